@@ -1,0 +1,18 @@
+"""saccade: attention and memory in PyTorch. Mechanisms, systems that run, pictures of where a model looks."""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0.dev0"
+__all__ = ["__version__", "load"]
+
+if TYPE_CHECKING:
+    from saccade.app.runs import load
+
+
+def __getattr__(name: str) -> Any:
+    # lazily, so that `import saccade` and `saccade --help` wait for nothing
+    if name == "load":
+        from saccade.app.runs import load
+
+        return load
+    raise AttributeError(f"module 'saccade' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""The door: the command line. It composes the other rooms and holds no mathematics."""

@@ -1,0 +1,159 @@
+"""Every field of a configuration is a flag, every flag a field: `--model.hidden-size 512`, `--config file.yaml`.
+
+Values from flags and from YAML take one way, through pydantic, so both are told in one sentence what does not fit.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from saccade.core.config import from_plain, to_plain
+from saccade.core.errors import InvalidInput, NotFound, nearest, require
+
+SHORT = {"--seed": "--training.seed", "--device": "--training.device", "--precision": "--training.precision"}
+
+
+def fields(cls: Any, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """The path of each plain field of a nested configuration -> its annotation."""
+    found: dict[tuple[str, ...], Any] = {}
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        path, kind = (*prefix, field.name), hints[field.name]
+        found |= fields(kind, path) if dataclasses.is_dataclass(kind) else {path: kind}
+    return found
+
+
+def flag(path: Sequence[str]) -> str:
+    return "--" + ".".join(path).replace("_", "-")
+
+
+def parse(config: Any, arguments: Sequence[str]) -> Any:
+    """The configuration with the flags (and the file of `--config`, which they override) applied.
+
+    Raises:
+        NotFound: an unknown flag or key, with the nearest right one.
+        InvalidInput: a value that does not fit, with what would.
+    """
+    given = split(fields(type(config)), arguments)
+    plain = to_plain(config)
+    for path, value in given:
+        merge(plain, path, value)
+    try:
+        return from_plain(type(config), plain)
+    except ValidationError as error:
+        raise InvalidInput(sentence(error, type(config))) from None
+
+
+def split(known: Mapping[tuple[str, ...], Any], arguments: Sequence[str]) -> list[tuple[tuple[str, ...], Any]]:
+    """Arguments as (path of the field, raw value), the file's first."""
+    flags = {flag(path): path for path in known}
+    from_file: list[tuple[tuple[str, ...], Any]] = []
+    from_flags: list[tuple[tuple[str, ...], Any]] = []
+    rest = list(arguments)
+    while rest:
+        name, _, inline = rest.pop(0).partition("=")
+        values = [inline] if inline else []
+        while not inline and rest and not is_flag(rest[0]):
+            values.append(rest.pop(0))
+        name = SHORT.get(name, name)
+        if name == "--config":
+            from_file += from_yaml(known, one(name, values))
+        elif name in flags:
+            from_flags.append((flags[name], read(known[flags[name]], name, values)))
+        elif (positive := name.replace("no-", "", 1)) in flags and known[flags[positive]] is bool and not values:
+            from_flags.append((flags[positive], False))
+        else:
+            what = f"there is no flag {name}" if name.startswith("-") else f"{name!r} is one argument too many"
+            raise NotFound(f"{what}; {nearest(name, [*flags, *SHORT, '--config'])}")
+    return from_file + from_flags
+
+
+def is_flag(text: str) -> bool:
+    return text.startswith("--") and len(text) > 2
+
+
+def one(name: str, values: Sequence[str]) -> str:
+    if len(values) != 1:
+        raise InvalidInput(f"{name} takes one value, not {len(values)}")
+    return values[0]
+
+
+def read(kind: Any, name: str, values: Sequence[str]) -> Any:
+    """The raw value of a flag; what it must be is pydantic's to say."""
+    if typing.get_origin(kind) is tuple:
+        return list(values)
+    if kind is bool and not values:
+        return True
+    value = one(name, values)
+    optional = typing.get_origin(kind) in (typing.Union, types.UnionType) and type(None) in typing.get_args(kind)
+    return None if optional and value.lower() == "none" else value
+
+
+def from_yaml(known: Mapping[tuple[str, ...], Any], name: str) -> list[tuple[tuple[str, ...], Any]]:
+    yaml: Any = require("yaml", "app")
+    path = Path(name)
+    if not path.is_file():
+        raise NotFound(f"{path}: there is no such file")
+    try:
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    if isinstance(plain, Mapping) and {"system", "variant", "config"} <= set(plain):
+        plain = plain["config"]  # the config.yaml of a run
+    if not isinstance(plain, Mapping):
+        raise InvalidInput(f"{path}: expected keys and values, such as 'model: {{hidden_size: 512}}'")
+    return list(leaves(known, plain, path, ()))
+
+
+def leaves(
+    known: Mapping[tuple[str, ...], Any], plain: Mapping[str, Any], file: Path, prefix: tuple[str, ...]
+) -> typing.Iterator[tuple[tuple[str, ...], Any]]:
+    names = {path[len(prefix)] for path in known if path[: len(prefix)] == prefix}
+    for key, value in plain.items():
+        path = (*prefix, str(key))
+        if str(key) not in names:
+            raise NotFound(f"{file}: there is no key {'.'.join(path)!r}; {nearest(str(key), names)}")
+        if path in known:
+            yield path, value
+        elif isinstance(value, Mapping):
+            yield from leaves(known, value, file, path)
+        else:
+            raise InvalidInput(f"{file}: {'.'.join(path)} holds options, not a value")
+
+
+def merge(plain: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for name in path[:-1]:
+        plain = plain[name]
+    plain[path[-1]] = value
+
+
+def sentence(error: ValidationError, cls: Any) -> str:
+    """The first of the faults, in our words."""
+    fault = error.errors()[0]
+    path = tuple(str(part) for part in fault["loc"])
+    known = [field for field in fields(cls) if path[: len(field)] == field]
+    context, got = fault.get("ctx", {}), fault["input"]
+    if not known:
+        return str(context.get("error", fault["msg"]))
+    name = flag(known[0])
+    match fault["type"]:
+        case "literal_error":
+            options = [option.strip(" '") for option in context["expected"].replace(" or ", ",").split(",")]
+            return f"{name}: {got!r} is none of {', '.join(options)}; {nearest(str(got), options)}"
+        case "greater_than_equal":
+            return f"{name} must be at least {context['ge']}, not {got}; the nearest is {context['ge']}"
+        case "less_than_equal":
+            return f"{name} must be at most {context['le']}, not {got}; the nearest is {context['le']}"
+        case "greater_than":
+            return f"{name} must be more than {context['gt']}, not {got}"
+        case "less_than":
+            return f"{name} must be less than {context['lt']}, not {got}"
+        case kind if kind.endswith("_parsing") or kind.endswith("_type"):
+            wanted = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+            return f"{name} must be {wanted.get(kind.split('_')[0], fault['msg'])}, not {got!r}"
+    return f"{name}: {fault['msg']}, not {got!r}"

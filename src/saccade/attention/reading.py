@@ -1,0 +1,26 @@
+"""The contract of attention in a recurrent decoder: `prepare` once a sequence, then `read` once a step."""
+
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor
+
+
+class Reading(NamedTuple):
+    """What one look gives: the context (b, d) or (b, q, d), the weights (b, k) or (b, q, k), and the state after it."""
+
+    context: Tensor
+    weights: Tensor
+    state: Any
+
+
+class Attention(Protocol):
+    """Any mechanism that a decoder can read with. `prepared` and `state` are tuples of tensors, batch first."""
+
+    def prepare(self, keys: Tensor, mask: Tensor | None = None, values: Tensor | None = None) -> Any:
+        """All that no query changes. Keys (b, k, d); key mask (b, k), True = may be attended; values default to keys."""
+
+    def initial_state(self, prepared: Any) -> Any:
+        """What the mechanism remembers before its first look; () if nothing."""
+
+    def read(self, query: Tensor, prepared: Any, state: Any = ()) -> Reading:
+        """One look, by a query (b, d) or by several (b, q, d)."""

@@ -1,0 +1,48 @@
+"""Configuration classes: frozen pydantic dataclasses that refuse unknown keys and values out of range."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar, dataclass_transform
+
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+C = TypeVar("C")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field, dataclasses.field))
+def config(cls: type[C]) -> type[C]:
+    """Class decorator: a frozen, keyword-only record, checked when it is made. Its attribute docstrings are its help."""
+    rules = ConfigDict(extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    return dataclass(frozen=True, kw_only=True, config=rules)(cls)
+
+
+def to_plain(value: Any) -> dict[str, Any]:
+    """The configuration as nested dicts of JSON-able values: what config.yaml holds."""
+    plain: dict[str, Any] = TypeAdapter(type(value)).dump_python(value, mode="json")
+    return plain
+
+
+def from_plain(cls: type[C], plain: Mapping[str, Any]) -> C:
+    """The configuration that `to_plain` wrote, checked anew.
+
+    Raises:
+        pydantic.ValidationError: an unknown key or a value that does not fit.
+    """
+    return TypeAdapter(cls).validate_python(dict(plain))
+
+
+def refuse_unchosen(record: Any, choice: str, options: Mapping[str, str]) -> None:
+    """For a validator: raise where the options of a choice that was not made differ from their defaults.
+
+    Args:
+        record: a configuration with a field `choice` and a field of options for some of its values.
+        choice: the field that chooses.
+        options: the value of the choice -> the name of the field that holds its options.
+    """
+    made = getattr(record, choice)
+    for field in dataclasses.fields(record):
+        owners = [value for value, name in options.items() if name == field.name]
+        if owners and made not in owners and getattr(record, field.name) != type(getattr(record, field.name))():
+            name, value = field.name.replace("_", "-"), choice.replace("_", "-")
+            raise ValueError(f"{name} is set, but {value} is {made!r}; it belongs to {' or '.join(map(repr, owners))}")

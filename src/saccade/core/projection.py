@@ -1,0 +1,101 @@
+"""Logits that are not multiplied out: features, and the matrix that projects them onto a vocabulary.
+
+The loss of a whole batch of sequences needs each logit once. Formed a block of rows at a time, turned into their gradient
+in place and multiplied back, (b t v) is never held, and what is held stays near the processor.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+ROWS = 256
+
+
+class Projection(NamedTuple):
+    """logits = weight features + bias, over the last axis of the features."""
+
+    features: Float[Tensor, "*b d"]
+    weight: Float[Tensor, "v d"]
+    bias: Float[Tensor, " v"]
+
+    def logits(self) -> Float[Tensor, "*b v"]:
+        return F.linear(self.features, self.weight, self.bias)
+
+    def cross_entropy(self, targets: Int[Tensor, "*b"], ignore: int, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
+        """Mean cross-entropy in nats of the targets other than `ignore`; what `torch` gives for the logits.
+
+        Smoothing mixes the target with the uniform distribution over all symbols (Szegedy et al. 2016,
+        arXiv:1512.00567). Differentiable once.
+        """
+        rows = self.features.flatten(0, -2)
+        device = rows.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else rows.dtype
+        loss: Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
+            rows, self.weight, self.bias, targets.flatten(), ignore, label_smoothing, dtype
+        )
+        return loss
+
+
+class _CrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        ignore: int,
+        smoothing: float,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        keep = targets != ignore
+        share = keep.to(weight.dtype) / keep.sum().clamp(min=1)  # of each row in the mean
+        targets = targets.masked_fill(~keep, 0)[:, None]
+        learn = any(ctx.needs_input_grad)
+        gradients = [torch.empty_like(features), torch.zeros_like(weight), torch.zeros_like(bias)] if learn else []
+        loss = share.new_zeros(())
+        held = weight.new_empty(min(ROWS, len(features)), len(weight))  # one buffer: fresh pages cost more than the sums
+        with torch.autocast(features.device.type, enabled=False):
+            inputs, matrix = features.to(dtype), weight.to(dtype)
+            for first in range(0, len(features), ROWS):
+                rows = slice(first, first + ROWS)
+                scores = multiply(inputs[rows], matrix.mT, held[: len(targets[rows])]).add_(bias)
+                loss += share[rows] @ cross_entropy_(scores, targets[rows], smoothing)
+                if learn:
+                    # softmax - ((1 - smoothing) one-hot + smoothing / v), times the row's share, where the scores were
+                    scores.sub_(smoothing / len(weight)).mul_(share[rows, None])
+                    slope = scores.scatter_add_(1, targets[rows], share[rows, None] * (smoothing - 1)).to(dtype)
+                    gradients[0][rows] = slope @ matrix
+                    if dtype == weight.dtype:
+                        gradients[1].addmm_(slope.mT, inputs[rows])
+                    else:
+                        gradients[1] += slope.mT @ inputs[rows]
+                    gradients[2] += scores.sum(0)
+        ctx.save_for_backward(*gradients)
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        return *(gradient * slope for gradient in ctx.saved_tensors), None, None, None, None
+
+
+def multiply(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
+    """The product, in `out`, whose dtype may be wider."""
+    return torch.mm(left, right, out=out) if left.dtype == out.dtype else out.copy_(left @ right)
+
+
+def cross_entropy_(
+    scores: Float[Tensor, "n v"], targets: Int[Tensor, "n 1"], smoothing: float
+) -> Float[Tensor, " n"]:
+    """The loss of each row; leaves softmax(scores) where the scores were."""
+    chosen = scores.gather(1, targets)[:, 0]
+    mean = scores.mean(1) if smoothing else chosen
+    top = scores.amax(1, keepdim=True)
+    total = scores.sub_(top).exp_().sum(1, keepdim=True)
+    scores.div_(total)
+    return (top + total.log())[:, 0] - (1 - smoothing) * chosen - smoothing * mean

@@ -1,0 +1,124 @@
+"""What a system is, as one value: the paper, the task, the model, the objective, the variants and the claims."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Loss(NamedTuple):
+    """What an objective returns: the scalar to go down, and figures to log (plain numbers or scalar tensors)."""
+
+    value: "Tensor"
+    logs: Mapping[str, "Tensor | float"]
+
+
+class Task(Protocol):
+    """Data and metric. Knows no model; a system's `predict` and the task's `decode` meet in a prediction."""
+
+    metric: str
+    """The figure of `score` that decides, e.g. "bleu"."""
+    direction: Literal["max", "min"]
+
+    def examples(self, split: str) -> Sequence[Any]:
+        """The examples of "train", "validation" or "test"."""
+
+    def read(self, raw: str) -> Any:
+        """An example from what a user types."""
+
+    def cost(self, example: Any) -> tuple[int, ...]:
+        """The sizes by which examples are sorted; the first is what a batch may hold so many of."""
+
+    def collate(self, examples: Sequence[Any]) -> Any:
+        """A batch: a NamedTuple of tensors."""
+
+    def objective(self, model: "nn.Module", batch: Any, step: int) -> Loss:
+        """The standard objective of the task."""
+
+    def decode(self, prediction: Any) -> str:
+        """What a user reads."""
+
+    def notes(self, example: Any) -> list[str]:
+        """What a user should know of an input, such as words that the vocabulary lacks; mostly nothing."""
+
+    def replay(self, example: Any, prediction: Any) -> Any:
+        """The example as if the prediction had been its answer, to look at the model while it gives it."""
+
+    def labels(self, example: Any) -> Mapping[str, Sequence[str]]:
+        """Axis letter -> a label for each position, for pictures of a captured tensor."""
+
+    def compare(self, example: Any, prediction: Any) -> Mapping[str, str]:
+        """Input, answer and prediction as a user reads them."""
+
+    def score(self, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, Any]:
+        """The metric and its companions, as evidence keeps them."""
+
+    def describe(self) -> dict[str, Any]:
+        """Sizes and a fingerprint of the data, as evidence keeps them."""
+
+    def save(self, folder: Path) -> None:
+        """Write what a prediction needs (vocabularies, labels) into a folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paper:
+    """The source of a system and the number it is measured against."""
+
+    title: str
+    authors: str
+    year: int
+    arxiv: str
+    target: str
+    """The table or figure aimed at."""
+    number: str
+    """The paper's number, with its unit and protocol."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What the evidence must support."""
+
+    metric: str
+    direction: Literal["max", "min"]
+    bound: float
+    split: str
+    variant: str
+    why: str
+
+    def holds(self, value: float) -> bool:
+        return value >= self.bound if self.direction == "max" else value <= self.bound
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show:
+    """A tap that is drawn by default: its qualified name, the picture, and the labels of its axes."""
+
+    tap: str
+    picture: Literal["alignment"]
+    rows: str
+    columns: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One system. `config` is the default and complete; `variants` are complete too."""
+
+    paper: Paper
+    task: Callable[[Any, Path | None], Task]
+    """(config, assets) -> task. With a folder of assets nothing is learned from the data again."""
+    build: Callable[[Any, Any], "nn.Module"]
+    """(config, task) -> model."""
+    predict: Callable[["nn.Module", Any, Any], list[Any]]
+    """(model, batch, config) -> predictions, which `task.score` judges and `task.decode` makes readable."""
+    variants: Mapping[str, Any]
+    objective: Callable[["nn.Module", Any, int], Loss] | None = None
+    """(model, batch, step) -> Loss; None is the task's own."""
+    shows: tuple[Show, ...] = ()
+    claims: tuple[Claim, ...] = field(default=())
+
+    @property
+    def config(self) -> Any:
+        return self.variants["default"]

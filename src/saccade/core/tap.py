@@ -1,0 +1,30 @@
+"""A tap names a tensor worth seeing. Silent, it is the identity and costs nothing; `explain.capture` listens to it."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+Listener = Callable[[Tensor], Tensor]
+
+
+class Tap(nn.Module):
+    """A parameter-free identity with named axes, e.g. `Tap("b h q k")`.
+
+    `tap(x)` returns x, or what a listener puts in its place. `tap.lazy(function)` computes a tensor only while someone
+    listens, for what the model itself does not need; nothing is put in its place. There is no entry in `state_dict`.
+    """
+
+    def __init__(self, axes: str) -> None:
+        super().__init__()
+        self.axes = tuple(axes.split())
+        self.listener: Listener | None = None
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        return tensor if self.listener is None else self.listener(tensor)
+
+    def lazy(self, function: Callable[[], Tensor]) -> None:
+        if self.listener is not None:
+            self.listener(function())
+
+    def extra_repr(self) -> str:
+        return repr(" ".join(self.axes))

@@ -1,0 +1,1 @@
+"""Assemblies that two or more systems share: encoders, decoders, readouts, search."""

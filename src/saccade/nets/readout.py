@@ -1,0 +1,36 @@
+"""Maxout readout. Goodfellow et al. 2013, arXiv:1302.4389; Cho et al. 2014, A.1.2; Bahdanau et al. 2015, A.2.2.
+
+    t~ = sum_n U_n x_n + b,   t_j = max(t~_2j-1, t~_2j),   logits = W t
+
+x_n are the state, the embedding of the last symbol and the context. Bahdanau 2015 writes s_{i-1} for the state in its
+appendix and s_i in its equation 4; the readout takes what it is given.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from saccade.core.projection import Projection
+
+
+class MaxoutReadout(nn.Module):
+    """Logits over a vocabulary, for all time steps at once.
+
+    Args:
+        input_sizes: features of each input, in the order in which `forward` takes them.
+        width: maxout units, each the larger of two.
+        vocabulary_size: symbols.
+        dropout: share of the maxout units dropped in training.
+    """
+
+    def __init__(self, input_sizes: tuple[int, ...], width: int, vocabulary_size: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(sum(input_sizes), 2 * width)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(width, vocabulary_size)
+
+    def forward(self, *inputs: Float[Tensor, "*b _"]) -> Projection:
+        pairs = self.hidden(torch.cat(inputs, -1)).unflatten(-1, (-1, 2))
+        # a maximum of two slices: amax would share a tie's gradient, and its backward pass is many times slower
+        features = self.dropout(torch.maximum(pairs[..., 0], pairs[..., 1]))
+        return Projection(features, self.output.weight, self.output.bias)

@@ -1,0 +1,209 @@
+"""Search over a whole batch: greedy, beam and sampling, for every model that offers `start` and `step`.
+
+    start(encoded) -> state                                    one row a sentence
+    step(tokens (b,), state) -> (log_probs (b, v), state)
+
+A hypothesis y of n symbols, the end symbol counted, is ranked by log p(y) / ((5 + n) / 6)^alpha (Wu et al. 2016,
+arXiv:1609.08144, equation 14, without the coverage term); alpha = 0 ranks by log p(y). A beam of 1 is greedy search.
+"""
+
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field
+from torch import Tensor
+
+from saccade.core.config import config
+from saccade.core.errors import InvalidInput
+from saccade.core.state import select
+
+
+@config
+class SearchConfig:
+    """How an answer is looked for."""
+
+    method: Literal["beam", "sample"] = "beam"
+    """The most probable answers, or answers drawn at random."""
+    beam: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Hypotheses kept alive for each sentence; 1 is greedy."""
+    length_penalty: Annotated[float, Field(ge=0, le=5)] = 0.6
+    """alpha of Wu et al. 2016: 0 prefers short answers, larger values longer ones."""
+    temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """Sampling only: below 1 bolder, above 1 wilder."""
+
+
+class SearchModel(Protocol):
+    def start(self, encoded: Any) -> Any: ...
+    def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]: ...
+
+
+class Hypothesis(NamedTuple):
+    """Symbols without the start and the end; the log-probability of all of them, end included; the rank by length."""
+
+    tokens: list[int]
+    log_prob: float
+    score: float
+
+
+class Symbols(NamedTuple):
+    """The symbols that a search must know: where an answer starts and ends."""
+
+    start: int
+    end: int
+
+
+@torch.no_grad()
+def beam_search(
+    model: SearchModel,
+    encoded: Any,
+    limits: Int[Tensor, " b"],
+    symbols: Symbols,
+    beam: int = 5,
+    length_penalty: float = 0.6,
+) -> list[list[Hypothesis]]:
+    """For each sentence up to `beam` hypotheses, best first. A sentence that has its hypotheses leaves the batch.
+
+    Args:
+        model: what is searched.
+        encoded: what `model.start` takes, for b sentences.
+        limits: the most symbols of an answer, end included; what has not ended by then is taken as it is, where its
+            sentence has nothing that ended.
+        symbols: start and end.
+        beam: hypotheses kept alive; 1 is greedy search.
+        length_penalty: alpha; the score is log p / ((5 + n) / 6)^alpha.
+
+    Raises:
+        InvalidInput: a beam wider than the vocabulary.
+    """
+    batch, device = limits.shape[0], limits.device
+    finished: list[list[Hypothesis]] = [[] for _ in range(batch)]
+    alive = torch.arange(batch, device=device)  # the sentences still searched
+    state = select(model.start(encoded), alive.repeat_interleave(beam))
+    tokens = torch.full((batch * beam,), symbols.start, device=device)
+    # all beams of a sentence start alike: only the first may be continued
+    totals: Tensor = torch.full((batch, beam), -torch.inf, device=device)
+    totals[:, 0] = 0
+    history = torch.empty(batch, beam, 0, dtype=torch.long, device=device)
+    length = 0
+    while alive.numel():
+        log_probs, state = model.step(tokens, state)
+        length += 1
+        vocabulary = log_probs.shape[-1]
+        if beam > vocabulary:
+            raise InvalidInput(f"the beam is {beam} wide, the vocabulary {vocabulary}; take a beam of at most {vocabulary}")
+        candidates = (totals[:, :, None] + log_probs.view(-1, beam, vocabulary).float()).flatten(1)
+        # at most one candidate a beam ends, so of 2 x beam at least `beam` go on
+        best, index = candidates.topk(min(2 * beam, candidates.shape[1]), dim=1)
+        parent, symbol = index // vocabulary, index % vocabulary
+        ends = symbol == symbols.end
+        _keep_finished(finished, alive, history, (best, parent, ends), beam, length, length_penalty)
+        order = ends.long().argsort(dim=1, stable=True)[:, :beam]
+        totals = best.gather(1, order).masked_fill(ends.gather(1, order), -torch.inf)
+        parent, symbol = parent.gather(1, order), symbol.gather(1, order)
+        history = torch.cat([history.gather(1, parent[:, :, None].expand(-1, -1, length - 1)), symbol[:, :, None]], 2)
+
+        over = limits[alive] <= length
+        done = over | torch.tensor([len(finished[i]) >= beam for i in alive.tolist()], device=device)
+        _keep_unfinished(finished, alive, history, (totals, over), length, length_penalty)
+        rows = torch.arange(alive.numel(), device=device)[:, None] * beam
+        state = select(state, (rows + parent).flatten(), constants=False)
+        if bool(done.any()):
+            stay = (~done).nonzero()[:, 0]
+            alive, totals, history, symbol = alive[stay], totals[stay], history[stay], symbol[stay]
+            state = select(state, (stay[:, None] * beam + torch.arange(beam, device=device)).flatten())
+        tokens = symbol.flatten()
+    return [sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)[:beam] for hypotheses in finished]
+
+
+def normalised(log_prob: float, length: int, penalty: float) -> float:
+    """Wu et al. 2016, equation 14: log p / ((5 + n) / 6)^alpha."""
+    return log_prob / ((5 + length) / 6) ** penalty
+
+
+def _keep_finished(
+    finished: list[list[Hypothesis]],
+    alive: Tensor,
+    history: Tensor,
+    found: tuple[Tensor, Tensor, Tensor],
+    beam: int,
+    length: int,
+    penalty: float,
+) -> None:
+    """A candidate that ends among the best `beam` of its sentence is finished."""
+    best, parent, ends = (tensor[:, :beam] for tensor in found)
+    for row, rank in (ends & best.isfinite()).nonzero().tolist():
+        log_prob = float(best[row, rank])
+        tokens = history[row, parent[row, rank]].tolist()
+        finished[int(alive[row])].append(Hypothesis(tokens, log_prob, normalised(log_prob, length, penalty)))
+
+
+def _keep_unfinished(
+    finished: list[list[Hypothesis]],
+    alive: Tensor,
+    history: Tensor,
+    found: tuple[Tensor, Tensor],
+    length: int,
+    penalty: float,
+) -> None:
+    """At its limit a sentence without any finished hypothesis keeps those that did not end."""
+    totals, over = found
+    for row in over.nonzero()[:, 0].tolist():
+        if not finished[int(alive[row])]:
+            for log_prob, tokens in zip(totals[row].tolist(), history[row].tolist(), strict=True):
+                if log_prob > -float("inf"):
+                    hypothesis = Hypothesis(tokens, log_prob, normalised(log_prob, length, penalty))
+                    finished[int(alive[row])].append(hypothesis)
+
+
+@torch.no_grad()
+def sample(
+    model: SearchModel,
+    encoded: Any,
+    limits: Int[Tensor, " b"],
+    symbols: Symbols,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> list[Hypothesis]:
+    """One answer a sentence, drawn symbol by symbol from softmax(log p / temperature).
+
+    The log-probability is the model's own, at temperature 1. With a generator the draw is reproducible.
+    """
+    device = limits.device
+    alive = torch.arange(limits.shape[0], device=device)
+    answers: list[list[int]] = [[] for _ in range(limits.shape[0])]
+    totals = [0.0] * limits.shape[0]
+    state = model.start(encoded)
+    tokens = torch.full((limits.shape[0],), symbols.start, device=device)
+    length = 0
+    while alive.numel():
+        log_probs, state = model.step(tokens, state)
+        length += 1
+        drawn = draw(log_probs / temperature, generator)
+        chosen = log_probs.gather(1, drawn[:, None])[:, 0]
+        for sentence, symbol, log_prob in zip(alive.tolist(), drawn.tolist(), chosen.tolist(), strict=True):
+            totals[sentence] += log_prob
+            if symbol != symbols.end:
+                answers[sentence].append(symbol)
+        stay = ((drawn != symbols.end) & (limits[alive] > length)).nonzero()[:, 0]
+        alive, tokens, state = alive[stay], drawn[stay], select(state, stay)
+    return [Hypothesis(tokens, total, total) for tokens, total in zip(answers, totals, strict=True)]
+
+
+def draw(logits: Float[Tensor, "b v"], generator: torch.Generator | None = None) -> Int[Tensor, " b"]:
+    """A symbol a row, from softmax(logits)."""
+    return torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0]
+
+
+def answers(
+    model: SearchModel,
+    encoded: Any,
+    limits: Int[Tensor, " b"],
+    symbols: Symbols,
+    options: SearchConfig,
+) -> list[list[int]]:
+    """The best answer of each sentence, by the configured search."""
+    if options.method == "sample":
+        return [drawn.tokens for drawn in sample(model, encoded, limits, symbols, options.temperature)]
+    found = beam_search(model, encoded, limits, symbols, options.beam, options.length_penalty)
+    return [hypotheses[0].tokens for hypotheses in found]

@@ -1,0 +1,1 @@
+"""RNNsearch (Bahdanau, Cho & Bengio 2015)."""

@@ -1,0 +1,87 @@
+"""RNNsearch. Bahdanau, Cho & Bengio 2015, arXiv:1409.0473, section 3 and A.2.
+
+    h_j = [forward h_j; backward h_j]                                annotations of the source
+    s_0 = tanh(W_s backward h_1)
+    c_i = sum_j a(s_{i-1}, h_j) h_j                                  additive attention
+    s_i = gru(s_{i-1}, [E y_{i-1}; c_i])
+    p(y_i) = softmax(W_o maxout(U_o s_i + V_o E y_{i-1} + C_o c_i))
+"""
+
+from typing import Annotated, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import Field
+from torch import Tensor, nn
+
+from saccade.attention.additive import AdditiveAttention
+from saccade.core.config import config
+from saccade.core.projection import Projection
+from saccade.core.state import Constant
+from saccade.nets.conditional_decoder import ConditionalDecoder, DecoderState
+from saccade.nets.readout import MaxoutReadout
+from saccade.nets.recurrent_encoder import Encoded, RecurrentEncoder
+
+
+@config
+class RNNsearchConfig:
+    """Sizes of the net."""
+
+    embedding_size: Annotated[int, Field(ge=1)] = 256
+    """Features of a symbol, m."""
+    hidden_size: Annotated[int, Field(ge=1)] = 256
+    """Units of the decoder and of each direction of the encoder, n."""
+    attention_size: Annotated[int, Field(ge=1)] = 256
+    """Width of the hidden layer that scores, n'."""
+    readout_size: Annotated[int, Field(ge=1)] = 256
+    """Maxout units, l."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of embeddings, annotations and readout units dropped in training (the paper drops none)."""
+
+
+class SearchState(NamedTuple):
+    prepared: Constant
+    decoder: DecoderState
+
+
+class RNNsearch(nn.Module):
+    """Translate with a soft search through the annotations of the source (Bahdanau et al. 2015)."""
+
+    def __init__(self, config: RNNsearchConfig, source_symbols: int, target_symbols: int) -> None:
+        super().__init__()
+        embedding, hidden = config.embedding_size, config.hidden_size
+        self.source_embedding = nn.Embedding(source_symbols, embedding)
+        self.target_embedding = nn.Embedding(target_symbols, embedding)
+        self.encoder = RecurrentEncoder(embedding, hidden)
+        self.initial = nn.Linear(hidden, hidden)
+        attention = AdditiveAttention(hidden, 2 * hidden, config.attention_size)
+        self.decoder = ConditionalDecoder(attention, embedding, 2 * hidden, hidden)
+        self.readout = MaxoutReadout((hidden, embedding, 2 * hidden), config.readout_size, target_symbols, config.dropout)
+        self.dropout = nn.Dropout(config.dropout)
+        for table in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(table.weight, std=embedding**-0.5)
+
+    def encode(self, source: Int[Tensor, "b s"], source_mask: Bool[Tensor, "b s"]) -> Encoded:
+        encoded = self.encoder(self.dropout(self.source_embedding(source)), source_mask)
+        return encoded._replace(annotations=self.dropout(encoded.annotations))
+
+    def start(self, encoded: Encoded) -> SearchState:
+        prepared = self.decoder.mechanism.prepare(encoded.annotations, encoded.mask)
+        hidden = torch.tanh(self.initial(encoded.final[:, 1]))
+        return SearchState(Constant(prepared), self.decoder.initial_state(hidden, prepared))
+
+    def step(self, tokens: Int[Tensor, " b"], state: SearchState) -> tuple[Float[Tensor, "b v"], SearchState]:
+        """Log-probabilities of the next symbol, after this one."""
+        embedded = self.target_embedding(tokens)
+        context, decoder = self.decoder.step(embedded, state.prepared.value, state.decoder)
+        log_probs = self.readout(decoder.hidden.hidden, embedded, context).logits().log_softmax(-1)
+        return log_probs, SearchState(state.prepared, decoder)
+
+    def forward(
+        self, source: Int[Tensor, "b s"], source_mask: Bool[Tensor, "b s"], target_inputs: Int[Tensor, "b t"]
+    ) -> Projection:
+        """Logits (b, t, v) of each next symbol, given those before it."""
+        state = self.start(self.encode(source, source_mask))
+        embedded = self.dropout(self.target_embedding(target_inputs))
+        decoded, _ = self.decoder(embedded, state.prepared.value, state.decoder)
+        return self.readout(decoded.states, embedded, decoded.contexts)  # type: ignore[no-any-return]

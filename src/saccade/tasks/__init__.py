@@ -1,0 +1,1 @@
+"""Data and metric, one folder each. A task knows no model."""

@@ -1,0 +1,89 @@
+"""Parallel text: one tab-separated file, or two aligned files, plain or gzip, UTF-8."""
+
+import gzip
+import random
+import zlib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from saccade.core.errors import InvalidInput, NotFound
+
+Pair = tuple[str, str]
+SPLITS = ("train", "validation", "test")
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file, gzip if its first bytes say so.
+
+    Raises:
+        NotFound: there is no such file.
+        InvalidInput: a broken archive, or bytes that are not UTF-8, with the line where they stand.
+    """
+    if not path.is_file():
+        raise NotFound(f"{path}: there is no such file")
+    raw = path.read_bytes()
+    if raw[:2] == b"\x1f\x8b":
+        try:
+            raw = gzip.decompress(raw)
+        except (EOFError, OSError, zlib.error) as error:
+            raise InvalidInput(f"{path}: the gzip archive is broken or cut off ({error})") from error
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise InvalidInput(f"{path}, line {line}: not UTF-8 (byte 0x{raw[error.start]:02x})") from error
+    lines = text.replace("\r\n", "\n").split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def read_pairs(paths: Sequence[Path]) -> list[Pair]:
+    """Sentence pairs from one file `source<tab>target` (further columns are left alone) or from two aligned files.
+
+    Raises:
+        NotFound, InvalidInput: naming the file and, where there is one, the line.
+    """
+    if len(paths) not in (1, 2):
+        raise InvalidInput(f"parallel text is one tab-separated file or a source and a target file, not {len(paths)} files")
+    if len(paths) == 2:
+        sources, targets = read_lines(paths[0]), read_lines(paths[1])
+        if len(sources) != len(targets):
+            raise InvalidInput(f"{paths[0]} has {len(sources)} lines, {paths[1]} has {len(targets)}; they must be aligned")
+        rows = [[source, target] for source, target in zip(sources, targets, strict=True)]
+    else:
+        rows = [line.split("\t") for line in read_lines(paths[0])]
+    pairs = []
+    for number, row in enumerate(rows, start=1):
+        if len(row) < 2:
+            raise InvalidInput(f"{paths[0]}, line {number}: expected source<tab>target, found one column: {row[0][:60]!r}")
+        pair = " ".join(row[0].split()), " ".join(row[1].split())
+        if not all(pair):
+            raise InvalidInput(f"{paths[0 if not pair[0] else -1]}, line {number}: the {'target' if pair[0] else 'source'} side is empty")
+        pairs.append(pair)
+    if not pairs:
+        raise InvalidInput(f"{paths[0]}: the file is empty")
+    return pairs
+
+
+def embedded_pairs() -> dict[str, list[Pair]]:
+    """The English-French pairs that come with the package (Tatoeba, CC BY 2.0), by split."""
+    folder = resources.files("saccade.tasks.translation").joinpath("data")
+    splits = {}
+    for split in SPLITS:
+        with resources.as_file(folder.joinpath(f"tatoeba_eng_fra.{split}.tsv.gz")) as path:
+            splits[split] = read_pairs([path])
+    return splits
+
+
+def hold_out(pairs: list[Pair], seed: int = 0) -> tuple[list[Pair], list[Pair]]:
+    """(kept, held out): a twentieth of the different pairs, at most 1,000, drawn with a seed.
+
+    Raises:
+        InvalidInput: too few pairs to hold any out.
+    """
+    different = list(dict.fromkeys(pairs))
+    count = min(1_000, len(different) // 20)
+    if count == 0:
+        raise InvalidInput(f"{len(different)} different pairs are too few to hold some out; give the other splits their own files")
+    chosen = set(random.Random(seed).sample(different, count))
+    return [pair for pair in pairs if pair not in chosen], [pair for pair in different if pair in chosen]

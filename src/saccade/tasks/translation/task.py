@@ -1,0 +1,201 @@
+"""The translation task: pairs, vocabularies, batches, the standard objective, BLEU."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Int
+from pydantic import Field
+from torch import Tensor, nn
+
+from saccade.core.config import config
+from saccade.core.errors import InvalidInput
+from saccade.core.recipe import Loss
+from saccade.tasks.translation.metric import bleu, bleu_by_length, chrf
+from saccade.tasks.translation.parallel_text import SPLITS, Pair, embedded_pairs, hold_out, read_pairs
+from saccade.tasks.translation.vocabulary import END, PAD, START, UNKNOWN, Vocabulary
+
+
+@config
+class TranslationConfig:
+    """Parallel text and its vocabularies."""
+
+    train: tuple[Path, ...] = ()
+    """One file source<tab>target, or two aligned files; plain or gzip. None: the embedded English-French pairs."""
+    validation: tuple[Path, ...] = ()
+    """As train. None: a twentieth of the training pairs (at most 1,000) is held out."""
+    test: tuple[Path, ...] = ()
+    """As validation."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Keep only so many pairs of each split."""
+    vocabulary: Literal["bpe", "word"] = "bpe"
+    """Byte-pair pieces, or whole words with an unknown symbol for the rest."""
+    vocabulary_size: Annotated[int, Field(ge=8, le=1_000_000)] = 3000
+    """Symbols of each language, at most."""
+    lowercase: bool = False
+    """Lower-case both sides, and score so."""
+    longest: Annotated[int, Field(ge=1)] = 100
+    """Training pairs with more symbols on a side are left out."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the target probability spread over the vocabulary (Szegedy et al. 2016)."""
+
+
+class Example(NamedTuple):
+    """A pair as text and as symbols (an end symbol closes the source; the target has none). No target: ""."""
+
+    source_text: str
+    target_text: str
+    source: list[int]
+    target: list[int]
+
+
+class Batch(NamedTuple):
+    """Padded symbols. The target goes in behind a start symbol and is predicted up to an end symbol."""
+
+    source: Int[Tensor, "b s"]
+    source_mask: Bool[Tensor, "b s"]
+    target_inputs: Int[Tensor, "b t"]
+    targets: Int[Tensor, "b t"]
+
+
+class TranslationTask:
+    """Parallel text. Data are read when they are first asked for, so that a prediction needs the vocabularies only."""
+
+    metric = "bleu"
+    direction: Literal["max"] = "max"
+
+    def __init__(self, config: TranslationConfig, assets: Path | None = None) -> None:
+        self.config = config
+        if assets is None:
+            kind, size, lower = config.vocabulary, config.vocabulary_size, config.lowercase
+            self.source = Vocabulary.learn((pair[0] for pair in self.pairs["train"]), kind, size, lower)
+            self.target = Vocabulary.learn((pair[1] for pair in self.pairs["train"]), kind, size, lower)
+        else:
+            self.source = Vocabulary.load(assets / "source.json")
+            self.target = Vocabulary.load(assets / "target.json")
+
+    @cached_property
+    def pairs(self) -> dict[str, list[Pair]]:
+        given = {split: getattr(self.config, split) for split in SPLITS}
+        if not given["train"]:
+            if given["validation"] or given["test"]:
+                splits = embedded_pairs() | {s: read_pairs(paths) for s, paths in given.items() if paths}
+            else:
+                splits = embedded_pairs()
+        else:
+            splits = {split: read_pairs(paths) for split, paths in given.items() if paths}
+            for split in SPLITS:
+                if split not in splits:
+                    splits["train"], splits[split] = hold_out(splits["train"])
+        return {split: pairs[: self.config.limit] for split, pairs in splits.items()}
+
+    def examples(self, split: str) -> Sequence[Example]:
+        if split not in SPLITS:
+            raise InvalidInput(f"there is no split {split!r}; there are {', '.join(SPLITS)}")
+        return self._encoded[split]
+
+    @cached_property
+    def _encoded(self) -> dict[str, list[Example]]:
+        encoded = {}
+        for split, pairs in self.pairs.items():
+            examples = list(self._encode(pairs))
+            if split == "train":
+                examples = [e for e in examples if max(len(e.source), len(e.target)) <= self.config.longest]
+                if not examples:
+                    raise InvalidInput(f"no training pair has at most {self.config.longest} symbols a side")
+            encoded[split] = examples
+        return encoded
+
+    def _encode(self, pairs: Sequence[Pair]) -> Iterable[Example]:
+        sources = self.source.encode_all([pair[0] for pair in pairs])
+        targets = self.target.encode_all([pair[1] for pair in pairs])
+        for pair, source, target in zip(pairs, sources, targets, strict=True):
+            yield Example(*pair, [*source, END], target)
+
+    def read(self, raw: str) -> Example:
+        """A sentence that a user typed.
+
+        Raises:
+            InvalidInput: an empty sentence.
+        """
+        sentence = " ".join(raw.split())
+        if not sentence:
+            raise InvalidInput("there is nothing to translate: the input is empty")
+        return Example(sentence, "", [*self.source.encode(sentence), END], [])
+
+    def notes(self, example: Example) -> list[str]:
+        unknown = self.source.unknown(example.source_text)
+        return [f"the vocabulary does not know: {', '.join(unknown)}"] if unknown else []
+
+    def cost(self, example: Example) -> tuple[int, int]:
+        return len(example.target) + 1, len(example.source)
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        source = pad([example.source for example in examples])
+        target_inputs = pad([[START, *example.target] for example in examples])
+        targets = pad([[*example.target, END] for example in examples])
+        return Batch(source, source != PAD, target_inputs, targets)
+
+    def objective(self, model: nn.Module, batch: Batch, step: int) -> Loss:
+        """Mean cross-entropy of a target symbol, in nats; the model gives a Projection."""
+        projection = model(batch.source, batch.source_mask, batch.target_inputs)
+        smoothing = self.config.label_smoothing if model.training else 0.0
+        loss = projection.cross_entropy(batch.targets, PAD, smoothing)
+        tokens = (batch.targets != PAD).sum()
+        return Loss(loss, {"tokens": tokens})
+
+    def decode(self, prediction: Sequence[int]) -> str:
+        return self.target.decode(prediction)
+
+    def replay(self, example: Example, prediction: Sequence[int]) -> Example:
+        return example._replace(target=list(prediction), target_text=self.decode(prediction))
+
+    def labels(self, example: Example) -> Mapping[str, Sequence[str]]:
+        return {
+            "k": self.source.pieces(example.source),
+            "q": self.target.pieces([*example.target, END]),
+        }
+
+    def compare(self, example: Example, prediction: Sequence[int]) -> Mapping[str, str]:
+        return {"source": example.source_text, "ours": self.decode(prediction), "reference": example.target_text}
+
+    def score(self, predictions: Sequence[Sequence[int]], examples: Sequence[Example]) -> dict[str, Any]:
+        """BLEU, chrF, BLEU of the sentences without unknown words, BLEU by source length."""
+        hypotheses = [self.decode(prediction) for prediction in predictions]
+        sources = [example.source_text for example in examples]
+        references = [example.target_text for example in examples]
+        lower = self.config.lowercase
+        score, signature = bleu(hypotheses, references, lower)
+        known = [i for i, e in enumerate(examples) if UNKNOWN not in e.source and UNKNOWN not in e.target]
+        known_score = bleu([hypotheses[i] for i in known], [references[i] for i in known], lower)[0] if known else None
+        return {
+            "bleu": score,
+            "chrf": chrf(hypotheses, references),
+            "bleu_no_unknown": known_score,
+            "sentences": len(examples),
+            "sentences_no_unknown": len(known),
+            "bleu_by_length": bleu_by_length(hypotheses, references, sources, lower),
+            "signature": signature,
+        }
+
+    def describe(self) -> dict[str, Any]:
+        digest = hashlib.sha256(repr([self.pairs[split] for split in SPLITS]).encode("utf-8")).hexdigest()
+        return {
+            "data": ", ".join(map(str, self.config.train)) or "embedded English-French (Tatoeba)",
+            "pairs": {split: len(self.pairs[split]) for split in SPLITS},
+            "symbols": {"source": len(self.source), "target": len(self.target)},
+            "sha256": digest,
+        }
+
+    def save(self, folder: Path) -> None:
+        self.source.save(folder / "source.json")
+        self.target.save(folder / "target.json")
+
+
+def pad(rows: Sequence[Sequence[int]]) -> Int[Tensor, "b t"]:
+    """The rows as one matrix, padded on the right."""
+    width = max(map(len, rows))
+    return torch.tensor([[*row, *[PAD] * (width - len(row))] for row in rows], dtype=torch.long)

@@ -1,0 +1,89 @@
+"""Word and byte-pair vocabularies, learned from the training side only. Sennrich et al. 2016, arXiv:1508.07909.
+
+A sentence is cut into pieces that hold their leading space as a mark, so that decoding gives the sentence back. An
+apostrophe stays with the letters before it ("l'", "don'").
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from saccade.core.errors import InvalidInput, require
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+PAD, UNKNOWN, START, END = range(4)
+SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]
+SPACE = "▁"
+PIECE = rf"{SPACE}?[\p{{L}}\p{{M}}\p{{N}}]+['’]?|{SPACE}?[^{SPACE}\p{{L}}\p{{M}}\p{{N}}]|{SPACE}"
+
+
+class Vocabulary:
+    """Text to numbers and back."""
+
+    def __init__(self, tokenizer: "Tokenizer") -> None:
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def learn(
+        cls, sentences: Iterable[str], kind: Literal["bpe", "word"], size: int, lowercase: bool = False
+    ) -> "Vocabulary":
+        """A vocabulary of at most `size` symbols, four of them special."""
+        tokenizers: Any = require("tokenizers", "text")
+        normalizers: Any = require("tokenizers.normalizers", "text")
+        pre: Any = require("tokenizers.pre_tokenizers", "text")
+        options = {"vocab_size": size, "special_tokens": SPECIAL, "show_progress": False}
+        if kind == "bpe":
+            model = tokenizers.models.BPE(unk_token=SPECIAL[UNKNOWN])
+            trainer = tokenizers.trainers.BpeTrainer(**options)
+        else:
+            model = tokenizers.models.WordLevel(unk_token=SPECIAL[UNKNOWN])
+            trainer = tokenizers.trainers.WordLevelTrainer(**options)
+        tokenizer = tokenizers.Tokenizer(model)
+        steps = [normalizers.NFC()] + ([normalizers.Lowercase()] if lowercase else [])
+        tokenizer.normalizer = normalizers.Sequence(steps)
+        space = pre.Metaspace(replacement=SPACE, prepend_scheme="always", split=False)
+        tokenizer.pre_tokenizer = pre.Sequence([space, pre.Split(tokenizers.Regex(PIECE), behavior="isolated")])
+        tokenizer.decoder = tokenizers.decoders.Metaspace(replacement=SPACE, prepend_scheme="always")
+        tokenizer.train_from_iterator(sentences, trainer)
+        return cls(tokenizer)
+
+    def __len__(self) -> int:
+        return int(self.tokenizer.get_vocab_size())
+
+    def encode(self, sentence: str) -> list[int]:
+        return list(self.tokenizer.encode(sentence, add_special_tokens=False).ids)
+
+    def encode_all(self, sentences: Sequence[str]) -> list[list[int]]:
+        return [list(found.ids) for found in self.tokenizer.encode_batch(list(sentences), add_special_tokens=False)]
+
+    def decode(self, symbols: Sequence[int]) -> str:
+        """The sentence; an unknown symbol reads <unk>, other special symbols nothing."""
+        return str(self.tokenizer.decoder.decode(self._known(symbols)))
+
+    def pieces(self, symbols: Sequence[int]) -> list[str]:
+        """A readable label for each symbol, special ones too; the mark of a leading space is kept as "▁" inside words."""
+        return [str(self.tokenizer.id_to_token(symbol)) for symbol in symbols]
+
+    def unknown(self, sentence: str) -> list[str]:
+        """The parts of a sentence that the vocabulary lacks, as they were written."""
+        found = self.tokenizer.encode(sentence, add_special_tokens=False)
+        spans = [span for symbol, span in zip(found.ids, found.offsets, strict=True) if symbol == UNKNOWN]
+        return list(dict.fromkeys(sentence[start:stop].strip() for start, stop in spans))
+
+    def save(self, path: Path) -> None:
+        self.tokenizer.save(str(path))
+
+    @classmethod
+    def load(cls, path: Path) -> "Vocabulary":
+        tokenizers: Any = require("tokenizers", "text")
+        if not path.is_file():
+            raise InvalidInput(f"{path}: the vocabulary is missing")
+        try:
+            return cls(tokenizers.Tokenizer.from_file(str(path)))
+        except Exception as error:  # the library raises bare Exception on a file that does not parse
+            raise InvalidInput(f"{path}: not a vocabulary ({error})") from error
+
+    def _known(self, symbols: Sequence[int]) -> list[str]:
+        return [self.tokenizer.id_to_token(symbol) for symbol in symbols if symbol not in (PAD, START, END)]

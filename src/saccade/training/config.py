@@ -1,0 +1,87 @@
+"""How a system is trained: length, batches, optimizer, schedule, precision. Systems import this module and no other."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from saccade.core.config import config, refuse_unchosen
+
+Rate = Annotated[float, Field(ge=0, lt=1)]
+
+
+@config
+class Adam:
+    """Adam (Kingma & Ba 2015, arXiv:1412.6980)."""
+
+    beta1: Rate = 0.9
+    """Decay of the mean."""
+    beta2: Rate = 0.999
+    """Decay of the square."""
+    epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    """Added to the root of the square."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled decay of the weights (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
+
+
+@config
+class Adadelta:
+    """Adadelta (Zeiler 2012, arXiv:1212.5701)."""
+
+    rho: Rate = 0.95
+    """Decay of the squares."""
+    epsilon: Annotated[float, Field(gt=0)] = 1e-6
+    """Added under both roots."""
+
+
+@config
+class SGD:
+    """Stochastic gradient descent."""
+
+    momentum: Rate = 0.0
+    """Share of the last step that is kept."""
+
+
+@config
+class TrainingConfig:
+    """How the weights are found."""
+
+    steps: Annotated[int, Field(ge=1)] = 1000
+    """Updates of the weights."""
+    batch_tokens: Annotated[int, Field(ge=1)] = 1200
+    """What a batch holds at most, padding counted: symbols, or what the task counts."""
+    window: Annotated[int, Field(ge=1)] = 8000
+    """Examples that are sorted by length together, before they are cut into batches."""
+    optimizer: Literal["adam", "adadelta", "sgd"] = "adam"
+    """The rule of the update."""
+    adam: Adam = Adam()
+    adadelta: Adadelta = Adadelta()
+    sgd: SGD = SGD()
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """The largest; the schedule scales it."""
+    schedule: Literal["constant", "linear", "inverse-root"] = "linear"
+    """After the warm-up: as it is, falling to 0 at the last step, or as 1/sqrt(step) (Vaswani et al. 2017)."""
+    warmup: Annotated[int, Field(ge=0)] = 0
+    """Steps over which the rate rises from 0."""
+    clip: Annotated[float, Field(gt=0)] | None = 1.0
+    """Largest norm of the gradient (Pascanu et al. 2013); none: unclipped."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """Batches an update."""
+    validate_every: Annotated[int, Field(ge=1)] = 500
+    """Steps between losses on the validation split."""
+    checkpoint_every: Annotated[int, Field(ge=1)] = 500
+    """Steps between checkpoints."""
+    log_every: Annotated[int, Field(ge=1)] = 50
+    """Steps between lines of the metrics."""
+    keep: Literal["last", "best"] = "last"
+    """The weights that a run ends with: those of the last step, or those of the lowest validation loss."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    """Seed of weights, order and dropout."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
+    precision: Literal["float32", "bfloat16", "float64"] = "float32"
+    """Of the arithmetic; bfloat16 is autocast over float32 weights."""
+
+    @model_validator(mode="after")
+    def check_choices(self) -> "TrainingConfig":
+        refuse_unchosen(self, "optimizer", {"adam": "adam", "adadelta": "adadelta", "sgd": "sgd"})
+        return self

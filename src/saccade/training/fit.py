@@ -1,0 +1,319 @@
+"""The one adapter to the training engine (Lightning's Trainer). It knows a model, an objective and examples.
+
+A run that is killed at any moment goes on from its last checkpoint and ends, on a CPU, bit-identical to one that was not:
+the batch of a step is a function of seed and step, and weights, optimizer, schedule and random state are in the checkpoint.
+"""
+
+import json
+import logging
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from saccade.core.errors import InvalidInput
+from saccade.core.recipe import Loss, Task
+from saccade.training.checkpoint import AtomicCheckpointIO, random_state, read_checkpoint, restore_random_state
+from saccade.training.config import TrainingConfig
+from saccade.training.optimizers import build_optimizer, rate_at
+from saccade.training.run_folder import RunFolder, check_fit
+from saccade.training.sampler import BatchSampler, in_order
+
+Objective = Callable[[nn.Module, Any, int], Loss]
+Report = Callable[[Mapping[str, Any]], None]
+PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float64": "64-true"}
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    return type(batch)(*(part.to(device, non_blocking=True) if isinstance(part, Tensor) else part for part in batch))
+
+
+class Fit(LightningModule):
+    """A model and its objective, as the engine wants them."""
+
+    def __init__(self, model: nn.Module, objective: Objective, config: TrainingConfig) -> None:
+        super().__init__()
+        self.model, self.objective, self.config = model, objective, config
+
+    def training_step(self, batch: Any, index: int) -> dict[str, Any]:
+        loss = self.objective(self.model, batch, self.global_step)
+        return {"loss": loss.value, "logs": {name: torch.as_tensor(log).detach() for name, log in loss.logs.items()}}
+
+    def configure_optimizers(self) -> Any:
+        optimizer = build_optimizer(self.config, self.model.parameters())
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(self.config, step))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return to_device(batch, device)
+
+
+class Keeper(Callback):
+    """What happens between steps, in this order: metrics, validation, checkpoint, and a stop if one was asked for."""
+
+    def __init__(self, folder: RunFolder, validation: list[Any], fingerprint: str, report: Report) -> None:
+        self.folder, self.validation, self.fingerprint, self.report = folder, validation, fingerprint, report
+        self.best = float("inf")
+        self.seconds = 0.0
+        self.stop = False
+        self.restored: dict[str, Any] | None = None
+        self.clock = time.perf_counter()
+        self.window: list[tuple[Tensor, Mapping[str, Tensor]]] = []
+        self.since = self.clock
+
+    def on_train_start(self, trainer: Trainer, module: Any) -> None:
+        self.folder.start_metrics(trainer.global_step)
+        self.clock = self.since = time.perf_counter()
+
+    def on_train_batch_start(self, trainer: Trainer, module: Any, batch: Any, index: int) -> None:
+        if self.restored is not None:
+            restore_random_state(self.restored)
+            self.restored = None
+
+    def on_train_batch_end(self, trainer: Trainer, module: Any, outputs: Any, batch: Any, index: int) -> None:
+        self.window.append((outputs["loss"].detach(), outputs["logs"]))
+        if (index + 1) % module.config.accumulate:
+            return
+        step, config = trainer.global_step, module.config
+        if step % config.log_every == 0 or step == config.steps:
+            self.log(trainer, step, self.training_figures(trainer, config))
+        if step % config.validate_every == 0 or step == config.steps:
+            self.validate(trainer, module, step)
+        if step % config.checkpoint_every == 0 or step == config.steps or self.stop:
+            self.tick()
+            trainer.save_checkpoint(self.folder.last)
+        trainer.should_stop = trainer.should_stop or self.stop
+
+    def training_figures(self, trainer: Trainer, config: TrainingConfig) -> dict[str, float]:
+        """Means over the batches since the last line; what counts something (`tokens`) also as a rate."""
+        losses = torch.stack([loss for loss, _ in self.window])
+        if not bool(losses.isfinite().all()):
+            raise InvalidInput(
+                f"the loss is not finite at step {trainer.global_step}; try a smaller --training.learning-rate or --training.clip"
+            )
+        now = time.perf_counter()
+        figures = {"loss": float(losses.mean()), "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"])}
+        for name in self.window[0][1]:
+            values = torch.stack([logs[name].float() for _, logs in self.window])
+            figures[name if name != "tokens" else "tokens_per_second"] = float(
+                values.mean() if name != "tokens" else values.sum() / max(now - self.since, 1e-9)
+            )
+        self.window, self.since = [], now
+        return figures
+
+    def validate(self, trainer: Trainer, module: Any, step: int) -> None:
+        """Mean loss over the validation split, each example's share its tokens where the objective counts them."""
+        started = time.perf_counter()
+        loss = mean_loss(module.model, module.objective, self.validation, module.device, step)
+        self.log(trainer, step, {"validation_loss": loss})
+        if loss < self.best and module.config.keep == "best":
+            self.best = loss
+            trainer.save_checkpoint(self.folder.best)
+        self.best = min(self.best, loss)
+        self.since += time.perf_counter() - started
+
+    def log(self, trainer: Trainer, step: int, figures: Mapping[str, float]) -> None:
+        self.folder.log({"step": step, **figures})
+        for logger in trainer.loggers:
+            logger.log_metrics(dict(figures), step)
+        self.report({"step": step, **figures})
+
+    def tick(self) -> None:
+        now = time.perf_counter()
+        self.seconds, self.clock = self.seconds + now - self.clock, now
+
+    def on_save_checkpoint(self, trainer: Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
+        # the running means of the metrics are part of the state: a resumed run writes the same lines
+        window = [[loss.item(), {name: float(log) for name, log in logs.items()}] for loss, logs in self.window]
+        checkpoint["saccade"] = {
+            "random": random_state(),
+            "best": self.best,
+            "seconds": self.seconds,
+            "config": self.fingerprint,
+            "window": window,
+        }
+
+    def on_load_checkpoint(self, trainer: Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
+        kept = checkpoint["saccade"]
+        self.restored, self.best, self.seconds = kept["random"], kept["best"], kept["seconds"]
+        self.window = [
+            (torch.tensor(loss), {name: torch.tensor(log) for name, log in logs.items()}) for loss, logs in kept["window"]
+        ]
+
+
+@torch.no_grad()
+def mean_loss(model: nn.Module, objective: Objective, batches: Sequence[Any], device: torch.device, step: int) -> float:
+    was_training = model.training
+    model.eval()
+    total = weight = 0.0
+    for batch in batches:
+        loss = objective(model, to_device(batch, device), step)
+        share = float(loss.logs.get("tokens", 1))
+        total, weight = total + float(loss.value) * share, weight + share
+    model.train(was_training)
+    return total / weight
+
+
+def fit(
+    model: nn.Module,
+    objective: Objective,
+    task: Task,
+    config: TrainingConfig,
+    folder: RunFolder,
+    fingerprint: str,
+    report: Report,
+    resume: bool = False,
+) -> tuple[bool, float]:
+    """Train until `config.steps`, or until Ctrl-C; then the weights to keep are in the model and in the folder.
+
+    Args:
+        fingerprint: the configuration as text; a checkpoint of another one is refused by `check_resumable`.
+        report: called with each line of the metrics, which holds `step`.
+        resume: go on from the last checkpoint, or from the start where there is none.
+
+    Returns:
+        Whether it came to its end, and the seconds of training, earlier parts of the run included.
+    """
+    quiet()
+    examples, validation = task.examples("train"), task.examples("validation")
+    batches = config.steps * config.accumulate
+    sampler = BatchSampler([task.cost(e) for e in examples], config.batch_tokens, config.window, config.seed, batches)
+    checkpoint = folder.last if resume and folder.last.exists() else None
+    if checkpoint is not None:
+        kept = read_checkpoint(checkpoint)
+        check_fit(model, {n.removeprefix("model."): t for n, t in kept["state_dict"].items()}, str(checkpoint))
+        sampler.start = kept["global_step"] * config.accumulate
+    held = [task.cost(example) for example in validation]
+    validation_batches = [task.collate([validation[i] for i in batch]) for batch in in_order(held, config.batch_tokens)]
+    loader: Any = DataLoader(
+        Examples(examples), batch_sampler=sampler, collate_fn=task.collate, generator=torch.Generator()
+    )
+    keeper = Keeper(folder, validation_batches, fingerprint, report)
+    trainer = Trainer(
+        accelerator=accelerator(config.device),
+        devices=devices(config.device),
+        precision=PRECISION[config.precision],
+        max_steps=config.steps,
+        accumulate_grad_batches=config.accumulate,
+        gradient_clip_val=config.clip,
+        logger=TensorBoardLogger(folder.path, name="", version="tensorboard", purge_step=sampler.start + 1),
+        callbacks=[keeper],
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=folder.path,
+        log_every_n_steps=config.log_every,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    with interruptible(keeper):
+        trainer.fit(Fit(model, objective, config), loader, ckpt_path=checkpoint, weights_only=True)
+    done = trainer.global_step >= config.steps
+    if done:
+        if config.keep == "best" and folder.best.exists():
+            weights = read_checkpoint(folder.best)["state_dict"]
+            model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in weights.items()})
+        folder.save_weights(model)
+    folder.write_csv()
+    keeper.tick()
+    return done, keeper.seconds
+
+
+class Examples(torch.utils.data.Dataset[Any]):
+    def __init__(self, examples: Sequence[Any]) -> None:
+        self.examples = examples
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.examples[index]
+
+
+def check_resumable(folder: RunFolder, fingerprint: str, free: Sequence[str]) -> None:
+    """Raise where the last checkpoint was made under another configuration.
+
+    Raises:
+        InvalidInput: naming what differs, the free fields aside.
+    """
+    if not folder.last.exists():
+        return
+    then, now = flatten(json.loads(read_checkpoint(folder.last)["saccade"]["config"])), flatten(json.loads(fingerprint))
+    for name in sorted(set(then) | set(now)):
+        if name not in free and then.get(name) != now.get(name):
+            raise InvalidInput(
+                f"{folder.path} was trained with {name} = {then.get(name)}, not {now.get(name)}; "
+                f"only {', '.join(free)} may change in a run that goes on"
+            )
+
+
+def flatten(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested configuration as dotted names -> values."""
+    flat: dict[str, Any] = {}
+    for name, value in plain.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
+
+
+def accelerator(device: str) -> str:
+    kind = pick_device(device).type
+    return "gpu" if kind == "cuda" else kind
+
+
+def devices(device: str) -> Any:
+    chosen = pick_device(device)
+    return 1 if chosen.type == "cpu" or chosen.index is None else [chosen.index]
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a name; "auto" is a GPU where there is one.
+
+    Raises:
+        InvalidInput: a name that torch does not know, or a device that this machine lacks.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InvalidInput(f"device {name!r} is not known; there are auto, cpu, cuda, cuda:1, ...") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InvalidInput(f"device {name!r} is not there: this machine has {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def quiet() -> None:
+    """The engine's tips and notices are about the engine, not about the user's run."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+
+
+@contextmanager
+def interruptible(keeper: Keeper) -> Iterator[None]:
+    """The first Ctrl-C ends the run after its step, with a checkpoint; a second one is an ordinary one."""
+
+    def stop(number: int, frame: Any) -> None:
+        keeper.stop = True
+        signal.signal(signal.SIGINT, previous)
+
+    try:
+        previous = signal.signal(signal.SIGINT, stop)
+    except ValueError:  # not in the main thread: nobody can press it
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)

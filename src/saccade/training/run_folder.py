@@ -1,0 +1,171 @@
+"""A run is a folder: config.yaml, assets/, checkpoints/, metrics.jsonl, model.safetensors, evidence.json, pictures/.
+
+Every file is replaced atomically: written beside its place, flushed to the disk, then renamed.
+"""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from saccade.core.errors import InvalidInput, NotFound, require
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace the file, or leave it as it was where the disk is full or the process dies.
+
+    Raises:
+        OSError: naming the path.
+    """
+    # beside the target: a temporary folder may be another file system, and a move across is a copy
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+class RunFolder:
+    """The paths of a run, and what is written to them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.assets = path / "assets"
+        self.checkpoints = path / "checkpoints"
+        self.last = self.checkpoints / "last.ckpt"
+        self.best = self.checkpoints / "best.ckpt"
+        self.metrics = path / "metrics.jsonl"
+        self.weights = path / "model.safetensors"
+        self.evidence = path / "evidence.json"
+        self.pictures = path / "pictures"
+
+    def create(self, head: Mapping[str, Any]) -> None:
+        """Make the folders and write the configuration.
+
+        Raises:
+            InvalidInput: there is a run already.
+        """
+        if self.config.exists():
+            raise InvalidInput(f"{self.path} is a run already; go on with: saccade train --resume {self.path}")
+        for folder in (self.path, self.assets, self.checkpoints, self.pictures):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.write_head(head)
+
+    def write_head(self, head: Mapping[str, Any]) -> None:
+        yaml: Any = require("yaml", "app")
+        write_atomically(self.config, yaml.safe_dump(dict(head), sort_keys=False, allow_unicode=True).encode("utf-8"))
+
+    def head(self) -> dict[str, Any]:
+        """What config.yaml holds: the system, the variant, the version, the configuration.
+
+        Raises:
+            NotFound: no such run.
+            InvalidInput: a file that is not one of ours.
+        """
+        yaml: Any = require("yaml", "app")
+        if not self.path.is_dir():
+            raise NotFound(f"{self.path}: there is no such run folder")
+        if not self.config.is_file():
+            raise NotFound(f"{self.path} is not a run: it has no {self.config.name}")
+        try:
+            head = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"{self.config}: not YAML ({' '.join(str(error).split())})") from error
+        if not isinstance(head, dict) or not {"system", "variant", "config"} <= set(head):
+            raise InvalidInput(f"{self.config}: expected the keys system, variant and config")
+        return head
+
+    def save_weights(self, model: nn.Module) -> None:
+        safetensors: Any = require("safetensors.torch", "app")
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        write_atomically(self.weights, safetensors.save(tensors))
+
+    def load_weights(self, model: nn.Module) -> None:
+        """Fill the model.
+
+        Raises:
+            NotFound: there are no weights.
+            InvalidInput: a damaged file, or the weights of another model.
+        """
+        safetensors: Any = require("safetensors", "app")
+        torch_format: Any = require("safetensors.torch", "app")
+        if not self.weights.is_file():
+            raise NotFound(
+                f"{self.path} has no weights ({self.weights.name}); finish it with: saccade train --resume {self.path}"
+            )
+        try:
+            tensors = torch_format.load_file(self.weights)
+        except safetensors.SafetensorError as error:
+            raise InvalidInput(f"{self.weights}: damaged or cut off ({error})") from error
+        check_fit(model, tensors, str(self.weights))
+        model.load_state_dict(tensors)
+
+    def start_metrics(self, step: int) -> None:
+        """Keep the lines up to that step, so that none is doubled when a run goes on from there."""
+        lines = self.metrics.read_bytes().splitlines(keepends=True) if self.metrics.exists() else []
+        # a line that a kill cut off has no end; what it said will be said again
+        kept = [line for line in lines if line.endswith(b"\n") and json.loads(line)["step"] <= step]
+        write_atomically(self.metrics, b"".join(kept))
+
+    def log(self, line: Mapping[str, Any]) -> None:
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
+        return [json.loads(line) for line in lines]
+
+    def write_csv(self) -> None:
+        """The metrics once more, as a table."""
+        rows = self.read_metrics()
+        table = io.StringIO()
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        writer = csv.DictWriter(table, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self.path / "metrics.csv", table.getvalue().encode("utf-8"))
+
+
+def check_fit(model: nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> None:
+    """Raise InvalidInput unless the tensors are those of the model, by name and shape."""
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in [*expected, *found]:
+        if expected.get(name) != found.get(name):
+            raise InvalidInput(
+                f"{source}: the weights of another model: {name} is {found.get(name, 'not there')}, "
+                f"this model expects {expected.get(name, 'no such weight')}"
+            )
+
+
+@contextmanager
+def one_writer(folder: RunFolder) -> Iterator[None]:
+    """Hold the run while it is written, so that two commands do not write the same one.
+
+    Raises:
+        InvalidInput: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # no such locks on Windows
+        yield
+        return
+    with (folder.path / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InvalidInput(f"{folder.path} is being trained by another process") from error
+        yield

@@ -1,0 +1,1 @@
+"""Looking at images: glimpses, windows, spatial transformers, gates, local attention."""
