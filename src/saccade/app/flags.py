@@ -6,7 +6,7 @@ Values from flags and from YAML take one way, through pydantic, so both are told
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,7 @@ def from_yaml(known: Mapping[tuple[str, ...], Any], name: str) -> list[tuple[tup
 
 def leaves(
     known: Mapping[tuple[str, ...], Any], plain: Mapping[str, Any], file: Path, prefix: tuple[str, ...]
-) -> typing.Iterator[tuple[tuple[str, ...], Any]]:
+) -> Iterator[tuple[tuple[str, ...], Any]]:
     names = {path[len(prefix)] for path in known if path[: len(prefix)] == prefix}
     for key, value in plain.items():
         path = (*prefix, str(key))
@@ -130,6 +130,11 @@ def merge(plain: dict[str, Any], path: Sequence[str], value: Any) -> None:
     for name in path[:-1]:
         plain = plain[name]
     plain[path[-1]] = value
+
+
+def explain(error: Exception, cls: Any) -> str:
+    """What a configuration was refused for, in one sentence."""
+    return sentence(error, cls) if isinstance(error, ValidationError) else str(error)
 
 
 def sentence(error: ValidationError, cls: Any) -> str:

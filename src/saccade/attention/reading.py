@@ -1,6 +1,6 @@
 """The contract of attention in a recurrent decoder: `prepare` once a sequence, then `read` once a step."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -13,6 +13,7 @@ class Reading(NamedTuple):
     state: Any
 
 
+@runtime_checkable
 class Attention(Protocol):
     """Any mechanism that a decoder can read with. `prepared` and `state` are tuples of tensors, batch first."""
 

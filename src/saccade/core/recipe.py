@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -16,6 +16,7 @@ class Loss(NamedTuple):
     logs: Mapping[str, "Tensor | float"]
 
 
+@runtime_checkable
 class Task(Protocol):
     """Data and metric. Knows no model; a system's `predict` and the task's `decode` meet in a prediction."""
 

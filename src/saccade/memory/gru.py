@@ -119,7 +119,7 @@ class GRU(nn.Module):
         return torch.stack(outputs, 1), GRUState(hidden)
 
 
-def split(blocks: Float[Tensor, "*b 3*h"]) -> Projected:
+def split(blocks: Float[Tensor, "*b blocks"]) -> Projected:
     """The blocks r, z | h~ of the last axis, each contiguous."""
     size = blocks.shape[-1] // 3
     gates, candidate = blocks.split([2 * size, size], -1)

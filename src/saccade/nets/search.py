@@ -7,7 +7,7 @@ A hypothesis y of n symbols, the end symbol counted, is ranked by log p(y) / ((5
 arXiv:1609.08144, equation 14, without the coverage term); alpha = 0 ranks by log p(y). A beam of 1 is greedy search.
 """
 
-from typing import Annotated, Any, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -33,6 +33,7 @@ class SearchConfig:
     """Sampling only: below 1 bolder, above 1 wilder."""
 
 
+@runtime_checkable
 class SearchModel(Protocol):
     def start(self, encoded: Any) -> Any: ...
     def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]: ...

@@ -1,6 +1,5 @@
 """Evidence: one small JSON a run, written by the program. What was run, on what, with what result."""
 
-import json
 import os
 import platform
 import subprocess
@@ -98,7 +97,3 @@ def collect(
         "config": head["config"],
     }
 
-
-def read_evidence(folder: Path) -> list[dict[str, Any]]:
-    """All evidence of a folder, oldest first."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]

@@ -23,6 +23,7 @@ from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Loss, Task
 from saccade.training.checkpoint import AtomicCheckpointIO, random_state, read_checkpoint, restore_random_state
 from saccade.training.config import TrainingConfig
+from saccade.training.device import pick_device, to_device
 from saccade.training.optimizers import build_optimizer, rate_at
 from saccade.training.run_folder import RunFolder, check_fit
 from saccade.training.sampler import BatchSampler, in_order
@@ -30,10 +31,6 @@ from saccade.training.sampler import BatchSampler, in_order
 Objective = Callable[[nn.Module, Any, int], Loss]
 Report = Callable[[Mapping[str, Any]], None]
 PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float64": "64-true"}
-
-
-def to_device(batch: Any, device: torch.device) -> Any:
-    return type(batch)(*(part.to(device, non_blocking=True) if isinstance(part, Tensor) else part for part in batch))
 
 
 class Fit(LightningModule):
@@ -84,7 +81,7 @@ class Keeper(Callback):
             return
         step, config = trainer.global_step, module.config
         if step % config.log_every == 0 or step == config.steps:
-            self.log(trainer, step, self.training_figures(trainer, config))
+            self.record(trainer, step, self.training_figures(trainer, config))
         if step % config.validate_every == 0 or step == config.steps:
             self.validate(trainer, module, step)
         if step % config.checkpoint_every == 0 or step == config.steps or self.stop:
@@ -100,7 +97,8 @@ class Keeper(Callback):
                 f"the loss is not finite at step {trainer.global_step}; try a smaller --training.learning-rate or --training.clip"
             )
         now = time.perf_counter()
-        figures = {"loss": float(losses.mean()), "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"])}
+        rate = config.learning_rate * rate_at(config, trainer.global_step - 1)
+        figures = {"loss": float(losses.mean()), "learning_rate": rate}
         for name in self.window[0][1]:
             values = torch.stack([logs[name].float() for _, logs in self.window])
             figures[name if name != "tokens" else "tokens_per_second"] = float(
@@ -113,14 +111,14 @@ class Keeper(Callback):
         """Mean loss over the validation split, each example's share its tokens where the objective counts them."""
         started = time.perf_counter()
         loss = mean_loss(module.model, module.objective, self.validation, module.device, step)
-        self.log(trainer, step, {"validation_loss": loss})
+        self.record(trainer, step, {"validation_loss": loss})
         if loss < self.best and module.config.keep == "best":
             self.best = loss
             trainer.save_checkpoint(self.folder.best)
         self.best = min(self.best, loss)
         self.since += time.perf_counter() - started
 
-    def log(self, trainer: Trainer, step: int, figures: Mapping[str, float]) -> None:
+    def record(self, trainer: Trainer, step: int, figures: Mapping[str, float]) -> None:
         self.folder.log({"step": step, **figures})
         for logger in trainer.loggers:
             logger.log_metrics(dict(figures), step)
@@ -273,23 +271,6 @@ def accelerator(device: str) -> str:
 def devices(device: str) -> Any:
     chosen = pick_device(device)
     return 1 if chosen.type == "cpu" or chosen.index is None else [chosen.index]
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of a name; "auto" is a GPU where there is one.
-
-    Raises:
-        InvalidInput: a name that torch does not know, or a device that this machine lacks.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InvalidInput(f"device {name!r} is not known; there are auto, cpu, cuda, cuda:1, ...") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InvalidInput(f"device {name!r} is not there: this machine has {torch.cuda.device_count()} CUDA devices")
-    return device
 
 
 def quiet() -> None:

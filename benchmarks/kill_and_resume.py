@@ -1,0 +1,108 @@
+"""Kill a training at random moments, resume it each time, and compare with one that was left alone.
+
+    python benchmarks/kill_and_resume.py --kills 20
+
+Each kill is SIGKILL: now while the command starts, now between two steps, in a checkpoint or a line of the metrics; the
+first before there is any checkpoint. At the end the weights must be the same to the last bit, and the metrics the same
+line by line, times aside.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+SYSTEM = ["train", "rnnsearch", "tiny", "--training.steps", "400", "--training.checkpoint-every", "20"]
+SACCADE = [sys.executable, "-m", "saccade"]
+
+
+def start(arguments: list[str], temporary: Path | None) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | ({"TMPDIR": str(temporary)} if temporary else {})
+    return subprocess.Popen(
+        SACCADE + arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    _, errors = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"exit {process.returncode}: {errors.decode()}")
+
+
+def lines(run: Path) -> list[dict[str, Any]]:
+    """The metrics, without what depends on the clock."""
+    text = (run / "metrics.jsonl").read_text().splitlines() if (run / "metrics.jsonl").exists() else []
+    return [{name: value for name, value in json.loads(line).items() if name != "tokens_per_second"} for line in text]
+
+
+def kill(process: subprocess.Popen[bytes], run: Path, delay: float, while_starting: bool) -> bool:
+    """SIGKILL after a delay, counted from the start or from the first new line of the metrics; False: it was too late."""
+    seen = (run / "metrics.jsonl").stat().st_mtime_ns if (run / "metrics.jsonl").exists() else 0
+    while not while_starting and process.poll() is None:
+        if (run / "metrics.jsonl").exists() and (run / "metrics.jsonl").stat().st_mtime_ns != seen:
+            break
+        time.sleep(0.002)
+    time.sleep(delay)
+    if process.poll() is not None:
+        return False
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return True
+
+
+def kill_and_resume(folder: Path, kills: int, seed: int = 0, temporary: Path | None = None) -> dict[str, Any]:
+    """Run both trainings; says what came out."""
+    left_alone, killed = folder / "left-alone", folder / "killed"
+    finish(start([*SYSTEM, "--out", str(left_alone)], temporary))
+    draw, done, before_checkpoint = random.Random(seed), 0, 0
+    process = start([*SYSTEM, "--out", str(killed)], temporary)
+    while not (killed / "assets" / "target.json").exists() and process.poll() is None:
+        time.sleep(0.002)
+    while done < kills:
+        # the first while there is no checkpoint yet; of the rest a quarter while the command starts
+        starting = done == 0 or draw.random() < 0.25
+        delay = draw.uniform(0, 0.15) if done == 0 else draw.uniform(0, 5.0 if starting else 12.0 / kills)
+        if not kill(process, killed, delay, starting):
+            break
+        before_checkpoint += not (killed / "checkpoints" / "last.ckpt").exists()
+        done += 1
+        process = start(["train", "--resume", str(killed)], temporary)
+    finish(process)
+    return {
+        "kills": done,
+        "kills_before_the_first_checkpoint": before_checkpoint,
+        "weights_identical": (left_alone / "model.safetensors").read_bytes() == (killed / "model.safetensors").read_bytes(),
+        "metrics_identical": lines(left_alone) == lines(killed),
+        "steps": lines(killed)[-1]["step"],
+        "temporary_folder": "on another file system" if other_file_system(temporary, folder) else "on the same file system",
+    }
+
+
+def other_file_system(temporary: Path | None, folder: Path) -> bool:
+    return temporary is not None and temporary.stat().st_dev != folder.stat().st_dev
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--temporary", type=Path, help="the temporary folder, best on another file system")
+    parser.add_argument("--write", type=Path, help="where the result is written as JSON")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        result = kill_and_resume(Path(folder), options.kills, options.seed, options.temporary)
+    text = json.dumps(result, indent=1)
+    print(text)
+    if options.write:
+        options.write.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

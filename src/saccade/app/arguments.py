@@ -1,0 +1,26 @@
+"""The parser of the verbs: argparse, with its errors in one sentence."""
+
+import argparse
+import re
+from typing import NoReturn
+
+from saccade.core.errors import InvalidInput, nearest
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises instead of printing its usage."""
+
+    def __init__(self, verb: str, description: str, epilog: str = "") -> None:
+        super().__init__(
+            prog=f"saccade {verb}",
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        known = [option for action in self._actions for option in action.option_strings]
+        if found := re.match(r"unrecognized arguments: (\S+)", message):
+            message = f"there is no flag {found[1]}; {nearest(found[1], known)}"
+        raise InvalidInput(f"{self.prog}: {message} (see {self.prog} --help)")

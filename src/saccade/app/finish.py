@@ -1,0 +1,86 @@
+"""The end of a training: the score, the evidence, ten answers, the pictures, and what to do next."""
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from saccade.app.runs import Look, Run
+from saccade.explain import plots
+from saccade.training.evidence import collect
+from saccade.training.run_folder import write_atomically
+
+SHOWN, DRAWN = 10, 3
+
+
+def finish(run: Run, head: Mapping[str, Any], seconds: float) -> None:
+    """Score the run, write its evidence and pictures, and say what came out."""
+    examples = run.task.examples("test")
+    predictions = run.predictions(examples)
+    metrics = {"test": scored(run, predictions, examples)}
+    parameters = sum(weight.numel() for weight in run.model.parameters())
+    command = "saccade " + shlex.join(sys.argv[1:])
+    evidence = collect(
+        run.recipe, head, metrics, command, run.task.describe(), parameters, seconds, str(run.device)
+    )
+    write_atomically(run.folder.evidence, (json.dumps(evidence, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
+    print(summary(run, metrics["test"]) + f"; trained in {seconds:.0f} s")
+    for claim in evidence["claims"]:
+        sign = ">=" if claim["direction"] == "max" else "<="
+        print(f"claim: {claim['metric']} {sign} {claim['bound']}: {'holds' if claim['holds'] else 'DOES NOT HOLD'}")
+    print()
+    for example, prediction in list(zip(examples, predictions, strict=True))[:SHOWN]:
+        for name, text in run.task.compare(example, prediction).items():
+            print(f"  {name:<10} {text}")
+        print()
+    draw(run, examples, predictions, metrics["test"])
+    folder = shlex.quote(str(run.folder.path))
+    print(f"pictures: {run.folder.pictures}")
+    print(f"next: saccade predict {folder} {shlex.quote(example_input(run, examples))}")
+
+
+def scored(run: Run, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, Any]:
+    """The task's figures, with the name of the one that decides."""
+    return {"decisive": run.task.metric, **run.task.score(predictions, examples)}
+
+
+def summary(run: Run, figures: Mapping[str, Any]) -> str:
+    """One line: the figures that are numbers, and how they were counted."""
+    numbers = [f"{name.replace('_', ' ')} {value:.2f}" for name, value in figures.items() if isinstance(value, float)]
+    signature = f" ({figures['signature']})" if "signature" in figures else ""
+    return f"{run.system} {run.variant}, test: {', '.join(numbers)}{signature}"
+
+
+def example_input(run: Run, examples: Sequence[Any]) -> str:
+    return next(iter(run.task.compare(examples[0], []).values()))
+
+
+def draw(run: Run, examples: Sequence[Any], predictions: Sequence[Any], figures: Mapping[str, Any]) -> None:
+    """Pictures: what the recipe shows, for the longest of the answers shown; the losses; the score by length."""
+    shown = sorted(range(min(SHOWN, len(examples))), key=lambda row: -run.task.cost(examples[row])[1])[:DRAWN]
+    for number, row in enumerate(sorted(shown), start=1):
+        for look in run.looks(examples[row], predictions[row]):
+            draw_look(look, run.folder.pictures / f"{look.show.picture}-{number}")
+    title = f"{run.system} {run.variant}"
+    plots.save(
+        plots.training_curves(run.folder.read_metrics(), title=title),
+        run.folder.pictures / "training",
+        f"Loss against step of {title}",
+    )
+    if "bleu_by_length" in figures:
+        rows = figures["bleu_by_length"]
+        plots.save(
+            plots.score_by_length(rows, title=title), run.folder.pictures / "bleu-by-length", f"BLEU by length of {title}"
+        )
+
+
+def draw_look(look: Look, path: Path) -> Path:
+    """The picture of a look, as PNG and SVG; returns the path of the PNG."""
+    figure = plots.alignment(
+        look.weights, look.rows, look.columns, rows_label=look.show.rows, columns_label=look.show.columns
+    )
+    description = f"Attention of {' '.join(look.rows)} (rows) to {' '.join(look.columns)} (columns)"
+    png: Path = plots.save(figure, path, description)[0]
+    return png

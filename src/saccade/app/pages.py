@@ -1,0 +1,84 @@
+"""The pages of the docs that are written from the source: one a mechanism, one a system, and the tables of the READMEs."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from saccade.app import catalogue, tables
+
+PACKAGE = Path(__file__).parent.parent
+ROOMS = {"attention": "where to look", "memory": "what to remember", "vision": "looking at images"}
+
+
+def pages(root: Path) -> Iterator[tuple[Path, str]]:
+    """(path, content) of all that is written from evidence and docstrings, in a checkout at `root`."""
+    yield root / "README.md", filled(root / "README.md", tables.overview())
+    index = "# Systems\n\n" + tables.overview() + "\n"
+    for system in catalogue.names():
+        readme = catalogue.SYSTEMS / system / "README.md"
+        page = filled(readme, tables.runs(system))
+        yield readme, page
+        yield root / "docs" / "systems" / f"{system}.md", page
+        index += f"- [{catalogue.title(system)}]({system}.md)\n"
+    yield root / "docs" / "systems" / "index.md", index
+    index = "# Mechanisms\n\nOne file is one idea with one citation; each page is that file's own words.\n"
+    for room, what in ROOMS.items():
+        modules = mechanisms(room)
+        if modules:
+            index += f"\n## {room}: {what}\n\n"
+        for module in modules:
+            title, page = mechanism(module)
+            yield root / "docs" / "mechanisms" / f"{room}-{module.stem}.md", page
+            index += f"- [{title}]({room}-{module.stem}.md)\n"
+    yield root / "docs" / "mechanisms" / "index.md", index
+
+
+def filled(path: Path, table: str) -> str:
+    return tables.fill(path.read_text(encoding="utf-8"), table, path)
+
+
+def mechanisms(room: str) -> list[Path]:
+    """The files of a room that cite a paper; a contract or a helper state cites none."""
+    files = sorted(path for path in (PACKAGE / room).glob("*.py") if path.stem != "__init__")
+    return [path for path in files if "arXiv" in (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")]
+
+
+def mechanism(path: Path) -> tuple[str, str]:
+    """The title and the page of a mechanism file: its docstring, then each public function and class."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstring = ast.get_docstring(tree) or ""
+    title, _, source = docstring.partition(". ")
+    name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    parts = [f"# {title}\n", f"`{name}`\n", source, ""]
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_") and ast.get_docstring(node):
+            parts += list(described(node, "##"))
+            for inner in node.body if isinstance(node, ast.ClassDef) else []:
+                if isinstance(inner, ast.FunctionDef) and not inner.name.startswith("_") and ast.get_docstring(inner):
+                    parts += list(described(inner, "###"))
+    return title, "\n".join(parts)
+
+
+def described(node: ast.FunctionDef | ast.ClassDef, level: str) -> Iterator[str]:
+    yield f"{level} {node.name}\n"
+    call = node
+    if isinstance(node, ast.ClassDef):
+        made = [inner for inner in node.body if isinstance(inner, ast.FunctionDef) and inner.name == "__init__"]
+        call = made[0] if made else node
+    if isinstance(call, ast.FunctionDef):
+        returns = f" -> {ast.unparse(call.returns)}" if call.returns and call is node else ""
+        yield f"```python\n{node.name}({ast.unparse(call.args)}){returns}\n```\n"
+    yield (ast.get_docstring(node) or "").replace("Args:", "**Arguments**\n").replace("Raises:", "**Raises**\n").replace(
+        "Returns:", "**Returns**\n"
+    ) + "\n"
+
+
+def write(root: Path) -> list[Path]:
+    """Write the pages; returns those that changed."""
+    changed = []
+    for path, content in pages(root):
+        if not path.exists() or path.read_text(encoding="utf-8") != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content, encoding="utf-8")
+            changed.append(path)
+    return changed

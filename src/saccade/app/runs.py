@@ -1,0 +1,135 @@
+"""A run, loaded: its model, task and configuration, and what it says and where it looks."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from saccade.app import catalogue, flags
+from saccade.core.config import from_plain
+from saccade.core.errors import InvalidInput
+from saccade.core.recipe import Loss, Recipe, Show, Task
+from saccade.explain.capture import capture
+from saccade.training.device import autocast, pick_device, to_device
+from saccade.training.run_folder import RunFolder
+from saccade.training.sampler import in_order
+
+
+class Look(NamedTuple):
+    """Where the model looked: weights (rows, columns) and a label for each."""
+
+    show: Show
+    weights: Tensor
+    rows: Sequence[str]
+    columns: Sequence[str]
+
+
+class Prediction(NamedTuple):
+    """The answer as a user reads it, where the model looked while it gave it, and what to know of the input."""
+
+    text: str
+    looks: list[Look]
+    notes: list[str]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained system: `run.model`, `run.task`, `run.config`, `run.predict(raw)`."""
+
+    folder: RunFolder
+    system: str
+    variant: str
+    recipe: Recipe
+    config: Any
+    task: Task
+    model: nn.Module
+    device: torch.device
+
+    def predict(self, raw: str) -> Prediction:
+        """Answer what a user typed.
+
+        Raises:
+            InvalidInput: an input that the task cannot read, such as an empty one.
+        """
+        example = self.task.read(raw)
+        [prediction] = self.predictions([example])
+        return Prediction(self.task.decode(prediction), self.looks(example, prediction), self.task.notes(example))
+
+    def predictions(self, examples: Sequence[Any]) -> list[Any]:
+        """The predictions for many examples, in their order."""
+        answers: dict[int, Any] = {}
+        # by the size of the input, which is the second; how long an answer becomes is not known
+        costs = [self.task.cost(example)[::-1] for example in examples]
+        with self.running():
+            for rows in in_order(costs, 2 * self.config.training.batch_tokens):
+                batch = to_device(self.task.collate([examples[row] for row in rows]), self.device)
+                answers |= zip(rows, self.recipe.predict(self.model, batch, self.config), strict=True)
+        return [answers[row] for row in range(len(examples))]
+
+    def looks(self, example: Any, prediction: Any) -> list[Look]:
+        """Where the model looks while it gives this prediction: the taps that the recipe shows."""
+        found = []
+        replayed = self.task.replay(example, prediction)
+        labels = self.task.labels(replayed)
+        for show in self.recipe.shows:
+            with self.running(), capture(self.model, show.tap) as seen:
+                self.objective(self.model, to_device(self.task.collate([replayed]), self.device), 0)
+            rows, columns = seen.axes(show.tap)[-2:]
+            weights = seen.joined(show.tap, rows)[0].float().cpu()
+            found.append(Look(show, weights, labels[rows], labels[columns]))
+        return found
+
+    def objective(self, model: nn.Module, batch: Any, step: int) -> Loss:
+        return (self.recipe.objective or self.task.objective)(model, batch, step)
+
+    def running(self) -> ExitStack:
+        """Evaluation: no gradients, no dropout, the configured precision."""
+        self.model.eval()
+        stack = ExitStack()
+        stack.enter_context(torch.inference_mode())
+        stack.enter_context(autocast(self.config.training.precision, self.device))
+        return stack
+
+
+def load(path: str | Path, arguments: Sequence[str] = ()) -> Run:
+    """Load a run folder.
+
+    Args:
+        path: the folder that `saccade train` made.
+        arguments: flags as on the command line, e.g. ["--search.beam", "1"].
+
+    Raises:
+        NotFound: no such folder, no configuration, no weights.
+        InvalidInput: a damaged file, or the weights of another model.
+    """
+    folder = RunFolder(Path(path))
+    head = folder.head()
+    recipe = catalogue.recipe(head["system"])
+    config = flags.parse(configuration(recipe, head, folder), arguments)
+    task = recipe.task(config, folder.assets)
+    model = recipe.build(config, task)
+    folder.load_weights(model)
+    return assemble(folder, head["system"], head["variant"], recipe, config, task, model)
+
+
+def configuration(recipe: Recipe, head: dict[str, Any], folder: RunFolder) -> Any:
+    """The configuration that a run's config.yaml holds."""
+    try:
+        return from_plain(type(recipe.config), head["config"])
+    except (ValueError, TypeError) as error:
+        raise InvalidInput(f"{folder.config}: {flags.explain(error, type(recipe.config))}") from None
+
+
+def assemble(
+    folder: RunFolder, system: str, variant: str, recipe: Recipe, config: Any, task: Task, model: nn.Module
+) -> Run:
+    device = pick_device(config.training.device)
+    dtype = torch.float64 if config.training.precision == "float64" else torch.float32
+    return Run(folder, system, variant, recipe, config, task, model.to(device, dtype), device)

@@ -1,0 +1,135 @@
+"""`saccade train SYSTEM [VARIANT]`: a run, from nothing to its evidence."""
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from saccade import __version__
+from saccade.app import catalogue, flags
+from saccade.core.config import to_plain
+from saccade.core.errors import InvalidInput, require
+
+USAGE = """usage: saccade train SYSTEM [VARIANT] [--out FOLDER] [--config FILE.yaml] [--FIELD VALUE ...]
+       saccade train --resume RUN [--training.steps N] [--device D] [--precision P]
+
+Train a system; the run becomes a folder, by default runs/SYSTEM-VARIANT-TIME. Ctrl-C saves a checkpoint and stops; a run
+that was stopped or killed goes on with --resume, and ends as if it had not been. Your own data:
+  saccade train rnnsearch --task.train pairs.tsv
+  saccade train rnnsearch --task.train train.en train.de --task.test test.en test.de
+`saccade train SYSTEM --help` lists every field of the configuration.
+"""
+FREE = ("training.steps", "training.device", "training.precision")
+
+
+def run(arguments: Sequence[str]) -> int:
+    given = list(arguments)
+    if not given or (given[0] in ("-h", "--help")):
+        sys.stdout.write(USAGE + f"\nsystems: {', '.join(catalogue.names())}\n")
+        return 0
+    if "--resume" in given:
+        return resume(given)
+    if given[0].startswith("-"):
+        raise InvalidInput(f"first name a system: saccade train SYSTEM; there are: {', '.join(catalogue.names())}")
+    system = given.pop(0)
+    recipe = catalogue.recipe(system)
+    variant = given.pop(0) if given and not given[0].startswith("-") else "default"
+    config = catalogue.variant(recipe, variant)
+    if "-h" in given or "--help" in given:
+        return show_help(system, variant, recipe, config)
+    out = take(given, "--out")
+    config = flags.parse(config, given)
+    time = datetime.now().strftime("%Y%m%d-%H%M%S")
+    path = Path(out) if out else Path("runs") / f"{system}-{variant}-{time}"
+    return train(path, system, variant, recipe, config, resumed=False)
+
+
+def resume(given: list[str]) -> int:
+    """Go on with a run."""
+    from saccade.app.runs import configuration
+    from saccade.training.run_folder import RunFolder
+
+    path = Path(take(given, "--resume") or "")
+    folder = RunFolder(path)
+    head = folder.head()
+    recipe = catalogue.recipe(head["system"])
+    config = flags.parse(configuration(recipe, head, folder), given)
+    return train(path, head["system"], head["variant"], recipe, config, resumed=True)
+
+
+def take(given: list[str], name: str) -> str | None:
+    """Take a flag and its value out of the arguments."""
+    for place, argument in enumerate(given):
+        if argument.startswith(f"{name}="):
+            return given.pop(place).split("=", 1)[1]
+        if argument == name:
+            if place + 1 >= len(given) or given[place + 1].startswith("--"):
+                raise InvalidInput(f"{name} takes a folder")
+            value = given[place + 1]
+            del given[place : place + 2]
+            return value
+    return None
+
+
+def show_help(system: str, variant: str, recipe: Any, config: Any) -> int:
+    tyro: Any = require("tyro", "app")
+    paper = recipe.paper
+    about = (
+        f"{catalogue.title(system)}\n\n{paper.authors} {paper.year}, {paper.title}, arXiv:{paper.arxiv}. "
+        f"The paper's number, {paper.target}: {paper.number}.\n\nVariants: {', '.join(recipe.variants)}. "
+        f"--out FOLDER names the run, --config FILE.yaml reads fields from a file, and --seed, --device and --precision "
+        f"are short for --training.seed and so on. Below, the defaults of the variant {variant}."
+    )
+    try:
+        tyro.cli(type(config), default=config, args=["--help"], prog=f"saccade train {system} {variant}", description=about)
+    except SystemExit:
+        pass
+    return 0
+
+
+def train(path: Path, system: str, variant: str, recipe: Any, config: Any, resumed: bool) -> int:
+    from saccade.training import require_engine
+
+    require_engine()
+    from saccade.app.finish import finish
+    from saccade.app.progress import progress
+    from saccade.app.runs import assemble
+    from saccade.training.checkpoint import seed_everything
+    from saccade.training.device import pick_device
+    from saccade.training.fit import check_resumable, fit
+    from saccade.training.run_folder import RunFolder, one_writer
+
+    pick_device(config.training.device)
+    folder = RunFolder(path)
+    head = {"system": system, "variant": variant, "version": __version__, "config": to_plain(config)}
+    fingerprint = json.dumps(head["config"])
+    begun = resumed and folder.last.exists()
+    if begun:
+        check_resumable(folder, fingerprint, FREE)
+    seed_everything(config.training.seed)
+    task = recipe.task(config, folder.assets if begun else None)
+    task.examples("train")  # before the run is made: what is wrong with the data is told now
+    if not resumed:
+        folder.create(head)
+    with one_writer(folder):
+        if resumed:
+            folder.write_head(head)
+        if not begun:
+            task.save(folder.assets)
+        model = recipe.build(config, task)
+        parameters = sum(weight.numel() for weight in model.parameters())
+        pairs = task.describe()
+        print(f"{system} {variant}: {parameters:,} weights; {pairs['data']}; the run is {path}", flush=True)
+        with progress(config.training.steps) as report:
+            done, seconds = fit(
+                model, recipe.objective or task.objective, task, config.training, folder, fingerprint, report, resumed
+            )
+        if not done:
+            print(f"stopped; go on with: saccade train --resume {shlex.quote(str(path))}")
+            return 130
+        loaded = assemble(folder, system, variant, recipe, config, task, model)
+        finish(loaded, head, seconds)
+    return 0

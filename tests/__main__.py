@@ -1,0 +1,22 @@
+"""The whole suite: `python -m tests`. Arguments go to pytest.
+
+Two calls, since the hook that executes the shapes in annotations breaks `torch.compile` and would raise before our own
+checks of shapes do.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+HOOK = "--jaxtyping-packages=saccade,beartype.beartype"
+CALLS = (["-m", "not unhooked", HOOK], ["-m", "unhooked"])
+
+
+def main() -> int:
+    root = Path(__file__).parent.parent
+    pytest = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"]
+    return max(subprocess.call([*pytest, *call, *sys.argv[1:]], cwd=root) for call in CALLS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""What every mechanism of the listed rooms must keep (DESIGN.md, section 2). A new file is covered the day it exists."""
+
+import importlib
+import inspect
+import pkgutil
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+SIZES = {"query_size": 5, "key_size": 7, "width": 11, "input_size": 3, "hidden_size": 13, "model_size": 12, "heads": 3}
+
+
+def listed(room: str, method: str) -> list[type[nn.Module]]:
+    package = importlib.import_module(f"saccade.{room}")
+    found = []
+    for module in pkgutil.iter_modules(package.__path__, f"saccade.{room}."):
+        for _, thing in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+            if issubclass(thing, nn.Module) and thing.__module__ == module.name and hasattr(thing, method):
+                found.append(thing)
+    return found
+
+
+def make(kind: type[nn.Module]) -> Any:
+    """An instance, its required arguments filled by name; a name that is not in SIZES is to be added there."""
+    required = [p for p in inspect.signature(kind).parameters.values() if p.default is p.empty]
+    return kind(**{parameter.name: SIZES[parameter.name] for parameter in required}).double()
+
+
+@pytest.mark.parametrize("kind", listed("attention", "prepare"), ids=lambda kind: kind.__name__)
+class TestAttention:
+    def test_masked_keys_are_as_if_cut_off(self, kind: type[nn.Module]) -> None:
+        attention = make(kind)
+        keys, query = torch.randn(2, 7, 7).double(), torch.randn(2, 5).double()
+        mask = torch.arange(7).expand(2, 7) < 4
+        prepared, cut = attention.prepare(keys, mask), attention.prepare(keys[:, :4], mask[:, :4])
+        long = attention.read(query, prepared, attention.initial_state(prepared))
+        short = attention.read(query, cut, attention.initial_state(cut))
+        torch.testing.assert_close(long.context, short.context, rtol=0, atol=1e-14)
+        torch.testing.assert_close(long.weights[:, :4], short.weights, rtol=0, atol=1e-14)
+        assert (long.weights[:, 4:] == 0).all()
+
+    def test_nothing_to_attend_is_zero_with_zero_gradient(self, kind: type[nn.Module]) -> None:
+        attention = make(kind)
+        keys = torch.randn(2, 7, 7).double().requires_grad_()
+        query = torch.randn(2, 5).double().requires_grad_()
+        mask = torch.tensor([[True], [False]]).expand(2, 7)
+        prepared = attention.prepare(keys, mask)
+        reading = attention.read(query, prepared, attention.initial_state(prepared))
+        assert (reading.context[1] == 0).all()
+        gradients = torch.autograd.grad(reading.context.square().sum(), [keys, query])
+        assert all((gradient[1] == 0).all() and gradient.isfinite().all() for gradient in gradients)
+        assert any((gradient[0] != 0).any() for gradient in gradients)
+
+    def test_the_mean_of_values_stands_where_the_weights_say(self, kind: type[nn.Module]) -> None:
+        attention = make(kind)
+        keys, values = torch.randn(2, 7, 7).double(), torch.randn(2, 7, 3).double()
+        prepared = attention.prepare(keys, None, values)
+        reading = attention.read(torch.randn(2, 5).double(), prepared, attention.initial_state(prepared))
+        torch.testing.assert_close(reading.context, torch.einsum("bk,bkd->bd", reading.weights, values))
+
+    def test_it_fits_the_recurrent_decoder(self, kind: type[nn.Module]) -> None:
+        from saccade.nets.conditional_decoder import ConditionalDecoder
+
+        decoder = ConditionalDecoder(make(kind), input_size=3, context_size=7, hidden_size=5).double()
+        prepared = decoder.mechanism.prepare(torch.randn(2, 7, 7).double())
+        inputs, state = torch.randn(2, 11, 3).double(), decoder.initial_state(torch.randn(2, 5).double(), prepared)
+        decoded, _ = decoder(inputs, prepared, state)
+        for t in range(11):
+            context, state = decoder.step(inputs[:, t], prepared, state)
+            torch.testing.assert_close(context, decoded.contexts[:, t])
+
+    def test_it_has_a_tap_and_keeps_nothing(self, kind: type[nn.Module]) -> None:
+        from saccade.explain import capture
+
+        attention = make(kind)
+        before = {name: id(value) for name, value in vars(attention).items()}
+        prepared = attention.prepare(torch.randn(2, 7, 7).double())
+        with capture(attention) as seen:
+            attention.read(torch.randn(2, 5).double(), prepared, attention.initial_state(prepared))
+        assert any(seen.values())
+        assert before == {name: id(value) for name, value in vars(attention).items()}
+        assert not any("weights" == name.split(".")[0] for name in attention.state_dict())
+
+
+@pytest.mark.parametrize("kind", listed("memory", "initial_state"), ids=lambda kind: kind.__name__)
+class TestMemory:
+    def test_many_steps_at_once_equal_single_steps(self, kind: type[nn.Module]) -> None:
+        memory = make(kind)
+        inputs, state = torch.randn(2, 11, 3).double(), memory.initial_state(2)
+        outputs, last = memory(inputs)
+        for t in range(11):
+            output, state = memory.step(inputs[:, t], state)
+            torch.testing.assert_close(output, outputs[:, t])
+        for found, expected in zip(state, last, strict=True):
+            torch.testing.assert_close(found, expected)
+
+    def test_the_state_is_a_named_tuple_and_the_module_keeps_nothing(self, kind: type[nn.Module]) -> None:
+        memory = make(kind)
+        before = {name: id(value) for name, value in vars(memory).items()}
+        _, state = memory(torch.randn(2, 3, 3).double())
+        assert state._fields
+        assert before == {name: id(value) for name, value in vars(memory).items()}

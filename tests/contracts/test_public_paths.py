@@ -1,0 +1,56 @@
+"""What users import, and the verbs they type, are frozen: a change here is a change for them (CHANGELOG.md)."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+PATHS = [
+    "saccade.load", "saccade.__version__",
+    "saccade.attention.AdditiveAttention", "saccade.attention.Attention", "saccade.attention.Reading",
+    "saccade.core.config.config", "saccade.core.masks.length_mask", "saccade.core.masks.masked_softmax",
+    "saccade.core.projection.Projection", "saccade.core.recipe.Recipe", "saccade.core.state.Constant",
+    "saccade.core.state.map_state", "saccade.core.state.select", "saccade.core.tap.Tap",
+    "saccade.explain.Capture", "saccade.explain.capture", "saccade.explain.plots.alignment",
+    "saccade.explain.plots.save", "saccade.explain.plots.score_by_length", "saccade.explain.plots.training_curves",
+    "saccade.explain.text.alignment_text",
+    "saccade.memory.GRU", "saccade.memory.GRUState",
+    "saccade.nets.conditional_decoder.ConditionalDecoder", "saccade.nets.readout.MaxoutReadout",
+    "saccade.nets.recurrent_encoder.RecurrentEncoder", "saccade.nets.search.beam_search",
+    "saccade.nets.search.sample", "saccade.tasks.translation.TranslationTask",
+    "saccade.tasks.translation.TranslationConfig", "saccade.training.config.TrainingConfig",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_path_is_there(path: str) -> None:
+    module, name = path.rsplit(".", 1)
+    assert hasattr(importlib.import_module(module), name)
+
+
+def test_the_verbs() -> None:
+    from saccade.app.main import VERBS
+
+    assert list(VERBS) == ["list", "train", "evaluate", "predict", "report"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["list"], ["lsit"], ["train", "rnsearch"], ["train", "--help"]]
+)
+def test_what_answers_at_once_imports_no_torch(arguments: list[str]) -> None:
+    code = f"import sys; from saccade.app.main import main; main({arguments}); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_importing_saccade_imports_nothing_else() -> None:
+    code = "import sys; import saccade; sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'pydantic')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_training_help_imports_no_engine() -> None:
+    code = (
+        "import sys; from saccade.app.main import main; main(['train', 'rnnsearch', '--help']);"
+        "sys.exit('lightning' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
