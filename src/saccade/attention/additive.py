@@ -74,6 +74,8 @@ class AdditiveAttention(nn.Module):
         """Project the keys, once a sequence. Values default to the keys."""
         if keys.shape[-1] != self.key.in_features:
             raise InvalidInput(f"keys must have {self.key.in_features} features, not {keys.shape[-1]}")
+        if values is not None and values.shape[:2] != keys.shape[:2]:
+            raise InvalidInput(f"values must be {tuple(keys.shape[:2])}, as the keys, not {tuple(values.shape[:2])}")
         check_key_mask(mask, keys)
         return Prepared(self.key(keys), keys if values is None else values, mask)
 
@@ -102,7 +104,10 @@ class AdditiveAttention(nn.Module):
     def _shape(self, queries: Tensor, prepared: Prepared) -> tuple[int, int, int]:
         if queries.shape[-1] != self.query.in_features:
             raise InvalidInput(f"queries must have {self.query.in_features} features, not {queries.shape[-1]}")
-        return queries.shape[0], queries.shape[1], prepared.projected.shape[1]
+        batch, size, _ = prepared.projected.shape
+        if queries.shape[0] != batch:
+            raise InvalidInput(f"there are keys of {batch} sequences, and queries of {queries.shape[0]}")
+        return batch, queries.shape[1], size
 
     def _weights(self, queries: Tensor, prepared: Prepared, mask: Tensor | None) -> Float[Tensor, "b q k"]:
         projected = F.linear(queries, self.query.weight)

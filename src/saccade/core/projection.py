@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-ROWS = 256
+ROWS = 128
 
 
 class Projection(NamedTuple):
@@ -35,7 +35,7 @@ class Projection(NamedTuple):
         device = rows.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else rows.dtype
         loss: Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
-            rows, self.weight, self.bias, targets.flatten(), ignore, label_smoothing, dtype
+            rows, self.weight, self.bias, targets.flatten(), ignore, label_smoothing, dtype, torch.is_grad_enabled()
         )
         return loss
 
@@ -51,11 +51,12 @@ class _CrossEntropy(torch.autograd.Function):
         ignore: int,
         smoothing: float,
         dtype: torch.dtype,
+        learn: bool,
     ) -> Tensor:
         keep = targets != ignore
         share = keep.to(weight.dtype) / keep.sum().clamp(min=1)  # of each row in the mean
         targets = targets.masked_fill(~keep, 0)[:, None]
-        learn = any(ctx.needs_input_grad)
+        learn = learn and any(ctx.needs_input_grad)
         gradients = [torch.empty_like(features), torch.zeros_like(weight), torch.zeros_like(bias)] if learn else []
         loss = share.new_zeros(())
         held = weight.new_empty(min(ROWS, len(features)), len(weight))  # one buffer: fresh pages cost more than the sums
@@ -63,39 +64,39 @@ class _CrossEntropy(torch.autograd.Function):
             inputs, matrix = features.to(dtype), weight.to(dtype)
             for first in range(0, len(features), ROWS):
                 rows = slice(first, first + ROWS)
-                scores = multiply(inputs[rows], matrix.mT, held[: len(targets[rows])]).add_(bias)
-                loss += share[rows] @ cross_entropy_(scores, targets[rows], smoothing)
+                target, part = targets[rows], share[rows, None]
+                log_probs = multiply(inputs[rows], matrix.mT, bias, held[: len(target)]).log_softmax(1)
+                loss -= (1 - smoothing) * (log_probs.gather(1, target) * part).sum()
+                if smoothing:
+                    loss -= smoothing * (log_probs.mean(1, keepdim=True) * part).sum()
                 if learn:
-                    # softmax - ((1 - smoothing) one-hot + smoothing / v), times the row's share, where the scores were
-                    scores.sub_(smoothing / len(weight)).mul_(share[rows, None])
-                    slope = scores.scatter_add_(1, targets[rows], share[rows, None] * (smoothing - 1)).to(dtype)
+                    # softmax - ((1 - smoothing) one-hot + smoothing / v), times the row's share of the mean
+                    slope = log_probs.exp_()
+                    if smoothing:
+                        slope -= smoothing / len(weight)
+                    slope.mul_(part).scatter_add_(1, target, part * (smoothing - 1))
+                    gradients[2] += slope.sum(0)
+                    slope = slope.to(dtype)
                     gradients[0][rows] = slope @ matrix
                     if dtype == weight.dtype:
                         gradients[1].addmm_(slope.mT, inputs[rows])
                     else:
                         gradients[1] += slope.mT @ inputs[rows]
-                    gradients[2] += scores.sum(0)
-        ctx.save_for_backward(*gradients)
+        ctx.gradients = gradients
         return loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        return *(gradient * slope for gradient in ctx.saved_tensors), None, None, None, None
+        if ctx.gradients is None:
+            raise RuntimeError("the gradient of this cross-entropy was taken already; compute the loss anew")
+        # in place, and so once: the matrix's gradient is the largest tensor of an update
+        gradients, ctx.gradients = ctx.gradients, None
+        return *(gradient.mul_(slope) for gradient in gradients), None, None, None, None, None
 
 
-def multiply(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
-    """The product, in `out`, whose dtype may be wider."""
-    return torch.mm(left, right, out=out) if left.dtype == out.dtype else out.copy_(left @ right)
-
-
-def cross_entropy_(
-    scores: Float[Tensor, "n v"], targets: Int[Tensor, "n 1"], smoothing: float
-) -> Float[Tensor, " n"]:
-    """The loss of each row; leaves softmax(scores) where the scores were."""
-    chosen = scores.gather(1, targets)[:, 0]
-    mean = scores.mean(1) if smoothing else chosen
-    top = scores.amax(1, keepdim=True)
-    total = scores.sub_(top).exp_().sum(1, keepdim=True)
-    scores.div_(total)
-    return (top + total.log())[:, 0] - (1 - smoothing) * chosen - smoothing * mean
+def multiply(left: Tensor, right: Tensor, bias: Tensor, out: Tensor) -> Tensor:
+    """left right + bias, in `out`, whose dtype may be wider than that of the product."""
+    if left.dtype == out.dtype:
+        return torch.addmm(bias, left, right, out=out)
+    return out.copy_(left @ right).add_(bias)

@@ -45,12 +45,12 @@ def gru_step(projected: Projected, hidden: Float[Tensor, "*g b h"], recurrent: R
     Leading axes g are independent nets, such as the two directions of an encoder. Where z's block is +inf the state is
     kept to the last bit, with its gradient.
     """
-    reset, update = torch.sigmoid(projected.gates + hidden @ recurrent.gates).chunk(2, -1)
+    add_product = torch.addmm if hidden.ndim == 2 else torch.baddbmm
+    reset, update = torch.sigmoid(add_product(projected.gates, hidden, recurrent.gates)).chunk(2, -1)
     if recurrent.bias is None:
-        product = (reset * hidden) @ recurrent.candidate
+        candidate = torch.tanh(add_product(projected.candidate, reset * hidden, recurrent.candidate))
     else:
-        product = reset * (hidden @ recurrent.candidate + recurrent.bias)
-    candidate = torch.tanh(projected.candidate + product)
+        candidate = torch.tanh(projected.candidate + reset * (hidden @ recurrent.candidate + recurrent.bias))
     # under autocast the products are bfloat16 and the state is not
     return torch.lerp(candidate.to(hidden.dtype), hidden, update.to(hidden.dtype))
 

@@ -93,7 +93,8 @@ def beam_search(
         vocabulary = log_probs.shape[-1]
         if beam > vocabulary:
             raise InvalidInput(f"the beam is {beam} wide, the vocabulary {vocabulary}; take a beam of at most {vocabulary}")
-        candidates = (totals[:, :, None] + log_probs.view(-1, beam, vocabulary).float()).flatten(1)
+        # the totals are float32 at least: bfloat16 log-probabilities are promoted, float64 ones are kept
+        candidates = (totals[:, :, None] + log_probs.view(-1, beam, vocabulary)).flatten(1)
         # at most one candidate a beam ends, so of 2 x beam at least `beam` go on
         best, index = candidates.topk(min(2 * beam, candidates.shape[1]), dim=1)
         parent, symbol = index // vocabulary, index % vocabulary

@@ -40,9 +40,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise InvalidInput(f"{path}: refused, since it holds more than tensors and plain values") from error
+        raise InvalidInput(f"{path}: refused, since it is damaged or holds more than tensors and plain values") from error
     except (RuntimeError, EOFError, OSError) as error:
-        raise InvalidInput(f"{path}: damaged or cut off ({str(error).splitlines()[0]})") from error
+        raise InvalidInput(f"{path}: damaged or cut off ({type(error).__name__})") from error
     return checkpoint
 
 

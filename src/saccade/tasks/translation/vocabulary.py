@@ -24,6 +24,8 @@ class Vocabulary:
 
     def __init__(self, tokenizer: "Tokenizer") -> None:
         self.tokenizer = tokenizer
+        # "</s>" in a sentence is text, not the end symbol
+        self.tokenizer.encode_special_tokens = True
 
     @classmethod
     def learn(
@@ -86,4 +88,5 @@ class Vocabulary:
             raise InvalidInput(f"{path}: not a vocabulary ({error})") from error
 
     def _known(self, symbols: Sequence[int]) -> list[str]:
-        return [self.tokenizer.id_to_token(symbol) for symbol in symbols if symbol not in (PAD, START, END)]
+        kept = [symbol for symbol in symbols if symbol not in (PAD, START, END)]
+        return [SPACE + SPECIAL[UNKNOWN] if s == UNKNOWN else self.tokenizer.id_to_token(s) for s in kept]

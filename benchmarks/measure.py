@@ -1,0 +1,69 @@
+"""What the benchmarks share: alternating timings, the machine's own rate, peak memory of a process of its own."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def alternate(forms: Mapping[str, Callable[[], object]], rounds: int, warm: int = 2) -> dict[str, list[float]]:
+    """Seconds of each form, run in turn so that a drift of the machine's speed touches all alike."""
+    for _ in range(warm):
+        for form in forms.values():
+            form()
+    seconds: dict[str, list[float]] = {name: [] for name in forms}
+    for _ in range(rounds):
+        for name, form in forms.items():
+            begun = time.perf_counter()
+            form()
+            seconds[name].append(time.perf_counter() - begun)
+    return seconds
+
+
+def ratio(slower: list[float], faster: list[float]) -> float:
+    """The median of the ratios, round by round."""
+    return statistics.median(a / b for a, b in zip(slower, faster, strict=True))
+
+
+def matrix_rate(size: int = 2048) -> Callable[[], object]:
+    """A float32 product of size-cubed matrices, to be timed beside the forms."""
+    left, right, out = torch.randn(size, size), torch.randn(size, size), torch.empty(size, size)
+    return lambda: torch.mm(left, right, out=out)
+
+
+def peak_memory(script: str, arguments: list[str]) -> float:
+    """MB at the peak of a process of its own."""
+    done = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def own_peak() -> float:
+    """MB at the peak of this process, as Linux counts them since its start (`ru_maxrss` would hold the parent's too)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def evidence(name: str, result: Mapping[str, Any]) -> Path:
+    """Write the result beside the benchmarks; returns where."""
+    path = Path(__file__).parent / "evidence" / f"{datetime.now(UTC):%Y-%m-%d}-{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    head = {
+        "benchmark": name,
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+    path.write_text(json.dumps({**head, **result}, indent=1) + "\n")
+    return path

@@ -1,0 +1,94 @@
+"""A soft alignment as text, for a terminal."""
+
+import shutil
+import unicodedata
+from collections.abc import Sequence
+
+from saccade.core.errors import InvalidInput
+from saccade.explain.plots import Weights, labels, matrix
+
+FLOORS = (0.05, 0.25, 0.5, 0.75)  # the weight from which a cell has the second shade, the third, ...
+SHADES, ASCII = "·░▒▓█", str.maketrans("·░▒▓█…–", ".-+*#~-")
+NARROWEST = 20
+
+
+def alignment_text(
+    weights: Weights, rows: Sequence[str], columns: Sequence[str], width: int | None = None, ascii_only: bool = False
+) -> str:
+    """Weights (q, k): one line for each row's token, a cell for each column's token, darker for more.
+
+    A line ends in the token that has most weight, with its weight. Where they fit, the columns' tokens stand above them;
+    where not, numbers do, explained below, and columns that do not fit follow in further tables.
+
+    Args:
+        rows, columns: tokens as `labels` takes them.
+        width: cells of the terminal, at least 20; that of the terminal where None. Wide characters count two.
+        ascii_only: for terminals without Unicode; other characters are written as escapes.
+
+    Raises:
+        InvalidInput: as `matrix`, or too narrow.
+    """
+    table = matrix(weights, rows, columns)
+    width = max(NARROWEST, shutil.get_terminal_size().columns) if width is None else width
+    if width < NARROWEST:
+        raise InvalidInput(f"expected a width of at least {NARROWEST}, got {width}")
+    heads, names = _shown(columns, ascii_only), _shown(rows, ascii_only)
+    left, right = (min(max(map(_cells, texts)), width // 4) for texts in (names, heads))
+    room = width - left - right - 9  # two gaps of two cells, and " 0.00"
+    most = [max(range(len(row)), key=row.__getitem__) for row in table]
+    ends = [f"{_fit(heads[k], right)} {row[k]:.2f}" if row[k] > 0 else "–" for row, k in zip(table, most, strict=True)]
+    if sum(map(_cells, heads)) + len(heads) - 1 <= room:
+        sizes, gap, above, key = [_cells(head) for head in heads], " ", [heads], []
+    else:
+        numbers = range(1, len(heads) + 1)
+        tens = [str(number // 10 % 10) if number % 10 == 0 else " " for number in numbers]
+        sizes, gap, above = [1] * len(heads), "", [tens, [str(number % 10) for number in numbers]]
+        key = _flow([f"{number} {head}" for number, head in zip(numbers, heads, strict=True)], width)
+    lines = []
+    for first in range(0, len(heads), room if key else len(heads)):
+        block = slice(first, first + room if key else None)
+        lines += [" " * (left + 2) + gap.join(line[block]) for line in above]
+        for name, row, end in zip(names, table, ends, strict=True):
+            shades = (SHADES[sum(weight >= floor for floor in FLOORS)] for weight in row[block])
+            drawn = (_cell(shade, size) for shade, size in zip(shades, sizes[block], strict=True))
+            lines.append(f"{_fit(name, left)}  {gap.join(drawn)}  {end}")
+        lines.append("")
+    lines += key + _flow([f"{shade} {floor:.2f}" for shade, floor in zip(SHADES[1:], FLOORS, strict=True)], width)
+    text = "\n".join(line.rstrip() for line in lines)
+    return text.translate(ASCII) if ascii_only else text
+
+
+def _shown(tokens: Sequence[str], ascii_only: bool) -> list[str]:
+    texts = labels(tokens)
+    return (
+        [text.replace("·", "+").encode("ascii", "backslashreplace").decode() for text in texts] if ascii_only else texts
+    )
+
+
+def _cells(text: str) -> int:
+    """Its width in a terminal."""
+    none, wide = ("Mn", "Me", "Cf"), "WF"
+    return sum(0 if unicodedata.category(c) in none else 1 + (unicodedata.east_asian_width(c) in wide) for c in text)
+
+
+def _cell(shade: str, size: int) -> str:
+    return shade.center(size) if shade == SHADES[0] else shade * size
+
+
+def _fit(text: str, width: int) -> str:
+    """Cut or filled to that width."""
+    if _cells(text) > width:
+        while _cells(text) > width - 1:
+            text = text[:-1]
+        text += "…"
+    return text + " " * (width - _cells(text))
+
+
+def _flow(parts: Sequence[str], width: int) -> list[str]:
+    """The parts in as few lines as take them."""
+    lines = [""]
+    for part in (_fit(part, min(_cells(part), width)) for part in parts):
+        if lines[-1] and _cells(f"{lines[-1]}  {part}") > width:
+            lines.append("")
+        lines[-1] += f"  {part}" if lines[-1] else part
+    return lines

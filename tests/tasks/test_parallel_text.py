@@ -1,0 +1,68 @@
+"""Parallel text is read, or the file and the line that do not do are named."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from saccade.core.errors import InvalidInput, NotFound
+from saccade.tasks.translation.parallel_text import embedded_pairs, hold_out, read_pairs
+
+
+def write(path: Path, data: str | bytes) -> Path:
+    path.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+    return path
+
+
+def test_one_file_and_two_files_plain_and_gzip(tmp_path: Path) -> None:
+    expected = [("a b", "c"), ("é", "日本")]
+    table = "a b\tc\textra\r\né\t日本"
+    assert read_pairs([write(tmp_path / "t.tsv", table)]) == expected
+    assert read_pairs([write(tmp_path / "bom.tsv", b"\xef\xbb\xbf" + table.encode())]) == expected
+    assert read_pairs([write(tmp_path / "t.gz", gzip.compress(table.encode()))]) == expected
+    source, target = write(tmp_path / "s", "a b\né\n"), write(tmp_path / "t", gzip.compress("c\n日本\n".encode()))
+    assert read_pairs([source, target]) == expected
+
+
+BAD = {
+    "empty": (b"", "the file is empty"),
+    "one column": (b"a\tb\nno tab here\n", "line 2: expected source<tab>target"),
+    "no target": (b"a\tb\nc\t \n", "line 2: the target side is empty"),
+    "not utf-8": (b"a\tb\nc\td\n\xff\tx\n", r"line 3: not UTF-8 \(byte 0xff\)"),
+    "broken gzip": (gzip.compress(b"a\tb\n" * 100)[:-9], "the gzip archive is broken or cut off"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_file_is_told_with_its_line(tmp_path: Path, case: str) -> None:
+    data, message = BAD[case]
+    with pytest.raises(InvalidInput, match=f"pairs.tsv.*{message}"):
+        read_pairs([write(tmp_path / "pairs.tsv", data)])
+
+
+def test_files_that_are_missing_uneven_or_too_many(tmp_path: Path) -> None:
+    source, target = write(tmp_path / "s", "a\nb\n"), write(tmp_path / "t", "a\n")
+    with pytest.raises(NotFound, match="nowhere: there is no such file"):
+        read_pairs([tmp_path / "nowhere"])
+    with pytest.raises(InvalidInput, match="s has 2 lines, .*t has 1"):
+        read_pairs([source, target])
+    with pytest.raises(InvalidInput, match="not 3 files"):
+        read_pairs([source, target, target])
+
+
+def test_the_embedded_pairs_are_short_and_no_side_is_in_two_splits() -> None:
+    splits = embedded_pairs()
+    assert {split: len(pairs) for split, pairs in splits.items()} == {"train": 28473, "validation": 1000, "test": 1000}
+    pairs = [pair for split in splits.values() for pair in split]
+    assert len({source for source, _ in pairs}) == len({target for _, target in pairs}) == len(pairs)
+
+
+def test_held_out_pairs_leave_training() -> None:
+    pairs = [(str(i % 90), str(i % 90)) for i in range(100)]
+    kept, held = hold_out(pairs)
+    assert len(held) == 4
+    assert not set(kept) & set(held)
+    assert set(kept) | set(held) == set(pairs)
+    assert hold_out(pairs) == (kept, held)
+    with pytest.raises(InvalidInput, match="too few"):
+        hold_out(pairs[:7])

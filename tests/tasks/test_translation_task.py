@@ -1,0 +1,118 @@
+"""The task: batches, the standard objective, the score."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from sacrebleu.metrics import BLEU
+from torch import nn
+from torch.nn import functional as F
+
+from saccade.core.errors import InvalidInput
+from saccade.core.projection import Projection
+from saccade.tasks.translation import TranslationConfig, TranslationTask
+from saccade.tasks.translation.metric import bleu, bleu_by_length
+from saccade.tasks.translation.vocabulary import END, PAD, START
+
+
+@pytest.fixture(scope="module")
+def task() -> TranslationTask:
+    return TranslationTask(TranslationConfig(limit=500, vocabulary_size=200))
+
+
+def test_a_batch_is_padded_shifted_and_masked(task: TranslationTask) -> None:
+    examples = task.examples("train")[:7]
+    batch = task.collate(examples)
+    for row, example in enumerate(examples):
+        target = len(example.target)
+        assert batch.source[row, : len(example.source)].tolist() == example.source
+        assert example.source[-1] == END
+        assert batch.source_mask[row].sum() == len(example.source)
+        assert batch.target_inputs[row, : target + 1].tolist() == [START, *example.target]
+        assert batch.targets[row, : target + 1].tolist() == [*example.target, END]
+        assert (batch.targets[row, target + 1 :] == PAD).all()
+
+
+def test_the_objective_is_the_mean_over_symbols_padding_left_out(task: TranslationTask) -> None:
+    class Constant(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features, self.weight = torch.randn(7, 1, 3), torch.randn(len(task.target), 3)
+
+        def forward(self, source: torch.Tensor, mask: torch.Tensor, inputs: torch.Tensor) -> Projection:
+            features = self.features.expand(-1, inputs.shape[1], -1)
+            return Projection(features, self.weight, torch.zeros(len(task.target)))
+
+    model, batch = Constant().eval(), task.collate(task.examples("train")[:7])
+    loss = task.objective(model, batch, 0)
+    total = 0.0
+    for row in range(7):
+        log_probs = F.log_softmax(model.weight @ model.features[row, 0], 0)
+        for symbol in batch.targets[row].tolist():
+            total -= float(log_probs[symbol]) if symbol != PAD else 0.0
+    tokens = int((batch.targets != PAD).sum())
+    assert int(loss.logs["tokens"]) == tokens
+    assert float(loss.value) == pytest.approx(total / tokens, rel=1e-5)
+
+
+def test_the_score_of_the_references_is_100(task: TranslationTask) -> None:
+    examples = task.examples("train")[:50]
+    figures = task.score([example.target for example in examples], examples)
+    assert figures["bleu"] == pytest.approx(100)
+    assert figures["chrf"] == pytest.approx(100)
+    assert figures["sentences"] == 50
+    assert sum(row["sentences"] for row in figures["bleu_by_length"]) == 50
+    assert "tok:13a" in figures["signature"]
+    assert "case:mixed" in figures["signature"]
+
+
+def test_bleu_is_sacrebleu_and_its_lengths_are_counted_apart() -> None:
+    ours, references = ["a cat sat here", "the dog ran away fast"], ["a cat sat there", "the dog ran away now"]
+    assert bleu(ours, references)[0] == BLEU().corpus_score(ours, [references]).score
+    rows = bleu_by_length(ours, references, ["one two", "one two three four five"])
+    assert [(row["words"], row["sentences"]) for row in rows] == [("1-2", 1), ("5-6", 1)]
+    assert rows[0]["bleu"] == bleu(ours[:1], references[:1])[0]
+
+
+def test_sentences_with_unknown_words_are_scored_apart() -> None:
+    task = TranslationTask(TranslationConfig(limit=300, vocabulary="word", vocabulary_size=400))
+    examples = task.examples("test")
+    figures = task.score([example.target for example in examples], examples)
+    known = [e for e in examples if 1 not in e.source and 1 not in e.target]
+    assert 0 < figures["sentences_no_unknown"] == len(known) < 300
+    assert figures["bleu_no_unknown"] == pytest.approx(100)
+    assert figures["bleu"] < 100
+
+
+def test_vocabularies_know_nothing_of_the_test_side(tmp_path: Path) -> None:
+    files = {}
+    for split, word in (("train", "seen"), ("validation", "held"), ("test", "hidden")):
+        files[split] = (tmp_path / f"{split}.tsv",)
+        files[split][0].write_text(f"{word} {word}\t{word}\n" * 3)
+    task = TranslationTask(TranslationConfig(vocabulary="word", **files))
+    assert task.source.unknown("seen hidden held") == ["hidden", "held"]
+
+
+def test_own_data_without_other_splits_hold_some_out(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join(f"source {i}\ttarget {i}\n" for i in range(100)))
+    task = TranslationTask(TranslationConfig(train=(path,), vocabulary_size=100))
+    sizes = task.describe()["pairs"]
+    assert sizes == {"train": 91, "validation": 5, "test": 4}
+    pairs = [pair for split in task.pairs.values() for pair in split]
+    assert len(set(pairs)) == len(pairs) == 100
+
+
+def test_assets_are_enough_to_predict(task: TranslationTask, tmp_path: Path) -> None:
+    task.save(tmp_path)
+    gone = TranslationConfig(train=(tmp_path / "gone.tsv",))
+    loaded = TranslationTask(gone, tmp_path)
+    assert loaded.read("Go home.") == task.read("Go home.")
+    assert loaded.decode(task.target.encode("Rentre.")) == "Rentre."
+
+
+def test_an_empty_input_and_an_unknown_split_are_told(task: TranslationTask) -> None:
+    with pytest.raises(InvalidInput, match="input is empty"):
+        task.read(" \n")
+    with pytest.raises(InvalidInput, match="there are train, validation, test"):
+        task.examples("dev")
