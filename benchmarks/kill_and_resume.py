@@ -42,8 +42,12 @@ def lines(run: Path) -> list[dict[str, Any]]:
     return [{name: value for name, value in json.loads(line).items() if name != "tokens_per_second"} for line in text]
 
 
+def weights(run: Path) -> bytes:
+    return (run / "model.safetensors").read_bytes()
+
+
 def kill(process: subprocess.Popen[bytes], run: Path, delay: float, while_starting: bool) -> bool:
-    """SIGKILL after a delay, counted from the start or from the first new line of the metrics; False: it was too late."""
+    """SIGKILL after a delay, from the start or from the first new line of the metrics; False: it came too late."""
     seen = (run / "metrics.jsonl").stat().st_mtime_ns if (run / "metrics.jsonl").exists() else 0
     while not while_starting and process.poll() is None:
         if (run / "metrics.jsonl").exists() and (run / "metrics.jsonl").stat().st_mtime_ns != seen:
@@ -78,10 +82,10 @@ def kill_and_resume(folder: Path, kills: int, seed: int = 0, temporary: Path | N
     return {
         "kills": done,
         "kills_before_the_first_checkpoint": before_checkpoint,
-        "weights_identical": (left_alone / "model.safetensors").read_bytes() == (killed / "model.safetensors").read_bytes(),
+        "weights_identical": weights(left_alone) == weights(killed),
         "metrics_identical": lines(left_alone) == lines(killed),
         "steps": lines(killed)[-1]["step"],
-        "temporary_folder": "on another file system" if other_file_system(temporary, folder) else "on the same file system",
+        "temporary_folder": f"on {'another' if other_file_system(temporary, folder) else 'the same'} file system",
     }
 
 
@@ -94,14 +98,17 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--temporary", type=Path, help="the temporary folder, best on another file system")
-    parser.add_argument("--write", type=Path, help="where the result is written as JSON")
+    parser.add_argument("--write", action="store_true", help="write the result into benchmarks/evidence")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=".") as folder:
         result = kill_and_resume(Path(folder), options.kills, options.seed, options.temporary)
-    text = json.dumps(result, indent=1)
-    print(text)
+    print(json.dumps(result, indent=1))
     if options.write:
-        options.write.write_text(text + "\n")
+        from measure import evidence
+
+        same = "identical to the last bit" if result["weights_identical"] else "DIFFERENT"
+        what = f"weights after {result['kills']} kills at random moments, temporary folder {result['temporary_folder']}"
+        print(evidence("kill_and_resume", {what: same}, result))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from saccade.training.evidence import commit, processor
+
 
 def alternate(forms: Mapping[str, Callable[[], object]], rounds: int, warm: int = 2) -> dict[str, list[float]]:
     """Seconds of each form, run in turn so that a drift of the machine's speed touches all alike."""
@@ -47,23 +49,32 @@ def peak_memory(script: str, arguments: list[str]) -> float:
 
 
 def own_peak() -> float:
-    """MB at the peak of this process, as Linux counts them since its start (`ru_maxrss` would hold the parent's too)."""
+    """MB at the peak of this process since its start, on Linux (`ru_maxrss` would hold its parent's too)."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-def evidence(name: str, result: Mapping[str, Any]) -> Path:
-    """Write the result beside the benchmarks; returns where."""
-    path = Path(__file__).parent / "evidence" / f"{datetime.now(UTC):%Y-%m-%d}-{name}.json"
+def evidence(name: str, summary: Mapping[str, str], result: Mapping[str, Any]) -> Path:
+    """Write the result beside the benchmarks; returns where.
+
+    Args:
+        name: of the benchmark's file.
+        summary: what was measured -> what was found, as README shows it.
+        result: all figures.
+    """
+    date = f"{datetime.now(UTC):%Y-%m-%d}"
+    path = Path(__file__).parent / "evidence" / f"{date}-{name}.json"
     path.parent.mkdir(exist_ok=True)
     head = {
         "benchmark": name,
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "date": date,
+        "commit": commit(),
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "machine": platform.machine(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "summary": dict(summary),
     }
     path.write_text(json.dumps({**head, **result}, indent=1) + "\n")
     return path

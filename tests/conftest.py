@@ -18,7 +18,7 @@ def seed() -> None:
 
 @pytest.fixture(autouse=True)
 def poisoned_memory() -> Iterator[None]:
-    """`torch.empty` and its kin hold NaN or the largest integer, so that what was never written cannot pass for zero."""
+    """`torch.empty` and its kin hold NaN or the largest integer, so that nothing unwritten passes for a zero."""
     torch.use_deterministic_algorithms(True)
     assert torch.utils.deterministic.fill_uninitialized_memory
     yield

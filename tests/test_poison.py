@@ -7,7 +7,12 @@ import torch
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_memory_that_nobody_wrote_is_nan(dtype: torch.dtype) -> None:
     there = torch.zeros(3, dtype=dtype)
-    for made in (torch.empty(3, dtype=dtype), torch.empty_like(there), there.new_empty(3), torch.zeros(1).resize_(3)[1:]):
+    for made in (
+        torch.empty(3, dtype=dtype),
+        torch.empty_like(there),
+        there.new_empty(3),
+        torch.zeros(1).resize_(3)[1:],
+    ):
         assert made.isnan().all()
 
 

@@ -25,7 +25,7 @@ def make_inputs(queries: int = QUERIES) -> tuple[Tensor, Tensor, Tensor]:
 def slow_look(
     attention: AdditiveAttention, query: Tensor, keys: Tensor, allowed: list[bool], values: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Context and weights of one query s (d,): e_k = v . tanh(W s + U h_k), w = exp(e) / sum exp(e), c = sum w_k h_k."""
+    """Context and weights of a query s (d,): e_k = v . tanh(W s + U h_k), w = exp(e) / sum exp(e), c = sum w_k h_k."""
     W, U, b, v = attention.query.weight, attention.key.weight, attention.key.bias, attention.v
     energies = [sum(v[i] * torch.tanh(W[i] @ query + U[i] @ key + b[i]) for i in range(len(v))) for key in keys]
     total = sum(torch.exp(energy) for energy, may in zip(energies, allowed, strict=True) if may)

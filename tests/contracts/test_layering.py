@@ -54,7 +54,9 @@ def test_a_file_imports_only_what_stands_below_it(path: Path) -> None:
         assert parts[1] == place.parts[0] or parts[1] in BELOW[place.parts[0]], f"{place} imports {name}"
         if place.parts[0] == "systems" and len(place.parts) > 2:
             assert parts[1] != "systems" or parts[2] == place.parts[1], f"{place}: a system imports a system"
-            assert parts[1] != "training" or parts[2] == "config", f"{place} imports {name}, of training more than config"
+            assert parts[1] != "training" or parts[2] == "config", (
+                f"{place} imports {name}, of training more than config"
+            )
 
 
 def test_no_room_has_a_name_that_says_nothing() -> None:

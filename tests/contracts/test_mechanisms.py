@@ -1,4 +1,4 @@
-"""What every mechanism of the listed rooms must keep (DESIGN.md, section 2). A new file is covered the day it exists."""
+"""What every mechanism of the listed rooms must keep. A new file is covered the day it exists."""
 
 import importlib
 import inspect
@@ -81,7 +81,7 @@ class TestAttention:
             attention.read(torch.randn(2, 5).double(), prepared, attention.initial_state(prepared))
         assert any(seen.values())
         assert before == {name: id(value) for name, value in vars(attention).items()}
-        assert not any("weights" == name.split(".")[0] for name in attention.state_dict())
+        assert not any(name.split(".")[0] == "weights" for name in attention.state_dict())
 
 
 @pytest.mark.parametrize("kind", listed("memory", "initial_state"), ids=lambda kind: kind.__name__)

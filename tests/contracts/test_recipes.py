@@ -37,7 +37,7 @@ class TestSystem:
         assert re.fullmatch(r"\d{4}\.\d{4,5}", paper.arxiv)
 
     def test_one_step_down_the_objective_lowers_it(self, system: str) -> None:
-        recipe, config, task, model = built(system)
+        recipe, _, task, model = built(system)
         objective = recipe.objective or task.objective
         batch = task.collate(task.examples("train")[:7])
         optimizer = torch.optim.SGD(model.parameters(), 1e-2)

@@ -99,6 +99,23 @@ def test_a_row_with_nothing_to_attend_gives_zeros_and_zero_gradient(dtype: torch
     torch.testing.assert_close(full, torch.ones_like(full), rtol=0, atol=2e-2 if dtype == torch.bfloat16 else 1e-6)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_is_masked_stays_out_even_of_a_row_of_the_smallest_numbers(dtype: torch.dtype) -> None:
+    scores, mask = torch.full((3, 7), torch.finfo(dtype).min, dtype=dtype), random_mask(3, 7)
+    weights = masked_softmax(scores, mask)
+    assert not weights[~mask].any()
+    torch.testing.assert_close(weights.float(), mask / mask.sum(-1, keepdim=True), rtol=1e-2, atol=0)
+
+
+def test_an_empty_row_forms_no_nan_on_the_way() -> None:
+    # anomaly detection raises at a NaN in the backward pass, also at one that a later mask would hide
+    scores = leaf(2, 3)
+    with pytest.warns(UserWarning, match="Anomaly Detection"), torch.autograd.detect_anomaly(check_nan=True):
+        masked_softmax(scores, torch.zeros(2, 3, dtype=torch.bool)).sum().backward()
+    assert scores.grad is not None
+    assert not scores.grad.any()
+
+
 @given(st.data())
 def test_weights_are_a_distribution_over_what_may_be_attended(data: st.DataObject) -> None:
     rows, keys = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 7))

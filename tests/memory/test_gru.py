@@ -71,7 +71,9 @@ def test_it_equals_its_slow_twin(reset: Literal["before", "after"]) -> None:
 @both_resets
 def test_it_passes_gradcheck(reset: Literal["before", "after"]) -> None:
     gru = randomised(GRU(2, 3, reset))
-    assert torch.autograd.gradcheck(lambda inputs, hidden: gru(inputs, GRUState(hidden))[0], (leaf(2, 3, 2), leaf(2, 3)))
+    assert torch.autograd.gradcheck(
+        lambda inputs, hidden: gru(inputs, GRUState(hidden))[0], (leaf(2, 3, 2), leaf(2, 3))
+    )
 
 
 def test_with_the_reset_after_it_equals_torch() -> None:
@@ -123,7 +125,7 @@ def test_bahdanau_writes_the_update_gate_the_other_way_round() -> None:
 def test_unrolled_it_is_a_convex_mixture_of_its_candidates_and_the_first_state(
     reset: Literal["before", "after"],
 ) -> None:
-    """h_t = (prod_{j=1}^t u_j) h_0 + sum_i (prod_{j=i+1}^t u_j) (1 - u_i) h~_i, channel by channel, u the update gate."""
+    """h_t = (prod_{j=1}^t u_j) h_0 + sum_i (prod_{j=i+1}^t u_j) (1 - u_i) h~_i, u the update gate, per channel."""
     gru, inputs = make_gru(reset), torch.randn(STEPS, INPUT, dtype=torch.float64)
     first = torch.randn(HIDDEN, dtype=torch.float64)
     outputs = gru(inputs[None], GRUState(first[None]))[0][0]

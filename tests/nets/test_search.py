@@ -1,6 +1,6 @@
 import math
 from collections import Counter
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 import pytest
@@ -175,7 +175,7 @@ def test_a_larger_penalty_never_shortens_the_best_of_all_answers(seed: int) -> N
         [len(hypotheses[0].tokens) for hypotheses in beam_search(model, sentences, limits, SYMBOLS, 108, alpha)]
         for alpha in (0.0, 0.5, 1.0, 2.0, 5.0)
     ]
-    for shorter, longer in zip(lengths, lengths[1:], strict=False):
+    for shorter, longer in pairwise(lengths):
         assert all(a <= b for a, b in zip(shorter, longer, strict=True))
     assert lengths[0] != lengths[-1]
 
@@ -228,6 +228,27 @@ def test_a_step_takes_a_row_for_each_hypothesis_of_the_sentences_still_searched(
     model, limits = RandomModel(0, ending=-torch.inf), [3, 5, 2]
     beam_search(model, make_sentences(0), torch.tensor(limits), SYMBOLS, beam=4)
     assert model.rows == [4 * 3, 4 * 3, 4 * 2, 4, 4]
+
+
+class Keeping(RandomModel):
+    """Remembers which tensor each step found as its sentence."""
+
+    def __init__(self) -> None:
+        super().__init__(0, ending=-torch.inf)
+        self.found: list[Tensor] = []
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        self.found.append(state.sentence.value)
+        return super().step(tokens, state)
+
+
+def test_constants_are_copied_only_when_a_sentence_leaves() -> None:
+    model = Keeping()
+    beam_search(model, make_sentences(0), torch.tensor([4, 4, 2]), SYMBOLS, beam=3)
+    first, second, third, fourth = model.found
+    assert first is second
+    assert third is fourth
+    assert (len(second), len(third)) == (9, 6)
 
 
 @pytest.mark.parametrize("beam", [1, 3])
@@ -336,9 +357,7 @@ def drawn_symbols(hypothesis: Hypothesis) -> tuple[int, ...]:
 def test_answers_are_drawn_as_often_as_the_model_says(temperature: float) -> None:
     model, sentence = sampling_model(), make_sentences(0)[0]
     generator = torch.Generator().manual_seed(3)
-    hypotheses = sample(
-        model, sentence.expand(DRAWS, -1), torch.full((DRAWS,), LIMIT), SYMBOLS, temperature, generator
-    )
+    hypotheses = sample(model, sentence.expand(DRAWS, -1), torch.full((DRAWS,), LIMIT), SYMBOLS, temperature, generator)
     counts = Counter(map(drawn_symbols, hypotheses))
     expected = every_draw(model, sentence, temperature)
     assert len(expected) == 15

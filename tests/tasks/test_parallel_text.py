@@ -44,7 +44,7 @@ def test_files_that_are_missing_uneven_or_too_many(tmp_path: Path) -> None:
     source, target = write(tmp_path / "s", "a\nb\n"), write(tmp_path / "t", "a\n")
     with pytest.raises(NotFound, match="nowhere: there is no such file"):
         read_pairs([tmp_path / "nowhere"])
-    with pytest.raises(InvalidInput, match="s has 2 lines, .*t has 1"):
+    with pytest.raises(InvalidInput, match=r"s has 2 lines, .*t has 1"):
         read_pairs([source, target])
     with pytest.raises(InvalidInput, match="not 3 files"):
         read_pairs([source, target, target])

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from saccade.core.errors import InvalidInput, NotFound
-from saccade.training.checkpoint import AtomicCheckpointIO, random_state, read_checkpoint, restore_random_state
+from saccade.training.checkpoint import AtomicCheckpointIO, read_checkpoint
+from saccade.training.random_state import random_state, restore_random_state
 
 
 class Payload:
@@ -45,7 +46,7 @@ def test_a_truncated_checkpoint_is_told(tmp_path: Path) -> None:
     data = path.read_bytes()
     for size in (0, 1, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:size])
-        with pytest.raises(InvalidInput, match="last.ckpt"):
+        with pytest.raises(InvalidInput, match=r"last\.ckpt"):
             read_checkpoint(path)
     with pytest.raises(NotFound):
         read_checkpoint(tmp_path / "other.ckpt")

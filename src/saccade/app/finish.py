@@ -22,9 +22,7 @@ def finish(run: Run, head: Mapping[str, Any], seconds: float) -> None:
     metrics = {"test": scored(run, predictions, examples)}
     parameters = sum(weight.numel() for weight in run.model.parameters())
     command = "saccade " + shlex.join(sys.argv[1:])
-    evidence = collect(
-        run.recipe, head, metrics, command, run.task.describe(), parameters, seconds, str(run.device)
-    )
+    evidence = collect(run.recipe, head, metrics, command, run.task.describe(), parameters, seconds, str(run.device))
     write_atomically(run.folder.evidence, (json.dumps(evidence, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
     print(summary(run, metrics["test"]) + f"; trained in {seconds:.0f} s")
     for claim in evidence["claims"]:
@@ -36,9 +34,8 @@ def finish(run: Run, head: Mapping[str, Any], seconds: float) -> None:
             print(f"  {name:<10} {text}")
         print()
     draw(run, examples, predictions, metrics["test"])
-    folder = shlex.quote(str(run.folder.path))
     print(f"pictures: {run.folder.pictures}")
-    print(f"next: saccade predict {folder} {shlex.quote(example_input(run, examples))}")
+    print(f"next: saccade predict {shlex.quote(str(run.folder.path))} {quoted(example_input(run, examples))}")
 
 
 def scored(run: Run, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, Any]:
@@ -57,6 +54,11 @@ def example_input(run: Run, examples: Sequence[Any]) -> str:
     return next(iter(run.task.compare(examples[0], []).values()))
 
 
+def quoted(text: str) -> str:
+    """For a shell, in double quotes where they do, since an apostrophe is common in a sentence."""
+    return f'"{text}"' if not set(text) & set('"$`\\!') else shlex.quote(text)
+
+
 def draw(run: Run, examples: Sequence[Any], predictions: Sequence[Any], figures: Mapping[str, Any]) -> None:
     """Pictures: what the recipe shows, for the longest of the answers shown; the losses; the score by length."""
     shown = sorted(range(min(SHOWN, len(examples))), key=lambda row: -run.task.cost(examples[row])[1])[:DRAWN]
@@ -70,10 +72,8 @@ def draw(run: Run, examples: Sequence[Any], predictions: Sequence[Any], figures:
         f"Loss against step of {title}",
     )
     if "bleu_by_length" in figures:
-        rows = figures["bleu_by_length"]
-        plots.save(
-            plots.score_by_length(rows, title=title), run.folder.pictures / "bleu-by-length", f"BLEU by length of {title}"
-        )
+        figure = plots.score_by_length(figures["bleu_by_length"], title=title)
+        plots.save(figure, run.folder.pictures / "bleu-by-length", f"BLEU by length of {title}")
 
 
 def draw_look(look: Look, path: Path) -> Path:

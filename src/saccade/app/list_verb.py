@@ -11,8 +11,7 @@ def run(arguments: Sequence[str]) -> int:
     parser = Parser("list", "The systems, the number of their paper, and ours where a run's evidence was kept.")
     parser.parse_args(list(arguments))
     rows = [["system", "paper", "the paper's number", "ours", "seeds", "date"]]
-    for system in catalogue.names():
-        rows.append(row(system, catalogue.evidence(system)))
+    rows += [row(system, catalogue.evidence(system)) for system in catalogue.names()]
     widths = [max(len(cells[i]) for cells in rows) for i in range(len(rows[0]))]
     for cells in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())

@@ -1,4 +1,4 @@
-"""The pages of the docs that are written from the source: one a mechanism, one a system, and the tables of the READMEs."""
+"""The pages that are written from the source: one a mechanism, one a system, and the tables of the READMEs."""
 
 import ast
 from collections.abc import Iterator
@@ -12,11 +12,13 @@ ROOMS = {"attention": "where to look", "memory": "what to remember", "vision": "
 
 def pages(root: Path) -> Iterator[tuple[Path, str]]:
     """(path, content) of all that is written from evidence and docstrings, in a checkout at `root`."""
-    yield root / "README.md", filled(root / "README.md", tables.overview())
+    front = filled(root / "README.md", "evidence", tables.overview())
+    measured = tables.benchmarks(root / "benchmarks" / "evidence")
+    yield root / "README.md", tables.fill(front, "benchmarks", measured, root / "README.md")
     index = "# Systems\n\n" + tables.overview() + "\n"
     for system in catalogue.names():
         readme = catalogue.SYSTEMS / system / "README.md"
-        page = filled(readme, tables.runs(system))
+        page = filled(readme, "evidence", tables.runs(system))
         yield readme, page
         yield root / "docs" / "systems" / f"{system}.md", page
         index += f"- [{catalogue.title(system)}]({system}.md)\n"
@@ -33,8 +35,8 @@ def pages(root: Path) -> Iterator[tuple[Path, str]]:
     yield root / "docs" / "mechanisms" / "index.md", index
 
 
-def filled(path: Path, table: str) -> str:
-    return tables.fill(path.read_text(encoding="utf-8"), table, path)
+def filled(path: Path, mark: str, table: str) -> str:
+    return tables.fill(path.read_text(encoding="utf-8"), mark, table, path)
 
 
 def mechanisms(room: str) -> list[Path]:
@@ -50,27 +52,39 @@ def mechanism(path: Path) -> tuple[str, str]:
     title, _, source = docstring.partition(". ")
     name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
     parts = [f"# {title}\n", f"`{name}`\n", source, ""]
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_") and ast.get_docstring(node):
-            parts += list(described(node, "##"))
-            for inner in node.body if isinstance(node, ast.ClassDef) else []:
-                if isinstance(inner, ast.FunctionDef) and not inner.name.startswith("_") and ast.get_docstring(inner):
-                    parts += list(described(inner, "###"))
+    for node in documented(tree.body):
+        parts += list(described(node, "##"))
+        if isinstance(node, ast.ClassDef):
+            parts += [part for inner in documented(node.body) for part in described(inner, "###")]
     return title, "\n".join(parts)
 
 
+def documented(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.ClassDef]:
+    """The public functions and classes that say what they do."""
+    for node in body:
+        if (
+            isinstance(node, ast.FunctionDef | ast.ClassDef)
+            and not node.name.startswith("_")
+            and ast.get_docstring(node)
+        ):
+            yield node
+
+
 def described(node: ast.FunctionDef | ast.ClassDef, level: str) -> Iterator[str]:
+    """Heading, call and docstring, its sections as Markdown."""
     yield f"{level} {node.name}\n"
-    call = node
+    call: ast.AST = node
     if isinstance(node, ast.ClassDef):
         made = [inner for inner in node.body if isinstance(inner, ast.FunctionDef) and inner.name == "__init__"]
         call = made[0] if made else node
     if isinstance(call, ast.FunctionDef):
+        call.args.args = [argument for argument in call.args.args if argument.arg != "self"]
         returns = f" -> {ast.unparse(call.returns)}" if call.returns and call is node else ""
         yield f"```python\n{node.name}({ast.unparse(call.args)}){returns}\n```\n"
-    yield (ast.get_docstring(node) or "").replace("Args:", "**Arguments**\n").replace("Raises:", "**Raises**\n").replace(
-        "Returns:", "**Returns**\n"
-    ) + "\n"
+    text = ast.get_docstring(node) or ""
+    for section in ("Args", "Returns", "Raises"):
+        text = text.replace(f"\n{section}:\n", f"\n**{section.replace('Args', 'Arguments')}**\n\n")
+    yield text + "\n"
 
 
 def write(root: Path) -> list[Path]:

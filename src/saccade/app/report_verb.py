@@ -13,7 +13,7 @@ from saccade.core.errors import InvalidInput, NotFound
 def run(arguments: Sequence[str]) -> int:
     parser = Parser("report", "Print the tables of all kept evidence, as Markdown.")
     parser.add_argument("--keep", metavar="RUN", help="keep the evidence of a run in its system's folder")
-    parser.add_argument("--write", action="store_true", help="write the tables and pages of README and docs (in a checkout)")
+    parser.add_argument("--write", action="store_true", help="write the tables and pages of README and docs")
     options = parser.parse_args(list(arguments))
     if options.keep:
         print(f"kept: {keep(Path(options.keep))}")
@@ -42,7 +42,7 @@ def keep(path: Path) -> Path:
         name = f"{found['date']}-{found['variant']}-{hashlib.sha256(data).hexdigest()[:8]}.json"
     except (json.JSONDecodeError, KeyError) as error:
         raise InvalidInput(f"{source}: not the evidence of a run ({error})") from error
-    target = catalogue.SYSTEMS / found["system"] / "evidence" / name
+    target: Path = catalogue.SYSTEMS / found["system"] / "evidence" / name
     if target.exists():
         raise InvalidInput(f"{target} is kept already")
     target.parent.mkdir(exist_ok=True)

@@ -1,13 +1,12 @@
 """Tables of evidence, as Markdown. What README and docs say of results is rendered here and nowhere else."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from saccade.app import catalogue
 from saccade.core.errors import InvalidInput
-
-OPEN, CLOSE = "<!-- evidence -->", "<!-- /evidence -->"
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
@@ -37,7 +36,7 @@ def runs(system: str) -> str:
         return "No evidence has been kept yet.\n"
     rows = [["variant", "test", "claims", "weights", "training", "processor", "seeds", "commit", "date"]]
     for found in evidence:
-        claims = [f"{c['metric']} {'>=' if c['direction'] == 'max' else '<='} {c['bound']}: {'holds' if c['holds'] else '**fails**'}" for c in found["claims"]]
+        claims = [verdict(claim) for claim in found["claims"]]
         hardware = found["hardware"]
         where = hardware.get("gpu") or f"{hardware['processor']}, {hardware['cores']} cores"
         rows.append(
@@ -50,12 +49,18 @@ def runs(system: str) -> str:
     return markdown(rows)
 
 
+def verdict(claim: Mapping[str, Any]) -> str:
+    sign = ">=" if claim["direction"] == "max" else "<="
+    return f"{claim['metric']} {sign} {claim['bound']}: {'holds' if claim['holds'] else '**fails**'}"
+
+
 def result(found: Mapping[str, Any]) -> str:
-    """The figure that decides and its companions."""
+    """The figure that decides, and its companions."""
     figures = found["metrics"]["test"]
     decisive = figures["decisive"]
-    others = [f"{name.replace('_', ' ')} {value:.1f}" for name, value in figures.items() if isinstance(value, float) and name != decisive]
-    return f"**{decisive.upper() if len(decisive) < 5 else decisive} {figures[decisive]:.2f}**" + (f" ({', '.join(others)})" if others else "")
+    numbers = {name: value for name, value in figures.items() if isinstance(value, float) and name != decisive}
+    others = ", ".join(f"{name.replace('_', ' ')} {value:.1f}" for name, value in numbers.items())
+    return f"**{decisive} {figures[decisive]:.2f}**" + (f" ({others})" if others else "")
 
 
 def newest(evidence: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -66,9 +71,27 @@ def newest(evidence: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(latest.values())
 
 
-def fill(page: str, table: str, path: Path) -> str:
+def benchmarks(folder: Path) -> str:
+    """What the newest run of each benchmark found."""
+    latest: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.glob("*.json")):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        latest[found["benchmark"]] = found
+    if not latest:
+        return "Nothing has been measured yet.\n"
+    rows = [["measured", "found", "by", "on", "date"]]
+    for name, found in latest.items():
+        where = f"{found['processor']}, {found['cores']} cores, torch {found['torch']}"
+        rows += [
+            [what, value, f"`benchmarks/{name}.py`", where, found["date"]] for what, value in found["summary"].items()
+        ]
+    return markdown(rows)
+
+
+def fill(page: str, mark: str, table: str, path: Path) -> str:
     """The page with the table between its marks."""
-    if page.count(OPEN) != 1 or page.count(CLOSE) != 1:
-        raise InvalidInput(f"{path}: expected one pair of marks {OPEN} and {CLOSE}")
-    before, rest = page.split(OPEN)
-    return f"{before}{OPEN}\n{table}{CLOSE}{rest.split(CLOSE)[1]}"
+    start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    if page.count(start) != 1 or page.count(end) != 1:
+        raise InvalidInput(f"{path}: expected one pair of marks {start} and {end}")
+    before, rest = page.split(start)
+    return f"{before}{start}\n{table}{end}{rest.split(end)[1]}"

@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from saccade.core.errors import InvalidInput, require
 USAGE = """usage: saccade train SYSTEM [VARIANT] [--out FOLDER] [--config FILE.yaml] [--FIELD VALUE ...]
        saccade train --resume RUN [--training.steps N] [--device D] [--precision P]
 
-Train a system; the run becomes a folder, by default runs/SYSTEM-VARIANT-TIME. Ctrl-C saves a checkpoint and stops; a run
-that was stopped or killed goes on with --resume, and ends as if it had not been. Your own data:
+Train a system; the run becomes a folder, by default runs/SYSTEM-VARIANT-TIME. Ctrl-C saves a checkpoint and stops; a
+run that was stopped or killed goes on with --resume, and ends as if it had not been. Your own data:
   saccade train rnnsearch --task.train pairs.tsv
   saccade train rnnsearch --task.train train.en train.de --task.test test.en test.de
 `saccade train SYSTEM --help` lists every field of the configuration.
@@ -80,38 +81,39 @@ def show_help(system: str, variant: str, recipe: Any, config: Any) -> int:
     about = (
         f"{catalogue.title(system)}\n\n{paper.authors} {paper.year}, {paper.title}, arXiv:{paper.arxiv}. "
         f"The paper's number, {paper.target}: {paper.number}.\n\nVariants: {', '.join(recipe.variants)}. "
-        f"--out FOLDER names the run, --config FILE.yaml reads fields from a file, and --seed, --device and --precision "
-        f"are short for --training.seed and so on. Below, the defaults of the variant {variant}."
+        f"--out FOLDER names the run, --config FILE.yaml reads fields from a file, and --seed, --device and "
+        f"--precision are short for --training.seed and so on. Below, the defaults of the variant {variant}."
     )
-    try:
-        tyro.cli(type(config), default=config, args=["--help"], prog=f"saccade train {system} {variant}", description=about)
-    except SystemExit:
-        pass
+    with suppress(SystemExit):
+        prog = f"saccade train {system} {variant}"
+        tyro.cli(type(config), default=config, args=["--help"], prog=prog, description=about)
     return 0
 
 
 def train(path: Path, system: str, variant: str, recipe: Any, config: Any, resumed: bool) -> int:
+    from saccade.training.device import pick_device
+    from saccade.training.random_state import seed_everything
+    from saccade.training.run_folder import RunFolder, one_writer
+
+    pick_device(config.training.device)
+    folder = RunFolder(path)
+    begun = resumed and folder.last.exists()
+    seed_everything(config.training.seed)
+    # before the run is made: what is wrong with the data is told now
+    task = recipe.task(config, folder.assets if begun else None)
+    task.examples("train")
     from saccade.training import require_engine
 
     require_engine()
     from saccade.app.finish import finish
     from saccade.app.progress import progress
     from saccade.app.runs import assemble
-    from saccade.training.checkpoint import seed_everything
-    from saccade.training.device import pick_device
     from saccade.training.fit import check_resumable, fit
-    from saccade.training.run_folder import RunFolder, one_writer
 
-    pick_device(config.training.device)
-    folder = RunFolder(path)
     head = {"system": system, "variant": variant, "version": __version__, "config": to_plain(config)}
     fingerprint = json.dumps(head["config"])
-    begun = resumed and folder.last.exists()
     if begun:
         check_resumable(folder, fingerprint, FREE)
-    seed_everything(config.training.seed)
-    task = recipe.task(config, folder.assets if begun else None)
-    task.examples("train")  # before the run is made: what is wrong with the data is told now
     if not resumed:
         folder.create(head)
     with one_writer(folder):
@@ -120,9 +122,8 @@ def train(path: Path, system: str, variant: str, recipe: Any, config: Any, resum
         if not begun:
             task.save(folder.assets)
         model = recipe.build(config, task)
-        parameters = sum(weight.numel() for weight in model.parameters())
-        pairs = task.describe()
-        print(f"{system} {variant}: {parameters:,} weights; {pairs['data']}; the run is {path}", flush=True)
+        weights = sum(weight.numel() for weight in model.parameters())
+        print(f"{system} {variant}: {weights:,} weights; {task.describe()['data']}; the run is {path}", flush=True)
         with progress(config.training.steps) as report:
             done, seconds = fit(
                 model, recipe.objective or task.objective, task, config.training, folder, fingerprint, report, resumed
@@ -130,6 +131,5 @@ def train(path: Path, system: str, variant: str, recipe: Any, config: Any, resum
         if not done:
             print(f"stopped; go on with: saccade train --resume {shlex.quote(str(path))}")
             return 130
-        loaded = assemble(folder, system, variant, recipe, config, task, model)
-        finish(loaded, head, seconds)
+        finish(assemble(folder, system, variant, recipe, config, task, model), head, seconds)
     return 0

@@ -86,7 +86,9 @@ class AdditiveAttention(nn.Module):
         """One look by a query (b, d), or by several (b, q, d) that know nothing of each other."""
         single = query.ndim == 2
         queries = query[:, None] if single else query
-        weights = self.weights(self._weights(queries, prepared, score_mask(prepared.mask, self._shape(queries, prepared))))
+        weights = self.weights(
+            self._weights(queries, prepared, score_mask(prepared.mask, self._shape(queries, prepared)))
+        )
         context = weights @ prepared.values
         return Reading(context[:, 0], weights[:, 0], state) if single else Reading(context, weights, state)
 
@@ -99,7 +101,8 @@ class AdditiveAttention(nn.Module):
     ) -> Float[Tensor, "b q c"]:
         """The contexts of many queries. The mask is (b, k) or (b, q, k)."""
         prepared = self.prepare(keys, None, values)
-        return self.weights(self._weights(query, prepared, score_mask(mask, self._shape(query, prepared)))) @ prepared.values
+        weights: Tensor = self.weights(self._weights(query, prepared, score_mask(mask, self._shape(query, prepared))))
+        return weights @ prepared.values
 
     def _shape(self, queries: Tensor, prepared: Prepared) -> tuple[int, int, int]:
         if queries.shape[-1] != self.query.in_features:

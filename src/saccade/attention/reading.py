@@ -18,7 +18,7 @@ class Attention(Protocol):
     """Any mechanism that a decoder can read with. `prepared` and `state` are tuples of tensors, batch first."""
 
     def prepare(self, keys: Tensor, mask: Tensor | None = None, values: Tensor | None = None) -> Any:
-        """All that no query changes. Keys (b, k, d); key mask (b, k), True = may be attended; values default to keys."""
+        """All that no query changes. Keys (b, k, d); mask (b, k), True = may be attended; values default to keys."""
 
     def initial_state(self, prepared: Any) -> Any:
         """What the mechanism remembers before its first look; () if nothing."""

@@ -1,7 +1,7 @@
 """Logits that are not multiplied out: features, and the matrix that projects them onto a vocabulary.
 
-The loss of a whole batch of sequences needs each logit once. Formed a block of rows at a time, turned into their gradient
-in place and multiplied back, (b t v) is never held, and what is held stays near the processor.
+The loss of a whole batch of sequences needs each logit once. Formed a block of rows at a time, turned into their
+gradient in place and multiplied back, (b t v) is never held, and what is held stays near the processor.
 """
 
 from typing import Any, NamedTuple
@@ -59,7 +59,9 @@ class _CrossEntropy(torch.autograd.Function):
         learn = learn and any(ctx.needs_input_grad)
         gradients = [torch.empty_like(features), torch.zeros_like(weight), torch.zeros_like(bias)] if learn else []
         loss = share.new_zeros(())
-        held = weight.new_empty(min(ROWS, len(features)), len(weight))  # one buffer: fresh pages cost more than the sums
+        held = weight.new_empty(
+            min(ROWS, len(features)), len(weight)
+        )  # one buffer: fresh pages cost more than the sums
         with torch.autocast(features.device.type, enabled=False):
             inputs, matrix = features.to(dtype), weight.to(dtype)
             for first in range(0, len(features), ROWS):
@@ -87,7 +89,7 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.gradients is None:
             raise RuntimeError("the gradient of this cross-entropy was taken already; compute the loss anew")
         # in place, and so once: the matrix's gradient is the largest tensor of an update

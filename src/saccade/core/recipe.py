@@ -20,9 +20,13 @@ class Loss(NamedTuple):
 class Task(Protocol):
     """Data and metric. Knows no model; a system's `predict` and the task's `decode` meet in a prediction."""
 
-    metric: str
-    """The figure of `score` that decides, e.g. "bleu"."""
-    direction: Literal["max", "min"]
+    @property
+    def metric(self) -> str:
+        """The figure of `score` that decides, e.g. "bleu"."""
+
+    @property
+    def direction(self) -> Literal["max", "min"]:
+        """Whether more of it is better, or less."""
 
     def examples(self, split: str) -> Sequence[Any]:
         """The examples of "train", "validation" or "test"."""

@@ -1,9 +1,9 @@
 """Listen to the taps of a model while it runs, and put other tensors in their place.
 
-    with capture(model, only="*attention.weights") as seen:
-        model(...)
-    seen["decoder.attention.weights"]        # one tensor a call, in the order of the calls
-    seen.joined("decoder.attention.weights") # (b, q, k): the calls of a recurrent decoder as rows of one map
+with capture(model, only="*attention.weights") as seen:
+    model(...)
+seen["decoder.attention.weights"]        # one tensor a call, in the order of the calls
+seen.joined("decoder.attention.weights") # (b, q, k): the calls of a recurrent decoder as rows of one map
 """
 
 import fnmatch
@@ -91,7 +91,9 @@ def _listener(
         tensor = tensor if outer is None else outer(tensor)
         if replace is not None and (other := replace(name, tensor)) is not None:
             if other.shape != tensor.shape:
-                raise InvalidInput(f"{name}: a replacement must have shape {tuple(tensor.shape)}, not {tuple(other.shape)}")
+                raise InvalidInput(
+                    f"{name}: a replacement must have shape {tuple(tensor.shape)}, not {tuple(other.shape)}"
+                )
             tensor = other
         # a forward that activation checkpointing runs again, inside the backward pass, was heard the first time
         if torch._C._current_graph_task_id() == -1:

@@ -1,7 +1,4 @@
-"""Pictures as matplotlib figures, without pyplot: nothing global, no display. matplotlib is imported when one is drawn.
-
-Each is drawn in matplotlib's own default style whatever the user's, so that the same values give the same file.
-"""
+"""Pictures as matplotlib figures, without pyplot: nothing global, no display. matplotlib is imported at the first."""
 
 import io
 import math
@@ -11,61 +8,31 @@ import textwrap
 import unicodedata
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
-from xml.sax.saxutils import quoteattr
+from typing import Any
 
 from saccade.core.errors import InvalidInput, require
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-else:
-    Figure = Any  # the annotation is read where types are executed, and matplotlib may be absent
-
+Weights = Any  # (rows, columns): a torch tensor, a numpy array, or lists
+Figure = Any  # matplotlib.figure.Figure: matplotlib may be absent
+Rows = Sequence[Mapping[str, Any]]
 SPACE, SPECIAL = "▁", re.compile(r"<[^<>\s]+>")
-INK, GREY, PALE = "#222222", "#666666", "#d0d0d0"
-# Okabe and Ito's colours, without yellow (too pale for a line) and black
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-MARKERS = "osD^vP"
-# position is lightness (L* from 100 to 20), so that equal steps of weight are equal steps of grey in print
+GREY, PALE = "#666666", "#dddddd"
+# Okabe and Ito's colours without black and yellow; with the markers, 30 lines can be told apart
+COLOURS, MARKERS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"), "osD^v"
+# placed by lightness (L* from 100 to 20), so that equal steps of weight are equal steps of grey in print
 WHITE_TO_BLUE = ((0.0, "#ffffff"), (0.175, "#c6dbef"), (0.41, "#6baed6"), (0.675, "#2171b5"), (1.0, "#08306b"))
-STYLE = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.edgecolor": GREY,
-    "axes.linewidth": 0.6,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "text.color": INK,
-    "text.parse_math": False,  # a token may hold dollar signs
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "legend.frameon": False,
-    "savefig.dpi": 200,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "saccade",
-}
-
-
-@runtime_checkable
-class Array(Protocol):
-    """A torch tensor or a numpy array."""
-
-    def tolist(self) -> Any: ...
-
-
-Weights = Array | Sequence[Sequence[float]]
+STYLE: dict[str, Any] = {"font.size": 9, "axes.titlesize": 10, "axes.linewidth": 0.6, "legend.frameon": False}
+STYLE |= {"axes.spines.top": False, "axes.spines.right": False, "text.parse_math": False}  # a token may hold dollars
+STYLE |= {"savefig.dpi": 200, "svg.fonttype": "none", "svg.hashsalt": "saccade"}
 
 
 def labels(tokens: Sequence[str]) -> list[str]:
     """What a reader sees for each token of a sentence.
 
-    "▁want" reads "want". In a sentence with such marks a letter or digit without one goes on in the same word: "ed" reads
-    "·ed"; punctuation stays as it is. "<s>" and "</s>" read "start" and "end", a control character "�".
+    "▁want" reads "want". In a sentence with such marks a letter or digit without one goes on in the same word: "ed"
+    reads "·ed"; punctuation stays as it is. "<s>" and "</s>" read "start" and "end", a control character "�".
     """
     marked, seen = any(token.startswith(SPACE) for token in tokens), []
     for before, token in zip(["<s>", *tokens], tokens, strict=False):
@@ -82,16 +49,14 @@ def matrix(weights: Weights, rows: Sequence[str], columns: Sequence[str]) -> lis
         InvalidInput: another shape, no labels, or a weight outside [0, 1].
     """
     try:
-        found = [
-            [float(weight) for weight in row] for row in (weights.tolist() if isinstance(weights, Array) else weights)
-        ]
+        found = [[float(x) for x in row] for row in (weights.tolist() if hasattr(weights, "tolist") else weights)]
     except TypeError as error:
         raise InvalidInput("expected a matrix of attention weights (rows, columns)") from error
-    sizes = sorted({len(row) for row in found})
-    if not rows or not columns or len(found) != len(rows) or sizes != [len(columns)]:
-        expected = f"expected weights for {len(rows)} rows and {len(columns)} columns, at least one of each"
-        raise InvalidInput(f"{expected}; got {len(found)} rows of {' or '.join(map(str, sizes)) or 'no'} columns")
-    if not all(0 <= weight <= 1.001 for row in found for weight in row):  # NaN fails too; half precision may round up
+    widths = sorted({len(row) for row in found})
+    if not rows or not columns or len(found) != len(rows) or widths != [len(columns)]:
+        came = f"{len(found)} rows of {' or '.join(map(str, widths)) or 'no'}"
+        raise InvalidInput(f"expected weights for {len(rows)} rows of {len(columns)} columns, at least one; got {came}")
+    if not all(0 <= x <= 1.001 for row in found for x in row):  # fails for NaN too; rounding may exceed 1
         raise InvalidInput("expected attention weights between 0 and 1")
     return found
 
@@ -108,188 +73,133 @@ def alignment(
     """Heat map of weights (q, k) as in figure 3 of Bahdanau et al. 2015: columns along the top, rows down the side.
 
     White is 0, dark blue 1. Cells are square up to 60 tokens; in longer sentences every n-th token is named, at a mark.
-
-    Args:
-        rows, columns: tokens as `labels` takes them; a label is cut after 40 characters.
+    `rows` and `columns` are tokens as `labels` takes them; a label is cut after 40 characters.
 
     Raises:
         InvalidInput: as `matrix`.
     """
-    table = matrix(weights, rows, columns)
-    down, along = (
-        [text if len(text) <= 40 else f"{text[:39]}…" for text in labels(tokens)] for tokens in (rows, columns)
-    )
-    side = min(0.36, max(0.2, 6.0 / max(len(down), len(along))))
-    step_x, step_y = min(side, 12 / len(along)), min(side, 12 / len(down))
-    few = max(len(down), len(along)) <= 40
-    with _style(*down, *along, rows_label, columns_label, title):
-        figure, axes = _canvas(step_x * len(along), step_y * len(down))
-        colours: Any = require("matplotlib.colors", "app")
-        mesh = axes.pcolormesh(
-            table,
-            vmin=0,
-            vmax=1,
-            cmap=colours.LinearSegmentedColormap.from_list("white_to_blue", WHITE_TO_BLUE),
-            edgecolors=PALE if few else "none",
-            linewidth=0.5,
-            rasterized=not few,  # thousands of shapes would make the SVG slow, and show seams
-        )
+    table, most, sides = matrix(weights, rows, columns), max(len(rows), len(columns)), []
+    for tokens in (columns, rows):
+        texts = [text if len(text) <= 40 else f"{text[:39]}…" for text in labels(tokens)]
+        cell = min(max(6 / most, 0.22), 0.36, 13.2 / len(tokens))  # inches; a line of turned text needs 0.22
+        sides.append((tokens, texts, cell, math.ceil(0.22 / cell - 1e-9)))
+    with _style(*sides[0][1], *sides[1][1], rows_label, columns_label, title):
+        width, height = (cell * len(tokens) for tokens, _, cell, _ in sides)
+        axes = require("matplotlib.figure", "app").Figure(figsize=(width, height)).add_axes((0, 0, 1, 1))
+        colours = require("matplotlib.colors", "app").LinearSegmentedColormap.from_list("weight", WHITE_TO_BLUE)
+        # thousands of shapes would make the SVG slow, and show seams
+        drawn: Any = {"edgecolors": PALE, "linewidth": 0.4} if most <= 40 else {"rasterized": True}
+        mesh = axes.pcolormesh(table, vmin=0, vmax=1, cmap=colours, **drawn)
+        axes.spines[:].set_visible(True)
         axes.invert_yaxis()
         axes.xaxis.set(ticks_position="top", label_position="top")
-        for axis, texts, tokens, size in ((axes.xaxis, along, columns, step_x), (axes.yaxis, down, rows, step_y)):
-            every = math.ceil(0.2 / size - 1e-9)
+        for axis, (tokens, texts, _, every) in zip((axes.xaxis, axes.yaxis), sides, strict=True):
             axis.set_ticks([i + 0.5 for i in range(0, len(texts), every)], texts[::every])
-            axis.set_tick_params(length=0 if every == 1 else 3, pad=3)
-            for drawn, token in zip(axis.get_ticklabels(), tokens[::every], strict=True):
+            axis.set_tick_params(length=0 if every == 1 else 3)
+            for label, token in zip(axis.get_ticklabels(), tokens[::every], strict=True):
                 if SPECIAL.fullmatch(token):  # "end" the mark, not the word
-                    drawn.set(color=GREY, style="italic")
-        for drawn in axes.get_xticklabels():
-            drawn.set(rotation=45, rotation_mode="anchor", ha="left", va="center")
+                    label.set(color=GREY, style="italic")
+        for label in axes.get_xticklabels():
+            label.set(rotation=45, rotation_mode="anchor", ha="left", va="center")
         axes.set(xlabel=columns_label, ylabel=rows_label)
-        axes.spines[:].set_visible(True)
-        _title(axes, title)
-        left, bottom, width, height = axes.get_position().bounds
-        wide, high = figure.get_size_inches()
-        tall = max(height, 1.3 / high)  # room for its label beside a flat picture
-        bar = figure.add_axes((left + width + 0.15 / wide, bottom + height - tall, 0.11 / wide, tall))
-        figure.colorbar(mesh, cax=bar, ticks=[0, 0.25, 0.5, 0.75, 1], label="attention weight").outline.set_linewidth(
-            0.6
-        )
-        _crop(figure)
-    return figure
+        tall = max(1.0, 1.3 / height)  # room for its label beside a flat picture
+        bar = axes.inset_axes((1 + 0.15 / width, 1 - tall, 0.11 / width, tall))
+        axes.figure.colorbar(mesh, cax=bar, ticks=[0, 0.25, 0.5, 0.75, 1], label="attention weight")
+        return _finish(axes, title)
 
 
-def training_curves(rows: Sequence[Mapping[str, Any]], title: str = "") -> Figure:
+def training_curves(rows: Rows, title: str = "") -> Figure:
     """Training and validation loss, in nats per token, against the step.
 
-    Args:
-        rows: lines of a run's metrics: {"step": ..., "loss": ...} or {"step": ..., "validation_loss": ...}.
+    `rows` are lines of a run's metrics: {"step": ..., "loss": ...} or {"step": ..., "validation_loss": ...}.
 
     Raises:
         InvalidInput: no line holds a step and a loss.
     """
-    curves = {}
-    for name, key in (("training", "loss"), ("validation", "validation_loss")):
-        points = [(row["step"], row[key]) for row in rows if "step" in row and row.get(key) is not None]
-        if points:
-            curves[name] = sorted(points)
-    if not curves:
-        raise InvalidInput(f"expected lines with a step and a loss or validation_loss; got {len(rows)} without")
     with _style(title):
-        figure, axes = _canvas(5.0, 2.9)
-        for name, points in curves.items():
-            steps, losses = zip(*points, strict=True)
-            label = name
-            if name == "validation":
-                lowest = min(points, key=lambda point: (point[1], point[0]))
-                label = f"validation (lowest {lowest[1]:.3g} at step {lowest[0]:,})"
-            few = len(points) == 1 or (name == "validation" and len(points) <= 40)
-            colour, width = (COLOURS[0], 1.0) if name == "training" else (COLOURS[1], 1.5)
-            axes.plot(
-                steps, losses, color=colour, linewidth=width, marker="o" if few else "", markersize=3.5, label=label
-            )
-        _legend(axes, title)
+        axes = require("matplotlib.figure", "app").Figure(figsize=(5.0, 2.9)).add_axes((0, 0, 1, 1))
+        for text, key, colour, width in (("training", "loss", 0, 1.0), ("validation", "validation_loss", 1, 1.5)):
+            points = sorted((row["step"], row[key]) for row in rows if "step" in row and row.get(key) is not None)
+            finite = [(loss, step) for step, loss in points if math.isfinite(loss)]
+            if finite and key == "validation_loss":
+                text = "validation (lowest {:.3g} at step {:,})".format(*min(finite))
+            if points:
+                style = "o-" if len(points) <= (40 if key == "validation_loss" else 1) else "-"
+                axes.plot(*zip(*points, strict=True), style, ms=3.5, lw=width, color=COLOURS[colour], label=text)
+        if not axes.lines:
+            raise InvalidInput(f"expected lines with step and loss or validation_loss; none of {len(rows)} is one")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set(xlabel="training step", ylabel="loss (nats per token)")
-        _crop(figure)
-    return figure
+        return _finish(axes, title, legend=True)
 
 
 def score_by_length(
-    rows: Sequence[Mapping[str, Any]],
-    metric: str = "BLEU",
-    title: str = "",
-    other: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
-    *,
-    name: str = "this run",
+    rows: Rows, metric: str = "BLEU", title: str = "", other: Mapping[str, Rows] | None = None, name: str = "this run"
 ) -> Figure:
     """A score against the length of the source, with the number of sentences written under each point.
 
-    Args:
-        rows: {"words": "3-4", "sentences": 120, "bleu": 48.1}; the key of the score is the metric in lower case.
-        other: the same of further systems, by name, to compare with.
-        name: what `rows` are called beside others.
+    `rows` are {"words": "3-4", "sentences": 120, "bleu": 48.1}, the key of the score being the metric in lower case;
+    `other` are those of further systems by name, to compare with; `name` is what `rows` are called beside them.
 
     Raises:
         InvalidInput: no rows, or one without these keys.
     """
-    key = metric.lower()
-    systems = {name: rows, **(other or {})}
+    key, systems = metric.lower(), {name: rows, **(other or {})}
     for system, found in systems.items():
-        if not found or any(not {"words", "sentences", key} <= set(row) for row in found):
+        if not found or not all({"words", "sentences", key} <= set(row) for row in found):
             raise InvalidInput(f"{system}: expected rows with words, sentences and {key}, at least one")
-    bins = sorted(
-        {row["words"] for found in systems.values() for row in found}, key=lambda words: int(words.split("-")[0])
-    )
+    words = sorted({row["words"] for found in systems.values() for row in found}, key=lambda x: int(x.split("-")[0]))
     with _style(title, metric, *systems):
-        figure, axes = _canvas(max(3.0, 0.62 * len(bins)), 2.9)
-        tables = {}
+        width = max(3.0, 0.62 * len(words))
+        axes = require("matplotlib.figure", "app").Figure(figsize=(width, 2.9)).add_axes((0, 0, 1, 1))
+        counts = {}
         for i, (system, found) in enumerate(systems.items()):
-            at = {row["words"]: row for row in found}
-            scores = [at[words][key] if words in at else math.nan for words in bins]
-            tables[system] = [f"{at[words]['sentences']:,}" if words in at else "–" for words in bins]
-            style = {"color": COLOURS[i % 6], "marker": MARKERS[i % 6], "linestyle": ("-", "--", ":")[i // 6 % 3]}
-            axes.plot(range(len(bins)), scores, linewidth=1.5, markersize=5, clip_on=False, label=system, **style)
-        if len(systems) > 1:
-            _legend(axes, title)
-        else:
-            _title(axes, title)
-        axes.set(xlabel="source length (words)", ylabel=metric, xlim=(-0.5, len(bins) - 0.5))
-        axes.set_ylim(0)
-        axes.set_xticks(range(len(bins)), [re.sub(r"-$", "+", words).replace("-", "–") for words in bins])
-        # as under survival curves: the numbers never meet the lines; once where all systems saw the same sentences
-        same = len(set(map(tuple, tables.values()))) == 1
-        counts = (
-            {"sentences": tables[name]} if same else {f"sentences, {system}": row for system, row in tables.items()}
-        )
-        for line, (head, row) in enumerate(counts.items()):
-            place: dict[str, Any] = {"textcoords": "offset points", "va": "top", "fontsize": 8}
-            place["color"] = GREY if same else COLOURS[line % 6]
-            axes.annotate(head, (0, 0), (-6, -18 - 11 * line), xycoords="axes fraction", ha="right", **place)
-            for i, number in enumerate(row):
-                axes.annotate(
-                    number, (i, 0), (0, -18 - 11 * line), xycoords=("data", "axes fraction"), ha="center", **place
-                )
-        axes.xaxis.labelpad = 6 + 11 * len(counts)
-        _crop(figure)
-    return figure
+            at = {row["words"]: (row[key], f"{row['sentences']:,}") for row in found}
+            scores, numbers = zip(*(at.get(text, (math.nan, "–")) for text in words), strict=True)
+            counts[f"{system}: sentences"] = COLOURS[i % 6], numbers
+            axes.plot(scores, f"{MARKERS[i % 5]}-", ms=5, color=COLOURS[i % 6], clip_on=False, label=system)
+        if len({numbers for _, numbers in counts.values()}) == 1:  # all saw the same sentences
+            counts = {"sentences": (GREY, numbers)}
+        # in lines below, as under survival curves: the numbers never meet what is drawn
+        for i, (head, (colour, numbers)) in enumerate(counts.items()):
+            down, style = -19 - 12 * i, {"textcoords": "offset points", "va": "top", "color": colour}
+            axes.annotate(head, (0, 0), (-9, down), xycoords="axes fraction", ha="right", **style)
+            for x, number in enumerate(numbers):
+                axes.annotate(number, (x, 0), (0, down), xycoords=("data", "axes fraction"), ha="center", **style)
+        axes.xaxis.labelpad = 6 + 12 * len(counts)
+        axes.set(xlabel="source length (words)", ylabel=metric, xlim=(-0.5, len(words) - 0.5), ylim=(0, None))
+        axes.set_xticks(range(len(words)), [re.sub("-$", "+", text).replace("-", "–") for text in words])
+        return _finish(axes, title, legend=len(systems) > 1)
 
 
-def save(figure: Figure, path: str | os.PathLike[str], description: str) -> tuple[Path, Path]:
-    """Write PATH.png (200 dots an inch) and PATH.svg (text stays text), with alternative text; return both paths.
+def save(figure: Figure, path: str | os.PathLike[str], description: str) -> tuple[Path, ...]:
+    """Write PATH.png (200 dots an inch) and PATH.svg (text stays text) with alternative text; return the two paths.
 
-    Both are drawn before either is written, and replaced whole. The same figure gives the same SVG, byte for byte.
-
-    Args:
-        path: without the suffix; missing folders are made.
-        description: what the picture shows, for who cannot see it.
+    Both are drawn before either is written, and each is replaced whole; the same figure gives the same bytes. Missing
+    folders are made. `description` says what there is to see to who cannot see it.
 
     Raises:
         InvalidInput: no description.
         OSError: naming the path.
     """
-    alternative = _printable(" ".join(description.split()))
+    alternative, base, drawn = _printable(" ".join(description.split())), Path(path), {}
     if not alternative:
         raise InvalidInput("expected a description of the picture, for readers who cannot see it")
-    drawn = {}
-    for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+    # the title is what a screen reader says of an SVG
+    for kind, more in (("png", {"Software": None}), ("svg", {"Title": alternative, "Date": None, "Creator": None})):
         with _style(), io.BytesIO() as file:
-            figure.savefig(file, format=kind, metadata={**metadata, "Description": alternative})
-            drawn[kind] = file.getvalue()
-    # what a screen reader says of an SVG; it does not look into the metadata
-    spoken = f'<svg role="img" aria-label={quoteattr(alternative)} '.encode()
-    drawn["svg"] = drawn["svg"].replace(b"<svg ", spoken, 1)
-    base = Path(path)
+            figure.savefig(file, format=kind, metadata={**more, "Description": alternative})
+            drawn[base.with_name(f"{base.name}.{kind}")] = file.getvalue()
     base.parent.mkdir(parents=True, exist_ok=True)
-    for kind, data in drawn.items():
-        beside = base.with_name(f".{base.name}.{kind}.{os.getpid()}")
+    for target, data in drawn.items():
+        beside = target.with_name(f".{target.name}.{os.getpid()}")
         try:
             beside.write_bytes(data)
-            os.replace(beside, base.with_name(f"{base.name}.{kind}"))
+            os.replace(beside, target)
         finally:
             beside.unlink(missing_ok=True)
-    return base.with_name(f"{base.name}.png"), base.with_name(f"{base.name}.svg")
+    return tuple(drawn)
 
 
 def _printable(text: str) -> str:
@@ -300,62 +210,39 @@ def _printable(text: str) -> str:
 
 @contextmanager
 def _style(*texts: str) -> Iterator[None]:
-    style: Any = require("matplotlib.style", "app")
-    with style.context(["default", {**STYLE, "font.family": _families("".join(texts))}]), warnings.catch_warnings():
-        # no font has the character: a box is drawn, and in the SVG the reader's own fonts are asked
+    """Our style, whatever the user's, with matplotlib's own font, then those installed that the texts need."""
+    manager: Any = require("matplotlib.font_manager", "app")
+    families, missing = ["DejaVu Sans"], {c for c in "".join(texts) if c > " " and unicodedata.category(c) != "Cf"}
+    for font in sorted(manager.fontManager.ttflist, key=_rank) if missing else ():
+        with suppress(OSError, RuntimeError):  # gone or damaged since it was listed
+            face = manager.get_font(font.fname)
+            found = {c for c in missing if face.get_char_index(ord(c))}
+            missing -= found
+            families += [font.name] if found else []
+        if not missing:
+            break
+    style = {**STYLE, "font.family": [*dict.fromkeys(families), "sans-serif"]}
+    with require("matplotlib.style", "app").context(["default", style]), warnings.catch_warnings():
+        # where no font has a character a box is drawn; in the SVG it is the reader's fonts that count
         warnings.filterwarnings("ignore", r"Glyph .* missing|Matplotlib currently does not support")
         yield
 
 
-def _families(text: str) -> list[str]:
-    """The font families that draw the text: the one that comes with matplotlib, then of those installed what it needs."""
-    manager: Any = require("matplotlib.font_manager", "app")
-    families = ["DejaVu Sans"]
-    missing = {c for c in text if not c.isspace() and unicodedata.category(c) != "Cf"}
-
-    def rank(font: Any) -> tuple[Any, ...]:
-        regular = font.style == "normal" and str(font.weight) in ("400", "normal", "regular")
-        return font.name != families[0], "Last Resort" in font.name, not regular, "Sans" not in font.name, font.name
-
-    for font in sorted(manager.fontManager.ttflist, key=rank):
-        if not missing:
-            break
-        try:
-            face = manager.get_font(font.fname)
-        except (OSError, RuntimeError):  # gone or damaged since it was listed
-            continue
-        if found := {c for c in missing if face.get_char_index(ord(c))}:
-            missing -= found
-            families.append(font.name)
-    return [*dict.fromkeys(families), "sans-serif"]
+def _rank(font: Any) -> tuple[Any, ...]:
+    return font.name != "DejaVu Sans", "Last Resort" in font.name, "Sans" not in font.name, font.name
 
 
-def _canvas(width: float, height: float) -> tuple[Figure, Any]:
-    """A figure with axes of that many inches; `_crop` gives it its size."""
-    figure = require("matplotlib.figure", "app").Figure(figsize=(width + 2, height + 2))
-    require("matplotlib.backends.backend_agg", "app").FigureCanvasAgg(figure)
-    return figure, figure.add_axes((1 / (width + 2), 1 / (height + 2), width / (width + 2), height / (height + 2)))
-
-
-def _crop(figure: Figure, margin: float = 0.12) -> None:
-    """Fit the figure to what is drawn, with the same margin in inches all around; axes keep their size."""
-    box = figure.get_tightbbox(figure.canvas.get_renderer())
-    before, after = figure.get_size_inches(), (box.width + 2 * margin, box.height + 2 * margin)
-    for axes in figure.axes:
-        corner, size = axes.get_position().p0 * before - box.p0 + margin, axes.get_position().size * before
-        axes.set_position((*(corner / after), *(size / after)))
-    figure.set_size_inches(after)
-
-
-def _title(axes: Any, title: str, pad: float = 8) -> None:
-    wide = max(40, int(axes.get_position().width * axes.figure.get_size_inches()[0] * 13))
-    axes.set_title("\n".join(textwrap.wrap(_printable(" ".join(title.split())), wide)), loc="left", pad=pad)
-
-
-def _legend(axes: Any, title: str) -> None:
-    """Above the axes, where it hides nothing."""
-    names = len(axes.get_legend_handles_labels()[1])
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), ncols=min(names, 3), borderaxespad=0.3, borderpad=0, handlelength=1.6
-    )
-    _title(axes, title, pad=10 + 14 * math.ceil(names / 3))
+def _finish(axes: Any, title: str, legend: bool = False, margin: float = 0.12) -> Figure:
+    """Title, legend, and the figure fitted to what is drawn, with a margin in inches; the axes keep their size."""
+    figure, lines = axes.figure, len(axes.lines)
+    width, height = figure.get_size_inches()
+    if legend:  # above the axes, where it hides nothing
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(lines, 3), borderaxespad=0.3, borderpad=0)
+    title = "\n".join(textwrap.wrap(_printable(" ".join(title.split())), max(40, int(width * 13))))
+    axes.set_title(title, loc="left", pad=10 + 14 * math.ceil(lines / 3) if legend else 8)
+    agg: Any = require("matplotlib.backends.backend_agg", "app")
+    box = figure.get_tightbbox(agg.FigureCanvasAgg(figure).get_renderer())
+    wide, high = box.width + 2 * margin, box.height + 2 * margin
+    axes.set_position(((margin - box.x0) / wide, (margin - box.y0) / high, width / wide, height / high))
+    figure.set_size_inches(wide, high)
+    return figure

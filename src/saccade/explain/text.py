@@ -9,7 +9,7 @@ from saccade.explain.plots import Weights, labels, matrix
 
 FLOORS = (0.05, 0.25, 0.5, 0.75)  # the weight from which a cell has the second shade, the third, ...
 SHADES, ASCII = "·░▒▓█", str.maketrans("·░▒▓█…–", ".-+*#~-")
-NARROWEST = 20
+NARROWEST = 24
 
 
 def alignment_text(
@@ -17,27 +17,23 @@ def alignment_text(
 ) -> str:
     """Weights (q, k): one line for each row's token, a cell for each column's token, darker for more.
 
-    A line ends in the token that has most weight, with its weight. Where they fit, the columns' tokens stand above them;
-    where not, numbers do, explained below, and columns that do not fit follow in further tables.
-
-    Args:
-        rows, columns: tokens as `labels` takes them.
-        width: cells of the terminal, at least 20; that of the terminal where None. Wide characters count two.
-        ascii_only: for terminals without Unicode; other characters are written as escapes.
+    A line ends in the token with most weight, and that weight. Where they fit, the columns' tokens stand above; else
+    numbers do, explained below, and columns that do not fit follow in further tables. `width` is in cells of the
+    terminal, its own where None; a wide character takes two. `ascii_only` writes other characters as escapes.
 
     Raises:
-        InvalidInput: as `matrix`, or too narrow.
+        InvalidInput: as `matrix`, or a width below 24.
     """
     table = matrix(weights, rows, columns)
     width = max(NARROWEST, shutil.get_terminal_size().columns) if width is None else width
     if width < NARROWEST:
         raise InvalidInput(f"expected a width of at least {NARROWEST}, got {width}")
     heads, names = _shown(columns, ascii_only), _shown(rows, ascii_only)
-    left, right = (min(max(map(_cells, texts)), width // 4) for texts in (names, heads))
+    left, right = (min(max(map(_cells, texts)), width // 5) for texts in (names, heads))
     room = width - left - right - 9  # two gaps of two cells, and " 0.00"
     most = [max(range(len(row)), key=row.__getitem__) for row in table]
     ends = [f"{_fit(heads[k], right)} {row[k]:.2f}" if row[k] > 0 else "–" for row, k in zip(table, most, strict=True)]
-    if sum(map(_cells, heads)) + len(heads) - 1 <= room:
+    if sum(map(_cells, heads)) + len(heads) <= room + 1:
         sizes, gap, above, key = [_cells(head) for head in heads], " ", [heads], []
     else:
         numbers = range(1, len(heads) + 1)
@@ -47,32 +43,28 @@ def alignment_text(
     lines = []
     for first in range(0, len(heads), room if key else len(heads)):
         block = slice(first, first + room if key else None)
-        lines += [" " * (left + 2) + gap.join(line[block]) for line in above]
+        lines += [" " * (left + 2) + gap.join(line[block]) for line in above if set(line[block]) != {" "}]
         for name, row, end in zip(names, table, ends, strict=True):
-            shades = (SHADES[sum(weight >= floor for floor in FLOORS)] for weight in row[block])
-            drawn = (_cell(shade, size) for shade, size in zip(shades, sizes[block], strict=True))
+            shades = [SHADES[sum(weight >= floor for floor in FLOORS)] for weight in row[block]]
+            # a dot is not repeated: nothing should look like something
+            drawn = [s * n if s != SHADES[0] else s.center(n) for s, n in zip(shades, sizes[block], strict=True)]
             lines.append(f"{_fit(name, left)}  {gap.join(drawn)}  {end}")
         lines.append("")
-    lines += key + _flow([f"{shade} {floor:.2f}" for shade, floor in zip(SHADES[1:], FLOORS, strict=True)], width)
+    lines += key + _flow([f"{shade} from {floor:.2f}" for shade, floor in zip(SHADES[1:], FLOORS, strict=True)], width)
     text = "\n".join(line.rstrip() for line in lines)
     return text.translate(ASCII) if ascii_only else text
 
 
 def _shown(tokens: Sequence[str], ascii_only: bool) -> list[str]:
-    texts = labels(tokens)
-    return (
-        [text.replace("·", "+").encode("ascii", "backslashreplace").decode() for text in texts] if ascii_only else texts
-    )
+    if ascii_only:
+        return [text.replace("·", "+").encode("ascii", "backslashreplace").decode() for text in labels(tokens)]
+    return labels(tokens)
 
 
 def _cells(text: str) -> int:
     """Its width in a terminal."""
     none, wide = ("Mn", "Me", "Cf"), "WF"
     return sum(0 if unicodedata.category(c) in none else 1 + (unicodedata.east_asian_width(c) in wide) for c in text)
-
-
-def _cell(shade: str, size: int) -> str:
-    return shade.center(size) if shade == SHADES[0] else shade * size
 
 
 def _fit(text: str, width: int) -> str:

@@ -1,7 +1,7 @@
 """Conditional recurrent decoder. Bahdanau et al. 2015, arXiv:1409.0473, section 3.1 and A.2.2.
 
-    c_i = read(s_{i-1})                       any attention of the contract scores with the state *before* the step
-    s_i = f(s_{i-1}, y_{i-1}, c_i)            and the context enters the update
+c_i = read(s_{i-1})                       any attention of the contract scores with the state *before* the step
+s_i = f(s_{i-1}, y_{i-1}, c_i)            and the context enters the update
 """
 
 from typing import Any, NamedTuple
@@ -69,7 +69,9 @@ class ConditionalDecoder(nn.Module):
         recurrent, states, contexts = self.cell.recurrent(), [], []
         for gates, candidate in zip(projected.gates.unbind(1), projected.candidate.unbind(1), strict=True):
             reading = self.mechanism.read(hidden, prepared, memory)
-            more_gates, more_candidate = F.linear(reading.context, context_weight).split([gates.shape[-1], candidate.shape[-1]], -1)
+            more_gates, more_candidate = F.linear(reading.context, context_weight).split(
+                [gates.shape[-1], candidate.shape[-1]], -1
+            )
             hidden = gru_step(Projected(gates + more_gates, candidate + more_candidate), hidden, recurrent)
             memory = reading.state
             contexts.append(reading.context)

@@ -60,7 +60,9 @@ class RecurrentEncoder(nn.Module):
             streams.append(Projected(*(part.flip(1) for part in stream)) if backward else stream)
         weights = [net.recurrent() for net in self.nets if isinstance(net, GRU)]
         recurrent = Recurrent(
-            torch.stack([weight.gates for weight in weights]), torch.stack([weight.candidate for weight in weights]), None
+            torch.stack([weight.gates for weight in weights]),
+            torch.stack([weight.candidate for weight in weights]),
+            None,
         )
         hidden = torch.zeros_like(recurrent.gates[:, :1, :size]).repeat(1, inputs.shape[0], 1)
         steps = [torch.stack(parts).unbind(2) for parts in zip(*streams, strict=True)]

@@ -7,6 +7,7 @@ A hypothesis y of n symbols, the end symbol counted, is ranked by log p(y) / ((5
 arXiv:1609.08144, equation 14, without the coverage term); alpha = 0 ranks by log p(y). A beam of 1 is greedy search.
 """
 
+import math
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -92,7 +93,9 @@ def beam_search(
         length += 1
         vocabulary = log_probs.shape[-1]
         if beam > vocabulary:
-            raise InvalidInput(f"the beam is {beam} wide, the vocabulary {vocabulary}; take a beam of at most {vocabulary}")
+            raise InvalidInput(
+                f"the beam is {beam} wide, the vocabulary {vocabulary}; take a beam of at most {vocabulary}"
+            )
         # the totals are float32 at least: bfloat16 log-probabilities are promoted, float64 ones are kept
         candidates = (totals[:, :, None] + log_probs.view(-1, beam, vocabulary)).flatten(1)
         # at most one candidate a beam ends, so of 2 x beam at least `beam` go on
@@ -120,7 +123,7 @@ def beam_search(
 
 def normalised(log_prob: float, length: int, penalty: float) -> float:
     """Wu et al. 2016, equation 14: log p / ((5 + n) / 6)^alpha."""
-    return log_prob / ((5 + length) / 6) ** penalty
+    return log_prob / math.pow((5 + length) / 6, penalty)
 
 
 def _keep_finished(

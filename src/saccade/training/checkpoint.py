@@ -1,12 +1,10 @@
-"""Checkpoints: written atomically, read without unpickling code, with all random state."""
+"""Checkpoints: written atomically, read without unpickling code."""
 
 import io
 import pickle
-import random
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 
@@ -40,35 +38,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise InvalidInput(f"{path}: refused, since it is damaged or holds more than tensors and plain values") from error
+        raise InvalidInput(
+            f"{path}: refused, since it is damaged or holds more than tensors and plain values"
+        ) from error
     except (RuntimeError, EOFError, OSError) as error:
         raise InvalidInput(f"{path}: damaged or cut off ({type(error).__name__})") from error
     return checkpoint
-
-
-def random_state() -> dict[str, Any]:
-    """The state of all global generators, as tensors and plain values."""
-    _, keys, *numpy_rest = np.random.get_state(legacy=True)
-    version, python_keys, gauss = random.getstate()
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": [torch.from_numpy(np.asarray(keys).astype(np.int64)), *numpy_rest],
-        "python": [version, list(python_keys), gauss],
-    }
-
-
-def restore_random_state(state: dict[str, Any]) -> None:
-    torch.set_rng_state(state["torch"])
-    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])
-    keys, *rest = state["numpy"]
-    np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), *rest))
-    version, python_keys, gauss = state["python"]
-    random.setstate((version, tuple(python_keys), gauss))
-
-
-def seed_everything(seed: int) -> None:
-    torch.manual_seed(seed)
-    np.random.seed(seed)
-    random.seed(seed)

@@ -96,4 +96,3 @@ def collect(
         "claims": verdicts(recipe.claims, head["variant"], metrics),
         "config": head["config"],
     }
-

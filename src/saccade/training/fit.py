@@ -1,7 +1,8 @@
 """The one adapter to the training engine (Lightning's Trainer). It knows a model, an objective and examples.
 
-A run that is killed at any moment goes on from its last checkpoint and ends, on a CPU, bit-identical to one that was not:
-the batch of a step is a function of seed and step, and weights, optimizer, schedule and random state are in the checkpoint.
+A run that is killed at any moment goes on from its last checkpoint and ends, on a CPU, bit-identical to one that was
+not: the batch of a step is a function of seed and step, and weights, optimizer, schedule and random state are in the
+checkpoint.
 """
 
 import json
@@ -21,10 +22,11 @@ from torch.utils.data import DataLoader
 
 from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Loss, Task
-from saccade.training.checkpoint import AtomicCheckpointIO, random_state, read_checkpoint, restore_random_state
+from saccade.training.checkpoint import AtomicCheckpointIO, read_checkpoint
 from saccade.training.config import TrainingConfig
 from saccade.training.device import pick_device, to_device
 from saccade.training.optimizers import build_optimizer, rate_at
+from saccade.training.random_state import random_state, restore_random_state
 from saccade.training.run_folder import RunFolder, check_fit
 from saccade.training.sampler import BatchSampler, in_order
 
@@ -94,7 +96,8 @@ class Keeper(Callback):
         losses = torch.stack([loss for loss, _ in self.window])
         if not bool(losses.isfinite().all()):
             raise InvalidInput(
-                f"the loss is not finite at step {trainer.global_step}; try a smaller --training.learning-rate or --training.clip"
+                f"the loss is not finite at step {trainer.global_step}; "
+                "try a smaller --training.learning-rate or --training.clip"
             )
         now = time.perf_counter()
         rate = config.learning_rate * rate_at(config, trainer.global_step - 1)
@@ -143,7 +146,8 @@ class Keeper(Callback):
         kept = checkpoint["saccade"]
         self.restored, self.best, self.seconds = kept["random"], kept["best"], kept["seconds"]
         self.window = [
-            (torch.tensor(loss), {name: torch.tensor(log) for name, log in logs.items()}) for loss, logs in kept["window"]
+            (torch.tensor(loss), {name: torch.tensor(log) for name, log in logs.items()})
+            for loss, logs in kept["window"]
         ]
 
 

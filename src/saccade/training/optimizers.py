@@ -1,5 +1,6 @@
 """Optimizers and schedules under the papers' names."""
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -14,7 +15,9 @@ def build_optimizer(config: TrainingConfig, parameters: Iterable[nn.Parameter]) 
     match config.optimizer:
         case "adam":
             o = config.adam
-            return torch.optim.AdamW(weights, rate, (o.beta1, o.beta2), o.epsilon, o.weight_decay, fused=True)
+            # the engine cannot clip for a fused optimizer under autocast
+            fused = config.precision != "bfloat16"
+            return torch.optim.AdamW(weights, rate, (o.beta1, o.beta2), o.epsilon, o.weight_decay, fused=fused)
         case "adadelta":
             return torch.optim.Adadelta(weights, rate, config.adadelta.rho, config.adadelta.epsilon)
         case "sgd":
@@ -32,4 +35,4 @@ def rate_at(config: TrainingConfig, step: int) -> float:
             return warm * min(1.0, max(0.0, (config.steps - step) / rest))
         case "inverse-root":
             after = max(1, config.warmup)
-            return warm * min(1.0, (after / (step + 1)) ** 0.5)
+            return warm * min(1.0, math.sqrt(after / (step + 1)))

@@ -64,8 +64,7 @@ class BatchSampler(Sampler[list[int]]):
         step, number = 0, 0
         while step < self.stop:
             batches = self.epoch(number)
-            for batch in batches[max(0, self.start - step) : self.stop - step]:
-                yield batch
+            yield from batches[max(0, self.start - step) : self.stop - step]
             step, number = step + len(batches), number + 1
 
     def __len__(self) -> int:

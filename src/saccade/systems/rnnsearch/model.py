@@ -1,10 +1,10 @@
 """RNNsearch. Bahdanau, Cho & Bengio 2015, arXiv:1409.0473, section 3 and A.2.
 
-    h_j = [forward h_j; backward h_j]                                annotations of the source
-    s_0 = tanh(W_s backward h_1)
-    c_i = sum_j a(s_{i-1}, h_j) h_j                                  additive attention
-    s_i = gru(s_{i-1}, [E y_{i-1}; c_i])
-    p(y_i) = softmax(W_o maxout(U_o s_i + V_o E y_{i-1} + C_o c_i))
+h_j = [forward h_j; backward h_j]                                annotations of the source
+s_0 = tanh(W_s backward h_1)
+c_i = sum_j a(s_{i-1}, h_j) h_j                                  additive attention
+s_i = gru(s_{i-1}, [E y_{i-1}; c_i])
+p(y_i) = softmax(W_o maxout(U_o s_i + V_o E y_{i-1} + C_o c_i))
 """
 
 from typing import Annotated, NamedTuple
@@ -56,13 +56,15 @@ class RNNsearch(nn.Module):
         self.initial = nn.Linear(hidden, hidden)
         attention = AdditiveAttention(hidden, 2 * hidden, config.attention_size)
         self.decoder = ConditionalDecoder(attention, embedding, 2 * hidden, hidden)
-        self.readout = MaxoutReadout((hidden, embedding, 2 * hidden), config.readout_size, target_symbols, config.dropout)
+        self.readout = MaxoutReadout(
+            (hidden, embedding, 2 * hidden), config.readout_size, target_symbols, config.dropout
+        )
         self.dropout = nn.Dropout(config.dropout)
         for table in (self.source_embedding, self.target_embedding):
             nn.init.normal_(table.weight, std=embedding**-0.5)
 
     def encode(self, source: Int[Tensor, "b s"], source_mask: Bool[Tensor, "b s"]) -> Encoded:
-        encoded = self.encoder(self.dropout(self.source_embedding(source)), source_mask)
+        encoded: Encoded = self.encoder(self.dropout(self.source_embedding(source)), source_mask)
         return encoded._replace(annotations=self.dropout(encoded.annotations))
 
     def start(self, encoded: Encoded) -> SearchState:

@@ -1,4 +1,4 @@
-"""Translation metrics: BLEU (Papineni et al. 2002) and chrF (Popovic 2015) by sacreBLEU (Post 2018, arXiv:1804.08771)."""
+"""Translation metrics: BLEU (Papineni et al. 2002), chrF (Popovic 2015); by sacreBLEU (Post 2018, arXiv:1804.08771)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,5 +32,7 @@ def bleu_by_length(
         chosen = [i for i, length in enumerate(lengths) if low <= length <= high]
         if chosen:
             score, _ = bleu([hypotheses[i] for i in chosen], [references[i] for i in chosen], lowercase)
-            rows.append({"words": f"{low}-{high}" if high < 10_000 else f"{low}-", "sentences": len(chosen), "bleu": score})
+            rows.append(
+                {"words": f"{low}-{high}" if high < 10_000 else f"{low}-", "sentences": len(chosen), "bleu": score}
+            )
     return rows

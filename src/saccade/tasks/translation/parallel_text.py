@@ -44,21 +44,28 @@ def read_pairs(paths: Sequence[Path]) -> list[Pair]:
         NotFound, InvalidInput: naming the file and, where there is one, the line.
     """
     if len(paths) not in (1, 2):
-        raise InvalidInput(f"parallel text is one tab-separated file or a source and a target file, not {len(paths)} files")
+        raise InvalidInput(
+            f"parallel text is one tab-separated file or a source and a target file, not {len(paths)} files"
+        )
     if len(paths) == 2:
         sources, targets = read_lines(paths[0]), read_lines(paths[1])
         if len(sources) != len(targets):
-            raise InvalidInput(f"{paths[0]} has {len(sources)} lines, {paths[1]} has {len(targets)}; they must be aligned")
+            raise InvalidInput(
+                f"{paths[0]} has {len(sources)} lines, {paths[1]} has {len(targets)}; they must be aligned"
+            )
         rows = [[source, target] for source, target in zip(sources, targets, strict=True)]
     else:
         rows = [line.split("\t") for line in read_lines(paths[0])]
     pairs = []
     for number, row in enumerate(rows, start=1):
         if len(row) < 2:
-            raise InvalidInput(f"{paths[0]}, line {number}: expected source<tab>target, found one column: {row[0][:60]!r}")
+            raise InvalidInput(
+                f"{paths[0]}, line {number}: expected source<tab>target, found one column: {row[0][:60]!r}"
+            )
         pair = " ".join(row[0].split()), " ".join(row[1].split())
         if not all(pair):
-            raise InvalidInput(f"{paths[0 if not pair[0] else -1]}, line {number}: the {'target' if pair[0] else 'source'} side is empty")
+            side, path = ("target", paths[-1]) if pair[0] else ("source", paths[0])
+            raise InvalidInput(f"{path}, line {number}: the {side} side is empty")
         pairs.append(pair)
     if not pairs:
         raise InvalidInput(f"{paths[0]}: the file is empty")
@@ -84,6 +91,8 @@ def hold_out(pairs: list[Pair], seed: int = 0) -> tuple[list[Pair], list[Pair]]:
     different = list(dict.fromkeys(pairs))
     count = min(1_000, len(different) // 20)
     if count == 0:
-        raise InvalidInput(f"{len(different)} different pairs are too few to hold some out; give the other splits their own files")
+        raise InvalidInput(
+            f"{len(different)} different pairs are too few to hold some out; give the other splits their own files"
+        )
     chosen = set(random.Random(seed).sample(different, count))
     return [pair for pair in pairs if pair not in chosen], [pair for pair in different if pair in chosen]

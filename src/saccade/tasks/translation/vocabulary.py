@@ -65,7 +65,7 @@ class Vocabulary:
         return str(self.tokenizer.decoder.decode(self._known(symbols)))
 
     def pieces(self, symbols: Sequence[int]) -> list[str]:
-        """A readable label for each symbol, special ones too; the mark of a leading space is kept as "▁" inside words."""
+        """A label for each symbol, special ones too; "▁" marks a leading space."""
         return [str(self.tokenizer.id_to_token(symbol)) for symbol in symbols]
 
     def unknown(self, sentence: str) -> list[str]:
@@ -89,4 +89,4 @@ class Vocabulary:
 
     def _known(self, symbols: Sequence[int]) -> list[str]:
         kept = [symbol for symbol in symbols if symbol not in (PAD, START, END)]
-        return [SPACE + SPECIAL[UNKNOWN] if s == UNKNOWN else self.tokenizer.id_to_token(s) for s in kept]
+        return [SPACE + SPECIAL[UNKNOWN] if s == UNKNOWN else str(self.tokenizer.id_to_token(s)) for s in kept]

@@ -1,9 +1,10 @@
 """Make the embedded English-French pairs from Tatoeba's export: `python make.py fra-eng.zip`.
 
-The zip is the one that manythings.org/anki offers (`fra.txt`: English, tab, French), here of 2017-09-29. Kept are pairs
-whose English side has at most 8 words and whose words are all among the 1,200 most frequent English and the 2,000 most
-frequent French ones (counted over the different sentences of each side); of the pairs of one sentence the first, so that
-no side stands twice and none can be in two splits. White space, narrow and unbreakable included, becomes one space.
+The zip is the one that manythings.org/anki offers (`fra.txt`: English, tab, French), here of 2017-09-29. Kept are
+pairs whose English side has at most 8 words and whose words are all among the 1,200 most frequent English and the 2,000
+most frequent French ones (counted over the different sentences of each side); of the pairs of one sentence the first,
+so that no side stands twice and none can be in two splits. White space, narrow and unbreakable included, becomes one
+space.
 """
 
 import gzip

@@ -1,0 +1,228 @@
+"""What the user got wrong: one clear sentence, exit 2, nothing lost."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from saccade.training.checkpoint import AtomicCheckpointIO, read_checkpoint
+from tests.app.conftest import Command, Done
+
+TINY = ("train", "rnnsearch", "tiny")
+
+
+def refused(done: Done, *parts: str) -> None:
+    """Exit 2, and one sentence that says all of the parts."""
+    assert done.status == 2
+    assert done.err.startswith("saccade: ")
+    assert done.err.count("\n") == 1
+    assert "Traceback" not in done.err
+    for part in parts:
+        assert part in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["trian"], ["no verb 'trian'", "'train'"]),
+        (["train", "rnnserch"], ["no system 'rnnserch'", "'rnnsearch'"]),
+        (["train", "rnnsearch", "tinny"], ["no variant 'tinny'", "'tiny'"]),
+        ([*TINY, "--model.hiden-size", "3"], ["no flag --model.hiden-size", "'--model.hidden-size'"]),
+        ([*TINY, "--training.steps", "0"], ["--training.steps must be at least 1, not 0"]),
+        ([*TINY, "--training.steps", "many"], ["--training.steps must be a whole number, not 'many'"]),
+        ([*TINY, "--training.steps"], ["--training.steps takes one value"]),
+        ([*TINY, "--model.dropout", "1"], ["--model.dropout must be less than 1"]),
+        ([*TINY, "--search.beam", "2000"], ["at most 1000", "nearest is 1000"]),
+        ([*TINY, "--training.optimizer", "adem"], ["'adem'", "'adam'"]),
+        ([*TINY, "--training.adadelta.rho", "0.5"], ["adadelta is set", "optimizer is 'adam'"]),
+        ([*TINY, "--task.lowercase", "maybe"], ["--task.lowercase must be true or false"]),
+        ([*TINY, "extra"], ["'extra'"]),
+        ([*TINY, "--device", "cuda:9"], ["'cuda:9'"]),
+        ([*TINY, "--device", "abacus"], ["'abacus'"]),
+        ([*TINY, "--precision", "float8"], ["float8", "float32"]),
+        ([*TINY, "--config", "none.yaml"], ["none.yaml", "no such file"]),
+        (["train", "--steps", "3"], ["first name a system"]),
+        (["train", "--resume"], ["--resume takes a folder"]),
+        (["train", "--resume", "nowhere"], ["nowhere", "no such run folder"]),
+        (["predict", "nowhere", "x"], ["nowhere", "no such run folder"]),
+        (["predict"], ["required: run"]),
+        (["evaluate", "nowhere"], ["no such run folder"]),
+        (["report", "--keep", "nowhere"], ["evidence.json"]),
+        (["report", "--kep", "nowhere"], ["no flag --kep", "'--keep'"]),
+    ],
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else None,
+)
+def test_arguments(
+    saccade: Command, arguments: list[str], parts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused(saccade(*arguments), *parts)
+    assert not os.listdir(tmp_path)
+
+
+def test_a_key_of_a_file(saccade: Command, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    for text, parts in (
+        ("model: {hiden_size: 3}", ["mine.yaml", "'model.hiden_size'", "'hidden_size'"]),
+        ("model: 3", ["model holds options"]),
+        ("training: {steps: 0}", ["--training.steps must be at least 1"]),
+        ("- 1", ["expected keys and values"]),
+        ("a: [", ["not YAML"]),
+    ):
+        file.write_text(text)
+        refused(saccade(*TINY, "--config", file, "--out", tmp_path / "run"), *parts)
+    assert not (tmp_path / "run").exists()
+
+
+BAD_DATA = {
+    "missing": (None, ["no such file"]),
+    "empty": (b"", ["the file is empty"]),
+    "one column": (b"a\tb\nalone\n", ["line 2", "one column"]),
+    "undecodable": (b"a\tb\n\xff\xfe\tb\n", ["line 2", "not UTF-8"]),
+    "too few": (b"a\tb\n" * 3, ["too few"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD_DATA)
+def test_data_files(saccade: Command, tmp_path: Path, case: str) -> None:
+    data, parts = BAD_DATA[case]
+    file = tmp_path / "pairs.tsv"
+    if data is not None:
+        file.write_bytes(data)
+    done = saccade(*TINY, "--task.train", file, "--out", tmp_path / "run")
+    refused(done, *parts)
+    assert not (tmp_path / "run").exists()
+
+
+def test_uneven_files(saccade: Command, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("one\ntwo\n")
+    (tmp_path / "b").write_text("un\n")
+    done = saccade(*TINY, "--task.train", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "run")
+    refused(done, "a has 2 lines", "b has 1")
+
+
+def test_nothing_to_predict(saccade: Command, run: Path) -> None:
+    refused(saccade("predict", run, ""), "input is empty")
+    refused(saccade("predict", run, "  "), "input is empty")
+    refused(saccade("predict", run, stdin=b""), "standard input is empty")
+    refused(saccade("predict", run, stdin=b"\xff\n"), "line 1", "not UTF-8")
+
+
+def test_damaged_runs(saccade: Command, run: Path, tiny_runs: dict[str, Path], tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    weights = copy / "model.safetensors"
+    whole = weights.read_bytes()
+    for size in (0, 7, 200, len(whole) - 1):
+        weights.write_bytes(whole[:size])
+        refused(saccade("predict", copy, "Go."), "model.safetensors", "damaged or cut off")
+    weights.write_bytes((tiny_runs["rnnencdec"] / "model.safetensors").read_bytes())
+    refused(saccade("predict", copy, "Go."), "weights of another model")
+    weights.unlink()
+    refused(saccade("predict", copy, "Go."), "no weights", "--resume")
+    weights.write_bytes(whole)
+    (copy / "assets" / "source.json").unlink()
+    refused(saccade("predict", copy, "Go."), "source.json", "missing")
+    (copy / "config.yaml").write_text("system: rnnserch\nvariant: tiny\nconfig: {}\n")
+    refused(saccade("predict", copy, "Go."), "no system 'rnnserch'")
+
+
+def test_a_changed_configuration_does_not_go_on(saccade: Command, run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    before = {path.name: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    done = saccade("train", "--resume", copy, "--model.hidden-size", "32")
+    refused(done, "model.hidden_size = 16, not 32", "training.steps")
+    assert before == {path.name: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    text = (copy / "config.yaml").read_text()
+    (copy / "config.yaml").write_text(text.replace("learning_rate: 0.01", "learning_rate: 0.02"))
+    refused(saccade("train", "--resume", copy), "training.learning_rate = 0.01, not 0.02")
+
+
+def test_a_checkpoint_with_a_payload_does_not_run_it(saccade: Command, run: Path, tmp_path: Path) -> None:
+    class Payload:
+        def __reduce__(self) -> tuple[object, ...]:
+            return os.system, (f"touch {tmp_path / 'executed'}",)
+
+    copy = shutil.copytree(run, tmp_path / "run")
+    kept = read_checkpoint(copy / "checkpoints" / "last.ckpt")
+    torch.save({**kept, "hyper_parameters": Payload()}, copy / "checkpoints" / "last.ckpt")
+    refused(saccade("train", "--resume", copy), "last.ckpt", "refused")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_checkpoint_of_another_model_does_not_go_on(
+    saccade: Command, run: Path, tiny_runs: dict[str, Path], tmp_path: Path
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    other = read_checkpoint(tiny_runs["rnnencdec"] / "checkpoints" / "last.ckpt")
+    mine = read_checkpoint(copy / "checkpoints" / "last.ckpt")
+    mine["state_dict"] = other["state_dict"]
+    AtomicCheckpointIO().save_checkpoint(mine, copy / "checkpoints" / "last.ckpt")
+    refused(saccade("train", "--resume", copy), "last.ckpt", "weights of another model")
+
+
+def test_a_folder_that_cannot_be_written(saccade: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused(saccade(*TINY, "--out", tmp_path / "file" / "run"), "run")
+    # not even the superuser writes here
+    if Path("/proc/self").exists():
+        refused(saccade(*TINY, "--out", "/proc/self/run"), "/proc/self/run")
+
+
+def test_a_run_is_not_overwritten(saccade: Command, run: Path) -> None:
+    weights = (run / "model.safetensors").read_bytes()
+    refused(saccade(*TINY, "--out", run), "is a run already", "--resume")
+    assert (run / "model.safetensors").read_bytes() == weights
+
+
+def test_a_disk_that_fills_up_keeps_the_last_checkpoint(run: Path, tmp_path: Path) -> None:
+    """With a limit on the size of a file, the nearest thing to a full disk that needs no other disk."""
+    copy = shutil.copytree(run, tmp_path / "run")
+    before = (copy / "checkpoints" / "last.ckpt").read_bytes()
+    code = (
+        "import resource, signal, sys; from saccade.app.main import main; import saccade.training.fit;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000));"
+        f"sys.exit(main(['train', '--resume', {str(copy)!r}, '--training.steps', '240']))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.returncode == 2
+    assert "Traceback" not in found.stderr
+    assert found.stderr.strip().splitlines()[-1].startswith("saccade: ")
+    assert "too large" in found.stderr
+    assert (copy / "checkpoints" / "last.ckpt").read_bytes() == before
+    assert not list((copy / "checkpoints").glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments", "extra"),
+    [
+        ("lightning", [*TINY], "app"),
+        ("tensorboard", [*TINY], "app"),
+        ("tokenizers", [*TINY], "text"),
+        ("tyro", [*TINY, "--help"], "app"),
+        ("yaml", ["predict", ".", "x"], "app"),
+    ],
+)
+def test_an_extra_that_is_not_installed(tmp_path: Path, missing: str, arguments: list[str], extra: str) -> None:
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "import importlib.abc\n"
+        "class Absent(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.split('.')[0] == {missing!r}: raise ModuleNotFoundError('No module', name=name)\n"
+        f"del sys.modules[{missing!r}]\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        f"from saccade.app.main import main; sys.exit(main({arguments!r}))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert found.returncode == 2, found.stderr
+    assert found.stderr.count("\n") == 1
+    assert f"pip install 'saccade[{extra}]'" in found.stderr
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(saccade: Command, tmp_path: Path) -> None:
+    flags = ["--training.learning-rate", "1e30", "--training.clip", "none", "--training.optimizer", "sgd"]
+    refused(saccade(*TINY, *flags, "--out", tmp_path / "run"), "not finite", "--training.learning-rate")

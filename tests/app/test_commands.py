@@ -1,0 +1,231 @@
+"""What each verb does when all is well."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import saccade as package
+from saccade.app import catalogue
+from tests.app.conftest import Command
+
+SYSTEMS = catalogue.names()
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_run_holds_all_that_it_should(tiny_runs: dict[str, Path], system: str) -> None:
+    run = tiny_runs[system]
+    there = {str(path.relative_to(run)) for path in run.rglob("*")}
+    assert {
+        "config.yaml", "model.safetensors", "evidence.json", "metrics.jsonl", "metrics.csv", "assets/source.json",
+        "assets/target.json", "checkpoints/last.ckpt", "pictures/training.png", "pictures/training.svg",
+        "pictures/bleu-by-length.png",
+    } <= there  # fmt: skip
+    assert any("tensorboard/events" in path for path in there)
+    steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+    assert steps[-1] == 200
+    evidence = json.loads((run / "evidence.json").read_text())
+    assert evidence["metrics"]["test"]["sentences"] == 600
+    assert evidence["data"]["pairs"]["train"] == 600
+    assert evidence["config"] == yaml.safe_load((run / "config.yaml").read_text())["config"]
+
+
+def test_training_ends_with_score_answers_pictures_and_what_is_next(saccade: Command, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = saccade("train", "rnnsearch", "tiny", "--training.steps", 20, "--out", out, "--seed=7")
+    assert done.status == 0, done.err
+    assert re.search(r"test: bleu \d+\.\d\d", done.out)
+    assert done.out.count("  reference") == 10
+    assert f"next: saccade predict {out}" in done.out
+    assert len(list((out / "pictures").glob("alignment-*.png"))) == 3
+    assert json.loads((out / "evidence.json").read_text())["seeds"] == [7]
+
+
+def test_one_seed_gives_one_model_and_another_another(saccade: Command, tmp_path: Path) -> None:
+    weights = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        saccade("train", "rnnencdec", "tiny", "--training.steps", 10, "--seed", seed, "--out", tmp_path / name)
+        weights.append((tmp_path / name / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_predict_translates_shows_the_alignment_and_writes_it(saccade: Command, run: Path, tmp_path: Path) -> None:
+    done = saccade("predict", run, "We can do that.", "--pictures", tmp_path / "pictures")
+    assert done.status == 0, done.err
+    lines = done.out.splitlines()
+    assert lines[0] == str(package.load(run).predict("We can do that."))
+    assert any("can" in line for line in lines[1:])
+    picture = Path(done.out.rsplit("picture: ", 1)[1].strip())
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.with_suffix(".svg").exists()
+
+
+def test_a_pipe_is_answered_line_by_line(saccade: Command, run: Path) -> None:
+    done = saccade("predict", run, "--search.beam", 1, stdin=b"Go home.\n\nHe is sure.\n")
+    loaded = package.load(run, ["--search.beam", "1"])
+    assert done.out.split("\n") == [str(loaded.predict("Go home.")), "", str(loaded.predict("He is sure.")), ""]
+
+
+def test_python_gives_answer_and_alignment_in_three_lines(run: Path) -> None:
+    loaded = package.load(run)
+    answer = loaded.predict("We can do that.")
+    look = answer.looks[0]
+    assert look.weights.shape == (len(look.rows), len(look.columns))
+    torch.testing.assert_close(look.weights.sum(1), torch.ones(len(look.rows)))
+    assert look.columns[-1] == look.rows[-1] == "</s>"
+    assert loaded.task.decode(loaded.task.target.encode(answer.text)) == answer.text
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_evaluate_gives_what_training_found(saccade: Command, tiny_runs: dict[str, Path], system: str) -> None:
+    run = tiny_runs[system]
+    done = saccade("evaluate", run, "--json")
+    assert json.loads(done.out) == json.loads((run / "evidence.json").read_text())["metrics"]["test"]
+    assert "validation" in saccade("evaluate", run, "--split", "validation").out
+
+
+def test_a_run_that_was_moved_still_predicts(saccade: Command, run: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(run, tmp_path / "elsewhere")
+    shutil.rmtree(moved / "checkpoints")
+    assert saccade("predict", moved, "Go home.").out.split("\n")[0] == str(package.load(run).predict("Go home."))
+
+
+def test_own_data_need_only_two_files(saccade: Command, tmp_path: Path) -> None:
+    words = ["red", "green", "blue", "one", "two", "six"]
+    pairs = [f"{a} {b}" for a in words for b in words] * 3
+    source, target = tmp_path / "train.en", tmp_path / "train.xx"
+    source.write_text("".join(f"{pair}\n" for pair in pairs))
+    target.write_text("".join(f"{pair.upper()}\n" for pair in pairs))
+    out = tmp_path / "run"
+    held_out = tmp_path / "held.tsv"
+    held_out.write_text("red one\tRED ONE\n")
+    done = saccade(
+        "train", "rnnsearch", "tiny", "--task.train", source, target, "--task.validation", held_out,
+        "--task.test", held_out, "--training.steps", 30, "--out", out,
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    assert json.loads((out / "evidence.json").read_text())["data"]["pairs"]["train"] == 108
+    assert saccade("predict", out, "six red").status == 0
+
+
+def test_unknown_words_are_named_and_the_rest_is_translated(saccade: Command, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    saccade("train", "rnnsearch", "tiny", "--task.vocabulary", "word", "--training.steps", 5, "--out", out)
+    done = saccade("predict", out, "Go xylophone home.")
+    assert done.status == 0
+    assert "does not know: Go, xylophone" in done.err
+    assert done.out
+
+
+def test_flags_file_and_seed_meet_in_the_configuration(saccade: Command, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("model: {hidden_size: 12, dropout: 0.5}\ntraining: {steps: 6}\n")
+    out = tmp_path / "run"
+    done = saccade(
+        "train", "rnnsearch", "tiny", "--config", file, "--model.dropout", "0.1", "--task.lowercase", "--out", out
+    )
+    assert done.status == 0, done.err
+    config = yaml.safe_load((out / "config.yaml").read_text())["config"]
+    assert config["model"]["hidden_size"] == 12
+    assert config["model"]["dropout"] == 0.1
+    assert config["training"]["steps"] == 6
+    assert config["task"]["lowercase"] is True
+    again = saccade("train", "rnnsearch", "tiny", "--config", out / "config.yaml", "--out", tmp_path / "again")
+    assert again.status == 0
+    assert (tmp_path / "again" / "model.safetensors").read_bytes() == (out / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("precision", ["float64", "bfloat16"])
+def test_other_precisions_train_and_predict(saccade: Command, tmp_path: Path, precision: str) -> None:
+    out = tmp_path / "run"
+    flags = ["--precision", precision, "--training.steps", 10, "--out", out]
+    assert saccade("train", "rnnsearch", "tiny", *flags).status == 0
+    assert saccade("predict", out, "Go home.").status == 0
+
+
+def test_an_interrupted_run_says_how_it_goes_on_and_does(tmp_path: Path, saccade: Command) -> None:
+    out = tmp_path / "run"
+    command = [
+        sys.executable,
+        "-m",
+        "saccade",
+        "train",
+        "rnnsearch",
+        "tiny",
+        "--training.steps",
+        "400",
+        "--out",
+        str(out),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    while not (out / "metrics.jsonl").exists() or not (out / "metrics.jsonl").read_text():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"go on with: saccade train --resume {out}" in printed
+    resumed = saccade("train", "--resume", out)
+    assert resumed.status == 0, resumed.err
+    assert json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 400
+
+
+def test_a_finished_run_goes_on_with_more_steps(saccade: Command, run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    assert saccade("train", "--resume", copy, "--training.steps", 210).status == 0
+    steps = [json.loads(line)["step"] for line in (copy / "metrics.jsonl").read_text().splitlines()]
+    assert steps[-1] == 210
+    assert len([step for step in steps if step == 190]) == 1
+
+
+def test_list_names_every_system_and_report_every_run(saccade: Command) -> None:
+    listed = saccade("list").out
+    reported = saccade("report").out
+    for system in SYSTEMS:
+        assert system in listed
+        for found in catalogue.evidence(system):
+            assert found["date"] in reported
+
+
+def test_report_keeps_evidence_once(
+    saccade: Command, run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(catalogue.SYSTEMS, tmp_path / "systems")
+    monkeypatch.setattr(catalogue, "SYSTEMS", copy)
+    before = len(catalogue.evidence("rnnsearch"))
+    assert saccade("report", "--keep", run).status == 0
+    assert len(catalogue.evidence("rnnsearch")) == before + 1
+    again = saccade("report", "--keep", run)
+    assert again.status == 2
+    assert "kept already" in again.err
+
+
+@pytest.mark.parametrize("verb", ["list", "train", "evaluate", "predict", "report"])
+def test_each_verb_explains_itself(saccade: Command, verb: str) -> None:
+    if verb == "train":
+        assert "--resume" in saccade("train", "--help").out
+        return
+    with pytest.raises(SystemExit) as ended:
+        saccade(verb, "--help")
+    assert ended.value.code == 0
+
+
+def test_training_help_shows_every_field_with_its_default(saccade: Command) -> None:
+    printed = saccade("train", "rnnsearch", "tiny", "--help").out
+    for expected in (
+        "--model.hidden-size INT",
+        "(default: 16)",
+        "--training.adadelta.rho",
+        "--search.beam",
+        "arXiv:1409.0473",
+    ):
+        assert expected in printed

@@ -1,0 +1,90 @@
+"""What README and docs say is executed: Python as it stands, `saccade` lines with `tiny`; tables equal evidence."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from saccade.app import catalogue, pages
+from tests.app.conftest import Command
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "guide").glob("*.md")])
+PAGES += [catalogue.SYSTEMS / system / "README.md" for system in catalogue.names()]
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if blocks(path, "python")], ids=name)
+def test_python_blocks_run(path: Path, run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "RUN").symlink_to(run)
+    scope: dict[str, object] = {}
+    for block in blocks(path, "python"):
+        exec(compile(block, name(path), "exec"), scope)
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if blocks(path, "sh")], ids=name)
+def test_shell_lines_run_with_tiny(
+    path: Path, run: Path, saccade: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "RUN").symlink_to(run)
+    for side in ("train", "test"):
+        for language in ("en", "de"):
+            (tmp_path / f"{side}.{language}").write_text("".join(f"word{i} word{i % 7}\n" for i in range(60)))
+    (tmp_path / "pairs.tsv").write_text("".join(f"word{i}\tword{i}\n" for i in range(60)))
+    (tmp_path / "sentences.txt").write_text("Go home.\n")
+    monkeypatch.setattr(catalogue, "SYSTEMS", catalogue.SYSTEMS)
+    for line in (line for block in blocks(path, "sh") for line in block.splitlines()):
+        words = shlex.split(line, comments=True)
+        if "saccade" not in [Path(word).name for word in words] or "&&" in words:
+            continue  # what sets up an environment; .ci/run does it for real
+        words = words[[Path(word).name for word in words].index("saccade") + 1 :]
+        stdin = b"Go home.\n" if "<" in words or "|" in line else b""
+        words = words[: words.index("<")] if "<" in words else words
+        if words[:2] == ["train", "--resume"]:
+            words += ["--training.steps", "201"]
+        elif words[0] == "train" and len(words) > 1 and not words[1].startswith("-"):
+            if len(words) == 2 or words[2].startswith("-"):
+                words.insert(2, "tiny")
+            words += ["--training.steps", "3"] * ("--help" not in words)
+        elif words[0] == "report":
+            continue  # it writes into the source; tests of its own run it on a copy
+        done = saccade(*words, stdin=stdin)
+        assert done.status == 0, f"{line}: {done.err}"
+
+
+def test_tables_are_those_of_the_evidence() -> None:
+    for path, content in pages.pages(ROOT):
+        if path.name == "README.md":
+            assert path.read_text(encoding="utf-8") == content, f"{name(path)}: run saccade report --write"
+
+
+def test_every_mechanism_and_system_has_its_page() -> None:
+    written = {
+        path.relative_to(ROOT / "docs").as_posix(): content
+        for path, content in pages.pages(ROOT)
+        if "docs" in path.parts
+    }
+    assert "mechanisms/attention-additive.md" in written
+    assert "mechanisms/memory-gru.md" in written
+    assert {f"systems/{system}.md" for system in catalogue.names()} <= set(written)
+    additive = written["mechanisms/attention-additive.md"]
+    assert additive.startswith("# Additive attention\n")
+    assert "e_qk = v . tanh" in additive
+    assert "AdditiveAttention(" in additive
+
+
+def test_no_link_between_pages_is_dead() -> None:
+    for path in PAGES:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
+            generated = target.startswith(("mechanisms/", "systems/", "../mechanisms/", "../systems/"))
+            assert generated or (path.parent / target).exists(), f"{name(path)}: {target}"

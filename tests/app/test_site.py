@@ -1,0 +1,37 @@
+"""The docs site builds, from pages written by the source."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from saccade.app import pages
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("zensical") is None, reason="zensical is not installed: pip install 'saccade[docs]'"
+)
+def test_the_site_builds(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    for name in ("README.md", "zensical.toml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    for path, content in pages.pages(ROOT):
+        if (ROOT / "docs") in path.parents:
+            target = tmp_path / path.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(content, encoding="utf-8")
+    command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for page in ("index.html", "mechanisms/attention-additive/index.html", "systems/rnnsearch/index.html"):
+        assert (tmp_path / "site" / page).stat().st_size > 1000
+
+
+def test_the_readme_and_ci_run_the_same_suite() -> None:
+    [command] = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("python3 -m venv")]
+    assert command in (ROOT / "README.md").read_text()

@@ -1,0 +1,393 @@
+import io
+import itertools
+import os
+import random
+import subprocess
+import sys
+import warnings
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from saccade.core.errors import InvalidInput
+from saccade.explain import plots
+
+matplotlib = pytest.importorskip("matplotlib")
+FRENCH = ["▁Nous", "▁ne", "▁pouvons", "▁d'", "acheter", "▁une", "▁voiture", ".", "</s>"]
+ENGLISH = ["▁We", "▁can'", "t", "▁buy", "▁a", "▁car", ".", "</s>"]
+SIZES = [(1, 1), (3, 4), (12, 10), (1, 12), (12, 1), (30, 30), (60, 7), (130, 70)]
+SVG = "{http://www.w3.org/2000/svg}"
+DUBLIN = "{http://purl.org/dc/elements/1.1/}"
+
+
+def soft(rows: int, columns: int) -> torch.Tensor:
+    """A soft diagonal, rows summing to one."""
+    at = torch.linspace(0, columns - 1, rows)[:, None] - torch.arange(columns)
+    return torch.softmax(-(at**2) + 0.5 * torch.randn(rows, columns), dim=1)
+
+
+def sentence(count: int, seed: int) -> list[str]:
+    pick = random.Random(seed)
+    words = ["▁I", "▁attention", "▁of", "▁translation", "▁Égypte", "ging", ",", "▁sentences"]
+    return [pick.choice(words) for _ in range(count - 1)] + ["</s>"]
+
+
+def texts(ticks: list[Any]) -> list[str]:
+    return [tick.get_text() for tick in ticks]
+
+
+def lightness(rgb: np.ndarray) -> np.ndarray:
+    """CIE L* of sRGB."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    y = linear @ np.array([0.2126, 0.7152, 0.0722])
+    return np.where(y > 0.008856, 116 * np.cbrt(y) - 16, 903.3 * y)
+
+
+def pixels(figure: Any, dpi: int = 100) -> np.ndarray:
+    with io.BytesIO() as file:
+        figure.savefig(file, format="rgba", dpi=dpi)
+        flat = np.frombuffer(file.getvalue(), dtype=np.uint8)
+    width, height = (int(inches * dpi) for inches in figure.get_size_inches())
+    return flat.reshape(height, width, 4)[..., :3]
+
+
+def assert_whole(figure: Any) -> None:
+    """Nothing is cut off: a white border all around, and no more than a margin of it."""
+    dark = (pixels(figure) < 250).any(-1)
+    rows, columns = np.flatnonzero(dark.any(1)), np.flatnonzero(dark.any(0))
+    margins = rows[0], columns[0], dark.shape[0] - 1 - rows[-1], dark.shape[1] - 1 - columns[-1]
+    assert all(8 <= margin <= 18 for margin in margins), margins
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        (["▁want", "ed", ".", "</s>"], ["want", "·ed", ".", "end"]),
+        (["▁d'", "acheter", "▁12", "3"], ["d'", "·acheter", "12", "·3"]),
+        (["<s>", "We", "▁go"], ["start", "We", "go"]),
+        (["ed", "▁we"], ["ed", "we"]),  # nothing before it
+        (["We", "are", "here", "</s>"], ["We", "are", "here", "end"]),  # words without marks are not pieces
+        (["▁a", "<unk>", "▁", "\x1b", "\n", "\ud800", "\uffff"], ["a", "<unk>", "▁", "�", "�", "�", "�"]),
+    ],
+)
+def test_labels(tokens: list[str], expected: list[str]) -> None:
+    assert plots.labels(tokens) == expected
+
+
+@pytest.mark.parametrize("make", [torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.bfloat16, torch.nn.Parameter])
+def test_matrix_takes_lists_arrays_and_tensors(make: Any) -> None:
+    weights = torch.tensor([[0.25, 0.75, 0.0], [1.0, 0.0, 0.0]])
+    assert plots.matrix(make(weights), ["a", "b"], ["c", "d", "e"]) == weights.tolist()
+
+
+@pytest.mark.parametrize(
+    ("weights", "rows", "columns"),
+    [
+        (torch.zeros(2, 3), ["a", "b"], ["c", "d"]),
+        (torch.zeros(2, 3), ["a", "b", "c"], ["c", "d"]),
+        (torch.zeros(1, 2, 3), ["a"], ["c", "d"]),
+        (torch.zeros(2), ["a", "b"], ["c"]),
+        (torch.tensor(0.5), ["a"], ["b"]),
+        ([[0.1, 0.2], [0.3]], ["a", "b"], ["c", "d"]),
+        ([], [], ["c"]),
+        ([[]], ["a"], []),
+        ([[float("nan")]], ["a"], ["b"]),
+        ([[1.1]], ["a"], ["b"]),
+        ([[-0.1]], ["a"], ["b"]),
+    ],
+)
+def test_matrix_refuses(weights: Any, rows: list[str], columns: list[str]) -> None:
+    with pytest.raises(InvalidInput, match="expected"):
+        plots.matrix(weights, rows, columns)
+    with pytest.raises(InvalidInput, match="expected"):
+        plots.alignment(weights, rows, columns)
+
+
+def test_a_wrong_shape_is_told_in_numbers() -> None:
+    with pytest.raises(InvalidInput, match="2 rows of 3 columns, at least one; got 4 rows of 5"):
+        plots.matrix(torch.zeros(4, 5), ["a", "b"], ["c", "d", "e"])
+
+
+def test_alignment_shows_both_sentences_and_the_weights() -> None:
+    weights = soft(9, 8)
+    axes = plots.alignment(weights, FRENCH, ENGLISH, rows_label="français", columns_label="english", title="T").axes[0]
+    assert texts(axes.get_yticklabels()) == ["Nous", "ne", "pouvons", "d'", "·acheter", "une", "voiture", ".", "end"]
+    assert texts(axes.get_xticklabels()) == ["We", "can'", "·t", "buy", "a", "car", ".", "end"]
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_title(loc="left")) == ("english", "français", "T")
+    assert axes.xaxis.get_ticks_position() == axes.xaxis.get_label_position() == "top"
+    mesh = axes.collections[0]
+    np.testing.assert_allclose(np.asarray(mesh.get_array()).reshape(9, 8), weights.numpy(), atol=1e-7)
+    assert mesh.get_clim() == (0, 1)
+    low, high = axes.transData.transform([(0.5, 8.5), (0.5, 0.5)])
+    assert high[1] > low[1]  # the first row is at the top
+    assert axes.child_axes[0].get_ylabel() == "attention weight"
+    assert axes.child_axes[0].get_ylim() == (0, 1)
+
+
+def test_only_the_mark_of_the_end_is_set_apart_from_words() -> None:
+    axes = plots.alignment(soft(2, 2), ["▁end", "</s>"], ["end", "</s>"]).axes[0]
+    for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert [tick.get_style() for tick in ticks] == ["normal", "italic"]
+
+
+def test_the_scale_goes_from_white_to_dark_in_equal_steps_of_lightness() -> None:
+    weights = torch.linspace(0, 1, 11)[None]
+    mesh = plots.alignment(weights, ["a"], list("abcdefghijk")).axes[0].collections[0]
+    colours = mesh.to_rgba(weights[0].numpy())[:, :3]
+    np.testing.assert_allclose(colours[0], 1.0)
+    np.testing.assert_allclose(lightness(colours), np.linspace(100, 20, 11), atol=2.0)
+
+
+@pytest.mark.parametrize(("rows", "columns"), SIZES)
+def test_alignment_is_whole_square_and_without_overlaps(rows: int, columns: int) -> None:
+    figure = plots.alignment(soft(rows, columns), sentence(rows, 1), sentence(columns, 2), title="A title " * 12)
+    axes = figure.axes[0]
+    assert_whole(figure)
+    box = axes.get_window_extent()
+    cell = np.array([box.width / columns, box.height / rows])
+    if max(rows, columns) <= 60:
+        assert cell[0] == pytest.approx(cell[1], rel=1e-3)
+        assert len(axes.get_yticks()) == rows
+        assert len(axes.get_xticks()) == columns
+    renderer = figure.canvas.get_renderer()
+    down = [tick.get_window_extent(renderer) for tick in axes.get_yticklabels()]
+    assert all(upper.y0 >= lower.y1 for upper, lower in itertools.pairwise(down))
+    assert all(text.x1 <= box.x0 for text in down)
+    # turned by 45 degrees, neighbours are apart by their distance times its sine
+    apart = np.diff(axes.get_xticks()) * cell[0] * np.sqrt(0.5)
+    for tick in axes.get_xticklabels():
+        assert tick.get_rotation() == 45
+        tick.set_rotation(0)
+        assert (apart >= tick.get_window_extent(renderer).height).all()
+
+
+def test_the_longest_sentences_do_not_fail_and_name_every_nth_token() -> None:
+    tokens = [f"▁{i}" for i in range(500)]
+    figure = plots.alignment(torch.eye(500), tokens, tokens)
+    named = texts(figure.axes[0].get_yticklabels())
+    assert named[:2] == ["0", "9"]
+    assert 40 <= len(named) <= 60
+    assert max(figure.get_size_inches()) < 15
+
+
+def test_very_long_words_are_cut_and_whole_in_the_picture() -> None:
+    words = ["▁Donaudampfschifffahrtsgesellschaftskapitänsmütze", "▁anticonstitutionnellement"]
+    figure = plots.alignment(soft(2, 2), words, words)
+    assert texts(figure.axes[0].get_xticklabels()) == [f"{words[0][1:40]}…", words[1][1:]]
+    assert_whole(figure)
+
+
+@pytest.mark.parametrize("foreign", ["漢字", "كتاب", "हिन्दी", "\U0001fae8", "$x^{$", "\\frac{", "a\x00b", "zero‌width"])
+def test_any_character_is_drawn_without_a_warning(foreign: str, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = plots.alignment(soft(2, 2), [f"▁{foreign}", "$y$"], ["▁a", foreign], title=foreign)
+        _, svg = plots.save(figure, tmp_path / "picture", foreign)
+    written = [element.text for element in ElementTree.parse(svg).iter(f"{SVG}text")]
+    assert foreign.replace("\x00", "�") in written
+
+
+def test_an_installed_font_is_asked_for_what_ours_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = pytest.importorskip("matplotlib.font_manager")
+    cursive = "\N{MATHEMATICAL SCRIPT CAPITAL A}"  # STIX, which comes with matplotlib too, has it; DejaVu Sans has not
+    monkeypatch.setattr(
+        manager.fontManager,
+        "ttflist",
+        [font for font in manager.fontManager.ttflist if font.name in ("DejaVu Sans", "STIXGeneral")]
+        + [manager.FontEntry(fname="/gone.ttf", name="Gone", style="normal", variant="normal", weight=400)],
+    )
+    axes = plots.alignment(soft(1, 1), [cursive], ["a"]).axes[0]
+    assert axes.get_yticklabels()[0].get_fontfamily() == ["DejaVu Sans", "STIXGeneral", "sans-serif"]
+    axes = plots.alignment(soft(1, 1), ["é"], ["a"]).axes[0]
+    assert axes.get_yticklabels()[0].get_fontfamily() == ["DejaVu Sans", "sans-serif"]
+
+
+TRAINING = [{"step": 20 * i, "loss": 9 / i, "learning_rate": 1e-3, "tokens_per_second": 9e3} for i in range(1, 101)]
+VALIDATION = [{"step": 500, "validation_loss": 3.25}, {"step": 1000, "validation_loss": 2.5}]
+
+
+def test_training_curves() -> None:
+    figure = plots.training_curves([*VALIDATION, *TRAINING, {"step": 1500, "validation_loss": 2.75}], title="a run")
+    axes = figure.axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("training step", "loss (nats per token)")
+    training, validation = axes.lines
+    assert list(training.get_xdata()) == [row["step"] for row in TRAINING]
+    assert list(training.get_ydata()) == [row["loss"] for row in TRAINING]
+    assert list(validation.get_xdata()) == [500, 1000, 1500]
+    assert list(validation.get_ydata()) == [3.25, 2.5, 2.75]
+    assert texts(axes.get_legend().get_texts()) == ["training", "validation (lowest 2.5 at step 1,000)"]
+    assert training.get_color() != validation.get_color()
+    assert_whole(figure)
+    legend = axes.get_legend().get_window_extent(figure.canvas.get_renderer())
+    assert legend.y0 >= axes.get_window_extent().y1 - 1  # above the curves, not on them
+
+
+@pytest.mark.parametrize(
+    ("rows", "names"),
+    [
+        (TRAINING, ["training"]),
+        (TRAINING[:1], ["training"]),
+        (VALIDATION[:1], ["validation (lowest 3.25 at step 500)"]),
+        ([{"step": 1, "loss": None}, {"step": 2, "loss": float("nan")}, {"step": 3, "loss": 1.5}], ["training"]),
+        ([{"step": 1, "validation_loss": float("inf")}], ["validation"]),
+    ],
+)
+def test_training_curves_of_little(rows: list[dict[str, Any]], names: list[str]) -> None:
+    figure = plots.training_curves(rows)
+    axes = figure.axes[0]
+    assert texts(axes.get_legend().get_texts()) == names
+    if len(rows) == 1:
+        assert axes.lines[0].get_marker() == "o"  # a line of one point is not seen
+    assert_whole(figure)
+
+
+@pytest.mark.parametrize("rows", [[], [{"step": 3, "learning_rate": 0.1}], [{"loss": 3.0}]])
+def test_training_curves_of_nothing(rows: list[dict[str, Any]]) -> None:
+    with pytest.raises(InvalidInput, match=f"none of {len(rows)}"):
+        plots.training_curves(rows)
+
+
+LENGTHS = [
+    {"words": "11-15", "sentences": 40, "bleu": 31.0},
+    {"words": "1-2", "sentences": 1234, "bleu": 52.5},
+    {"words": "31-", "sentences": 7, "bleu": 20.25},
+]
+
+
+def test_score_by_length() -> None:
+    figure = plots.score_by_length(LENGTHS, title="by length")
+    axes = figure.axes[0]
+    assert texts(axes.get_xticklabels()) == ["1–2", "11–15", "31+"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("source length (words)", "BLEU")
+    assert list(axes.lines[0].get_ydata()) == [52.5, 31.0, 20.25]
+    assert texts(axes.texts) == ["sentences", "1,234", "40", "7"]
+    assert [text.xy[0] for text in axes.texts[1:]] == list(axes.get_xticks())
+    assert axes.get_legend() is None
+    assert axes.get_ylim()[0] == 0
+    assert_whole(figure)
+
+
+def test_score_by_length_compares_systems() -> None:
+    low = [{**row, "bleu": row["bleu"] / 2} for row in LENGTHS]
+    figure = plots.score_by_length(LENGTHS, other={"RNNencdec": low}, name="RNNsearch")
+    axes = figure.axes[0]
+    assert texts(axes.get_legend().get_texts()) == ["RNNsearch", "RNNencdec"]
+    assert list(axes.lines[1].get_ydata()) == [26.25, 15.5, 10.125]
+    assert len(axes.texts) == 4  # the same sentences are counted once
+    assert_whole(figure)
+    figure = plots.score_by_length(LENGTHS, other={"RNNencdec": low[:2], "third": low}, name="RNNsearch")
+    axes = figure.axes[0]
+    found = texts(axes.texts)
+    assert found[:8] == ["RNNsearch: sentences", "1,234", "40", "7", "RNNencdec: sentences", "1,234", "40", "–"]
+    assert np.isnan(axes.lines[1].get_ydata()[2])
+    assert [axes.texts[i].get_color() for i in (0, 4, 8)] == [line.get_color() for line in axes.lines]
+    assert len({(line.get_color(), line.get_marker()) for line in axes.lines}) == 3
+    renderer = figure.canvas.get_renderer()
+    boxes = [axes.xaxis.label.get_window_extent(renderer)]
+    boxes += [item.get_window_extent(renderer) for item in (*axes.texts, *axes.get_xticklabels())]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    assert_whole(figure)
+
+
+def test_score_by_length_of_another_metric() -> None:
+    axes = plots.score_by_length([{"words": "1-2", "sentences": 3, "chrf": 0.5}], metric="chrF").axes[0]
+    assert axes.get_ylabel() == "chrF"
+    assert list(axes.lines[0].get_ydata()) == [0.5]
+
+
+@pytest.mark.parametrize("rows", [[], [{"words": "1-2", "sentences": 3}], [LENGTHS[0], {"words": "1-2", "bleu": 3.0}]])
+def test_score_by_length_refuses(rows: list[dict[str, Any]]) -> None:
+    with pytest.raises(InvalidInput, match="this run: expected rows with words, sentences and bleu"):
+        plots.score_by_length(rows)
+    with pytest.raises(InvalidInput, match="second: expected"):
+        plots.score_by_length(LENGTHS, other={"second": rows})
+
+
+def picture() -> Any:
+    return plots.alignment([[0.25, 0.75]], ["▁Où"], ["▁wo", "ist"], title="A & <B>")
+
+
+def test_save_writes_both_with_alternative_text(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    said = 'Où looked at "wo" & 我 <most>'
+    base = tmp_path / "pictures" / "v1.5"
+    png, svg = plots.save(picture(), base, f"  {said}\n")
+    assert (png, svg) == (tmp_path / "pictures" / "v1.5.png", tmp_path / "pictures" / "v1.5.svg")
+    with image.open(png) as opened:
+        assert opened.text["Description"] == said
+        assert opened.info["dpi"] == pytest.approx((200, 200), abs=0.1)
+        assert np.allclose(opened.size, picture().get_size_inches() * 200, atol=1)
+    root = ElementTree.parse(svg).getroot()
+    assert [element.text for element in root.iter(f"{DUBLIN}description")] == [said]
+    assert root.findtext(f"{SVG}title") == said
+    assert {"Où", "wo", "·ist", "A & <B>"} <= {element.text for element in root.iter(f"{SVG}text")}  # text stays text
+    assert sorted(path.name for path in base.parent.iterdir()) == ["v1.5.png", "v1.5.svg"]
+
+
+def test_the_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:
+    first = plots.save(picture(), tmp_path / "first", "words")
+    second = plots.save(picture(), str(tmp_path / "second"), "words")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_the_style_of_the_user_is_neither_used_nor_changed(tmp_path: Path) -> None:
+    expected = plots.save(picture(), tmp_path / "plain", "words")[1].read_bytes()
+    with matplotlib.rc_context({"font.size": 31, "axes.facecolor": "black", "svg.fonttype": "path", "savefig.dpi": 30}):
+        before = dict(matplotlib.rcParams)
+        assert plots.save(picture(), tmp_path / "styled", "words")[1].read_bytes() == expected
+        assert dict(matplotlib.rcParams) == before
+
+
+def test_what_was_there_stays_where_a_picture_cannot_be_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    png, svg = plots.save(picture(), tmp_path / "kept", "words")
+    before = png.read_bytes(), svg.read_bytes()
+
+    def full(*_: Any) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="no space"):
+        plots.save(plots.training_curves(TRAINING), tmp_path / "kept", "others")
+    assert (png.read_bytes(), svg.read_bytes()) == before
+    assert len(list(tmp_path.iterdir())) == 2  # nothing half written is left
+    with pytest.raises(InvalidInput, match="description"):
+        plots.save(picture(), tmp_path / "mute", " \n")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+IMPORTED_LATE = """
+import sys
+from saccade.explain import plots, text
+
+def imported(name):
+    return any(module == name or module.startswith(name + ".") for module in sys.modules)
+
+text.alignment_text([[1.0]], ["a"], ["b"])
+assert not imported("matplotlib"), "matplotlib is imported before there is a picture"
+"""
+WITHOUT = """
+from saccade.core.errors import MissingExtra
+sys.modules["matplotlib"] = None
+try:
+    plots.alignment([[1.0]], ["a"], ["b"])
+except MissingExtra as error:
+    print(error)
+"""
+WITH = """
+plots.save(plots.training_curves([{"step": 1, "loss": 2.0}]), sys.argv[1], "a point")
+assert imported("matplotlib")
+assert not imported("matplotlib.pyplot"), "pyplot is imported"
+print("drawn")
+"""
+
+
+@pytest.mark.parametrize(("then", "said"), [(WITHOUT, "pip install 'saccade[app]'"), (WITH, "drawn")])
+def test_matplotlib_is_imported_with_the_first_picture_and_without_pyplot(then: str, said: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", IMPORTED_LATE + then, str(tmp_path / "point")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said in done.stdout, done.stderr
+    assert done.stderr == ""

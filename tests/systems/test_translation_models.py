@@ -1,0 +1,363 @@
+"""RNNsearch and the RNN encoder-decoder against their papers' equations, sentence by sentence and word by word."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from saccade.core.masks import length_mask
+from saccade.core.tap import Tap
+from saccade.nets.search import SearchModel
+from saccade.systems.rnnencdec import recipe as rnnencdec_recipe
+from saccade.systems.rnnencdec.model import RNNEncDec, RNNEncDecConfig
+from saccade.systems.rnnsearch import recipe as rnnsearch_recipe
+from saccade.systems.rnnsearch.model import RNNsearch, RNNsearchConfig
+from saccade.tasks.translation import Batch
+from tests.checks import assert_twins, randomised, unchanged
+
+SOURCE_SYMBOLS, TARGET_SYMBOLS, PAD = 13, 17, 0
+SOURCE_LENGTHS, TARGET_LENGTHS = [5, 3, 1], [2, 4, 3]
+
+
+def make_rnnsearch(dropout: float = 0.0) -> RNNsearch:
+    sizes = RNNsearchConfig(embedding_size=3, hidden_size=5, attention_size=7, readout_size=11, dropout=dropout)
+    return randomised(RNNsearch(sizes, SOURCE_SYMBOLS, TARGET_SYMBOLS))
+
+
+def make_rnnencdec(dropout: float = 0.0, reverse_source: bool = False) -> RNNEncDec:
+    sizes = RNNEncDecConfig(
+        embedding_size=3, hidden_size=5, readout_size=11, dropout=dropout, reverse_source=reverse_source
+    )
+    return randomised(RNNEncDec(sizes, SOURCE_SYMBOLS, TARGET_SYMBOLS))
+
+
+MODELS = {
+    "rnnsearch": make_rnnsearch,
+    "rnnencdec": make_rnnencdec,
+    "rnnencdec-reversed": lambda dropout=0.0: make_rnnencdec(dropout, reverse_source=True),
+}
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+def make_batch() -> Batch:
+    """Padded sentences; what stands at padding is the symbol 0, which is a word like any other to a model."""
+    source_mask = length_mask(torch.tensor(SOURCE_LENGTHS), max(SOURCE_LENGTHS))
+    target_mask = length_mask(torch.tensor(TARGET_LENGTHS), max(TARGET_LENGTHS))
+    source = torch.randint(1, SOURCE_SYMBOLS, source_mask.shape).masked_fill(~source_mask, PAD)
+    inputs, targets = (torch.randint(1, TARGET_SYMBOLS, target_mask.shape).masked_fill(~target_mask, PAD) for _ in "ab")
+    return Batch(source, source_mask, inputs, targets)
+
+
+def gru(weights: dict[str, Tensor], net: str, x: Tensor, h: Tensor) -> Tensor:
+    """Cho et al. 2014, A.1.1: r, z, h~ = tanh(W x + U (r * h)), h' = z h + (1 - z) h~, with biases."""
+    W_r, W_z, W = weights[f"{net}.weight_input"].chunk(3)
+    U_r, U_z, U = weights[f"{net}.weight_hidden"].chunk(3)
+    b_r, b_z, b = weights[f"{net}.bias"].chunk(3)
+    r = 1 / (1 + torch.exp(-(W_r @ x + U_r @ h + b_r)))
+    z = 1 / (1 + torch.exp(-(W_z @ x + U_z @ h + b_z)))
+    return z * h + (1 - z) * torch.tanh(W @ x + U @ (r * h) + b)
+
+
+def maxout_logits(weights: dict[str, Tensor], s: Tensor, y: Tensor, c: Tensor) -> Tensor:
+    """W_o maxout(U_o s + V_o y + C_o c)."""
+    U, V, C = weights["readout.hidden.weight"].split([len(s), len(y), len(c)], 1)
+    wide = U @ s + V @ y + C @ c + weights["readout.hidden.bias"]
+    t = torch.stack([torch.max(wide[j], wide[j + 1]) for j in range(0, len(wide), 2)])
+    return weights["readout.output.weight"] @ t + weights["readout.output.bias"]
+
+
+def slow_rnnsearch(model: RNNsearch, source: list[int], inputs: list[int]) -> Tensor:
+    """Bahdanau et al. 2015, section 3 and A.2, for one pair: the logits of each next symbol."""
+    weights = dict(model.named_parameters())
+    words = [weights["source_embedding.weight"][symbol] for symbol in source]
+    zeros = torch.zeros(5, dtype=torch.float64)
+    forward, backward, h = [], [], zeros
+    for x in words:
+        h = gru(weights, "encoder.nets.0", x, h)
+        forward.append(h)
+    h = zeros
+    for x in reversed(words):
+        h = gru(weights, "encoder.nets.1", x, h)
+        backward.insert(0, h)
+    annotations = [torch.cat(pair) for pair in zip(forward, backward, strict=True)]
+
+    s = torch.tanh(weights["initial.weight"] @ backward[0] + weights["initial.bias"])
+    W, U, b, v = (weights[f"decoder.attention.{name}"] for name in ("query.weight", "key.weight", "key.bias", "v"))
+    logits = []
+    for symbol in inputs:
+        y = weights["target_embedding.weight"][symbol]
+        energies = [torch.exp(v @ torch.tanh(W @ s + U @ h + b)) for h in annotations]
+        c = sum(energy / sum(energies) * h for energy, h in zip(energies, annotations, strict=True))
+        s = gru(weights, "decoder.cell", torch.cat([y, c]), s)
+        logits.append(maxout_logits(weights, s, y, c))
+    return torch.stack(logits)
+
+
+def slow_rnnencdec(model: RNNEncDec, source: list[int], inputs: list[int], reverse_source: bool) -> Tensor:
+    """Cho et al. 2014, section 2.2 and A, for one pair; Sutskever et al. 2014 read the source from its end."""
+    weights = dict(model.named_parameters())
+    h = torch.zeros(5, dtype=torch.float64)
+    for symbol in reversed(source) if reverse_source else source:
+        h = gru(weights, "encoder.nets.0", weights["source_embedding.weight"][symbol], h)
+    c = torch.tanh(weights["context.weight"] @ h + weights["context.bias"])
+    s = torch.tanh(weights["initial.weight"] @ c + weights["initial.bias"])
+    logits = []
+    for symbol in inputs:
+        y = weights["target_embedding.weight"][symbol]
+        s = gru(weights, "decoder", torch.cat([y, c]), s)
+        logits.append(maxout_logits(weights, s, y, c))
+    return torch.stack(logits)
+
+
+def slow_model(name: str, model: Any, source: list[int], inputs: list[int]) -> Tensor:
+    if name == "rnnsearch":
+        return slow_rnnsearch(model, source, inputs)
+    return slow_rnnencdec(model, source, inputs, name.endswith("reversed"))
+
+
+def true_rows(rows: Tensor) -> Tensor:
+    """(b, t, v) without its padded time steps: (sum of the lengths, v)."""
+    return torch.cat([row[:length] for row, length in zip(rows, TARGET_LENGTHS, strict=True)])
+
+
+@every_model
+def test_forward_equals_the_papers_equations_word_by_word(name: str) -> None:
+    model, batch = MODELS[name](), make_batch()
+
+    def slow() -> Tensor:
+        pairs = zip(batch.source.tolist(), SOURCE_LENGTHS, batch.target_inputs.tolist(), TARGET_LENGTHS, strict=True)
+        return torch.cat([slow_model(name, model, source[:m], inputs[:n]) for source, m, inputs, n in pairs])
+
+    assert_twins(
+        lambda: true_rows(model(batch.source, batch.source_mask, batch.target_inputs).logits()),
+        slow,
+        list(model.parameters()),
+    )
+
+
+@every_model
+def test_the_loss_equals_that_of_the_papers_equations(name: str) -> None:
+    model, batch = MODELS[name](), make_batch()
+
+    def slow() -> Tensor:
+        total = torch.zeros((), dtype=torch.float64)
+        for i, (m, n) in enumerate(zip(SOURCE_LENGTHS, TARGET_LENGTHS, strict=True)):
+            source, inputs = batch.source[i, :m].tolist(), batch.target_inputs[i, :n].tolist()
+            for logits, target in zip(slow_model(name, model, source, inputs), batch.targets[i, :n], strict=True):
+                total = total - torch.log(torch.exp(logits[target]) / torch.exp(logits).sum())
+        return total / sum(TARGET_LENGTHS)
+
+    assert_twins(
+        lambda: model(batch.source, batch.source_mask, batch.target_inputs).cross_entropy(batch.targets, PAD),
+        slow,
+        list(model.parameters()),
+    )
+
+
+@every_model
+def test_teacher_forcing_at_once_equals_start_and_step(name: str) -> None:
+    model, batch = MODELS[name](), make_batch()
+
+    def singly() -> Tensor:
+        state, rows = model.start(model.encode(batch.source, batch.source_mask)), []
+        for t in range(max(TARGET_LENGTHS)):
+            log_probs, state = model.step(batch.target_inputs[:, t], state)
+            rows.append(log_probs)
+        return torch.stack(rows, 1)
+
+    assert isinstance(model, SearchModel)
+    assert_twins(
+        lambda: model(batch.source, batch.source_mask, batch.target_inputs).logits().log_softmax(-1),
+        singly,
+        list(model.parameters()),
+        1e-13,
+    )
+
+
+@every_model
+def test_a_padded_batch_equals_each_pair_alone(name: str) -> None:
+    model, batch = MODELS[name](), make_batch()
+
+    def alone() -> Tensor:
+        rows = []
+        for i, (m, n) in enumerate(zip(SOURCE_LENGTHS, TARGET_LENGTHS, strict=True)):
+            one = model(
+                batch.source[i : i + 1, :m], batch.source_mask[i : i + 1, :m], batch.target_inputs[i : i + 1, :n]
+            )
+            rows.append(one.logits()[0])
+        return torch.cat(rows)
+
+    assert_twins(
+        lambda: true_rows(model(batch.source, batch.source_mask, batch.target_inputs).logits()),
+        alone,
+        list(model.parameters()),
+        1e-13,
+    )
+
+
+@every_model
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_what_stands_at_padding_changes_nothing_to_the_last_bit(name: str, dtype: torch.dtype) -> None:
+    model, batch = MODELS[name]().to(dtype), make_batch()
+    other_source = torch.where(batch.source_mask, batch.source, 7)
+    other_inputs = torch.where(batch.targets == PAD, 7, batch.target_inputs)
+    here = model(batch.source, batch.source_mask, batch.target_inputs)
+    there = model(other_source, batch.source_mask, other_inputs)
+    assert torch.equal(true_rows(here.logits()), true_rows(there.logits()))
+    losses = [projection.cross_entropy(batch.targets, PAD, 0.1) for projection in (here, there)]
+    assert torch.equal(losses[0], losses[1])
+    slopes = [torch.autograd.grad(loss, list(model.parameters())) for loss in losses]
+    for (part, _), ours, theirs in zip(model.named_parameters(), *slopes, strict=True):
+        assert torch.equal(ours, theirs), part
+
+
+@every_model
+def test_more_padding_changes_nothing(name: str) -> None:
+    model, batch = MODELS[name](), make_batch()
+    wide = [nn.functional.pad(part, (0, 4)) for part in (batch.source, batch.source_mask, batch.target_inputs)]
+    torch.testing.assert_close(
+        true_rows(model(*wide).logits()),
+        true_rows(model(batch.source, batch.source_mask, batch.target_inputs).logits()),
+        rtol=1e-13,
+        atol=1e-13,
+    )
+
+
+@every_model
+def test_forward_and_step_change_nothing_on_the_module(name: str) -> None:
+    model, batch = MODELS[name](dropout=0.5), make_batch()
+    with unchanged(model):
+        model(batch.source, batch.source_mask, batch.target_inputs).cross_entropy(batch.targets, PAD)
+        state = model.start(model.encode(batch.source, batch.source_mask))
+        model.step(batch.target_inputs[:, 0], state)
+
+
+@every_model
+def test_taps_are_silent_and_no_part_of_the_weights(name: str) -> None:
+    model, batch = MODELS[name](), make_batch()
+    silent = model(batch.source, batch.source_mask, batch.target_inputs).logits()
+    taps = {path: part for path, part in model.named_modules() if isinstance(part, Tap)}
+    calls: list[Tensor] = []
+    for tap in taps.values():
+        tap.listener = lambda tensor: calls.append(tensor) or tensor
+    assert torch.equal(model(batch.source, batch.source_mask, batch.target_inputs).logits(), silent)
+    assert set(taps) == ({"decoder.attention.weights"} if name == "rnnsearch" else set())
+    assert len(calls) == len(taps) * max(TARGET_LENGTHS)
+    assert set(model.state_dict()) == {path for path, _ in model.named_parameters()}
+
+
+def test_the_tap_that_rnnsearch_shows_is_there() -> None:
+    modules = dict(make_rnnsearch().named_modules())
+    for show in rnnsearch_recipe.RECIPE.shows:
+        assert isinstance(modules[show.tap], Tap)
+
+
+@every_model
+def test_dropout_is_for_training_only_and_never_in_a_search(name: str) -> None:
+    model, batch = MODELS[name](dropout=0.5), make_batch()
+    given = batch.source, batch.source_mask, batch.target_inputs
+    assert not torch.equal(model(*given).logits(), model(*given).logits())
+    model.eval()
+    still = model(*given).logits()
+    assert torch.equal(still, model(*given).logits())
+    plain = MODELS[name]()
+    plain.load_state_dict(model.state_dict())
+    assert torch.equal(still, plain(*given).logits())
+
+
+@every_model
+def test_float32_and_bfloat16_autocast_stay_near_float64(name: str) -> None:
+    model, batch = MODELS[name](), make_batch()
+    given = batch.source, batch.source_mask, batch.target_inputs
+    projection = model(*given)
+    exact, loss = projection.logits(), projection.cross_entropy(batch.targets, PAD)
+    assert exact.dtype == loss.dtype == torch.float64
+    slopes = torch.autograd.grad(loss, list(model.parameters()))
+    reference = torch.cat([slope.flatten() for slope in slopes])
+    model.float()
+    for autocast, tolerance in [(False, 1e-5), (True, 3e-2)]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            near = model(*given)
+            near_loss = near.cross_entropy(batch.targets, PAD)
+            logits = near.logits()
+        assert (logits - exact).norm() < tolerance * exact.norm()
+        assert near_loss.dtype == torch.float32
+        assert abs(near_loss.item() - loss.item()) < tolerance * loss.item()
+        found = torch.cat([slope.flatten() for slope in torch.autograd.grad(near_loss, list(model.parameters()))])
+        assert (found - reference).norm() < 2 * tolerance * reference.norm()
+
+
+@every_model
+def test_float64_is_kept_to_the_end_of_a_search(name: str) -> None:
+    model, batch = MODELS[name](), make_batch()
+    log_probs, _ = model.step(batch.target_inputs[:, 0], model.start(model.encode(batch.source, batch.source_mask)))
+    assert log_probs.dtype == torch.float64
+    torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(3, dtype=torch.float64), rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("recipe", [rnnsearch_recipe, rnnencdec_recipe], ids=["rnnsearch", "rnnencdec"])
+def test_a_prediction_is_an_answer_a_sentence_within_its_limit(recipe: Any) -> None:
+    task = SimpleNamespace(source=range(SOURCE_SYMBOLS), target=range(TARGET_SYMBOLS))
+    config, batch = recipe.RECIPE.variants["tiny"], make_batch()
+    predictions = recipe.predict(recipe.build(config, task).eval(), batch, config)
+    assert len(predictions) == len(SOURCE_LENGTHS)
+    for tokens, length in zip(predictions, SOURCE_LENGTHS, strict=True):
+        assert len(tokens) <= 2 * length + 10
+        assert all(0 <= token < TARGET_SYMBOLS for token in tokens)
+
+
+def gru_parameters(inputs: int, units: int) -> int:
+    """W, U and b of the reset gate, the update gate and the candidate."""
+    return 3 * (units * inputs + units * units + units)
+
+
+def paper_model(recipe: Any) -> tuple[nn.Module, int]:
+    config = recipe.RECIPE.variants["paper"]
+    symbols = config.task.vocabulary_size
+    with torch.device("meta"):
+        model = recipe.build(config, SimpleNamespace(source=range(symbols), target=range(symbols)))
+    assert all(parameter.is_meta for parameter in model.parameters())
+    return model, sum(parameter.numel() for parameter in model.parameters())
+
+
+# both papers: m = 620 features of a symbol, n = 1000 units, l = 500 maxout units, 30,000 symbols a language
+M, N, L, K = 620, 1000, 500, 30_000
+
+
+def test_the_papers_rnnsearch_has_the_papers_sizes() -> None:
+    attention_size = 1000
+    expected = (
+        2 * K * M  # embeddings
+        + 2 * gru_parameters(M, N)  # encoder
+        + (N * N + N)  # s_0
+        + (attention_size * N + attention_size * 2 * N + attention_size + attention_size)  # W, U, its bias, v
+        + gru_parameters(M + 2 * N, N)  # decoder
+        + (2 * L * (N + M + 2 * N) + 2 * L)  # maxout
+        + (K * L + K)  # logits
+    )
+    model, found = paper_model(rnnsearch_recipe)
+    assert isinstance(model, RNNsearch)
+    assert found == expected == 80_443_000
+
+
+def test_the_papers_rnnencdec_has_the_papers_sizes() -> None:
+    expected = (
+        2 * K * M  # embeddings
+        + gru_parameters(M, N)  # encoder
+        + 2 * (N * N + N)  # c and s_0
+        + gru_parameters(M + N, N)  # decoder
+        + (2 * L * (N + M + N) + 2 * L)  # maxout
+        + (K * L + K)  # logits
+    )
+    model, found = paper_model(rnnencdec_recipe)
+    assert isinstance(model, RNNEncDec)
+    assert found == expected == 69_579_000
+
+
+@pytest.mark.parametrize("recipe", [rnnsearch_recipe, rnnencdec_recipe], ids=["rnnsearch", "rnnencdec"])
+def test_no_weight_of_a_new_model_is_left_unwritten(recipe: Any) -> None:
+    task = SimpleNamespace(source=range(SOURCE_SYMBOLS), target=range(TARGET_SYMBOLS))
+    model = recipe.build(recipe.RECIPE.variants["tiny"], task)
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
