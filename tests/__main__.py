@@ -1,9 +1,10 @@
 """The whole suite: `python -m tests`. Arguments go to pytest.
 
-Two calls, since the hook that executes the shapes in annotations breaks `torch.compile` and would raise before our own
-checks of shapes do.
+Two calls, since the hook that executes the shapes in annotations breaks `torch.compile`, would raise before our own
+checks of shapes do, and slows whole trainings down.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,8 @@ CALLS = (["-m", "not unhooked", HOOK], ["-m", "unhooked"])
 def main() -> int:
     root = Path(__file__).parent.parent
     pytest = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"]
-    return max(subprocess.call([*pytest, *call, *sys.argv[1:]], cwd=root) for call in CALLS)
+    alone = os.environ | {"OMP_NUM_THREADS": "1"}  # two workers on two cores
+    return max(subprocess.call([*pytest, *call, *sys.argv[1:]], cwd=root, env=alone) for call in CALLS)
 
 
 if __name__ == "__main__":

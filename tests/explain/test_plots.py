@@ -307,6 +307,11 @@ def test_score_by_length_refuses(rows: list[dict[str, Any]]) -> None:
         plots.score_by_length(LENGTHS, other={"second": rows})
 
 
+def test_score_by_length_hides_no_system_behind_another_of_its_name() -> None:
+    with pytest.raises(InvalidInput, match="its own name"):
+        plots.score_by_length(LENGTHS, other={"this run": LENGTHS})
+
+
 def picture() -> Any:
     return plots.alignment([[0.25, 0.75]], ["▁Où"], ["▁wo", "ist"], title="A & <B>")
 

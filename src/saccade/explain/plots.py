@@ -143,12 +143,14 @@ def score_by_length(
     `other` are those of further systems by name, to compare with; `name` is what `rows` are called beside them.
 
     Raises:
-        InvalidInput: no rows, or one without these keys.
+        InvalidInput: no rows, one without these keys, or two systems of one name.
     """
     key, systems = metric.lower(), {name: rows, **(other or {})}
     for system, found in systems.items():
-        if not found or not all({"words", "sentences", key} <= set(row) for row in found):
-            raise InvalidInput(f"{system}: expected rows with words, sentences and {key}, at least one")
+        if not found or name in (other or {}) or not all({"words", "sentences", key} <= set(row) for row in found):
+            raise InvalidInput(
+                f"{system}: expected rows with words, sentences and {key}, at least one, and its own name"
+            )
     words = sorted({row["words"] for found in systems.values() for row in found}, key=lambda x: int(x.split("-")[0]))
     with _style(title, metric, *systems):
         width = max(3.0, 0.62 * len(words))
