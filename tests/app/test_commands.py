@@ -75,6 +75,12 @@ def test_a_pipe_is_answered_line_by_line(saccade: Command, run: Path) -> None:
     assert done.out.split("\n") == [str(loaded.predict("Go home.")), "", str(loaded.predict("He is sure.")), ""]
 
 
+def test_a_sampled_answer_is_that_of_its_seed(saccade: Command, run: Path) -> None:
+    flags = ["--search.method", "sample", "--search.temperature", "5"]
+    answers = [saccade("predict", run, "Go home.", *flags, "--search.seed", seed).out for seed in (1, 1, 2)]
+    assert answers[0] == answers[1] != answers[2]
+
+
 def test_python_gives_answer_and_alignment_in_three_lines(run: Path) -> None:
     loaded = package.load(run)
     answer = loaded.predict("We can do that.")

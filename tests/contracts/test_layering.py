@@ -1,6 +1,7 @@
 """Imports go down only, and each third party has its room (DESIGN.md, section 1)."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,9 @@ ROOM_OF = {
     "kaldi_native_fbank": "tasks", "jiwer": "tasks", "PIL": "tasks", "kornia": "tasks", "gymnasium": "tasks",
     "minigrid": "tasks", "starlette": "app", "uvicorn": "app", "tyro": "app",
 }  # fmt: skip
+# the rooms that a user imports into a network of their own need the core dependencies only
+CORE_DEPENDENCIES = {"torch", "numpy", "safetensors", "einops", "jaxtyping", "pydantic"}
+CORE_ROOMS = {"core", "attention", "memory", "vision", "nets"}
 FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] in BELOW]
 
 
@@ -49,6 +53,8 @@ def test_a_file_imports_only_what_stands_below_it(path: Path) -> None:
         for third, room in ROOM_OF.items():
             if name == third or name.startswith(third + "."):
                 assert place.as_posix().startswith(room), f"{place} imports {name}, whose room is {room}"
+        if place.parts[0] in CORE_ROOMS and parts[0] not in {*sys.stdlib_module_names, "saccade"}:
+            assert parts[0] in CORE_DEPENDENCIES, f"{place} imports {name}"
         if parts[0] != "saccade" or len(parts) < 2 or parts[1] not in BELOW:
             continue
         assert parts[1] == place.parts[0] or parts[1] in BELOW[place.parts[0]], f"{place} imports {name}"

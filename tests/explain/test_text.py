@@ -108,7 +108,7 @@ def test_no_line_is_wider_than_the_terminal(data: st.DataObject, width: int, asc
 
 
 def test_wide_and_combining_characters_keep_the_columns_in_line() -> None:
-    columns = ["▁e\u0301te\u0301", "▁東京", "▁x", "</s>"]
+    columns = ["▁e\u0301te\u0301", "▁東京", "▁x\u200d", "</s>"]
     lines = alignment_text(torch.eye(4), ["▁我", "喜欢", "▁a\u0301", "</s>"], columns, width=60).split("\n")
     where = [
         cells(line[: line.index(full)]) for line, full in zip(lines[1:5], ["███", "████", "█", "███"], strict=True)

@@ -435,18 +435,22 @@ def test_answers_are_the_best_hypothesis_of_the_configured_beam() -> None:
     assert len({str(tokens) for tokens in found.values()}) == 3  # each option has its effect
 
 
-def test_answers_may_be_drawn_at_the_configured_temperature() -> None:
+def test_answers_may_be_drawn_at_the_configured_temperature_from_the_configured_seed() -> None:
     model, sentences, limits = RandomModel(0), make_sentences(0, batch=7), torch.full((7,), 7)
-    torch.manual_seed(3)
-    expected = [drawn.tokens for drawn in sample(model, sentences, limits, SYMBOLS, temperature=3.0)]
-    torch.manual_seed(3)
-    assert answers(model, sentences, limits, SYMBOLS, SearchConfig(method="sample", temperature=3.0)) == expected
+    found = []
+    for seed in (3, 5):
+        drawn = sample(model, sentences, limits, SYMBOLS, 3.0, torch.Generator().manual_seed(seed))
+        options = SearchConfig(method="sample", temperature=3.0, seed=seed)
+        found.append(answers(model, sentences, limits, SYMBOLS, options))
+        assert found[-1] == [hypothesis.tokens for hypothesis in drawn]
+    assert found[0] != found[1]
     cold = answers(model, sentences, limits, SYMBOLS, SearchConfig(method="sample", temperature=1e-3))
     assert cold == [greedy(model, sentence, 7)[0] for sentence in sentences]
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"beam": 0}, {"beam": 1001}, {"length_penalty": -0.1}, {"temperature": 0.0}, {"method": "best"}]
+    "wrong",
+    [{"beam": 0}, {"beam": 1001}, {"length_penalty": -0.1}, {"temperature": 0.0}, {"method": "best"}, {"seed": -1}],
 )
 def test_options_out_of_range_raise(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):

@@ -149,7 +149,7 @@ def score_by_length(
     for system, found in systems.items():
         if not found or name in (other or {}) or not all({"words", "sentences", key} <= set(row) for row in found):
             raise InvalidInput(
-                f"{system}: expected rows with words, sentences and {key}, at least one, and its own name"
+                f"{system}: expected its own name, and rows with words, sentences and {key}, at least one"
             )
     words = sorted({row["words"] for found in systems.values() for row in found}, key=lambda x: int(x.split("-")[0]))
     with _style(title, metric, *systems):

@@ -32,6 +32,8 @@ class SearchConfig:
     """alpha of Wu et al. 2016: 0 prefers short answers, larger values longer ones."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Sampling only: below 1 bolder, above 1 wilder."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    """Sampling only: one seed gives one answer."""
 
 
 @runtime_checkable
@@ -209,6 +211,7 @@ def answers(
 ) -> list[list[int]]:
     """The best answer of each sentence, by the configured search."""
     if options.method == "sample":
-        return [drawn.tokens for drawn in sample(model, encoded, limits, symbols, options.temperature)]
+        generator = torch.Generator(limits.device).manual_seed(options.seed)
+        return [drawn.tokens for drawn in sample(model, encoded, limits, symbols, options.temperature, generator)]
     found = beam_search(model, encoded, limits, symbols, options.beam, options.length_penalty)
     return [hypotheses[0].tokens for hypotheses in found]
