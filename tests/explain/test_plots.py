@@ -306,7 +306,7 @@ def test_score_by_length_of_another_metric() -> None:
 
 @pytest.mark.parametrize("rows", [[], [{"words": "1-2", "sentences": 3}], [LENGTHS[0], {"words": "1-2", "bleu": 3.0}]])
 def test_score_by_length_refuses(rows: list[dict[str, Any]]) -> None:
-    with pytest.raises(InvalidInput, match="this run: expected .* rows with words, sentences and bleu"):
+    with pytest.raises(InvalidInput, match=r"this run: expected .* with words, sentences, bleu"):
         plots.score_by_length(rows)
     with pytest.raises(InvalidInput, match="second: expected"):
         plots.score_by_length(LENGTHS, other={"second": rows})

@@ -148,9 +148,7 @@ def score_by_length(
     key, systems = metric.lower(), {name: rows, **(other or {})}
     for system, found in systems.items():
         if not found or name in (other or {}) or not all({"words", "sentences", key} <= set(row) for row in found):
-            raise InvalidInput(
-                f"{system}: expected its own name, and rows with words, sentences and {key}, at least one"
-            )
+            raise InvalidInput(f"{system}: expected its own name, and rows (at least one) with words, sentences, {key}")
     words = sorted({row["words"] for found in systems.values() for row in found}, key=lambda x: int(x.split("-")[0]))
     with _style(title, metric, *systems):
         width = max(3.0, 0.62 * len(words))
