@@ -108,9 +108,12 @@ def train(path: Path, system: str, variant: str, recipe: Any, config: Any, resum
     from saccade.app.finish import finish
     from saccade.app.progress import progress
     from saccade.app.runs import assemble
+    from saccade.training.evidence import commit
     from saccade.training.fit import check_resumable, fit
 
-    head = {"system": system, "variant": variant, "version": __version__, "config": to_plain(config)}
+    # the commit of what runs, not of what the source has become when it ends
+    made_by = {"version": __version__, "commit": commit()}
+    head = {"system": system, "variant": variant, **made_by, "config": to_plain(config)}
     fingerprint = json.dumps(head["config"])
     if begun:
         check_resumable(folder, fingerprint, FREE)

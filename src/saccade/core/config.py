@@ -44,6 +44,11 @@ def refuse_unchosen(record: Any, choice: str, options: Mapping[str, str]) -> Non
     made = getattr(record, choice)
     for field in dataclasses.fields(record):
         owners = [value for value, name in options.items() if name == field.name]
-        if owners and made not in owners and getattr(record, field.name) != type(getattr(record, field.name))():
+        if owners and made not in owners and getattr(record, field.name) != default(record, field.name):
             name, value = field.name.replace("_", "-"), choice.replace("_", "-")
             raise ValueError(f"{name} is set, but {value} is {made!r}; it belongs to {' or '.join(map(repr, owners))}")
+
+
+def default(record: Any, name: str) -> Any:
+    """The default of a field of a configuration."""
+    return type(record).__pydantic_fields__[name].get_default()

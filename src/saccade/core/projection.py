@@ -33,7 +33,9 @@ class Projection(NamedTuple):
         """
         rows = self.features.flatten(0, -2)
         device = rows.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else rows.dtype
+        # as torch: autocast leaves float64 alone
+        narrow = torch.is_autocast_enabled(device) and rows.dtype != torch.float64
+        dtype = torch.get_autocast_dtype(device) if narrow else rows.dtype
         loss: Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
             rows, self.weight, self.bias, targets.flatten(), ignore, label_smoothing, dtype, torch.is_grad_enabled()
         )

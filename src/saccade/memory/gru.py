@@ -42,7 +42,7 @@ class Recurrent(NamedTuple):
 def gru_step(projected: Projected, hidden: Float[Tensor, "*g b h"], recurrent: Recurrent) -> Float[Tensor, "*g b h"]:
     """One step from a projected input; with a recurrent bias the reset comes after the product.
 
-    Leading axes g are independent nets, such as the two directions of an encoder. Where z's block is +inf the state is
+    A leading axis g is of independent nets, such as the two directions of an encoder. Where z's block is +inf the state is
     kept to the last bit, with its gradient.
     """
     add_product = torch.addmm if hidden.ndim == 2 else torch.baddbmm

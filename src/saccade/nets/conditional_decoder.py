@@ -49,6 +49,8 @@ class ConditionalDecoder(nn.Module):
         return mechanism  # type: ignore[no-any-return]
 
     def initial_state(self, hidden: Float[Tensor, "b h"], prepared: Any) -> DecoderState:
+        # under autocast what made the state is bfloat16; the state itself is not
+        hidden = hidden.to(self.cell.bias.dtype)
         return DecoderState(GRUState(hidden), self.mechanism.initial_state(prepared))
 
     def step(

@@ -31,6 +31,6 @@ class MaxoutReadout(nn.Module):
 
     def forward(self, *inputs: Float[Tensor, "*b _"]) -> Projection:
         pairs = self.hidden(torch.cat(inputs, -1)).unflatten(-1, (-1, 2))
-        # a maximum of two slices: amax would share a tie's gradient, and its backward pass is many times slower
+        # the maximum of two slices: the backward pass of amax is many times slower
         features = self.dropout(torch.maximum(pairs[..., 0], pairs[..., 1]))
         return Projection(features, self.output.weight, self.output.bias)

@@ -71,14 +71,14 @@ def beam_search(
     Args:
         model: what is searched.
         encoded: what `model.start` takes, for b sentences.
-        limits: the most symbols of an answer, end included; what has not ended by then is taken as it is, where its
+        limits: the most symbols of an answer, end included, at least 1; what has not ended by then is taken as it is, where its
             sentence has nothing that ended.
         symbols: start and end.
         beam: hypotheses kept alive; 1 is greedy search.
         length_penalty: alpha; the score is log p / ((5 + n) / 6)^alpha.
 
     Raises:
-        InvalidInput: a beam wider than the vocabulary.
+        InvalidInput: a beam wider than the vocabulary; log-probabilities that are NaN or nowhere finite.
     """
     batch, device = limits.shape[0], limits.device
     finished: list[list[Hypothesis]] = [[] for _ in range(batch)]
@@ -120,6 +120,8 @@ def beam_search(
             alive, totals, history, symbol = alive[stay], totals[stay], history[stay], symbol[stay]
             state = select(state, (stay[:, None] * beam + torch.arange(beam, device=device)).flatten())
         tokens = symbol.flatten()
+    if not all(finished):
+        raise InvalidInput("the model gives no finite log-probability; are its weights finite?")
     return [sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)[:beam] for hypotheses in finished]
 
 

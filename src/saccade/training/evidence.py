@@ -84,7 +84,7 @@ def collect(
         "variant": head["variant"],
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "command": command,
-        "commit": commit(),
+        "commit": head.get("commit"),
         "versions": versions(),
         "hardware": hardware(device),
         "seeds": [head["config"]["training"]["seed"]],

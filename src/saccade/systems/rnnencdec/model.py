@@ -67,7 +67,8 @@ class RNNEncDec(nn.Module):
         return torch.tanh(self.context(encoded.final[:, 0]))
 
     def start(self, encoded: Float[Tensor, "b h"]) -> SearchState:
-        return SearchState(Constant(encoded), GRUState(torch.tanh(self.initial(encoded))))
+        hidden = torch.tanh(self.initial(encoded)).to(self.decoder.bias.dtype)
+        return SearchState(Constant(encoded), GRUState(hidden))
 
     def step(self, tokens: Int[Tensor, " b"], state: SearchState) -> tuple[Float[Tensor, "b v"], SearchState]:
         """Log-probabilities of the next symbol, after this one."""
