@@ -28,7 +28,7 @@ class Payload:
 def test_a_payload_is_refused_and_not_executed(tmp_path: Path, bare: bool) -> None:
     path, trace = tmp_path / "last.ckpt", tmp_path / "executed"
     if bare:
-        path.write_bytes(pickle.dumps(Payload(trace)))
+        path.write_bytes(pickle.dumps(Payload(trace), protocol=2))
     else:
         torch.save({"state_dict": {}, "saccade": Payload(trace)}, path)
     with pytest.raises(InvalidInput):

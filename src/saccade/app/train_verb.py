@@ -43,9 +43,13 @@ def run(arguments: Sequence[str]) -> int:
         return show_help(system, variant, recipe, config)
     out = take(given, "--out")
     config = flags.parse(config, given)
-    time = datetime.now().strftime("%Y%m%d-%H%M%S")
-    path = Path(out) if out else Path("runs") / f"{system}-{variant}-{time}"
+    path = Path(out) if out else unused(Path("runs") / f"{system}-{variant}-{datetime.now():%Y%m%d-%H%M%S}")
     return train(path, system, variant, recipe, config, resumed=False)
+
+
+def unused(path: Path) -> Path:
+    """The path, or with a number behind it where another run of the same second has it."""
+    return next(p for p in (path, *(path.with_name(f"{path.name}-{n}") for n in range(2, 10_000))) if not p.exists())
 
 
 def resume(given: list[str]) -> int:
