@@ -30,7 +30,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run(["git", "clone", "-q", str(ROOT), folder], check=True)
             begun = time.perf_counter()
-            done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, check=False)
+            done = subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, text=True, check=False)
             seconds = time.perf_counter() - begun
         lines = [line for line in done.stdout.splitlines() if "bleu" in line or re.search(r"\d+ passed", line)]
         result[key] = {"command": command, "seconds": round(seconds), "status": done.returncode, "lines": lines}

@@ -71,13 +71,13 @@ def test_predict_translates_shows_the_alignment_and_writes_it(saccade: Command, 
 
 def test_a_pipe_is_answered_line_by_line(saccade: Command, run: Path) -> None:
     done = saccade("predict", run, "--search.beam", 1, stdin=b"Go home.\n\nHe is sure.\n")
-    loaded = package.load(run, ["--search.beam", "1"])
+    loaded = package.load(run, "--search.beam", "1")
     assert done.out.split("\n") == [str(loaded.predict("Go home.")), "", str(loaded.predict("He is sure.")), ""]
 
 
 def test_a_sampled_answer_is_that_of_its_seed(saccade: Command, run: Path) -> None:
     flags = ["--search.method", "sample", "--search.temperature", "5"]
-    answers = [saccade("predict", run, "Go home.", *flags, "--search.seed", seed).out for seed in (1, 1, 2)]
+    answers = [saccade("predict", run, "Go home.", *flags, "--seed", seed).out for seed in (1, 1, 2)]
     assert answers[0] == answers[1] != answers[2]
 
 

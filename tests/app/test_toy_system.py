@@ -40,7 +40,7 @@ def command(tree: Path, *arguments: str) -> str:
 def test_a_new_folder_is_listed_trained_evaluated_and_predicts(tree: Path) -> None:
     saccade = ["-m", "saccade"]
     assert "toy" in command(tree, *saccade, "list")
-    assert "claim" not in command(tree, *saccade, "train", "toy", "--out", "run")
+    assert "claim: bleu >= 0.0: holds" in command(tree, *saccade, "train", "toy", "--out", "run")
     assert "toy default, test: bleu" in command(tree, *saccade, "evaluate", "run")
     assert command(tree, *saccade, "predict", "run", "Go home.").strip()
     assert "kept" in command(tree, *saccade, "report", "--keep", "run")

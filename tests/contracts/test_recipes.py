@@ -76,13 +76,17 @@ class TestSystem:
         assert not any(name.startswith(tuple(f"{tap}." for tap in taps)) for name in model.state_dict())
 
     def test_its_claims_are_about_a_variant_and_a_figure_that_exist(self, system: str) -> None:
-        recipe = catalogue.recipe(system)
+        recipe, _, task, _ = built(system)
+        examples = task.examples("test")[:2]
+        figures = task.score([example.target for example in examples], examples)
         for claim in recipe.claims:
             assert claim.variant in recipe.variants
+            assert isinstance(figures[claim.metric], float)
+            assert claim.split == "test"
             assert claim.why
 
     def test_its_evidence_holds_what_was_run(self, system: str) -> None:
-        keys = {"system", "variant", "date", "command", "commit", "versions", "hardware", "seeds", "wall_seconds",
+        keys = {"system", "variant", "date", "command", "commit", "versions", "hardware", "seeds", "wall_seconds", "changed",
                 "paper", "data", "metrics", "claims", "config"}  # fmt: skip
         for found in catalogue.evidence(system):
             assert keys <= set(found)

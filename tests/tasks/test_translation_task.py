@@ -61,7 +61,7 @@ def test_the_score_of_the_references_is_100(task: TranslationTask) -> None:
     assert figures["bleu"] == pytest.approx(100)
     assert figures["chrf"] == pytest.approx(100)
     assert figures["sentences"] == 50
-    assert sum(row["sentences"] for row in figures["bleu_by_length"]) == 50
+    assert sum(row["sentences"] for row in figures["by_length"]) == 50
     assert "tok:13a" in figures["signature"]
     assert "case:mixed" in figures["signature"]
 

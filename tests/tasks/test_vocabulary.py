@@ -20,14 +20,14 @@ def test_decoding_gives_the_sentence_back(kind: str) -> None:
 
 
 def test_the_embedded_sentences_survive_a_small_byte_pair_vocabulary() -> None:
-    sentences = [target for _, target in embedded_pairs()["train"]]
+    sentences = [target for _, target in embedded_pairs("train")]
     vocabulary = Vocabulary.learn(sentences, "bpe", 300)
     assert len(vocabulary) == 300
     assert [vocabulary.decode(ids) for ids in vocabulary.encode_all(sentences[:3000])] == sentences[:3000]
 
 
 def test_it_is_learned_alike_each_time() -> None:
-    sentences = [source for source, _ in embedded_pairs()["train"][:5000]]
+    sentences = [source for source, _ in embedded_pairs("train")[:5000]]
     learned = [Vocabulary.learn(sentences, "bpe", 1000).tokenizer.to_str() for _ in range(3)]
     assert learned[0] == learned[1] == learned[2]
 

@@ -42,12 +42,15 @@ def test_a_payload_is_refused_and_not_executed(tmp_path: Path, bare: bool) -> No
 
 def test_a_truncated_checkpoint_is_told(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
-    AtomicCheckpointIO().save_checkpoint({"weights": torch.zeros(1000)}, path)
+    AtomicCheckpointIO().save_checkpoint({"state_dict": torch.zeros(1000), "saccade": 0, "global_step": 0}, path)
     data = path.read_bytes()
     for size in (0, 1, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:size])
         with pytest.raises(InvalidInput, match=r"last\.ckpt"):
             read_checkpoint(path)
+    torch.save({"weights": 1}, path)
+    with pytest.raises(InvalidInput, match="not a checkpoint"):
+        read_checkpoint(path)
     with pytest.raises(NotFound):
         read_checkpoint(tmp_path / "other.ckpt")
 
@@ -58,8 +61,8 @@ def test_random_state_comes_back_through_a_checkpoint(tmp_path: Path) -> None:
 
     draw()
     path = tmp_path / "last.ckpt"
-    AtomicCheckpointIO().save_checkpoint({"random": random_state()}, path)
+    AtomicCheckpointIO().save_checkpoint({"saccade": random_state(), "state_dict": {}, "global_step": 0}, path)
     expected = draw()
     draw()
-    restore_random_state(read_checkpoint(path)["random"])
+    restore_random_state(read_checkpoint(path)["saccade"])
     assert draw() == expected

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from saccade.core.errors import InvalidInput, NotFound
-from saccade.training.run_folder import RunFolder, one_writer, write_atomically
+from saccade.core.files import write_atomically
+from saccade.training.run_folder import RunFolder, one_writer
 
 
 def folder(path: Path) -> RunFolder:
@@ -38,7 +39,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
     code = f"""
 import resource, signal
 from pathlib import Path
-from saccade.training.run_folder import write_atomically
+from saccade.core.files import write_atomically
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = Path({str(tmp_path)!r}) / "file"
 write_atomically(path, b"before")

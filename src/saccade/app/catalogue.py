@@ -55,4 +55,4 @@ def evidence(system: str) -> list[dict[str, Any]]:
             found.append(json.loads(path.read_text(encoding="utf-8")))
         except json.JSONDecodeError as error:
             raise InvalidInput(f"{path}: not JSON ({error})") from error
-    return found
+    return sorted(found, key=lambda one: str(one["date"]))

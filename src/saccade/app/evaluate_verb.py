@@ -19,9 +19,9 @@ def run(arguments: Sequence[str]) -> int:
     options, rest = parser.parse_known_args(list(arguments))
 
     from saccade.app.finish import scored, summary
-    from saccade.app.runs import load
+    from saccade.app.runs import open_run
 
-    loaded = load(options.run, rest)
+    loaded = open_run(options.run, *rest)
     examples = loaded.task.examples(options.split)
     begun = time.perf_counter()
     figures = scored(loaded, loaded.predictions(examples), examples)
@@ -29,8 +29,9 @@ def run(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps(figures, indent=1, ensure_ascii=False))
         return 0
-    print(summary(loaded, figures).replace(", test:", f", {options.split}:"))
+    print(summary(loaded, options.split, figures))
     print(f"{len(examples)} examples in {seconds:.1f} s")
-    for row in figures.get("bleu_by_length", []):
-        print(f"  {row['words']:>6} words  {row['sentences']:>5} sentences  BLEU {row['bleu']:.2f}")
+    for row in figures.get("by_length", []):
+        score = row[loaded.task.metric]
+        print(f"  {row['words']:>6} words  {row['sentences']:>5} sentences  {loaded.task.metric} {score:.2f}")
     return 0

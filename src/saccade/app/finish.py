@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from saccade.app.runs import Look, Run
+from saccade.core.files import write_atomically
 from saccade.explain import plots
 from saccade.training.evidence import collect
-from saccade.training.run_folder import write_atomically
 
 SHOWN, DRAWN = 10, 3
 
@@ -24,7 +24,7 @@ def finish(run: Run, head: Mapping[str, Any], seconds: float) -> None:
     command = "saccade " + shlex.join(sys.argv[1:])
     evidence = collect(run.recipe, head, metrics, command, run.task.describe(), parameters, seconds, str(run.device))
     write_atomically(run.folder.evidence, (json.dumps(evidence, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
-    print(summary(run, metrics["test"]) + f"; trained in {seconds:.0f} s")
+    print(summary(run, "test", metrics["test"]) + f"; trained in {seconds:.0f} s")
     for claim in evidence["claims"]:
         sign = ">=" if claim["direction"] == "max" else "<="
         print(f"claim: {claim['metric']} {sign} {claim['bound']}: {'holds' if claim['holds'] else 'DOES NOT HOLD'}")
@@ -43,11 +43,11 @@ def scored(run: Run, predictions: Sequence[Any], examples: Sequence[Any]) -> dic
     return {"decisive": run.task.metric, **run.task.score(predictions, examples)}
 
 
-def summary(run: Run, figures: Mapping[str, Any]) -> str:
+def summary(run: Run, split: str, figures: Mapping[str, Any]) -> str:
     """One line: the figures that are numbers, and how they were counted."""
     numbers = [f"{name.replace('_', ' ')} {value:.2f}" for name, value in figures.items() if isinstance(value, float)]
     signature = f" ({figures['signature']})" if "signature" in figures else ""
-    return f"{run.system} {run.variant}, test: {', '.join(numbers)}{signature}"
+    return f"{run.system} {run.variant}, {split}: {', '.join(numbers)}{signature}"
 
 
 def example_input(run: Run, examples: Sequence[Any]) -> str:
@@ -61,7 +61,7 @@ def quoted(text: str) -> str:
 
 def draw(run: Run, examples: Sequence[Any], predictions: Sequence[Any], figures: Mapping[str, Any]) -> None:
     """Pictures: what the recipe shows, for the longest of the answers shown; the losses; the score by length."""
-    shown = sorted(range(min(SHOWN, len(examples))), key=lambda row: -run.task.cost(examples[row])[1])[:DRAWN]
+    shown = sorted(range(min(SHOWN, len(examples))), key=lambda row: -run.task.cost(examples[row])[-1])[:DRAWN]
     for number, row in enumerate(sorted(shown), start=1):
         for look in run.looks(examples[row], predictions[row]):
             draw_look(look, run.folder.pictures / f"{look.show.picture}-{number}")
@@ -71,9 +71,10 @@ def draw(run: Run, examples: Sequence[Any], predictions: Sequence[Any], figures:
         run.folder.pictures / "training",
         f"Loss against step of {title}",
     )
-    if "bleu_by_length" in figures:
-        figure = plots.score_by_length(figures["bleu_by_length"], title=title)
-        plots.save(figure, run.folder.pictures / "bleu-by-length", f"BLEU by length of {title}")
+    if "by_length" in figures:
+        metric = run.task.metric
+        figure = plots.score_by_length(figures["by_length"], metric=metric.upper(), title=title)
+        plots.save(figure, run.folder.pictures / f"{metric}-by-length", f"{metric.upper()} by length of {title}")
 
 
 def draw_look(look: Look, path: Path) -> Path:

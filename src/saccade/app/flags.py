@@ -36,41 +36,68 @@ def parse(config: Any, arguments: Sequence[str]) -> Any:
     """The configuration with the flags (and the file of `--config`, which they override) applied.
 
     Raises:
-        NotFound: an unknown flag or key, with the nearest right one.
+        NotFound: an unknown flag or key, with the nearest right one; an argument that belongs to no flag.
         InvalidInput: a value that does not fit, with what would.
     """
-    given = split(fields(type(config)), arguments)
+    changed, rest = separate(config, arguments)
+    if rest:
+        raise NotFound(f"{rest[0]!r} is one argument too many; flags begin with --")
+    return changed
+
+
+def separate(config: Any, arguments: Sequence[str]) -> tuple[Any, list[str]]:
+    """As `parse`, and the arguments that belong to no flag."""
+    given, rest = split(fields(type(config)), arguments)
     plain = to_plain(config)
     for path, value in given:
         merge(plain, path, value)
     try:
-        return from_plain(type(config), plain)
+        return from_plain(type(config), plain), rest
     except ValidationError as error:
         raise InvalidInput(sentence(error, type(config))) from None
 
 
-def split(known: Mapping[tuple[str, ...], Any], arguments: Sequence[str]) -> list[tuple[tuple[str, ...], Any]]:
-    """Arguments as (path of the field, raw value), the file's first."""
+def split(
+    known: Mapping[tuple[str, ...], Any], arguments: Sequence[str]
+) -> tuple[list[tuple[tuple[str, ...], Any]], list[str]]:
+    """Arguments as (path of the field, raw value), the file's first, and those that belong to no flag."""
     flags = {flag(path): path for path in known}
     from_file: list[tuple[tuple[str, ...], Any]] = []
     from_flags: list[tuple[tuple[str, ...], Any]] = []
+    positional: list[str] = []
     rest = list(arguments)
     while rest:
-        name, _, inline = rest.pop(0).partition("=")
-        values = [inline] if inline else []
-        while not inline and rest and not is_flag(rest[0]):
-            values.append(rest.pop(0))
+        word = rest.pop(0)
+        if not is_flag(word):
+            positional.append(word)
+            continue
+        name, equals, value = word.partition("=")
         name = SHORT.get(name, name)
+        kind = known[flags[name]] if name in flags else str
+        if equals:
+            values = [value]
+        elif name not in flags and (off := name.replace("no-", "", 1)) in flags and known[flags[off]] is bool:
+            name, values, kind = off, ["false"], bool
+        else:
+            values = take_values(rest, kind)
         if name == "--config":
             from_file += from_yaml(known, one(name, values))
         elif name in flags:
-            from_flags.append((flags[name], read(known[flags[name]], name, values)))
-        elif (positive := name.replace("no-", "", 1)) in flags and known[flags[positive]] is bool and not values:
-            from_flags.append((flags[positive], False))
+            from_flags.append((flags[name], read(kind, name, values)))
         else:
-            what = f"there is no flag {name}" if name.startswith("-") else f"{name!r} is one argument too many"
-            raise NotFound(f"{what}; {nearest(name, [*flags, *SHORT, '--config'])}")
-    return from_file + from_flags
+            raise NotFound(f"there is no flag {name}; {nearest(name, [*flags, *SHORT, '--config'])}")
+    return from_file + from_flags, positional
+
+
+def take_values(rest: list[str], kind: Any) -> list[str]:
+    """The values of a flag, taken from the arguments behind it: all up to the next flag for a list, one otherwise."""
+    most = len(rest) if typing.get_origin(kind) is tuple else 1
+    if kind is bool and rest and rest[0].lower() not in ("true", "false"):
+        most = 0
+    values: list[str] = []
+    while rest and len(values) < most and not is_flag(rest[0]):
+        values.append(rest.pop(0))
+    return values
 
 
 def is_flag(text: str) -> bool:
@@ -79,13 +106,15 @@ def is_flag(text: str) -> bool:
 
 def one(name: str, values: Sequence[str]) -> str:
     if len(values) != 1:
-        raise InvalidInput(f"{name} takes one value, not {len(values)}")
+        raise InvalidInput(f"{name} takes one value, not {len(values) or 'none'}")
     return values[0]
 
 
 def read(kind: Any, name: str, values: Sequence[str]) -> Any:
     """The raw value of a flag; what it must be is pydantic's to say."""
     if typing.get_origin(kind) is tuple:
+        if not values:
+            raise InvalidInput(f"{name} takes one value or more, not none")
         return list(values)
     if kind is bool and not values:
         return True
@@ -158,6 +187,8 @@ def sentence(error: ValidationError, cls: Any) -> str:
             return f"{name} must be more than {context['gt']}, not {got}"
         case "less_than":
             return f"{name} must be less than {context['lt']}, not {got}"
+        case "tuple_type":
+            return f"{name} must be a list of values, not {got!r}"
         case kind if kind.endswith("_parsing") or kind.endswith("_type"):
             wanted = {"int": "a whole number", "float": "a number", "bool": "true or false"}
             return f"{name} must be {wanted.get(kind.split('_')[0], fault['msg'])}, not {got!r}"

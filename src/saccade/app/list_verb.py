@@ -5,6 +5,7 @@ from typing import Any
 
 from saccade.app import catalogue
 from saccade.app.arguments import Parser
+from saccade.app.tables import described
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -20,12 +21,12 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def row(system: str, evidence: Sequence[dict[str, Any]]) -> list[str]:
-    """The system's newest evidence of its default variant, else of any."""
-    chosen = [found for found in evidence if found["variant"] == "default"] or list(evidence)
+    """The system's newest evidence of its default variant as it stands, else of any."""
+    chosen = [found for found in evidence if described(found) == "default"] or list(evidence)
     if not chosen:
         return [system, catalogue.title(system), "", "no evidence kept yet", "", ""]
     newest = max(chosen, key=lambda found: found["date"])
     paper, figures = newest["paper"], newest["metrics"]["test"]
-    ours = f"{figures['decisive']} {figures[figures['decisive']]:.2f} ({newest['variant']}: {newest['data']['data']})"
+    ours = f"{figures['decisive']} {figures[figures['decisive']]:.2f} ({described(newest)}: {newest['data']['data']})"
     seeds = ",".join(map(str, newest["seeds"]))
-    return [system, f"{paper['authors']} {paper['year']}", paper["number"], ours, seeds, newest["date"]]
+    return [system, f"{paper['authors']} {paper['year']}", paper["number"], ours, seeds, newest["date"][:10]]

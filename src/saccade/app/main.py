@@ -1,6 +1,7 @@
 """saccade: attention and memory. The command line's entry."""
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -39,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given[0] == "--version":
         print(f"saccade {__version__}")
         return 0
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter gets its number, not a traceback
+            stream.reconfigure(errors="backslashreplace")
     try:
         if given[0] not in VERBS:
             raise NotFound(f"there is no verb {given[0]!r}; {nearest(given[0], VERBS)}")

@@ -1,6 +1,7 @@
 """The pages that are written from the source: one a mechanism, one a system, and the tables of the READMEs."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,7 +85,9 @@ def described(node: ast.FunctionDef | ast.ClassDef, level: str) -> Iterator[str]
     text = ast.get_docstring(node) or ""
     for section in ("Args", "Returns", "Raises"):
         text = text.replace(f"\n{section}:\n", f"\n**{section.replace('Args', 'Arguments')}**\n\n")
-    yield text + "\n"
+    # the entries of a section are indented, which Markdown would take for code
+    text = re.sub(r"^    (\w[\w, ]*): ", r"- `\1`: ", text, flags=re.MULTILINE)
+    yield re.sub(r"^        (?=\S)", "  ", text, flags=re.MULTILINE) + "\n"
 
 
 def write(root: Path) -> list[Path]:

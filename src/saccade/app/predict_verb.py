@@ -1,5 +1,6 @@
 """`saccade predict RUN [INPUT...]`: answers, and where the model looked."""
 
+import hashlib
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,27 +18,26 @@ def run(arguments: Sequence[str]) -> int:
     parser = Parser(
         "predict",
         "Answer each INPUT, show in the terminal where the model looked, and write the picture.\n"
-        "Without INPUT, standard input is read line by line and answered line by line, answers only.",
+        "Without INPUT, standard input is read line by line and answered line by line, answers only.\n"
+        "Fields of the run's configuration are flags here too: --search.beam 1, --device cpu.",
         "Examples:\n"
         '  saccade predict RUN "I want another beer."\n'
         "  saccade predict RUN --search.beam 1 < sentences.txt > translations.txt",
     )
     parser.add_argument("run", help="the folder that saccade train made")
-    parser.add_argument("input", nargs="*", help="what to answer, each in quotes")
     parser.add_argument("--pictures", metavar="FOLDER", help="where pictures go (default: RUN/pictures)")
+    parser.add_argument("input", nargs="*", help="what to answer, each in quotes")
     options, rest = parser.parse_known_args(list(arguments))
-    if any(not text.strip() for text in options.input):
-        raise InvalidInput("there is nothing to answer: the input is empty")
 
     from saccade.app.runs import load
 
-    loaded = load(options.run, rest)
-    if options.input:
-        folder = Path(options.pictures) if options.pictures else loaded.folder.pictures
-        folder.mkdir(parents=True, exist_ok=True)
-        for text in options.input:
-            show(loaded.predict(text), text, folder)
-    else:
+    loaded, more = load(options.run, rest)
+    inputs = [*options.input, *more]
+    if any(not text.strip() for text in inputs):
+        raise InvalidInput("there is nothing to answer: the input is empty")
+    for text in inputs:
+        show(loaded.predict(text), text, Path(options.pictures) if options.pictures else loaded.folder.pictures)
+    if not inputs:
         stream(loaded)
     return 0
 
@@ -48,11 +48,22 @@ def show(prediction: "Prediction", text: str, folder: Path) -> None:
     from saccade.explain.text import alignment_text
 
     tell(prediction.notes, text)
-    print(prediction.text)
+    print(prediction.text, flush=True)
+    name = re.sub(r"\W+", "-", text.lower()).strip("-")[:40] or "input"
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:4]  # inputs may begin alike
     for look in prediction.looks:
-        print(f"\n{alignment_text(look.weights, look.rows, look.columns)}")
-        name = re.sub(r"\W+", "-", text.lower()).strip("-")[:40] or "input"
-        print(f"\npicture: {draw_look(look, folder / f'predict-{name}')}")
+        print(f"\n{alignment_text(look.weights, look.rows, look.columns, ascii_only=not shades())}", flush=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        print(f"\npicture: {draw_look(look, folder / f'predict-{name}-{digest}')}")
+
+
+def shades() -> bool:
+    """Whether standard output can write the shades of an alignment."""
+    try:
+        "░▒▓█·…–�".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def stream(loaded: "Run") -> None:

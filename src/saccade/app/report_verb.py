@@ -39,7 +39,8 @@ def keep(path: Path) -> Path:
     try:
         found = json.loads(data)
         catalogue.check(found["system"])
-        name = f"{found['date']}-{found['variant']}-{hashlib.sha256(data).hexdigest()[:8]}.json"
+        when = found["date"].replace(":", "").replace("-", "")
+        name = f"{when}-{found['variant']}-{hashlib.sha256(data).hexdigest()[:8]}.json"
     except (json.JSONDecodeError, KeyError) as error:
         raise InvalidInput(f"{source}: not the evidence of a run ({error})") from error
     target: Path = catalogue.SYSTEMS / found["system"] / "evidence" / name

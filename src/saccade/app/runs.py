@@ -98,12 +98,15 @@ class Run:
         return stack
 
 
-def load(path: str | Path, arguments: Sequence[str] = ()) -> Run:
-    """Load a run folder.
+def load(path: str | Path, arguments: Sequence[str] = ()) -> tuple[Run, list[str]]:
+    """Load a run folder; `saccade.load(path)` for the command line, which has flags.
 
     Args:
         path: the folder that `saccade train` made.
         arguments: flags as on the command line, e.g. ["--search.beam", "1"].
+
+    Returns:
+        The run, and the arguments that belong to no flag.
 
     Raises:
         NotFound: no such folder, no configuration, no weights.
@@ -112,11 +115,28 @@ def load(path: str | Path, arguments: Sequence[str] = ()) -> Run:
     folder = RunFolder(Path(path))
     head = folder.head()
     recipe = catalogue.recipe(head["system"])
-    config = flags.parse(configuration(recipe, head, folder), arguments)
+    config, rest = flags.separate(configuration(recipe, head, folder), arguments)
     task = recipe.task(config, folder.assets)
-    model = recipe.build(config, task)
+    model = recipe.build(config, task).to(dtype_of(config))
     folder.load_weights(model)
-    return assemble(folder, head["system"], head["variant"], recipe, config, task, model)
+    return assemble(folder, head["system"], head["variant"], recipe, config, task, model), rest
+
+
+def open_run(path: str | Path, *arguments: str) -> Run:
+    """Load a run folder, as `saccade.load`.
+
+    Args:
+        path: the folder that `saccade train` made.
+        arguments: flags as on the command line, e.g. "--search.beam", "1".
+
+    Raises:
+        NotFound: no such folder, no configuration, no weights; an argument that is no flag.
+        InvalidInput: a damaged file, or the weights of another model.
+    """
+    run, rest = load(path, arguments)
+    if rest:
+        raise InvalidInput(f"{rest[0]!r} is not a flag, such as --search.beam")
+    return run
 
 
 def configuration(recipe: Recipe, head: dict[str, Any], folder: RunFolder) -> Any:
@@ -131,5 +151,9 @@ def assemble(
     folder: RunFolder, system: str, variant: str, recipe: Recipe, config: Any, task: Task, model: nn.Module
 ) -> Run:
     device = pick_device(config.training.device)
-    dtype = torch.float64 if config.training.precision == "float64" else torch.float32
-    return Run(folder, system, variant, recipe, config, task, model.to(device, dtype), device)
+    return Run(folder, system, variant, recipe, config, task, model.to(device, dtype_of(config)), device)
+
+
+def dtype_of(config: Any) -> torch.dtype:
+    """Of the weights; bfloat16 is autocast over float32."""
+    return torch.float64 if config.training.precision == "float64" else torch.float32

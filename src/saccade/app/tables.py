@@ -23,9 +23,9 @@ def overview() -> str:
         for found in newest(catalogue.evidence(system)):
             paper = found["paper"]
             cited = f"[{paper['authors']} {paper['year']}](https://arxiv.org/abs/{paper['arxiv']})"
-            data = f"{found['data']['data']}, {found['variant']}"
+            data = f"{found['data']['data']}, {described(found)}"
             seeds = ", ".join(map(str, found["seeds"]))
-            rows.append([f"`{system}`", cited, paper["number"], result(found), data, seeds, found["date"]])
+            rows.append([f"`{system}`", cited, paper["number"], result(found), data, seeds, found["date"][:10]])
     return markdown(rows) if len(rows) > 1 else "No evidence has been kept yet.\n"
 
 
@@ -34,19 +34,25 @@ def runs(system: str) -> str:
     evidence = catalogue.evidence(system)
     if not evidence:
         return "No evidence has been kept yet.\n"
-    rows = [["variant", "test", "claims", "weights", "training", "processor", "seeds", "commit", "date"]]
+    rows = [["variant", "test", "claims", "parameters", "training", "processor", "seeds", "commit", "date"]]
     for found in evidence:
         claims = [verdict(claim) for claim in found["claims"]]
         hardware = found["hardware"]
         where = hardware.get("gpu") or f"{hardware['processor']}, {hardware['cores']} cores"
         rows.append(
             [
-                found["variant"], result(found), "; ".join(claims) or "none", f"{found['parameters']:,}",
+                described(found), result(found), "; ".join(claims) or "none", f"{found['parameters']:,}",
                 f"{found['wall_seconds']:.0f} s", where, ", ".join(map(str, found["seeds"])),
-                (found["commit"] or "")[:8], found["date"],
+                (found["commit"] or "")[:8], found["date"][:10],
             ]
         )  # fmt: skip
     return markdown(rows)
+
+
+def described(found: Mapping[str, Any]) -> str:
+    """The variant of a run, and what was changed from it."""
+    differs = ", ".join(f"{name} = {value}" for name, value in found["changed"].items())
+    return f"{found['variant']} with {differs}" if differs else str(found["variant"])
 
 
 def verdict(claim: Mapping[str, Any]) -> str:
@@ -64,10 +70,10 @@ def result(found: Mapping[str, Any]) -> str:
 
 
 def newest(evidence: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The newest run of each variant."""
+    """The newest run of each variant, and of each change to one."""
     latest: dict[str, dict[str, Any]] = {}
     for found in evidence:
-        latest[found["variant"]] = found
+        latest[described(found)] = found
     return list(latest.values())
 
 

@@ -31,7 +31,7 @@ def run(arguments: Sequence[str]) -> int:
     if not given or (given[0] in ("-h", "--help")):
         sys.stdout.write(USAGE + f"\nsystems: {', '.join(catalogue.names())}\n")
         return 0
-    if "--resume" in given:
+    if any(argument.split("=")[0] == "--resume" for argument in given):
         return resume(given)
     if given[0].startswith("-"):
         raise InvalidInput(f"first name a system: saccade train SYSTEM; there are: {', '.join(catalogue.names())}")
@@ -117,11 +117,11 @@ def train(path: Path, system: str, variant: str, recipe: Any, config: Any, resum
 
     # the commit of what runs, not of what the source has become when it ends
     made_by = {"version": __version__, "commit": commit()}
-    head = {"system": system, "variant": variant, **made_by, "config": to_plain(config)}
-    fingerprint = json.dumps(head["config"])
-    if begun:
+    head: dict[str, Any] = {"system": system, "variant": variant, **made_by, "config": to_plain(config)}
+    fingerprint = json.dumps({**head["config"], "data": {"sha256": task.describe()["sha256"]}})
+    if resumed:
         check_resumable(folder, fingerprint, FREE)
-    if not resumed:
+    else:
         folder.create(head)
     with one_writer(folder):
         if resumed:
@@ -129,8 +129,10 @@ def train(path: Path, system: str, variant: str, recipe: Any, config: Any, resum
         if not begun:
             task.save(folder.assets)
         model = recipe.build(config, task)
-        weights = sum(weight.numel() for weight in model.parameters())
-        print(f"{system} {variant}: {weights:,} weights; {task.describe()['data']}; the run is {path}", flush=True)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        print(
+            f"{system} {variant}: {parameters:,} parameters; {task.describe()['data']}; the run is {path}", flush=True
+        )
         with progress(config.training.steps) as report:
             done, seconds = fit(
                 model, recipe.objective or task.objective, task, config.training, folder, fingerprint, report, resumed

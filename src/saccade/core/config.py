@@ -52,3 +52,11 @@ def refuse_unchosen(record: Any, choice: str, options: Mapping[str, str]) -> Non
 def default(record: Any, name: str) -> Any:
     """The default of a field of a configuration."""
     return type(record).__pydantic_fields__[name].get_default()
+
+
+def flatten(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested configuration as dotted names -> values."""
+    flat: dict[str, Any] = {}
+    for name, value in plain.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat

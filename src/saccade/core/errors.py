@@ -23,10 +23,12 @@ class MissingExtra(SaccadeError, ImportError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`did you mean ...?` for the nearest of the known names, else the list of them."""
+    """`did you mean ...?` for the nearest of the known names, else the list of them where it is short."""
     names = sorted(known)
     if match := difflib.get_close_matches(name, names, n=1, cutoff=0.5):
         return f"did you mean {match[0]!r}?"
+    if len(names) > 12:
+        return f"there are {len(names)} of them; --help lists them"
     return f"there are: {', '.join(names)}" if names else "there are none"
 
 

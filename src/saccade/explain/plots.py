@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from saccade.core.errors import InvalidInput, require
+from saccade.core.files import write_atomically
 
 Weights = Any  # (rows, columns): a torch tensor, a numpy array, or lists
 Figure = Any  # matplotlib.figure.Figure: matplotlib may be absent
@@ -193,12 +194,7 @@ def save(figure: Figure, path: str | os.PathLike[str], description: str) -> tupl
             drawn[base.with_name(f"{base.name}.{kind}")] = file.getvalue()
     base.parent.mkdir(parents=True, exist_ok=True)
     for target, data in drawn.items():
-        beside = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            beside.write_bytes(data)
-            os.replace(beside, target)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_atomically(target, data)
     return tuple(drawn)
 
 

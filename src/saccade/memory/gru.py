@@ -42,8 +42,8 @@ class Recurrent(NamedTuple):
 def gru_step(projected: Projected, hidden: Float[Tensor, "*g b h"], recurrent: Recurrent) -> Float[Tensor, "*g b h"]:
     """One step from a projected input; with a recurrent bias the reset comes after the product.
 
-    A leading axis g is of independent nets, such as the two directions of an encoder. Where z's block is +inf the state is
-    kept to the last bit, with its gradient.
+    A leading axis g is of independent nets, such as the two directions of an encoder. Where z's block is +inf the state
+    is kept to the last bit, with its gradient.
     """
     add_product = torch.addmm if hidden.ndim == 2 else torch.baddbmm
     reset, update = torch.sigmoid(add_product(projected.gates, hidden, recurrent.gates)).chunk(2, -1)

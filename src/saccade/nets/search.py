@@ -31,9 +31,7 @@ class SearchConfig:
     length_penalty: Annotated[float, Field(ge=0, le=5)] = 0.6
     """alpha of Wu et al. 2016: 0 prefers short answers, larger values longer ones."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
-    """Sampling only: below 1 bolder, above 1 wilder."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
-    """Sampling only: one seed gives one answer."""
+    """Sampling only: below 1 closer to the most probable answer, above 1 wilder."""
 
 
 @runtime_checkable
@@ -71,8 +69,8 @@ def beam_search(
     Args:
         model: what is searched.
         encoded: what `model.start` takes, for b sentences.
-        limits: the most symbols of an answer, end included, at least 1; what has not ended by then is taken as it is, where its
-            sentence has nothing that ended.
+        limits: the most symbols of an answer, end included, at least 1; what has not ended by then is taken as it is,
+            where its sentence has nothing that ended.
         symbols: start and end.
         beam: hypotheses kept alive; 1 is greedy search.
         length_penalty: alpha; the score is log p / ((5 + n) / 6)^alpha.
@@ -210,10 +208,11 @@ def answers(
     limits: Int[Tensor, " b"],
     symbols: Symbols,
     options: SearchConfig,
+    seed: int = 1,
 ) -> list[list[int]]:
-    """The best answer of each sentence, by the configured search."""
+    """The best answer of each sentence, by the configured search; one seed gives one sample."""
     if options.method == "sample":
-        generator = torch.Generator(limits.device).manual_seed(options.seed)
+        generator = torch.Generator(limits.device).manual_seed(seed)
         return [drawn.tokens for drawn in sample(model, encoded, limits, symbols, options.temperature, generator)]
     found = beam_search(model, encoded, limits, symbols, options.beam, options.length_penalty)
     return [hypotheses[0].tokens for hypotheses in found]

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from saccade.core.errors import InvalidInput, NotFound
-from saccade.training.run_folder import write_atomically
+from saccade.core.files import write_atomically
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -43,4 +43,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     except (RuntimeError, EOFError, OSError) as error:
         raise InvalidInput(f"{path}: damaged or cut off ({type(error).__name__})") from error
+    if not isinstance(checkpoint, dict) or not {"state_dict", "global_step", "saccade"} <= set(checkpoint):
+        raise InvalidInput(f"{path}: not a checkpoint of a run")
     return checkpoint

@@ -48,16 +48,16 @@ class TrainingConfig:
     steps: Annotated[int, Field(ge=1)] = 1000
     """Updates of the weights."""
     batch_tokens: Annotated[int, Field(ge=1)] = 1200
-    """What a batch holds at most, padding counted: symbols, or what the task counts."""
+    """The most a batch may hold, padding counted: target symbols for translation."""
     window: Annotated[int, Field(ge=1)] = 8000
     """Examples that are sorted by length together, before they are cut into batches."""
     optimizer: Literal["adam", "adadelta", "sgd"] = "adam"
-    """The rule of the update."""
+    """The rule that turns gradients into updates."""
     adam: Adam = Adam()
     adadelta: Adadelta = Adadelta()
     sgd: SGD = SGD()
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    """The largest; the schedule scales it."""
+    """The largest learning rate; the schedule multiplies it by a factor from 0 to 1."""
     schedule: Literal["constant", "linear", "inverse-root"] = "linear"
     """After the warm-up: as it is, falling to 0 at the last step, or as 1/sqrt(step) (Vaswani et al. 2017)."""
     warmup: Annotated[int, Field(ge=0)] = 0
@@ -65,7 +65,7 @@ class TrainingConfig:
     clip: Annotated[float, Field(gt=0)] | None = 1.0
     """Largest norm of the gradient (Pascanu et al. 2013); none: unclipped."""
     accumulate: Annotated[int, Field(ge=1)] = 1
-    """Batches an update."""
+    """Batches whose gradients are averaged for one update, each counting alike."""
     validate_every: Annotated[int, Field(ge=1)] = 500
     """Steps between losses on the validation split."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 500
@@ -79,7 +79,7 @@ class TrainingConfig:
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
-    """Of the arithmetic; bfloat16 is autocast over float32 weights."""
+    """Number format; bfloat16 is mixed precision (autocast over float32 weights)."""
 
     @model_validator(mode="after")
     def check_choices(self) -> "TrainingConfig":

@@ -21,6 +21,10 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise InvalidInput(f"there is no device {name!r}; there are auto, cpu, cuda, cuda:1, ...") from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise InvalidInput(f"there is no device {name!r}; there are auto, cpu, cuda, cuda:1, ..., mps")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise InvalidInput(f"there is no device {name!r} on this machine")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InvalidInput(f"there is no device {name!r}: this machine has {torch.cuda.device_count()} CUDA devices")
     return device

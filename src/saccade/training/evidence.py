@@ -12,20 +12,27 @@ from typing import Any
 
 import torch
 
+from saccade import __version__
+from saccade.core.config import flatten, to_plain
 from saccade.core.recipe import Claim, Recipe
 
+APART = ("training.seed", "training.device")
 LIBRARIES = ("torch", "numpy", "lightning", "tokenizers", "sacrebleu")
 
 
 def commit() -> str | None:
-    """The commit of the source, with "+" where it was changed since; None outside a checkout."""
+    """The commit of the source, with "+" where it was changed since; None where it is not a checkout's own."""
+    package = Path(__file__).parent.parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(package), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        git = ["git", "-C", str(Path(__file__).parent)]
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+        git("ls-files", "--error-unmatch", str(Path(__file__)))  # an environment may lie within somebody's repository
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return head + ("+" if changed.stdout.strip() else "")
 
 
 def hardware(device: str) -> dict[str, Any]:
@@ -49,7 +56,7 @@ def processor() -> str:
 
 
 def versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "saccade": metadata.version("saccade")}
+    found = {"python": platform.python_version(), "saccade": __version__}
     for library in LIBRARIES:
         try:
             found[library] = metadata.version(library)
@@ -58,14 +65,19 @@ def versions() -> dict[str, str]:
     return found
 
 
-def verdicts(claims: Sequence[Claim], variant: str, metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Each claim on this variant, the value found, and whether it holds."""
+def verdicts(claims: Sequence[Claim], metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each claim, the value found, and whether it holds."""
     rows = []
     for claim in claims:
-        value = metrics.get(claim.split, {}).get(claim.metric)
-        if claim.variant == variant and value is not None:
-            rows.append({**asdict(claim), "value": value, "holds": claim.holds(value)})
+        value = float(metrics[claim.split][claim.metric])
+        rows.append({**asdict(claim), "value": value, "holds": claim.holds(value)})
     return rows
+
+
+def changed(config: Mapping[str, Any], variant: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a run that are not those of its variant; seed and device are reported by themselves."""
+    now, then = flatten(config), flatten(variant)
+    return {name: now[name] for name in now if name not in APART and now[name] != then.get(name)}
 
 
 def collect(
@@ -78,11 +90,14 @@ def collect(
     seconds: float,
     device: str,
 ) -> dict[str, Any]:
-    """The evidence of a run."""
+    """The evidence of a run. What was changed from the variant is said, and then nothing is claimed of the variant."""
+    differs = changed(head["config"], to_plain(recipe.variants[head["variant"]]))
+    claims = [] if differs else [claim for claim in recipe.claims if claim.variant == head["variant"]]
     return {
         "system": head["system"],
         "variant": head["variant"],
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "changed": differs,
+        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "command": command,
         "commit": head.get("commit"),
         "versions": versions(),
@@ -93,6 +108,6 @@ def collect(
         "paper": asdict(recipe.paper),
         "data": dict(data),
         "metrics": dict(metrics),
-        "claims": verdicts(recipe.claims, head["variant"], metrics),
+        "claims": verdicts(claims, metrics),
         "config": head["config"],
     }

@@ -10,7 +10,7 @@ import logging
 import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,11 +20,12 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from saccade.core.config import flatten
 from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Loss, Task
 from saccade.training.checkpoint import AtomicCheckpointIO, read_checkpoint
 from saccade.training.config import TrainingConfig
-from saccade.training.device import pick_device, to_device
+from saccade.training.device import autocast, pick_device, to_device
 from saccade.training.optimizers import build_optimizer, rate_at
 from saccade.training.random_state import random_state, restore_random_state
 from saccade.training.run_folder import RunFolder, check_fit
@@ -70,6 +71,10 @@ class Keeper(Callback):
 
     def on_train_start(self, trainer: Trainer, module: Any) -> None:
         self.folder.start_metrics(trainer.global_step)
+        for group in trainer.optimizers[
+            0
+        ].param_groups:  # that of the schedule as it is now: the steps may have changed
+            group["lr"] = module.config.learning_rate * rate_at(module.config, trainer.global_step)
         self.clock = self.since = time.perf_counter()
 
     def on_train_batch_start(self, trainer: Trainer, module: Any, batch: Any, index: int) -> None:
@@ -88,32 +93,38 @@ class Keeper(Callback):
             self.validate(trainer, module, step)
         if step % config.checkpoint_every == 0 or step == config.steps or self.stop:
             self.tick()
+            self.check_finite(trainer)
             trainer.save_checkpoint(self.folder.last)
         trainer.should_stop = trainer.should_stop or self.stop
 
     def training_figures(self, trainer: Trainer, config: TrainingConfig) -> dict[str, float]:
         """Means over the batches since the last line; what counts something (`tokens`) also as a rate."""
-        losses = torch.stack([loss for loss, _ in self.window])
-        if not bool(losses.isfinite().all()):
-            raise InvalidInput(
-                f"the loss is not finite at step {trainer.global_step}; "
-                "try a smaller --training.learning-rate or --training.clip"
-            )
+        self.check_finite(trainer)
         now = time.perf_counter()
+        losses = numbers(loss for loss, _ in self.window)
         rate = config.learning_rate * rate_at(config, trainer.global_step - 1)
         figures = {"loss": float(losses.mean()), "learning_rate": rate}
         for name in self.window[0][1]:
-            values = torch.stack([logs[name].float() for _, logs in self.window])
+            values = numbers(logs[name] for _, logs in self.window)
             figures[name if name != "tokens" else "tokens_per_second"] = float(
                 values.mean() if name != "tokens" else values.sum() / max(now - self.since, 1e-9)
             )
         self.window, self.since = [], now
         return figures
 
+    def check_finite(self, trainer: Trainer) -> None:
+        """Before a line is written, and before a good checkpoint is replaced."""
+        if not bool(numbers(loss for loss, _ in self.window).isfinite().all()):
+            raise InvalidInput(
+                f"the loss is not finite at step {trainer.global_step}; "
+                "try a smaller --training.learning-rate or --training.clip"
+            )
+
     def validate(self, trainer: Trainer, module: Any, step: int) -> None:
         """Mean loss over the validation split, each example's share its tokens where the objective counts them."""
         started = time.perf_counter()
-        loss = mean_loss(module.model, module.objective, self.validation, module.device, step)
+        with autocast(module.config.precision, module.device):
+            loss = mean_loss(module.model, module.objective, self.validation, module.device, step)
         self.record(trainer, step, {"validation_loss": loss})
         if loss < self.best and module.config.keep == "best":
             self.best = loss
@@ -146,9 +157,14 @@ class Keeper(Callback):
         kept = checkpoint["saccade"]
         self.restored, self.best, self.seconds = kept["random"], kept["best"], kept["seconds"]
         self.window = [
-            (torch.tensor(loss), {name: torch.tensor(log) for name, log in logs.items()})
+            (torch.tensor(loss, dtype=torch.float64), {name: torch.tensor(log) for name, log in logs.items()})
             for loss, logs in kept["window"]
         ]
+
+
+def numbers(tensors: Iterable[Tensor]) -> Tensor:
+    """Scalars of any device and precision, those of a checkpoint among them, as one float64 tensor."""
+    return torch.tensor([float(tensor) for tensor in tensors], dtype=torch.float64)
 
 
 @torch.no_grad()
@@ -192,6 +208,10 @@ def fit(
     if checkpoint is not None:
         kept = read_checkpoint(checkpoint)
         check_fit(model, {n.removeprefix("model."): t for n, t in kept["state_dict"].items()}, str(checkpoint))
+        if kept["global_step"] > config.steps:
+            raise InvalidInput(
+                f"{folder.path} has done {kept['global_step']} steps; it cannot end after {config.steps}"
+            )
         sampler.start = kept["global_step"] * config.accumulate
     held = [task.cost(example) for example in validation]
     validation_batches = [task.collate([validation[i] for i in batch]) for batch in in_order(held, config.batch_tokens)]
@@ -199,25 +219,7 @@ def fit(
         Examples(examples), batch_sampler=sampler, collate_fn=task.collate, generator=torch.Generator()
     )
     keeper = Keeper(folder, validation_batches, fingerprint, report)
-    trainer = Trainer(
-        accelerator=accelerator(config.device),
-        devices=devices(config.device),
-        precision=PRECISION[config.precision],
-        max_steps=config.steps,
-        accumulate_grad_batches=config.accumulate,
-        gradient_clip_val=config.clip,
-        logger=TensorBoardLogger(folder.path, name="", version="tensorboard", purge_step=sampler.start + 1),
-        callbacks=[keeper],
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=folder.path,
-        log_every_n_steps=config.log_every,
-        limit_val_batches=0,
-        num_sanity_val_steps=0,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
+    trainer = trainer_for(config, keeper, sampler.start)
     with interruptible(keeper):
         trainer.fit(Fit(model, objective, config), loader, ckpt_path=checkpoint, weights_only=True)
     done = trainer.global_step >= config.steps
@@ -229,6 +231,30 @@ def fit(
     folder.write_csv()
     keeper.tick()
     return done, keeper.seconds
+
+
+def trainer_for(config: TrainingConfig, keeper: Keeper, start: int) -> Trainer:
+    """The engine, silent, with our checkpoints, metrics and validation in place of its own."""
+    folder = keeper.folder
+    return Trainer(
+        accelerator=accelerator(config.device),
+        devices=devices(config.device),
+        precision=PRECISION[config.precision],
+        max_steps=config.steps,
+        accumulate_grad_batches=config.accumulate,
+        gradient_clip_val=config.clip,
+        logger=TensorBoardLogger(folder.path, name="", version="tensorboard", purge_step=start + 1),
+        callbacks=[keeper],
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=folder.path,
+        log_every_n_steps=config.log_every,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
 
 
 class Examples(torch.utils.data.Dataset[Any]):
@@ -243,28 +269,22 @@ class Examples(torch.utils.data.Dataset[Any]):
 
 
 def check_resumable(folder: RunFolder, fingerprint: str, free: Sequence[str]) -> None:
-    """Raise where the last checkpoint was made under another configuration.
+    """Raise where the run was made under another configuration, or on other data.
 
     Raises:
         InvalidInput: naming what differs, the free fields aside.
     """
-    if not folder.last.exists():
-        return
-    then, now = flatten(json.loads(read_checkpoint(folder.last)["saccade"]["config"])), flatten(json.loads(fingerprint))
-    for name in sorted(set(then) | set(now)):
-        if name not in free and then.get(name) != now.get(name):
-            raise InvalidInput(
-                f"{folder.path} was trained with {name} = {then.get(name)}, not {now.get(name)}; "
-                f"only {', '.join(free)} may change in a run that goes on"
-            )
-
-
-def flatten(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested configuration as dotted names -> values."""
-    flat: dict[str, Any] = {}
-    for name, value in plain.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return flat
+    made = [flatten(folder.head()["config"])]
+    if folder.last.exists():
+        made.append(flatten(json.loads(read_checkpoint(folder.last)["saccade"]["config"])))
+    now = flatten(json.loads(fingerprint))
+    for then in made:
+        for name in sorted(set(then) & set(now)):
+            if name not in free and then[name] != now[name]:
+                raise InvalidInput(
+                    f"{folder.path} was trained with {name} = {then[name]}, not {now[name]}; "
+                    f"only {', '.join(free)} may change in a run that goes on"
+                )
 
 
 def accelerator(device: str) -> str:

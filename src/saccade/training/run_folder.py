@@ -1,12 +1,11 @@
 """A run is a folder: config.yaml, assets/, checkpoints/, metrics.jsonl, model.safetensors, evidence.json, pictures/.
 
-Every file is replaced atomically: written beside its place, flushed to the disk, then renamed.
+Files are replaced whole; metrics.jsonl grows by lines, and one that a kill cut off is dropped at the next start.
 """
 
 import csv
 import io
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,25 +15,7 @@ import torch
 from torch import nn
 
 from saccade.core.errors import InvalidInput, NotFound, require
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace the file, or leave it as it was where the disk is full or the process dies.
-
-    Raises:
-        OSError: naming the path.
-    """
-    # beside the target: a temporary folder may be another file system, and a move across is a copy
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+from saccade.core.files import write_atomically
 
 
 class RunFolder:
@@ -117,8 +98,20 @@ class RunFolder:
         """Keep the lines up to that step, so that none is doubled when a run goes on from there."""
         lines = self.metrics.read_bytes().splitlines(keepends=True) if self.metrics.exists() else []
         # a line that a kill cut off has no end; what it said will be said again
-        kept = [line for line in lines if line.endswith(b"\n") and json.loads(line)["step"] <= step]
+        kept = [line for line in lines if line.endswith(b"\n") and self._step(line) <= step]
         write_atomically(self.metrics, b"".join(kept))
+
+    def _step(self, line: bytes) -> int:
+        try:
+            return int(json.loads(line)["step"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise InvalidInput(f"{self.metrics}: not a line of metrics: {line[:60]!r}") from error
+
+    def sweep(self) -> None:
+        """Remove what a kill left half-written beside a file."""
+        for folder in (self.path, self.assets, self.checkpoints):
+            for path in folder.glob(".*.*.[0-9]*"):
+                path.unlink(missing_ok=True)
 
     def log(self, line: Mapping[str, Any]) -> None:
         with self.metrics.open("a", encoding="utf-8") as file:
@@ -168,4 +161,5 @@ def one_writer(folder: RunFolder) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise InvalidInput(f"{folder.path} is being trained by another process") from error
+        folder.sweep()
         yield

@@ -33,8 +33,11 @@ def build(config: Config, task: Any) -> RNNsearch:
 
 
 def predict(model: Any, batch: Batch, config: Config) -> list[list[int]]:
+    seed = config.training.seed
     limits = 2 * batch.source_mask.sum(1) + 10
-    return answers(model, model.encode(batch.source, batch.source_mask), limits, Symbols(START, END), config.search)
+    return answers(
+        model, model.encode(batch.source, batch.source_mask), limits, Symbols(START, END), config.search, seed
+    )
 
 
 TINY = Config(
@@ -52,6 +55,7 @@ PAPER = Config(
         steps=300_000, batch_tokens=4000, optimizer="adadelta", adadelta=Adadelta(rho=0.95, epsilon=1e-6),
         learning_rate=1.0, schedule="constant", validate_every=5000, checkpoint_every=5000, keep="best",
     ),
+    search=SearchConfig(length_penalty=0.0),
 )  # fmt: skip
 
 RECIPE = Recipe(

@@ -16,10 +16,10 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str], lowercase: bool =
     return float(score.score), str(metric.get_signature())
 
 
-def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> float:
+def chrf(hypotheses: Sequence[str], references: Sequence[str], lowercase: bool = False) -> float:
     """Corpus chrF2, in [0, 100]."""
     metrics: Any = require("sacrebleu.metrics", "text")
-    return float(metrics.CHRF().corpus_score(list(hypotheses), [list(references)]).score)
+    return float(metrics.CHRF(lowercase=lowercase).corpus_score(list(hypotheses), [list(references)]).score)
 
 
 def bleu_by_length(

@@ -2,6 +2,7 @@
 
 import gzip
 import random
+import unicodedata
 import zlib
 from collections.abc import Sequence
 from importlib import resources
@@ -29,7 +30,7 @@ def read_lines(path: Path) -> list[str]:
         except (EOFError, OSError, zlib.error) as error:
             raise InvalidInput(f"{path}: the gzip archive is broken or cut off ({error})") from error
     try:
-        text = raw.decode("utf-8-sig")
+        text = unicodedata.normalize("NFC", raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise InvalidInput(f"{path}, line {line}: not UTF-8 (byte 0x{raw[error.start]:02x})") from error
@@ -72,14 +73,11 @@ def read_pairs(paths: Sequence[Path]) -> list[Pair]:
     return pairs
 
 
-def embedded_pairs() -> dict[str, list[Pair]]:
-    """The English-French pairs that come with the package (Tatoeba, CC BY 2.0), by split."""
+def embedded_pairs(split: str) -> list[Pair]:
+    """The English-French pairs of a split that come with the package (Tatoeba, CC BY 2.0)."""
     folder = resources.files("saccade.tasks.translation").joinpath("data")
-    splits = {}
-    for split in SPLITS:
-        with resources.as_file(folder.joinpath(f"tatoeba_eng_fra.{split}.tsv.gz")) as path:
-            splits[split] = read_pairs([path])
-    return splits
+    with resources.as_file(folder.joinpath(f"tatoeba_eng_fra.{split}.tsv.gz")) as path:
+        return read_pairs([path])
 
 
 def hold_out(pairs: list[Pair], seed: int = 0) -> tuple[list[Pair], list[Pair]]:

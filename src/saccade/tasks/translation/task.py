@@ -40,7 +40,7 @@ class TranslationConfig:
     longest: Annotated[int, Field(ge=1)] = 100
     """Training pairs with more symbols on a side are left out."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the target probability spread over the vocabulary (Szegedy et al. 2016)."""
+    """Fraction of the target probability spread over the vocabulary (Szegedy et al. 2016)."""
 
 
 class Example(NamedTuple):
@@ -69,45 +69,49 @@ class TranslationTask:
 
     def __init__(self, config: TranslationConfig, assets: Path | None = None) -> None:
         self.config = config
+        self._encoded: dict[str, list[Example]] = {}
         if assets is None:
             kind, size, lower = config.vocabulary, config.vocabulary_size, config.lowercase
-            self.source = Vocabulary.learn((pair[0] for pair in self.pairs["train"]), kind, size, lower)
-            self.target = Vocabulary.learn((pair[1] for pair in self.pairs["train"]), kind, size, lower)
+            pairs = self.read_split("train")
+            self.source = Vocabulary.learn((pair[0] for pair in pairs), kind, size, lower)
+            self.target = Vocabulary.learn((pair[1] for pair in pairs), kind, size, lower)
         else:
             self.source = Vocabulary.load(assets / "source.json")
             self.target = Vocabulary.load(assets / "target.json")
 
     @cached_property
     def pairs(self) -> dict[str, list[Pair]]:
-        given = {split: getattr(self.config, split) for split in SPLITS}
+        """The pairs of every split."""
+        return {split: self.read_split(split) for split in SPLITS}
+
+    def read_split(self, split: str) -> list[Pair]:
+        """The pairs of one split; the files of the others are read only where this one is held out of them."""
+        return self._read_split(split)[: self.config.limit]
+
+    def _read_split(self, split: str) -> list[Pair]:
+        given = {name: getattr(self.config, name) for name in SPLITS}
+        if split != "train" and given[split]:
+            return read_pairs(given[split])
         if not given["train"]:
-            if given["validation"] or given["test"]:
-                splits = embedded_pairs() | {s: read_pairs(paths) for s, paths in given.items() if paths}
-            else:
-                splits = embedded_pairs()
-        else:
-            splits = {split: read_pairs(paths) for split, paths in given.items() if paths}
-            for split in SPLITS:
-                if split not in splits:
-                    splits["train"], splits[split] = hold_out(splits["train"])
-        return {split: pairs[: self.config.limit] for split, pairs in splits.items()}
+            return embedded_pairs(split)
+        splits = {"train": read_pairs(given["train"])}
+        for held_out in ("validation", "test"):
+            if not given[held_out]:
+                splits["train"], splits[held_out] = hold_out(splits["train"])
+        return splits[split]
 
     def examples(self, split: str) -> Sequence[Example]:
         if split not in SPLITS:
             raise InvalidInput(f"there is no split {split!r}; there are {', '.join(SPLITS)}")
-        return self._encoded[split]
-
-    @cached_property
-    def _encoded(self) -> dict[str, list[Example]]:
-        encoded = {}
-        for split, pairs in self.pairs.items():
-            examples = list(self._encode(pairs))
+        if split not in self._encoded:
+            examples = list(self._encode(self.read_split(split)))
             if split == "train":
-                examples = [e for e in examples if max(len(e.source), len(e.target)) <= self.config.longest]
+                longest = self.config.longest
+                examples = [e for e in examples if max(len(e.source) - 1, len(e.target)) <= longest]
                 if not examples:
-                    raise InvalidInput(f"no training pair has at most {self.config.longest} symbols a side")
-            encoded[split] = examples
-        return encoded
+                    raise InvalidInput(f"no training pair has at most {longest} symbols a side")
+            self._encoded[split] = examples
+        return self._encoded[split]
 
     def _encode(self, pairs: Sequence[Pair]) -> Iterable[Example]:
         sources = self.source.encode_all([pair[0] for pair in pairs])
@@ -173,18 +177,19 @@ class TranslationTask:
         known_score = bleu([hypotheses[i] for i in known], [references[i] for i in known], lower)[0] if known else None
         return {
             "bleu": score,
-            "chrf": chrf(hypotheses, references),
+            "chrf": chrf(hypotheses, references, lower),
             "bleu_no_unknown": known_score,
             "sentences": len(examples),
             "sentences_no_unknown": len(known),
-            "bleu_by_length": bleu_by_length(hypotheses, references, sources, lower),
+            "by_length": bleu_by_length(hypotheses, references, sources, lower),
             "signature": signature,
         }
 
     def describe(self) -> dict[str, Any]:
+        given = [path for split in SPLITS for path in getattr(self.config, split)]
         digest = hashlib.sha256(repr([self.pairs[split] for split in SPLITS]).encode("utf-8")).hexdigest()
         return {
-            "data": ", ".join(map(str, self.config.train)) or "embedded English-French (Tatoeba)",
+            "data": ", ".join(str(path) for path in given) or "embedded English-French (Tatoeba)",
             "pairs": {split: len(self.pairs[split]) for split in SPLITS},
             "symbols": {"source": len(self.source), "target": len(self.target)},
             "sha256": digest,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from saccade.core.errors import InvalidInput, require
+from saccade.core.files import write_atomically
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -75,7 +76,7 @@ class Vocabulary:
         return list(dict.fromkeys(sentence[start:stop].strip() for start, stop in spans))
 
     def save(self, path: Path) -> None:
-        self.tokenizer.save(str(path))
+        write_atomically(path, self.tokenizer.to_str().encode("utf-8"))
 
     @classmethod
     def load(cls, path: Path) -> "Vocabulary":
