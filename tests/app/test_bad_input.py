@@ -39,7 +39,7 @@ def refused(done: Done, *parts: str) -> None:
         ([*TINY, "--search.beam", "2000"], ["at most 1000", "nearest is 1000"]),
         ([*TINY, "--training.optimizer", "adem"], ["'adem'", "'adam'"]),
         ([*TINY, "--training.adadelta.rho", "0.5"], ["adadelta is set", "optimizer is 'adam'"]),
-        ([*TINY, "--task.lowercase", "maybe"], ["--task.lowercase must be true or false"]),
+        ([*TINY, "--task.lowercase=maybe"], ["--task.lowercase must be true or false"]),
         ([*TINY, "extra"], ["'extra'"]),
         ([*TINY, "--device", "cuda:9"], ["'cuda:9'"]),
         ([*TINY, "--device", "abacus"], ["'abacus'"]),

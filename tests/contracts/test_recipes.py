@@ -86,8 +86,8 @@ class TestSystem:
             assert claim.why
 
     def test_its_evidence_holds_what_was_run(self, system: str) -> None:
-        keys = {"system", "variant", "date", "command", "commit", "versions", "hardware", "seeds", "wall_seconds", "changed",
-                "paper", "data", "metrics", "claims", "config"}  # fmt: skip
+        keys = {"system", "variant", "changed", "date", "command", "commit", "versions", "hardware", "seeds",
+                "wall_seconds", "paper", "data", "metrics", "claims", "config"}  # fmt: skip
         for found in catalogue.evidence(system):
             assert keys <= set(found)
             assert found["system"] == system
