@@ -8,6 +8,7 @@ from pathlib import Path
 from saccade.app import catalogue, tables
 
 PACKAGE = Path(__file__).parent.parent
+WIDE = 88  # characters of code that a page shows without scrolling
 ROOMS = {"attention": "where to look", "memory": "what to remember", "vision": "looking at images"}
 
 
@@ -81,13 +82,25 @@ def described(node: ast.FunctionDef | ast.ClassDef, level: str) -> Iterator[str]
     if isinstance(call, ast.FunctionDef):
         call.args.args = [argument for argument in call.args.args if argument.arg != "self"]
         returns = f" -> {ast.unparse(call.returns)}" if call.returns and call is node else ""
-        yield f"```python\n{node.name}({ast.unparse(call.args)}){returns}\n```\n"
+        written = f"{node.name}({ast.unparse(call.args)}){returns}"
+        if len(written) > WIDE:
+            each = "".join(f"    {argument},\n" for argument in arguments(call.args))
+            written = f"{node.name}(\n{each}){returns}"
+        yield f"```python\n{written}\n```\n"
     text = ast.get_docstring(node) or ""
     for section in ("Args", "Returns", "Raises"):
         text = text.replace(f"\n{section}:\n", f"\n**{section.replace('Args', 'Arguments')}**\n\n")
     # the entries of a section are indented, which Markdown would take for code
     text = re.sub(r"^    (\w[\w, ]*): ", r"- `\1`: ", text, flags=re.MULTILINE)
     yield re.sub(r"^        (?=\S)", "  ", text, flags=re.MULTILINE) + "\n"
+
+
+def arguments(signature: ast.arguments) -> Iterator[str]:
+    """Each parameter as it is written, with its annotation and default."""
+    defaults = [None] * (len(signature.args) - len(signature.defaults)) + list(signature.defaults)
+    for argument, default in zip(signature.args, defaults, strict=True):
+        yield ast.unparse(argument) + (f" = {ast.unparse(default)}" if default is not None else "")
+    assert not signature.kwonlyargs, "no mechanism has keyword-only parameters so far"
 
 
 def write(root: Path) -> list[Path]:
