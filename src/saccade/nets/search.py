@@ -94,7 +94,7 @@ def beam_search(
         vocabulary = log_probs.shape[-1]
         if beam > vocabulary:
             raise InvalidInput(
-                f"the beam is {beam} wide, the vocabulary {vocabulary}; take a beam of at most {vocabulary}"
+                f"a beam of {beam} is wider than the vocabulary, {vocabulary}; that is the most there is"
             )
         # the totals are float32 at least: bfloat16 log-probabilities are promoted, float64 ones are kept
         candidates = (totals[:, :, None] + log_probs.view(-1, beam, vocabulary)).flatten(1)
@@ -109,12 +109,12 @@ def beam_search(
         history = torch.cat([history.gather(1, parent[:, :, None].expand(-1, -1, length - 1)), symbol[:, :, None]], 2)
 
         over = limits[alive] <= length
-        done = over | torch.tensor([len(finished[i]) >= beam for i in alive.tolist()], device=device)
         _keep_unfinished(finished, alive, history, (totals, over), length, length_penalty)
         rows = torch.arange(alive.numel(), device=device)[:, None] * beam
         state = select(state, (rows + parent).flatten(), constants=False)
-        if bool(done.any()):
-            stay = (~done).nonzero()[:, 0]
+        enough = torch.tensor([len(finished[i]) >= beam for i in alive.tolist()], device=device)
+        if bool((over | enough).any()):
+            stay = (~(over | enough)).nonzero()[:, 0]
             alive, totals, history, symbol = alive[stay], totals[stay], history[stay], symbol[stay]
             state = select(state, (stay[:, None] * beam + torch.arange(beam, device=device)).flatten())
         tokens = symbol.flatten()
