@@ -287,7 +287,7 @@ def test_hypotheses_come_best_first_without_repeats(seed: int) -> None:
 def test_a_beam_wider_than_the_vocabulary_raises() -> None:
     limits = torch.full((3,), 7)
     beam_search(RandomModel(0), make_sentences(0), limits, SYMBOLS, beam=5)
-    with pytest.raises(InvalidInput, match="a beam of"):
+    with pytest.raises(InvalidInput, match="a beam of 6 is wider than the vocabulary, 5"):
         beam_search(RandomModel(0), make_sentences(0), limits, SYMBOLS, beam=6)
 
 
