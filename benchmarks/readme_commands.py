@@ -6,6 +6,7 @@ python benchmarks/readme_commands.py
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import tempfile
 import time
@@ -21,6 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=["train", "tests"])
     parser.add_argument("--write", action="store_true", help="write the result into benchmarks/evidence")
+    parser.add_argument("--keep-run", type=Path, metavar="FOLDER", help="copy the run that was trained to this folder")
     options = parser.parse_args()
     commands = re.findall(r"^python3 -m venv .*$", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
     result, summary = {}, {}
@@ -32,6 +34,9 @@ def main() -> None:
             begun = time.perf_counter()
             done = subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, text=True, check=False)
             seconds = time.perf_counter() - begun
+            if options.keep_run and key == "train":
+                [run] = (Path(folder) / "runs").iterdir()
+                shutil.copytree(run, options.keep_run)
         lines = [line for line in done.stdout.splitlines() if "bleu" in line or re.search(r"\d+ passed", line)]
         result[key] = {"command": command, "seconds": round(seconds), "status": done.returncode, "lines": lines}
         minutes = f"{int(seconds) // 60} min {int(seconds) % 60} s"

@@ -50,6 +50,12 @@ def refused(done: Done, *parts: str) -> None:
         (["train", "--resume", "nowhere"], ["nowhere", "no such run folder"]),
         (["predict", "nowhere", "x"], ["nowhere", "no such run folder"]),
         (["predict"], ["required: run"]),
+        (["predict", "--search.beam", "1", "x"], ["first name the run"]),
+        ([*TINY, "--task.train"], ["--task.train takes one value or more"]),
+        ([*TINY, "--out="], ["--out takes a folder"]),
+        ([*TINY, "--training.learning-rate", "inf"], ["--training.learning-rate", "finite"]),
+        ([*TINY, "--device", "meta"], ["'meta'"]),
+        (["train", "--resume=nowhere"], ["nowhere", "no such run folder"]),
         (["evaluate", "nowhere"], ["no such run folder"]),
         (["report", "--keep", "nowhere"], ["evidence.json"]),
         (["report", "--kep", "nowhere"], ["no flag --kep", "'--keep'"]),
@@ -72,6 +78,9 @@ def test_a_key_of_a_file(saccade: Command, tmp_path: Path) -> None:
         ("training: {steps: 0}", ["--training.steps must be at least 1"]),
         ("- 1", ["expected keys and values"]),
         ("a: [", ["not YAML"]),
+        ("training: {seed: 2020-99-99}", ["not YAML"]),
+        ("[" * 3000, ["not YAML"]),
+        ("{system: rnnencdec, variant: tiny, config: {}}", ["the configuration of rnnencdec, not of rnnsearch"]),
     ):
         file.write_text(text)
         refused(saccade(*TINY, "--config", file, "--out", tmp_path / "run"), *parts)
@@ -203,10 +212,11 @@ def test_a_disk_that_fills_up_keeps_the_last_checkpoint(run: Path, tmp_path: Pat
         ("tensorboard", [*TINY], "app"),
         ("tokenizers", [*TINY], "text"),
         ("tyro", [*TINY, "--help"], "app"),
-        ("yaml", ["predict", ".", "x"], "app"),
+        ("yaml", [*TINY, "--config", "mine.yaml"], "app"),
     ],
 )
 def test_an_extra_that_is_not_installed(tmp_path: Path, missing: str, arguments: list[str], extra: str) -> None:
+    (tmp_path / "mine.yaml").write_text("model: {hidden_size: 8}\n")
     code = (
         f"import sys; sys.modules[{missing!r}] = None\n"
         "import importlib.abc\n"

@@ -72,6 +72,8 @@ def test_bleu_is_sacrebleu_and_its_lengths_are_counted_apart() -> None:
     rows = bleu_by_length(ours, references, ["one two", "one two three four five"])
     assert [(row["words"], row["sentences"]) for row in rows] == [("1-2", 1), ("5-6", 1)]
     assert rows[0]["bleu"] == bleu(ours[:1], references[:1])[0]
+    # perfect answers too short for a 4-gram are perfect
+    assert bleu_by_length(["yes"], ["yes"], ["oui"])[0]["bleu"] == pytest.approx(100)
 
 
 def test_sentences_with_unknown_words_are_scored_apart() -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections.abc import Sequence
 from typing import NoReturn
 
 from saccade.core.errors import InvalidInput, nearest
@@ -24,3 +25,10 @@ class Parser(argparse.ArgumentParser):
         if found := re.match(r"unrecognized arguments: (\S+)", message):
             message = f"there is no flag {found[1]}; {nearest(found[1], known)}"
         raise InvalidInput(f"{self.prog}: {message} (see {self.prog} --help)")
+
+
+def run_first(verb: str, arguments: Sequence[str]) -> list[str]:
+    """The arguments; raises where flags stand before the run, since the run says which flags there are."""
+    if arguments and arguments[0].startswith("--") and arguments[0] != "--help":
+        raise InvalidInput(f"first name the run: saccade {verb} RUN {arguments[0]} ...")
+    return list(arguments)

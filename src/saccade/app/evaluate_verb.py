@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Sequence
 
-from saccade.app.arguments import Parser
+from saccade.app.arguments import Parser, run_first
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -16,7 +16,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("run", help="the folder that saccade train made")
     parser.add_argument("--split", default="test", help="train, validation or test (default: test)")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON")
-    options, rest = parser.parse_known_args(list(arguments))
+    options, rest = parser.parse_known_args(run_first("evaluate", arguments))
 
     from saccade.app.finish import scored, summary
     from saccade.app.runs import open_run

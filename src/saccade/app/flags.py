@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from saccade.core.config import from_plain, to_plain
-from saccade.core.errors import InvalidInput, NotFound, nearest, require
+from saccade.core.errors import InvalidInput, NotFound, nearest
 
 SHORT = {"--seed": "--training.seed", "--device": "--training.device", "--precision": "--training.precision"}
 
@@ -47,7 +47,8 @@ def parse(config: Any, arguments: Sequence[str]) -> Any:
 
 def separate(config: Any, arguments: Sequence[str]) -> tuple[Any, list[str]]:
     """As `parse`, and the arguments that belong to no flag."""
-    given, rest = split(fields(type(config)), arguments)
+    system = type(config).__module__.split(".")[-2]  # a configuration class stands in its system's folder
+    given, rest = split(fields(type(config)), arguments, system)
     plain = to_plain(config)
     for path, value in given:
         merge(plain, path, value)
@@ -58,7 +59,7 @@ def separate(config: Any, arguments: Sequence[str]) -> tuple[Any, list[str]]:
 
 
 def split(
-    known: Mapping[tuple[str, ...], Any], arguments: Sequence[str]
+    known: Mapping[tuple[str, ...], Any], arguments: Sequence[str], system: str
 ) -> tuple[list[tuple[tuple[str, ...], Any]], list[str]]:
     """Arguments as (path of the field, raw value), the file's first, and those that belong to no flag."""
     flags = {flag(path): path for path in known}
@@ -81,7 +82,7 @@ def split(
         else:
             values = take_values(rest, kind)
         if name == "--config":
-            from_file += from_yaml(known, one(name, values))
+            from_file += from_yaml(known, one(name, values), system)
         elif name in flags:
             from_flags.append((flags[name], read(kind, name, values)))
         else:
@@ -119,21 +120,24 @@ def read(kind: Any, name: str, values: Sequence[str]) -> Any:
     if kind is bool and not values:
         return True
     value = one(name, values)
-    optional = typing.get_origin(kind) in (typing.Union, types.UnionType) and type(None) in typing.get_args(kind)
-    return None if optional and value.lower() == "none" else value
+    return None if optional(kind) and value.lower() == "none" else value
 
 
-def from_yaml(known: Mapping[tuple[str, ...], Any], name: str) -> list[tuple[tuple[str, ...], Any]]:
-    yaml: Any = require("yaml", "app")
+def optional(kind: Any) -> bool:
+    return typing.get_origin(kind) in (typing.Union, types.UnionType) and type(None) in typing.get_args(kind)
+
+
+def from_yaml(known: Mapping[tuple[str, ...], Any], name: str, system: str) -> list[tuple[tuple[str, ...], Any]]:
+    from saccade.training.run_folder import read_yaml
+
     path = Path(name)
     if not path.is_file():
         raise NotFound(f"{path}: there is no such file")
-    try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    plain = read_yaml(path)
     if isinstance(plain, Mapping) and {"system", "variant", "config"} <= set(plain):
-        plain = plain["config"]  # the config.yaml of a run
+        if plain["system"] != system:  # the config.yaml of a run
+            raise InvalidInput(f"{path}: the configuration of {plain['system']}, not of {system}")
+        plain = plain["config"]
     if not isinstance(plain, Mapping):
         raise InvalidInput(f"{path}: expected keys and values, such as 'model: {{hidden_size: 512}}'")
     return list(leaves(known, plain, path, ()))
@@ -148,7 +152,7 @@ def leaves(
         if str(key) not in names:
             raise NotFound(f"{file}: there is no key {'.'.join(path)!r}; {nearest(str(key), names)}")
         if path in known:
-            yield path, value
+            yield path, None if optional(known[path]) and value == "none" else value
         elif isinstance(value, Mapping):
             yield from leaves(known, value, file, path)
         else:

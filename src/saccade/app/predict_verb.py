@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from saccade.app.arguments import Parser
+from saccade.app.arguments import Parser, run_first
 from saccade.core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("run", help="the folder that saccade train made")
     parser.add_argument("--pictures", metavar="FOLDER", help="where pictures go (default: RUN/pictures)")
     parser.add_argument("input", nargs="*", help="what to answer, each in quotes")
-    options, rest = parser.parse_known_args(list(arguments))
+    options, rest = parser.parse_known_args(run_first("predict", arguments))
 
     from saccade.app.runs import load
 

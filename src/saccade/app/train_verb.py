@@ -69,9 +69,9 @@ def take(given: list[str], name: str) -> str | None:
     """Take a flag and its value out of the arguments."""
     for place, argument in enumerate(given):
         if argument.startswith(f"{name}="):
-            return given.pop(place).split("=", 1)[1]
-        if argument == name:
-            if place + 1 >= len(given) or given[place + 1].startswith("--"):
+            given[place : place + 1] = argument.split("=", 1)
+        if given[place] == name:
+            if place + 1 >= len(given) or not given[place + 1] or given[place + 1].startswith("--"):
                 raise InvalidInput(f"{name} takes a folder")
             value = given[place + 1]
             del given[place : place + 2]

@@ -100,6 +100,8 @@ class AdditiveAttention(nn.Module):
         values: Float[Tensor, "b k c"] | None = None,
     ) -> Float[Tensor, "b q c"]:
         """The contexts of many queries. The mask is (b, k) or (b, q, k)."""
+        if query.ndim != 3:
+            raise InvalidInput(f"queries must be (batch, queries, features), not {tuple(query.shape)}")
         prepared = self.prepare(keys, None, values)
         weights: Tensor = self.weights(self._weights(query, prepared, score_mask(mask, self._shape(query, prepared))))
         return weights @ prepared.values

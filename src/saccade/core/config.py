@@ -13,7 +13,7 @@ C = TypeVar("C")
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field, dataclasses.field))
 def config(cls: type[C]) -> type[C]:
     """Class decorator: a frozen, keyword-only record, checked when it is made; attribute docstrings are its help."""
-    rules = ConfigDict(extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    rules = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, validate_default=True)
     made: Any = dataclass(frozen=True, kw_only=True, config=rules)(cls)
     return made  # type: ignore[no-any-return]
 

@@ -44,5 +44,6 @@ def require(module: str, extra: str) -> ModuleType:
         if error.name is None or module.split(".")[0] != error.name.split(".")[0]:
             raise
         raise MissingExtra(
-            f"{module.split('.')[0]} is not installed; mend it with: pip install 'saccade[{extra}]'"
+            f"{module.split('.')[0]} is not installed; mend it with: pip install 'saccade[{extra}]' "
+            f"(in a clone: pip install -e '.[{extra}]')"
         ) from error

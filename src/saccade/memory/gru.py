@@ -64,11 +64,13 @@ class GRU(nn.Module):
         reset: where the reset gate stands, "before" the recurrent product (the papers) or "after" it (torch.nn.GRU).
 
     Raises:
-        InvalidInput: inputs of another number of features.
+        InvalidInput: inputs of another number of features; another reset.
     """
 
     def __init__(self, input_size: int, hidden_size: int, reset: Literal["before", "after"] = "before") -> None:
         super().__init__()
+        if reset not in ("before", "after"):
+            raise InvalidInput(f'reset must be "before" or "after", not {reset!r}')
         self.input_size, self.hidden_size = input_size, hidden_size
         self.weight_input = nn.Parameter(torch.empty(3 * hidden_size, input_size))
         self.weight_hidden = nn.Parameter(torch.empty(3 * hidden_size, hidden_size))

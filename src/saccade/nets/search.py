@@ -30,7 +30,7 @@ class SearchConfig:
     """Hypotheses kept alive for each sentence; 1 is greedy."""
     length_penalty: Annotated[float, Field(ge=0, le=5)] = 0.6
     """alpha of Wu et al. 2016: 0 prefers short answers, larger values longer ones."""
-    temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
+    temperature: Annotated[float, Field(ge=1e-3, le=100)] = 1.0
     """Sampling only: below 1 closer to the most probable answer, above 1 wilder."""
 
 

@@ -56,15 +56,11 @@ class RunFolder:
             NotFound: no such run.
             InvalidInput: a file that is not one of ours.
         """
-        yaml: Any = require("yaml", "app")
         if not self.path.is_dir():
             raise NotFound(f"{self.path}: there is no such run folder")
         if not self.config.is_file():
             raise NotFound(f"{self.path} is not a run: it has no {self.config.name}")
-        try:
-            head = yaml.safe_load(self.config.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"{self.config}: not YAML ({' '.join(str(error).split())})") from error
+        head = read_yaml(self.config)
         if not isinstance(head, dict) or not {"system", "variant", "config"} <= set(head):
             raise InvalidInput(f"{self.config}: expected the keys system, variant and config")
         return head
@@ -130,6 +126,20 @@ class RunFolder:
         writer.writeheader()
         writer.writerows(rows)
         write_atomically(self.path / "metrics.csv", table.getvalue().encode("utf-8"))
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds.
+
+    Raises:
+        InvalidInput: a file that does not parse.
+    """
+    yaml: Any = require("yaml", "app")
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    # a scalar that looks like a date or a number and is none raises what its constructor raises
+    except (yaml.YAMLError, ValueError, IndexError, RecursionError) as error:
+        raise InvalidInput(f"{path}: not YAML ({' '.join(str(error).split())[:200]})") from error
 
 
 def check_fit(model: nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> None:

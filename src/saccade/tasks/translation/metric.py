@@ -8,10 +8,15 @@ from saccade.core.errors import require
 BINS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 15), (16, 20), (21, 30), (31, 10_000))
 
 
-def bleu(hypotheses: Sequence[str], references: Sequence[str], lowercase: bool = False) -> tuple[float, str]:
-    """Corpus BLEU, 13a tokens, in [0, 100], and the signature that says how it was counted."""
+def bleu(
+    hypotheses: Sequence[str], references: Sequence[str], lowercase: bool = False, short: bool = False
+) -> tuple[float, str]:
+    """Corpus BLEU, 13a tokens, in [0, 100], and the signature that says how it was counted.
+
+    With `short`, n-grams that no sentence is long enough for do not count (sacreBLEU's effective order).
+    """
     metrics: Any = require("sacrebleu.metrics", "text")
-    metric = metrics.BLEU(lowercase=lowercase)
+    metric = metrics.BLEU(lowercase=lowercase, effective_order=short)
     score = metric.corpus_score(list(hypotheses), [list(references)])
     return float(score.score), str(metric.get_signature())
 
@@ -31,7 +36,7 @@ def bleu_by_length(
     for low, high in BINS:
         chosen = [i for i, length in enumerate(lengths) if low <= length <= high]
         if chosen:
-            score, _ = bleu([hypotheses[i] for i in chosen], [references[i] for i in chosen], lowercase)
+            score, _ = bleu([hypotheses[i] for i in chosen], [references[i] for i in chosen], lowercase, short=True)
             rows.append(
                 {"words": f"{low}-{high}" if high < 10_000 else f"{low}-", "sentences": len(chosen), "bleu": score}
             )

@@ -21,7 +21,9 @@ def read_lines(path: Path) -> list[str]:
         NotFound: there is no such file.
         InvalidInput: a broken archive, or bytes that are not UTF-8, with the line where they stand.
     """
-    if not path.is_file():
+    if path.is_dir():
+        raise InvalidInput(f"{path}: a folder, not a file")
+    if not path.exists():
         raise NotFound(f"{path}: there is no such file")
     raw = path.read_bytes()
     if raw[:2] == b"\x1f\x8b":
@@ -90,7 +92,8 @@ def hold_out(pairs: list[Pair], seed: int = 0) -> tuple[list[Pair], list[Pair]]:
     count = min(1_000, len(different) // 20)
     if count == 0:
         raise InvalidInput(
-            f"{len(different)} different pairs are too few to hold some out; give the other splits their own files"
+            f"{len(different)} different pairs are too few to hold some out (20 for a split, 21 for two); "
+            "give the other splits their own files"
         )
     chosen = set(random.Random(seed).sample(different, count))
     return [pair for pair in pairs if pair not in chosen], [pair for pair in different if pair in chosen]

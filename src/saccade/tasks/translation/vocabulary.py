@@ -39,7 +39,7 @@ class Vocabulary:
         options = {"vocab_size": size, "special_tokens": SPECIAL, "show_progress": False}
         if kind == "bpe":
             model = tokenizers.models.BPE(unk_token=SPECIAL[UNKNOWN])
-            trainer = tokenizers.trainers.BpeTrainer(**options)
+            trainer = tokenizers.trainers.BpeTrainer(**options, limit_alphabet=size - len(SPECIAL))
         else:
             model = tokenizers.models.WordLevel(unk_token=SPECIAL[UNKNOWN])
             trainer = tokenizers.trainers.WordLevelTrainer(**options)
