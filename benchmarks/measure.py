@@ -62,8 +62,10 @@ def evidence(name: str, summary: Mapping[str, str], result: Mapping[str, Any]) -
         summary: what was measured -> what was found, as README shows it.
         result: all figures.
     """
-    date = f"{datetime.now(UTC):%Y-%m-%d}"
-    path = Path(__file__).parent / "evidence" / f"{date}-{name}.json"
+    now = datetime.now(UTC)
+    date = f"{now:%Y-%m-%d}"
+    # nothing is replaced: a run that failed stays beside the one that did not
+    path = Path(__file__).parent / "evidence" / f"{now:%Y%m%dT%H%M%SZ}-{name}.json"
     path.parent.mkdir(exist_ok=True)
     head = {
         "benchmark": name,
