@@ -1,0 +1,48 @@
+"""Evidence says what was run, and a claim can fail."""
+
+from typing import Any
+
+import pytest
+
+from saccade.app import catalogue
+from saccade.core.config import to_plain
+from saccade.core.recipe import Claim
+from saccade.training.evidence import changed, collect, verdicts
+
+
+def claim(direction: Any, bound: float) -> Claim:
+    return Claim(metric="bleu", direction=direction, bound=bound, split="test", variant="default", why="a test")
+
+
+@pytest.mark.parametrize(
+    ("direction", "bound", "value", "holds"),
+    [("max", 42.0, 42.0, True), ("max", 42.0, 41.9, False), ("min", 2.0, 2.0, True), ("min", 2.0, 2.1, False)],
+)
+def test_a_claim_holds_on_its_side_of_the_bound(direction: str, bound: float, value: float, holds: bool) -> None:
+    [verdict] = verdicts([claim(direction, bound)], {"test": {"bleu": value}})
+    assert verdict["holds"] is holds
+    assert verdict["value"] == value
+
+
+def test_a_claim_about_a_figure_that_is_not_there_is_not_dropped() -> None:
+    with pytest.raises(KeyError, match="bleu"):
+        verdicts([claim("max", 42.0)], {"test": {"blue": 50.0}})
+
+
+def evidence(config: dict[str, Any], bleu: float) -> dict[str, Any]:
+    head = {"system": "rnnsearch", "variant": "default", "commit": "abc", "config": config}
+    metrics = {"test": {"bleu": bleu}}
+    return collect(catalogue.recipe("rnnsearch"), head, metrics, "saccade train rnnsearch", {}, 1, 2.0, "cpu")
+
+
+def test_a_changed_run_is_named_so_and_claims_nothing() -> None:
+    plain = to_plain(catalogue.recipe("rnnsearch").config)
+    assert changed(plain, plain) == {}
+    as_it_stands = evidence(plain, 30.0)
+    assert as_it_stands["changed"] == {}
+    assert [verdict["holds"] for verdict in as_it_stands["claims"]] == [False]
+    shorter = {**plain, "training": {**plain["training"], "steps": 5, "seed": 7}}
+    other = evidence(shorter, 50.0)
+    assert other["changed"] == {"training.steps": 5}
+    assert other["claims"] == []
+    assert other["seeds"] == [7]
