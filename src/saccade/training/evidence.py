@@ -16,7 +16,7 @@ from saccade import __version__
 from saccade.core.config import flatten, to_plain
 from saccade.core.recipe import Claim, Recipe
 
-APART = ("training.seed", "training.device")
+APART = ("training.seed", "training.device", "task.folder")
 LIBRARIES = ("torch", "numpy", "lightning", "tokenizers", "sacrebleu")
 
 
@@ -75,7 +75,7 @@ def verdicts(claims: Sequence[Claim], metrics: Mapping[str, Mapping[str, Any]]) 
 
 
 def changed(config: Mapping[str, Any], variant: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a run that are not those of its variant; seed and device are reported by themselves."""
+    """The fields of a run that are not those of its variant; seed, device and data are reported by themselves."""
     now, then = flatten(config), flatten(variant)
     return {name: now[name] for name in now if name not in APART and now[name] != then.get(name)}
 

@@ -48,6 +48,13 @@ TINY = Config(
     ),
     search=SearchConfig(beam=2),
 )
+MULTI30K = Config(
+    task=TranslationConfig(corpus="multi30k", vocabulary_size=6000, lowercase=True, label_smoothing=0.1),
+    model=RNNsearchConfig(dropout=0.35),
+    training=TrainingConfig(
+        steps=6000, batch_tokens=1500, learning_rate=1e-3, schedule="linear", warmup=200, validate_every=500
+    ),
+)
 PAPER = Config(
     task=TranslationConfig(vocabulary="word", vocabulary_size=30_000, longest=50),
     model=RNNsearchConfig(embedding_size=620, hidden_size=1000, attention_size=1000, readout_size=500, dropout=0.0),
@@ -70,7 +77,7 @@ RECIPE = Recipe(
     task=task,
     build=build,
     predict=predict,
-    variants={"default": Config(), "tiny": TINY, "paper": PAPER},
+    variants={"default": Config(), "tiny": TINY, "multi30k": MULTI30K, "paper": PAPER},
     shows=(Show(tap="decoder.attention.weights", picture="alignment", rows="target", columns="source"),),
     claims=(
         Claim(

@@ -8,13 +8,14 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Int
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from saccade.core.config import config
+from saccade.core.config import config, refuse_unchosen
 from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Loss
 from saccade.tasks.translation.metric import bleu, bleu_by_length, chrf
+from saccade.tasks.translation.multi30k import multi30k_pairs
 from saccade.tasks.translation.parallel_text import SPLITS, Pair, embedded_pairs, hold_out, read_pairs
 from saccade.tasks.translation.vocabulary import END, PAD, START, UNKNOWN, Vocabulary
 
@@ -23,8 +24,14 @@ from saccade.tasks.translation.vocabulary import END, PAD, START, UNKNOWN, Vocab
 class TranslationConfig:
     """Parallel text and its vocabularies."""
 
+    corpus: Literal["tatoeba", "multi30k"] = "tatoeba"
+    """The embedded English-French pairs, or Multi30k from `folder` (from the hub where none is given)."""
+    folder: Path | None = None
+    """Where Multi30k lies: train.de, val.de, test_2016_flickr.de and so on, plain or gzip."""
+    languages: Annotated[tuple[str, ...], Field(min_length=2, max_length=2)] = ("de", "en")
+    """Of Multi30k: from which to which."""
     train: tuple[Path, ...] = ()
-    """One file source<tab>target, or two aligned files; plain or gzip. None: the embedded English-French pairs."""
+    """Your own data in place of the corpus: one file source<tab>target, or two aligned files; plain or gzip."""
     validation: tuple[Path, ...] = ()
     """As train. None: a twentieth of the training pairs (at most 1,000) is held out."""
     test: tuple[Path, ...] = ()
@@ -41,6 +48,14 @@ class TranslationConfig:
     """Training pairs with more symbols on a side are left out."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Fraction of the target probability spread over the vocabulary (Szegedy et al. 2016)."""
+
+    @model_validator(mode="after")
+    def check_choices(self) -> "TranslationConfig":
+        refuse_unchosen(self, "corpus", {"multi30k": "folder"})
+        refuse_unchosen(self, "corpus", {"multi30k": "languages"})
+        if self.languages[0] == self.languages[1]:
+            raise ValueError(f"languages must be two, not {self.languages[0]!r} twice")
+        return self
 
 
 class Example(NamedTuple):
@@ -93,6 +108,8 @@ class TranslationTask:
         if split != "train" and given[split]:
             return read_pairs(given[split])
         if not given["train"]:
+            if self.config.corpus == "multi30k":
+                return multi30k_pairs(split, self.config.languages, self.config.folder)
             return embedded_pairs(split)
         splits = {"train": read_pairs(given["train"])}
         for held_out in ("validation", "test"):
@@ -189,11 +206,16 @@ class TranslationTask:
         given = [path for split in SPLITS for path in getattr(self.config, split)]
         digest = hashlib.sha256(repr([self.pairs[split] for split in SPLITS]).encode("utf-8")).hexdigest()
         return {
-            "data": ", ".join(str(path) for path in given) or "embedded English-French (Tatoeba)",
+            "data": ", ".join(str(path) for path in given) or self.corpus_name(),
             "pairs": {split: len(self.pairs[split]) for split in SPLITS},
             "symbols": {"source": len(self.source), "target": len(self.target)},
             "sha256": digest,
         }
+
+    def corpus_name(self) -> str:
+        if self.config.corpus == "multi30k":
+            return f"Multi30k {'-'.join(self.config.languages)}, test 2016"
+        return "embedded English-French (Tatoeba)"
 
     def save(self, folder: Path) -> None:
         self.source.save(folder / "source.json")
