@@ -20,7 +20,7 @@ def make_projection(*shape: int, size: int = 7, vocabulary: int = 11) -> tuple[P
 
 
 def slow_cross_entropy(projection: Projection, targets: Tensor, smoothing: float) -> Tensor:
-    """Mean over the targets kept of - sum_v q_v log p_v, where q is 1 - s on the target and s / V on every symbol."""
+    """Mean over the targets kept of - sum_v q_v log p_v: q is 1 - s on the target and s / (V - 1) on all but IGNORE."""
     total, kept = torch.zeros((), dtype=torch.float64), 0
     size = len(projection.bias)
     for row, target in zip(projection.features.flatten(0, -2), targets.flatten().tolist(), strict=True):
@@ -29,15 +29,18 @@ def slow_cross_entropy(projection: Projection, targets: Tensor, smoothing: float
         logits = [projection.weight[v] @ row + projection.bias[v] for v in range(size)]
         normaliser = torch.log(sum(torch.exp(logit) for logit in logits))
         for v in range(size):
-            share = smoothing / size + (1 - smoothing if v == target else 0)
+            share = (smoothing / (size - 1) if v != IGNORE else 0) + (1 - smoothing if v == target else 0)
             total = total - share * (logits[v] - normaliser)
         kept += 1
     return total / kept
 
 
 def torch_cross_entropy(projection: Projection, targets: Tensor, smoothing: float) -> Tensor:
-    logits = projection.logits().flatten(0, -2)
-    return functional.cross_entropy(logits, targets.flatten(), ignore_index=IGNORE, label_smoothing=smoothing)
+    log_probs = projection.logits().flatten(0, -2).log_softmax(-1)
+    plain = functional.nll_loss(log_probs, targets.flatten(), ignore_index=IGNORE)
+    symbols = [v for v in range(log_probs.shape[1]) if v != IGNORE]
+    spread = -log_probs[:, symbols].mean(1)[targets.flatten() != IGNORE].mean()
+    return (1 - smoothing) * plain + smoothing * spread
 
 
 def test_logits_are_weight_times_features_plus_bias() -> None:

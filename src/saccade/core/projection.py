@@ -26,10 +26,11 @@ class Projection(NamedTuple):
         return F.linear(self.features, self.weight, self.bias)
 
     def cross_entropy(self, targets: Int[Tensor, "*b"], ignore: int, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
-        """Mean cross-entropy in nats of the targets other than `ignore`; what `torch` gives for the logits.
+        """Mean cross-entropy in nats of the targets other than `ignore`.
 
         Smoothing mixes the target with the uniform distribution over all symbols (Szegedy et al. 2016,
-        arXiv:1512.00567). Differentiable once.
+        arXiv:1512.00567) but `ignore`: padding is no answer, so no probability is asked for it. Where `ignore` is no
+        symbol, this is what `torch` gives for the logits. Differentiable once.
         """
         rows = self.features.flatten(0, -2)
         device = rows.device.type
@@ -61,6 +62,8 @@ class _CrossEntropy(torch.autograd.Function):
         learn = learn and any(ctx.needs_input_grad)
         gradients = [torch.empty_like(features), torch.zeros_like(weight), torch.zeros_like(bias)] if learn else []
         loss = share.new_zeros(())
+        left_out = ignore if 0 <= ignore < len(weight) else None
+        uniform = smoothing / (len(weight) - (left_out is not None))
         held = weight.new_empty(
             min(ROWS, len(features)), len(weight)
         )  # one buffer: fresh pages cost more than the sums
@@ -72,12 +75,17 @@ class _CrossEntropy(torch.autograd.Function):
                 log_probs = multiply(inputs[rows], matrix.mT, bias, held[: len(target)]).log_softmax(1)
                 loss -= (1 - smoothing) * (log_probs.gather(1, target) * part).sum()
                 if smoothing:
-                    loss -= smoothing * (log_probs.mean(1, keepdim=True) * part).sum()
+                    total = log_probs.sum(1, keepdim=True)
+                    if left_out is not None:
+                        total -= log_probs[:, left_out, None]
+                    loss -= uniform * (total * part).sum()
                 if learn:
-                    # softmax - ((1 - smoothing) one-hot + smoothing / v), times the row's share of the mean
+                    # softmax - ((1 - smoothing) one-hot + uniform), times the row's share of the mean
                     slope = log_probs.exp_()
                     if smoothing:
-                        slope -= smoothing / len(weight)
+                        slope -= uniform
+                        if left_out is not None:
+                            slope[:, left_out] += uniform
                     slope.mul_(part).scatter_add_(1, target, part * (smoothing - 1))
                     gradients[2] += slope.sum(0)
                     slope = slope.to(dtype)
