@@ -11,13 +11,15 @@ class Tap(nn.Module):
     """A parameter-free identity with named axes, e.g. `Tap("b h q k")`.
 
     `tap(x)` returns x, or what a listener puts in its place. `tap.lazy(function)` computes a tensor only while someone
-    listens, for what the model itself does not need; nothing is put in its place. There is no entry in `state_dict`.
+    listens, for what the model itself does not need; nothing is put in its place, so where `replacing` is true the
+    model computes the tensor itself and calls `tap(x)`. There is no entry in `state_dict`.
     """
 
     def __init__(self, axes: str) -> None:
         super().__init__()
         self.axes = tuple(axes.split())
         self.listener: Listener | None = None
+        self.replacing = False
 
     def forward(self, tensor: Tensor) -> Tensor:
         return tensor if self.listener is None else self.listener(tensor)

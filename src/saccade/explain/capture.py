@@ -74,14 +74,15 @@ def capture(model: nn.Module, only: str = "*", replace: Replace | None = None) -
     if not taps:
         raise NotFound(f"no tap matches {only!r}; there are: {', '.join(every) or 'none in this model'}")
     heard = Capture(taps)
-    before = {name: tap.listener for name, tap in taps.items()}
+    before = {name: (tap.listener, tap.replacing) for name, tap in taps.items()}
     try:
         for name, tap in taps.items():
             tap.listener = _listener(name, heard, replace, tap.listener)
+            tap.replacing = tap.replacing or replace is not None
         yield heard
     finally:
         for name, tap in taps.items():
-            tap.listener = before[name]
+            tap.listener, tap.replacing = before[name]
 
 
 def _listener(

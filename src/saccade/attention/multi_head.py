@@ -1,0 +1,155 @@
+"""Multi-head attention. Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2.
+
+    head_i = attention(Q W_i^Q, K W_i^K, V W_i^V),   MultiHead(Q, K, V) = [head_1; ...; head_h] W^O
+
+The projections have no biases in the paper, and none here unless they are asked for. The three uses of section 3.2.3
+are three calls: `attention(x, x)` in the encoder, `attention(x, x, causal=True)` in the decoder, and
+`attention(x, memory)` between them. A decoder that goes step by step keeps what was prepared: `prepare` once for the
+memory, `extend` once a step for its own past, and `attend`.
+"""
+
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from saccade.attention.reading import Reading
+from saccade.attention.dot_product import dot_product_weights, scaled_dot_product
+from saccade.core.errors import InvalidInput
+from saccade.core.masks import check_key_mask, score_mask
+from saccade.core.tap import Tap
+
+
+class Heads(NamedTuple):
+    """Projected keys and values of every head, and which keys may be attended."""
+
+    keys: Float[Tensor, "b h k d"]
+    values: Float[Tensor, "b h k c"]
+    mask: Bool[Tensor, "b k"] | None
+
+
+class MultiHeadAttention(nn.Module):
+    """Multi-head attention (Vaswani et al. 2017, section 3.2.2), by the fused kernel.
+
+    Args:
+        model_size: features of queries, keys, values and contexts, d_model.
+        heads: parallel looks, h.
+        head_size: features of a query and of a key in a head, d_k; model_size / heads if not given.
+        value_size: features of a value in a head, d_v; model_size / heads if not given.
+        bias: give the four projections biases.
+        dropout: share of the weights dropped in training; the paper drops none, and on a CPU more than 0 leaves the
+            fused kernel.
+
+    Raises:
+        InvalidInput: heads that do not divide the width; a mask that is not bool of shape (b, k), or in `forward`
+            (b, h, q, k); sizes that do not fit.
+    """
+
+    def __init__(
+        self,
+        model_size: int,
+        heads: int,
+        head_size: int | None = None,
+        value_size: int | None = None,
+        bias: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if model_size % heads and None in (head_size, value_size):
+            raise InvalidInput(f"{heads} heads do not divide a width of {model_size}; give head_size and value_size")
+        self.heads, self.dropout = heads, dropout
+        keys, values = heads * (head_size or model_size // heads), heads * (value_size or model_size // heads)
+        self.query = nn.Linear(model_size, keys, bias)
+        self.key = nn.Linear(model_size, keys, bias)
+        self.value = nn.Linear(model_size, values, bias)
+        self.output = nn.Linear(values, model_size, bias)
+        self.weights = Tap("b h q k")
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        for projection in (self.query, self.key, self.value, self.output):
+            nn.init.xavier_uniform_(projection.weight)
+            if projection.bias is not None:
+                nn.init.zeros_(projection.bias)
+
+    def prepare(
+        self,
+        keys: Float[Tensor, "b k d"],
+        mask: Bool[Tensor, "b k"] | None = None,
+        values: Float[Tensor, "b k d"] | None = None,
+    ) -> Heads:
+        """Project the keys and values, once a sequence. Values default to the keys."""
+        values = keys if values is None else values
+        check_key_mask(mask, keys)
+        if values.shape[:2] != keys.shape[:2]:
+            raise InvalidInput(f"values must be {tuple(keys.shape[:2])}, as the keys, not {tuple(values.shape[:2])}")
+        return Heads(self._split(self.key, keys, "keys"), self._split(self.value, values, "values"), mask)
+
+    def extend(self, past: Heads | None, keys: Float[Tensor, "b k d"]) -> Heads:
+        """What was prepared, with further keys behind it: the cache of a decoder that goes step by step."""
+        new = self.prepare(keys)
+        if past is None:
+            return new
+        if past.mask is not None:
+            raise InvalidInput("what has a key mask cannot be extended")
+        return Heads(torch.cat([past.keys, new.keys], 2), torch.cat([past.values, new.values], 2), None)
+
+    def attend(self, query: Float[Tensor, "b q d"], prepared: Heads, causal: bool = False) -> Float[Tensor, "b q d"]:
+        """The contexts of many queries from what was prepared; causal: the last query stands at the last key."""
+        return self._attend(self._split(self.query, query, "queries"), prepared, prepared.mask, causal)
+
+    def forward(
+        self,
+        query: Float[Tensor, "b q d"],
+        keys: Float[Tensor, "b k d"],
+        mask: Bool[Tensor, "..."] | None = None,
+        values: Float[Tensor, "b k d"] | None = None,
+        causal: bool = False,
+    ) -> Float[Tensor, "b q d"]:
+        """The contexts of many queries. The mask is (b, k) or (b, h, q, k), where h and q may be 1."""
+        if query.ndim != 3:
+            raise InvalidInput(f"queries must be (batch, queries, features), not {tuple(query.shape)}")
+        return self._attend(self._split(self.query, query, "queries"), self.prepare(keys, None, values), mask, causal)
+
+    def initial_state(self, prepared: Heads) -> tuple[()]:
+        return ()
+
+    def read(self, query: Float[Tensor, "b *q d"], prepared: Heads, state: tuple[()] = ()) -> Reading:
+        """One look by a query (b, d), or by several (b, q, d) that know nothing of each other.
+
+        The weights of the reading are the mean over the heads; the tap hears those of each head.
+        """
+        single = query.ndim == 2
+        split = self._split(self.query, query[:, None] if single else query, "queries")
+        mask = score_mask(prepared.mask, self._shape(split, prepared))
+        weights = self.weights(dot_product_weights(split, prepared.keys, mask))
+        context, mean = self._merge(weights @ prepared.values), weights.mean(1)
+        return Reading(context[:, 0], mean[:, 0], state) if single else Reading(context, mean, state)
+
+    def _attend(
+        self, query: Float[Tensor, "b h q _"], prepared: Heads, mask: Tensor | None, causal: bool
+    ) -> Float[Tensor, "b q d"]:
+        keys, values, _ = prepared
+        allowed = score_mask(mask, self._shape(query, prepared))
+        if self.weights.replacing:  # only who puts other weights in their place needs them on the way
+            weights = self.weights(dot_product_weights(query, keys, allowed, causal))
+            return self._merge(weights @ values)
+        self.weights.lazy(lambda: dot_product_weights(query, keys, allowed, causal))
+        dropout = self.dropout if self.training else 0.0
+        return self._merge(scaled_dot_product(query, keys, values, allowed, causal, dropout))
+
+    def _split(self, projection: nn.Linear, inputs: Tensor, what: str) -> Float[Tensor, "b h t d"]:
+        if inputs.shape[-1] != projection.in_features:
+            raise InvalidInput(f"{what} must have {projection.in_features} features, not {inputs.shape[-1]}")
+        return rearrange(projection(inputs), "b t (h d) -> b h t d", h=self.heads)
+
+    def _merge(self, contexts: Float[Tensor, "b h q c"]) -> Float[Tensor, "b q d"]:
+        merged: Tensor = self.output(rearrange(contexts, "b h q c -> b q (h c)"))
+        return merged
+
+    def _shape(self, query: Tensor, prepared: Heads) -> tuple[int, int, int, int]:
+        if len(query) != len(prepared.keys):
+            raise InvalidInput(f"there are keys of {len(prepared.keys)} sequences, and queries of {len(query)}")
+        return len(query), self.heads, query.shape[2], prepared.keys.shape[2]

@@ -1,0 +1,68 @@
+"""Positions for what has no order of its own. Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
+
+    PE(p, 2i) = sin(p / 10000^(2i/d)),   PE(p, 2i+1) = cos(p / 10000^(2i/d))         p position, from 0; d features
+
+PE(p + n) is PE(p) with each pair of features turned by an angle that depends on n alone. Learned positions (Gehring et
+al. 2017, arXiv:1705.03122) are a table, and end where it ends.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from saccade.core.errors import InvalidInput
+
+
+def sinusoid(positions: Float[Tensor, " t"], features: int) -> Float[Tensor, "t d"]:
+    """PE of these positions; sines and cosines take turns, and an odd last feature is a sine."""
+    turns = torch.arange(0, features, 2, device=positions.device, dtype=positions.dtype) / features
+    angles = positions[:, None] * 10_000.0**-turns
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)[:, :features]
+
+
+class SinusoidalPositions(nn.Module):
+    """Sines and cosines of growing wavelength; there is no longest sentence.
+
+    Args:
+        model_size: features of a position.
+    """
+
+    longest = None
+
+    def __init__(self, model_size: int) -> None:
+        super().__init__()
+        self.model_size = model_size
+
+    def forward(self, inputs: Float[Tensor, "b t d"], start: int = 0) -> Float[Tensor, "b t d"]:
+        """The inputs with their positions added, counted from `start`."""
+        # in float64: in float32 the angle of a late position has lost its last digits
+        places = torch.arange(start, start + inputs.shape[1], device=inputs.device, dtype=torch.float64)
+        return inputs + sinusoid(places, self.model_size).to(inputs.dtype)
+
+
+class LearnedPositions(nn.Module):
+    """One learned vector a position.
+
+    Args:
+        model_size: features of a position.
+        longest: positions that there are.
+
+    Raises:
+        InvalidInput: in `forward`, a sequence that goes beyond them.
+    """
+
+    def __init__(self, model_size: int, longest: int) -> None:
+        super().__init__()
+        self.longest = longest
+        self.table = nn.Parameter(torch.empty(longest, model_size))
+        nn.init.normal_(self.table, std=model_size**-0.5)
+
+    def forward(self, inputs: Float[Tensor, "b t d"], start: int = 0) -> Float[Tensor, "b t d"]:
+        """The inputs with their positions added, counted from `start`."""
+        end = start + inputs.shape[1]
+        if end > self.longest:
+            raise InvalidInput(
+                f"a sequence of {end} symbols is longer than the {self.longest} positions that the model has learned; "
+                "split it, or train with more positions or with sinusoidal ones"
+            )
+        return inputs + self.table[start:end]
