@@ -1,10 +1,10 @@
 """Where to look: one mechanism a file, all with `prepare`, `initial_state` and `read`."""
 
 from saccade.attention.additive import AdditiveAttention
+from saccade.attention.dot_product import scaled_dot_product
 from saccade.attention.multi_head import MultiHeadAttention
 from saccade.attention.positions import LearnedPositions, SinusoidalPositions
 from saccade.attention.reading import Attention, Reading
-from saccade.attention.dot_product import scaled_dot_product
 
 __all__ = [
     "AdditiveAttention",

@@ -15,8 +15,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from saccade.attention.reading import Reading
 from saccade.attention.dot_product import dot_product_weights, scaled_dot_product
+from saccade.attention.reading import Reading
 from saccade.core.errors import InvalidInput
 from saccade.core.masks import check_key_mask, score_mask
 from saccade.core.tap import Tap

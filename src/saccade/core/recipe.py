@@ -53,7 +53,7 @@ class Task(Protocol):
         """The example as if the prediction had been its answer, to look at the model while it gives it."""
 
     def labels(self, example: Any) -> Mapping[str, Sequence[str]]:
-        """Axis letter -> a label for each position, for pictures of a captured tensor."""
+        """What a `Show` may call its rows and columns -> a label for each position, for pictures of a captured tensor."""
 
     def compare(self, example: Any, prediction: Any) -> Mapping[str, str]:
         """Input, answer and prediction as a user reads them."""
@@ -99,12 +99,14 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Show:
-    """A tap that is drawn by default: its qualified name, the picture, and the labels of its axes."""
+    """A tap that is drawn by default: its qualified name, the picture, and what its last two axes are."""
 
     tap: str
     picture: Literal["alignment"]
     rows: str
     columns: str
+    title: str = ""
+    """What is seen, where a recipe shows several."""
 
 
 @dataclass(frozen=True, kw_only=True)

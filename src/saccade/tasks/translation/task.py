@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -41,7 +42,9 @@ class TranslationConfig:
     vocabulary: Literal["bpe", "word"] = "bpe"
     """Byte-pair pieces, or whole words with an unknown symbol for the rest."""
     vocabulary_size: Annotated[int, Field(ge=8, le=1_000_000)] = 3000
-    """Symbols of each language, at most."""
+    """Symbols of each language, at most; of both together where the vocabulary is shared."""
+    shared_vocabulary: bool = False
+    """One vocabulary for both languages, learned from both."""
     lowercase: bool = False
     """Lower-case both sides, and score so."""
     longest: Annotated[int, Field(ge=1)] = 100
@@ -88,11 +91,14 @@ class TranslationTask:
         if assets is None:
             kind, size, lower = config.vocabulary, config.vocabulary_size, config.lowercase
             pairs = self.read_split("train")
+            if config.shared_vocabulary:
+                self.source = self.target = Vocabulary.learn(chain.from_iterable(pairs), kind, size, lower)
+                return
             self.source = Vocabulary.learn((pair[0] for pair in pairs), kind, size, lower)
             self.target = Vocabulary.learn((pair[1] for pair in pairs), kind, size, lower)
         else:
             self.source = Vocabulary.load(assets / "source.json")
-            self.target = Vocabulary.load(assets / "target.json")
+            self.target = self.source if config.shared_vocabulary else Vocabulary.load(assets / "target.json")
 
     @cached_property
     def pairs(self) -> dict[str, list[Pair]]:
@@ -176,8 +182,9 @@ class TranslationTask:
 
     def labels(self, example: Example) -> Mapping[str, Sequence[str]]:
         return {
-            "k": self.source.pieces(example.source),
-            "q": self.target.pieces([*example.target, END]),
+            "source": self.source.pieces(example.source),
+            "target": self.target.pieces([*example.target, END]),
+            "target so far": self.target.pieces([START, *example.target]),
         }
 
     def compare(self, example: Example, prediction: Sequence[int]) -> Mapping[str, str]:
@@ -219,7 +226,8 @@ class TranslationTask:
 
     def save(self, folder: Path) -> None:
         self.source.save(folder / "source.json")
-        self.target.save(folder / "target.json")
+        if not self.config.shared_vocabulary:
+            self.target.save(folder / "target.json")
 
 
 def pad(rows: Sequence[Sequence[int]]) -> Int[Tensor, "b t"]:

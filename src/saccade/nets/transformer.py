@@ -1,0 +1,186 @@
+"""Transformer blocks. Vaswani et al. 2017, arXiv:1706.03762, section 3.1 and equation 2.
+
+    feed_forward(x) = max(0, x W_1 + b_1) W_2 + b_2
+    post-norm:  x <- LayerNorm(x + dropout(f(x)))            the paper's; every sub-layer f ends in a norm
+    pre-norm:   x <- x + dropout(f(LayerNorm(x)))            what is summed is never normed, so the stack ends in one
+
+A decoder that goes step by step keeps the projected keys and values of what it has seen (`Heads`), a layer each.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from saccade.attention.multi_head import Heads, MultiHeadAttention
+
+Norm = Literal["post", "pre"]
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with a rectifier between, at every position alike (equation 2).
+
+    Args:
+        model_size: features in and out, d_model.
+        hidden_size: features between, d_ff.
+    """
+
+    def __init__(self, model_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(model_size, hidden_size)
+        self.output = nn.Linear(hidden_size, model_size)
+        for layer in (self.hidden, self.output):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, inputs: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
+        # in place: the rectifier's gradient needs its output, and nothing else needs its input
+        outputs: Tensor = self.output(self.hidden(inputs).relu_())
+        return outputs
+
+
+class Residual(nn.Module):
+    """A sub-layer, dropout, the sum with its input, and the norm of either the sum or the input.
+
+    Args:
+        model_size: features.
+        dropout: share of the sub-layer's output dropped in training.
+        norm: "post" or "pre".
+    """
+
+    def __init__(self, model_size: int, dropout: float, norm: Norm) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(model_size)
+        self.dropout = nn.Dropout(dropout)
+        self.place = norm
+
+    def forward(self, inputs: Float[Tensor, "b t d"], sublayer: Callable[[Tensor], Tensor]) -> Float[Tensor, "b t d"]:
+        if self.place == "pre":
+            return inputs + self.dropout(sublayer(self.norm(inputs)))  # type: ignore[no-any-return]
+        return self.norm(inputs + self.dropout(sublayer(inputs)))  # type: ignore[no-any-return]
+
+
+class EncoderBlock(nn.Module):
+    """Self-attention and feed-forward.
+
+    Args:
+        model_size: features, d_model.
+        heads: of the attention.
+        hidden_size: of the feed-forward layer, d_ff.
+        dropout: share of each sub-layer's output dropped in training.
+        norm: "post" as in the paper, or "pre".
+        head_size, value_size: features of a head, d_k and d_v; model_size / heads if not given.
+    """
+
+    def __init__(
+        self,
+        model_size: int,
+        heads: int,
+        hidden_size: int,
+        dropout: float = 0.1,
+        norm: Norm = "post",
+        head_size: int | None = None,
+        value_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.self_attention = MultiHeadAttention(model_size, heads, head_size, value_size)
+        self.feed_forward = FeedForward(model_size, hidden_size)
+        self.residuals = nn.ModuleList(Residual(model_size, dropout, norm) for _ in range(2))
+
+    def forward(self, inputs: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None = None) -> Tensor:
+        attended = self.residuals[0](inputs, lambda x: self.self_attention(x, x, mask))
+        return self.residuals[1](attended, self.feed_forward)  # type: ignore[no-any-return]
+
+
+class DecoderBlock(nn.Module):
+    """Causal self-attention, attention to the memory, and feed-forward. Arguments as of `EncoderBlock`."""
+
+    def __init__(
+        self,
+        model_size: int,
+        heads: int,
+        hidden_size: int,
+        dropout: float = 0.1,
+        norm: Norm = "post",
+        head_size: int | None = None,
+        value_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.self_attention = MultiHeadAttention(model_size, heads, head_size, value_size)
+        self.cross_attention = MultiHeadAttention(model_size, heads, head_size, value_size)
+        self.feed_forward = FeedForward(model_size, hidden_size)
+        self.residuals = nn.ModuleList(Residual(model_size, dropout, norm) for _ in range(3))
+
+    def forward(
+        self, inputs: Float[Tensor, "b t d"], memory: Heads, past: Heads | None = None
+    ) -> tuple[Float[Tensor, "b t d"], Heads]:
+        """The outputs of these positions, and what was kept of them and of those before.
+
+        Args:
+            inputs: one position or many, behind those of `past`.
+            memory: what `cross_attention.prepare` made of the encoder's outputs.
+            past: what an earlier call kept.
+        """
+        kept: list[Heads] = []
+
+        def see_the_past(x: Tensor) -> Tensor:
+            kept.append(self.self_attention.extend(past, x))
+            return self.self_attention.attend(x, kept[0], causal=True)
+
+        attended = self.residuals[0](inputs, see_the_past)
+        attended = self.residuals[1](attended, lambda x: self.cross_attention.attend(x, memory))
+        return self.residuals[2](attended, self.feed_forward), kept[0]
+
+
+class TransformerEncoder(nn.Module):
+    """A stack of encoder blocks.
+
+    Args:
+        layers: blocks, N.
+        norm: "post" or "pre".
+        block: further arguments of `EncoderBlock`.
+    """
+
+    def __init__(self, layers: int, model_size: int, norm: Norm = "post", **block: Any) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(EncoderBlock(model_size, norm=norm, **block) for _ in range(layers))
+        self.norm = nn.LayerNorm(model_size) if norm == "pre" else nn.Identity()
+
+    def forward(
+        self, inputs: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None = None
+    ) -> Float[Tensor, "b t d"]:
+        """The memory. The mask is that of the keys: True = may be attended."""
+        for block in self.blocks:
+            inputs = block(inputs, mask)
+        return self.norm(inputs)  # type: ignore[no-any-return]
+
+
+class TransformerDecoder(nn.Module):
+    """A stack of decoder blocks. Arguments as of `TransformerEncoder`."""
+
+    def __init__(self, layers: int, model_size: int, norm: Norm = "post", **block: Any) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(DecoderBlock(model_size, norm=norm, **block) for _ in range(layers))
+        self.norm = nn.LayerNorm(model_size) if norm == "pre" else nn.Identity()
+
+    def prepare(
+        self, memory: Float[Tensor, "b k d"], mask: Bool[Tensor, "b k"] | None = None
+    ) -> tuple[Heads, ...]:
+        """The memory's keys and values, projected once for every block."""
+        blocks: Any = self.blocks
+        return tuple(block.cross_attention.prepare(memory, mask) for block in blocks)
+
+    def forward(
+        self,
+        inputs: Float[Tensor, "b t d"],
+        memory: tuple[Heads, ...],
+        past: tuple[Heads, ...] | None = None,
+    ) -> tuple[Float[Tensor, "b t d"], tuple[Heads, ...]]:
+        """The outputs of these positions, and what was kept of them and of those of `past`, for the next ones."""
+        kept = []
+        for layer, (block, heads) in enumerate(zip(self.blocks, memory, strict=True)):
+            inputs, now = block(inputs, heads, None if past is None else past[layer])
+            kept.append(now)
+        return self.norm(inputs), tuple(kept)

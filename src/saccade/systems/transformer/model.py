@@ -1,0 +1,130 @@
+"""The Transformer. Vaswani et al. 2017, arXiv:1706.03762, sections 3.1, 3.4 and 3.5.
+
+    x_j = dropout(sqrt(d) E source_j + PE(j)),   memory = encoder(x)
+    y_i = dropout(sqrt(d) E target_{i-1} + PE(i)),   p(target_i) = softmax(E decoder(y, memory) + b)
+
+One matrix E may serve both embeddings and the projection onto the vocabulary (three-way tying).
+"""
+
+from typing import Annotated, Any, Literal, NamedTuple
+
+from jaxtyping import Bool, Float, Int
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from saccade.attention.multi_head import Heads
+from saccade.attention.positions import LearnedPositions, SinusoidalPositions
+from saccade.core.config import config
+from saccade.core.projection import Projection
+from saccade.core.state import Constant
+from saccade.nets.transformer import TransformerDecoder, TransformerEncoder
+
+Count = Annotated[int, Field(ge=1)]
+
+
+@config
+class TransformerConfig:
+    """Sizes of the net."""
+
+    layers: Count = 3
+    """Blocks of the encoder, and of the decoder, N."""
+    model_size: Count = 256
+    """Features of a position, d_model."""
+    heads: Count = 8
+    """Parallel looks of an attention, h."""
+    hidden_size: Count = 1024
+    """Units of a feed-forward layer, d_ff."""
+    head_size: Count | None = None
+    """Features of a query and of a key in a head, d_k; none: model size / heads."""
+    value_size: Count | None = None
+    """Features of a value in a head, d_v; none: model size / heads."""
+    norm: Literal["post", "pre"] = "post"
+    """Layer normalisation after each sum, as in the paper, or before each sub-layer."""
+    positions: Literal["sinusoidal", "learned"] = "sinusoidal"
+    """Fixed sines and cosines, or a learned vector a position."""
+    longest: Count = 512
+    """Learned positions only: symbols that a sentence may have, its end included."""
+    tie: Literal["none", "output", "all"] = "all"
+    """One matrix for target embedding and output, or for the source embedding too (then with a shared vocabulary)."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of embeddings and of each sub-layer's output dropped in training, P_drop."""
+
+    @model_validator(mode="after")
+    def check_heads(self) -> "TransformerConfig":
+        if self.model_size % self.heads and None in (self.head_size, self.value_size):
+            raise ValueError(
+                f"{self.heads} heads do not divide a model size of {self.model_size}; "
+                "choose heads that do, or give both head-size and value-size"
+            )
+        return self
+
+
+class Encoded(NamedTuple):
+    """The encoder's outputs (b, k, d), and which of them may be attended."""
+
+    memory: Float[Tensor, "b k d"]
+    mask: Bool[Tensor, "b k"]
+
+
+class SearchState(NamedTuple):
+    memory: Constant
+    past: tuple[Heads, ...] | None
+
+
+class Transformer(nn.Module):
+    """Translate with attention alone (Vaswani et al. 2017)."""
+
+    def __init__(self, config: TransformerConfig, source_symbols: int, target_symbols: int) -> None:
+        super().__init__()
+        size = config.model_size
+        self.target_embedding = nn.Embedding(target_symbols, size)
+        self.source_embedding = self.target_embedding if config.tie == "all" else nn.Embedding(source_symbols, size)
+        self.output = nn.Linear(size, target_symbols)
+        if config.tie != "none":
+            self.output.weight = self.target_embedding.weight
+        self.positions = nn.ModuleList(
+            LearnedPositions(size, config.longest) if config.positions == "learned" else SinusoidalPositions(size)
+            for _ in ("source", "target")
+        )
+        block: dict[str, Any] = dict(
+            heads=config.heads, hidden_size=config.hidden_size, dropout=config.dropout,
+            head_size=config.head_size, value_size=config.value_size,
+        )  # fmt: skip
+        self.encoder = TransformerEncoder(config.layers, size, config.norm, **block)
+        self.decoder = TransformerDecoder(config.layers, size, config.norm, **block)
+        self.dropout = nn.Dropout(config.dropout)
+        self.scale = size**0.5
+        for table in (self.source_embedding, self.target_embedding, self.output):
+            nn.init.normal_(table.weight, std=size**-0.5)
+        nn.init.zeros_(self.output.bias)
+
+    @property
+    def longest(self) -> int | None:
+        """The most symbols of a sentence, where positions are learned."""
+        positions: Any = self.positions[1]
+        return positions.longest  # type: ignore[no-any-return]
+
+    def encode(self, source: Int[Tensor, "b s"], source_mask: Bool[Tensor, "b s"]) -> Encoded:
+        embedded = self.dropout(self.positions[0](self.scale * self.source_embedding(source)))
+        return Encoded(self.encoder(embedded, source_mask), source_mask)
+
+    def start(self, encoded: Encoded) -> SearchState:
+        return SearchState(Constant(self.decoder.prepare(encoded.memory, encoded.mask)), None)
+
+    def step(self, tokens: Int[Tensor, " b"], state: SearchState) -> tuple[Float[Tensor, "b v"], SearchState]:
+        """Log-probabilities of the next symbol, after this one."""
+        projection, past = self._decode(tokens[:, None], state)
+        return projection.logits()[:, 0].log_softmax(-1), SearchState(state.memory, past)
+
+    def forward(
+        self, source: Int[Tensor, "b s"], source_mask: Bool[Tensor, "b s"], target_inputs: Int[Tensor, "b t"]
+    ) -> Projection:
+        """Logits (b, t, v) of each next symbol, given those before it."""
+        projection, _ = self._decode(target_inputs, self.start(self.encode(source, source_mask)))
+        return projection
+
+    def _decode(self, tokens: Int[Tensor, "b t"], state: SearchState) -> tuple[Projection, tuple[Heads, ...]]:
+        seen = 0 if state.past is None else state.past[0].keys.shape[2]
+        embedded = self.dropout(self.positions[1](self.scale * self.target_embedding(tokens), seen))
+        decoded, past = self.decoder(embedded, state.memory.value, state.past)
+        return Projection(decoded, self.output.weight, self.output.bias), past

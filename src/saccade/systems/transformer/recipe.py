@@ -1,0 +1,162 @@
+"""The recipe of the Transformer: what it is trained on, how, and what it must reach."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from pydantic import model_validator
+
+from saccade.core.config import config
+from saccade.core.recipe import Claim, Paper, Recipe, Show
+from saccade.nets.search import SearchConfig, Symbols, answers
+from saccade.systems.transformer.model import Transformer, TransformerConfig
+from saccade.tasks.translation import Batch, TranslationConfig, TranslationTask
+from saccade.tasks.translation.vocabulary import END, START
+from saccade.training.config import Adam, TrainingConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ADAM = Adam(beta2=0.98, epsilon=1e-9)
+
+
+@config
+class Config:
+    """The Transformer on parallel text."""
+
+    task: TranslationConfig = TranslationConfig(vocabulary_size=5000, shared_vocabulary=True, label_smoothing=0.1)
+    model: TransformerConfig = TransformerConfig()
+    training: TrainingConfig = TrainingConfig(
+        steps=1500, batch_tokens=1500, learning_rate=1e-3, schedule="inverse-root", warmup=400, adam=ADAM,
+        validate_every=300,
+    )  # fmt: skip
+    search: SearchConfig = SearchConfig()
+
+    @model_validator(mode="after")
+    def check_tying(self) -> "Config":
+        if self.model.tie == "all" and not self.task.shared_vocabulary:
+            raise ValueError(
+                "--model.tie all shares one matrix between the languages: it wants --task.shared-vocabulary true; "
+                "with two vocabularies choose --model.tie output or none"
+            )
+        return self
+
+
+def task(config: Config, assets: "Path | None") -> TranslationTask:
+    return TranslationTask(config.task, assets)
+
+
+def build(config: Config, task: Any) -> Transformer:
+    return Transformer(config.model, len(task.source), len(task.target))
+
+
+def predict(model: Any, batch: Batch, config: Config) -> list[list[int]]:
+    seed = config.training.seed
+    limits = (2 * batch.source_mask.sum(1) + 10).clamp(max=model.longest)
+    return answers(
+        model, model.encode(batch.source, batch.source_mask), limits, Symbols(START, END), config.search, seed
+    )
+
+
+TINY = Config(
+    task=TranslationConfig(limit=600, vocabulary_size=300, shared_vocabulary=True),
+    model=TransformerConfig(layers=1, model_size=16, heads=2, hidden_size=32),
+    training=TrainingConfig(
+        steps=200, batch_tokens=400, learning_rate=1e-2, warmup=20, validate_every=50, checkpoint_every=20, log_every=10
+    ),
+    search=SearchConfig(beam=2),
+)
+MULTI30K = Config(
+    task=TranslationConfig(
+        corpus="multi30k", vocabulary_size=8000, shared_vocabulary=True, lowercase=True, label_smoothing=0.1
+    ),
+    model=TransformerConfig(dropout=0.3),
+    training=TrainingConfig(
+        steps=6000, batch_tokens=3000, learning_rate=2e-3, schedule="inverse-root", warmup=1000, adam=ADAM,
+        validate_every=500,
+    ),
+)  # fmt: skip
+BASE = Config(
+    task=TranslationConfig(vocabulary_size=37_000, shared_vocabulary=True, label_smoothing=0.1),
+    model=TransformerConfig(layers=6, model_size=512, heads=8, hidden_size=2048),
+    training=TrainingConfig(
+        steps=100_000, batch_tokens=25_000, learning_rate=(512 * 4000) ** -0.5, schedule="inverse-root", warmup=4000,
+        adam=ADAM, clip=None, validate_every=2000, checkpoint_every=1500,
+    ),
+    search=SearchConfig(beam=4),
+)  # fmt: skip
+
+
+def changed(base: Config, model: Mapping[str, Any] | None = None, label_smoothing: float | None = None) -> Config:
+    """A configuration with other sizes."""
+    smoothing = base.task.label_smoothing if label_smoothing is None else label_smoothing
+    return replace(
+        base,
+        model=replace(base.model, **(model or {})),
+        task=replace(base.task, label_smoothing=smoothing),
+    )
+
+
+BIG = replace(
+    changed(BASE, {"model_size": 1024, "heads": 16, "hidden_size": 4096, "dropout": 0.3}),
+    training=replace(BASE.training, steps=300_000, learning_rate=(1024 * 4000) ** -0.5),
+)
+
+
+def rows(base: Config) -> dict[str, Config]:
+    """Rows A to E of the paper's table 3, each a change of one thing.
+
+    The names hold the paper's numbers. On another base they stand for the same share of it: `row-c-n2` has a third of
+    its layers, `row-c-d256` half its width.
+    """
+    m = base.model
+    layers, size, hidden, head = m.layers, m.model_size, m.hidden_size, m.model_size // m.heads
+    changes: dict[str, dict[str, Any]] = {
+        **{f"a-h{h}": {"heads": h} for h in (1, 4, 16, 32)},
+        "b-dk16": {"head_size": head // 4, "value_size": head},
+        "b-dk32": {"head_size": head // 2, "value_size": head},
+        "c-n2": {"layers": max(1, layers * 2 // 6)},
+        "c-n4": {"layers": max(1, layers * 4 // 6)},
+        "c-n8": {"layers": layers * 8 // 6},
+        "c-d256": {"model_size": size // 2},
+        "c-d1024": {"model_size": size * 2},
+        "c-ff1024": {"hidden_size": hidden // 2},
+        "c-ff4096": {"hidden_size": hidden * 2},
+        "d-drop0": {"dropout": 0.0},
+        "d-drop2": {"dropout": 2 * m.dropout},
+        "e-learned": {"positions": "learned"},
+    }
+    found = {f"row-{name}": changed(base, change) for name, change in changes.items()}
+    found |= {f"row-d-ls{int(10 * s)}": changed(base, label_smoothing=s) for s in (0.0, 0.2)}
+    return dict(sorted(found.items()))
+
+
+RECIPE = Recipe(
+    paper=Paper(
+        title="Attention Is All You Need",
+        authors="Vaswani et al.",
+        year=2017,
+        arxiv="1706.03762",
+        target="table 2",
+        number="41.8 BLEU (Transformer big, WMT14 English-French; base 38.1)",
+    ),
+    task=task,
+    build=build,
+    predict=predict,
+    variants={
+        "default": Config(), "tiny": TINY, "multi30k": MULTI30K, "base": BASE, "big": BIG, **rows(BASE),
+    },
+    shows=(
+        Show(tap="decoder.blocks.*.cross_attention.weights", picture="alignment", rows="target", columns="source"),
+    ),
+    claims=(
+        Claim(
+            metric="bleu",
+            direction="max",
+            bound=40.0,
+            split="test",
+            variant="multi30k",
+            why="",
+        ),
+    ),
+)  # fmt: skip
