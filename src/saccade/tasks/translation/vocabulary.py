@@ -75,6 +75,13 @@ class Vocabulary:
         spans = [span for symbol, span in zip(found.ids, found.offsets, strict=True) if symbol == UNKNOWN]
         return list(dict.fromkeys(sentence[start:stop].strip() for start, stop in spans))
 
+    def spans(self, sentence: str) -> list[tuple[int, int]]:
+        """Where each symbol of `encode(sentence)` stands in it: from which character to before which.
+
+        A leading space may be in the span, be a symbol of its own, or, before the sentence, have none to point at.
+        """
+        return list(self.tokenizer.encode(sentence, add_special_tokens=False).offsets)
+
     def save(self, path: Path) -> None:
         write_atomically(path, self.tokenizer.to_str().encode("utf-8"))
 

@@ -1,0 +1,160 @@
+"""Word alignment: what a translation model attends to, against links made by hand. Och & Ney 2003, Comp. Ling. 29(1).
+
+    AER = 1 - (|A & S| + |A & P|) / (|A| + |S|),  precision = |A & P| / |A|,  recall = |A & S| / |S|
+
+A the links found, S the sure links, P the possible ones (S among them). A link is (source word, target word), from 0.
+Links of two directions are combined as sets: `ours & {(i, j) for j, i in theirs}`.
+"""
+
+import re
+from collections.abc import Sequence, Set
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor
+
+from saccade.core.errors import InvalidInput
+from saccade.tasks.translation.parallel_text import read_lines
+from saccade.tasks.translation.vocabulary import Vocabulary
+
+Links = frozenset[tuple[int, int]]
+
+
+class GoldAlignment(NamedTuple):
+    """The words of a pair and its links; every sure link is also possible."""
+
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    sure: Links
+    possible: Links
+
+    def reversed_(self) -> "GoldAlignment":
+        """The same links seen from the other language."""
+        sure, possible = (frozenset((j, i) for i, j in links) for links in (self.sure, self.possible))
+        return GoldAlignment(self.target, self.source, sure, possible)
+
+
+class Agreement(NamedTuple):
+    """All three in percent; of the error rate less is better."""
+
+    aer: float
+    precision: float
+    recall: float
+
+
+def read_gold(sentences: Sequence[Path], links: Path) -> list[GoldAlignment]:
+    """Gold alignments: one file `source ||| target` or two aligned files, and a file of links in the same order.
+
+    A link is `i-j` where it is sure, `ipj` where it is only possible; i and j count words from 1.
+
+    Raises:
+        NotFound, InvalidInput: naming the file and, where there is one, the line.
+    """
+    if len(sentences) not in (1, 2):
+        raise InvalidInput(f"sentences are one file `source ||| target` or two files, not {len(sentences)} files")
+    paths = [*sentences, links]
+    files = [read_lines(path) for path in paths]
+    for path, lines in zip(paths, files, strict=True):
+        if len(lines) != len(files[0]):
+            raise InvalidInput(f"{paths[0]} has {len(files[0])} lines, {path} has {len(lines)}; they must be aligned")
+    gold = []
+    for number, columns in enumerate(zip(*files, strict=True), start=1):
+        sides = columns[:-1] if len(sentences) == 2 else columns[0].split("|||")
+        if len(sides) != 2 or not all(side.strip() for side in sides):
+            found = " ||| ".join(sides)[:60]
+            raise InvalidInput(f"{paths[-2]}, line {number}: expected words on both sides, found {found!r}")
+        source, target = (tuple(side.split()) for side in sides)
+        sure, possible = read_links(columns[-1], len(source), len(target), f"{links}, line {number}")
+        gold.append(GoldAlignment(source, target, sure, possible))
+    return gold
+
+
+def read_links(line: str, sources: int, targets: int, place: str) -> tuple[Links, Links]:
+    """(sure, possible) links of one line; `place` says where it stands."""
+    every = {"-": set[tuple[int, int]](), "p": set[tuple[int, int]]()}
+    for text in line.split():
+        match = re.fullmatch("([0-9]+)([-p])([0-9]+)", text)
+        if match is None:
+            raise InvalidInput(f"{place}: expected a link such as 3-4 (sure) or 3p4 (possible), found {text[:60]!r}")
+        i, j = int(match[1]), int(match[3])
+        if not (1 <= i <= sources and 1 <= j <= targets):
+            raise InvalidInput(f"{place}: {text} is out of range; the sentences have {sources} and {targets} words")
+        every[match[2]].add((i - 1, j - 1))
+    return frozenset(every["-"]), frozenset(every["-"] | every["p"])
+
+
+def aer(predicted: Sequence[Set[tuple[int, int]]], gold: Sequence[GoldAlignment]) -> Agreement:
+    """The error rate over all pairs together, as if they were one. Och & Ney 2003; where nothing is asked, 0 is scored.
+
+    Raises:
+        InvalidInput: not one set of links a pair, or no link on either side.
+    """
+    if len(predicted) != len(gold):
+        raise InvalidInput(f"{len(predicted)} sets of links for {len(gold)} pairs")
+    found, sure = sum(map(len, predicted)), sum(len(pair.sure) for pair in gold)
+    if found + sure == 0:
+        raise InvalidInput("no link was found and none is sure: there is no error rate")
+    hits = [(len(ours & pair.possible), len(ours & pair.sure)) for ours, pair in zip(predicted, gold, strict=True)]
+    right, hit = (sum(column) for column in zip(*hits, strict=True))
+    return Agreement(100 * (1 - (hit + right) / (found + sure)), 100 * right / max(found, 1), 100 * hit / max(sure, 1))
+
+
+def diagonal(sources: int, targets: int) -> set[tuple[int, int]]:
+    """The baseline that reads no word: target word j is linked to source word floor((j + 1/2) sources / targets)."""
+    return {((2 * j + 1) * sources // (2 * targets), j) for j in range(targets)}
+
+
+def word_of_piece(vocabulary: Vocabulary, words: Sequence[str], text: str | None = None) -> list[int | None]:
+    """The word that each symbol of `vocabulary.encode(text)` belongs to, the mark of a space to the word behind it.
+
+    `text` is the words in their order, with or without spaces between them; None: one space between any two. A symbol
+    that holds letters of two words ("members'") belongs to the first.
+
+    Raises:
+        InvalidInput: the text is something else than the words.
+    """
+    text = " ".join(words) if text is None else text
+    owner: list[int | None] = [None] * len(text)
+    behind = 0
+    for index, word in enumerate(words):
+        start = len(text) - len(text[behind:].lstrip())
+        if not text.startswith(word, start):
+            raise InvalidInput(f"the text is not the words in their order: {word!r} expected at {text[start:][:40]!r}")
+        # from the end of the word before, so that the space belongs to this one, however a symbol's offsets hold it
+        owner[behind : start + len(word)] = [index] * (start + len(word) - behind)
+        behind = start + len(word)
+    if text[behind:].strip():
+        raise InvalidInput(f"the text is not the words in their order: they end before {text[behind:][:40]!r}")
+    return [owner[start] for start, _ in vocabulary.spans(text)]
+
+
+def word_weights(
+    weights: Float[Tensor, "q k"], source: Sequence[int | None], target: Sequence[int | None]
+) -> Float[Tensor, "t s"]:
+    """Weights over words (target words, source words) from weights over symbols, row q the look that wrote symbol q.
+
+    Summed over the symbols of a source word, averaged over those of a target word. `source` and `target` come from
+    `word_of_piece`; what `weights` has behind them (end symbol, padding) is left out. No symbol, a row of zeros.
+
+    Raises:
+        InvalidInput: fewer weights than symbols.
+    """
+    if len(target) > weights.shape[0] or len(source) > weights.shape[1]:
+        raise InvalidInput(f"{len(target)} x {len(source)} symbols have weights of only {tuple(weights.shape)}")
+    to_target, to_source = membership(target, weights), membership(source, weights)
+    sums = to_target.T @ weights[: len(target), : len(source)] @ to_source
+    return sums / to_target.sum(0).clamp(min=1)[:, None]
+
+
+def membership(word_of: Sequence[int | None], like: Tensor) -> Float[Tensor, "symbols words"]:
+    """1 where the symbol belongs to the word, of the kind of `like`."""
+    words = 1 + max((word for word in word_of if word is not None), default=-1)
+    rows = [[float(word == index) for index in range(words)] for word in word_of]
+    return like.new_tensor(rows).reshape(len(rows), words)
+
+
+def links(weights: Float[Tensor, "t s"]) -> set[tuple[int, int]]:
+    """Each target word with the source word that it attends to most; none for a row of zeros."""
+    best = weights.argmax(1).tolist() if weights.numel() else []
+    return {(i, j) for j, i in enumerate(best) if weights[j, i] > 0}
