@@ -1,5 +1,6 @@
 """RNNsearch and the RNN encoder-decoder against their papers' equations, sentence by sentence and word by word."""
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,8 @@ from saccade.systems.rnnencdec import recipe as rnnencdec_recipe
 from saccade.systems.rnnencdec.model import RNNEncDec, RNNEncDecConfig
 from saccade.systems.rnnsearch import recipe as rnnsearch_recipe
 from saccade.systems.rnnsearch.model import RNNsearch, RNNsearchConfig
+from saccade.systems.transformer import recipe as transformer_recipe
+from saccade.systems.transformer.model import Transformer, TransformerConfig
 from saccade.tasks.translation import Batch
 from tests.checks import assert_twins, randomised, unchanged
 
@@ -33,7 +36,18 @@ def make_rnnencdec(dropout: float = 0.0, reverse_source: bool = False) -> RNNEnc
     return randomised(RNNEncDec(sizes, SOURCE_SYMBOLS, TARGET_SYMBOLS))
 
 
+def make_transformer(dropout: float = 0.0, **options: Any) -> Transformer:
+    sizes = TransformerConfig(layers=2, model_size=6, heads=3, hidden_size=7, dropout=dropout, **options)
+    # the parts of a norm are drawn small, as all weights are: a scale near 0.5 would hide none of its mistakes
+    return randomised(Transformer(sizes, SOURCE_SYMBOLS, TARGET_SYMBOLS))
+
+
 MODELS = {
+    "transformer": make_transformer,
+    "transformer-pre": lambda dropout=0.0: make_transformer(
+        dropout, norm="pre", positions="learned", longest=11, tie="none", head_size=5, value_size=4
+    ),
+    "transformer-output": lambda dropout=0.0: make_transformer(dropout, tie="output"),
     "rnnsearch": make_rnnsearch,
     "rnnencdec": make_rnnencdec,
     "rnnencdec-reversed": lambda dropout=0.0: make_rnnencdec(dropout, reverse_source=True),
@@ -111,9 +125,70 @@ def slow_rnnencdec(model: RNNEncDec, source: list[int], inputs: list[int], rever
     return torch.stack(logits)
 
 
+def slow_transformer(model: Transformer, name: str, source: list[int], inputs: list[int]) -> Tensor:
+    """Vaswani et al. 2017, section 3, for one pair; position by position, head by head."""
+    pre = name == "transformer-pre"
+    weights = dict(model.named_parameters(remove_duplicate=False))
+    d = weights["target_embedding.weight"].shape[1]
+
+    def embed(table: str, net: int, symbols: list[int]) -> list[Tensor]:
+        rows = []
+        for p, symbol in enumerate(symbols):
+            if pre:
+                place = weights[f"positions.{net}.table"][p]
+            else:
+                angles = [p / 10_000 ** (2 * (i // 2) / d) for i in range(d)]
+                turns = [math.cos(a) if i % 2 else math.sin(a) for i, a in enumerate(angles)]
+                place = torch.tensor(turns, dtype=torch.float64)
+            rows.append(math.sqrt(d) * weights[f"{table}.weight"][symbol] + place)
+        return rows
+
+    def norm(part: str, x: Tensor) -> Tensor:
+        deviation = torch.sqrt(((x - x.mean()) ** 2).mean() + 1e-5)
+        return weights[f"{part}.weight"] * (x - x.mean()) / deviation + weights[f"{part}.bias"]
+
+    def attend(part: str, x: Tensor, keys: list[Tensor]) -> Tensor:
+        W_q, W_k, W_v = (weights[f"{part}.{which}.weight"].chunk(3) for which in ("query", "key", "value"))
+        heads = []
+        for q, k, v in zip(W_q, W_k, W_v, strict=True):
+            energies = [torch.exp((q @ x) @ (k @ key) / math.sqrt(len(q))) for key in keys]
+            heads.append(sum(energy / sum(energies) * (v @ key) for energy, key in zip(energies, keys, strict=True)))
+        return weights[f"{part}.output.weight"] @ torch.cat(heads)
+
+    def feed_forward(part: str, x: Tensor) -> Tensor:
+        hidden = (weights[f"{part}.hidden.weight"] @ x + weights[f"{part}.hidden.bias"]).clamp(min=0)
+        return weights[f"{part}.output.weight"] @ hidden + weights[f"{part}.output.bias"]
+
+    def sublayer(block: str, number: int, xs: list[Tensor], function: Any) -> list[Tensor]:
+        part = f"{block}.residuals.{number}.norm"
+        if pre:
+            normed = [norm(part, x) for x in xs]
+            return [x + function(y, normed, i) for i, (x, y) in enumerate(zip(xs, normed, strict=True))]
+        return [norm(part, x + function(x, xs, i)) for i, x in enumerate(xs)]
+
+    memory = embed("source_embedding", 0, source)
+    for n in range(2):
+        block = f"encoder.blocks.{n}"
+        memory = sublayer(block, 0, memory, lambda x, xs, i, b=block: attend(f"{b}.self_attention", x, xs))
+        memory = sublayer(block, 1, memory, lambda x, xs, i, b=block: feed_forward(f"{b}.feed_forward", x))
+    ys = embed("target_embedding", 1, inputs)
+    if pre:
+        memory = [norm("encoder.norm", x) for x in memory]
+    for n in range(2):
+        block = f"decoder.blocks.{n}"
+        ys = sublayer(block, 0, ys, lambda x, xs, i, b=block: attend(f"{b}.self_attention", x, xs[: i + 1]))
+        ys = sublayer(block, 1, ys, lambda x, xs, i, b=block: attend(f"{b}.cross_attention", x, memory))
+        ys = sublayer(block, 2, ys, lambda x, xs, i, b=block: feed_forward(f"{b}.feed_forward", x))
+    if pre:
+        ys = [norm("decoder.norm", y) for y in ys]
+    return torch.stack([weights["output.weight"] @ y + weights["output.bias"] for y in ys])
+
+
 def slow_model(name: str, model: Any, source: list[int], inputs: list[int]) -> Tensor:
     if name == "rnnsearch":
         return slow_rnnsearch(model, source, inputs)
+    if name.startswith("transformer"):
+        return slow_transformer(model, name, source, inputs)
     return slow_rnnencdec(model, source, inputs, name.endswith("reversed"))
 
 
@@ -243,9 +318,10 @@ def test_taps_are_silent_and_no_part_of_the_weights(name: str) -> None:
     for tap in taps.values():
         tap.listener = lambda tensor: calls.append(tensor) or tensor
     assert torch.equal(model(batch.source, batch.source_mask, batch.target_inputs).logits(), silent)
-    assert set(taps) == ({"decoder.attention.weights"} if name == "rnnsearch" else set())
-    assert len(calls) == len(taps) * max(TARGET_LENGTHS)
-    assert set(model.state_dict()) == {path for path, _ in model.named_parameters()}
+    nets = {"rnnsearch": 1, "transformer": 6}  # of the latter's blocks two attend to one thing, and two to two
+    assert len(taps) == nets.get(name.split("-")[0], 0)
+    assert len(calls) == len(taps) * (max(TARGET_LENGTHS) if name == "rnnsearch" else 1)
+    assert set(model.state_dict()) == {path for path, _ in model.named_parameters(remove_duplicate=False)}
 
 
 def test_the_tap_that_rnnsearch_shows_is_there() -> None:
@@ -297,7 +373,11 @@ def test_float64_is_kept_to_the_end_of_a_search(name: str) -> None:
     torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(3, dtype=torch.float64), rtol=1e-14, atol=0)
 
 
-@pytest.mark.parametrize("recipe", [rnnsearch_recipe, rnnencdec_recipe], ids=["rnnsearch", "rnnencdec"])
+@pytest.mark.parametrize(
+    "recipe",
+    [rnnsearch_recipe, rnnencdec_recipe, transformer_recipe],
+    ids=["rnnsearch", "rnnencdec", "transformer"],
+)
 def test_a_prediction_is_an_answer_a_sentence_within_its_limit(recipe: Any) -> None:
     task = SimpleNamespace(source=range(SOURCE_SYMBOLS), target=range(TARGET_SYMBOLS))
     config, batch = recipe.RECIPE.variants["tiny"], make_batch()

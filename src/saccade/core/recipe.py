@@ -53,7 +53,7 @@ class Task(Protocol):
         """The example as if the prediction had been its answer, to look at the model while it gives it."""
 
     def labels(self, example: Any) -> Mapping[str, Sequence[str]]:
-        """What a `Show` may call its rows and columns -> a label for each position, for pictures of a captured tensor."""
+        """What a `Show` may call its rows and columns -> a label for each position of the captured tensor."""
 
     def compare(self, example: Any, prediction: Any) -> Mapping[str, str]:
         """Input, answer and prediction as a user reads them."""

@@ -10,7 +10,6 @@ A decoder that goes step by step keeps the projected keys and values of what it 
 from collections.abc import Callable
 from typing import Any, Literal
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -165,9 +164,7 @@ class TransformerDecoder(nn.Module):
         self.blocks = nn.ModuleList(DecoderBlock(model_size, norm=norm, **block) for _ in range(layers))
         self.norm = nn.LayerNorm(model_size) if norm == "pre" else nn.Identity()
 
-    def prepare(
-        self, memory: Float[Tensor, "b k d"], mask: Bool[Tensor, "b k"] | None = None
-    ) -> tuple[Heads, ...]:
+    def prepare(self, memory: Float[Tensor, "b k d"], mask: Bool[Tensor, "b k"] | None = None) -> tuple[Heads, ...]:
         """The memory's keys and values, projected once for every block."""
         blocks: Any = self.blocks
         return tuple(block.cross_attention.prepare(memory, mask) for block in blocks)

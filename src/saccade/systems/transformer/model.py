@@ -86,10 +86,10 @@ class Transformer(nn.Module):
             LearnedPositions(size, config.longest) if config.positions == "learned" else SinusoidalPositions(size)
             for _ in ("source", "target")
         )
-        block: dict[str, Any] = dict(
-            heads=config.heads, hidden_size=config.hidden_size, dropout=config.dropout,
-            head_size=config.head_size, value_size=config.value_size,
-        )  # fmt: skip
+        block: dict[str, Any] = {
+            "heads": config.heads, "hidden_size": config.hidden_size, "dropout": config.dropout,
+            "head_size": config.head_size, "value_size": config.value_size,
+        }  # fmt: skip
         self.encoder = TransformerEncoder(config.layers, size, config.norm, **block)
         self.decoder = TransformerDecoder(config.layers, size, config.norm, **block)
         self.dropout = nn.Dropout(config.dropout)

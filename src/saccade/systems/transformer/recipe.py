@@ -52,7 +52,9 @@ def build(config: Config, task: Any) -> Transformer:
 
 def predict(model: Any, batch: Batch, config: Config) -> list[list[int]]:
     seed = config.training.seed
-    limits = (2 * batch.source_mask.sum(1) + 10).clamp(max=model.longest)
+    limits = 2 * batch.source_mask.sum(1) + 10
+    if model.longest is not None:
+        limits = limits.clamp(max=model.longest)
     return answers(
         model, model.encode(batch.source, batch.source_mask), limits, Symbols(START, END), config.search, seed
     )
