@@ -143,7 +143,8 @@ class MultiHeadAttention(nn.Module):
     def _split(self, projection: nn.Linear, inputs: Tensor, what: str) -> Float[Tensor, "b h t d"]:
         if inputs.shape[-1] != projection.in_features:
             raise InvalidInput(f"{what} must have {projection.in_features} features, not {inputs.shape[-1]}")
-        return rearrange(projection(inputs), "b t (h d) -> b h t d", h=self.heads)
+        projected: Tensor = projection(inputs)
+        return rearrange(projected, "b t (h d) -> b h t d", h=self.heads)
 
     def _merge(self, contexts: Float[Tensor, "b h q c"]) -> Float[Tensor, "b q d"]:
         merged: Tensor = self.output(rearrange(contexts, "b h q c -> b q (h c)"))

@@ -75,6 +75,35 @@ def read_pairs(paths: Sequence[Path]) -> list[Pair]:
     return pairs
 
 
+def languages_of(paths: Sequence[Path]) -> tuple[str, str] | None:
+    """("de", "en") of train.de.gz and train.en.gz: what two aligned files are called after, None where nothing is."""
+    if len(paths) != 2:
+        return None
+    source, target = (path.with_suffix("") if path.suffix == ".gz" else path for path in paths)
+    endings = source.suffix[1:], target.suffix[1:]
+    return endings if all(endings) and endings[0] != endings[1] else None
+
+
+def check_order(train: Sequence[Pair], others: Sequence[Pair], name: str) -> None:
+    """Raise where the other pairs go from the second language of the training pairs to the first.
+
+    Raises:
+        InvalidInput: their words are far more often words of the other side.
+    """
+    sides = [{word for pair in train for word in pair[side].split()} for side in (0, 1)]
+    straight = crossed = 0
+    for pair in others:
+        for side in (0, 1):
+            words = pair[side].split()
+            straight += sum(word in sides[side] for word in words)
+            crossed += sum(word in sides[1 - side] for word in words)
+    if crossed > 2 * straight:
+        raise InvalidInput(
+            f"the {name} pairs seem to go from the target language to the source language: of their words "
+            f"{crossed} are words of the other side of the training pairs and {straight} of the same; swap the sides"
+        )
+
+
 def embedded_pairs(split: str) -> list[Pair]:
     """The English-French pairs of a split that come with the package (Tatoeba, CC BY 2.0)."""
     folder = resources.files("saccade.tasks.translation").joinpath("data")

@@ -17,7 +17,15 @@ from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Loss
 from saccade.tasks.translation.metric import bleu, bleu_by_length, chrf
 from saccade.tasks.translation.multi30k import multi30k_pairs
-from saccade.tasks.translation.parallel_text import SPLITS, Pair, embedded_pairs, hold_out, read_pairs
+from saccade.tasks.translation.parallel_text import (
+    SPLITS,
+    Pair,
+    check_order,
+    embedded_pairs,
+    hold_out,
+    languages_of,
+    read_pairs,
+)
 from saccade.tasks.translation.vocabulary import END, PAD, START, UNKNOWN, Vocabulary
 
 
@@ -91,6 +99,9 @@ class TranslationTask:
         if assets is None:
             kind, size, lower = config.vocabulary, config.vocabulary_size, config.lowercase
             pairs = self.read_split("train")
+            for split in ("validation", "test"):
+                if getattr(config, split):
+                    check_order(pairs, self.read_split(split), split)
             if config.shared_vocabulary:
                 self.source = self.target = Vocabulary.learn(chain.from_iterable(pairs), kind, size, lower)
                 return
@@ -112,6 +123,7 @@ class TranslationTask:
     def _read_split(self, split: str) -> list[Pair]:
         given = {name: getattr(self.config, name) for name in SPLITS}
         if split != "train" and given[split]:
+            self._check_languages(split, given[split])
             return read_pairs(given[split])
         if not given["train"]:
             if self.config.corpus == "multi30k":
@@ -122,6 +134,16 @@ class TranslationTask:
             if not given[held_out]:
                 splits["train"], splits[held_out] = hold_out(splits["train"])
         return splits[split]
+
+    def _check_languages(self, split: str, paths: Sequence[Path]) -> None:
+        """Raise where the names of the files say that they go the other way than the training pairs."""
+        corpus = self.config.languages if self.config.corpus == "multi30k" else None
+        trained = languages_of(self.config.train) if self.config.train else corpus
+        if trained is not None and languages_of(paths) == (trained[1], trained[0]):
+            raise InvalidInput(
+                f"{paths[0]} and {paths[1]} go from {trained[1]} to {trained[0]}, but training goes from {trained[0]} "
+                f"to {trained[1]}: --task.{split} {paths[1]} {paths[0]}"
+            )
 
     def examples(self, split: str) -> Sequence[Example]:
         if split not in SPLITS:
