@@ -20,7 +20,7 @@ from saccade.training.sampler import in_order
 
 
 class Look(NamedTuple):
-    """Where the model looked: weights (rows, columns), of several heads their mean, and a label for each."""
+    """Where the model looked: weights (rows, columns), of several layers and heads their mean, and labels."""
 
     show: Show
     weights: Tensor
@@ -81,9 +81,9 @@ class Run:
         for show in self.recipe.shows:
             with self.running(), capture(self.model, show.tap) as seen:
                 self.objective(self.model, to_device(self.task.collate([replayed]), self.device), 0)
-            weights = seen.joined(show.tap, seen.axes(show.tap)[-2])[0].float().cpu()
-            mean = weights.flatten(0, -3).mean(0) if weights.ndim > 2 else weights
-            found.append(Look(show, mean, labels[show.rows], labels[show.columns]))
+            # (layers, ..., rows, columns): of all that match the pattern, and of all heads, the mean
+            weights = torch.stack([seen.joined(tap, seen.axes(tap)[-2])[0].float().cpu() for tap in seen])
+            found.append(Look(show, weights.flatten(0, -3).mean(0), labels[show.rows], labels[show.columns]))
         return found
 
     def objective(self, model: nn.Module, batch: Any, step: int) -> Loss:

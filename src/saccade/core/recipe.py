@@ -99,9 +99,10 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Show:
-    """A tap that is drawn by default: its qualified name, the picture, and what its last two axes are."""
+    """What is drawn by default: a tap, the picture, and what the tap's last two axes are."""
 
     tap: str
+    """Its qualified name, or a pattern as of `capture`: then the mean over all that match is drawn."""
     picture: Literal["alignment"]
     rows: str
     columns: str

@@ -149,7 +149,18 @@ RECIPE = Recipe(
         "default": Config(), "tiny": TINY, "multi30k": MULTI30K, "base": BASE, "big": BIG, **rows(BASE),
     },
     shows=(
-        Show(tap="decoder.blocks.*.cross_attention.weights", picture="alignment", rows="target", columns="source"),
+        Show(
+            tap="decoder.blocks.*.cross_attention.weights", picture="alignment", rows="target", columns="source",
+            title="decoder to encoder",
+        ),
+        Show(
+            tap="encoder.blocks.*.self_attention.weights", picture="alignment", rows="source", columns="source",
+            title="encoder to itself",
+        ),
+        Show(
+            tap="decoder.blocks.*.self_attention.weights", picture="alignment", rows="target so far",
+            columns="target so far", title="decoder to itself, causal",
+        ),
     ),
     claims=(
         Claim(
