@@ -43,10 +43,11 @@ def test_a_bare_tensor_is_a_state() -> None:
     assert torch.equal(map_state(torch.neg, torch.arange(3)), -torch.arange(3))
 
 
-def test_constants_stay_the_same_objects_where_they_are_left_out() -> None:
+def test_constants_may_have_a_function_of_their_own() -> None:
     state = make_state()
-    mapped = map_state(lambda tensor: tensor + 1, state, constants=False)
-    assert mapped.keys is state.keys
+    mapped = map_state(lambda tensor: tensor + 1, state, lambda tensor: tensor - 1)
+    assert type(mapped.keys) is Constant
+    assert torch.equal(mapped.keys.value[0], state.keys.value[0] - 1)
     assert torch.equal(mapped.inner.usage, state.inner.usage + 1)
 
 
@@ -55,18 +56,19 @@ def test_select_takes_rows_in_order_with_repeats() -> None:
     chosen = select(state, rows)
     assert torch.equal(chosen.inner.memory, torch.stack([state.inner.memory[row] for row in (4, 0, 0, 2)]))
     assert chosen.inner.usage.tolist() == [4, 0, 0, 2]
-    assert chosen.keys.value[0][:, 0].tolist() == [4, 0, 0, 2]
+    assert chosen.keys.value[0] is state.keys.value[0]
+    sentences = torch.tensor([3, 1])
+    assert select(state, rows, sentences).keys.value[0][:, 0].tolist() == [3, 1]
 
 
 def test_select_of_no_rows_leaves_an_empty_batch() -> None:
     assert select(make_state(), torch.tensor([], dtype=torch.long)).inner.memory.shape == (0, 2, 7)
 
 
-def test_select_leaves_the_constants_of_a_sentence_alone_when_hypotheses_are_reordered() -> None:
-    state = make_state()
-    chosen = select(state, torch.tensor([1, 1]), constants=False)
-    assert chosen.keys is state.keys
-    assert chosen.inner.usage.tolist() == [1, 1]
+def test_a_constant_is_spread_over_the_hypotheses_of_its_sentence() -> None:
+    constant = Constant((torch.tensor([4.0, 7.0]), None))
+    assert constant.spread(6)[0].tolist() == [4, 4, 4, 7, 7, 7]
+    assert constant.spread(2)[0] is constant.value[0]
 
 
 def test_select_is_differentiable() -> None:

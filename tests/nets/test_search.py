@@ -11,6 +11,7 @@ from torch import Tensor
 from saccade.core.errors import InvalidInput
 from saccade.core.state import Constant
 from saccade.nets.search import (
+    BLOCK,
     Hypothesis,
     SearchConfig,
     SearchModel,
@@ -18,6 +19,7 @@ from saccade.nets.search import (
     answers,
     beam_search,
     draw,
+    largest,
     normalised,
     sample,
 )
@@ -58,7 +60,7 @@ class RandomModel:
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         self.rows.append(len(tokens))
-        hidden = torch.tanh(state.hidden @ self.recurrent + self.symbols[tokens] + state.sentence.value)
+        hidden = torch.tanh(state.hidden @ self.recurrent + self.symbols[tokens] + state.sentence.spread(len(tokens)))
         return (hidden @ self.output + self.bias).log_softmax(-1), State(state.sentence, hidden)
 
 
@@ -242,13 +244,26 @@ class Keeping(RandomModel):
         return super().step(tokens, state)
 
 
+@pytest.mark.parametrize("width", [5, BLOCK, 2 * BLOCK * 3, 7 * BLOCK + 5, 20 * BLOCK - 1])
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_the_largest_of_a_long_row(width: int, count: int) -> None:
+    scores = torch.randn(11, width)
+    scores[3] = -torch.inf
+    scores[3, -1] = scores[5, -1] = 7.0
+    values, places = largest(scores, count)
+    expected = scores.topk(count, dim=1).values
+    assert torch.equal(values, expected)
+    assert torch.equal(scores.gather(1, places), expected)
+    assert all(len(set(row)) == count for row in places.tolist())
+
+
 def test_constants_are_copied_only_when_a_sentence_leaves() -> None:
     model = Keeping()
     beam_search(model, make_sentences(0), torch.tensor([4, 4, 2]), SYMBOLS, beam=3)
     first, second, third, fourth = model.found
     assert first is second
     assert third is fourth
-    assert (len(second), len(third)) == (9, 6)
+    assert (len(second), len(third)) == (3, 2)  # a row a sentence, not a row a hypothesis
 
 
 @pytest.mark.parametrize("beam", [1, 3])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from saccade.core.masks import length_mask
 from saccade.core.tap import Tap
-from saccade.nets.search import SearchModel
+from saccade.nets.search import SearchModel, Symbols, beam_search
 from saccade.systems.rnnencdec import recipe as rnnencdec_recipe
 from saccade.systems.rnnencdec.model import RNNEncDec, RNNEncDecConfig
 from saccade.systems.rnnsearch import recipe as rnnsearch_recipe
@@ -249,6 +249,23 @@ def test_teacher_forcing_at_once_equals_start_and_step(name: str) -> None:
         list(model.parameters()),
         1e-13,
     )
+
+
+@every_model
+@pytest.mark.parametrize("beam", [1, 4])
+def test_a_search_scores_its_hypotheses_as_teacher_forcing_does(name: str, beam: int) -> None:
+    model, batch = MODELS[name]().eval(), make_batch()
+    limits = torch.tensor([7, 2, 5])  # sentences leave the batch at different times
+    found = beam_search(model, model.encode(batch.source, batch.source_mask), limits, Symbols(1, 2), beam)
+    for i, (length, hypotheses) in enumerate(zip(SOURCE_LENGTHS, found, strict=True)):
+        assert len(hypotheses) <= beam
+        for tokens, total, _ in hypotheses:
+            ended = len(tokens) < limits[i]  # else it was cut off before its end
+            symbols = [*tokens, 2] if ended else tokens
+            inputs = torch.tensor([[1, *symbols[:-1]]])
+            one = model(batch.source[i : i + 1, :length], batch.source_mask[i : i + 1, :length], inputs)
+            log_probs = one.logits()[0].log_softmax(-1)
+            assert total == pytest.approx(sum(float(log_probs[t, s]) for t, s in enumerate(symbols)), rel=1e-12)
 
 
 @every_model

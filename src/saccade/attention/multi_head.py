@@ -96,9 +96,19 @@ class MultiHeadAttention(nn.Module):
             raise InvalidInput("what has a key mask cannot be extended")
         return Heads(torch.cat([past.keys, new.keys], 2), torch.cat([past.values, new.values], 2), None)
 
-    def attend(self, query: Float[Tensor, "b q d"], prepared: Heads, causal: bool = False) -> Float[Tensor, "b q d"]:
-        """The contexts of many queries from what was prepared; causal: the last query stands at the last key."""
-        return self._attend(self._split(self.query, query, "queries"), prepared, prepared.mask, causal)
+    def attend(
+        self,
+        query: Float[Tensor, "b q d"],
+        prepared: Heads,
+        mask: Bool[Tensor, "..."] | None = None,
+        causal: bool = False,
+    ) -> Float[Tensor, "b q d"]:
+        """The contexts of many queries from what was prepared; causal: the last query stands at the last key.
+
+        The mask, None being that of the keys, is (b, k) or (b, h, q, k), where h and q may be 1.
+        """
+        mask = prepared.mask if mask is None else mask
+        return self._attend(self._split(self.query, query, "queries"), prepared, mask, causal)
 
     def forward(
         self,

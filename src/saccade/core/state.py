@@ -7,21 +7,34 @@ from jaxtyping import Int
 from torch import Tensor
 
 S = TypeVar("S")
+Change = Callable[[Tensor], Tensor]
 
 
 class Constant(NamedTuple):
-    """A part of a state that no step changes and that all hypotheses of one sentence share, such as prepared keys."""
+    """A part of a state that all hypotheses of one sentence share, such as prepared keys: one row a sentence.
+
+    Where a search holds n hypotheses of b sentences, other parts have n rows, those of a sentence side by side; a
+    constant part has b.
+    """
 
     value: Any
 
+    def spread(self, rows: int) -> Any:
+        """The value with one row a hypothesis, of which there are `rows`."""
 
-def map_state(function: Callable[[Tensor], Tensor], state: S, constants: bool = True) -> S:
-    """The state with the function applied to each tensor; without `constants`, those parts stay as they are."""
+        def repeated(tensor: Tensor) -> Tensor:
+            return tensor if len(tensor) == rows else tensor.repeat_interleave(rows // len(tensor), 0)
+
+        return map_state(repeated, self.value)
+
+
+def map_state(function: Change, state: S, constants: Change | None = None) -> S:
+    """The state with a function applied to each tensor; `constants` to those of its constant parts, if given."""
     mapped: Any
     if isinstance(state, Tensor):
         mapped = function(state)
-    elif isinstance(state, Constant) and not constants:
-        mapped = state
+    elif isinstance(state, Constant) and constants is not None:
+        mapped = Constant(map_state(constants, state.value))
     elif isinstance(state, tuple):
         parts = [map_state(function, part, constants) for part in state]
         mapped = type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
@@ -32,6 +45,10 @@ def map_state(function: Callable[[Tensor], Tensor], state: S, constants: bool = 
     return mapped  # type: ignore[no-any-return]
 
 
-def select(state: S, rows: Int[Tensor, " n"], constants: bool = True) -> S:
-    """Those rows of the batch, in that order, repeats allowed."""
-    return map_state(lambda tensor: tensor.index_select(0, rows), state, constants)
+def select(state: S, rows: Int[Tensor, " n"], sentences: Int[Tensor, " m"] | None = None) -> S:
+    """Those rows of the hypotheses, in that order, repeats allowed; of constant parts those `sentences`, None: all."""
+
+    def kept(tensor: Tensor) -> Tensor:
+        return tensor if sentences is None else tensor.index_select(0, sentences)
+
+    return map_state(lambda tensor: tensor.index_select(0, rows), state, kept)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saccade.attention.reading import Attention
+from saccade.core.state import Constant
 from saccade.memory.gru import GRU, GRUState, Projected, gru_step, split
 
 
@@ -56,8 +57,11 @@ class ConditionalDecoder(nn.Module):
     def step(
         self, inputs: Float[Tensor, "b d"], prepared: Any, state: DecoderState
     ) -> tuple[Float[Tensor, "b c"], DecoderState]:
-        """One step: the context that was read, and the state after it."""
-        decoded, state = self(inputs[:, None], prepared, state)
+        """One step: the context that was read, and the state after it.
+
+        There may be several rows for each sentence that was prepared, side by side: the hypotheses of a search.
+        """
+        decoded, state = self(inputs[:, None], Constant(prepared).spread(len(inputs)), state)
         return decoded.contexts[:, 0], state
 
     def forward(

@@ -1,7 +1,9 @@
 """Search over a whole batch: greedy, beam and sampling, for every model that offers `start` and `step`.
 
     start(encoded) -> state                                    one row a sentence
-    step(tokens (b,), state) -> (log_probs (b, v), state)
+    step(tokens (n,), state) -> (log_probs (n, v), state)      one row a hypothesis, those of a sentence side by side
+
+What the hypotheses of a sentence share stays one row a sentence (`Constant`).
 
 A hypothesis y of n symbols, the end symbol counted, is ranked by log p(y) / ((5 + n) / 6)^alpha (Wu et al. 2016,
 arXiv:1609.08144, equation 14, without the coverage term); alpha = 0 ranks by log p(y). A beam of 1 is greedy search.
@@ -18,6 +20,8 @@ from torch import Tensor
 from saccade.core.config import config
 from saccade.core.errors import InvalidInput
 from saccade.core.state import select
+
+BLOCK = 64
 
 
 @config
@@ -81,7 +85,7 @@ def beam_search(
     batch, device = limits.shape[0], limits.device
     finished: list[list[Hypothesis]] = [[] for _ in range(batch)]
     alive = torch.arange(batch, device=device)  # the sentences still searched
-    state = select(model.start(encoded), alive.repeat_interleave(beam))
+    state = select(model.start(encoded), alive.repeat_interleave(beam))  # constants stay one row a sentence
     tokens = torch.full((batch * beam,), symbols.start, device=device)
     # all beams of a sentence start alike: only the first may be continued
     totals: Tensor = torch.full((batch, beam), -torch.inf, device=device)
@@ -96,11 +100,12 @@ def beam_search(
             raise InvalidInput(
                 f"a beam of {beam} is wider than the vocabulary, {vocabulary}; that is the most there is"
             )
-        # the totals are float32 at least: bfloat16 log-probabilities are promoted, float64 ones are kept
-        candidates = (totals[:, :, None] + log_probs.view(-1, beam, vocabulary)).flatten(1)
         # at most one candidate a beam ends, so of 2 x beam at least `beam` go on
-        best, index = candidates.topk(min(2 * beam, candidates.shape[1]), dim=1)
-        parent, symbol = index // vocabulary, index % vocabulary
+        wanted = min(2 * beam, vocabulary)
+        values, indices = (found.view(-1, beam, wanted) for found in largest(log_probs, wanted))
+        # the totals are float32 at least: bfloat16 log-probabilities are promoted, float64 ones are kept
+        best, place = (totals[:, :, None] + values).flatten(1).topk(min(2 * beam, beam * wanted), dim=1)
+        parent, symbol = place // wanted, indices.flatten(1).gather(1, place)
         ends = symbol == symbols.end
         _keep_finished(finished, alive, history, (best, parent, ends), beam, length, length_penalty)
         order = ends.long().argsort(dim=1, stable=True)[:, :beam]
@@ -111,16 +116,37 @@ def beam_search(
         over = limits[alive] <= length
         _keep_unfinished(finished, alive, history, (totals, over), length, length_penalty)
         rows = torch.arange(alive.numel(), device=device)[:, None] * beam
-        state = select(state, (rows + parent).flatten(), constants=False)
+        state = select(state, (rows + parent).flatten())
         enough = torch.tensor([len(finished[i]) >= beam for i in alive.tolist()], device=device)
         if bool((over | enough).any()):
             stay = (~(over | enough)).nonzero()[:, 0]
             alive, totals, history, symbol = alive[stay], totals[stay], history[stay], symbol[stay]
-            state = select(state, (stay[:, None] * beam + torch.arange(beam, device=device)).flatten())
+            state = select(state, (stay[:, None] * beam + torch.arange(beam, device=device)).flatten(), stay)
         tokens = symbol.flatten()
     if not all(finished):
         raise InvalidInput("the model gives no finite log-probability; are its weights finite?")
     return [sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)[:beam] for hypotheses in finished]
+
+
+def largest(scores: Float[Tensor, "n v"], count: int) -> tuple[Float[Tensor, "n c"], Int[Tensor, "n c"]]:
+    """The `count` largest of each row and where they stand, as `topk` gives them, in one pass over a long row.
+
+    The `count` largest are in the `count` blocks with the largest maxima, so only these are looked at closely.
+    """
+    rows, width = scores.shape
+    blocks = width // BLOCK
+    if blocks < 2 * count:
+        return scores.topk(count, dim=1)
+    tail = width - blocks * BLOCK
+    whole = scores[:, : blocks * BLOCK].unflatten(1, (blocks, BLOCK))
+    chosen = whole.amax(2).topk(count, dim=1).indices
+    near = torch.arange(BLOCK, device=scores.device)
+    places = (chosen[:, :, None] * BLOCK + near).flatten(1)
+    if tail:
+        rest = torch.arange(blocks * BLOCK, width, device=scores.device).expand(rows, -1)
+        places = torch.cat([places, rest], 1)
+    values, index = scores.gather(1, places).topk(count, dim=1)
+    return values, places.gather(1, index)
 
 
 def normalised(log_prob: float, length: int, penalty: float) -> float:
@@ -193,7 +219,7 @@ def sample(
             if symbol != symbols.end:
                 answers[sentence].append(symbol)
         stay = ((drawn != symbols.end) & (limits[alive] > length)).nonzero()[:, 0]
-        alive, tokens, state = alive[stay], drawn[stay], select(state, stay)
+        alive, tokens, state = alive[stay], drawn[stay], select(state, stay, stay)
     return [Hypothesis(tokens, total, total) for tokens, total in zip(answers, totals, strict=True)]
 
 

@@ -113,7 +113,11 @@ class DecoderBlock(nn.Module):
         self.residuals = nn.ModuleList(Residual(model_size, dropout, norm) for _ in range(3))
 
     def forward(
-        self, inputs: Float[Tensor, "b t d"], memory: Heads, past: Heads | None = None
+        self,
+        inputs: Float[Tensor, "b t d"],
+        memory: Heads,
+        past: Heads | None = None,
+        mask: Bool[Tensor, "b 1 t k"] | None = None,
     ) -> tuple[Float[Tensor, "b t d"], Heads]:
         """The outputs of these positions, and what was kept of them and of those before.
 
@@ -121,12 +125,13 @@ class DecoderBlock(nn.Module):
             inputs: one position or many, behind those of `past`.
             memory: what `cross_attention.prepare` made of the encoder's outputs.
             past: what an earlier call kept.
+            mask: which of the positions, those of `past` first, each input may see; None: those up to its own.
         """
         kept: list[Heads] = []
 
         def see_the_past(x: Tensor) -> Tensor:
             kept.append(self.self_attention.extend(past, x))
-            return self.self_attention.attend(x, kept[0], causal=True)
+            return self.self_attention.attend(x, kept[0], mask, causal=mask is None)
 
         attended = self.residuals[0](inputs, see_the_past)
         attended = self.residuals[1](attended, lambda x: self.cross_attention.attend(x, memory))
@@ -174,10 +179,14 @@ class TransformerDecoder(nn.Module):
         inputs: Float[Tensor, "b t d"],
         memory: tuple[Heads, ...],
         past: tuple[Heads, ...] | None = None,
+        mask: Bool[Tensor, "b 1 t k"] | None = None,
     ) -> tuple[Float[Tensor, "b t d"], tuple[Heads, ...]]:
-        """The outputs of these positions, and what was kept of them and of those of `past`, for the next ones."""
+        """The outputs of these positions, and what was kept of them and of those of `past`, for the next ones.
+
+        The mask says which of the positions, those of `past` first, each input may see; None: those up to its own.
+        """
         kept = []
         for layer, (block, heads) in enumerate(zip(self.blocks, memory, strict=True)):
-            inputs, now = block(inputs, heads, None if past is None else past[layer])
+            inputs, now = block(inputs, heads, None if past is None else past[layer], mask)
             kept.append(now)
         return self.norm(inputs), tuple(kept)

@@ -72,7 +72,7 @@ class RNNEncDec(nn.Module):
 
     def step(self, tokens: Int[Tensor, " b"], state: SearchState) -> tuple[Float[Tensor, "b v"], SearchState]:
         """Log-probabilities of the next symbol, after this one."""
-        embedded, context = self.target_embedding(tokens), state.context.value
+        embedded, context = self.target_embedding(tokens), state.context.spread(len(tokens))
         output, hidden = self.decoder.step(torch.cat([embedded, context], -1), state.hidden)
         return self.readout(output, embedded, context).logits().log_softmax(-1), SearchState(state.context, hidden)
 

@@ -8,11 +8,11 @@ One matrix E may serve both embeddings and the projection onto the vocabulary (t
 
 from typing import Annotated, Any, Literal, NamedTuple
 
+import torch
 from jaxtyping import Bool, Float, Int
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from saccade.attention.multi_head import Heads
 from saccade.attention.positions import LearnedPositions, SinusoidalPositions
 from saccade.core.config import config
 from saccade.core.projection import Projection
@@ -67,8 +67,15 @@ class Encoded(NamedTuple):
 
 
 class SearchState(NamedTuple):
+    """What was kept, one row a sentence, and which of it is a hypothesis' own.
+
+    The hypotheses of a sentence are a tree. What any of them has kept stands in one sequence, symbol by symbol of all
+    of them, and is never moved; `own` says which places are the symbols that lead to a hypothesis.
+    """
+
     memory: Constant
-    past: tuple[Heads, ...] | None
+    past: Constant | None
+    own: Bool[Tensor, "n k"] | None
 
 
 class Transformer(nn.Module):
@@ -109,22 +116,30 @@ class Transformer(nn.Module):
         return Encoded(self.encoder(embedded, source_mask), source_mask)
 
     def start(self, encoded: Encoded) -> SearchState:
-        return SearchState(Constant(self.decoder.prepare(encoded.memory, encoded.mask)), None)
+        return SearchState(Constant(self.decoder.prepare(encoded.memory, encoded.mask)), None, None)
 
     def step(self, tokens: Int[Tensor, " b"], state: SearchState) -> tuple[Float[Tensor, "b v"], SearchState]:
         """Log-probabilities of the next symbol, after this one."""
-        projection, past = self._decode(tokens[:, None], state)
-        return projection.logits()[:, 0].log_softmax(-1), SearchState(state.memory, past)
+        sentences = len(state.memory.value[0].keys)
+        beam = len(tokens) // sentences
+        now = torch.eye(beam, dtype=torch.bool, device=tokens.device).repeat(sentences, 1)
+        own = now if state.own is None else torch.cat([state.own, now], 1)
+        past = None if state.past is None else state.past.value
+        seen = own.shape[1] // beam - 1
+        embedded = self.positions[1](self.scale * self.target_embedding(tokens)[:, None], seen).view(
+            sentences, beam, -1
+        )
+        mask = own.view(sentences, 1, beam, -1) if beam > 1 else None
+        inputs = self.dropout(embedded).view(sentences, beam, -1)
+        decoded, past = self.decoder(inputs, state.memory.value, past, mask)
+        logits = Projection(decoded.flatten(0, 1), self.output.weight, self.output.bias).logits()
+        return logits.log_softmax(-1), SearchState(state.memory, Constant(past), own)
 
     def forward(
         self, source: Int[Tensor, "b s"], source_mask: Bool[Tensor, "b s"], target_inputs: Int[Tensor, "b t"]
     ) -> Projection:
         """Logits (b, t, v) of each next symbol, given those before it."""
-        projection, _ = self._decode(target_inputs, self.start(self.encode(source, source_mask)))
-        return projection
-
-    def _decode(self, tokens: Int[Tensor, "b t"], state: SearchState) -> tuple[Projection, tuple[Heads, ...]]:
-        seen = 0 if state.past is None else state.past[0].keys.shape[2]
-        embedded = self.dropout(self.positions[1](self.scale * self.target_embedding(tokens), seen))
-        decoded, past = self.decoder(embedded, state.memory.value, state.past)
-        return Projection(decoded, self.output.weight, self.output.bias), past
+        memory = self.decoder.prepare(*self.encode(source, source_mask))
+        embedded = self.dropout(self.positions[1](self.scale * self.target_embedding(target_inputs)))
+        decoded, _ = self.decoder(embedded, memory)
+        return Projection(decoded, self.output.weight, self.output.bias)

@@ -169,7 +169,7 @@ RECIPE = Recipe(
             bound=40.0,
             split="test",
             variant="multi30k",
-            why="",
+            why="small Transformers of the literature reach about 40 on this test set; a plain one of ours is to as well",
         ),
     ),
 )  # fmt: skip
