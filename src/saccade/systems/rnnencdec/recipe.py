@@ -48,6 +48,13 @@ TINY = Config(
     ),
     search=SearchConfig(beam=2),
 )
+MULTI30K = Config(
+    task=TranslationConfig(corpus="multi30k", vocabulary_size=6000, lowercase=True, label_smoothing=0.1),
+    model=RNNEncDecConfig(dropout=0.35),
+    training=TrainingConfig(
+        steps=6000, batch_tokens=1500, learning_rate=1e-3, schedule="linear", warmup=200, validate_every=500
+    ),
+)
 PAPER = Config(
     task=TranslationConfig(vocabulary="word", vocabulary_size=30_000, longest=50),
     model=RNNEncDecConfig(embedding_size=620, hidden_size=1000, readout_size=500, dropout=0.0),
@@ -57,6 +64,20 @@ PAPER = Config(
     ),
     search=SearchConfig(length_penalty=0.0),
 )  # fmt: skip
+
+
+def words(longest: int) -> Config:
+    """The papers' comparison in small: whole words, trained on sentences of up to so many."""
+    return Config(
+        task=TranslationConfig(
+            corpus="multi30k", languages=("en", "fr"), vocabulary="word", vocabulary_size=5000, longest=longest
+        ),
+        model=RNNEncDecConfig(dropout=0.3),
+        training=TrainingConfig(
+            steps=2000, batch_tokens=1500, learning_rate=1e-3, schedule="linear", warmup=200, validate_every=250
+        ),
+    )
+
 
 RECIPE = Recipe(
     paper=Paper(
@@ -70,5 +91,12 @@ RECIPE = Recipe(
     task=task,
     build=build,
     predict=predict,
-    variants={"default": Config(), "tiny": TINY, "paper": PAPER},
+    variants={
+        "default": Config(),
+        "tiny": TINY,
+        "multi30k": MULTI30K,
+        "words-10": words(10),
+        "words-30": words(30),
+        "paper": PAPER,
+    },
 )

@@ -72,10 +72,17 @@ MULTI30K = Config(
     task=TranslationConfig(
         corpus="multi30k", vocabulary_size=8000, shared_vocabulary=True, lowercase=True, label_smoothing=0.1
     ),
-    model=TransformerConfig(dropout=0.3),
+    model=TransformerConfig(layers=4, model_size=128, heads=4, hidden_size=512, dropout=0.3),
     training=TrainingConfig(
-        steps=6000, batch_tokens=3000, learning_rate=2e-3, schedule="inverse-root", warmup=1000, adam=ADAM,
-        validate_every=500,
+        steps=7000, batch_tokens=4000, learning_rate=4e-3, schedule="linear", warmup=1000, adam=ADAM,
+        validate_every=500, checkpoint_every=200,
+    ),
+)  # fmt: skip
+SMALL = Config(
+    task=MULTI30K.task,
+    model=TransformerConfig(layers=3, model_size=128, heads=8, hidden_size=512),
+    training=TrainingConfig(
+        steps=1200, batch_tokens=3000, learning_rate=4e-3, schedule="linear", warmup=300, adam=ADAM, validate_every=200,
     ),
 )  # fmt: skip
 BASE = Config(
@@ -108,8 +115,8 @@ BIG = replace(
 def rows(base: Config) -> dict[str, Config]:
     """Rows A to E of the paper's table 3, each a change of one thing.
 
-    The names hold the paper's numbers. On another base they stand for the same share of it: `row-c-n2` has a third of
-    its layers, `row-c-d256` half its width.
+    The names hold the paper's numbers. On another base they stand for the same share of it: `c-n2` has a third of its
+    layers, `c-d256` half its width, `b-dk16` a quarter of a head's queries and keys.
     """
     m = base.model
     layers, size, hidden, head = m.layers, m.model_size, m.hidden_size, m.model_size // m.heads
@@ -128,8 +135,8 @@ def rows(base: Config) -> dict[str, Config]:
         "d-drop2": {"dropout": 2 * m.dropout},
         "e-learned": {"positions": "learned"},
     }
-    found = {f"row-{name}": changed(base, change) for name, change in changes.items()}
-    found |= {f"row-d-ls{int(10 * s)}": changed(base, label_smoothing=s) for s in (0.0, 0.2)}
+    found = {name: changed(base, change) for name, change in changes.items()}
+    found |= {f"d-ls{int(10 * s)}": changed(base, label_smoothing=s) for s in (0.0, 0.2)}
     return dict(sorted(found.items()))
 
 
@@ -146,7 +153,10 @@ RECIPE = Recipe(
     build=build,
     predict=predict,
     variants={
-        "default": Config(), "tiny": TINY, "multi30k": MULTI30K, "base": BASE, "big": BIG, **rows(BASE),
+        "default": Config(), "tiny": TINY, "multi30k": MULTI30K, "base": BASE, "big": BIG,
+        **{f"row-{name}": config for name, config in rows(BASE).items()},
+        "small": SMALL,
+        **{f"small-row-{name}": config for name, config in rows(SMALL).items()},
     },
     shows=(
         Show(
@@ -169,7 +179,7 @@ RECIPE = Recipe(
             bound=40.0,
             split="test",
             variant="multi30k",
-            why="small Transformers of the literature reach about 40 on this test set; a plain one of ours is to as well",
+            why="small Transformers of the literature reach about 40 on this test set; less is a fault of ours",
         ),
     ),
 )  # fmt: skip
