@@ -1,0 +1,111 @@
+"""Table 3 of Vaswani et al. 2017: the rows as variants, and the parameters that each adds or saves."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from saccade.core.config import from_plain, to_plain
+from saccade.core.errors import InvalidInput
+from saccade.systems.transformer.recipe import RECIPE, Config, predict, rows
+from saccade.tasks.translation import Batch
+
+SYMBOLS, D, FF, LAYERS = 37_000, 512, 2048, 6
+PROJECTIONS, NORM, FEED_FORWARD = 4 * D * D, 2 * D, 2 * D * FF + FF + D
+LAYER = (PROJECTIONS + FEED_FORWARD + 2 * NORM) + (2 * PROJECTIONS + FEED_FORWARD + 3 * NORM)
+
+
+def parameters(variant: str) -> int:
+    symbols = range(RECIPE.variants[variant].task.vocabulary_size)
+    with torch.device("meta"):
+        model = RECIPE.build(RECIPE.variants[variant], SimpleNamespace(source=symbols, target=symbols))
+    assert all(parameter.is_meta for parameter in model.parameters())
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_the_base_model_has_the_papers_sizes() -> None:
+    # one matrix for both embeddings and the output; what a paper's 65 million leaves open is the vocabulary
+    assert parameters("base") == SYMBOLS * D + SYMBOLS + LAYERS * LAYER
+    assert round(parameters("base") / 1e6, 1) == 63.1
+
+
+def test_the_big_model_has_the_papers_sizes() -> None:
+    assert round(parameters("big") / 1e6) == 214  # the paper says 213
+
+
+@pytest.mark.parametrize(
+    ("row", "exact", "millions"),
+    [
+        ("a-h1", 0, 0.0),
+        ("a-h4", 0, 0.0),
+        ("a-h16", 0, 0.0),
+        ("a-h32", 0, 0.0),
+        ("b-dk16", -3 * LAYERS * 2 * D * 8 * 48, -7.08),
+        ("b-dk32", -3 * LAYERS * 2 * D * 8 * 32, -4.72),
+        ("c-n2", -4 * LAYER, -29.40),
+        ("c-n4", -2 * LAYER, -14.70),
+        ("c-n8", 2 * LAYER, 14.70),
+        ("c-ff1024", -2 * LAYERS * 1024 * (2 * D + 1), -12.60),
+        ("c-ff4096", 2 * LAYERS * 2048 * (2 * D + 1), 25.19),
+        ("d-drop0", 0, 0.0),
+        ("d-drop2", 0, 0.0),
+        ("d-ls0", 0, 0.0),
+        ("d-ls2", 0, 0.0),
+        ("e-learned", 2 * 512 * D, 0.52),
+    ],
+)
+def test_a_row_changes_the_parameters_by_so_much(row: str, exact: int, millions: float) -> None:
+    """Projections have no biases, feed-forward layers have; with biases b-dk16 would save 7.09 million."""
+    found = parameters(f"row-{row}") - parameters("base")
+    assert found == exact
+    assert round(found / 1e6, 2) == millions
+
+
+@pytest.mark.parametrize(("row", "width"), [("c-d256", 256), ("c-d1024", 1024)])
+def test_another_width(row: str, width: int) -> None:
+    encoder = 4 * width**2 + 2 * width * FF + FF + width + 2 * 2 * width
+    decoder = 8 * width**2 + 2 * width * FF + FF + width + 3 * 2 * width
+    assert parameters(f"row-{row}") == SYMBOLS * (width + 1) + LAYERS * (encoder + decoder)
+
+
+def test_every_row_of_the_deck_is_there_in_both_sizes() -> None:
+    named = set(rows(RECIPE.variants["base"]))
+    assert len(named) == 4 + 2 + 7 + 4 + 1
+    assert {f"row-{name}" for name in named} | {f"small-row-{name}" for name in named} <= set(RECIPE.variants)
+    assert len({str(to_plain(config)) for config in RECIPE.variants.values()}) == len(RECIPE.variants)
+
+
+def test_three_matrices_are_one() -> None:
+    config = RECIPE.variants["tiny"]
+    model = RECIPE.build(config, SimpleNamespace(source=range(11), target=range(11)))
+    assert model.source_embedding.weight is model.target_embedding.weight is model.output.weight
+
+
+def test_tying_all_wants_one_vocabulary() -> None:
+    plain = to_plain(Config())
+    plain["task"]["shared_vocabulary"] = False
+    with pytest.raises(ValidationError, match=r"wants --task.shared-vocabulary true"):
+        from_plain(Config, plain)
+
+
+def test_heads_that_do_not_divide_the_width_are_refused_when_configured() -> None:
+    plain = to_plain(Config())
+    plain["model"]["heads"] = 7
+    with pytest.raises(ValidationError, match="7 heads do not divide a model size of 256"):
+        from_plain(Config, plain)
+
+
+def test_a_sentence_longer_than_the_positions_is_refused_and_an_answer_ends_before() -> None:
+    plain = to_plain(RECIPE.variants["tiny"])
+    plain["model"] |= {"positions": "learned", "longest": 7}
+    config = from_plain(Config, plain)
+    model = RECIPE.build(config, SimpleNamespace(source=range(11), target=range(11))).eval()
+
+    def batch(length: int) -> Batch:
+        source = torch.full((1, length), 5)
+        return Batch(source, source != 0, source, source)
+
+    assert len(predict(model, batch(7), config)[0]) <= 7
+    with pytest.raises(InvalidInput, match="a sequence of 8 symbols is longer than the 7 positions"):
+        predict(model, batch(8), config)
