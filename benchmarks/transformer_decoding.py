@@ -1,0 +1,162 @@
+"""Beam search of the Transformer and of RNNsearch beside Marian's `generate` of Hugging Face transformers.
+
+    python benchmarks/transformer_decoding.py [--precision bfloat16]
+
+1,000 sentences of 15 symbols, beam 5, random weights, every answer of exactly 15 symbols (the end symbol forced at the
+last), so that both do the same work. Same sizes: d = 256, 3 + 3 layers, 8 heads, 1,024 hidden units, 6,000 symbols.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from measure import alternate, evidence, matrix_rate, own_peak, peak_memory, ratio
+from torch import Tensor
+
+from saccade.nets.search import Symbols, beam_search
+from saccade.systems.rnnsearch.model import RNNsearch, RNNsearchConfig
+from saccade.systems.transformer.model import Transformer, TransformerConfig
+
+SIZE, HEADS, LAYERS, HIDDEN, VOCABULARY = 256, 8, 3, 1024, 6000
+SENTENCES, LENGTH, BEAM, END, START = 1000, 15, 5, 3, 2
+FORMS = ("saccade", "marian", "rnnsearch")
+
+
+class Ending:
+    """A model whose answers end at the last position and nowhere before."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.taken = model, 0
+
+    def start(self, encoded: Any) -> Any:
+        self.taken = 0
+        return self.model.start(encoded)
+
+    def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+        log_probs, state = self.model.step(tokens, state)
+        self.taken += 1
+        if self.taken < LENGTH:
+            log_probs[:, END] = -torch.inf
+        else:
+            log_probs[:, :END] = log_probs[:, END + 1 :] = -torch.inf
+        return log_probs, state
+
+
+def ours(model: Any, source: Tensor, batch: int, precision: str) -> Callable[[], list[list[int]]]:
+    model.eval()
+
+    def decode() -> list[list[int]]:
+        answers = []
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            for rows in source.split(batch):
+                encoded = model.encode(rows, torch.ones_like(rows, dtype=torch.bool))
+                limits = torch.full((len(rows),), LENGTH)
+                found = beam_search(Ending(model), encoded, limits, Symbols(START, END), BEAM)
+                answers += [hypotheses[0].tokens for hypotheses in found]
+        assert {len(answer) for answer in answers} == {LENGTH - 1}
+        return answers
+
+    return decode
+
+
+def theirs(source: Tensor, batch: int, precision: str) -> Callable[[], None]:
+    warnings.filterwarnings("ignore")
+    from transformers import GenerationConfig, MarianConfig, MarianMTModel
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    config = MarianConfig(
+        vocab_size=VOCABULARY, d_model=SIZE, encoder_layers=LAYERS, decoder_layers=LAYERS,
+        encoder_attention_heads=HEADS, decoder_attention_heads=HEADS, encoder_ffn_dim=HIDDEN, decoder_ffn_dim=HIDDEN,
+        max_position_embeddings=64, pad_token_id=0, eos_token_id=END, bos_token_id=START, decoder_start_token_id=START,
+        forced_eos_token_id=END, scale_embedding=True, activation_function="relu",
+    )  # fmt: skip
+    model = MarianMTModel(config).eval()
+    if precision == "bfloat16":
+        model = model.to(torch.bfloat16)
+    options = GenerationConfig(
+        num_beams=BEAM, min_new_tokens=LENGTH, max_new_tokens=LENGTH, do_sample=False, use_cache=True,
+        pad_token_id=0, eos_token_id=END, bos_token_id=START, decoder_start_token_id=START, forced_eos_token_id=END,
+    )  # fmt: skip
+
+    def decode() -> None:
+        with torch.inference_mode():
+            for rows in source.split(batch):
+                found = model.generate(rows, attention_mask=torch.ones_like(rows), generation_config=options)
+                assert found.shape[1] == LENGTH + 1
+
+    return decode
+
+
+def operations() -> float:
+    """Of the products with weights, a multiply and an add for each: what no form can leave out."""
+    encoder = LAYERS * (4 * SIZE**2 + 2 * SIZE * HIDDEN) + LAYERS * 2 * SIZE**2
+    decoder = LAYERS * (6 * SIZE**2 + 2 * SIZE * HIDDEN) + SIZE * VOCABULARY
+    return 2.0 * SENTENCES * LENGTH * (encoder + BEAM * decoder)
+
+
+def form(name: str, precision: str, batch: int) -> Callable[[], object]:
+    torch.manual_seed(0)
+    source = torch.randint(4, VOCABULARY, (SENTENCES, LENGTH))
+    if name == "marian":
+        return theirs(source, batch, precision)
+    if name == "rnnsearch":
+        sizes = RNNsearchConfig(embedding_size=SIZE, hidden_size=SIZE, attention_size=SIZE, readout_size=SIZE)
+        return ours(RNNsearch(sizes, VOCABULARY, VOCABULARY), source, batch, precision)
+    config = TransformerConfig(layers=LAYERS, model_size=SIZE, heads=HEADS, hidden_size=HIDDEN)
+    return ours(Transformer(config, VOCABULARY, VOCABULARY), source, batch, precision)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=100, help="sentences at a time, of all forms")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS)
+    parser.add_argument("--memory-of", choices=FORMS, help="only: run this form, print its peak in MB")
+    parser.add_argument("--write", action="store_true", help="write the result into benchmarks/evidence")
+    options = parser.parse_args()
+    if options.memory_of:
+        form(options.memory_of, options.precision, options.batch)()
+        print(own_peak())
+        return
+    forms = {name: form(name, options.precision, options.batch) for name in options.forms}
+    seconds = alternate(forms | {"matrix": matrix_rate()}, options.rounds, warm=1)
+    floors = [operations() / (2 * 2048**3) * second for second in seconds["matrix"]]
+    rates = {name: round(SENTENCES / statistics.median(seconds[name])) for name in options.forms}
+    arguments = ["--batch", str(options.batch), "--precision", options.precision, "--memory-of"]
+    result: dict[str, Any] = {
+        "sizes": {"d": SIZE, "layers": LAYERS, "heads": HEADS, "hidden": HIDDEN, "vocabulary": VOCABULARY},
+        "sentences": SENTENCES, "length": LENGTH, "beam": BEAM, "batch": options.batch, "precision": options.precision,
+        "rounds": options.rounds,
+        "sentences_per_second": rates,
+        "share_of_the_float32_floor": {n: round(ratio(floors, seconds[n]), 3) for n in rates if n != "rnnsearch"},
+        "matrix_gflop_per_second": round(2 * 2048**3 / statistics.median(seconds["matrix"]) / 1e9, 1),
+    }  # fmt: skip
+    if {"saccade", "marian"} <= set(rates):
+        result["times_marian"] = round(ratio(seconds["marian"], seconds["saccade"]), 2)
+    print(json.dumps(result, indent=1))
+    if options.write:
+        peaks = {name: round(peak_memory(sys.argv[0], [*arguments, name])) for name in FORMS}
+        result["peak_mb"] = peaks
+        what = f"beam-5 decoding, {options.precision}"
+        summary = {
+            f"{what}, beside Marian's generate": f"{result['times_marian']} x ({rates['saccade']} sentences a second)",
+            f"... {options.precision}: share of the float32 floor": (
+                f"{result['share_of_the_float32_floor']['saccade']:.0%}"
+            ),
+            f"... {options.precision}: RNNsearch": f"{rates['rnnsearch']} sentences a second",
+            f"... {options.precision}: peak memory of Transformer, Marian, RNNsearch": (
+                f"{peaks['saccade']}, {peaks['marian']}, {peaks['rnnsearch']} MB"
+            ),
+        }
+        print(evidence("transformer_decoding", summary, result))
+
+
+if __name__ == "__main__":
+    main()
