@@ -31,7 +31,7 @@ from saccade.training.processes import Processes
 from saccade.training.random_state import derived, seed_everything
 from saccade.training.run_folder import RunFolder, check_fit
 from saccade.training.sampler import BatchSampler, in_order
-from saccade.training.sharding import shard, strategy
+from saccade.training.sharding import separate_layers, shard, strategy
 
 ALONE = Processes()
 PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float64": "64-true"}
@@ -63,10 +63,11 @@ class Fit(LightningModule):
         self.update: Update | None = None
         self.stop = self.stopping = False  # asked for here; by any process
         self.on_signal: Any = None
+        self.layers: list[nn.Module] = []  # those that are sharded apart
 
     def configure_model(self) -> None:
         if self.device_mesh is not None:  # the engine made one for FSDP2
-            shard(self, self.device_mesh["data_parallel"])
+            shard(self, self.layers, self.device_mesh["data_parallel"])
 
     def on_train_start(self) -> None:
         if self.on_signal is not None and not self.processes.alone:
@@ -165,6 +166,8 @@ def fit(
     ]
     loader: Any = DataLoader(Examples(examples), batch_sampler=sampler, collate_fn=share, generator=torch.Generator())
     module = Fit(model, objective, config, processes)
+    if config.strategy == "fsdp2" and not processes.alone:
+        module.layers = separate_layers(model, lambda: objective(model, task.collate(examples[:1]), 0))
     keeper = Keeper(folder, validation_batches, fingerprint, report, processes)
     if ended is None:
         trainer = trainer_for(config, keeper, sampler.start)

@@ -4,6 +4,7 @@ Sharding is applied from outside, to code of a single device. A checkpoint has t
 number of processes goes on with it, in either way.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -14,10 +15,13 @@ from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Str
 from torch import Tensor, nn
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from saccade.core.errors import InvalidInput
 from saccade.training.checkpoint import read_checkpoint
 from saccade.training.processes import Processes
+from saccade.training.random_state import random_state, restore_random_state
 
 
 def strategy(name: str, processes: Processes) -> dict[str, Any]:
@@ -69,8 +73,8 @@ class Sharded(ModelParallelStrategy):
             optimizer.load_state_dict({**kept, "state": state})
 
 
-def shard(module: nn.Module, mesh: Any) -> None:
-    """Shard each layer of each ModuleList, then the rest: one is gathered while another computes.
+def shard(module: nn.Module, layers: Iterable[nn.Module], mesh: Any) -> None:
+    """Shard each of the layers, then the rest: one is gathered while another computes.
 
     The outermost module must be the one whose call spans the whole loss: what a model returns may hold its weights.
 
@@ -80,11 +84,53 @@ def shard(module: nn.Module, mesh: Any) -> None:
     for name, weight in module.named_parameters():
         if weight.ndim == 0:
             raise InvalidInput(f"{name.removeprefix('model.')} is a single number, which fsdp2 cannot shard; use ddp")
-    for layers in reversed([each for each in module.modules() if isinstance(each, nn.ModuleList)]):  # inner ones first
-        for layer in layers:
-            if not isinstance(layer, nn.ModuleList | nn.ModuleDict):  # those have no call of their own
-                fully_shard(layer, mesh=mesh)
+    for layer in layers:
+        fully_shard(layer, mesh=mesh)
     fully_shard(module, mesh=mesh)
+
+
+def separate_layers(model: nn.Module, compute: Callable[[], Any]) -> list[nn.Module]:
+    """The children of its ModuleLists whose weights nothing but their own call uses, inner ones first.
+
+    Args:
+        compute: runs the model, on as little as it takes. A recurrent net, say, may be asked for its steps and never
+            be called: its weights would not be there when they are wanted.
+    """
+    lists = reversed([each for each in model.modules() if isinstance(each, nn.ModuleList)])
+    layers = [layer for each in lists for layer in each]
+    owners: dict[int, list[nn.Module]] = {}
+    for layer in layers:
+        for weight in layer.parameters():
+            owners.setdefault(id(weight), []).append(layer)
+    running: list[nn.Module] = []
+    called, exposed = set[nn.Module](), set[nn.Module]()
+
+    class Watch(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            for value in tree_leaves((args, kwargs)):
+                exposed.update(layer for layer in owners.get(id(value), ()) if layer not in running)
+            return function(*args, **(kwargs or {}))
+
+    def enter(layer: nn.Module, inputs: Any) -> None:
+        called.add(layer)
+        running.append(layer)
+
+    def leave(layer: nn.Module, inputs: Any, outputs: Any) -> None:
+        running.pop()
+
+    hooks = [layer.register_forward_pre_hook(enter) for layer in layers]
+    hooks += [layer.register_forward_hook(leave) for layer in layers]
+    was_training, state = model.training, random_state()
+    try:
+        with Watch(), torch.no_grad():
+            model.eval()
+            compute()
+    finally:
+        model.train(was_training)
+        restore_random_state(state)
+        for hook in hooks:
+            hook.remove()
+    return [layer for layer in layers if layer in called - exposed and next(layer.parameters(), None) is not None]
 
 
 def whole(state: Any) -> Any:
