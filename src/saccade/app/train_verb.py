@@ -155,6 +155,7 @@ def learn(
         fingerprint = json.dumps({**head["config"], "data": {"sha256": description["sha256"]}})
     with processes.common():
         processes.check_same(flatten(json.loads(fingerprint)))
+    with processes.common():
         if resumed:
             check_resumable(folder, fingerprint, FREE)
         elif first:
@@ -165,6 +166,9 @@ def learn(
                 folder.write_head(head)
             if not begun:
                 task.save(folder.assets)
+    with processes.common():
+        if not first and not begun:  # what each learned from the same data may differ, where symbols are equally common
+            task = recipe.task(config, folder.assets)
         model = recipe.build(config, task)
     if first:
         parameters = sum(parameter.numel() for parameter in model.parameters())
