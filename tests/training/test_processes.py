@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from saccade.training.processes import Processes, launched
 from saccade.training.run_folder import RunFolder
 from tests.training.trainings import PART, STEPS, UNEQUAL, batches, build, task, train, without_tokens
 
@@ -99,6 +100,18 @@ def test_tied_weights_are_written_once_and_stay_tied(runs: Path) -> None:
         assert "readout.weight" not in load_file(runs / run / "model.safetensors")
         RunFolder(runs / run).load_weights(model)
         assert model.readout.weight is model.embedding.weight
+
+
+def test_slurm_tells_who_a_process_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)  # so that what is set here is undone
+    assert launched() == Processes()
+    told = {"STEP_NUM_TASKS": 6, "STEP_NUM_NODES": 2, "PROCID": 4, "LOCALID": 1, "NODEID": 1, "JOB_ID": 31234}
+    for name, value in {**told, "STEP_NODELIST": "node[07-08]"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+    assert launched() == Processes(rank=4, count=6, local_rank=1, local_count=3)
+    assert (os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"], os.environ["GROUP_RANK"]) == ("node07", "16234", "1")
 
 
 def command(*arguments: object) -> subprocess.Popen[str]:

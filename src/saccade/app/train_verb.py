@@ -107,9 +107,9 @@ def train(path: Path, system: str, variant: str, recipe: Any, config: Any, resum
             # a name has the time in it: that of the first process
             path = Path(processes.agree(str(path)))
             with processes.watched(shlex.quote(str(path))):
-                learned = learn(path, system, variant, recipe, config, resumed, processes, held)
+                done, *learned = learn(path, system, variant, recipe, config, resumed, processes, held)
         # from here on the first process is alone: its score is nothing that the others would wait for
-        if learned is None:
+        if not done:
             start = "saccade" if processes.alone else "torchrun ... -m saccade"
             if processes.rank == 0:
                 print(f"stopped; go on with: {start} train --resume {shlex.quote(str(path))}")
@@ -123,8 +123,8 @@ def train(path: Path, system: str, variant: str, recipe: Any, config: Any, resum
 
 def learn(
     path: Path, system: str, variant: str, recipe: Any, config: Any, resumed: bool, processes: Any, held: ExitStack
-) -> tuple[Any, dict[str, Any], float] | None:
-    """The trained run, the head of its folder and the seconds it took; None where Ctrl-C stopped it.
+) -> tuple[Any, ...]:
+    """Whether it came to its end; and then, in the first process, the run, its head and the seconds it took.
 
     Args:
         processes: those that train together; each calls this, and the first one writes.
@@ -177,11 +177,10 @@ def learn(
     shown: Any = progress(training.steps) if first else nullcontext()
     with shown as report:
         outcome = fit(model, objective, task, training, folder, fingerprint, report, resumed, processes)
-    if not outcome.done:
-        return None
-    if first and outcome.steps < training.steps:
+    if not outcome.done or not first:
+        return (outcome.done,)
+    if outcome.steps < training.steps:
         print(f"ended after {outcome.steps} steps: {training.patience} validations without a lower loss")
     model = recipe.build(config, task).to(dtype_of(config))  # the trained one may be in shards
-    if first:
-        folder.load_weights(model)
-    return assemble(folder, system, variant, recipe, config, task, model), head, outcome.seconds
+    folder.load_weights(model)
+    return True, assemble(folder, system, variant, recipe, config, task, model), head, outcome.seconds

@@ -67,7 +67,9 @@ class Fit(LightningModule):
 
     def configure_model(self) -> None:
         if self.device_mesh is not None:  # the engine made one for FSDP2
-            shard(self, self.layers, self.device_mesh["data_parallel"])
+            mesh = self.device_mesh["data_parallel"]
+            self.processes.hurry(mesh.get_group())
+            shard(self, self.layers, mesh)
 
     def on_train_start(self) -> None:
         if self.on_signal is not None and not self.processes.alone:
@@ -146,12 +148,13 @@ def fit(
     if rank:  # dropout of its own; the first draws what one process would
         seed_everything(derived(config.seed, rank, 0))
     if checkpoint is not None:
-        kept = read_checkpoint(checkpoint)
-        check_fit(model, {n.removeprefix("model."): t for n, t in kept["state_dict"].items()}, str(checkpoint))
-        if kept["global_step"] > config.steps:
-            raise InvalidInput(
-                f"{folder.path} has done {kept['global_step']} steps; it cannot end after {config.steps}"
-            )
+        with processes.common():
+            kept = read_checkpoint(checkpoint)
+            check_fit(model, {n.removeprefix("model."): t for n, t in kept["state_dict"].items()}, str(checkpoint))
+            if kept["global_step"] > config.steps:
+                raise InvalidInput(
+                    f"{folder.path} has done {kept['global_step']} steps; it cannot end after {config.steps}"
+                )
         sampler.start = kept["global_step"] * config.accumulate
         if config.patience is not None and kept["saccade"].get("waited", 0) >= config.patience:
             ended = kept["global_step"]

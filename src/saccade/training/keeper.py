@@ -101,10 +101,11 @@ class Keeper(Callback):
     def check_finite(self, trainer: Trainer) -> None:
         """Before a line is written, and before a good checkpoint is replaced."""
         if not bool(numbers(loss for loss, _ in self.window).isfinite().all()):
-            raise InvalidInput(
-                f"the loss is not finite at step {trainer.global_step}; "
-                "try a smaller --training.learning-rate or --training.clip"
-            )
+            with self.processes.common():
+                raise InvalidInput(
+                    f"the loss is not finite at step {trainer.global_step}; "
+                    "try a smaller --training.learning-rate or --training.clip"
+                )
 
     def validate(self, trainer: Trainer, module: Any, step: int) -> None:
         """Mean loss over the validation split, each example's share its tokens where the objective counts them."""

@@ -131,10 +131,11 @@ class Processes:
             if fields.get(name) != value:
                 raise InvalidInput(f"{name} is {fields.get(name)} here, and {value} in the first process")
 
-    def hurry(self) -> None:
-        """From now on whoever is silent for as long as no step takes is lost."""
+    def hurry(self, group: Any = None) -> None:
+        """From now on whoever is silent for as long as no step takes is lost; to all, or to a group of its own."""
         if not self.alone:
-            dist.distributed_c10d._set_pg_timeout(STEP, dist.group.WORLD)
+            dist.barrier()  # what came before may have taken one much longer than another
+            dist.distributed_c10d._set_pg_timeout(STEP, group)
 
 
 def launched() -> Processes:
@@ -150,10 +151,11 @@ def launched() -> Processes:
             raise InvalidInput(f"{count} tasks on {nodes} nodes: each node must have as many; see --ntasks-per-node")
         from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
-        slurm = SLURMEnvironment(auto_requeue=False)
+        address = SLURMEnvironment.resolve_root_node_address(names["SLURM_STEP_NODELIST"])
+        port = 15_000 + int(names["SLURM_JOB_ID"]) % 10_000
         names |= {"RANK": names["SLURM_PROCID"], "WORLD_SIZE": str(count), "LOCAL_RANK": names["SLURM_LOCALID"]}
         names |= {"LOCAL_WORLD_SIZE": str(count // nodes), "GROUP_RANK": names["SLURM_NODEID"]}
-        names |= {"MASTER_ADDR": slurm.main_address, "MASTER_PORT": str(slurm.main_port)}
+        names |= {"MASTER_ADDR": names.get("MASTER_ADDR", address), "MASTER_PORT": names.get("MASTER_PORT", str(port))}
     if "RANK" not in names or int(names["WORLD_SIZE"]) == 1:
         return Processes()
     return Processes(*(int(names[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))

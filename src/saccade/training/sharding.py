@@ -19,9 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from saccade.core.errors import InvalidInput
-from saccade.training.checkpoint import read_checkpoint
 from saccade.training.processes import Processes
-from saccade.training.random_state import random_state, restore_random_state
 
 
 def strategy(name: str, processes: Processes) -> dict[str, Any]:
@@ -43,6 +41,8 @@ class Sharded(ModelParallelStrategy):
     """FSDP2 whose checkpoints are those of one process: whole on the first, read by all."""
 
     lightning_restore_optimizer = True
+    save_checkpoint = Strategy.save_checkpoint
+    load_checkpoint = Strategy.load_checkpoint
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
         assert self.lightning_module is not None
@@ -50,13 +50,6 @@ class Sharded(ModelParallelStrategy):
 
     def optimizer_state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         return whole(optimizer.state_dict())  # type: ignore[no-any-return]
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None) -> None:
-        if self.is_global_zero:
-            self.checkpoint_io.save_checkpoint(checkpoint, filepath)
-
-    def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
-        return read_checkpoint(checkpoint_path)
 
     def load_model_state_dict(self, checkpoint: Any, strict: bool = True) -> None:
         module, kept = self.lightning_module, checkpoint["state_dict"]
@@ -97,13 +90,11 @@ def separate_layers(model: nn.Module, compute: Callable[[], Any]) -> list[nn.Mod
             be called: its weights would not be there when they are wanted.
     """
     lists = reversed([each for each in model.modules() if isinstance(each, nn.ModuleList)])
-    layers = [layer for each in lists for layer in each]
+    layers = [layer for each in lists for layer in each if not isinstance(layer, nn.ModuleList | nn.ModuleDict)]
     owners: dict[int, list[nn.Module]] = {}
-    for layer in layers:
-        for weight in layer.parameters():
-            owners.setdefault(id(weight), []).append(layer)
+    hooks: list[Any] = []
     running: list[nn.Module] = []
-    called, exposed = set[nn.Module](), set[nn.Module]()
+    exposed = set[nn.Module]()
 
     class Watch(TorchFunctionMode):
         def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -111,26 +102,18 @@ def separate_layers(model: nn.Module, compute: Callable[[], Any]) -> list[nn.Mod
                 exposed.update(layer for layer in owners.get(id(value), ()) if layer not in running)
             return function(*args, **(kwargs or {}))
 
-    def enter(layer: nn.Module, inputs: Any) -> None:
-        called.add(layer)
-        running.append(layer)
-
-    def leave(layer: nn.Module, inputs: Any, outputs: Any) -> None:
-        running.pop()
-
-    hooks = [layer.register_forward_pre_hook(enter) for layer in layers]
-    hooks += [layer.register_forward_hook(leave) for layer in layers]
-    was_training, state = model.training, random_state()
-    try:
-        with Watch(), torch.no_grad():
-            model.eval()
-            compute()
-    finally:
-        model.train(was_training)
-        restore_random_state(state)
-        for hook in hooks:
-            hook.remove()
-    return [layer for layer in layers if layer in called - exposed and next(layer.parameters(), None) is not None]
+    for layer in layers:
+        for weight in layer.parameters():
+            owners.setdefault(id(weight), []).append(layer)
+        hooks.append(layer.register_forward_pre_hook(lambda layer, _: running.append(layer)))
+        hooks.append(layer.register_forward_hook(lambda layer, *_: running.remove(layer)))
+    with Watch(), torch.no_grad():
+        model.eval()  # draws nothing, and leaves moving means alone
+        compute()
+        model.train()
+    for hook in hooks:
+        hook.remove()
+    return [layer for layer in layers if layer not in exposed]
 
 
 def whole(state: Any) -> Any:
