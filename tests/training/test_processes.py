@@ -131,8 +131,8 @@ def process_of(parent: int, rank: int) -> int:
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_process_that_dies_is_told_and_the_run_goes_on(tmp_path: Path, rank: int) -> None:
     run = tmp_path / "run"
-    running = command("rnnsearch", "tiny", "--training.steps", 5000, "--training.strategy", ["ddp", "fsdp2"][rank],
-                      "--out", run)  # fmt: skip
+    small = ["--task.limit", 60, "--search.beam", 1, "--training.steps", 5000]
+    running = command("rnnsearch", "tiny", *small, "--training.strategy", ["ddp", "fsdp2"][rank], "--out", run)
     while not RunFolder(run).last.exists() and running.poll() is None:
         time.sleep(0.05)
     os.kill(process_of(running.pid, rank), signal.SIGKILL)
