@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     # before torch is imported: threads that spin while they wait crawl as soon as another program wants a core
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if {"RANK", "SLURM_STEP_NUM_TASKS"} & os.environ.keys():
+        # of several processes each would print torch's notices of its inner life
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter gets its number, not a traceback
             stream.reconfigure(errors="backslashreplace")

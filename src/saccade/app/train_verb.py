@@ -4,26 +4,28 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from saccade import __version__
 from saccade.app import catalogue, flags
-from saccade.core.config import to_plain
+from saccade.core.config import flatten, to_plain
 from saccade.core.errors import InvalidInput, require
 
 USAGE = """usage: saccade train SYSTEM [VARIANT] [--out FOLDER] [--config FILE.yaml] [--FIELD VALUE ...]
        saccade train --resume RUN [--training.steps N] [--device D] [--precision P]
 
 Train a system; the run becomes a folder, by default runs/SYSTEM-VARIANT-TIME. Ctrl-C saves a checkpoint and stops; a
-run that was stopped or killed goes on with --resume, and ends as if it had not been. Your own data:
+run that was stopped or killed goes on with --resume, and ends as if it had not been. Several processes:
+  torchrun --nproc-per-node 2 -m saccade train SYSTEM [--training.strategy fsdp2]
+Your own data:
   saccade train rnnsearch --task.train pairs.tsv
   saccade train rnnsearch --task.train train.en train.de --task.test test.en test.de
 `saccade train SYSTEM --help` lists every field of the configuration.
 """
-FREE = ("training.steps", "training.device", "training.precision")
+FREE = ("training.steps", "training.device", "training.precision", "training.strategy")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -96,49 +98,89 @@ def show_help(system: str, variant: str, recipe: Any, config: Any) -> int:
 
 def train(path: Path, system: str, variant: str, recipe: Any, config: Any, resumed: bool) -> int:
     from saccade.training.device import pick_device
+    from saccade.training.processes import launched
+
+    pick_device(config.training.device)
+    processes = launched()
+    with ExitStack() as held:
+        with processes.joined(config.training.device):
+            # a name has the time in it: that of the first process
+            path = Path(processes.agree(str(path)))
+            with processes.watched(shlex.quote(str(path))):
+                done, *learned = learn(path, system, variant, recipe, config, resumed, processes, held)
+        # from here on the first process is alone: its score is nothing that the others would wait for
+        if not done:
+            start = "saccade" if processes.alone else "torchrun ... -m saccade"
+            if processes.rank == 0:
+                print(f"stopped; go on with: {start} train --resume {shlex.quote(str(path))}")
+            return 130
+        if processes.rank == 0:
+            from saccade.app.finish import finish
+
+            finish(*learned)
+    return 0
+
+
+def learn(
+    path: Path, system: str, variant: str, recipe: Any, config: Any, resumed: bool, processes: Any, held: ExitStack
+) -> tuple[Any, ...]:
+    """Whether it came to its end; and then, in the first process, the run, its head and the seconds it took.
+
+    Args:
+        processes: those that train together; each calls this, and the first one writes.
+        held: what is open until the run is done with.
+    """
     from saccade.training.random_state import seed_everything
     from saccade.training.run_folder import RunFolder, one_writer
 
-    pick_device(config.training.device)
-    folder = RunFolder(path)
-    begun = resumed and folder.last.exists()
+    folder, first = RunFolder(path), processes.rank == 0
+    begun = processes.agree(resumed and folder.last.exists())
     seed_everything(config.training.seed)
-    # before the run is made: what is wrong with the data is told now
-    task = recipe.task(config, folder.assets if begun else None)
-    task.examples("train")
-    from saccade.training import require_engine
+    with processes.common():
+        # before the run is made: what is wrong with the data is told now
+        task = recipe.task(config, folder.assets if begun else None)
+        task.examples("train")
+        from saccade.training import require_engine
 
-    require_engine()
-    from saccade.app.finish import finish
-    from saccade.app.progress import progress
-    from saccade.app.runs import assemble
-    from saccade.training.evidence import commit
-    from saccade.training.fit import check_resumable, fit
+        require_engine()
+        from saccade.app.progress import progress
+        from saccade.app.runs import assemble, dtype_of
+        from saccade.training.evidence import commit
+        from saccade.training.fit import check_resumable, fit
 
-    # the commit of what runs, not of what the source has become when it ends
-    made_by = {"version": __version__, "commit": commit()}
-    head: dict[str, Any] = {"system": system, "variant": variant, **made_by, "config": to_plain(config)}
-    fingerprint = json.dumps({**head["config"], "data": {"sha256": task.describe()["sha256"]}})
-    if resumed:
-        check_resumable(folder, fingerprint, FREE)
-    else:
-        folder.create(head)
-    with one_writer(folder):
+        # the commit of what runs, not of what the source has become when it ends
+        made_by = {"version": __version__, "commit": commit()}
+        head: dict[str, Any] = {"system": system, "variant": variant, **made_by, "config": to_plain(config)}
+        description = task.describe()
+        fingerprint = json.dumps({**head["config"], "data": {"sha256": description["sha256"]}})
+    with processes.common():
+        processes.check_same(flatten(json.loads(fingerprint)))
+    with processes.common():
         if resumed:
-            folder.write_head(head)
-        if not begun:
-            task.save(folder.assets)
+            check_resumable(folder, fingerprint, FREE)
+        elif first:
+            folder.create(head)
+        if first:
+            held.enter_context(one_writer(folder))
+            if resumed:
+                folder.write_head(head)
+            if not begun:
+                task.save(folder.assets)
+    with processes.common():
+        if not first and not begun:  # what each learned from the same data may differ, where symbols are equally common
+            task = recipe.task(config, folder.assets)
         model = recipe.build(config, task)
+    if first:
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        print(
-            f"{system} {variant}: {parameters:,} parameters; {task.describe()['data']}; the run is {path}", flush=True
-        )
-        with progress(config.training.steps) as report:
-            done, seconds = fit(
-                model, recipe.objective or task.objective, task, config.training, folder, fingerprint, report, resumed
-            )
-        if not done:
-            print(f"stopped; go on with: saccade train --resume {shlex.quote(str(path))}")
-            return 130
-        finish(assemble(folder, system, variant, recipe, config, task, model), head, seconds)
-    return 0
+        print(f"{system} {variant}: {parameters:,} parameters; {description['data']}; the run is {path}", flush=True)
+    training, objective = config.training, recipe.objective or task.objective
+    shown: Any = progress(training.steps) if first else nullcontext()
+    with shown as report:
+        outcome = fit(model, objective, task, training, folder, fingerprint, report, resumed, processes)
+    if not outcome.done or not first:
+        return (outcome.done,)
+    if outcome.steps < training.steps:
+        print(f"ended after {outcome.steps} steps: {training.patience} validations without a lower loss")
+    model = recipe.build(config, task).to(dtype_of(config))  # the trained one may be in shards
+    folder.load_weights(model)
+    return True, assemble(folder, system, variant, recipe, config, task, model), head, outcome.seconds

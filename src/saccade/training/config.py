@@ -65,7 +65,7 @@ class TrainingConfig:
     clip: Annotated[float, Field(gt=0)] | None = 1.0
     """Largest norm of the gradient (Pascanu et al. 2013); none: unclipped."""
     accumulate: Annotated[int, Field(ge=1)] = 1
-    """Batches whose gradients are averaged for one update, each counting alike."""
+    """Batches whose gradients make one update: the mean over all their tokens, as if they were one batch."""
     validate_every: Annotated[int, Field(ge=1)] = 500
     """Steps between losses on the validation split."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 500
@@ -74,14 +74,24 @@ class TrainingConfig:
     """Steps between lines of the metrics."""
     keep: Literal["last", "best"] = "last"
     """The weights that a run ends with: those of the last step, or those of the lowest validation loss."""
+    average: Annotated[int, Field(ge=1)] = 1
+    """The weights that a run ends with are the mean of its last so many checkpoints (Vaswani et al. 2017, 6.1)."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Validations without a lower loss before the run ends; none: it takes all its steps."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     """Seed of weights, order and dropout."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
+    strategy: Literal["auto", "ddp", "fsdp2"] = "auto"
+    """How several processes (torchrun) share a run: each with all the weights (auto, ddp), or a shard each (fsdp2)."""
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
     """Number format; bfloat16 is mixed precision (autocast over float32 weights)."""
 
     @model_validator(mode="after")
     def check_choices(self) -> "TrainingConfig":
         refuse_unchosen(self, "optimizer", {"adam": "adam", "adadelta": "adadelta", "sgd": "sgd"})
+        if self.average > 1 and self.keep == "best":
+            raise ValueError(f"average is {self.average}, which is of the last checkpoints, but keep is 'best'")
+        if self.strategy == "fsdp2" and self.precision == "float64":
+            raise ValueError("precision is 'float64', which fsdp2 does not do; strategy 'ddp' does")
         return self

@@ -16,7 +16,7 @@ from saccade import __version__
 from saccade.core.config import flatten, to_plain
 from saccade.core.recipe import Claim, Recipe
 
-APART = ("training.seed", "training.device", "task.folder")
+APART = ("training.seed", "training.device", "training.strategy", "task.folder")
 LIBRARIES = ("torch", "numpy", "lightning", "tokenizers", "sacrebleu")
 
 
@@ -42,6 +42,8 @@ def hardware(device: str) -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "device": device,
     }
+    if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        described["processes"] = processes
     if device.startswith("cuda"):
         described["gpu"] = torch.cuda.get_device_name(device)
     return described

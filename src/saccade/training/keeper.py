@@ -16,28 +16,35 @@ from saccade.core.recipe import Loss
 from saccade.training.config import TrainingConfig
 from saccade.training.device import autocast, to_device
 from saccade.training.optimizers import rate_at
-from saccade.training.random_state import random_state, restore_random_state
-from saccade.training.run_folder import RunFolder
+from saccade.training.processes import Processes
+from saccade.training.random_state import derived, random_state, restore_random_state, seed_everything
+from saccade.training.run_folder import RunFolder, ties
 
 Objective = Callable[[nn.Module, Any, int], Loss]
 Report = Callable[[Mapping[str, Any]], None]
+Update = tuple[Tensor, Mapping[str, Tensor]]  # the loss of an update and its logs, means over all its tokens
 
 
 class Keeper(Callback):
     """What happens between steps, in this order: metrics, validation, checkpoint, and a stop if one was asked for."""
 
-    def __init__(self, folder: RunFolder, validation: list[Any], fingerprint: str, report: Report) -> None:
+    def __init__(
+        self, folder: RunFolder, validation: list[Any], fingerprint: str, report: Report, processes: Processes
+    ) -> None:
         self.folder, self.validation, self.fingerprint, self.report = folder, validation, fingerprint, report
-        self.best = float("inf")
+        self.processes = processes
+        self.best, self.waited = float("inf"), 0  # validations since the best one
         self.seconds = 0.0
-        self.stop = False
+        self.ended = False
         self.restored: dict[str, Any] | None = None
         self.clock = time.perf_counter()
-        self.window: list[tuple[Tensor, Mapping[str, Tensor]]] = []
+        self.window: list[Update] = []
         self.since = self.clock
 
     def on_train_start(self, trainer: Trainer, module: Any) -> None:
-        self.folder.start_metrics(trainer.global_step)
+        if self.processes.rank == 0:
+            self.folder.start_metrics(trainer.global_step)
+            self.keep_earlier(trainer.global_step, module.config)
         for group in trainer.optimizers[
             0
         ].param_groups:  # that of the schedule as it is now: the steps may have changed
@@ -50,22 +57,34 @@ class Keeper(Callback):
             self.restored = None
 
     def on_train_batch_end(self, trainer: Trainer, module: Any, outputs: Any, batch: Any, index: int) -> None:
-        self.window.append((outputs["loss"].detach(), outputs["logs"]))
         if (index + 1) % module.config.accumulate:
             return
+        self.window.append(module.update)
         step, config = trainer.global_step, module.config
         if step % config.log_every == 0 or step == config.steps:
             self.record(trainer, step, self.training_figures(trainer, config))
         if step % config.validate_every == 0 or step == config.steps:
             self.validate(trainer, module, step)
-        if step % config.checkpoint_every == 0 or step == config.steps or self.stop:
-            self.tick()
+        self.ended = step == config.steps or (config.patience is not None and self.waited >= config.patience)
+        if step % config.checkpoint_every == 0 or self.ended or module.stopping:
+            self.tick()  # so that the checkpoint has the seconds up to here
             self.check_finite(trainer)
             trainer.save_checkpoint(self.folder.last)
-        trainer.should_stop = trainer.should_stop or self.stop
+            if self.processes.rank == 0:
+                self.keep_earlier(step, config)
+        trainer.should_stop = trainer.should_stop or self.ended or module.stopping
+
+    def keep_earlier(self, step: int, config: TrainingConfig) -> None:
+        """Of the weights to be averaged keep the last ones up to a step, as a run that was never stopped has them."""
+        files = self.folder.earlier()
+        last = step if self.ended else config.steps
+        kept = [at for at in files if at <= step and (at % config.checkpoint_every == 0 or at == last)]
+        for at, path in files.items():
+            if at not in kept[-config.average :]:
+                path.unlink()
 
     def training_figures(self, trainer: Trainer, config: TrainingConfig) -> dict[str, float]:
-        """Means over the batches since the last line; what counts something (`tokens`) also as a rate."""
+        """Means over the updates since the last line; what counts something (`tokens`) also as a rate."""
         self.check_finite(trainer)
         now = time.perf_counter()
         losses = numbers(loss for loss, _ in self.window)
@@ -82,47 +101,64 @@ class Keeper(Callback):
     def check_finite(self, trainer: Trainer) -> None:
         """Before a line is written, and before a good checkpoint is replaced."""
         if not bool(numbers(loss for loss, _ in self.window).isfinite().all()):
-            raise InvalidInput(
-                f"the loss is not finite at step {trainer.global_step}; "
-                "try a smaller --training.learning-rate or --training.clip"
-            )
+            with self.processes.common():
+                raise InvalidInput(
+                    f"the loss is not finite at step {trainer.global_step}; "
+                    "try a smaller --training.learning-rate or --training.clip"
+                )
 
     def validate(self, trainer: Trainer, module: Any, step: int) -> None:
         """Mean loss over the validation split, each example's share its tokens where the objective counts them."""
         started = time.perf_counter()
         with autocast(module.config.precision, module.device):
-            loss = mean_loss(module.model, module.objective, self.validation, module.device, step)
+            loss = mean_loss(module, self.validation, module.device, step, self.processes)
         self.record(trainer, step, {"validation_loss": loss})
-        if loss < self.best and module.config.keep == "best":
-            self.best = loss
+        better = loss < self.best
+        self.best, self.waited = min(self.best, loss), 0 if better else self.waited + 1
+        if better and module.config.keep == "best":
             trainer.save_checkpoint(self.folder.best)
-        self.best = min(self.best, loss)
         self.since += time.perf_counter() - started
 
     def record(self, trainer: Trainer, step: int, figures: Mapping[str, float]) -> None:
+        if self.processes.rank:
+            return
         self.folder.log({"step": step, **figures})
         for logger in trainer.loggers:
             logger.log_metrics(dict(figures), step)
         self.report({"step": step, **figures})
 
-    def tick(self) -> None:
+    def tick(self) -> float:
         now = time.perf_counter()
         self.seconds, self.clock = self.seconds + now - self.clock, now
+        return self.seconds
 
     def on_save_checkpoint(self, trainer: Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
         # the running means of the metrics are part of the state: a resumed run writes the same lines
         window = [[loss.item(), {name: float(log) for name, log in logs.items()}] for loss, logs in self.window]
+        random, *others = self.processes.gather(random_state())
         checkpoint["saccade"] = {
-            "random": random_state(),
+            "random": random,
+            "others": others,  # the random state of the other processes
             "best": self.best,
+            "waited": self.waited,
             "seconds": self.seconds,
             "config": self.fingerprint,
             "window": window,
         }
+        config, step = module.config, trainer.global_step
+        if config.average > 1 and self.processes.rank == 0 and (self.ended or step % config.checkpoint_every == 0):
+            # before the checkpoint itself: one that is there has its weights beside it
+            weights = {name.removeprefix("model."): tensor for name, tensor in checkpoint["state_dict"].items()}
+            self.folder.save_earlier(step, weights, ties(module.model))
 
     def on_load_checkpoint(self, trainer: Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
         kept = checkpoint["saccade"]
-        self.restored, self.best, self.seconds = kept["random"], kept["best"], kept["seconds"]
+        self.best, self.seconds, self.waited = kept["best"], kept["seconds"], kept.get("waited", 0)
+        states = [kept["random"], *kept.get("others", [])]
+        if len(states) == self.processes.count:
+            self.restored = states[self.processes.rank]
+        else:  # as many processes as there were have their state; now there are more, or fewer
+            seed_everything(derived(module.config.seed, self.processes.rank, checkpoint["global_step"]))
         self.window = [
             (torch.tensor(loss, dtype=torch.float64), {name: torch.tensor(log) for name, log in logs.items()})
             for loss, logs in kept["window"]
@@ -134,14 +170,26 @@ def numbers(tensors: Iterable[Tensor]) -> Tensor:
     return torch.tensor([float(tensor) for tensor in tensors], dtype=torch.float64)
 
 
+def weight_of(loss: Loss, examples: int) -> float:
+    """What a mean over a batch counts in a mean over several: its tokens, where the objective says how many."""
+    return float(loss.logs.get("tokens", examples)) if examples else 0.0
+
+
 @torch.no_grad()
-def mean_loss(model: nn.Module, objective: Objective, batches: Sequence[Any], device: torch.device, step: int) -> float:
-    was_training = model.training
-    model.eval()
+def mean_loss(module: Any, shares: Sequence[Any], device: torch.device, step: int, processes: Processes) -> float:
+    """The mean over all batches, of which each process takes its part; added up in the order of one process."""
+    was_training = module.model.training
+    module.model.eval()
+    rows = [[0.0, 0.0] for _ in shares]
+    # as many batches for each, since a sharded model needs all processes for each; what is too many counts nothing
+    for place in range(processes.rank, -(-len(shares) // processes.count) * processes.count, processes.count):
+        batch, examples = shares[place % len(shares)]
+        loss = module(to_device(batch, device), step)
+        if place < len(shares):
+            weight = weight_of(loss, examples)
+            rows[place] = [float(loss.value) * weight, weight]
+    module.model.train(was_training)
     total = weight = 0.0
-    for batch in batches:
-        loss = objective(model, to_device(batch, device), step)
-        share = float(loss.logs.get("tokens", 1))
-        total, weight = total + float(loss.value) * share, weight + share
-    model.train(was_training)
+    for part, share in processes.total(rows):
+        total, weight = total + part, weight + share
     return total / weight

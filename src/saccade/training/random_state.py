@@ -33,3 +33,8 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
     np.random.seed(seed)
     random.seed(seed)
+
+
+def derived(seed: int, rank: int, step: int) -> int:
+    """A seed for a process that has no random state to go on with."""
+    return random.Random(f"{seed}/{rank}/{step}").getrandbits(32)

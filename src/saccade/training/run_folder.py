@@ -65,10 +65,30 @@ class RunFolder:
             raise InvalidInput(f"{self.config}: expected the keys system, variant and config")
         return head
 
-    def save_weights(self, model: nn.Module) -> None:
+    def save_weights(self, model: nn.Module, tensors: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Write the weights of the model, or these in their place; a weight under two names is written once."""
+        write_tensors(self.weights, model.state_dict() if tensors is None else tensors, ties(model))
+
+    def earlier(self) -> dict[int, Path]:
+        """Step -> the file of the weights that a checkpoint of it had, in order."""
+        files = {int(path.stem.split("-")[1]): path for path in self.checkpoints.glob("weights-*.safetensors")}
+        return dict(sorted(files.items()))
+
+    def save_earlier(self, step: int, tensors: Mapping[str, torch.Tensor], tied: Mapping[str, str]) -> None:
+        """Keep the weights of a checkpoint for the mean of several."""
+        write_tensors(self.checkpoints / f"weights-{step}.safetensors", tensors, tied)
+
+    def mean_of_earlier(self, count: int) -> dict[str, torch.Tensor]:
+        """The mean of the last so many kept weights, summed in float64; of whole numbers the last."""
         safetensors: Any = require("safetensors.torch", "app")
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-        write_atomically(self.weights, safetensors.save(tensors))
+        paths = list(self.earlier().values())[-count:]
+        last: dict[str, torch.Tensor] = safetensors.load_file(paths[-1])
+        sums = {name: torch.zeros_like(t, dtype=torch.float64) for name, t in last.items() if t.is_floating_point()}
+        for path in paths:
+            kept = safetensors.load_file(path)
+            for name in sums:
+                sums[name] += kept[name]
+        return last | {name: (total / len(paths)).to(last[name].dtype) for name, total in sums.items()}
 
     def load_weights(self, model: nn.Module) -> None:
         """Fill the model.
@@ -87,6 +107,7 @@ class RunFolder:
             tensors = torch_format.load_file(self.weights)
         except safetensors.SafetensorError as error:
             raise InvalidInput(f"{self.weights}: damaged or cut off ({error})") from error
+        tensors |= {name: tensors[first] for name, first in ties(model).items() if first in tensors}
         check_fit(model, tensors, str(self.weights))
         model.load_state_dict(tensors)
 
@@ -140,6 +161,19 @@ def read_yaml(path: Path) -> Any:
     # a scalar that looks like a date or a number and is none raises what its constructor raises
     except (yaml.YAMLError, ValueError, IndexError, RecursionError) as error:
         raise InvalidInput(f"{path}: not YAML ({' '.join(str(error).split())[:200]})") from error
+
+
+def ties(model: nn.Module) -> dict[str, str]:
+    """Name -> the first name of the same weight, where it has more than one."""
+    first: dict[int, str] = {}
+    names = ((name, id(weight)) for name, weight in model.named_parameters(remove_duplicate=False))
+    return {name: first[weight] for name, weight in names if first.setdefault(weight, name) != name}
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], tied: Mapping[str, str]) -> None:
+    safetensors: Any = require("safetensors.torch", "app")
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if name not in tied}
+    write_atomically(path, safetensors.save(kept))
 
 
 def check_fit(model: nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> None:

@@ -1,0 +1,170 @@
+"""Two processes train what one does, go on with what one began, and tell when one of them is gone."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from saccade.training.processes import Processes, launched
+from saccade.training.run_folder import RunFolder
+from tests.training.trainings import PART, STEPS, UNEQUAL, batches, build, task, train, without_tokens
+
+pytestmark = pytest.mark.unhooked
+ROOT = Path(__file__).parents[2]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+ALONE = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same training by one process, by two in either way, and begun by one or two and ended by others."""
+    root = tmp_path_factory.mktemp("runs")
+    task().save(root)
+    data, few = task(assets=root), task(7, root)
+    train(root / "one", data)
+    train(root / "one-ddp", data, steps=PART)
+    shutil.copytree(root / "one-ddp", root / "one-fsdp2")
+    train(root / "one-average", data, average=2, steps=PART)
+    train(root / "one-examples", few, objective=without_tokens, **UNEQUAL)
+    done = subprocess.run(
+        [*TORCHRUN, "-m", "tests.training.trainings", str(root)],
+        cwd=ROOT, env=ALONE, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    for strategy in ("ddp", "fsdp2"):
+        train(root / f"{strategy}-one", data)
+    return root
+
+
+def losses(run: Path) -> dict[str, float]:
+    lines = RunFolder(run).read_metrics()
+    return {f"{line['step']} {name}": line[name] for line in lines for name in line if name.endswith("loss")}
+
+
+def assert_same(run: Path, other: Path, within: float = 1e-4) -> None:
+    """The same losses, at the same steps, and the same weights."""
+    assert losses(run) == pytest.approx(losses(other), abs=within)
+    ours, theirs = load_file(run / "model.safetensors"), load_file(other / "model.safetensors")
+    assert list(ours) == list(theirs)
+    for name in ours:
+        assert (ours[name] - theirs[name]).abs().max() < within, name
+
+
+def test_some_batches_have_fewer_examples_than_there_are_processes(runs: Path) -> None:
+    assert 1 in map(len, batches(task(assets=runs))[:STEPS])
+
+
+@pytest.mark.parametrize("run", ["ddp", "fsdp2"])
+def test_two_processes_train_what_one_does(runs: Path, run: str) -> None:
+    assert len(losses(runs / run)) == STEPS // 5 + 3
+    assert_same(runs / run, runs / "one")
+
+
+@pytest.mark.parametrize("run", ["one-ddp", "one-fsdp2", "ddp-one", "fsdp2-one", "ddp-fsdp2", "fsdp2-ddp"])
+def test_what_some_began_others_end(runs: Path, run: str) -> None:
+    assert_same(runs / run, runs / "one")
+
+
+@pytest.mark.parametrize("run", ["one-unequal", "ddp-unequal", "fsdp2-unequal"])
+def test_accumulated_batches_of_unequal_size_are_one_large_batch(runs: Path, run: str) -> None:
+    few = task(7, runs)
+    assert len({sum(few.cost(few.examples("train")[i])[0] for i in batch) for batch in batches(few)}) > 1
+    if run == "one-unequal":
+        train(runs / run, few, accumulate=len(batches(few)), **UNEQUAL)
+    if not (runs / "large").exists():
+        train(runs / "large", few, **UNEQUAL, batch_tokens=10_000)
+    assert_same(runs / run, runs / "large", 1e-5)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_a_loss_without_tokens_counts_examples(runs: Path, strategy: str) -> None:
+    assert_same(runs / f"{strategy}-examples", runs / "one-examples", 1e-5)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_the_mean_of_checkpoints_is_that_of_one_process(runs: Path, strategy: str) -> None:
+    assert_same(runs / f"{strategy}-average", runs / "one-average")
+
+
+def test_tied_weights_are_written_once_and_stay_tied(runs: Path) -> None:
+    model = build(task(assets=runs))
+    for run in ("one", "ddp", "fsdp2"):
+        assert "readout.weight" not in load_file(runs / run / "model.safetensors")
+        RunFolder(runs / run).load_weights(model)
+        assert model.readout.weight is model.embedding.weight
+
+
+def test_slurm_tells_who_a_process_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)  # so that what is set here is undone
+    assert launched() == Processes()
+    told = {"STEP_NUM_TASKS": 6, "STEP_NUM_NODES": 2, "PROCID": 4, "LOCALID": 1, "NODEID": 1, "JOB_ID": 31234}
+    for name, value in {**told, "STEP_NODELIST": "node[07-08]"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+    assert launched() == Processes(rank=4, count=6, local_rank=1, local_count=3)
+    assert (os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"], os.environ["GROUP_RANK"]) == ("node07", "16234", "1")
+
+
+def command(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*TORCHRUN, "-m", "saccade", "train", *map(str, arguments)],
+        env=ALONE, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def process_of(parent: int, rank: int) -> int:
+    """The process of a rank that torchrun started."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return next(int(c) for c in children if f"\0LOCAL_RANK={rank}\0" in Path(f"/proc/{c}/environ").read_text())
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_dies_is_told_and_the_run_goes_on(tmp_path: Path, rank: int) -> None:
+    run = tmp_path / "run"
+    small = ["--task.limit", 60, "--search.beam", 1, "--training.steps", 5000]
+    running = command("rnnsearch", "tiny", *small, "--training.strategy", ["ddp", "fsdp2"][rank], "--out", run)
+    while not RunFolder(run).last.exists() and running.poll() is None:
+        time.sleep(0.05)
+    os.kill(process_of(running.pid, rank), signal.SIGKILL)
+    killed = time.monotonic()
+    printed, _ = running.communicate(timeout=60)
+    assert running.returncode != 0
+    assert time.monotonic() - killed < 60
+    assert f"saccade: another process of this run is gone (its connection is closed); go on with: torchrun ... " \
+        f"-m saccade train --resume {run}\n" in printed  # fmt: skip
+    assert "src/saccade" not in printed  # no traceback of ours; torchrun has one of its own
+    step = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["step"]
+    if rank == 0:
+        return
+    resumed = command("--resume", run, "--training.steps", step + 10, "--training.strategy", "ddp")
+    printed, _ = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0, printed
+    assert printed.count("the run is") == printed.count("pictures: ") == 1  # only the first process speaks
+    steps = [line["step"] for line in RunFolder(run).read_metrics() if "loss" in line]
+    assert steps == sorted(set(steps))
+    assert json.loads((run / "evidence.json").read_text())["hardware"]["processes"] == 2
+
+
+def test_processes_with_other_data_are_told_once(tmp_path: Path) -> None:
+    """Each process reads its own file, as on two machines."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, sys\nfrom saccade.app.main import main\n"
+        "sys.exit(main(['train', 'rnnsearch', 'tiny', '--task.limit', str(50 + int(os.environ['RANK'])), "
+        f"'--out', {str(tmp_path / 'run')!r}]))\n"
+    )
+    done: Any = subprocess.run([*TORCHRUN, str(program)], env=ALONE, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert done.stderr.count("saccade: ") == 1
+    assert "saccade: process 1: task.limit is 51 here, and 50 in the first process" in done.stderr
+    assert not (tmp_path / "run").exists()
