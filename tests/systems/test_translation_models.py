@@ -131,16 +131,16 @@ def slow_transformer(model: Transformer, name: str, source: list[int], inputs: l
     weights = dict(model.named_parameters(remove_duplicate=False))
     d = weights["target_embedding.weight"].shape[1]
 
-    def embed(table: str, net: int, symbols: list[int]) -> list[Tensor]:
+    def embed(net: str, symbols: list[int]) -> list[Tensor]:
         rows = []
         for p, symbol in enumerate(symbols):
             if pre:
-                place = weights[f"positions.{net}.table"][p]
+                place = weights[f"{net}_positions.table"][p]
             else:
                 angles = [p / 10_000 ** (2 * (i // 2) / d) for i in range(d)]
                 turns = [math.cos(a) if i % 2 else math.sin(a) for i, a in enumerate(angles)]
                 place = torch.tensor(turns, dtype=torch.float64)
-            rows.append(math.sqrt(d) * weights[f"{table}.weight"][symbol] + place)
+            rows.append(math.sqrt(d) * weights[f"{net}_embedding.weight"][symbol] + place)
         return rows
 
     def norm(part: str, x: Tensor) -> Tensor:
@@ -159,26 +159,26 @@ def slow_transformer(model: Transformer, name: str, source: list[int], inputs: l
         hidden = (weights[f"{part}.hidden.weight"] @ x + weights[f"{part}.hidden.bias"]).clamp(min=0)
         return weights[f"{part}.output.weight"] @ hidden + weights[f"{part}.output.bias"]
 
-    def sublayer(block: str, number: int, xs: list[Tensor], function: Any) -> list[Tensor]:
-        part = f"{block}.residuals.{number}.norm"
+    def sublayer(block: str, name: str, xs: list[Tensor], function: Any) -> list[Tensor]:
+        part = f"{block}.{name}_residual.norm"
         if pre:
             normed = [norm(part, x) for x in xs]
             return [x + function(y, normed, i) for i, (x, y) in enumerate(zip(xs, normed, strict=True))]
         return [norm(part, x + function(x, xs, i)) for i, x in enumerate(xs)]
 
-    memory = embed("source_embedding", 0, source)
+    memory = embed("source", source)
     for n in range(2):
         block = f"encoder.blocks.{n}"
-        memory = sublayer(block, 0, memory, lambda x, xs, i, b=block: attend(f"{b}.self_attention", x, xs))
-        memory = sublayer(block, 1, memory, lambda x, xs, i, b=block: feed_forward(f"{b}.feed_forward", x))
-    ys = embed("target_embedding", 1, inputs)
+        memory = sublayer(block, "self", memory, lambda x, xs, i, b=block: attend(f"{b}.self_attention", x, xs))
+        memory = sublayer(block, "forward", memory, lambda x, xs, i, b=block: feed_forward(f"{b}.feed_forward", x))
+    ys = embed("target", inputs)
     if pre:
         memory = [norm("encoder.norm", x) for x in memory]
     for n in range(2):
         block = f"decoder.blocks.{n}"
-        ys = sublayer(block, 0, ys, lambda x, xs, i, b=block: attend(f"{b}.self_attention", x, xs[: i + 1]))
-        ys = sublayer(block, 1, ys, lambda x, xs, i, b=block: attend(f"{b}.cross_attention", x, memory))
-        ys = sublayer(block, 2, ys, lambda x, xs, i, b=block: feed_forward(f"{b}.feed_forward", x))
+        ys = sublayer(block, "self", ys, lambda x, xs, i, b=block: attend(f"{b}.self_attention", x, xs[: i + 1]))
+        ys = sublayer(block, "cross", ys, lambda x, xs, i, b=block: attend(f"{b}.cross_attention", x, memory))
+        ys = sublayer(block, "forward", ys, lambda x, xs, i, b=block: feed_forward(f"{b}.feed_forward", x))
     if pre:
         ys = [norm("decoder.norm", y) for y in ys]
     return torch.stack([weights["output.weight"] @ y + weights["output.bias"] for y in ys])

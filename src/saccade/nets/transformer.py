@@ -86,11 +86,12 @@ class EncoderBlock(nn.Module):
         super().__init__()
         self.self_attention = MultiHeadAttention(model_size, heads, head_size, value_size)
         self.feed_forward = FeedForward(model_size, hidden_size)
-        self.residuals = nn.ModuleList(Residual(model_size, dropout, norm) for _ in range(2))
+        self.self_residual = Residual(model_size, dropout, norm)
+        self.forward_residual = Residual(model_size, dropout, norm)
 
     def forward(self, inputs: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None = None) -> Tensor:
-        attended = self.residuals[0](inputs, lambda x: self.self_attention(x, x, mask))
-        return self.residuals[1](attended, self.feed_forward)  # type: ignore[no-any-return]
+        attended = self.self_residual(inputs, lambda x: self.self_attention(x, x, mask))
+        return self.forward_residual(attended, self.feed_forward)  # type: ignore[no-any-return]
 
 
 class DecoderBlock(nn.Module):
@@ -110,14 +111,23 @@ class DecoderBlock(nn.Module):
         self.self_attention = MultiHeadAttention(model_size, heads, head_size, value_size)
         self.cross_attention = MultiHeadAttention(model_size, heads, head_size, value_size)
         self.feed_forward = FeedForward(model_size, hidden_size)
-        self.residuals = nn.ModuleList(Residual(model_size, dropout, norm) for _ in range(3))
+        self.self_residual = Residual(model_size, dropout, norm)
+        self.cross_residual = Residual(model_size, dropout, norm)
+        self.forward_residual = Residual(model_size, dropout, norm)
 
     def forward(
+        self, inputs: Float[Tensor, "b t d"], memory: Float[Tensor, "b k d"], mask: Bool[Tensor, "b k"] | None = None
+    ) -> Float[Tensor, "b t d"]:
+        """The outputs of a whole sequence. The mask is that of the memory: True = may be attended."""
+        outputs, _ = self.advance(inputs, self.cross_attention.prepare(memory, mask))
+        return outputs
+
+    def advance(
         self,
         inputs: Float[Tensor, "b t d"],
         memory: Heads,
         past: Heads | None = None,
-        mask: Bool[Tensor, "b 1 t k"] | None = None,
+        seen: Bool[Tensor, "b 1 t k"] | None = None,
     ) -> tuple[Float[Tensor, "b t d"], Heads]:
         """The outputs of these positions, and what was kept of them and of those before.
 
@@ -125,17 +135,17 @@ class DecoderBlock(nn.Module):
             inputs: one position or many, behind those of `past`.
             memory: what `cross_attention.prepare` made of the encoder's outputs.
             past: what an earlier call kept.
-            mask: which of the positions, those of `past` first, each input may see; None: those up to its own.
+            seen: which of the positions, those of `past` first, each input may see; None: those up to its own.
         """
         kept: list[Heads] = []
 
         def see_the_past(x: Tensor) -> Tensor:
             kept.append(self.self_attention.extend(past, x))
-            return self.self_attention.attend(x, kept[0], mask, causal=mask is None)
+            return self.self_attention.attend(x, kept[0], seen, causal=seen is None)
 
-        attended = self.residuals[0](inputs, see_the_past)
-        attended = self.residuals[1](attended, lambda x: self.cross_attention.attend(x, memory))
-        return self.residuals[2](attended, self.feed_forward), kept[0]
+        attended = self.self_residual(inputs, see_the_past)
+        attended = self.cross_residual(attended, lambda x: self.cross_attention.attend(x, memory))
+        return self.forward_residual(attended, self.feed_forward), kept[0]
 
 
 class TransformerEncoder(nn.Module):
@@ -169,24 +179,33 @@ class TransformerDecoder(nn.Module):
         self.blocks = nn.ModuleList(DecoderBlock(model_size, norm=norm, **block) for _ in range(layers))
         self.norm = nn.LayerNorm(model_size) if norm == "pre" else nn.Identity()
 
+    def forward(
+        self, inputs: Float[Tensor, "b t d"], memory: Float[Tensor, "b k d"], mask: Bool[Tensor, "b k"] | None = None
+    ) -> Float[Tensor, "b t d"]:
+        """The outputs of whole sequences. The mask is that of the memory: True = may be attended."""
+        for block in self.blocks:
+            inputs = block(inputs, memory, mask)
+        return self.norm(inputs)  # type: ignore[no-any-return]
+
     def prepare(self, memory: Float[Tensor, "b k d"], mask: Bool[Tensor, "b k"] | None = None) -> tuple[Heads, ...]:
         """The memory's keys and values, projected once for every block."""
         blocks: Any = self.blocks
         return tuple(block.cross_attention.prepare(memory, mask) for block in blocks)
 
-    def forward(
+    def advance(
         self,
         inputs: Float[Tensor, "b t d"],
         memory: tuple[Heads, ...],
         past: tuple[Heads, ...] | None = None,
-        mask: Bool[Tensor, "b 1 t k"] | None = None,
+        seen: Bool[Tensor, "b 1 t k"] | None = None,
     ) -> tuple[Float[Tensor, "b t d"], tuple[Heads, ...]]:
         """The outputs of these positions, and what was kept of them and of those of `past`, for the next ones.
 
-        The mask says which of the positions, those of `past` first, each input may see; None: those up to its own.
+        `seen` says which of the positions, those of `past` first, each input may see; None: those up to its own.
         """
         kept = []
-        for layer, (block, heads) in enumerate(zip(self.blocks, memory, strict=True)):
-            inputs, now = block(inputs, heads, None if past is None else past[layer], mask)
+        blocks: Any = self.blocks
+        for layer, (block, heads) in enumerate(zip(blocks, memory, strict=True)):
+            inputs, now = block.advance(inputs, heads, None if past is None else past[layer], seen)
             kept.append(now)
         return self.norm(inputs), tuple(kept)

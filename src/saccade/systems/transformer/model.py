@@ -89,9 +89,9 @@ class Transformer(nn.Module):
         self.output = nn.Linear(size, target_symbols)
         if config.tie != "none":
             self.output.weight = self.target_embedding.weight
-        self.positions = nn.ModuleList(
+        self.source_positions, self.target_positions = (
             LearnedPositions(size, config.longest) if config.positions == "learned" else SinusoidalPositions(size)
-            for _ in ("source", "target")
+            for _ in range(2)
         )
         block: dict[str, Any] = {
             "heads": config.heads, "hidden_size": config.hidden_size, "dropout": config.dropout,
@@ -108,11 +108,10 @@ class Transformer(nn.Module):
     @property
     def longest(self) -> int | None:
         """The most symbols of a sentence, where positions are learned."""
-        positions: Any = self.positions[1]
-        return positions.longest  # type: ignore[no-any-return]
+        return self.target_positions.longest
 
     def encode(self, source: Int[Tensor, "b s"], source_mask: Bool[Tensor, "b s"]) -> Encoded:
-        embedded = self.dropout(self.positions[0](self.scale * self.source_embedding(source)))
+        embedded = self.dropout(self.source_positions(self.scale * self.source_embedding(source)))
         return Encoded(self.encoder(embedded, source_mask), source_mask)
 
     def start(self, encoded: Encoded) -> SearchState:
@@ -126,12 +125,12 @@ class Transformer(nn.Module):
         own = now if state.own is None else torch.cat([state.own, now], 1)
         past = None if state.past is None else state.past.value
         seen = own.shape[1] // beam - 1
-        embedded = self.positions[1](self.scale * self.target_embedding(tokens)[:, None], seen).view(
+        embedded = self.target_positions(self.scale * self.target_embedding(tokens)[:, None], seen).view(
             sentences, beam, -1
         )
         mask = own.view(sentences, 1, beam, -1) if beam > 1 else None
         inputs = self.dropout(embedded).view(sentences, beam, -1)
-        decoded, past = self.decoder(inputs, state.memory.value, past, mask)
+        decoded, past = self.decoder.advance(inputs, state.memory.value, past, mask)
         logits = Projection(decoded.flatten(0, 1), self.output.weight, self.output.bias).logits()
         return logits.log_softmax(-1), SearchState(state.memory, Constant(past), own)
 
@@ -139,7 +138,7 @@ class Transformer(nn.Module):
         self, source: Int[Tensor, "b s"], source_mask: Bool[Tensor, "b s"], target_inputs: Int[Tensor, "b t"]
     ) -> Projection:
         """Logits (b, t, v) of each next symbol, given those before it."""
-        memory = self.decoder.prepare(*self.encode(source, source_mask))
-        embedded = self.dropout(self.positions[1](self.scale * self.target_embedding(target_inputs)))
-        decoded, _ = self.decoder(embedded, memory)
+        memory, mask = self.encode(source, source_mask)
+        embedded = self.dropout(self.target_positions(self.scale * self.target_embedding(target_inputs)))
+        decoded = self.decoder(embedded, memory, mask)
         return Projection(decoded, self.output.weight, self.output.bias)
