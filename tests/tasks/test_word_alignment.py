@@ -18,9 +18,13 @@ from saccade.tasks.translation.vocabulary import Vocabulary
 from saccade.tasks.translation.word_alignment import (
     GoldAlignment,
     aer,
+    as_read,
+    check_direction,
     diagonal,
+    in_parts,
     links,
     read_gold,
+    readings,
     word_of_piece,
     word_weights,
 )
@@ -219,6 +223,9 @@ def test_weights_of_words_are_slow_sums_and_means() -> None:
             assert float(found[t, s]) == pytest.approx(sum(looks) / len(looks) if looks else 0, abs=1e-12)
     assert word_weights(weights.float(), source, target).dtype == torch.float32
     torch.testing.assert_close(word_weights(weights, range(11), range(7)), weights)
+    heads = torch.stack([weights, weights.flip(1)])
+    apart = [word_weights(head, source, target) for head in heads]
+    torch.testing.assert_close(word_weights(heads, source, target), torch.stack(apart))
     assert word_weights(weights, [None], []).shape == (0, 0)
     with pytest.raises(InvalidInput, match=r"8 x 9 symbols have weights of only \(7, 11\)"):
         word_weights(weights, source, list(range(8)))
@@ -228,6 +235,51 @@ def test_links_are_what_is_attended_to_most() -> None:
     weights = torch.tensor([[0.1, 0.7, 0.2], [0.0, 0.0, 0.0], [0.5, 0.1, 0.4], [0.1, 0.6, 0.3]])
     assert links(weights) == {(1, 0), (0, 2), (1, 3)}
     assert links(torch.zeros(0, 0)) == links(torch.zeros(2, 0)) == set()
+
+
+def test_layers_and_heads_are_read_in_every_way() -> None:
+    layers = {name: torch.rand(2, 3, 5, dtype=torch.float64) for name in ("x", "y")}
+    found = readings(layers)
+    assert list(found) == [
+        "x, mean of 2 heads", "y, mean of 2 heads", "x, head 0", "x, head 1", "y, head 0", "y, head 1",
+        "mean of all 2 layers",
+    ]  # fmt: skip
+    for t in range(3):
+        for s in range(5):
+            mean = (layers["x"][0, t, s] + layers["x"][1, t, s]) / 2
+            assert float(found["x, mean of 2 heads"][t, s]) == pytest.approx(float(mean))
+            every = sum(float(layers[name][h, t, s]) for name in layers for h in (0, 1)) / 4
+            assert float(found["mean of all 2 layers"][t, s]) == pytest.approx(every)
+    torch.testing.assert_close(found["y, head 1"], layers["y"][1])
+    single = readings({"x": layers["x"][:1]})
+    assert list(single) == ["x"]
+    torch.testing.assert_close(single["x"], layers["x"][0])
+
+
+def test_parts_are_scored_apart_and_together() -> None:
+    gold = [pair({(0, 0)}, set()), pair({(1, 1)}, set()), pair({(2, 2)}, set())]
+    found = in_parts([{(0, 0)}, {(1, 0)}, {(2, 2)}], gold, 1)
+    assert (found.first.aer, found.rest.aer, found.all.aer) == pytest.approx((0, 50, 100 / 3))
+
+
+def test_pairs_are_read_as_they_stand_or_as_in_the_hansard() -> None:
+    gold = GoldAlignment(("i", "see", "."), ("je", "le", "ai", "élu"), frozenset({(0, 0)}), frozenset({(0, 0), (1, 2)}))
+    [plain], [hansard] = as_read([gold]), as_read([gold], hansard=True)
+    assert plain == (gold, (gold.source, "i see ."), (gold.target, "je le ai élu"))
+    assert hansard == (gold, (["I", "see", "."], "I see."), (["Je", "l'", "ai", "elu"], "Je l'ai elu"))
+    assert hansard.reversed_() == (gold.reversed_(), hansard.target, hansard.source)
+
+
+def test_vocabularies_tell_the_direction() -> None:
+    for kind, size in (("bpe", 400), ("word", 2000)):
+        vocabularies = [
+            Vocabulary.learn([row[side] for row in embedded_pairs("train")[:1000]], kind, size) for side in (0, 1)
+        ]
+        texts = embedded_pairs("test")[:40]
+        check_direction(*vocabularies, texts)
+        with pytest.raises(InvalidInput, match="seem to go the other way than the run"):
+            check_direction(*vocabularies, [pair[::-1] for pair in texts])
+        check_direction(vocabularies[0], vocabularies[0], [pair[::-1] for pair in texts])
 
 
 # the Hansard's text

@@ -5,31 +5,54 @@ import time
 from collections.abc import Sequence
 
 from saccade.app.arguments import Parser, run_first
+from saccade.core.errors import InvalidInput
 
 
 def run(arguments: Sequence[str]) -> int:
     parser = Parser(
         "evaluate",
         "Score a run on a split of its data, or of other data given as flags of its configuration.",
-        "Examples:\n  saccade evaluate RUN --search.beam 1\n  saccade evaluate RUN --task.test my.en my.fr --json",
+        "Examples:\n  saccade evaluate RUN --search.beam 1\n  saccade evaluate RUN --task.test my.en my.fr --json\n"
+        "  saccade evaluate RUN --alignments words.en words.fr links.talp --reverse RUN2",
     )
     parser.add_argument("run", help="the folder that saccade train made")
-    parser.add_argument("--split", default="test", help="train, validation or test (default: test)")
+    parser.add_argument("--split", help="train, validation or test (default: test)")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON")
+    parser.add_argument(
+        "--alignments", nargs="+", metavar="FILE",
+        help="score where a translation run looks on words aligned by hand: one file `source ||| target` or two files "
+        "of sentences, then one of links (3-4 sure, 3p4 possible)",
+    )  # fmt: skip
+    alone = [
+        parser.add_argument("--reversed", action="store_true", help="the run translates the second language of FILE"),
+        parser.add_argument("--reverse", metavar="RUN2", help="a run of the other direction: also the links of both"),
+        parser.add_argument("--hansard", action="store_true", help="FILE is English-French of the Canadian Hansards"),
+        parser.add_argument("--keep", action="store_true", help="keep the alignment figures in RUN/evidence.json"),
+    ]
     options, rest = parser.parse_known_args(run_first("evaluate", arguments))
+    given = [action.option_strings[0] for action in alone if getattr(options, action.dest)]
+    if options.alignments is None and given:
+        raise InvalidInput(f"{given[0]} goes with --alignments FILE FILE")
+    if options.alignments is not None:
+        if options.split:
+            raise InvalidInput("--split and --alignments exclude each other: these pairs are no split of the data")
+        from saccade.app import word_alignment
+
+        return word_alignment.evaluate(options, rest)
 
     from saccade.app.finish import scored, summary
     from saccade.app.runs import open_run
 
+    split = options.split or "test"
     loaded = open_run(options.run, *rest)
-    examples = loaded.task.examples(options.split)
+    examples = loaded.task.examples(split)
     begun = time.perf_counter()
     figures = scored(loaded, loaded.predictions(examples), examples)
     seconds = time.perf_counter() - begun
     if options.json:
         print(json.dumps(figures, indent=1, ensure_ascii=False))
         return 0
-    print(summary(loaded, options.split, figures))
+    print(summary(loaded, split, figures))
     print(f"{len(examples)} examples in {seconds:.1f} s")
     for row in figures.get("by_length", []):
         score = row[loaded.task.metric]

@@ -138,6 +138,30 @@ class RunFolder:
         lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
         return [json.loads(line) for line in lines]
 
+    def read_evidence(self) -> dict[str, Any]:
+        """What the end of the training wrote.
+
+        Raises:
+            NotFound: it has not come to its end.
+            InvalidInput: another file.
+        """
+        if not self.evidence.is_file():
+            raise NotFound(f"{self.path} has no {self.evidence.name}; a training that came to its end writes it")
+        try:
+            found = json.loads(self.evidence.read_bytes())
+        except ValueError as error:
+            raise InvalidInput(f"{self.evidence}: not JSON ({error})") from error
+        metrics = found.get("metrics") if isinstance(found, dict) else None
+        if not isinstance(metrics, dict) or not isinstance(metrics.get("test"), dict):
+            raise InvalidInput(f"{self.evidence}: not the evidence of a run; it has no metrics of the test split")
+        return dict(found)
+
+    def keep_figures(self, name: str, figures: Mapping[str, Any]) -> None:
+        """Put figures beside those of the test split; all other evidence stays as it is."""
+        found = self.read_evidence()
+        found["metrics"]["test"][name] = figures
+        write_atomically(self.evidence, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
+
     def write_csv(self) -> None:
         """The metrics once more, as a table."""
         rows = self.read_metrics()

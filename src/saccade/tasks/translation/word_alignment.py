@@ -7,16 +7,18 @@ Links of two directions are combined as sets: `ours & {(i, j) for j, i in theirs
 """
 
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput
+from saccade.tasks.translation.hansard import like_hansard
 from saccade.tasks.translation.parallel_text import read_lines
-from saccade.tasks.translation.vocabulary import Vocabulary
+from saccade.tasks.translation.vocabulary import UNKNOWN, Vocabulary
 
 Links = frozenset[tuple[int, int]]
 
@@ -33,6 +35,24 @@ class GoldAlignment(NamedTuple):
         """The same links seen from the other language."""
         sure, possible = (frozenset((j, i) for i, j in links) for links in (self.sure, self.possible))
         return GoldAlignment(self.target, self.source, sure, possible)
+
+
+class Side(NamedTuple):
+    """A sentence as a model reads it: just as many words as in the gold, and their text."""
+
+    words: Sequence[str]
+    text: str
+
+
+class AlignedPair(NamedTuple):
+    """A gold pair and both sides as a model reads them."""
+
+    gold: GoldAlignment
+    source: Side
+    target: Side
+
+    def reversed_(self) -> "AlignedPair":
+        return AlignedPair(self.gold.reversed_(), self.target, self.source)
 
 
 class Agreement(NamedTuple):
@@ -68,6 +88,16 @@ def read_gold(sentences: Sequence[Path], links: Path) -> list[GoldAlignment]:
         sure, possible = read_links(columns[-1], len(source), len(target), f"{links}, line {number}")
         gold.append(GoldAlignment(source, target, sure, possible))
     return gold
+
+
+def as_read(gold: Sequence[GoldAlignment], hansard: bool = False) -> list[AlignedPair]:
+    """The pairs as a model reads them: one space between words, or, of English-French, as in the Hansard's text."""
+    if hansard:
+        return [
+            AlignedPair(pair, Side(*like_hansard(pair.source, "en")), Side(*like_hansard(pair.target, "fr")))
+            for pair in gold
+        ]
+    return [AlignedPair(pair, *(Side(side, " ".join(side)) for side in (pair.source, pair.target))) for pair in gold]
 
 
 def read_links(line: str, sources: int, targets: int, place: str) -> tuple[Links, Links]:
@@ -130,20 +160,21 @@ def word_of_piece(vocabulary: Vocabulary, words: Sequence[str], text: str | None
 
 
 def word_weights(
-    weights: Float[Tensor, "q k"], source: Sequence[int | None], target: Sequence[int | None]
-) -> Float[Tensor, "t s"]:
+    weights: Float[Tensor, "*h q k"], source: Sequence[int | None], target: Sequence[int | None]
+) -> Float[Tensor, "*h t s"]:
     """Weights over words (target words, source words) from weights over symbols, row q the look that wrote symbol q.
 
-    Summed over the symbols of a source word, averaged over those of a target word. `source` and `target` come from
-    `word_of_piece`; what `weights` has behind them (end symbol, padding) is left out. No symbol, a row of zeros.
+    Of several heads each by itself. Summed over the symbols of a source word, averaged over those of a target word.
+    `source` and `target` come from `word_of_piece`; what `weights` has behind them (end symbol, padding) is left out.
+    No symbol, a row of zeros.
 
     Raises:
         InvalidInput: fewer weights than symbols.
     """
-    if len(target) > weights.shape[0] or len(source) > weights.shape[1]:
-        raise InvalidInput(f"{len(target)} x {len(source)} symbols have weights of only {tuple(weights.shape)}")
+    if len(target) > weights.shape[-2] or len(source) > weights.shape[-1]:
+        raise InvalidInput(f"{len(target)} x {len(source)} symbols have weights of only {tuple(weights.shape[-2:])}")
     to_target, to_source = membership(target, weights), membership(source, weights)
-    sums = to_target.T @ weights[: len(target), : len(source)] @ to_source
+    sums = to_target.T @ weights[..., : len(target), : len(source)] @ to_source
     return sums / to_target.sum(0).clamp(min=1)[:, None]
 
 
@@ -158,3 +189,58 @@ def links(weights: Float[Tensor, "t s"]) -> set[tuple[int, int]]:
     """Each target word with the source word that it attends to most; none for a row of zeros."""
     best = weights.argmax(1).tolist() if weights.numel() else []
     return {(i, j) for j, i in enumerate(best) if weights[j, i] > 0}
+
+
+def readings(layers: Mapping[str, Float[Tensor, "h t s"]]) -> dict[str, Float[Tensor, "t s"]]:
+    """The ways to read links out of all layers' weights: each layer's mean over heads, each head, the mean of all.
+
+    Heads count from 0. One head has no mean beside it, nor has one layer a mean of all.
+    """
+    found = {}
+    for name, heads in layers.items():
+        mean = name if len(heads) == 1 else f"{name}, mean of {len(heads)} heads"
+        found[mean] = heads.mean(0)
+    for name, heads in layers.items():
+        if len(heads) > 1:
+            found |= {f"{name}, head {number}": head for number, head in enumerate(heads)}
+    if len(layers) > 1:
+        found[f"mean of all {len(layers)} layers"] = torch.cat(list(layers.values())).mean(0)
+    return found
+
+
+class Parts(NamedTuple):
+    """The agreement on the first pairs, by which one way of reading is chosen, on the rest, and on all of them."""
+
+    first: Agreement
+    rest: Agreement
+    all: Agreement
+
+
+def in_parts(predicted: Sequence[Set[tuple[int, int]]], gold: Sequence[GoldAlignment], first: int) -> Parts:
+    """`aer` of the first pairs, the rest, and all.
+
+    Raises:
+        InvalidInput: as `aer`, of each part.
+    """
+    parts = slice(first), slice(first, None), slice(None)
+    return Parts(*(aer(predicted[part], gold[part]) for part in parts))
+
+
+def check_direction(source: Vocabulary, target: Vocabulary, texts: Sequence[tuple[str, str]]) -> None:
+    """Raise where the vocabularies fit the pairs far better with the sides swapped; a shared vocabulary fits either.
+
+    Raises:
+        InvalidInput: they take a fifth fewer symbols so, each unknown one counted as two.
+    """
+    sides = list(zip(*texts, strict=True))
+
+    def cost(vocabulary: Vocabulary, side: int) -> int:
+        found = vocabulary.encode_all(sides[side])
+        return sum(len(symbols) + symbols.count(UNKNOWN) for symbols in found)
+
+    straight, swapped = cost(source, 0) + cost(target, 1), cost(source, 1) + cost(target, 0)
+    if 5 * straight > 6 * swapped:
+        raise InvalidInput(
+            f"the sentences seem to go the other way than the run: they take {straight} symbols of its vocabularies, "
+            f"{swapped} with the sides swapped"
+        )
