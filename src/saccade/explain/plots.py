@@ -292,7 +292,7 @@ def _finish(axes: Any, title: str, legend: bool = False) -> Figure:
     return _fit(axes.figure)
 
 
-def _title(axes: Any, title: str, pad: float = 8, narrowest: int = 40) -> None:
+def _title(axes: Any, title: str, pad: int = 8, narrowest: int = 40) -> None:
     """The title in lines as wide as the axes, or of so many characters where those are narrow."""
     width = axes.get_position().width * axes.figure.get_size_inches()[0]
     lines = textwrap.wrap(_printable(" ".join(title.split())), max(narrowest, int(width * 13)))
