@@ -69,6 +69,25 @@ def test_predict_translates_shows_the_alignment_and_writes_it(saccade: Command, 
     assert picture.with_suffix(".svg").exists()
 
 
+def test_several_looks_are_drawn_alone_and_side_by_side(
+    saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path
+) -> None:
+    for system in SYSTEMS:
+        shows = len(catalogue.recipe(system).shows)
+        names = {path.name for path in (tiny_runs[system] / "pictures").glob("a*-*.png")}
+        assert len([name for name in names if re.fullmatch(r"alignment-[123]\.png", name)]) == (3 if shows else 0)
+        assert len([name for name in names if re.fullmatch(r"attention-[123]\.png", name)]) == (3 if shows > 1 else 0)
+    folder = tmp_path / "pictures"
+    done = saccade("predict", tiny_runs["transformer"], "We can do that.", "--pictures", folder)
+    assert done.status == 0, done.err
+    assert done.out.count("from 0.05") == 1  # only the first look is told in text
+    drawn = [Path(line.removeprefix("picture: ")) for line in done.out.splitlines() if line.startswith("picture: ")]
+    assert [path.name.split("-")[0] for path in drawn] == ["alignment", "attention"]
+    assert sorted(folder.glob("*.png")) == drawn
+    svg = drawn[1].with_suffix(".svg").read_text()
+    assert all(show.title in svg for show in catalogue.recipe("transformer").shows)
+
+
 def test_a_pipe_is_answered_line_by_line(saccade: Command, run: Path) -> None:
     done = saccade("predict", run, "--search.beam", 1, stdin=b"Go home.\n\nHe is sure.\n")
     loaded = package.load(run, "--search.beam", "1")

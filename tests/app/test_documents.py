@@ -64,7 +64,7 @@ def test_shell_lines_run_with_tiny(
 
 def test_tables_are_those_of_the_evidence() -> None:
     for path, content in pages.pages(ROOT):
-        if path.name == "README.md":
+        if path.name == "README.md" or path in PAGES:
             assert path.read_text(encoding="utf-8") == content, f"{name(path)}: run saccade report --write"
 
 
@@ -86,5 +86,5 @@ def test_every_mechanism_and_system_has_its_page() -> None:
 def test_no_link_between_pages_is_dead() -> None:
     for path in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
-            generated = target.startswith(("mechanisms/", "systems/", "../mechanisms/", "../systems/"))
+            generated = target.removeprefix("../").split("/")[0] in pages.GENERATED
             assert generated or (path.parent / target).exists(), f"{name(path)}: {target}"

@@ -1,6 +1,7 @@
 """The docs site builds, from pages written by the source."""
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -25,11 +26,16 @@ def test_the_site_builds(tmp_path: Path) -> None:
             target = tmp_path / path.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(content, encoding="utf-8")
+    pages.draw(tmp_path)
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     for page in ("index.html", "mechanisms/attention-additive/index.html", "systems/rnnsearch/index.html"):
         assert (tmp_path / "site" / page).stat().st_size > 1000
+    front = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert "<table>" in front
+    [picture] = re.findall(r'<img [^>]*src="([^"]+\.svg)"', front)
+    assert (tmp_path / "site" / picture).is_file()
 
 
 def test_the_readme_and_ci_run_the_same_suite() -> None:

@@ -210,6 +210,59 @@ def test_an_installed_font_is_asked_for_what_ours_lacks(monkeypatch: pytest.Monk
     assert axes.get_yticklabels()[0].get_fontfamily() == ["DejaVu Sans", "sans-serif"]
 
 
+def looks(target: int, source: int) -> list[plots.Panel]:
+    """As a Transformer has them: at the source, of the source at itself, of the target at itself."""
+    written, read = sentence(target, 3), sentence(source, 4)
+    before = ["<s>", *written[:-1]]
+    causal = torch.softmax(torch.randn(target, target).masked_fill(torch.ones(target, target).triu(1) > 0, -1e9), 1)
+    return [
+        (soft(target, source), written, read, "target", "source", "decoder to encoder"),
+        (soft(source, source), read, read, "source", "source", "encoder to itself"),
+        (causal, before, before, "target so far", "target so far", "decoder to itself, causal"),
+    ]
+
+
+@pytest.mark.parametrize(("target", "source"), [(1, 1), (6, 5), (5, 30), (30, 28)])
+def test_alignments_are_side_by_side_and_nothing_meets(target: int, source: int) -> None:
+    panels = looks(target, source)
+    figure = plots.alignments(panels)
+    assert_whole(figure)
+    renderer = figure.canvas.get_renderer()
+    boxes = [axes.get_tightbbox(renderer) for axes in figure.axes]
+    assert all(left.x1 + 20 <= right.x0 for left, right in itertools.pairwise(boxes))
+    tops, cells, titles = [], [], []
+    for axes, (weights, rows, columns, *words) in zip(figure.axes, panels, strict=True):
+        assert [axes.get_ylabel(), axes.get_xlabel(), axes.get_title(loc="left")] == words
+        np.testing.assert_allclose(np.ravel(axes.collections[0].get_array()), weights.flatten().numpy(), atol=1e-7)
+        box = axes.get_window_extent()
+        tops.append(box.y1)
+        cells += [box.width / len(columns), box.height / len(rows)]
+        titles.append(axes._left_title.get_window_extent(renderer).y0)
+        assert len(axes.get_xticks()) == len(columns)
+        down = [tick.get_window_extent(renderer) for tick in axes.get_yticklabels()]
+        assert all(upper.y0 >= lower.y1 for upper, lower in itertools.pairwise(down))
+        assert (np.diff(axes.get_xticks()) * cells[-2] * np.sqrt(0.5) >= 0.9 * down[0].height).all()
+    # one scale, in its place and in its meaning
+    np.testing.assert_allclose(tops, tops[0], rtol=1e-6)
+    np.testing.assert_allclose(cells, cells[0], rtol=1e-3)
+    np.testing.assert_allclose(titles, titles[0], atol=4)
+    assert [len(axes.child_axes) for axes in figure.axes] == [0, 0, 1]
+
+
+def test_one_alignment_is_alignments_of_one() -> None:
+    panel = looks(6, 5)[0]
+    one = plots.alignment(*panel[:3], rows_label=panel[3], columns_label=panel[4], title=panel[5])
+    assert (pixels(one) == pixels(plots.alignments([panel]))).all()
+
+
+def test_alignments_refuse_what_one_refuses() -> None:
+    good = looks(6, 5)[0]
+    with pytest.raises(InvalidInput, match="at least one panel"):
+        plots.alignments([])
+    with pytest.raises(InvalidInput, match="weights for 6 rows of 4 columns"):
+        plots.alignments([good, (good[0], good[1], good[2][:-1], *good[3:])])
+
+
 TRAINING = [{"step": 20 * i, "loss": 9 / i, "learning_rate": 1e-3, "tokens_per_second": 9e3} for i in range(1, 101)]
 VALIDATION = [{"step": 500, "validation_loss": 3.25}, {"step": 1000, "validation_loss": 2.5}]
 

@@ -63,8 +63,7 @@ def draw(run: Run, examples: Sequence[Any], predictions: Sequence[Any], figures:
     """Pictures: what the recipe shows, for the longest of the answers shown; the losses; the score by length."""
     shown = sorted(range(min(SHOWN, len(examples))), key=lambda row: -run.task.cost(examples[row])[-1])[:DRAWN]
     for number, row in enumerate(sorted(shown), start=1):
-        for look in run.looks(examples[row], predictions[row]):
-            draw_look(look, run.folder.pictures / f"{look.show.picture}-{number}")
+        draw_looks(run.looks(examples[row], predictions[row]), run.folder.pictures, str(number))
     title = f"{run.system} {run.variant}"
     plots.save(
         plots.training_curves(run.folder.read_metrics(), title=title),
@@ -77,11 +76,22 @@ def draw(run: Run, examples: Sequence[Any], predictions: Sequence[Any], figures:
         plots.save(figure, run.folder.pictures / f"{metric}-by-length", f"{metric.upper()} by length of {title}")
 
 
-def draw_look(look: Look, path: Path) -> Path:
-    """The picture of a look, as PNG and SVG; returns the path of the PNG."""
-    figure = plots.alignment(
-        look.weights, look.rows, look.columns, rows_label=look.show.rows, columns_label=look.show.columns
-    )
-    description = f"Attention of {' '.join(look.rows)} (rows) to {' '.join(look.columns)} (columns)"
-    png: Path = plots.save(figure, path, description)[0]
+def draw_looks(looks: Sequence[Look], folder: Path, name: str) -> list[Path]:
+    """PNG and SVG of the first look and, where there are several, of all in one; returns the paths of the PNG."""
+    drawn = [draw_panels(looks[:1], folder / f"{looks[0].show.picture}-{name}")] if looks else []
+    return drawn + ([draw_panels(looks, folder / f"attention-{name}")] if len(looks) > 1 else [])
+
+
+def draw_panels(looks: Sequence[Look], path: Path) -> Path:
+    """One picture of these looks; each is titled where they are several."""
+    titles = [look.show.title if len(looks) > 1 else "" for look in looks]
+    panels = [
+        (look.weights, look.rows, look.columns, look.show.rows, look.show.columns, title)
+        for look, title in zip(looks, titles, strict=True)
+    ]
+    described = [
+        f"{title or 'Attention'} of {' '.join(look.rows)} (rows) to {' '.join(look.columns)} (columns)"
+        for look, title in zip(looks, titles, strict=True)
+    ]
+    png: Path = plots.save(plots.alignments(panels), path, "; ".join(described))[0]
     return png

@@ -1,26 +1,45 @@
-"""The pages that are written from the source: one a mechanism, one a system, and the tables of the READMEs."""
+"""The pages that are written from the source: one a mechanism, one a system, and the tables and pictures of the others.
+
+A page of docs/ may ask for a table or a picture, between marks:
+
+    <!-- table rnnencdec:default rnnsearch:default | bleu parameters | BLEU, weights -->
+    <!-- /table -->
+    <!-- by-length rnnencdec:default rnnsearch:default -->
+    <!-- /by-length -->
+
+and the README of a system for a table. `tables.comparison` says what may stand in them.
+"""
 
 import ast
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from saccade.app import catalogue, tables
+from saccade.core.errors import InvalidInput, SaccadeError
 
 PACKAGE = Path(__file__).parent.parent
 WIDE = 88  # characters of code that a page shows without scrolling
+GENERATED = ("mechanisms", "systems", "pictures")  # folders of docs/ that hold nothing else
+MARKED = re.compile(r"<!-- (table|by-length) ([^\n]*?) *-->\n(.*?)<!-- /\1 -->", re.DOTALL)
+MARK = re.compile(r"<!-- /?(?:table|by-length)\b")
 ROOMS = {"attention": "where to look", "memory": "what to remember", "vision": "looking at images"}
 
 
 def pages(root: Path) -> Iterator[tuple[Path, str]]:
-    """(path, content) of all that is written from evidence and docstrings, in a checkout at `root`."""
+    """(path, content) of all that is written from evidence and docstrings, in a checkout at `root`.
+
+    Raises:
+        InvalidInput: marks without their pair, or that ask for what there is not; it names the page.
+    """
     front = filled(root / "README.md", "evidence", tables.overview())
     measured = tables.benchmarks(root / "benchmarks" / "evidence")
     yield root / "README.md", tables.fill(front, "benchmarks", measured, root / "README.md")
     index = "# Systems\n\n" + tables.overview() + "\n"
     for system in catalogue.names():
         readme = catalogue.SYSTEMS / system / "README.md"
-        page = filled(readme, "evidence", tables.runs(system))
+        page = completed(filled(readme, "evidence", tables.runs(system)), readme)
         yield readme, page
         yield root / "docs" / "systems" / f"{system}.md", page
         index += f"- [{catalogue.title(system)}]({system}.md)\n"
@@ -35,6 +54,94 @@ def pages(root: Path) -> Iterator[tuple[Path, str]]:
             yield root / "docs" / "mechanisms" / f"{room}-{module.stem}.md", page
             index += f"- [{title}]({room}-{module.stem}.md)\n"
     yield root / "docs" / "mechanisms" / "index.md", index
+    for path in written_by_hand(root):
+        yield path, completed(path.read_text(encoding="utf-8"), path, root / "docs" / "pictures")
+
+
+def written_by_hand(root: Path) -> list[Path]:
+    """The pages of docs/ that are not generated whole."""
+    docs = root / "docs"
+    return sorted(path for path in docs.rglob("*.md") if path.relative_to(docs).parts[0] not in GENERATED)
+
+
+def completed(page: str, path: Path, pictures: Path | None = None) -> str:
+    """The page with the tables, and links to the pictures, that its marks ask for.
+
+    Raises:
+        InvalidInput: as `pages`.
+    """
+    found = list(MARKED.finditer(page))
+    if len(MARK.findall(page)) != 2 * len(found):
+        raise InvalidInput(f"{path}: expected pairs of marks <!-- table ... --> and <!-- /table -->, or by-length")
+
+    def fill(match: re.Match[str]) -> str:
+        kind, asked, _ = match.groups()
+        try:
+            text = table(asked) if kind == "table" else linked(asked.split(), path, pictures)
+        except SaccadeError as error:
+            raise InvalidInput(f"{path}: <!-- {kind} {asked} -->: {error}") from None
+        return f"<!-- {kind} {asked} -->\n{text}<!-- /{kind} -->"
+
+    return MARKED.sub(fill, page)
+
+
+def table(asked: str) -> str:
+    """The table that a mark asks for: variants | metrics | names of the columns, which may lack."""
+    names, metrics, heads, *more = [*(part.strip() for part in asked.split("|")), "", ""]
+    if len(more) > 2:
+        raise InvalidInput("expected variants | metrics | names of the columns")
+    return tables.comparison(names.split(), metrics.split(), [head.strip() for head in heads.split(",") if head])
+
+
+def linked(names: list[str], path: Path, pictures: Path | None) -> str:
+    """The picture by length that a mark asks for, and what it lacks."""
+    if pictures is None:
+        raise InvalidInput("pictures are drawn for the pages of docs/ only")
+    metric, found = tables.by_length(names)
+    lacking = [f"`{name}`" for name in names if name not in found]
+    parts = []
+    if found:
+        target = Path(os.path.relpath(pictures / f"{picture(names)}.svg", path.parent)).as_posix()
+        parts.append(f"![{described_by_length(metric, found)}]({target})\n")
+    if lacking:
+        parts.append(f"Not run yet: {', '.join(lacking)}.\n")
+    return "\n".join(parts)
+
+
+def picture(names: list[str]) -> str:
+    """The name of the picture's file."""
+    return re.sub(r"[^\w-]+", "-", f"by-length-{'-'.join(names)}")
+
+
+def draw(root: Path) -> list[Path]:
+    """Draw the pictures that pages ask for; returns those that changed.
+
+    Raises:
+        MissingExtra: there are some, and matplotlib is not installed.
+    """
+    texts = [path.read_text(encoding="utf-8") for path in written_by_hand(root)]
+    asked = {names for text in texts for kind, names, _ in MARKED.findall(text) if kind == "by-length"}
+    drawn = (drawn_by_length(names.split(), root / "docs" / "pictures") for names in sorted(asked))
+    return [path for path in drawn if path]
+
+
+def drawn_by_length(names: list[str], folder: Path) -> Path | None:
+    """Draw one picture; its path where it changed."""
+    metric, found = tables.by_length(names)
+    if not found:
+        return None
+    from saccade.explain import plots
+
+    (first, rows), *others = ((name.replace(":", " "), rows) for name, rows in found.items())
+    figure = plots.score_by_length(rows, metric=metric.upper(), other=dict(others), name=first)
+    svg = folder / f"{picture(names)}.svg"
+    before = svg.read_bytes() if svg.exists() else None
+    plots.save(figure, svg.with_suffix(""), described_by_length(metric, found))
+    return svg if svg.read_bytes() != before else None
+
+
+def described_by_length(metric: str, found: Iterable[str]) -> str:
+    return f"{metric.upper()} by length of the source, mean over the seeds: {', '.join(found)}"
 
 
 def filled(path: Path, mark: str, table: str) -> str:
@@ -104,11 +211,16 @@ def arguments(signature: ast.arguments) -> Iterator[str]:
 
 
 def write(root: Path) -> list[Path]:
-    """Write the pages; returns those that changed."""
+    """Write the pages and draw their pictures; returns those that changed.
+
+    Raises:
+        InvalidInput: as `pages`; then nothing was written.
+        MissingExtra: as `draw`.
+    """
     changed = []
-    for path, content in pages(root):
+    for path, content in list(pages(root)):
         if not path.exists() or path.read_text(encoding="utf-8") != content:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content, encoding="utf-8")
             changed.append(path)
-    return changed
+    return changed + draw(root)

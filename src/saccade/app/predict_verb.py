@@ -43,18 +43,18 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def show(prediction: "Prediction", text: str, folder: Path) -> None:
-    """The answer, its looks as text, and the pictures."""
-    from saccade.app.finish import draw_look
+    """The answer, the first look as text, and where the pictures are."""
+    from saccade.app.finish import draw_looks
     from saccade.explain.text import alignment_text
 
     tell(prediction.notes, text)
     print(prediction.text, flush=True)
     name = re.sub(r"\W+", "-", text.lower()).strip("-")[:40] or "input"
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:4]  # inputs may begin alike
-    for look in prediction.looks:
-        print(f"\n{alignment_text(look.weights, look.rows, look.columns, ascii_only=not shades())}", flush=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        print(f"\npicture: {draw_look(look, folder / f'predict-{name}-{digest}')}")
+    for look in prediction.looks[:1]:
+        print(f"\n{alignment_text(look.weights, look.rows, look.columns, ascii_only=not shades())}\n", flush=True)
+    for path in draw_looks(prediction.looks, folder, f"predict-{name}-{digest}"):
+        print(f"picture: {path}")
 
 
 def shades() -> bool:

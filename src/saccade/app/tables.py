@@ -1,12 +1,15 @@
 """Tables of evidence, as Markdown. What README and docs say of results is rendered here and nowhere else."""
 
 import json
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from saccade.app import catalogue
 from saccade.core.errors import InvalidInput
+
+Evidence = Mapping[str, Any]  # of one run
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
@@ -17,15 +20,15 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def overview() -> str:
-    """A row for each system: the paper's number beside that of our newest run of each variant."""
-    rows = [["system", "paper", "the paper's number", "ours", "data", "seeds", "date"]]
+    """A row for each system and variant: the paper's number beside ours, with its spread over the seeds."""
+    rows = [["system", "paper", "the paper's number", "ours", "data", "parameters", "seeds", "date"]]
     for system in catalogue.names():
-        for found in newest(catalogue.evidence(system)):
-            paper = found["paper"]
+        for group in groups(catalogue.evidence(system)):
+            found, paper = group[-1], group[-1]["paper"]
             cited = f"[{paper['authors']} {paper['year']}](https://arxiv.org/abs/{paper['arxiv']})"
-            data = f"{found['data']['data']}, {described(found)}"
-            seeds = ", ".join(map(str, found["seeds"]))
-            rows.append([f"`{system}`", cited, paper["number"], result(found), data, seeds, found["date"][:10]])
+            data, parameters = f"{found['data']['data']}, {described(found)}", f"{found['parameters']:,}"
+            ours, seeds, date = result(group), seeds_of(group), found["date"][:10]
+            rows.append([f"`{system}`", cited, paper["number"], ours, data, parameters, seeds, date])
     return markdown(rows) if len(rows) > 1 else "No evidence has been kept yet.\n"
 
 
@@ -41,15 +44,15 @@ def runs(system: str) -> str:
         where = hardware.get("gpu") or f"{hardware['processor']}, {hardware['cores']} cores"
         rows.append(
             [
-                described(found), result(found), "; ".join(claims) or "none", f"{found['parameters']:,}",
-                f"{found['wall_seconds']:.0f} s", where, ", ".join(map(str, found["seeds"])),
+                described(found), result([found]), "; ".join(claims) or "none", f"{found['parameters']:,}",
+                f"{found['wall_seconds']:.0f} s", where, seeds_of([found]),
                 (found["commit"] or "")[:8], found["date"][:10],
             ]
         )  # fmt: skip
     return markdown(rows)
 
 
-def described(found: Mapping[str, Any]) -> str:
+def described(found: Evidence) -> str:
     """The variant of a run, and what was changed from it."""
     differs = ", ".join(f"{name} = {value}" for name, value in found["changed"].items())
     return f"{found['variant']} with {differs}" if differs else str(found["variant"])
@@ -60,21 +63,149 @@ def verdict(claim: Mapping[str, Any]) -> str:
     return f"{claim['metric']} {sign} {claim['bound']}: {'holds' if claim['holds'] else '**fails**'}"
 
 
-def result(found: Mapping[str, Any]) -> str:
-    """The figure that decides, and its companions."""
-    figures = found["metrics"]["test"]
-    decisive = figures["decisive"]
-    numbers = {name: value for name, value in figures.items() if isinstance(value, float) and name != decisive}
-    others = ", ".join(f"{name.replace('_', ' ')} {value:.1f}" for name, value in numbers.items())
-    return f"**{decisive} {figures[decisive]:.2f}**" + (f" ({others})" if others else "")
+def result(group: Sequence[Evidence]) -> str:
+    """The figure that decides, and its companions that all runs have; the mean and its spread where there are seeds."""
+    decisive, *rest = (found["metrics"]["test"] for found in reversed(group))
+    name = decisive["decisive"]
+    others = [other for other, value in decisive.items() if isinstance(value, float) and other != name]
+    companions = [
+        f"{other.replace('_', ' ')} {spread([figures[other] for figures in (decisive, *rest)], 1)}"
+        for other in others
+        if all(other in figures for figures in rest)
+    ]
+    ours = f"**{name} {spread([figures[name] for figures in (decisive, *rest)])}**"
+    return f"{ours} ({', '.join(companions)})" if companions else ours
 
 
-def newest(evidence: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The newest run of each variant, and of each change to one."""
-    latest: dict[str, dict[str, Any]] = {}
-    for found in evidence:
-        latest[described(found)] = found
+def groups(evidence: Sequence[Evidence]) -> list[list[Evidence]]:
+    """The runs of each variant, and of each change to one, that count: of each seed the newest, on the newest data.
+
+    `evidence` is a system's, oldest first, and so is a group.
+    """
+    found: dict[str, list[Evidence]] = {}
+    for one in evidence:
+        found.setdefault(described(one), []).append(one)
+    return [newest(runs) for runs in found.values()]
+
+
+def newest(runs: Sequence[Evidence]) -> list[Evidence]:
+    """Of each seed the newest run, without those on other data than the newest run of all."""
+    data = runs[-1]["data"].get("sha256")
+    latest: dict[tuple[int, ...], Evidence] = {}
+    for one in runs:
+        if one["data"].get("sha256") == data:
+            latest.pop(tuple(one["seeds"]), None)  # so that it goes to the end
+            latest[tuple(one["seeds"])] = one
     return list(latest.values())
+
+
+def seeds_of(group: Sequence[Evidence]) -> str:
+    return ", ".join(map(str, sorted({seed for found in group for seed in found["seeds"]})))
+
+
+def spread(values: Sequence[float], places: int = 2) -> str:
+    """Their mean ± their sample standard deviation; of one value, or of equal counts, that alone.
+
+    What is below one, such as a rate, has a decimal place more.
+    """
+    if all(isinstance(value, int) and value == values[0] for value in values):
+        return f"{values[0]:,}"
+    mean = statistics.fmean(values)
+    places += abs(mean) < 1
+    return f"{mean:.{places}f}" + (f" ± {statistics.stdev(values):.{places}f}" if len(values) > 1 else "")
+
+
+def named(name: str) -> list[Evidence]:
+    """The runs that count of a variant as it stands, by `system:variant`; none where it was not run yet.
+
+    Raises:
+        NotFound: no such system or variant.
+    """
+    system, _, variant = name.partition(":")
+    catalogue.variant(catalogue.recipe(system), variant)
+    return next((group for group in groups(catalogue.evidence(system)) if described(group[-1]) == variant), [])
+
+
+def numbers(found: Evidence) -> dict[str, float]:
+    """What a run's evidence holds: the figures of the test by their paths, such as `alignment.aer`, and its own."""
+
+    def flat(figures: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+        plain = {f"{prefix}{name}": value for name, value in figures.items() if isinstance(value, int | float)}
+        for name, value in figures.items():
+            plain |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {}
+        return plain
+
+    own = {name: value for name, value in found.items() if isinstance(value, int | float)}
+    return own | flat(found["metrics"]["test"])
+
+
+def comparison(names: Sequence[str], metrics: Sequence[str], heads: Sequence[str] = ()) -> str:
+    """A row for each `system:variant` and a column for each metric, with its spread over the seeds.
+
+    Args:
+        names: the variants as they stand.
+        metrics: what `numbers` calls them.
+        heads: what the columns are called, where not as the metrics.
+
+    Raises:
+        NotFound: no such system or variant.
+        InvalidInput: a metric that none of the runs has; no variant or metric; another number of heads than of metrics.
+    """
+    if not names or not metrics or (heads and len(heads) != len(metrics)):
+        came = f"{len(names)} variants, {len(metrics)} metrics, {len(heads)} names"
+        raise InvalidInput(f"expected variants, metrics and a name for each metric or none; got {came}")
+    found = {name: named(name) for name in names}
+    known = sorted({metric for group in found.values() for one in group for metric in numbers(one)})
+    for metric in metrics:
+        if known and metric not in known:
+            raise InvalidInput(f"there is no metric {metric!r} in the evidence; there are: {', '.join(known)}")
+    heads = heads or [metric.replace(".", " ").replace("_", " ") for metric in metrics]
+    rows = [["system", "variant", *heads, "seeds", "training (minutes)"]]
+    for name, group in found.items():
+        system, _, variant = name.partition(":")
+        rows.append([f"`{system}`", variant, *compared(group, metrics)])
+    return markdown(rows)
+
+
+def compared(group: Sequence[Evidence], metrics: Sequence[str]) -> list[str]:
+    """The cells of a row: each metric that all runs of the group have, seeds, training time."""
+    if not group:
+        return ["not run yet", *[""] * (len(metrics) + 1)]
+    found = [numbers(one) for one in group]
+    cells = [
+        spread([figures[metric] for figures in found]) if all(metric in figures for figures in found) else "–"
+        for metric in metrics
+    ]
+    minutes = statistics.fmean(one["wall_seconds"] for one in group) / 60
+    return [*cells, seeds_of(group), f"{minutes:.1f}"]
+
+
+def by_length(names: Sequence[str]) -> tuple[str, dict[str, list[dict[str, Any]]]]:
+    """The metric, and the scores by length of each `system:variant` that was run, the mean over its seeds.
+
+    Raises:
+        NotFound: no such system or variant.
+        InvalidInput: no variant; runs that were not scored by length, or by another metric.
+    """
+    if not names:
+        raise InvalidInput("expected variants, such as rnnsearch:default")
+    found = {name: [one["metrics"]["test"] for one in group] for name in names if (group := named(name))}
+    metrics = {figures["decisive"] for group in found.values() for figures in group}
+    if len(metrics) > 1:
+        raise InvalidInput(f"expected one metric for all; got {' and '.join(sorted(metrics))}")
+    if any("by_length" not in figures for group in found.values() for figures in group):
+        raise InvalidInput("expected runs that were scored by length")
+    metric = next(iter(metrics), "")
+    runs = {name: [figures["by_length"] for figures in group] for name, group in found.items()}
+    return metric, {name: averaged(rows, metric) for name, rows in runs.items()}
+
+
+def averaged(runs: Sequence[Sequence[Mapping[str, Any]]], metric: str) -> list[dict[str, Any]]:
+    """The mean of the scores of each bucket; the sentences are the same, since the data are."""
+    buckets: dict[str, list[Mapping[str, Any]]] = {}
+    for row in (row for rows in runs for row in rows):
+        buckets.setdefault(row["words"], []).append(row)
+    return [{**rows[-1], metric: statistics.fmean(row[metric] for row in rows)} for rows in buckets.values()]
 
 
 def benchmarks(folder: Path) -> str:

@@ -18,6 +18,8 @@ from saccade.core.files import write_atomically
 Weights = Any  # (rows, columns): a torch tensor, a numpy array, or lists
 Figure = Any  # matplotlib.figure.Figure: matplotlib may be absent
 Rows = Sequence[Mapping[str, Any]]
+Panel = tuple[Weights, Sequence[str], Sequence[str], str, str, str]  # and the labels of rows and columns, and a title
+Side = tuple[Sequence[str], list[str], float, int]  # tokens, texts, inches a cell, and that each so manieth is named
 SPACE, SPECIAL = "▁", re.compile(r"<[^<>\s]+>")
 GREY, PALE = "#666666", "#dddddd"
 # Okabe and Ito's colours without black and yellow; with the markers, 30 lines can be told apart
@@ -79,34 +81,31 @@ def alignment(
     Raises:
         InvalidInput: as `matrix`.
     """
-    table, most, sides = matrix(weights, rows, columns), max(len(rows), len(columns)), []
-    for tokens in (columns, rows):
-        texts = [text if len(text) <= 40 else f"{text[:39]}…" for text in labels(tokens)]
-        cell = min(max(6 / most, 0.22), 0.36, 13.2 / len(tokens))  # inches; a line of turned text needs 0.22
-        sides.append((tokens, texts, cell, math.ceil(0.22 / cell - 1e-9)))
-    with _style(*sides[0][1], *sides[1][1], rows_label, columns_label, title):
-        width, height = (cell * len(tokens) for tokens, _, cell, _ in sides)
-        axes = require("matplotlib.figure", "app").Figure(figsize=(width, height)).add_axes((0, 0, 1, 1))
-        colours = require("matplotlib.colors", "app").LinearSegmentedColormap.from_list("weight", WHITE_TO_BLUE)
-        # thousands of shapes would make the SVG slow, and show seams
-        drawn: Any = {"edgecolors": PALE, "linewidth": 0.4} if most <= 40 else {"rasterized": True}
-        mesh = axes.pcolormesh(table, vmin=0, vmax=1, cmap=colours, **drawn)
-        axes.spines[:].set_visible(True)
-        axes.invert_yaxis()
-        axes.xaxis.set(ticks_position="top", label_position="top")
-        for axis, (tokens, texts, _, every) in zip((axes.xaxis, axes.yaxis), sides, strict=True):
-            axis.set_ticks([i + 0.5 for i in range(0, len(texts), every)], texts[::every])
-            axis.set_tick_params(length=0 if every == 1 else 3)
-            for label, token in zip(axis.get_ticklabels(), tokens[::every], strict=True):
-                if SPECIAL.fullmatch(token):  # "end" the mark, not the word
-                    label.set(color=GREY, style="italic")
-        for label in axes.get_xticklabels():
-            label.set(rotation=45, rotation_mode="anchor", ha="left", va="center")
-        axes.set(xlabel=columns_label, ylabel=rows_label)
-        tall = max(1.0, 1.3 / height)  # room for its label beside a flat picture
-        bar = axes.inset_axes((1 + 0.15 / width, 1 - tall, 0.11 / width, tall))
-        axes.figure.colorbar(mesh, cax=bar, ticks=[0, 0.25, 0.5, 0.75, 1], label="attention weight")
-        return _finish(axes, title)
+    return alignments([(weights, rows, columns, rows_label, columns_label, title)])
+
+
+def alignments(panels: Sequence[Panel]) -> Figure:
+    """Heat maps as of `alignment`, side by side with one colour bar: several looks at one sentence.
+
+    A panel is (weights, rows, columns, rows_label, columns_label, title).
+
+    Raises:
+        InvalidInput: no panel, or as `matrix`.
+    """
+    if not panels:
+        raise InvalidInput("expected at least one panel to draw")
+    tables = [matrix(weights, rows, columns) for weights, rows, columns, *_ in panels]
+    most = max(len(tokens) for _, rows, columns, *_ in panels for tokens in (rows, columns))
+    sides = [_sides(rows, columns, most) for _, rows, columns, *_ in panels]
+    words = [text for panel, both in zip(panels, sides, strict=True) for text in (*both[0][1], *both[1][1], *panel[3:])]
+    with _style(*words):
+        figure = require("matplotlib.figure", "app").Figure(figsize=(1, 1))  # so that a place in it is in inches
+        for table, both, (*_, rows_label, columns_label, title) in zip(tables, sides, panels, strict=True):
+            axes = _map(figure, table, both)
+            axes.set(xlabel=columns_label, ylabel=rows_label)
+            _title(axes, title, narrowest=40 if len(panels) == 1 else 28)
+        _bar(figure.axes[-1])
+        return _fit(_side_by_side(figure))
 
 
 def training_curves(rows: Rows, title: str = "") -> Figure:
@@ -198,6 +197,62 @@ def save(figure: Figure, path: str | os.PathLike[str], description: str) -> tupl
     return tuple(drawn)
 
 
+def _sides(rows: Sequence[str], columns: Sequence[str], most: int) -> list[Side]:
+    """Columns and rows as they are drawn, in a picture whose longest side has so many tokens."""
+    sides = []
+    for tokens in (columns, rows):
+        texts = [text if len(text) <= 40 else f"{text[:39]}…" for text in labels(tokens)]
+        cell = min(max(6 / most, 0.22), 0.36, 13.2 / len(tokens))  # inches; a line of turned text needs 0.22
+        sides.append((tokens, texts, cell, math.ceil(0.22 / cell - 1e-9)))
+    return sides
+
+
+def _map(figure: Figure, table: list[list[float]], sides: list[Side]) -> Any:
+    """One heat map in a figure of an inch by an inch, its upper left corner at that figure's lower left; its axes."""
+    width, height = (cell * len(tokens) for tokens, _, cell, _ in sides)
+    axes = figure.add_axes((0, -height, width, height))
+    colours = require("matplotlib.colors", "app").LinearSegmentedColormap.from_list("weight", WHITE_TO_BLUE)
+    # thousands of shapes would make the SVG slow, and show seams
+    few = max(len(tokens) for tokens, *_ in sides) <= 40
+    drawn: Any = {"edgecolors": PALE, "linewidth": 0.4} if few else {"rasterized": True}
+    axes.pcolormesh(table, vmin=0, vmax=1, cmap=colours, **drawn)
+    axes.spines[:].set_visible(True)
+    axes.invert_yaxis()
+    axes.xaxis.set(ticks_position="top", label_position="top")
+    for axis, (tokens, texts, _, every) in zip((axes.xaxis, axes.yaxis), sides, strict=True):
+        axis.set_ticks([i + 0.5 for i in range(0, len(texts), every)], texts[::every])
+        axis.set_tick_params(length=0 if every == 1 else 3)
+        for label, token in zip(axis.get_ticklabels(), tokens[::every], strict=True):
+            if SPECIAL.fullmatch(token):  # "end" the mark, not the word
+                label.set(color=GREY, style="italic")
+    for label in axes.get_xticklabels():
+        label.set(rotation=45, rotation_mode="anchor", ha="left", va="center")
+    return axes
+
+
+def _bar(axes: Any) -> None:
+    """The scale of a heat map, to its right."""
+    place = axes.get_position()
+    tall = max(1.0, 1.3 / place.height)  # room for its label beside a flat picture
+    bar = axes.inset_axes((1 + 0.15 / place.width, 1 - tall, 0.11 / place.width, tall))
+    axes.figure.colorbar(axes.collections[0], cax=bar, ticks=[0, 0.25, 0.5, 0.75, 1], label="attention weight")
+
+
+def _side_by_side(figure: Figure, gap: float = 0.3) -> Figure:
+    """The axes moved apart, so that nothing of one meets what belongs to the next, and their titles at one height.
+
+    The figure is an inch by an inch, and the gap in inches.
+    """
+    renderer, left = _renderer(figure), 0.0
+    boxes = [axes.get_tightbbox(renderer) for axes in figure.axes]
+    for axes, box in zip(figure.axes, boxes, strict=True):
+        place = axes.get_position()
+        axes.set_position((place.x0 + left - box.x0 / figure.dpi, place.y0, place.width, place.height))
+        axes.xaxis.labelpad += (max(other.y1 for other in boxes) - box.y1) * 72 / figure.dpi  # lifts the title too
+        left += box.width / figure.dpi + gap
+    return figure
+
+
 def _printable(text: str) -> str:
     """The text with "�" for what breaks a line, steers a terminal, or may not stand in XML."""
     bad = ("Cc", "Cs", "Zl", "Zp")
@@ -228,17 +283,35 @@ def _rank(font: Any) -> tuple[Any, ...]:
     return font.name != "DejaVu Sans", "Last Resort" in font.name, "Sans" not in font.name, font.name
 
 
-def _finish(axes: Any, title: str, legend: bool = False, margin: float = 0.12) -> Figure:
-    """Title, legend, and the figure fitted to what is drawn, with a margin in inches; the axes keep their size."""
-    figure, lines = axes.figure, len(axes.lines)
-    width, height = figure.get_size_inches()
+def _finish(axes: Any, title: str, legend: bool = False) -> Figure:
+    """Title, legend, and the figure fitted to what is drawn."""
+    lines = len(axes.lines)
     if legend:  # above the axes, where it hides nothing
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(lines, 3), borderaxespad=0.3, borderpad=0)
-    title = "\n".join(textwrap.wrap(_printable(" ".join(title.split())), max(40, int(width * 13))))
-    axes.set_title(title, loc="left", pad=10 + 14 * math.ceil(lines / 3) if legend else 8)
+    _title(axes, title, pad=10 + 14 * math.ceil(lines / 3) if legend else 8)
+    return _fit(axes.figure)
+
+
+def _title(axes: Any, title: str, pad: int = 8, narrowest: int = 40) -> None:
+    """The title in lines as wide as the axes, or of so many characters where those are narrow."""
+    width = axes.get_position().width * axes.figure.get_size_inches()[0]
+    lines = textwrap.wrap(_printable(" ".join(title.split())), max(narrowest, int(width * 13)))
+    axes.set_title("\n".join(lines), loc="left", pad=pad)
+
+
+def _renderer(figure: Figure) -> Any:
     agg: Any = require("matplotlib.backends.backend_agg", "app")
-    box = figure.get_tightbbox(agg.FigureCanvasAgg(figure).get_renderer())
+    return agg.FigureCanvasAgg(figure).get_renderer()
+
+
+def _fit(figure: Figure, margin: float = 0.12) -> Figure:
+    """The figure as large as what is drawn, with a margin in inches; the axes keep their sizes and distances."""
+    width, height = figure.get_size_inches()
+    box = figure.get_tightbbox(_renderer(figure))
     wide, high = box.width + 2 * margin, box.height + 2 * margin
-    axes.set_position(((margin - box.x0) / wide, (margin - box.y0) / high, width / wide, height / high))
+    for axes in figure.axes:
+        place = axes.get_position()
+        x, y = margin - box.x0 + place.x0 * width, margin - box.y0 + place.y0 * height
+        axes.set_position((x / wide, y / high, place.width * width / wide, place.height * height / high))
     figure.set_size_inches(wide, high)
     return figure

@@ -1,0 +1,241 @@
+"""Evidence of several seeds in tables, and the tables and pictures that a page asks for."""
+
+import json
+import shutil
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from saccade.app import catalogue, pages, tables
+from saccade.core.errors import InvalidInput
+from tests.app.conftest import Command
+
+ROOT = Path(__file__).parents[2]
+
+
+def evidence(
+    seed: int, bleu: float, day: int = 1, variant: str = "default", changed: dict[str, Any] | None = None,
+    data: str = "a", system: str = "rnnsearch", **figures: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """Of a run that never was."""
+    lengths = [{"words": words, "sentences": 7, "bleu": bleu + more} for words, more in (("1-2", 1.0), ("3-", -1.0))]
+    test = {"decisive": "bleu", "bleu": bleu, "chrf": bleu + 20, "sentences": 14, "by_length": lengths, **figures}
+    return {
+        "system": system, "variant": variant, "changed": changed or {}, "date": f"2026-01-{day:02}T00:00:00Z",
+        "commit": "c0ffee", "hardware": {"processor": "a processor", "cores": 2}, "seeds": [seed],
+        "wall_seconds": 60.0 * seed, "parameters": 1234, "data": {"data": "some pairs", "sha256": data},
+        "paper": {"authors": "Nobody", "year": 2026, "arxiv": "0000.00000", "number": "26.75 BLEU"},
+        "metrics": {"test": test}, "claims": [],
+    }  # fmt: skip
+
+
+@pytest.fixture
+def house(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A checkout with the real systems, whose evidence is three seeds of RNNsearch and nothing else."""
+    shutil.copytree(
+        catalogue.SYSTEMS, tmp_path / "src" / "saccade" / "systems", ignore=shutil.ignore_patterns("evidence")
+    )
+    monkeypatch.setattr(catalogue, "SYSTEMS", tmp_path / "src" / "saccade" / "systems")
+    for name in ("README.md", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    for seed, bleu in ((1, 40.0), (2, 41.0), (3, 42.0)):
+        keep(evidence(seed, bleu, alignment={"aer": bleu / 100}))
+    return tmp_path
+
+
+def keep(found: dict[str, Any]) -> None:
+    folder = catalogue.SYSTEMS / found["system"] / "evidence"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{len(list(folder.iterdir()))}.json").write_text(json.dumps(found))
+
+
+def page(house: Path, text: str, name: str = "guide/page.md") -> Path:
+    path = house / "docs" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_a_group_is_the_newest_run_of_each_seed_on_the_newest_data() -> None:
+    runs = [
+        evidence(1, 1.0, data="old"), evidence(3, 2.0, data="old"), evidence(1, 3.0, 2), evidence(2, 4.0, 3),
+        evidence(1, 5.0, 4), evidence(1, 6.0, 5, changed={"model.size": 7}), evidence(1, 7.0, 6, variant="tiny"),
+    ]  # fmt: skip
+    found = [[one["metrics"]["test"]["bleu"] for one in group] for group in tables.groups(runs)]
+    assert found == [[4.0, 5.0], [6.0], [7.0]]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([29.387], "29.39"),
+        ([1.0, 2.0, 4.0], "2.33 ± 1.53"),
+        ([0.25, 0.27], "0.260 ± 0.014"),
+        ([3736248], "3,736,248"),
+        ([12345, 12345], "12,345"),
+        ([10, 12], "11.00 ± 1.41"),
+        ([5.0, 5.0], "5.00 ± 0.00"),
+    ],
+)
+def test_spread(values: list[float], expected: str) -> None:
+    assert tables.spread(values) == expected
+    if "±" in expected:
+        assert float(expected.split(" ± ")[1]) == pytest.approx(statistics.stdev(values), abs=5e-3)
+
+
+def test_a_result_has_the_spread_of_every_figure_that_all_runs_have() -> None:
+    group = [evidence(1, 40.0), evidence(2, 42.0, ter=1.5)]
+    assert tables.result(group) == "**bleu 41.00 ± 1.41** (chrf 61.0 ± 1.4)"
+    assert tables.result(group[1:]) == "**bleu 42.00** (chrf 62.0, ter 1.5)"
+
+
+def test_tables_show_the_spread_once_and_runs_one_by_one(house: Path, saccade: Command) -> None:
+    keep(evidence(2, 51.0, 9))
+    [row] = tables.overview().splitlines()[2:]
+    assert "| **bleu 44.33 ± 5.86** (chrf 64.3 ± 5.9) | some pairs, default | 1,234 | 1, 2, 3 | 2026-01-09 |" in row
+    [listed] = [line for line in saccade("list").out.splitlines() if "rnnsearch" in line and "Nobody" in line]
+    assert "bleu 44.33 ± 5.86 (chrf 64.3 ± 5.9); default: some pairs" in listed
+    assert listed.split()[-5:] == ["1,234", "1,", "2,", "3", "2026-01-09"]
+    assert len(tables.runs("rnnsearch").splitlines()) == 2 + 4
+    assert "±" not in tables.runs("rnnsearch")
+
+
+def test_list_prefers_the_default_as_it_stands(house: Path, saccade: Command) -> None:
+    keep(evidence(1, 99.0, 20, variant="tiny"))
+    keep(evidence(1, 98.0, 21, changed={"model.size": 7}))
+    assert "bleu 41.00 ± 1.00" in saccade("list").out
+
+
+def test_a_page_has_the_table_that_it_asks_for(house: Path, saccade: Command) -> None:
+    asked = "rnnencdec:default rnnsearch:default | bleu alignment.aer parameters | All, AER, weights"
+    path = page(house, f"# Page\n\n<!-- table {asked} -->\nrotten\n<!-- /table -->\n\nAnd on.\n")
+    assert saccade("report", "--write").status == 0
+    expected = f"""# Page
+
+<!-- table {asked} -->
+| system | variant | All | AER | weights | seeds | training (minutes) |
+| --- | --- | --- | --- | --- | --- | --- |
+| `rnnencdec` | default | not run yet |  |  |  |  |
+| `rnnsearch` | default | 41.00 ± 1.00 | 0.410 ± 0.010 | 1,234 | 1, 2, 3 | 2.0 |
+<!-- /table -->
+
+And on.
+"""
+    assert path.read_text() == expected
+    assert "0 pages changed" in saccade("report", "--write").out
+    assert not (house / "docs" / "pictures").exists()
+
+
+def test_columns_are_named_after_metrics_and_what_a_system_lacks_is_a_dash(house: Path) -> None:
+    keep(evidence(1, 30.0, system="rnnencdec"))
+    found = tables.comparison(["rnnencdec:default", "rnnsearch:default"], ["alignment.aer", "wall_seconds"])
+    head, _, encdec, search = found.splitlines()
+    assert head == "| system | variant | alignment aer | wall seconds | seeds | training (minutes) |"
+    assert encdec == "| `rnnencdec` | default | – | 60.00 | 1 | 1.0 |"
+    assert search.startswith("| `rnnsearch` | default | 0.410 ± 0.010 | 120.00 ± 60.00 | 1, 2, 3 |")
+
+
+def test_a_readme_has_its_table_too_and_so_has_its_page(house: Path) -> None:
+    readme = catalogue.SYSTEMS / "rnnsearch" / "README.md"
+    readme.write_text(readme.read_text() + "\n<!-- table rnnsearch:default | chrf -->\n<!-- /table -->\n")
+    written = dict(pages.pages(house))
+    for path in (readme, house / "docs" / "systems" / "rnnsearch.md"):
+        assert "| `rnnsearch` | default | 61.00 ± 1.00 | 1, 2, 3 | 2.0 |" in written[path]
+
+
+@pytest.mark.parametrize(
+    ("mark", "said"),
+    [
+        ("table rnnserch:default | bleu", "no system 'rnnserch'; did you mean 'rnnsearch'"),
+        ("table rnnsearch:defalt | bleu", "no variant 'defalt'; did you mean 'default'"),
+        ("table rnnsearch | bleu", "no variant ''"),
+        ("table rnnsearch:default | blue", "no metric 'blue' in the evidence; there are: alignment.aer, bleu, "),
+        ("table rnnsearch:default | by_length", "no metric 'by_length'"),
+        ("table rnnsearch:default | bleu | All, No UNK", "1 variants, 1 metrics, 2 names"),
+        ("table rnnsearch:default", "1 variants, 0 metrics"),
+        ("table rnnsearch:default | bleu | All | more", "expected variants | metrics | names"),
+        ("by-length rnnsearch:defalt", "no variant 'defalt'"),
+        ("by-length", "expected variants, such as rnnsearch:default"),
+    ],
+)
+def test_a_page_that_asks_for_what_there_is_not_is_named(house: Path, saccade: Command, mark: str, said: str) -> None:
+    kind = mark.split()[0]
+    path = page(house, f"<!-- {mark} -->\n<!-- /{kind} -->\n")
+    before = (house / "README.md").read_bytes()
+    done = saccade("report", "--write")
+    assert done.status == 2
+    assert str(path) in done.err
+    assert said in done.err
+    assert (house / "README.md").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!-- table rnnsearch:default | bleu -->\n",
+        "<!-- /by-length -->\n",
+        "<!-- table rnnsearch:default | bleu -->\n<!-- /by-length -->\n",
+        "<!-- table rnnsearch:default | bleu -->\n<!-- table rnnsearch:default | bleu -->\n<!-- /table -->\n",
+    ],
+)
+def test_marks_without_their_pair_are_refused(house: Path, text: str) -> None:
+    page(house, text)
+    with pytest.raises(InvalidInput, match=r"page\.md: expected pairs of marks"):
+        list(pages.pages(house))
+
+
+def test_a_page_has_the_picture_by_length_that_it_asks_for(house: Path, saccade: Command) -> None:
+    pytest.importorskip("matplotlib")
+    keep(evidence(1, 30.0, system="rnnencdec"))
+    mark = "<!-- by-length rnnencdec:default rnnsearch:default rnnsearch:multi30k -->"
+    text = f"{mark}\n<!-- /by-length -->\n"
+    paths = [page(house, text), page(house, text, "front.md")]
+    done = saccade("report", "--write")
+    assert done.status == 0, done.err
+    name = "pictures/by-length-rnnencdec-default-rnnsearch-default-rnnsearch-multi30k.svg"
+    assert f"docs/{name}" in done.out
+    for path, up in zip(paths, ("../", ""), strict=True):
+        alternative = "BLEU by length of the source, mean over the seeds: rnnencdec:default, rnnsearch:default"
+        found = f"{mark}\n![{alternative}]({up}{name})\n\nNot run yet: `rnnsearch:multi30k`.\n<!-- /by-length -->\n"
+        assert path.read_text() == found
+    drawn = (house / "docs" / name).read_text()
+    assert all(said in drawn for said in ("rnnencdec default", "rnnsearch default", "1–2", "3+", alternative))
+    assert "0 pages changed" in saccade("report", "--write").out
+
+
+def test_scores_by_length_are_the_mean_of_the_seeds(house: Path) -> None:
+    metric, found = tables.by_length(["rnnsearch:default", "rnnencdec:default"])
+    assert metric == "bleu"
+    assert found == {
+        "rnnsearch:default": [
+            {"words": "1-2", "sentences": 7, "bleu": 42.0},
+            {"words": "3-", "sentences": 7, "bleu": 40.0},
+        ]
+    }
+
+
+def test_without_evidence_there_is_a_line_and_no_picture(house: Path, saccade: Command) -> None:
+    path = page(house, "<!-- by-length rnnencdec:default -->\n![old](old.svg)\n<!-- /by-length -->\n")
+    assert saccade("report", "--write").status == 0
+    assert path.read_text().splitlines()[1] == "Not run yet: `rnnencdec:default`."
+    assert not (house / "docs" / "pictures").exists()
+
+
+def test_runs_that_one_picture_cannot_hold_are_refused(house: Path) -> None:
+    keep(evidence(1, 30.0, system="rnnencdec", decisive="chrf"))
+    with pytest.raises(InvalidInput, match="one metric for all; got bleu and chrf"):
+        tables.by_length(["rnnencdec:default", "rnnsearch:default"])
+    unmeasured = evidence(1, 30.0, variant="multi30k")
+    del unmeasured["metrics"]["test"]["by_length"]
+    keep(unmeasured)
+    with pytest.raises(InvalidInput, match="scored by length"):
+        tables.by_length(["rnnsearch:multi30k"])
+
+
+def test_a_readme_asks_for_no_picture(house: Path) -> None:
+    readme = catalogue.SYSTEMS / "rnnsearch" / "README.md"
+    readme.write_text(readme.read_text() + "\n<!-- by-length rnnsearch:default -->\n<!-- /by-length -->\n")
+    with pytest.raises(InvalidInput, match=r"README\.md: .* pages of docs/ only"):
+        list(pages.pages(house))
