@@ -75,7 +75,7 @@ MULTI30K = Config(
     model=TransformerConfig(layers=4, model_size=128, heads=4, hidden_size=512, dropout=0.3),
     training=TrainingConfig(
         steps=7000, batch_tokens=4000, learning_rate=4e-3, schedule="linear", warmup=1000, adam=ADAM,
-        validate_every=500, checkpoint_every=200,
+        validate_every=500, checkpoint_every=100, average=5,
     ),
 )  # fmt: skip
 SMALL = Config(
@@ -90,7 +90,7 @@ BASE = Config(
     model=TransformerConfig(layers=6, model_size=512, heads=8, hidden_size=2048),
     training=TrainingConfig(
         steps=100_000, batch_tokens=25_000, learning_rate=(512 * 4000) ** -0.5, schedule="inverse-root", warmup=4000,
-        adam=ADAM, clip=None, validate_every=2000, checkpoint_every=1500,
+        adam=ADAM, clip=None, validate_every=2000, checkpoint_every=1500, average=5,
     ),
     search=SearchConfig(beam=4),
 )  # fmt: skip
@@ -108,7 +108,7 @@ def changed(base: Config, model: Mapping[str, Any] | None = None, label_smoothin
 
 BIG = replace(
     changed(BASE, {"model_size": 1024, "heads": 16, "hidden_size": 4096, "dropout": 0.3}),
-    training=replace(BASE.training, steps=300_000, learning_rate=(1024 * 4000) ** -0.5),
+    training=replace(BASE.training, steps=300_000, learning_rate=(1024 * 4000) ** -0.5, average=20),
 )
 
 

@@ -248,8 +248,7 @@ class TranslationTask:
 
     def save(self, folder: Path) -> None:
         self.source.save(folder / "source.json")
-        if not self.config.shared_vocabulary:
-            self.target.save(folder / "target.json")
+        self.target.save(folder / "target.json")
 
 
 def pad(rows: Sequence[Sequence[int]]) -> Int[Tensor, "b t"]:
