@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saccade.core.projection import Projection
+from saccade.nets.dropout import Dropout
 
 
 class MaxoutReadout(nn.Module):
@@ -26,7 +27,7 @@ class MaxoutReadout(nn.Module):
     def __init__(self, input_sizes: tuple[int, ...], width: int, vocabulary_size: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.hidden = nn.Linear(sum(input_sizes), 2 * width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(width, vocabulary_size)
 
     def forward(self, *inputs: Float[Tensor, "*b _"]) -> Projection:

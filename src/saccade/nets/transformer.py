@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from saccade.attention.multi_head import Heads, MultiHeadAttention
+from saccade.nets.dropout import Dropout
 
 Norm = Literal["post", "pre"]
 
@@ -52,7 +53,7 @@ class Residual(nn.Module):
     def __init__(self, model_size: int, dropout: float, norm: Norm) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(model_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.place = norm
 
     def forward(self, inputs: Float[Tensor, "b t d"], sublayer: Callable[[Tensor], Tensor]) -> Float[Tensor, "b t d"]:

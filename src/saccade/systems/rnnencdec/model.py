@@ -19,6 +19,7 @@ from saccade.core.config import config
 from saccade.core.projection import Projection
 from saccade.core.state import Constant
 from saccade.memory.gru import GRU, GRUState
+from saccade.nets.dropout import Dropout
 from saccade.nets.readout import MaxoutReadout
 from saccade.nets.recurrent_encoder import RecurrentEncoder
 
@@ -57,7 +58,7 @@ class RNNEncDec(nn.Module):
         self.initial = nn.Linear(hidden, hidden)
         self.decoder = GRU(embedding + hidden, hidden)
         self.readout = MaxoutReadout((hidden, embedding, hidden), config.readout_size, target_symbols, config.dropout)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         for table in (self.source_embedding, self.target_embedding):
             nn.init.normal_(table.weight, std=embedding**-0.5)
 

@@ -19,6 +19,7 @@ from saccade.core.config import config
 from saccade.core.projection import Projection
 from saccade.core.state import Constant
 from saccade.nets.conditional_decoder import ConditionalDecoder, DecoderState
+from saccade.nets.dropout import Dropout
 from saccade.nets.readout import MaxoutReadout
 from saccade.nets.recurrent_encoder import Encoded, RecurrentEncoder
 
@@ -59,7 +60,7 @@ class RNNsearch(nn.Module):
         self.readout = MaxoutReadout(
             (hidden, embedding, 2 * hidden), config.readout_size, target_symbols, config.dropout
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         for table in (self.source_embedding, self.target_embedding):
             nn.init.normal_(table.weight, std=embedding**-0.5)
 

@@ -17,6 +17,7 @@ from saccade.attention.positions import LearnedPositions, SinusoidalPositions
 from saccade.core.config import config
 from saccade.core.projection import Projection
 from saccade.core.state import Constant
+from saccade.nets.dropout import Dropout
 from saccade.nets.transformer import TransformerDecoder, TransformerEncoder
 
 Count = Annotated[int, Field(ge=1)]
@@ -99,7 +100,7 @@ class Transformer(nn.Module):
         }  # fmt: skip
         self.encoder = TransformerEncoder(config.layers, size, config.norm, **block)
         self.decoder = TransformerDecoder(config.layers, size, config.norm, **block)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.scale = size**0.5
         for table in (self.source_embedding, self.target_embedding, self.output):
             nn.init.normal_(table.weight, std=size**-0.5)

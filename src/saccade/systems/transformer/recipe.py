@@ -70,11 +70,11 @@ TINY = Config(
 )
 MULTI30K = Config(
     task=TranslationConfig(
-        corpus="multi30k", vocabulary_size=8000, shared_vocabulary=True, lowercase=True, label_smoothing=0.1
+        corpus="multi30k", vocabulary_size=6000, shared_vocabulary=True, lowercase=True, label_smoothing=0.1
     ),
-    model=TransformerConfig(layers=4, model_size=128, heads=4, hidden_size=512, dropout=0.3),
+    model=TransformerConfig(hidden_size=512, dropout=0.3),
     training=TrainingConfig(
-        steps=7000, batch_tokens=4000, learning_rate=4e-3, schedule="linear", warmup=1000, adam=ADAM,
+        steps=4500, batch_tokens=2500, window=30_000, learning_rate=1.2e-3, schedule="linear", warmup=800, adam=ADAM,
         validate_every=500, checkpoint_every=100, average=5,
     ),
 )  # fmt: skip
@@ -82,7 +82,8 @@ SMALL = Config(
     task=MULTI30K.task,
     model=TransformerConfig(layers=3, model_size=128, heads=8, hidden_size=512),
     training=TrainingConfig(
-        steps=1200, batch_tokens=3000, learning_rate=4e-3, schedule="linear", warmup=300, adam=ADAM, validate_every=200,
+        steps=1000, batch_tokens=3000, window=30_000, learning_rate=4e-3, schedule="linear", warmup=300, adam=ADAM,
+        validate_every=200,
     ),
 )  # fmt: skip
 BASE = Config(
