@@ -229,7 +229,7 @@ def test_a_finished_sentence_leaves_the_batch() -> None:
 def test_a_step_takes_a_row_for_each_hypothesis_of_the_sentences_still_searched() -> None:
     model, limits = RandomModel(0, ending=-torch.inf), [3, 5, 2]
     beam_search(model, make_sentences(0), torch.tensor(limits), SYMBOLS, beam=4)
-    assert model.rows == [4 * 3, 4 * 3, 4 * 2, 4, 4]
+    assert model.rows == [3, 4 * 3, 4 * 2, 4, 4]  # the empty hypothesis is one a sentence
 
 
 class Keeping(RandomModel):

@@ -85,12 +85,11 @@ def beam_search(
     batch, device = limits.shape[0], limits.device
     finished: list[list[Hypothesis]] = [[] for _ in range(batch)]
     alive = torch.arange(batch, device=device)  # the sentences still searched
-    state = select(model.start(encoded), alive.repeat_interleave(beam))  # constants stay one row a sentence
-    tokens = torch.full((batch * beam,), symbols.start, device=device)
-    # all beams of a sentence start alike: only the first may be continued
-    totals: Tensor = torch.full((batch, beam), -torch.inf, device=device)
-    totals[:, 0] = 0
-    history = torch.empty(batch, beam, 0, dtype=torch.long, device=device)
+    state = model.start(encoded)
+    tokens = torch.full((batch,), symbols.start, device=device)
+    # one hypothesis a sentence, the empty one; from the second step on `beam` of them
+    totals: Tensor = torch.zeros(batch, 1, device=device)
+    history = torch.empty(batch, 1, 0, dtype=torch.long, device=device)
     length = 0
     while alive.numel():
         log_probs, state = model.step(tokens, state)
@@ -102,9 +101,10 @@ def beam_search(
             )
         # at most one candidate a beam ends, so of 2 x beam at least `beam` go on
         wanted = min(2 * beam, vocabulary)
-        values, indices = (found.view(-1, beam, wanted) for found in largest(log_probs, wanted))
+        width = totals.shape[1]
+        values, indices = (found.view(-1, width, wanted) for found in largest(log_probs, wanted))
         # the totals are float32 at least: bfloat16 log-probabilities are promoted, float64 ones are kept
-        best, place = (totals[:, :, None] + values).flatten(1).topk(min(2 * beam, beam * wanted), dim=1)
+        best, place = (totals[:, :, None] + values).flatten(1).topk(min(2 * beam, width * wanted), dim=1)
         parent, symbol = place // wanted, indices.flatten(1).gather(1, place)
         ends = symbol == symbols.end
         _keep_finished(finished, alive, history, (best, parent, ends), beam, length, length_penalty)
@@ -115,7 +115,7 @@ def beam_search(
 
         over = limits[alive] <= length
         _keep_unfinished(finished, alive, history, (totals, over), length, length_penalty)
-        rows = torch.arange(alive.numel(), device=device)[:, None] * beam
+        rows = torch.arange(alive.numel(), device=device)[:, None] * width
         state = select(state, (rows + parent).flatten())
         enough = torch.tensor([len(finished[i]) >= beam for i in alive.tolist()], device=device)
         if bool((over | enough).any()):

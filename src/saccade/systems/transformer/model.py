@@ -61,10 +61,10 @@ class TransformerConfig:
 
 
 class Encoded(NamedTuple):
-    """The encoder's outputs (b, k, d), and which of them may be attended."""
+    """The encoder's outputs (b, k, d), and which of them may be attended; None: all."""
 
     memory: Float[Tensor, "b k d"]
-    mask: Bool[Tensor, "b k"]
+    mask: Bool[Tensor, "b k"] | None
 
 
 class SearchState(NamedTuple):
@@ -112,8 +112,9 @@ class Transformer(nn.Module):
         return self.target_positions.longest
 
     def encode(self, source: Int[Tensor, "b s"], source_mask: Bool[Tensor, "b s"]) -> Encoded:
+        mask = None if bool(source_mask.all()) else source_mask  # the kernel is faster without one
         embedded = self.dropout(self.source_positions(self.scale * self.source_embedding(source)))
-        return Encoded(self.encoder(embedded, source_mask), source_mask)
+        return Encoded(self.encoder(embedded, mask), mask)
 
     def start(self, encoded: Encoded) -> SearchState:
         return SearchState(Constant(self.decoder.prepare(encoded.memory, encoded.mask)), None, None)
@@ -125,7 +126,7 @@ class Transformer(nn.Module):
         now = torch.eye(beam, dtype=torch.bool, device=tokens.device).repeat(sentences, 1)
         own = now if state.own is None else torch.cat([state.own, now], 1)
         past = None if state.past is None else state.past.value
-        seen = own.shape[1] // beam - 1
+        seen = -(-own.shape[1] // beam) - 1  # the first step may have had one hypothesis a sentence
         embedded = self.target_positions(self.scale * self.target_embedding(tokens)[:, None], seen).view(
             sentences, beam, -1
         )
