@@ -5,14 +5,15 @@ from typing import Any
 
 from saccade.app import catalogue
 from saccade.app.arguments import Parser
-from saccade.app.tables import described, groups, result, seeds_of
+from saccade.app.tables import described, headlines, result, seeds_of
 
 
 def run(arguments: Sequence[str]) -> int:
     parser = Parser("list", "The systems, the number of their paper, and ours where a run's evidence was kept.")
     parser.parse_args(list(arguments))
-    rows = [["system", "paper", "the paper's number", "ours", "parameters", "seeds", "date"]]
-    rows += [row(system, catalogue.evidence(system)) for system in catalogue.names()]
+    rows = [["system", "paper", "the paper's number", "ours", "data", "parameters", "seeds", "date"]]
+    for system in catalogue.names():
+        rows += lines(system, headlines(catalogue.evidence(system)))
     widths = [max(len(cells[i]) for cells in rows) for i in range(len(rows[0]))]
     for cells in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
@@ -20,14 +21,12 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def row(system: str, evidence: Sequence[dict[str, Any]]) -> list[str]:
-    """The system's default variant as it stands, else what was run last, with its spread over the seeds."""
-    found = groups(evidence)
-    chosen = [group for group in found if described(group[-1]) == "default"] or found
-    if not chosen:
-        return [system, catalogue.title(system), "", "no evidence kept yet", "", "", ""]
-    group = max(chosen, key=lambda runs: str(runs[-1]["date"]))
-    newest, paper = group[-1], group[-1]["paper"]
-    ours = f"{result(group).replace('**', '')}; {described(newest)}: {newest['data']['data']}"
-    cited, parameters, date = f"{paper['authors']} {paper['year']}", f"{newest['parameters']:,}", newest["date"][:10]
-    return [system, cited, paper["number"], ours, parameters, seeds_of(group), date]
+def lines(system: str, groups: Sequence[Sequence[dict[str, Any]]]) -> list[list[str]]:
+    """A line for each variant that was run, with its spread over the seeds."""
+    found = []
+    for group in groups:
+        newest, paper = group[-1], group[-1]["paper"]
+        cited, data = f"{paper['authors']} {paper['year']}", f"{described(newest)}: {newest['data']['data']}"
+        ours, parameters = result(group).replace("**", ""), f"{newest['parameters']:,}"
+        found.append([system, cited, paper["number"], ours, data, parameters, seeds_of(group), newest["date"][:10]])
+    return found or [[system, catalogue.title(system), "", "no evidence kept yet", "", "", "", ""]]

@@ -23,13 +23,18 @@ def overview() -> str:
     """A row for each system and variant: the paper's number beside ours, with its spread over the seeds."""
     rows = [["system", "paper", "the paper's number", "ours", "data", "parameters", "seeds", "date"]]
     for system in catalogue.names():
-        for group in groups(catalogue.evidence(system)):
+        for group in headlines(catalogue.evidence(system)):
             found, paper = group[-1], group[-1]["paper"]
             cited = f"[{paper['authors']} {paper['year']}](https://arxiv.org/abs/{paper['arxiv']})"
             data, parameters = f"{found['data']['data']}, {described(found)}", f"{found['parameters']:,}"
             ours, seeds, date = result(group), seeds_of(group), found["date"][:10]
             rows.append([f"`{system}`", cited, paper["number"], ours, data, parameters, seeds, date])
     return markdown(rows) if len(rows) > 1 else "No evidence has been kept yet.\n"
+
+
+def headlines(evidence: Sequence[Evidence]) -> list[list[Evidence]]:
+    """The groups that speak for a system. A variant with a hyphen in its name is a row of a study, and of its table."""
+    return [group for group in groups(evidence) if "-" not in group[-1]["variant"]]
 
 
 def runs(system: str) -> str:
@@ -209,15 +214,15 @@ def averaged(runs: Sequence[Sequence[Mapping[str, Any]]], metric: str) -> list[d
 
 
 def benchmarks(folder: Path) -> str:
-    """What the newest run of each benchmark found."""
-    latest: dict[str, dict[str, Any]] = {}
+    """What the newest run of each benchmark found, in each precision."""
+    latest: dict[tuple[str, str], dict[str, Any]] = {}
     for path in sorted(folder.glob("*.json")):
         found = json.loads(path.read_text(encoding="utf-8"))
-        latest[found["benchmark"]] = found
+        latest[found["benchmark"], found.get("precision", "")] = found
     if not latest:
         return "Nothing has been measured yet.\n"
     rows = [["measured", "found", "by", "on", "date"]]
-    for name, found in latest.items():
+    for (name, _), found in latest.items():
         where = f"{found['processor']}, {found['cores']} cores, torch {found['torch']}"
         rows += [
             [what, value, f"`benchmarks/{name}.py`", where, found["date"]] for what, value in found["summary"].items()

@@ -156,7 +156,7 @@ RECIPE = Recipe(
     variants={
         "default": Config(), "tiny": TINY, "multi30k": MULTI30K, "base": BASE, "big": BIG,
         **{f"row-{name}": config for name, config in rows(BASE).items()},
-        "small": SMALL,
+        "small-row-base": SMALL,
         **{f"small-row-{name}": config for name, config in rows(SMALL).items()},
     },
     shows=(
