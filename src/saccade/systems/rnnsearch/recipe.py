@@ -55,6 +55,14 @@ MULTI30K = Config(
         steps=6000, batch_tokens=1500, learning_rate=1e-3, schedule="linear", warmup=200, validate_every=500
     ),
 )
+# short sentences in two languages, by --task.train, for the links of its attention
+HANSARD = Config(
+    task=TranslationConfig(limit=100_000, vocabulary_size=8000, lowercase=True, label_smoothing=0.1),
+    training=TrainingConfig(
+        steps=3500, batch_tokens=1500, window=30_000, learning_rate=1e-3, schedule="linear", warmup=200,
+        validate_every=500,
+    ),
+)  # fmt: skip
 PAPER = Config(
     task=TranslationConfig(vocabulary="word", vocabulary_size=30_000, longest=50),
     model=RNNsearchConfig(embedding_size=620, hidden_size=1000, attention_size=1000, readout_size=500, dropout=0.0),
@@ -97,6 +105,7 @@ RECIPE = Recipe(
         "multi30k": MULTI30K,
         "words-10": words(10),
         "words-30": words(30),
+        "hansard": HANSARD,
         "paper": PAPER,
     },
     shows=(Show(tap="decoder.attention.weights", picture="alignment", rows="target", columns="source"),),

@@ -25,10 +25,10 @@ class Config:
     """The Transformer on parallel text."""
 
     task: TranslationConfig = TranslationConfig(vocabulary_size=5000, shared_vocabulary=True, label_smoothing=0.1)
-    model: TransformerConfig = TransformerConfig()
+    model: TransformerConfig = TransformerConfig(hidden_size=512)
     training: TrainingConfig = TrainingConfig(
-        steps=1500, batch_tokens=1500, learning_rate=1e-3, schedule="inverse-root", warmup=400, adam=ADAM,
-        validate_every=300,
+        steps=1200, batch_tokens=1500, learning_rate=1.5e-3, schedule="linear", warmup=200, adam=ADAM,
+        validate_every=300, checkpoint_every=300,
     )  # fmt: skip
     search: SearchConfig = SearchConfig()
 
@@ -75,6 +75,17 @@ MULTI30K = Config(
     model=TransformerConfig(hidden_size=512, dropout=0.3),
     training=TrainingConfig(
         steps=4500, batch_tokens=2500, window=30_000, learning_rate=1.2e-3, schedule="linear", warmup=800, adam=ADAM,
+        validate_every=500, checkpoint_every=100, average=5,
+    ),
+)  # fmt: skip
+# short sentences in two languages, by --task.train, for the links of its attention
+HANSARD = Config(
+    task=TranslationConfig(
+        limit=100_000, vocabulary_size=10_000, shared_vocabulary=True, lowercase=True, label_smoothing=0.1
+    ),
+    model=TransformerConfig(hidden_size=512),
+    training=TrainingConfig(
+        steps=3500, batch_tokens=1500, window=30_000, learning_rate=1e-3, schedule="linear", warmup=500, adam=ADAM,
         validate_every=500, checkpoint_every=100, average=5,
     ),
 )  # fmt: skip
@@ -155,6 +166,7 @@ RECIPE = Recipe(
     predict=predict,
     variants={
         "default": Config(), "tiny": TINY, "multi30k": MULTI30K, "base": BASE, "big": BIG,
+        "hansard": HANSARD,
         **{f"row-{name}": config for name, config in rows(BASE).items()},
         "small-row-base": SMALL,
         **{f"small-row-{name}": config for name, config in rows(SMALL).items()},
