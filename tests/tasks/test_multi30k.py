@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from saccade.core.errors import InvalidInput, MissingExtra, NotFound
 from saccade.tasks.translation import TranslationConfig, TranslationTask
-from saccade.tasks.translation.multi30k import multi30k_pairs
+from saccade.tasks.translation.folder import folder_pairs
+from saccade.tasks.translation.multi30k import from_hub
 from saccade.tasks.translation.parallel_text import check_order, languages_of
 
 DATA = Path(os.environ.get("SACCADE_DATA", "nowhere")) / "multi30k"
@@ -30,8 +31,8 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_plain_and_gzip_files_of_a_folder(folder: Path, split: str) -> None:
-    assert multi30k_pairs(split, ("de", "en"), folder) == [(GERMAN, ENGLISH)] * 3
-    assert multi30k_pairs(split, ("en", "de"), folder) == [(ENGLISH, GERMAN)] * 3
+    assert folder_pairs(folder, split, ("de", "en")) == [(GERMAN, ENGLISH)] * 3
+    assert folder_pairs(folder, split, ("en", "de")) == [(ENGLISH, GERMAN)] * 3
 
 
 def test_a_task_reads_and_describes_it(folder: Path) -> None:
@@ -45,9 +46,41 @@ def test_a_task_reads_and_describes_it(folder: Path) -> None:
 
 def test_what_is_not_there_is_said(folder: Path) -> None:
     with pytest.raises(NotFound, match=r"no train\.xx or train\.xx\.gz; there are: de, en"):
-        multi30k_pairs("train", ("xx", "en"), folder)
+        folder_pairs(folder, "train", ("xx", "en"))
     with pytest.raises(NotFound, match="there is no such folder"):
-        multi30k_pairs("train", ("de", "en"), folder / "none")
+        folder_pairs(folder / "none", "train", ("de", "en"))
+
+
+def test_a_split_that_lacks_is_held_out_of_a_folders_training_pairs(folder: Path) -> None:
+    for name in ("val.de", "val.en.gz", "test_2016_flickr.de", "test_2016_flickr.en.gz"):
+        (folder / name).unlink()
+    for language in ("de", "en.gz"):
+        (folder / f"train.{language}").unlink()
+    for language in ("de", "en"):
+        (folder / f"train.{language}").write_text("\n".join(f"{language}{i}" for i in range(100)), encoding="utf-8")
+    task = TranslationTask(
+        TranslationConfig(corpus="folder", folder=folder, languages=("en", "de"), vocabulary="word", vocabulary_size=99)
+    )
+    pairs = task.pairs
+    assert {split: len(found) for split, found in pairs.items()} == {"train": 91, "validation": 5, "test": 4}
+    assert len({pair for found in pairs.values() for pair in found}) == 100
+    assert all(source[2:] == target[2:] and source.startswith("en") for source, target in pairs["test"])
+    assert task.describe()["data"] == f"{folder.name} en-de"
+
+
+def test_a_folder_that_lacks_a_language_or_everything(folder: Path) -> None:
+    (folder / "val.de").unlink()
+    with pytest.raises(NotFound, match=r"no val\.de or val\.de\.gz; there are: en"):
+        folder_pairs(folder, "validation", ("de", "en"))
+    assert folder_pairs(folder, "validation", ("fr", "cs")) is None
+    (folder / "empty").mkdir()
+    with pytest.raises(NotFound, match=r"no train\.de and no train\.en"):
+        folder_pairs(folder / "empty", "train", ("de", "en"))
+
+
+def test_a_corpus_without_its_folder_is_told_what_it_wants() -> None:
+    with pytest.raises(InvalidInput, match=r"--task\.folder FOLDER says where the pairs are"):
+        TranslationTask(TranslationConfig(corpus="folder"))
 
 
 def test_the_same_language_twice_and_options_of_what_was_not_chosen_are_refused() -> None:
@@ -77,10 +110,10 @@ def test_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
         return Columns(de=[f" {GERMAN}"], en=[ENGLISH])
 
     monkeypatch.setitem(sys.modules, "datasets", stand_in(load_dataset))
-    assert multi30k_pairs("validation", ("en", "de"), None) == [(ENGLISH, GERMAN)]
+    assert from_hub("validation", ("en", "de")) == [(ENGLISH, GERMAN)]
     assert asked == [("bentrevett/multi30k", "validation")]
     with pytest.raises(InvalidInput, match="no 'fr'; there are: de, en"):
-        multi30k_pairs("train", ("fr", "en"), None)
+        from_hub("train", ("fr", "en"))
 
 
 def test_a_hub_out_of_reach_and_a_missing_library_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,10 +122,10 @@ def test_a_hub_out_of_reach_and_a_missing_library_are_one_sentence(monkeypatch: 
 
     monkeypatch.setitem(sys.modules, "datasets", stand_in(load_dataset))
     with pytest.raises(InvalidInput, match=r"ConnectionError: no route\); give a folder that holds it: --task.folder"):
-        multi30k_pairs("train", ("de", "en"), None)
+        from_hub("train", ("de", "en"))
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingExtra, match=r"saccade\[hub\]"):
-        multi30k_pairs("train", ("de", "en"), None)
+        from_hub("train", ("de", "en"))
 
 
 @pytest.mark.parametrize(
@@ -133,5 +166,5 @@ def test_text_in_another_order_is_refused_and_a_copy_is_not() -> None:
 @pytest.mark.skipif(not DATA.is_dir(), reason="Multi30k is not here (SACCADE_DATA names the folder that holds it)")
 @pytest.mark.parametrize("language", ["en", "fr", "cs"])
 def test_the_real_files(language: str) -> None:
-    sizes = {split: len(multi30k_pairs(split, ("de", language), DATA)) for split in ("train", "validation", "test")}
+    sizes = {split: len(folder_pairs(DATA, split, ("de", language))) for split in ("train", "validation", "test")}
     assert sizes == {"train": 29_000, "validation": 1_014, "test": 1_000}

@@ -1,6 +1,6 @@
 """`saccade list`: the catalogue."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from saccade.app import catalogue
@@ -21,7 +21,7 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def lines(system: str, groups: Sequence[Sequence[dict[str, Any]]]) -> list[list[str]]:
+def lines(system: str, groups: Sequence[Sequence[Mapping[str, Any]]]) -> list[list[str]]:
     """A line for each variant that was run, with its spread over the seeds."""
     found = []
     for group in groups:

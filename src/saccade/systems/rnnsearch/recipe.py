@@ -55,9 +55,12 @@ MULTI30K = Config(
         steps=6000, batch_tokens=1500, learning_rate=1e-3, schedule="linear", warmup=200, validate_every=500
     ),
 )
-# short sentences in two languages, by --task.train, for the links of its attention
+# the Canadian parliament's short sentences, from a folder, for the links of its attention
 HANSARD = Config(
-    task=TranslationConfig(limit=100_000, vocabulary_size=8000, lowercase=True, label_smoothing=0.1),
+    task=TranslationConfig(
+        corpus="folder", languages=("en", "fr"), limit=100_000, vocabulary_size=8000, lowercase=True,
+        label_smoothing=0.1,
+    ),
     training=TrainingConfig(
         steps=3500, batch_tokens=1500, window=30_000, learning_rate=1e-3, schedule="linear", warmup=200,
         validate_every=500,

@@ -78,10 +78,11 @@ MULTI30K = Config(
         validate_every=500, checkpoint_every=100, average=5,
     ),
 )  # fmt: skip
-# short sentences in two languages, by --task.train, for the links of its attention
+# the Canadian parliament's short sentences, from a folder, for the links of its attention
 HANSARD = Config(
     task=TranslationConfig(
-        limit=100_000, vocabulary_size=10_000, shared_vocabulary=True, lowercase=True, label_smoothing=0.1
+        corpus="folder", languages=("en", "fr"), limit=100_000, vocabulary_size=10_000, shared_vocabulary=True,
+        lowercase=True, label_smoothing=0.1,
     ),
     model=TransformerConfig(hidden_size=512),
     training=TrainingConfig(

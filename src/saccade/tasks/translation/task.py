@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from saccade.core.config import config, refuse_unchosen
 from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Loss
+from saccade.tasks.translation.folder import folder_pairs
 from saccade.tasks.translation.metric import bleu, bleu_by_length, chrf
-from saccade.tasks.translation.multi30k import multi30k_pairs
+from saccade.tasks.translation.multi30k import from_hub
 from saccade.tasks.translation.parallel_text import (
     SPLITS,
     Pair,
@@ -33,12 +34,12 @@ from saccade.tasks.translation.vocabulary import END, PAD, START, UNKNOWN, Vocab
 class TranslationConfig:
     """Parallel text and its vocabularies."""
 
-    corpus: Literal["tatoeba", "multi30k"] = "tatoeba"
-    """The embedded English-French pairs, or Multi30k from `folder` (from the hub where none is given)."""
+    corpus: Literal["tatoeba", "multi30k", "folder"] = "tatoeba"
+    """The embedded English-French pairs; Multi30k, from `folder` or else from the hub; whatever `folder` holds."""
     folder: Path | None = None
-    """Where Multi30k lies: train.de, val.de, test_2016_flickr.de and so on, plain or gzip."""
+    """Aligned files, plain or gzip: train.de, train.en, val.de and so on; what lacks is held out of train."""
     languages: Annotated[tuple[str, ...], Field(min_length=2, max_length=2)] = ("de", "en")
-    """Of Multi30k: from which to which."""
+    """Of Multi30k or the folder: from which to which."""
     train: tuple[Path, ...] = ()
     """Your own data in place of the corpus: one file source<tab>target, or two aligned files; plain or gzip."""
     validation: tuple[Path, ...] = ()
@@ -62,8 +63,8 @@ class TranslationConfig:
 
     @model_validator(mode="after")
     def check_choices(self) -> "TranslationConfig":
-        refuse_unchosen(self, "corpus", {"multi30k": "folder"})
-        refuse_unchosen(self, "corpus", {"multi30k": "languages"})
+        for field in ("folder", "languages"):
+            refuse_unchosen(self, "corpus", dict.fromkeys(("multi30k", "folder"), field))
         if self.languages[0] == self.languages[1]:
             raise ValueError(f"languages must be two, not {self.languages[0]!r} twice")
         return self
@@ -121,23 +122,34 @@ class TranslationTask:
         return self._read_split(split)[: self.config.limit]
 
     def _read_split(self, split: str) -> list[Pair]:
-        given = {name: getattr(self.config, name) for name in SPLITS}
-        if split != "train" and given[split]:
-            self._check_languages(split, given[split])
-            return read_pairs(given[split])
-        if not given["train"]:
-            if self.config.corpus == "multi30k":
-                return multi30k_pairs(split, self.config.languages, self.config.folder)
-            return embedded_pairs(split)
-        splits = {"train": read_pairs(given["train"])}
+        own = self._own_pairs(split)
+        if own is not None and split != "train":
+            return own
+        splits = {"train": own if own is not None else self._own_pairs("train") or []}
         for held_out in ("validation", "test"):
-            if not given[held_out]:
+            if held_out == split or self._own_pairs(held_out) is None:
                 splits["train"], splits[held_out] = hold_out(splits["train"])
         return splits[split]
 
+    def _own_pairs(self, split: str) -> list[Pair] | None:
+        """The pairs of a split that has its own; None: it is held out of the training pairs."""
+        config = self.config
+        if given := getattr(config, split):
+            self._check_languages(split, given)
+            return read_pairs(given)
+        if config.train:
+            return None
+        if config.corpus == "tatoeba":
+            return embedded_pairs(split)
+        if config.folder is not None:
+            return folder_pairs(config.folder, split, config.languages)
+        if config.corpus == "multi30k":
+            return from_hub(split, config.languages)
+        raise InvalidInput("--task.folder FOLDER says where the pairs are, or --task.train FILE FILE")
+
     def _check_languages(self, split: str, paths: Sequence[Path]) -> None:
         """Raise where the names of the files say that they go the other way than the training pairs."""
-        corpus = self.config.languages if self.config.corpus == "multi30k" else None
+        corpus = None if self.config.corpus == "tatoeba" else self.config.languages
         trained = languages_of(self.config.train) if self.config.train else corpus
         if trained is not None and languages_of(paths) == (trained[1], trained[0]):
             raise InvalidInput(
@@ -242,8 +254,11 @@ class TranslationTask:
         }
 
     def corpus_name(self) -> str:
+        languages = "-".join(self.config.languages)
         if self.config.corpus == "multi30k":
-            return f"Multi30k {'-'.join(self.config.languages)}, test 2016"
+            return f"Multi30k {languages}, test 2016"
+        if self.config.folder is not None:
+            return f"{self.config.folder.name} {languages}"
         return "embedded English-French (Tatoeba)"
 
     def save(self, folder: Path) -> None:

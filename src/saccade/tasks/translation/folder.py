@@ -1,0 +1,40 @@
+"""A folder of aligned files, one a language and split: train.de, train.en, val.de, ..., plain or gzip."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from saccade.core.errors import NotFound
+from saccade.tasks.translation.parallel_text import Pair, read_pairs
+
+STEMS = {
+    "train": ("train",),
+    "validation": ("val", "validation", "valid", "dev"),
+    "test": ("test", "test_2016_flickr"),
+}
+"""What a split's files may be called; test_2016_flickr is Multi30k's."""
+
+
+def folder_pairs(folder: Path, split: str, languages: Sequence[str]) -> list[Pair] | None:
+    """The pairs of a split, from the first language to the second; None where the folder has no such split.
+
+    Raises:
+        NotFound: no such folder, no training files, or one of the languages is not there.
+    """
+    if not folder.is_dir():
+        raise NotFound(f"{folder}: there is no such folder")
+    for stem in STEMS[split]:
+        there = {name_language(path): path for path in sorted(folder.glob(f"{stem}.*")) if path.is_file()}
+        if missing := [language for language in languages if language not in there]:
+            if len(missing) == 1 or (there and split == "train"):
+                names = f"{stem}.{missing[0]} or {stem}.{missing[0]}.gz"
+                raise NotFound(f"{folder} has no {names}; there are: {', '.join(there)}")
+            continue
+        return read_pairs([there[language] for language in languages])
+    if split == "train":
+        raise NotFound(f"{folder} has no train.{languages[0]} and no train.{languages[1]}")
+    return None
+
+
+def name_language(path: Path) -> str:
+    """ "de" of train.de and of train.de.gz."""
+    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix[1:]
