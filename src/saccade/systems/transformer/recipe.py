@@ -25,9 +25,9 @@ class Config:
     """The Transformer on parallel text."""
 
     task: TranslationConfig = TranslationConfig(vocabulary_size=5000, shared_vocabulary=True, label_smoothing=0.1)
-    model: TransformerConfig = TransformerConfig(hidden_size=512)
+    model: TransformerConfig = TransformerConfig(hidden_size=512, norm="pre")
     training: TrainingConfig = TrainingConfig(
-        steps=1200, batch_tokens=1500, learning_rate=1.5e-3, schedule="linear", warmup=200, adam=ADAM,
+        steps=1200, batch_tokens=1500, learning_rate=2e-3, schedule="linear", warmup=200, adam=ADAM,
         validate_every=300, checkpoint_every=300,
     )  # fmt: skip
     search: SearchConfig = SearchConfig()
@@ -72,9 +72,9 @@ MULTI30K = Config(
     task=TranslationConfig(
         corpus="multi30k", vocabulary_size=6000, shared_vocabulary=True, lowercase=True, label_smoothing=0.1
     ),
-    model=TransformerConfig(hidden_size=512, dropout=0.3),
+    model=TransformerConfig(hidden_size=512, norm="pre", dropout=0.3),
     training=TrainingConfig(
-        steps=4500, batch_tokens=2500, window=30_000, learning_rate=1.2e-3, schedule="linear", warmup=800, adam=ADAM,
+        steps=4500, batch_tokens=2500, window=30_000, learning_rate=2e-3, schedule="linear", warmup=400, adam=ADAM,
         validate_every=500, checkpoint_every=100, average=5,
     ),
 )  # fmt: skip
@@ -84,9 +84,9 @@ HANSARD = Config(
         corpus="folder", languages=("en", "fr"), limit=100_000, vocabulary_size=10_000, shared_vocabulary=True,
         lowercase=True, label_smoothing=0.1,
     ),
-    model=TransformerConfig(hidden_size=512),
+    model=TransformerConfig(hidden_size=512, norm="pre"),
     training=TrainingConfig(
-        steps=3500, batch_tokens=1500, window=30_000, learning_rate=1e-3, schedule="linear", warmup=500, adam=ADAM,
+        steps=3500, batch_tokens=1500, window=30_000, learning_rate=2e-3, schedule="linear", warmup=400, adam=ADAM,
         validate_every=500, checkpoint_every=100, average=5,
     ),
 )  # fmt: skip
@@ -94,7 +94,7 @@ SMALL = Config(
     task=MULTI30K.task,
     model=TransformerConfig(layers=3, model_size=128, heads=8, hidden_size=512),
     training=TrainingConfig(
-        steps=1000, batch_tokens=3000, window=30_000, learning_rate=4e-3, schedule="linear", warmup=300, adam=ADAM,
+        steps=1000, batch_tokens=3000, window=30_000, learning_rate=3e-3, schedule="linear", warmup=300, adam=ADAM,
         validate_every=200,
     ),
 )  # fmt: skip
