@@ -40,6 +40,13 @@ def test_shell_lines_run_with_tiny(
     for side in ("train", "test"):
         for language in ("en", "de"):
             (tmp_path / f"{side}.{language}").write_text("".join(f"word{i} word{i % 7}\n" for i in range(60)))
+    for corpus in ("multi30k", "hansard"):
+        (tmp_path / corpus).mkdir()
+        for language in ("de", "en", "fr"):
+            text = "".join(f"word{i} word{i % 7}\n" for i in range(60))
+            (tmp_path / corpus / f"train.{language}").write_text(text)
+    (tmp_path / "enfr.src-tgt").write_text("word1 word2 ||| word1 word2\n" * 3)
+    (tmp_path / "enfr.gold.talp").write_text("1-1 2-2\n" * 3)
     (tmp_path / "pairs.tsv").write_text("".join(f"word{i}\tword{i}\n" for i in range(60)))
     (tmp_path / "sentences.txt").write_text("Go home.\n")
     monkeypatch.setattr(catalogue, "SYSTEMS", catalogue.SYSTEMS)
@@ -55,6 +62,8 @@ def test_shell_lines_run_with_tiny(
         elif words[0] == "train" and len(words) > 1 and not words[1].startswith("-"):
             if len(words) == 2 or words[2].startswith("-"):
                 words.insert(2, "tiny")
+            elif "--task.folder" in words:  # a variant of real data, which are not here
+                words[2:3] = ["tiny", "--task.corpus", "folder"]
             words += ["--training.steps", "3"] * ("--help" not in words)
         elif words[0] == "report":
             continue  # it writes into the source; tests of its own run it on a copy

@@ -96,7 +96,7 @@ def test_tables_show_the_spread_once_and_runs_one_by_one(house: Path, saccade: C
     [row] = tables.overview().splitlines()[2:]
     assert "| **bleu 44.33 ± 5.86** (chrf 64.3 ± 5.9) | some pairs, default | 1,234 | 1, 2, 3 | 2026-01-09 |" in row
     [listed] = [line for line in saccade("list").out.splitlines() if "rnnsearch" in line and "Nobody" in line]
-    assert "bleu 44.33 ± 5.86 (chrf 64.3 ± 5.9); default: some pairs" in listed
+    assert "bleu 44.33 ± 5.86 (chrf 64.3 ± 5.9)  default: some pairs" in listed
     assert listed.split()[-5:] == ["1,234", "1,", "2,", "3", "2026-01-09"]
     assert len(tables.runs("rnnsearch").splitlines()) == 2 + 4
     assert "±" not in tables.runs("rnnsearch")

@@ -34,8 +34,6 @@ def pages(root: Path) -> Iterator[tuple[Path, str]]:
         InvalidInput: marks without their pair, or that ask for what there is not; it names the page.
     """
     yield root / "README.md", filled(root / "README.md", "evidence", tables.overview())
-    speed = root / "docs" / "guide" / "speed.md"
-    yield speed, filled(speed, "benchmarks", tables.benchmarks(root / "benchmarks" / "evidence"))
     index = "# Systems\n\n" + tables.overview() + "\n"
     for system in catalogue.names():
         readme = catalogue.SYSTEMS / system / "README.md"
@@ -55,9 +53,10 @@ def pages(root: Path) -> Iterator[tuple[Path, str]]:
             index += f"- [{title}]({room}-{module.stem}.md)\n"
     yield root / "docs" / "mechanisms" / "index.md", index
     for path in written_by_hand(root):
-        if path == speed:
-            continue
-        yield path, completed(path.read_text(encoding="utf-8"), path, root / "docs" / "pictures")
+        page = completed(path.read_text(encoding="utf-8"), path, root / "docs" / "pictures")
+        if "<!-- benchmarks -->" in page:
+            page = tables.fill(page, "benchmarks", tables.benchmarks(root / "benchmarks" / "evidence"), path)
+        yield path, page
 
 
 def written_by_hand(root: Path) -> list[Path]:

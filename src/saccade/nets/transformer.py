@@ -128,7 +128,7 @@ class DecoderBlock(nn.Module):
         inputs: Float[Tensor, "b t d"],
         memory: Heads,
         past: Heads | None = None,
-        seen: Bool[Tensor, "b 1 t k"] | None = None,
+        seen: Bool[Tensor, "#b #h t k"] | None = None,
     ) -> tuple[Float[Tensor, "b t d"], Heads]:
         """The outputs of these positions, and what was kept of them and of those before.
 
@@ -198,7 +198,7 @@ class TransformerDecoder(nn.Module):
         inputs: Float[Tensor, "b t d"],
         memory: tuple[Heads, ...],
         past: tuple[Heads, ...] | None = None,
-        seen: Bool[Tensor, "b 1 t k"] | None = None,
+        seen: Bool[Tensor, "#b #h t k"] | None = None,
     ) -> tuple[Float[Tensor, "b t d"], tuple[Heads, ...]]:
         """The outputs of these positions, and what was kept of them and of those of `past`, for the next ones.
 
