@@ -202,3 +202,16 @@ class TestBadInput:
     def test_values_of_another_length(self) -> None:
         with pytest.raises(InvalidInput, match=r"values must be \(2, 7\)"):
             MultiHeadAttention(12, 3)(torch.randn(2, 5, 12), torch.randn(2, 7, 12), None, torch.randn(2, 6, 12))
+
+
+@pytest.mark.unhooked
+def test_it_compiles_whole_with_and_without_a_mask() -> None:
+    attention = MultiHeadAttention(12, 3)
+    compiled = torch.compile(attention, fullgraph=True, backend="aot_eager")
+    query, keys, mask = leaf(2, 5, 12, dtype=torch.float32), leaf(2, 7, 12, dtype=torch.float32), torch.rand(2, 7) < 0.6
+    for given in ({}, {"mask": mask}):
+        ours, theirs = attention(query, keys, **given), compiled(query, keys, **given)
+        torch.testing.assert_close(ours, theirs)
+        for our, their in zip(*(torch.autograd.grad(x.sum(), [query, keys]) for x in (ours, theirs)), strict=True):
+            torch.testing.assert_close(our, their)
+    torch.testing.assert_close(attention(keys, keys, causal=True), compiled(keys, keys, causal=True))

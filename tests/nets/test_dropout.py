@@ -60,3 +60,11 @@ def test_shares_too_small_or_too_large_to_be_drawn_are_torchs(p: float) -> None:
 def test_nothing_is_dropped_in_evaluation() -> None:
     inputs = torch.ones(99)
     assert Dropout(0.5).eval()(inputs) is inputs
+
+
+@pytest.mark.unhooked
+def test_it_compiles_whole() -> None:
+    compiled = torch.compile(Dropout(0.5), fullgraph=True, backend="aot_eager")
+    outputs = compiled(torch.ones(997))
+    assert set(outputs.tolist()) == {0.0, 2.0}
+    assert 400 < int((outputs == 0).sum()) < 600

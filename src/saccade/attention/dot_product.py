@@ -72,8 +72,11 @@ def scaled_dot_product(
     scale, features, wanted = query.shape[-1] ** -0.5, query.shape[-1], values.shape[-1]
     if features != wanted:  # the kernel is fused for one width only; features that are zero change no product
         query, keys, values = (F.pad(x, (0, max(features, wanted) - x.shape[-1])) for x in (query, keys, values))
-    triangle = causal and mask is None and query.shape[2] == keys.shape[2] > 1
-    allowed = None if triangle else visible(query, keys, mask, causal)
+    # an `if`, since a comparison of sizes is no plain bool where they are compiled to be dynamic
+    if causal and mask is None and query.shape[2] == keys.shape[2]:
+        allowed, triangle = None, True
+    else:
+        allowed, triangle = visible(query, keys, mask, causal), False
     if allowed is None:
         contexts = F.scaled_dot_product_attention(query, keys, values, None, dropout, is_causal=triangle, scale=scale)
         return contexts[..., :wanted]

@@ -21,7 +21,8 @@ class Dropout(nn.Dropout):
 
     def forward(self, inputs: Tensor) -> Tensor:
         threshold = round(self.p * STEPS)
-        if not self.training or inputs.device.type != "cpu" or not 0 < threshold < STEPS:
+        elsewhere = inputs.device.type != "cpu" or torch.compiler.is_compiling()  # there torch's own is as fast
+        if not self.training or elsewhere or not 0 < threshold < STEPS:
             return super().forward(inputs)
         count = inputs.numel()
         drawn = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
