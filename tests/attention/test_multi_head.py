@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from saccade.attention import Attention, MultiHeadAttention
 from saccade.core.errors import InvalidInput
@@ -94,6 +95,26 @@ def test_steps_with_a_cache_equal_all_at_once() -> None:
     torch.testing.assert_close(attention.attend(inputs[:, 3:], two, causal=True), whole[:, 3:])
 
 
+def test_a_mask_of_the_scores_stands_beside_that_of_the_keys() -> None:
+    attention, query, keys = (
+        randomised(MultiHeadAttention(MODEL, HEADS)),
+        leaf(BATCH, QUERIES, MODEL),
+        leaf(BATCH, KEYS, MODEL),
+    )
+    mask, scores = torch.arange(KEYS).expand(BATCH, KEYS) < 4, torch.rand(BATCH, 1, QUERIES, KEYS) < 0.6
+    found = attention.attend(query, attention.prepare(keys, mask), scores)
+    torch.testing.assert_close(found, attention(query, keys, mask[:, None, None] & scores))
+
+
+def test_listening_leaves_a_checkpointed_model_as_it_is() -> None:
+    attention, inputs = randomised(MultiHeadAttention(MODEL, HEADS)), leaf(BATCH, KEYS, MODEL)
+    with capture(attention) as seen:
+        output = checkpoint(attention, inputs, inputs, use_reentrant=False)
+    (slope,) = torch.autograd.grad(output.sum(), inputs)  # which recomputes where nobody listens any more
+    torch.testing.assert_close(slope, torch.autograd.grad(attention(inputs, inputs).sum(), inputs)[0])
+    assert len(seen["weights"]) == 1
+
+
 def test_listening_changes_neither_kernel_nor_output() -> None:
     size = 61
     attention, inputs = MultiHeadAttention(MODEL, HEADS), leaf(1, size, MODEL, dtype=torch.float32)
@@ -162,6 +183,14 @@ def test_it_keeps_nothing() -> None:
     assert list(attention.state_dict()) == ["query.weight", "key.weight", "value.weight", "output.weight"]
 
 
+def test_dropout_acts_on_every_path() -> None:
+    attention, inputs = MultiHeadAttention(MODEL, HEADS, dropout=0.5), leaf(BATCH, KEYS, MODEL, dtype=torch.float32)
+    with capture(attention, replace=lambda name, weights: None):
+        assert not torch.equal(attention(inputs, inputs), attention(inputs, inputs))
+    prepared = attention.prepare(inputs)
+    assert not torch.equal(attention.read(inputs, prepared).context, attention.read(inputs, prepared).context)
+
+
 def test_dropout_drops_weights_in_training_only() -> None:
     attention, inputs = MultiHeadAttention(MODEL, HEADS, dropout=0.5), leaf(BATCH, KEYS, MODEL, dtype=torch.float32)
     assert not torch.allclose(attention(inputs, inputs), attention(inputs, inputs))
@@ -175,6 +204,11 @@ class TestBadInput:
         with pytest.raises(InvalidInput, match="5 heads do not divide a width of 12"):
             MultiHeadAttention(12, 5)
         MultiHeadAttention(12, 5, 2, 3)
+
+    @pytest.mark.parametrize("sizes", [(0, None, None), (3, 0, None), (3, 4, 0)])
+    def test_sizes_below_one(self, sizes: tuple[int, int | None, int | None]) -> None:
+        with pytest.raises(InvalidInput, match="must be at least 1"):
+            MultiHeadAttention(12, *sizes)
 
     @pytest.mark.parametrize(
         ("query", "keys", "mask", "message"),

@@ -119,6 +119,32 @@ def test_huge_logits_give_no_nan(size: float) -> None:
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_ignored_symbol_may_be_forbidden(smoothing: float) -> None:
+    """With a logit of -inf; whatever has no share in the loss has none in its gradient."""
+    projection, targets = make_projection(3, 5)
+    forbidden = projection._replace(bias=projection.bias.detach().index_fill(0, torch.tensor(IGNORE), -torch.inf))
+    loss = forbidden.cross_entropy(targets, IGNORE, smoothing)
+    kept = [v for v in range(11) if v != IGNORE]
+    log_probs = projection.logits()[..., kept].log_softmax(-1)[targets != IGNORE]
+    plain = -log_probs.gather(1, targets[targets != IGNORE][:, None] - 1).mean()
+    expected = (1 - smoothing) * plain - smoothing * log_probs.mean()
+    torch.testing.assert_close(loss, expected)
+    ours, theirs = (torch.autograd.grad(x, [projection.features, projection.weight]) for x in (loss, expected))
+    for our, their in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(our, their)
+
+
+def test_log_probabilities_are_float32_under_autocast() -> None:
+    exact, _ = make_projection(3, 5, vocabulary=997)
+    single = Projection(*(part.detach().float() for part in exact))
+    with torch.autocast("cpu", torch.bfloat16):
+        log_probs = single.log_probs()
+    assert log_probs.dtype == torch.float32
+    torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(3, 5))
+    assert exact.log_probs().dtype == torch.float64
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_bfloat16_autocast_is_as_near_to_float32_as_torch_is(smoothing: float) -> None:
     exact, targets = make_projection(3, 131, size=67, vocabulary=31)
     single = Projection(*(part.detach().float().mul(0.3).requires_grad_() for part in exact))

@@ -1,4 +1,4 @@
-"""RNNsearch and the RNN encoder-decoder against their papers' equations, sentence by sentence and word by word."""
+"""The translation systems against their papers' equations, sentence by sentence and word by word."""
 
 import math
 from types import SimpleNamespace
@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from saccade.core.masks import length_mask
+from saccade.core.state import Constant
 from saccade.core.tap import Tap
-from saccade.nets.search import SearchModel, Symbols, beam_search
+from saccade.nets.search import SearchModel, Symbols, beam_search, sample
 from saccade.systems.rnnencdec import recipe as rnnencdec_recipe
 from saccade.systems.rnnencdec.model import RNNEncDec, RNNEncDecConfig
 from saccade.systems.rnnsearch import recipe as rnnsearch_recipe
@@ -38,7 +39,7 @@ def make_rnnencdec(dropout: float = 0.0, reverse_source: bool = False) -> RNNEnc
 
 def make_transformer(dropout: float = 0.0, **options: Any) -> Transformer:
     sizes = TransformerConfig(layers=2, model_size=6, heads=3, hidden_size=7, dropout=dropout, **options)
-    # the parts of a norm are drawn small, as all weights are: a scale near 0.5 would hide none of its mistakes
+    # norms are drawn too: at their first 1 and 0 a missing one would not show
     return randomised(Transformer(sizes, SOURCE_SYMBOLS, TARGET_SYMBOLS))
 
 
@@ -268,6 +269,36 @@ def test_a_search_scores_its_hypotheses_as_teacher_forcing_does(name: str, beam:
             assert total == pytest.approx(sum(float(log_probs[t, s]) for t, s in enumerate(symbols)), rel=1e-12)
 
 
+class Forgetful:
+    """A model that keeps nothing but the symbols so far, and reads all of them anew at each step."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def start(self, encoded: tuple[Tensor, Tensor]) -> tuple[Constant, Tensor]:
+        return Constant(encoded), torch.empty(len(encoded[0]), 0, dtype=torch.long)
+
+    def step(self, tokens: Tensor, state: tuple[Constant, Tensor]) -> tuple[Tensor, tuple[Constant, Tensor]]:
+        seen = torch.cat([state[1], tokens[:, None]], 1)
+        source, mask = state[0].spread(len(tokens))
+        return self.model(source, mask, seen).log_probs()[:, -1], (state[0], seen)
+
+
+@every_model
+def test_a_search_finds_what_it_finds_without_anything_kept(name: str) -> None:
+    model, batch = MODELS[name]().eval(), make_batch()
+    given, limits = (batch.source, batch.source_mask), torch.tensor([7, 2, 5])
+    for beam in (1, 2, 3, 5):
+        fast = beam_search(model, model.encode(*given), limits, Symbols(1, 2), beam)
+        slow = beam_search(Forgetful(model), given, limits, Symbols(1, 2), beam)
+        assert [[h.tokens for h in hypotheses] for hypotheses in fast] == [[h.tokens for h in hs] for hs in slow]
+    drawn = [
+        sample(which, encoded, limits, Symbols(1, 2), generator=torch.Generator().manual_seed(3))
+        for which, encoded in ((model, model.encode(*given)), (Forgetful(model), given))
+    ]
+    assert [h.tokens for h in drawn[0]] == [h.tokens for h in drawn[1]]
+
+
 @every_model
 def test_a_padded_batch_equals_each_pair_alone(name: str) -> None:
     model, batch = MODELS[name](), make_batch()
@@ -335,7 +366,7 @@ def test_taps_are_silent_and_no_part_of_the_weights(name: str) -> None:
     for tap in taps.values():
         tap.listener = lambda tensor: calls.append(tensor) or tensor
     assert torch.equal(model(batch.source, batch.source_mask, batch.target_inputs).logits(), silent)
-    nets = {"rnnsearch": 1, "transformer": 6}  # of the latter's blocks two attend to one thing, and two to two
+    nets = {"rnnsearch": 1, "transformer": 6}  # two encoder blocks with one attention, two decoder blocks with two
     assert len(taps) == nets.get(name.split("-")[0], 0)
     assert len(calls) == len(taps) * (max(TARGET_LENGTHS) if name == "rnnsearch" else 1)
     assert set(model.state_dict()) == {path for path, _ in model.named_parameters(remove_duplicate=False)}

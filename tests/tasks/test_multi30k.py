@@ -68,6 +68,12 @@ def test_a_split_that_lacks_is_held_out_of_a_folders_training_pairs(folder: Path
     assert task.describe()["data"] == f"{folder.name} en-de"
 
 
+def test_other_files_of_a_folder_are_left_alone(folder: Path) -> None:
+    (folder / "train.tok.de").write_text("anderes\n" * 3, encoding="utf-8")
+    (folder / "train.de.gz").write_bytes(gzip.compress(b"aelteres\n" * 3))
+    assert folder_pairs(folder, "train", ("de", "en")) == [(GERMAN, ENGLISH)] * 3
+
+
 def test_a_folder_that_lacks_a_language_or_everything(folder: Path) -> None:
     (folder / "val.de").unlink()
     with pytest.raises(NotFound, match=r"no val\.de or val\.de\.gz; there are: en"):

@@ -8,12 +8,14 @@ are three calls: `attention(x, x)` in the encoder, `attention(x, x, causal=True)
 memory, `extend` once a step for its own past, and `attend`.
 """
 
-from typing import NamedTuple
+import functools
+from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from saccade.attention.dot_product import dot_product_weights, scaled_dot_product
 from saccade.attention.reading import Reading
@@ -57,10 +59,12 @@ class MultiHeadAttention(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if min(heads, *(size for size in (head_size, value_size) if size is not None), 1) < 1:
+            raise InvalidInput(f"heads and their sizes must be at least 1, not {heads}, {head_size}, {value_size}")
         if model_size % heads and None in (head_size, value_size):
             raise InvalidInput(f"{heads} heads do not divide a width of {model_size}; give head_size and value_size")
         self.heads, self.dropout = heads, dropout
-        keys, values = heads * (head_size or model_size // heads), heads * (value_size or model_size // heads)
+        keys, values = (heads * (model_size // heads if size is None else size) for size in (head_size, value_size))
         self.query = nn.Linear(model_size, keys, bias)
         self.key = nn.Linear(model_size, keys, bias)
         self.value = nn.Linear(model_size, values, bias)
@@ -70,7 +74,7 @@ class MultiHeadAttention(nn.Module):
 
     def reset_parameters(self) -> None:
         for projection in (self.query, self.key, self.value, self.output):
-            # the first three are drawn as if they were one matrix, which stacks of layers learn faster from
+            # the first three as if they were one matrix, as torch draws them: smaller, for stacks of layers
             nn.init.xavier_uniform_(projection.weight, gain=1.0 if projection is self.output else 2**-0.5)
             if projection.bias is not None:
                 nn.init.zeros_(projection.bias)
@@ -106,9 +110,8 @@ class MultiHeadAttention(nn.Module):
     ) -> Float[Tensor, "b q d"]:
         """The contexts of many queries from what was prepared; causal: the last query stands at the last key.
 
-        The mask, None being that of the keys, is (b, k) or (b, h, q, k), where h and q may be 1.
+        The mask, beside that of the keys, is (b, k) or (b, h, q, k), where h and q may be 1.
         """
-        mask = prepared.mask if mask is None else mask
         return self._attend(self._split(self.query, query, "queries"), prepared, mask, causal)
 
     def forward(
@@ -120,8 +123,6 @@ class MultiHeadAttention(nn.Module):
         causal: bool = False,
     ) -> Float[Tensor, "b q d"]:
         """The contexts of many queries. The mask is (b, k) or (b, h, q, k), where h and q may be 1."""
-        if query.ndim != 3:
-            raise InvalidInput(f"queries must be (batch, queries, features), not {tuple(query.shape)}")
         return self._attend(self._split(self.query, query, "queries"), self.prepare(keys, None, values), mask, causal)
 
     def initial_state(self, prepared: Heads) -> tuple[()]:
@@ -136,22 +137,27 @@ class MultiHeadAttention(nn.Module):
         split = self._split(self.query, query[:, None] if single else query, "queries")
         mask = score_mask(prepared.mask, self._shape(split, prepared))
         weights = self.weights(dot_product_weights(split, prepared.keys, mask))
-        context, mean = self._merge(weights @ prepared.values), weights.mean(1)
+        dropped = F.dropout(weights, self.dropout, self.training)
+        context, mean = self._merge(dropped @ prepared.values), weights.mean(1)
         return Reading(context[:, 0], mean[:, 0], state) if single else Reading(context, mean, state)
 
     def _attend(
         self, query: Float[Tensor, "b h q _"], prepared: Heads, mask: Tensor | None, causal: bool
     ) -> Float[Tensor, "b q d"]:
-        keys, values, _ = prepared
-        allowed = score_mask(mask, self._shape(query, prepared))
-        if self.weights.replacing:  # only who puts other weights in their place needs them on the way
-            weights = self.weights(dot_product_weights(query, keys, allowed, causal))
-            return self._merge(weights @ values)
-        self.weights.lazy(lambda: dot_product_weights(query, keys, allowed, causal))
+        keys, values, own = prepared
+        shape = self._shape(query, prepared)
+        masks: list[Any] = [score_mask(each, shape) for each in (mask, own) if each is not None]
+        allowed = functools.reduce(torch.logical_and, masks) if masks else None
         dropout = self.dropout if self.training else 0.0
+        if self.weights.replacing:  # weights are formed only where a listener may put others in their place
+            weights = self.weights(dot_product_weights(query, keys, allowed, causal))
+            return self._merge(F.dropout(weights, dropout) @ values)
+        self.weights.lazy(lambda: dot_product_weights(query, keys, allowed, causal))
         return self._merge(scaled_dot_product(query, keys, values, allowed, causal, dropout))
 
     def _split(self, projection: nn.Linear, inputs: Tensor, what: str) -> Float[Tensor, "b h t d"]:
+        if inputs.ndim != 3:
+            raise InvalidInput(f"{what} must be (batch, {what}, features), not {tuple(inputs.shape)}")
         if inputs.shape[-1] != projection.in_features:
             raise InvalidInput(f"{what} must have {projection.in_features} features, not {inputs.shape[-1]}")
         projected: Tensor = projection(inputs)

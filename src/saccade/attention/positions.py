@@ -2,8 +2,8 @@
 
     PE(p, 2i) = sin(p / 10000^(2i/d)),   PE(p, 2i+1) = cos(p / 10000^(2i/d))         p position, from 0; d features
 
-PE(p + n) is PE(p) with each pair of features turned by an angle that depends on n alone. Learned positions (Gehring et
-al. 2017, arXiv:1705.03122) are a table, and end where it ends.
+PE(p + n) is PE(p) with each pair of features turned by an angle that depends on n and the pair, not on p. Learned
+positions (Gehring et al. 2017, arXiv:1705.03122) are a table, and end where it ends.
 """
 
 import torch
@@ -35,8 +35,9 @@ class SinusoidalPositions(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "b t d"], start: int = 0) -> Float[Tensor, "b t d"]:
         """The inputs with their positions added, counted from `start`."""
-        # in float64: in float32 the angle of a late position has lost its last digits
-        places = torch.arange(start, start + inputs.shape[1], device=inputs.device, dtype=torch.float64)
+        # in float64, where the device has it: in float32 the angle of a late position has lost its last digits
+        precise = torch.float32 if inputs.device.type == "mps" else torch.float64
+        places = torch.arange(start, start + inputs.shape[1], device=inputs.device, dtype=precise)
         return inputs + sinusoid(places, self.model_size).to(inputs.dtype)
 
 

@@ -25,6 +25,11 @@ class Projection(NamedTuple):
     def logits(self) -> Float[Tensor, "*b v"]:
         return F.linear(self.features, self.weight, self.bias)
 
+    def log_probs(self) -> Float[Tensor, "*b v"]:
+        """log softmax of the logits, in float32 at least: in bfloat16 a search would rank ties."""
+        logits = self.logits()
+        return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+
     def cross_entropy(self, targets: Int[Tensor, "*b"], ignore: int, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
         """Mean cross-entropy in nats of the targets other than `ignore`.
 
@@ -73,12 +78,15 @@ class _CrossEntropy(torch.autograd.Function):
                 rows = slice(first, first + ROWS)
                 target, part = targets[rows], share[rows, None]
                 log_probs = multiply(inputs[rows], matrix.mT, bias, held[: len(target)]).log_softmax(1)
-                loss -= (1 - smoothing) * (log_probs.gather(1, target) * part).sum()
+                # a row that is left out may hold -inf, which times 0 is NaN
+                left = part == 0
+                loss -= (1 - smoothing) * (log_probs.gather(1, target).masked_fill_(left, 0.0) * part).sum()
                 if smoothing:
-                    total = log_probs.sum(1, keepdim=True)
-                    if left_out is not None:
-                        total -= log_probs[:, left_out, None]
-                    loss -= uniform * (total * part).sum()
+                    if left_out is None:
+                        total = log_probs.sum(1, True)
+                    else:  # in two parts, since -inf - -inf is NaN
+                        total = log_probs[:, :left_out].sum(1, True) + log_probs[:, left_out + 1 :].sum(1, True)
+                    loss -= uniform * (total.masked_fill_(left, 0.0) * part).sum()
                 if learn:
                     # softmax - ((1 - smoothing) one-hot + uniform), times the row's share of the mean
                     slope = log_probs.exp_()

@@ -23,7 +23,10 @@ class Constant(NamedTuple):
         """The value with one row a hypothesis, of which there are `rows`."""
 
         def repeated(tensor: Tensor) -> Tensor:
-            return tensor if len(tensor) == rows else tensor.repeat_interleave(rows // len(tensor), 0)
+            if len(tensor) == rows:
+                return tensor
+            assert rows % len(tensor) == 0, "every sentence has as many hypotheses"
+            return tensor.repeat_interleave(rows // len(tensor), 0)
 
         return map_state(repeated, self.value)
 

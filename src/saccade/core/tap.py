@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 Listener = Callable[[Tensor], Tensor]
@@ -26,7 +27,8 @@ class Tap(nn.Module):
 
     def lazy(self, function: Callable[[], Tensor]) -> None:
         if self.listener is not None:
-            self.listener(function())
+            with torch.no_grad():  # the graph, and what it keeps for the backward pass, are as if nobody listened
+                self.listener(function())
 
     def extra_repr(self) -> str:
         return repr(" ".join(self.axes))

@@ -60,6 +60,8 @@ class Capture(Mapping[str, list[Tensor]]):
 def capture(model: nn.Module, only: str = "*", replace: Replace | None = None) -> Iterator[Capture]:
     """Listen on every tap whose qualified name matches; the model is as before when the block ends, however it ends.
 
+    With `replace`, a backward pass that recomputes (activation checkpoints) belongs within the block too.
+
     Args:
         model: any module that holds taps.
         only: a pattern of names, as in a shell: "*decoder*".

@@ -129,9 +129,10 @@ def beam_search(
 
 
 def largest(scores: Float[Tensor, "n v"], count: int) -> tuple[Float[Tensor, "n c"], Int[Tensor, "n c"]]:
-    """The `count` largest of each row and where they stand, as `topk` gives them, in one pass over a long row.
+    """The `count` largest of each row, in order, and where they stand; ties in any order.
 
-    The `count` largest are in the `count` blocks with the largest maxima, so only these are looked at closely.
+    They are in the `count` blocks with the largest maxima or in what is left behind the last block, so only these are
+    looked at closely.
     """
     rows, width = scores.shape
     blocks = width // BLOCK
@@ -224,8 +225,15 @@ def sample(
 
 
 def draw(logits: Float[Tensor, "b v"], generator: torch.Generator | None = None) -> Int[Tensor, " b"]:
-    """A symbol a row, from softmax(logits)."""
-    return torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0]
+    """A symbol a row, from softmax(logits).
+
+    Raises:
+        InvalidInput: logits that are NaN or nowhere finite.
+    """
+    probabilities = logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+    if not bool(probabilities.isfinite().all()):
+        raise InvalidInput("the model gives no finite log-probability; are its weights finite?")
+    return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
 
 
 def answers(

@@ -3,6 +3,7 @@
     feed_forward(x) = max(0, x W_1 + b_1) W_2 + b_2
     post-norm:  x <- LayerNorm(x + dropout(f(x)))            the paper's; every sub-layer f ends in a norm
     pre-norm:   x <- x + dropout(f(LayerNorm(x)))            what is summed is never normed, so the stack ends in one
+                                                             (Xiong et al. 2020, arXiv:2002.04745)
 
 A decoder that goes step by step keeps the projected keys and values of what it has seen (`Heads`), a layer each.
 """
@@ -10,6 +11,7 @@ A decoder that goes step by step keeps the projected keys and values of what it 
 from collections.abc import Callable
 from typing import Any, Literal
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -36,8 +38,7 @@ class FeedForward(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, inputs: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
-        # in place: the rectifier's gradient needs its output, and nothing else needs its input
-        outputs: Tensor = self.output(self.hidden(inputs).relu_())
+        outputs: Tensor = self.output(torch.relu(self.hidden(inputs)))
         return outputs
 
 

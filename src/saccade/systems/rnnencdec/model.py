@@ -75,7 +75,7 @@ class RNNEncDec(nn.Module):
         """Log-probabilities of the next symbol, after this one."""
         embedded, context = self.target_embedding(tokens), state.context.spread(len(tokens))
         output, hidden = self.decoder.step(torch.cat([embedded, context], -1), state.hidden)
-        return self.readout(output, embedded, context).logits().log_softmax(-1), SearchState(state.context, hidden)
+        return self.readout(output, embedded, context).log_probs(), SearchState(state.context, hidden)
 
     def forward(
         self, source: Int[Tensor, "b s"], source_mask: Bool[Tensor, "b s"], target_inputs: Int[Tensor, "b t"]

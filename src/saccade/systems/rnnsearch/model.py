@@ -77,7 +77,7 @@ class RNNsearch(nn.Module):
         """Log-probabilities of the next symbol, after this one."""
         embedded = self.target_embedding(tokens)
         context, decoder = self.decoder.step(embedded, state.prepared.value, state.decoder)
-        log_probs = self.readout(decoder.hidden.hidden, embedded, context).logits().log_softmax(-1)
+        log_probs = self.readout(decoder.hidden.hidden, embedded, context).log_probs()
         return log_probs, SearchState(state.prepared, decoder)
 
     def forward(

@@ -71,7 +71,7 @@ class SearchState(NamedTuple):
     """What was kept, one row a sentence, and which of it is a hypothesis' own.
 
     The hypotheses of a sentence are a tree. What any of them has kept stands in one sequence, symbol by symbol of all
-    of them, and is never moved; `own` says which places are the symbols that lead to a hypothesis.
+    of them, and is never put in another order; `own` says which places are the symbols that lead to a hypothesis.
     """
 
     memory: Constant
@@ -112,14 +112,17 @@ class Transformer(nn.Module):
         return self.target_positions.longest
 
     def encode(self, source: Int[Tensor, "b s"], source_mask: Bool[Tensor, "b s"]) -> Encoded:
-        mask = None if bool(source_mask.all()) else source_mask  # the kernel is faster without one
+        mask: Tensor | None = source_mask
+        # the kernel is faster without one; elsewhere than on a CPU to ask would be to wait
+        if source.device.type == "cpu" and not torch.compiler.is_compiling() and bool(source_mask.all()):
+            mask = None
         embedded = self.dropout(self.source_positions(self.scale * self.source_embedding(source)))
         return Encoded(self.encoder(embedded, mask), mask)
 
     def start(self, encoded: Encoded) -> SearchState:
         return SearchState(Constant(self.decoder.prepare(encoded.memory, encoded.mask)), None, None)
 
-    def step(self, tokens: Int[Tensor, " b"], state: SearchState) -> tuple[Float[Tensor, "b v"], SearchState]:
+    def step(self, tokens: Int[Tensor, " n"], state: SearchState) -> tuple[Float[Tensor, "n v"], SearchState]:
         """Log-probabilities of the next symbol, after this one."""
         sentences = len(state.memory.value[0].keys)
         beam = len(tokens) // sentences
@@ -133,8 +136,8 @@ class Transformer(nn.Module):
         mask = own.view(sentences, 1, beam, -1) if beam > 1 else None
         inputs = self.dropout(embedded).view(sentences, beam, -1)
         decoded, past = self.decoder.advance(inputs, state.memory.value, past, mask)
-        logits = Projection(decoded.flatten(0, 1), self.output.weight, self.output.bias).logits()
-        return logits.log_softmax(-1), SearchState(state.memory, Constant(past), own)
+        projection = Projection(decoded.flatten(0, 1), self.output.weight, self.output.bias)
+        return projection.log_probs(), SearchState(state.memory, Constant(past), own)
 
     def forward(
         self, source: Int[Tensor, "b s"], source_mask: Bool[Tensor, "b s"], target_inputs: Int[Tensor, "b t"]

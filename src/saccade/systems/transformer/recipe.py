@@ -112,16 +112,22 @@ BASE = Config(
 def changed(base: Config, model: Mapping[str, Any] | None = None, label_smoothing: float | None = None) -> Config:
     """A configuration with other sizes."""
     smoothing = base.task.label_smoothing if label_smoothing is None else label_smoothing
+    training, wider = base.training, (model or {}).get("model_size", base.model.model_size) / base.model.model_size
+    if training.schedule == "inverse-root":  # equation 3: the rate goes with d_model^-0.5
+        training = replace(training, learning_rate=training.learning_rate * wider**-0.5)
     return replace(
         base,
         model=replace(base.model, **(model or {})),
+        training=training,
         task=replace(base.task, label_smoothing=smoothing),
     )
 
 
 BIG = replace(
     changed(BASE, {"model_size": 1024, "heads": 16, "hidden_size": 4096, "dropout": 0.3}),
-    training=replace(BASE.training, steps=300_000, learning_rate=(1024 * 4000) ** -0.5, average=20),
+    training=replace(
+        BASE.training, steps=300_000, learning_rate=(1024 * 4000) ** -0.5, checkpoint_every=600, average=20
+    ),
 )
 
 
@@ -160,7 +166,7 @@ RECIPE = Recipe(
         year=2017,
         arxiv="1706.03762",
         target="table 2",
-        number="41.8 BLEU (Transformer big, WMT14 English-French; base 38.1)",
+        number="28.4 BLEU (Transformer big, WMT14 English-German; base 27.3)",
     ),
     task=task,
     build=build,
@@ -193,7 +199,7 @@ RECIPE = Recipe(
             bound=40.0,
             split="test",
             variant="multi30k",
-            why="small Transformers of the literature reach about 40 on this test set; less is a fault of ours",
+            why="word-level tutorials reach 36.5, our recurrent net with attention 41: this is not to be worse",
         ),
     ),
 )  # fmt: skip

@@ -23,7 +23,10 @@ def folder_pairs(folder: Path, split: str, languages: Sequence[str]) -> list[Pai
     if not folder.is_dir():
         raise NotFound(f"{folder}: there is no such folder")
     for stem in STEMS[split]:
-        there = {name_language(path): path for path in sorted(folder.glob(f"{stem}.*")) if path.is_file()}
+        # train.de before train.de.gz; a file such as train.tok.de is another one
+        found = [path for path in sorted(folder.glob(f"{stem}.*"), reverse=True) if path.is_file()]
+        there = {name_language(path): path for path in found if path.name.split(".")[1] == name_language(path)}
+        there = dict(sorted(there.items()))
         if missing := [language for language in languages if language not in there]:
             if len(missing) == 1 or (there and split == "train"):
                 names = f"{stem}.{missing[0]} or {stem}.{missing[0]}.gz"

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 ELIDED = {"le", "la", "de", "que", "ne", "se", "je", "me", "te", "jusque", "lorsque", "puisque", "quoique"}
-# h is silent in some words and holds the article off in others ("l'heure", "la hausse"): those with a silent one
-SILENT_H = r"h(?:abi|erb|esit|eur|ier|ist|omm|on[no]|on\.|opi|oriz|orr|ospi|ot|ui[ls]|um|yp)"
+# h is silent in some words and holds the article off in others ("l'heure", "la hausse"): the frequent silent ones
+SILENT_H = (
+    r"h(?:abi|arm|ebd|ect|eli|erb|erit|esit|eur|ier$|ist|omm|on[no]|on\.|opi|ora|oriz|orl|orr|ospi|ot|ui[ls]|um|yp)"
+)
 VOWEL = re.compile(rf"(?!onz|oui$)[aeiou]|y$|{SILENT_H}", re.IGNORECASE)
 NO_SPACE = re.compile(
     r" (?=(?:[.,;:?!)\]%]|\.\.\.)(?: |$))"  # before what closes
