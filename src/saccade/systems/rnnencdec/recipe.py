@@ -56,7 +56,9 @@ MULTI30K = Config(
     ),
 )
 PAPER = Config(
-    task=TranslationConfig(vocabulary="word", vocabulary_size=30_000, longest=50),
+    task=TranslationConfig(
+        corpus="folder", languages=("en", "fr"), vocabulary="word", vocabulary_size=30_000, longest=50
+    ),
     model=RNNEncDecConfig(embedding_size=620, hidden_size=1000, readout_size=500, dropout=0.0),
     training=TrainingConfig(
         steps=300_000, batch_tokens=4000, optimizer="adadelta", adadelta=Adadelta(rho=0.95, epsilon=1e-6),

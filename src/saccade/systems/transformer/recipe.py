@@ -99,7 +99,9 @@ SMALL = Config(
     ),
 )  # fmt: skip
 BASE = Config(
-    task=TranslationConfig(vocabulary_size=37_000, shared_vocabulary=True, label_smoothing=0.1),
+    task=TranslationConfig(
+        corpus="folder", languages=("en", "de"), vocabulary_size=37_000, shared_vocabulary=True, label_smoothing=0.1
+    ),
     model=TransformerConfig(layers=6, model_size=512, heads=8, hidden_size=2048),
     training=TrainingConfig(
         steps=100_000, batch_tokens=25_000, learning_rate=(512 * 4000) ** -0.5, schedule="inverse-root", warmup=4000,
