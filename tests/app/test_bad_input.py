@@ -13,6 +13,7 @@ from saccade.training.checkpoint import AtomicCheckpointIO, read_checkpoint
 from tests.app.conftest import Command, Done
 
 TINY = ("train", "rnnsearch", "tiny")
+TRANSFORMER = ("train", "transformer", "tiny")
 
 
 def refused(done: Done, *parts: str) -> None:
@@ -41,6 +42,20 @@ def refused(done: Done, *parts: str) -> None:
         ([*TINY, "--training.adadelta.rho", "0.5"], ["adadelta is set", "optimizer is 'adam'"]),
         ([*TINY, "--task.lowercase=maybe"], ["--task.lowercase must be true or false"]),
         ([*TINY, "extra"], ["'extra'"]),
+        ([*TINY, "--search.beam", "1000", "--out", "never"], ["a beam of 1000 is wider than the vocabulary"]),
+        ([*TRANSFORMER, "--model.heads", "3"], ["3 heads do not divide a model size of 16"]),
+        ([*TRANSFORMER, "--task.no-shared-vocabulary"], ["--model.tie all", "--task.shared-vocabulary true"]),
+        (
+            [*TRANSFORMER, "--model.positions", "learned", "--model.longest", "5", "--out", "never"],
+            ["is longer than the 5 positions"],
+        ),
+        ([*TRANSFORMER, "--task.corpus", "folder"], ["--task.folder FOLDER", "--task.train"]),
+        ([*TRANSFORMER, "--task.corpus", "multi30k"], ["--task.folder FOLDER", "saccade[hub]"]),
+        (
+            [*TRANSFORMER, "--task.corpus", "folder", "--task.languages", "en"],
+            ["--task.languages takes 2 values, not 1"],
+        ),
+        ([*TRANSFORMER, "--training.average", "3", "--training.keep", "best"], ["average is 3", "keep is 'best'"]),
         ([*TINY, "--device", "cuda:9"], ["'cuda:9'"]),
         ([*TINY, "--device", "abacus"], ["'abacus'"]),
         ([*TINY, "--precision", "float8"], ["float8", "float32"]),
@@ -236,3 +251,40 @@ def test_an_extra_that_is_not_installed(tmp_path: Path, missing: str, arguments:
 def test_a_loss_that_is_not_finite_stops_the_run(saccade: Command, tmp_path: Path) -> None:
     flags = ["--training.learning-rate", "1e30", "--training.clip", "none", "--training.optimizer", "sgd"]
     refused(saccade(*TINY, *flags, "--out", tmp_path / "run"), "not finite", "--training.learning-rate")
+
+
+def test_a_finished_run_is_left_as_it_is(saccade: Command, run: Path) -> None:
+    before = (run / "evidence.json").read_bytes(), (run / "model.safetensors").read_bytes()
+    done = saccade("train", "--resume", run)
+    assert done.status == 0
+    assert "came to its end before" in done.out
+    assert before == ((run / "evidence.json").read_bytes(), (run / "model.safetensors").read_bytes())
+
+
+def test_what_would_fail_at_the_end_leaves_no_folder(saccade: Command, tmp_path: Path) -> None:
+    refused(saccade(*TINY, "--search.beam", "1000", "--out", tmp_path / "run"), "wider than the vocabulary")
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_are_not_one_where_the_model_has_one_are_refused(
+    saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path
+) -> None:
+    tied, untied = tmp_path / "tied", tmp_path / "untied"
+    shutil.copytree(tiny_runs["transformer"], tied)
+    short = ("--training.steps", "2", "--model.tie", "none", "--out", untied)
+    assert saccade(*TRANSFORMER, *short).status == 0
+    shutil.copy(untied / "model.safetensors", tied)
+    refused(saccade("predict", tied, "Go home."), "the weights of another model", "differ")
+    shutil.copy(tiny_runs["transformer"] / "model.safetensors", untied)
+    refused(saccade("predict", untied, "Go home."), "the weights of another model")
+
+
+def test_damaged_weights_that_are_to_be_averaged_are_told_before_the_training_goes_on(
+    saccade: Command, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    options = ("--training.average", "3", "--training.checkpoint-every", "2", "--training.steps", "6", "--out", out)
+    assert saccade(*TINY, *options).status == 0
+    damaged = out / "checkpoints" / "weights-4.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:999])
+    refused(saccade("train", "--resume", out, "--training.steps", "8"), "weights-4.safetensors", "damaged or cut off")

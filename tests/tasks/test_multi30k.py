@@ -45,7 +45,7 @@ def test_a_task_reads_and_describes_it(folder: Path) -> None:
 
 
 def test_what_is_not_there_is_said(folder: Path) -> None:
-    with pytest.raises(NotFound, match=r"no train\.xx or train\.xx\.gz; there are: de, en"):
+    with pytest.raises(NotFound, match=r"no train\.xx or train\.xx\.gz; --task\.languages takes two of: de, en"):
         folder_pairs(folder, "train", ("xx", "en"))
     with pytest.raises(NotFound, match="there is no such folder"):
         folder_pairs(folder / "none", "train", ("de", "en"))
@@ -76,7 +76,7 @@ def test_other_files_of_a_folder_are_left_alone(folder: Path) -> None:
 
 def test_a_folder_that_lacks_a_language_or_everything(folder: Path) -> None:
     (folder / "val.de").unlink()
-    with pytest.raises(NotFound, match=r"no val\.de or val\.de\.gz; there are: en"):
+    with pytest.raises(NotFound, match=r"no val\.de or val\.de\.gz; --task\.languages takes two of: en"):
         folder_pairs(folder, "validation", ("de", "en"))
     assert folder_pairs(folder, "validation", ("fr", "cs")) is None
     (folder / "empty").mkdir()

@@ -191,6 +191,9 @@ def sentence(error: ValidationError, cls: Any) -> str:
             return f"{name} must be more than {context['gt']}, not {got}"
         case "less_than":
             return f"{name} must be less than {context['lt']}, not {got}"
+        case "too_long" | "too_short":
+            wanted = context.get("max_length", context.get("min_length"))
+            return f"{name} takes {wanted} values, not {len(got)}"
         case "tuple_type":
             return f"{name} must be a list of values, not {got!r}"
         case kind if kind.endswith("_parsing") or kind.endswith("_type"):

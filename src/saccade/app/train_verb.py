@@ -96,6 +96,19 @@ def show_help(system: str, variant: str, recipe: Any, config: Any) -> int:
     return 0
 
 
+def rehearse(recipe: Any, config: Any, task: Any) -> None:
+    """Raise what would end the run long after its start: a sentence, or a search, that the model cannot take."""
+    import torch
+
+    model = recipe.build(config, task).eval()
+    objective = recipe.objective or task.objective
+    with torch.inference_mode():
+        for split in ("train", "validation", "test"):
+            batch = task.collate([max(task.examples(split), key=lambda example: max(task.cost(example)))])
+            objective(model, batch, 0)
+        recipe.predict(model, batch, config)
+
+
 def train(path: Path, system: str, variant: str, recipe: Any, config: Any, resumed: bool) -> int:
     from saccade.training.device import pick_device
     from saccade.training.processes import launched
@@ -109,6 +122,9 @@ def train(path: Path, system: str, variant: str, recipe: Any, config: Any, resum
             with processes.watched(shlex.quote(str(path))):
                 done, *learned = learn(path, system, variant, recipe, config, resumed, processes, held)
         # from here on the first process is alone: its score is nothing that the others would wait for
+        if done and not learned and processes.rank == 0:
+            print(f"{path} came to its end before; its evidence stays as it is")
+            return 0
         if not done:
             start = "saccade" if processes.alone else "torchrun ... -m saccade"
             if processes.rank == 0:
@@ -125,6 +141,8 @@ def learn(
     path: Path, system: str, variant: str, recipe: Any, config: Any, resumed: bool, processes: Any, held: ExitStack
 ) -> tuple[Any, ...]:
     """Whether it came to its end; and then, in the first process, the run, its head and the seconds it took.
+
+    Where it had come to its end before, and was scored, that it did is all.
 
     Args:
         processes: those that train together; each calls this, and the first one writes.
@@ -156,6 +174,10 @@ def learn(
     with processes.common():
         processes.check_same(flatten(json.loads(fingerprint)))
     with processes.common():
+        if not begun:
+            seed_everything(config.training.seed)
+            rehearse(recipe, config, task)
+            seed_everything(config.training.seed)
         if resumed:
             check_resumable(folder, fingerprint, FREE)
         elif first:
@@ -177,7 +199,8 @@ def learn(
     shown: Any = progress(training.steps) if first else nullcontext()
     with shown as report:
         outcome = fit(model, objective, task, training, folder, fingerprint, report, resumed, processes)
-    if not outcome.done or not first:
+    scored = folder.evidence.is_file() and outcome.steps == outcome.before
+    if not outcome.done or not first or scored:
         return (outcome.done,)
     if outcome.steps < training.steps:
         print(f"ended after {outcome.steps} steps: {training.patience} validations without a lower loss")

@@ -33,6 +33,8 @@ def evaluate(options: Namespace, flags: Sequence[str]) -> int:
     """What `saccade evaluate` does with --alignments; the flags are fields of the runs' configurations."""
     pairs = read(options.alignments, options.hansard)
     pairs = [pair.reversed_() for pair in pairs] if options.reversed else pairs
+    if options.reverse and Path(options.reverse).resolve() == Path(options.run).resolve():
+        raise InvalidInput(f"--reverse {options.reverse} is the run itself; it takes a run of the other direction")
     ours = open_run(options.run, *flags)
     theirs = open_run(options.reverse, *flags) if options.reverse else None
     if options.keep:

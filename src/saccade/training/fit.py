@@ -29,7 +29,7 @@ from saccade.training.keeper import Keeper, Objective, Report, Update, weight_of
 from saccade.training.optimizers import build_optimizer, rate_at
 from saccade.training.processes import Processes
 from saccade.training.random_state import derived, seed_everything
-from saccade.training.run_folder import RunFolder, check_fit
+from saccade.training.run_folder import RunFolder, check_fit, read_tensors
 from saccade.training.sampler import BatchSampler, in_order
 from saccade.training.sharding import separate_layers, shard, strategy
 
@@ -50,6 +50,8 @@ class Outcome(NamedTuple):
     done: bool
     steps: int
     seconds: float
+    before: int
+    """Steps of those earlier parts."""
 
 
 class Fit(LightningModule):
@@ -155,6 +157,9 @@ def fit(
                 raise InvalidInput(
                     f"{folder.path} has done {kept['global_step']} steps; it cannot end after {config.steps}"
                 )
+            if config.average > 1:  # told now, and not when they are averaged
+                for path in folder.earlier().values():
+                    read_tensors(path)
         sampler.start = kept["global_step"] * config.accumulate
         if config.patience is not None and kept["saccade"].get("waited", 0) >= config.patience:
             ended = kept["global_step"]
@@ -185,7 +190,7 @@ def fit(
         if done:
             folder.save_weights(model, final_weights(folder, config))
         folder.write_csv()
-    return Outcome(done, steps, seconds)
+    return Outcome(done, steps, seconds, sampler.start // config.accumulate)
 
 
 def final_weights(folder: RunFolder, config: TrainingConfig) -> dict[str, Tensor]:

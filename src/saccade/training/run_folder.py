@@ -80,12 +80,11 @@ class RunFolder:
 
     def mean_of_earlier(self, count: int) -> dict[str, torch.Tensor]:
         """The mean of the last so many kept weights, summed in float64; of whole numbers the last."""
-        safetensors: Any = require("safetensors.torch", "app")
         paths = list(self.earlier().values())[-count:]
-        last: dict[str, torch.Tensor] = safetensors.load_file(paths[-1])
+        last = read_tensors(paths[-1])
         sums = {name: torch.zeros_like(t, dtype=torch.float64) for name, t in last.items() if t.is_floating_point()}
         for path in paths:
-            kept = safetensors.load_file(path)
+            kept = read_tensors(path)
             for name in sums:
                 sums[name] += kept[name]
         return last | {name: (total / len(paths)).to(last[name].dtype) for name, total in sums.items()}
@@ -97,17 +96,17 @@ class RunFolder:
             NotFound: there are no weights.
             InvalidInput: a damaged file, or the weights of another model.
         """
-        safetensors: Any = require("safetensors", "app")
-        torch_format: Any = require("safetensors.torch", "app")
         if not self.weights.is_file():
             raise NotFound(
                 f"{self.path} has no weights ({self.weights.name}); finish it with: saccade train --resume {self.path}"
             )
-        try:
-            tensors = torch_format.load_file(self.weights)
-        except safetensors.SafetensorError as error:
-            raise InvalidInput(f"{self.weights}: damaged or cut off ({error})") from error
-        tensors |= {name: tensors[first] for name, first in ties(model).items() if first in tensors}
+        tensors, tied = read_tensors(self.weights), ties(model)
+        for name, first in tied.items():
+            if name in tensors and first in tensors and not torch.equal(tensors[name], tensors[first]):
+                raise InvalidInput(
+                    f"{self.weights}: the weights of another model: {name} and {first} differ, and here are one"
+                )
+        tensors |= {name: tensors[first] for name, first in tied.items() if first in tensors}
         check_fit(model, tensors, str(self.weights))
         model.load_state_dict(tensors)
 
@@ -198,6 +197,21 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], tied: Mapping
     safetensors: Any = require("safetensors.torch", "app")
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if name not in tied}
     write_atomically(path, safetensors.save(kept))
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file.
+
+    Raises:
+        InvalidInput: a damaged file.
+    """
+    safetensors: Any = require("safetensors", "app")
+    torch_format: Any = require("safetensors.torch", "app")
+    try:
+        tensors: dict[str, torch.Tensor] = torch_format.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise InvalidInput(f"{path}: damaged or cut off ({error})") from error
+    return tensors
 
 
 def check_fit(model: nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> None:

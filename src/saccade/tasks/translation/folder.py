@@ -21,7 +21,7 @@ def folder_pairs(folder: Path, split: str, languages: Sequence[str]) -> list[Pai
         NotFound: no such folder, no training files, or one of the languages is not there.
     """
     if not folder.is_dir():
-        raise NotFound(f"{folder}: there is no such folder")
+        raise NotFound(f"{folder}: " + ("a file, not a folder" if folder.exists() else "there is no such folder"))
     for stem in STEMS[split]:
         # train.de before train.de.gz; a file such as train.tok.de is another one
         found = [path for path in sorted(folder.glob(f"{stem}.*"), reverse=True) if path.is_file()]
@@ -30,7 +30,7 @@ def folder_pairs(folder: Path, split: str, languages: Sequence[str]) -> list[Pai
         if missing := [language for language in languages if language not in there]:
             if len(missing) == 1 or (there and split == "train"):
                 names = f"{stem}.{missing[0]} or {stem}.{missing[0]}.gz"
-                raise NotFound(f"{folder} has no {names}; there are: {', '.join(there)}")
+                raise NotFound(f"{folder} has no {names}; --task.languages takes two of: {', '.join(there)}")
             continue
         return read_pairs([there[language] for language in languages])
     if split == "train":

@@ -7,7 +7,7 @@ that is not commercial.
 from collections.abc import Sequence
 from typing import Any
 
-from saccade.core.errors import InvalidInput, require
+from saccade.core.errors import InvalidInput, MissingExtra, require
 from saccade.tasks.translation.parallel_text import Pair
 
 HUB = "bentrevett/multi30k"
@@ -21,7 +21,10 @@ def from_hub(split: str, languages: Sequence[str]) -> list[Pair]:
         MissingExtra: the hub's library is not installed.
         InvalidInput: it could not be read, or lacks a language.
     """
-    datasets: Any = require("datasets", "hub")
+    try:
+        datasets: Any = require("datasets", "hub")
+    except MissingExtra as error:
+        raise MissingExtra(f"--task.folder FOLDER says where Multi30k lies; from the hub: {error}") from None
     try:
         rows = datasets.load_dataset(HUB, split=split)
     except Exception as error:  # network, authentication, a moved data set: each with a class of its own
