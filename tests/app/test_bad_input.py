@@ -50,7 +50,6 @@ def refused(done: Done, *parts: str) -> None:
             ["is longer than the 5 positions"],
         ),
         ([*TRANSFORMER, "--task.corpus", "folder"], ["--task.folder FOLDER", "--task.train"]),
-        ([*TRANSFORMER, "--task.corpus", "multi30k"], ["--task.folder FOLDER", "saccade[hub]"]),
         (
             [*TRANSFORMER, "--task.corpus", "folder", "--task.languages", "en"],
             ["--task.languages takes 2 values, not 1"],
