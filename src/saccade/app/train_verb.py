@@ -175,9 +175,8 @@ def learn(
         processes.check_same(flatten(json.loads(fingerprint)))
     with processes.common():
         if not begun:
-            seed_everything(config.training.seed)
             rehearse(recipe, config, task)
-            seed_everything(config.training.seed)
+            seed_everything(config.training.seed)  # what the rehearsal drew is as if it had not been
         if resumed:
             check_resumable(folder, fingerprint, FREE)
         elif first:
