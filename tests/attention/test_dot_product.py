@@ -1,5 +1,6 @@
 import doctest
 import math
+from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
@@ -14,6 +15,14 @@ from saccade.attention.dot_product import causal_mask, dot_product_weights, scal
 from tests.checks import LargestTensor, assert_twins, leaf
 
 BATCH, HEADS, QUERIES, KEYS, SIZE, VALUE_SIZE = 2, 3, 5, 7, 11, 13
+
+
+@pytest.fixture(scope="module", params=[0, dot_product.FEW], ids=["fused", "products"], autouse=True)
+def few(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test here holds for both ways of a CPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dot_product, "FEW", request.param)
+        yield
 
 
 def slow(query: Tensor, keys: Tensor, values: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:

@@ -134,6 +134,22 @@ def test_the_ignored_symbol_may_be_forbidden(smoothing: float) -> None:
         torch.testing.assert_close(our, their)
 
 
+@pytest.mark.parametrize("rows", [1, ROWS - 1, ROWS, ROWS + 1])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_log_probabilities_of_a_search_are_those_of_training(rows: int, dtype: torch.dtype) -> None:
+    projection, _ = make_projection(2, rows, vocabulary=31)
+    projection = Projection(*(part.detach().to(dtype).requires_grad_() for part in projection))
+    before = [part.clone() for part in projection]
+    expected = projection.log_probs()
+    with torch.no_grad():
+        log_probs = projection.log_probs()
+    assert expected.requires_grad
+    assert all(torch.equal(part, was) for part, was in zip(projection, before, strict=True))
+    # a product in bfloat16 is rounded before the bias is added in one, after it in the other
+    assert log_probs.dtype == expected.dtype
+    assert (log_probs - expected).norm() < (1e-2 if dtype == torch.bfloat16 else 1e-13) * expected.norm()
+
+
 def test_log_probabilities_are_float32_under_autocast() -> None:
     exact, _ = make_projection(3, 5, vocabulary=997)
     single = Projection(*(part.detach().float() for part in exact))

@@ -85,6 +85,20 @@ def test_it_starts_from_the_hidden_state_it_is_given() -> None:
     assert state.attention == ()
 
 
+def test_the_hypotheses_of_a_sentence_share_its_keys() -> None:
+    decoder, (inputs, keys, mask, _) = make_decoder(), make_batch()
+    beam, hidden = 3, leaf(3 * BATCH, HIDDEN)
+    symbols = inputs[:, :beam].flatten(0, 1)
+    shared = decoder.mechanism.prepare(keys, mask)
+    context, state = decoder.step(symbols, shared, decoder.initial_state(hidden, shared))
+    for row in range(len(hidden)):
+        one = slice(row, row + 1)
+        own = decoder.mechanism.prepare(keys[row // beam][None], mask[row // beam][None])
+        alone, after = decoder.step(symbols[one], own, decoder.initial_state(hidden[one], own))
+        torch.testing.assert_close(context[one], alone, rtol=1e-13, atol=1e-13)
+        torch.testing.assert_close(state.hidden.hidden[one], after.hidden.hidden, rtol=1e-13, atol=1e-13)
+
+
 class Looks(NamedTuple):
     count: Tensor
     last: Tensor

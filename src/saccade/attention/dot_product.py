@@ -22,6 +22,8 @@ from torch.nn import functional as F
 
 from saccade.core.masks import masked_softmax
 
+FEW = 8  # queries for which the fused kernel of a CPU takes longer than what it saves
+
 
 def causal_mask(queries: int, keys: int, device: torch.device | None = None) -> Bool[Tensor, "1 1 q k"]:
     """True where a query may see a key: the last query sees all, the one before it all but the last, and so on."""
@@ -62,13 +64,16 @@ def scaled_dot_product(
     causal: bool = False,
     dropout: float = 0.0,
 ) -> Float[Tensor, "b h q c"]:
-    """The contexts c_q, by the fused kernel. Rows with nothing to attend give zeros.
+    """The contexts c_q, by the fused kernel, or on a CPU by plain products for a few queries. Empty rows give zeros.
 
     Args:
         mask: broadcastable to the weights; True = may be attended.
         causal: hide from each query the keys behind its own place.
         dropout: share of the weights dropped. On a CPU more than 0 leaves the fused kernel.
     """
+    if query.device.type == "cpu" and query.shape[2] <= FEW:
+        weights = dot_product_weights(query, keys, mask, causal)
+        return (F.dropout(weights, dropout) if dropout else weights) @ values
     scale, features, wanted = query.shape[-1] ** -0.5, query.shape[-1], values.shape[-1]
     if features != wanted:  # the kernel is fused for one width only; features that are zero change no product
         query, keys, values = (F.pad(x, (0, max(features, wanted) - x.shape[-1])) for x in (query, keys, values))

@@ -27,8 +27,15 @@ class Projection(NamedTuple):
 
     def log_probs(self) -> Float[Tensor, "*b v"]:
         """log softmax of the logits, in float32 at least: in bfloat16 a search would rank ties."""
-        logits = self.logits()
-        return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+        if self.features.device.type != "cpu" or torch.is_grad_enabled():
+            logits = self.logits()
+            return logits.log_softmax(-1, dtype=wide(logits.dtype))
+        # a block of rows at a time, since fresh pages cost more than the sums
+        products = F.linear(self.features, self.weight)
+        held = products.to(wide(products.dtype)) if products.dtype != wide(products.dtype) else products
+        for rows in held.flatten(0, -2).split(ROWS):
+            rows.copy_(rows.add_(self.bias).log_softmax(-1))
+        return held
 
     def cross_entropy(self, targets: Int[Tensor, "*b"], ignore: int, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
         """Mean cross-entropy in nats of the targets other than `ignore`.
@@ -113,6 +120,11 @@ class _CrossEntropy(torch.autograd.Function):
         # in place, and so once: the matrix's gradient is the largest tensor of an update
         gradients, ctx.gradients = ctx.gradients, None
         return *(gradient.mul_(slope) for gradient in gradients), None, None, None, None, None
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """float32 at least."""
+    return torch.promote_types(dtype, torch.float32)
 
 
 def multiply(left: Tensor, right: Tensor, bias: Tensor, out: Tensor) -> Tensor:

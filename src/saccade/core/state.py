@@ -1,6 +1,6 @@
 """States are nested tuples of tensors, batch first. What a search or a decoder does to all of a state at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 from jaxtyping import Int
@@ -19,6 +19,11 @@ class Constant(NamedTuple):
 
     value: Any
 
+    @property
+    def sentences(self) -> int:
+        """The rows of every tensor in it."""
+        return len(next(tensors(self.value)))
+
     def spread(self, rows: int) -> Any:
         """The value with one row a hypothesis, of which there are `rows`."""
 
@@ -29,6 +34,15 @@ class Constant(NamedTuple):
             return tensor.repeat_interleave(rows // len(tensor), 0)
 
         return map_state(repeated, self.value)
+
+
+def tensors(state: Any) -> Iterator[Tensor]:
+    """Every tensor of a state."""
+    if isinstance(state, Tensor):
+        yield state
+    elif isinstance(state, tuple):
+        for part in state:
+            yield from tensors(part)
 
 
 def map_state(function: Change, state: S, constants: Change | None = None) -> S:

@@ -61,8 +61,17 @@ class ConditionalDecoder(nn.Module):
 
         There may be several rows for each sentence that was prepared, side by side: the hypotheses of a search.
         """
-        decoded, state = self(inputs[:, None], Constant(prepared).spread(len(inputs)), state)
-        return decoded.contexts[:, 0], state
+        (hidden,), memory = state
+        if memory == ():  # looks that leave no trace: all of a sentence's at once
+            queries = hidden.unflatten(0, (Constant(prepared).sentences, -1))
+            reading = self.mechanism.read(queries, prepared)
+            context = reading.context.flatten(0, 1)
+        else:
+            reading = self.mechanism.read(hidden, Constant(prepared).spread(len(hidden)), memory)
+            context = reading.context
+        projected = F.linear(torch.cat([inputs, context], -1), self.cell.weight_input, self.cell.bias)
+        hidden = gru_step(split(projected), hidden, self.cell.recurrent())
+        return context, DecoderState(GRUState(hidden), reading.state)
 
     def forward(
         self, inputs: Float[Tensor, "b t d"], prepared: Any, state: DecoderState

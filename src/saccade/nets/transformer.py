@@ -192,7 +192,9 @@ class TransformerDecoder(nn.Module):
     def prepare(self, memory: Float[Tensor, "b k d"], mask: Bool[Tensor, "b k"] | None = None) -> tuple[Heads, ...]:
         """The memory's keys and values, projected once for every block."""
         blocks: Any = self.blocks
-        return tuple(block.cross_attention.prepare(memory, mask) for block in blocks)
+        prepared = (block.cross_attention.prepare(memory, mask) for block in blocks)
+        # every step of a search multiplies with them, and would lay each head's side by side anew
+        return tuple(Heads(heads.keys.contiguous(), heads.values.contiguous(), heads.mask) for heads in prepared)
 
     def advance(
         self,
