@@ -18,6 +18,7 @@ import torch
 from measure import alternate, evidence, matrix_rate, own_peak, peak_memory, ratio
 from torch import Tensor
 
+from saccade.core.projection import Projection
 from saccade.nets.search import Symbols, beam_search
 from saccade.systems.rnnsearch.model import RNNsearch, RNNsearchConfig
 from saccade.systems.transformer.model import Transformer, TransformerConfig
@@ -38,13 +39,18 @@ class Ending:
         return self.model.start(encoded)
 
     def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
-        log_probs, state = self.model.step(tokens, state)
+        projection, state = self.project(tokens, state)
+        return projection.log_probs(), state
+
+    def project(self, tokens: Tensor, state: Any) -> tuple[Projection, Any]:
+        projection, state = self.model.project(tokens, state)
         self.taken += 1
+        bias = projection.bias.clone()
         if self.taken < LENGTH:
-            log_probs[:, END] = -torch.inf
+            bias[END] = -torch.inf
         else:
-            log_probs[:, :END] = log_probs[:, END + 1 :] = -torch.inf
-        return log_probs, state
+            bias[:END] = bias[END + 1 :] = -torch.inf
+        return projection._replace(bias=bias), state
 
 
 def ours(model: Any, source: Tensor, batch: int, precision: str) -> Callable[[], list[list[int]]]:

@@ -11,7 +11,6 @@ from torch import Tensor
 from saccade.core.errors import InvalidInput
 from saccade.core.state import Constant
 from saccade.nets.search import (
-    BLOCK,
     Hypothesis,
     SearchConfig,
     SearchModel,
@@ -19,7 +18,6 @@ from saccade.nets.search import (
     answers,
     beam_search,
     draw,
-    largest,
     normalised,
     sample,
 )
@@ -242,19 +240,6 @@ class Keeping(RandomModel):
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         self.found.append(state.sentence.value)
         return super().step(tokens, state)
-
-
-@pytest.mark.parametrize("width", [5, BLOCK, 2 * BLOCK * 3, 7 * BLOCK + 5, 20 * BLOCK - 1])
-@pytest.mark.parametrize("count", [1, 3, 5])
-def test_the_largest_of_a_long_row(width: int, count: int) -> None:
-    scores = torch.randn(11, width)
-    scores[3] = -torch.inf
-    scores[3, -1] = scores[5, -1] = 7.0
-    values, places = largest(scores, count)
-    expected = scores.topk(count, dim=1).values
-    assert torch.equal(values, expected)
-    assert torch.equal(scores.gather(1, places), expected)
-    assert all(len(set(row)) == count for row in places.tolist())
 
 
 def test_constants_are_copied_only_when_a_sentence_leaves() -> None:

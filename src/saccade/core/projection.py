@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from saccade.core.largest import largest
+
 ROWS = 128
 
 
@@ -27,15 +29,22 @@ class Projection(NamedTuple):
 
     def log_probs(self) -> Float[Tensor, "*b v"]:
         """log softmax of the logits, in float32 at least: in bfloat16 a search would rank ties."""
-        if self.features.device.type != "cpu" or torch.is_grad_enabled():
-            logits = self.logits()
-            return logits.log_softmax(-1, dtype=wide(logits.dtype))
-        # a block of rows at a time, since fresh pages cost more than the sums
-        products = F.linear(self.features, self.weight)
-        held = products.to(wide(products.dtype)) if products.dtype != wide(products.dtype) else products
-        for rows in held.flatten(0, -2).split(ROWS):
-            rows.copy_(rows.add_(self.bias).log_softmax(-1))
-        return held
+        logits = self.logits()
+        return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+
+    def largest(self, count: int) -> tuple[Float[Tensor, "n c"], Int[Tensor, "n c"]]:
+        """The `count` largest log-probabilities of each row, in order, and their symbols; features (n, d)."""
+        dtype, rows = self._dtype(), len(self.features)
+        at_once = min(ROWS, rows) if self.features.device.type == "cpu" else rows
+        matrix = self.weight.to(dtype).mT
+        held = matrix.new_empty(at_once, len(self.weight), dtype=torch.promote_types(dtype, torch.float32))
+        values, symbols = [], []
+        for block in self.features.to(dtype).split(at_once):
+            logits = multiply(block, matrix, self.bias, held[: len(block)])
+            found = largest(logits.log_softmax(1), count)
+            values.append(found[0])
+            symbols.append(found[1])
+        return torch.cat(values), torch.cat(symbols)
 
     def cross_entropy(self, targets: Int[Tensor, "*b"], ignore: int, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
         """Mean cross-entropy in nats of the targets other than `ignore`.
@@ -44,15 +53,17 @@ class Projection(NamedTuple):
         arXiv:1512.00567) but `ignore`: padding is no answer, so no probability is asked for it. Where `ignore` is no
         symbol, this is what `torch` gives for the logits. Differentiable once.
         """
-        rows = self.features.flatten(0, -2)
-        device = rows.device.type
-        # as torch: autocast leaves float64 alone
-        narrow = torch.is_autocast_enabled(device) and rows.dtype != torch.float64
-        dtype = torch.get_autocast_dtype(device) if narrow else rows.dtype
+        rows, dtype = self.features.flatten(0, -2), self._dtype()
         loss: Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
             rows, self.weight, self.bias, targets.flatten(), ignore, label_smoothing, dtype, torch.is_grad_enabled()
         )
         return loss
+
+    def _dtype(self) -> torch.dtype:
+        """Of the products: that of the features, or autocast's, which as in torch leaves float64 alone."""
+        device = self.features.device.type
+        narrow = torch.is_autocast_enabled(device) and self.features.dtype != torch.float64
+        return torch.get_autocast_dtype(device) if narrow else self.features.dtype
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -120,11 +131,6 @@ class _CrossEntropy(torch.autograd.Function):
         # in place, and so once: the matrix's gradient is the largest tensor of an update
         gradients, ctx.gradients = ctx.gradients, None
         return *(gradient.mul_(slope) for gradient in gradients), None, None, None, None, None
-
-
-def wide(dtype: torch.dtype) -> torch.dtype:
-    """float32 at least."""
-    return torch.promote_types(dtype, torch.float32)
 
 
 def multiply(left: Tensor, right: Tensor, bias: Tensor, out: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
     start(encoded) -> state                                    one row a sentence
     step(tokens (n,), state) -> (log_probs (n, v), state)      one row a hypothesis, those of a sentence side by side
 
-What the hypotheses of a sentence share stays one row a sentence (`Constant`).
+What the hypotheses of a sentence share stays one row a sentence (`Constant`). A model that also offers `project`, a
+step whose log-probabilities are still a `Projection`, is spared those that no beam can use.
 
 A hypothesis y of n symbols, the end symbol counted, is ranked by log p(y) / ((5 + n) / 6)^alpha (Wu et al. 2016,
 arXiv:1609.08144, equation 14, without the coverage term); alpha = 0 ranks by log p(y). A beam of 1 is greedy search.
@@ -19,9 +20,9 @@ from torch import Tensor
 
 from saccade.core.config import config
 from saccade.core.errors import InvalidInput
+from saccade.core.largest import largest
+from saccade.core.projection import Projection
 from saccade.core.state import select
-
-BLOCK = 64
 
 
 @config
@@ -42,6 +43,11 @@ class SearchConfig:
 class SearchModel(Protocol):
     def start(self, encoded: Any) -> Any: ...
     def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]: ...
+
+
+@runtime_checkable
+class ProjectingModel(SearchModel, Protocol):
+    def project(self, tokens: Tensor, state: Any) -> tuple[Projection, Any]: ...
 
 
 class Hypothesis(NamedTuple):
@@ -92,17 +98,10 @@ def beam_search(
     history = torch.empty(batch, 1, 0, dtype=torch.long, device=device)
     length = 0
     while alive.numel():
-        log_probs, state = model.step(tokens, state)
+        values, indices, state = _candidates(model, tokens, state, beam)
         length += 1
-        vocabulary = log_probs.shape[-1]
-        if beam > vocabulary:
-            raise InvalidInput(
-                f"a beam of {beam} is wider than the vocabulary, {vocabulary}; that is the most there is"
-            )
-        # at most one candidate a beam ends, so of 2 x beam at least `beam` go on
-        wanted = min(2 * beam, vocabulary)
-        width = totals.shape[1]
-        values, indices = (found.view(-1, width, wanted) for found in largest(log_probs, wanted))
+        width, wanted = totals.shape[1], values.shape[1]
+        values, indices = values.view(-1, width, wanted), indices.view(-1, width, wanted)
         # the totals are float32 at least: bfloat16 log-probabilities are promoted, float64 ones are kept
         best, place = (totals[:, :, None] + values).flatten(1).topk(min(2 * beam, width * wanted), dim=1)
         parent, symbol = place // wanted, indices.flatten(1).gather(1, place)
@@ -128,26 +127,20 @@ def beam_search(
     return [sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)[:beam] for hypotheses in finished]
 
 
-def largest(scores: Float[Tensor, "n v"], count: int) -> tuple[Float[Tensor, "n c"], Int[Tensor, "n c"]]:
-    """The `count` largest of each row, in order, and where they stand; ties in any order.
-
-    They are in the `count` blocks with the largest maxima or in what is left behind the last block, so only these are
-    looked at closely.
-    """
-    rows, width = scores.shape
-    blocks = width // BLOCK
-    if blocks < 2 * count:
-        return scores.topk(count, dim=1)
-    tail = width - blocks * BLOCK
-    whole = scores[:, : blocks * BLOCK].unflatten(1, (blocks, BLOCK))
-    chosen = whole.amax(2).topk(count, dim=1).indices
-    near = torch.arange(BLOCK, device=scores.device)
-    places = (chosen[:, :, None] * BLOCK + near).flatten(1)
-    if tail:
-        rest = torch.arange(blocks * BLOCK, width, device=scores.device).expand(rows, -1)
-        places = torch.cat([places, rest], 1)
-    values, index = scores.gather(1, places).topk(count, dim=1)
-    return values, places.gather(1, index)
+def _candidates(model: SearchModel, tokens: Tensor, state: Any, beam: int) -> tuple[Tensor, Tensor, Any]:
+    """The next symbols that may be among the best: log-probabilities (n, c), symbols (n, c); and the state."""
+    if isinstance(model, ProjectingModel):
+        projection, state = model.project(tokens, state)
+        vocabulary = len(projection.weight)
+    else:
+        log_probs, state = model.step(tokens, state)
+        vocabulary = log_probs.shape[-1]
+    if beam > vocabulary:
+        raise InvalidInput(f"a beam of {beam} is wider than the vocabulary, {vocabulary}; that is the most there is")
+    # at most one candidate a hypothesis ends, so of 2 x beam at least `beam` go on
+    wanted = min(2 * beam, vocabulary)
+    found = projection.largest(wanted) if isinstance(model, ProjectingModel) else largest(log_probs, wanted)
+    return *found, state
 
 
 def normalised(log_prob: float, length: int, penalty: float) -> float:

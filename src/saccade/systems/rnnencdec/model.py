@@ -73,9 +73,14 @@ class RNNEncDec(nn.Module):
 
     def step(self, tokens: Int[Tensor, " b"], state: SearchState) -> tuple[Float[Tensor, "b v"], SearchState]:
         """Log-probabilities of the next symbol, after this one."""
+        projection, state = self.project(tokens, state)
+        return projection.log_probs(), state
+
+    def project(self, tokens: Int[Tensor, " b"], state: SearchState) -> tuple[Projection, SearchState]:
+        """A step whose log-probabilities are not multiplied out."""
         embedded, context = self.target_embedding(tokens), state.context.spread(len(tokens))
         output, hidden = self.decoder.step(torch.cat([embedded, context], -1), state.hidden)
-        return self.readout(output, embedded, context).log_probs(), SearchState(state.context, hidden)
+        return self.readout(output, embedded, context), SearchState(state.context, hidden)
 
     def forward(
         self, source: Int[Tensor, "b s"], source_mask: Bool[Tensor, "b s"], target_inputs: Int[Tensor, "b t"]

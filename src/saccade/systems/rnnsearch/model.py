@@ -75,10 +75,15 @@ class RNNsearch(nn.Module):
 
     def step(self, tokens: Int[Tensor, " b"], state: SearchState) -> tuple[Float[Tensor, "b v"], SearchState]:
         """Log-probabilities of the next symbol, after this one."""
+        projection, state = self.project(tokens, state)
+        return projection.log_probs(), state
+
+    def project(self, tokens: Int[Tensor, " b"], state: SearchState) -> tuple[Projection, SearchState]:
+        """A step whose log-probabilities are not multiplied out."""
         embedded = self.target_embedding(tokens)
         context, decoder = self.decoder.step(embedded, state.prepared.value, state.decoder)
-        log_probs = self.readout(decoder.hidden.hidden, embedded, context).log_probs()
-        return log_probs, SearchState(state.prepared, decoder)
+        projection = self.readout(decoder.hidden.hidden, embedded, context)
+        return projection, SearchState(state.prepared, decoder)
 
     def forward(
         self, source: Int[Tensor, "b s"], source_mask: Bool[Tensor, "b s"], target_inputs: Int[Tensor, "b t"]

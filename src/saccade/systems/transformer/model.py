@@ -124,6 +124,11 @@ class Transformer(nn.Module):
 
     def step(self, tokens: Int[Tensor, " n"], state: SearchState) -> tuple[Float[Tensor, "n v"], SearchState]:
         """Log-probabilities of the next symbol, after this one."""
+        projection, state = self.project(tokens, state)
+        return projection.log_probs(), state
+
+    def project(self, tokens: Int[Tensor, " n"], state: SearchState) -> tuple[Projection, SearchState]:
+        """A step whose log-probabilities are not multiplied out."""
         sentences = len(state.memory.value[0].keys)
         beam = len(tokens) // sentences
         now = torch.eye(beam, dtype=torch.bool, device=tokens.device).repeat(sentences, 1)
@@ -137,7 +142,7 @@ class Transformer(nn.Module):
         inputs = self.dropout(embedded).view(sentences, beam, -1)
         decoded, past = self.decoder.advance(inputs, state.memory.value, past, mask)
         projection = Projection(decoded.flatten(0, 1), self.output.weight, self.output.bias)
-        return projection.log_probs(), SearchState(state.memory, Constant(past), own)
+        return projection, SearchState(state.memory, Constant(past), own)
 
     def forward(
         self, source: Int[Tensor, "b s"], source_mask: Bool[Tensor, "b s"], target_inputs: Int[Tensor, "b t"]
