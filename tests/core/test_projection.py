@@ -145,8 +145,10 @@ def test_the_largest_are_those_of_all_log_probabilities(rows: int, dtype: torch.
         values, symbols = projection.largest(5)
     assert values.dtype == log_probs.dtype
     expected = log_probs.topk(5, dim=1)
-    torch.testing.assert_close(values, expected.values)
-    torch.testing.assert_close(log_probs.gather(1, symbols), expected.values)
+    exactly = dtype == torch.float64  # in bfloat16 one rounds before the bias is added, the other after it
+    close = {"rtol": 1e-12 if exactly else 1e-2, "atol": 1e-12 if exactly else 0.1}
+    torch.testing.assert_close(values, expected.values, **close)
+    torch.testing.assert_close(log_probs.gather(1, symbols), expected.values, **close)
 
 
 def test_log_probabilities_are_float32_under_autocast() -> None:
