@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -202,6 +203,8 @@ def test_an_interrupted_run_says_how_it_goes_on_and_does(tmp_path: Path, saccade
     resumed = saccade("train", "--resume", out)
     assert resumed.status == 0, resumed.err
     assert json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 400
+    started = shlex.join(["saccade", *command[3:]])
+    assert json.loads((out / "evidence.json").read_text())["command"] == started
 
 
 def test_a_finished_run_goes_on_with_more_steps(saccade: Command, run: Path, tmp_path: Path) -> None:
@@ -210,6 +213,7 @@ def test_a_finished_run_goes_on_with_more_steps(saccade: Command, run: Path, tmp
     steps = [json.loads(line)["step"] for line in (copy / "metrics.jsonl").read_text().splitlines()]
     assert steps[-1] == 210
     assert len([step for step in steps if step == 190]) == 1
+    assert json.loads((copy / "evidence.json").read_text())["command"].count("saccade ") == 2
 
 
 def test_list_names_every_system_and_report_every_run(saccade: Command) -> None:

@@ -32,7 +32,7 @@ def test_a_claim_about_a_figure_that_is_not_there_is_not_dropped() -> None:
 def evidence(config: dict[str, Any], bleu: float) -> dict[str, Any]:
     head = {"system": "rnnsearch", "variant": "default", "commit": "abc", "config": config}
     metrics = {"test": {"bleu": bleu}}
-    return collect(catalogue.recipe("rnnsearch"), head, metrics, "saccade train rnnsearch", {}, 1, 2.0, "cpu")
+    return collect(catalogue.recipe("rnnsearch"), head, metrics, {}, 1, 2.0, "cpu")
 
 
 def test_a_changed_run_is_named_so_and_claims_nothing() -> None:

@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,7 @@ def finish(run: Run, head: Mapping[str, Any], seconds: float) -> None:
     predictions = run.predictions(examples)
     metrics = {"test": scored(run, predictions, examples)}
     parameters = sum(weight.numel() for weight in run.model.parameters())
-    command = "saccade " + shlex.join(sys.argv[1:])
-    evidence = collect(run.recipe, head, metrics, command, run.task.describe(), parameters, seconds, str(run.device))
+    evidence = collect(run.recipe, head, metrics, run.task.describe(), parameters, seconds, str(run.device))
     write_atomically(run.folder.evidence, (json.dumps(evidence, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
     print(summary(run, "test", metrics["test"]) + f"; trained in {seconds:.0f} s")
     for claim in evidence["claims"]:

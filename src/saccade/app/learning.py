@@ -1,0 +1,141 @@
+"""A training from its configuration to its weights, as each of its processes goes through it."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from saccade import __version__
+from saccade.app.runs import Run, assemble, dtype_of
+from saccade.core.config import flatten, to_plain
+from saccade.training import require_engine
+from saccade.training.evidence import commit
+from saccade.training.random_state import seed_everything
+from saccade.training.run_folder import RunFolder, one_writer
+
+FREE = ("training.steps", "training.device", "training.precision", "training.strategy")
+
+
+class Order(NamedTuple):
+    """What is to be trained, where, and the arguments that said so."""
+
+    path: Path
+    system: str
+    variant: str
+    recipe: Any
+    config: Any
+    resumed: bool
+    arguments: Sequence[str]
+
+
+class Learned(NamedTuple):
+    """What came to its end and is to be scored."""
+
+    run: Run
+    head: dict[str, Any]
+    seconds: float
+
+
+def learn(order: Order, processes: Any, held: ExitStack) -> tuple[bool, Learned | None]:
+    """Whether it came to its end; and then, in the first process, what is to be scored, if it was not before.
+
+    Args:
+        processes: those that train together; each calls this, and the first one writes.
+        held: what is open until the run is done with.
+    """
+    recipe, config, folder = order.recipe, order.config, RunFolder(order.path)
+    first, begun = processes.rank == 0, processes.agree(order.resumed and folder.last.exists())
+    seed_everything(config.training.seed)
+    with processes.common():
+        # before the run is made: what is wrong with the data is told now
+        task = recipe.task(config, folder.assets if begun else None)
+        task.examples("train")
+        require_engine()
+        head, description = head_of(order, folder), task.describe()
+        fingerprint = json.dumps({**head["config"], "data": {"sha256": description["sha256"]}})
+    with processes.common():
+        processes.check_same(flatten(json.loads(fingerprint)))
+    with processes.common():
+        if not begun:
+            rehearse(recipe, config, task)
+            seed_everything(config.training.seed)  # what the rehearsal drew is as if it had not been
+        open_folder(order, folder, head, fingerprint, first, held)
+        if first and not begun:
+            task.save(folder.assets)
+    with processes.common():
+        if not first and not begun:  # what each learned from the same data may differ, where symbols are equally common
+            task = recipe.task(config, folder.assets)
+        model = recipe.build(config, task)
+    if first:
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        title = f"{order.system} {order.variant}: {parameters:,} parameters"
+        print(f"{title}; {description['data']}; the run is {order.path}", flush=True)
+        if order.resumed and not begun:
+            print("it has no checkpoint yet, and starts from its first step", flush=True)
+    return fitted(order, folder, head, task, model, fingerprint, processes)
+
+
+def head_of(order: Order, folder: RunFolder) -> dict[str, Any]:
+    """What config.yaml says of a run: how it was started, by which code, and its configuration."""
+    command = "saccade train " + shlex.join(order.arguments)
+    if order.resumed:
+        begun = folder.head().get("command", command)
+        changes = [argument for argument in order.arguments if argument.startswith("--") and argument[:8] != "--resume"]
+        command = f"{begun}; {command}" if changes else begun
+    # the commit of what runs, not of what the source has become when it ends
+    made_by = {"command": command, "version": __version__, "commit": commit()}
+    return {"system": order.system, "variant": order.variant, **made_by, "config": to_plain(order.config)}
+
+
+def open_folder(
+    order: Order, folder: RunFolder, head: dict[str, Any], fingerprint: str, first: bool, held: ExitStack
+) -> None:
+    """Make the folder, or see that the run in it may go on; the first process holds it from here on."""
+    from saccade.training.fit import check_resumable
+
+    if order.resumed:
+        check_resumable(folder, fingerprint, FREE)
+    elif first:
+        folder.create(head)
+    if first:
+        held.enter_context(one_writer(folder))
+        if order.resumed:
+            folder.write_head(head)
+
+
+def fitted(
+    order: Order, folder: RunFolder, head: dict[str, Any], task: Any, model: Any, fingerprint: str, processes: Any
+) -> tuple[bool, Learned | None]:
+    """Train, and load the weights that are kept."""
+    from saccade.app.progress import progress
+    from saccade.training.fit import fit
+
+    first, recipe, config = processes.rank == 0, order.recipe, order.config
+    shown: Any = progress(config.training.steps) if first else nullcontext()
+    with shown as report:
+        objective = recipe.objective or task.objective
+        outcome = fit(model, objective, task, config.training, folder, fingerprint, report, order.resumed, processes)
+    scored = folder.evidence.is_file() and outcome.steps == outcome.before
+    if not outcome.done or not first or scored:
+        return outcome.done, None
+    if outcome.steps < config.training.steps:
+        print(f"ended after {outcome.steps} steps: {config.training.patience} validations without a lower loss")
+    model = recipe.build(config, task).to(dtype_of(config))  # the trained one may be in shards
+    folder.load_weights(model)
+    run = assemble(folder, order.system, order.variant, recipe, config, task, model)
+    return True, Learned(run, head, outcome.seconds)
+
+
+def rehearse(recipe: Any, config: Any, task: Any) -> None:
+    """Raise what would end the run long after its start: a sentence, or a search, that the model cannot take."""
+    model = recipe.build(config, task).eval()
+    objective = recipe.objective or task.objective
+    with torch.inference_mode():
+        for split in ("train", "validation", "test"):
+            batch = task.collate([max(task.examples(split), key=lambda example: max(task.cost(example)))])
+            objective(model, batch, 0)
+        recipe.predict(model, batch, config)
