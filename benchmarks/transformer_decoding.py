@@ -1,6 +1,6 @@
 """Beam search of the Transformer and of RNNsearch beside Marian's `generate` of Hugging Face transformers.
 
-    python benchmarks/transformer_decoding.py [--precision bfloat16]
+    python benchmarks/transformer_decoding.py [--precision bfloat16] [--batches 100 500]
 
 1,000 sentences of 15 symbols, beam 5, random weights, every answer of exactly 15 symbols (the end symbol forced at the
 last), so that both do the same work. Same sizes: d = 256, 3 + 3 layers, 8 heads, 1,024 hidden units, 6,000 symbols.
@@ -121,47 +121,68 @@ def form(name: str, precision: str, batch: int) -> Callable[[], object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batch", type=int, default=100, help="sentences at a time, of all forms")
+    parser.add_argument("--batches", type=int, nargs="+", default=[100, 500], help="sentences at a time, of all forms")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS)
-    parser.add_argument("--memory-of", choices=FORMS, help="only: run this form, print its peak in MB")
+    parser.add_argument("--memory-of", choices=FORMS, help="only: run this form once, print its peak in MB")
     parser.add_argument("--write", action="store_true", help="write the result into benchmarks/evidence")
     options = parser.parse_args()
+    precision, batches = options.precision, options.batches
     if options.memory_of:
-        form(options.memory_of, options.precision, options.batch)()
+        form(options.memory_of, precision, batches[0])()
         print(own_peak())
         return
-    forms = {name: form(name, options.precision, options.batch) for name in options.forms}
-    seconds = alternate(forms | {"matrix": matrix_rate()}, options.rounds, warm=1)
+    forms = {(name, batch): form(name, precision, batch) for name in options.forms for batch in batches}
+    rate = matrix_rate()
+    seconds = alternate(
+        {f"{name} {batch}": run for (name, batch), run in forms.items()} | {"matrix": rate}, options.rounds, warm=1
+    )
     floors = [operations() / (2 * 2048**3) * second for second in seconds["matrix"]]
-    rates = {name: round(SENTENCES / statistics.median(seconds[name])) for name in options.forms}
-    arguments = ["--batch", str(options.batch), "--precision", options.precision, "--memory-of"]
+    rates = {
+        name: {batch: round(SENTENCES / statistics.median(seconds[f"{name} {batch}"])) for batch in batches}
+        for name in options.forms
+    }
+    best = {name: max(batches, key=lambda batch: rates[name][batch]) for name in rates}
     result: dict[str, Any] = {
         "sizes": {"d": SIZE, "layers": LAYERS, "heads": HEADS, "hidden": HIDDEN, "vocabulary": VOCABULARY},
-        "sentences": SENTENCES, "length": LENGTH, "beam": BEAM, "batch": options.batch, "precision": options.precision,
+        "sentences": SENTENCES, "length": LENGTH, "beam": BEAM, "batches": batches, "precision": precision,
         "rounds": options.rounds,
         "sentences_per_second": rates,
-        "share_of_the_float32_floor": {n: round(ratio(floors, seconds[n]), 3) for n in rates if n != "rnnsearch"},
+        "share_of_the_float32_floor": {
+            name: round(ratio(floors, seconds[f"{name} {best[name]}"]), 3) for name in rates if name != "rnnsearch"
+        },
         "matrix_gflop_per_second": round(2 * 2048**3 / statistics.median(seconds["matrix"]) / 1e9, 1),
     }  # fmt: skip
     if {"saccade", "marian"} <= set(rates):
-        result["times_marian"] = round(ratio(seconds["marian"], seconds["saccade"]), 2)
+        times = {
+            f"both {batch} at a time": round(ratio(seconds[f"marian {batch}"], seconds[f"saccade {batch}"]), 2)
+            for batch in batches
+        }
+        fastest = [seconds[f"{name} {best[name]}"] for name in ("marian", "saccade")]
+        result["times_marian"] = times | {"each at its best": round(ratio(*fastest), 2)}
     print(json.dumps(result, indent=1))
     if options.write:
-        peaks = {name: round(peak_memory(sys.argv[0], [*arguments, name])) for name in FORMS}
-        result["peak_mb"] = peaks
-        what = f"beam-5 decoding, {options.precision}"
-        summary = {
-            f"{what}, beside Marian's generate": f"{result['times_marian']} x ({rates['saccade']} sentences a second)",
-            f"... {options.precision}: share of the float32 floor": (
-                f"{result['share_of_the_float32_floor']['saccade']:.0%}"
-            ),
-            f"... {options.precision}: RNNsearch": f"{rates['rnnsearch']} sentences a second",
-            f"... {options.precision}: peak memory of Transformer, Marian, RNNsearch": (
-                f"{peaks['saccade']}, {peaks['marian']}, {peaks['rnnsearch']} MB"
-            ),
-        }
-        print(evidence("transformer_decoding", summary, result))
+        write(result, best)
+
+
+def write(result: dict[str, Any], best: dict[str, int]) -> None:
+    precision, rates = result["precision"], result["sentences_per_second"]
+    arguments = ["--precision", precision, "--batches", str(result["batches"][0]), "--memory-of"]
+    peaks = {name: round(peak_memory(sys.argv[0], [*arguments, name])) for name in FORMS}
+    result["peak_mb"] = peaks
+    summary = {
+        f"beam-5 decoding, {precision}, beside Marian's generate": "; ".join(
+            f"{when}: {times} x" for when, times in result["times_marian"].items()
+        ),
+        f"... {precision}: sentences a second of Transformer, Marian, RNNsearch": ", ".join(
+            f"{rates[name][best[name]]} ({best[name]} at a time)" for name in FORMS
+        ),
+        f"... {precision}: share of the float32 floor": f"{result['share_of_the_float32_floor']['saccade']:.0%}",
+        f"... {precision}: peak memory of Transformer, Marian, RNNsearch, {result['batches'][0]} at a time": (
+            f"{peaks['saccade']}, {peaks['marian']}, {peaks['rnnsearch']} MB"
+        ),
+    }
+    print(evidence("transformer_decoding", summary, result))
 
 
 if __name__ == "__main__":
