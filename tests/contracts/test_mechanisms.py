@@ -17,6 +17,8 @@ def listed(room: str, method: str) -> list[type[nn.Module]]:
     found = []
     for module in pkgutil.iter_modules(package.__path__, f"saccade.{room}."):
         for _, thing in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+            if inspect.isabstract(thing):
+                continue
             if issubclass(thing, nn.Module) and thing.__module__ == module.name and hasattr(thing, method):
                 found.append(thing)
     return found

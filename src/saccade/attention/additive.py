@@ -8,18 +8,12 @@ s query (the decoder's state before the step), h keys (annotations of the source
 U h does not change from query to query: `prepare` computes it once a sequence.
 """
 
-from typing import NamedTuple
-
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
-from saccade.attention.reading import Reading
-from saccade.core.errors import InvalidInput
-from saccade.core.masks import check_key_mask, masked_softmax, score_mask
-from saccade.core.tap import Tap
+from saccade.attention.content import CHUNK, ContentAttention
 
 
 def additive_scores(
@@ -29,13 +23,7 @@ def additive_scores(
     return torch.tanh(query[:, :, None] + key[:, None]) @ v
 
 
-class Prepared(NamedTuple):
-    projected: Float[Tensor, "b k a"]
-    values: Float[Tensor, "b k d"]
-    mask: Bool[Tensor, "b k"] | None
-
-
-class AdditiveAttention(nn.Module):
+class AdditiveAttention(ContentAttention):
     """Additive attention (Bahdanau et al. 2015, A.1.2).
 
     Args:
@@ -49,13 +37,11 @@ class AdditiveAttention(nn.Module):
         InvalidInput: a mask that is not bool of shape (b, k), or in `forward` (b, q, k); sizes that do not fit.
     """
 
-    def __init__(self, query_size: int, key_size: int, width: int, chunk: int = 1 << 22) -> None:
-        super().__init__()
+    def __init__(self, query_size: int, key_size: int, width: int, chunk: int = CHUNK) -> None:
+        super().__init__(query_size, key_size, chunk)
         self.query = nn.Linear(query_size, width, bias=False)
         self.key = nn.Linear(key_size, width)
         self.v = nn.Parameter(torch.empty(width))
-        self.chunk = chunk
-        self.weights = Tap("b q k")
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -65,67 +51,15 @@ class AdditiveAttention(nn.Module):
         bound = self.v.numel() ** -0.5
         nn.init.uniform_(self.v, -bound, bound)
 
-    def prepare(
-        self,
-        keys: Float[Tensor, "b k d"],
-        mask: Bool[Tensor, "b k"] | None = None,
-        values: Float[Tensor, "b k c"] | None = None,
-    ) -> Prepared:
-        """Project the keys, once a sequence. Values default to the keys."""
-        if keys.shape[-1] != self.key.in_features:
-            raise InvalidInput(f"keys must have {self.key.in_features} features, not {keys.shape[-1]}")
-        if values is not None and values.shape[:2] != keys.shape[:2]:
-            raise InvalidInput(f"values must be {tuple(keys.shape[:2])}, as the keys, not {tuple(values.shape[:2])}")
-        check_key_mask(mask, keys)
-        return Prepared(self.key(keys), keys if values is None else values, mask)
+    def project_query(self, query: Float[Tensor, "b q d"]) -> Float[Tensor, "b q a"]:
+        return F.linear(query, self.query.weight)
 
-    def initial_state(self, prepared: Prepared) -> tuple[()]:
-        return ()
+    def project_key(self, keys: Float[Tensor, "b k d"]) -> Float[Tensor, "b k a"]:
+        projected: Tensor = self.key(keys)
+        return projected
 
-    def read(self, query: Float[Tensor, "b *q d"], prepared: Prepared, state: tuple[()] = ()) -> Reading:
-        """One look by a query (b, d), or by several (b, q, d) that know nothing of each other."""
-        single = query.ndim == 2
-        queries = query[:, None] if single else query
-        weights = self.weights(
-            self._weights(queries, prepared, score_mask(prepared.mask, self._shape(queries, prepared)))
-        )
-        context = weights @ prepared.values
-        return Reading(context[:, 0], weights[:, 0], state) if single else Reading(context, weights, state)
+    def score(self, query: Float[Tensor, "b q a"], key: Float[Tensor, "b k a"]) -> Float[Tensor, "b q k"]:
+        return additive_scores(query, key, self.v)
 
-    def forward(
-        self,
-        query: Float[Tensor, "b q d"],
-        keys: Float[Tensor, "b k e"],
-        mask: Bool[Tensor, "b *qk"] | None = None,
-        values: Float[Tensor, "b k c"] | None = None,
-    ) -> Float[Tensor, "b q c"]:
-        """The contexts of many queries. The mask is (b, k) or (b, q, k)."""
-        if query.ndim != 3:
-            raise InvalidInput(f"queries must be (batch, queries, features), not {tuple(query.shape)}")
-        prepared = self.prepare(keys, None, values)
-        weights: Tensor = self.weights(self._weights(query, prepared, score_mask(mask, self._shape(query, prepared))))
-        return weights @ prepared.values
-
-    def _shape(self, queries: Tensor, prepared: Prepared) -> tuple[int, int, int]:
-        if queries.shape[-1] != self.query.in_features:
-            raise InvalidInput(f"queries must have {self.query.in_features} features, not {queries.shape[-1]}")
-        batch, size, _ = prepared.projected.shape
-        if queries.shape[0] != batch:
-            raise InvalidInput(f"there are keys of {batch} sequences, and queries of {queries.shape[0]}")
-        return batch, queries.shape[1], size
-
-    def _weights(self, queries: Tensor, prepared: Prepared, mask: Tensor | None) -> Float[Tensor, "b q k"]:
-        projected = F.linear(queries, self.query.weight)
-        at_once = max(1, self.chunk // max(1, prepared.projected.numel()))
-        if projected.shape[1] <= at_once:
-            scores = additive_scores(projected, prepared.projected, self.v)
-        else:
-            parts = projected.split(at_once, dim=1)
-            scores = torch.cat([self._checkpointed(part, prepared.projected) for part in parts], dim=1)
-        return masked_softmax(scores, mask)
-
-    def _checkpointed(self, projected: Tensor, keys: Tensor) -> Tensor:
-        # nothing random within, so no random state need be kept
-        scores = checkpoint(additive_scores, projected, keys, self.v, use_reentrant=False, preserve_rng_state=False)
-        assert isinstance(scores, Tensor)
-        return scores
+    def held(self, projected: Float[Tensor, "b k a"]) -> int:
+        return projected.numel()

@@ -38,6 +38,11 @@ def softmax(scores: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     return scores.softmax(-1)
 
 
+def places(mask: Bool[Tensor, "b *q k"] | None, size: int, device: torch.device) -> Int[Tensor, "..."]:
+    """The place of each position among those that may be attended, from 1; (k,) where all may, else as the mask."""
+    return torch.arange(1, size + 1, device=device) if mask is None else mask.cumsum(-1)
+
+
 def check_key_mask(mask: Tensor | None, keys: Float[Tensor, "b k d"]) -> None:
     """Raise unless the mask is None or bool of shape (b, k).
 

@@ -1,0 +1,146 @@
+"""Soft attention by content, whatever the score: what all score functions have in common.
+
+    e_qk = score(q, k),   w_qk = exp(e_qk) / sum_k' exp(e_qk'),   c_q = sum_k w_qk v_k
+
+q queries, k keys, b batch. What a query or a key needs before it meets the other is done once to each.
+"""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from saccade.attention.reading import Reading
+from saccade.core.errors import InvalidInput
+from saccade.core.masks import check_key_mask, masked_softmax, score_mask
+from saccade.core.tap import Tap
+
+CHUNK = 1 << 22
+
+
+class Prepared(NamedTuple):
+    projected: Float[Tensor, "b k a"]
+    values: Float[Tensor, "b k d"]
+    mask: Bool[Tensor, "b k"] | None
+
+
+def checked_values(
+    key_size: int,
+    keys: Float[Tensor, "b k d"],
+    mask: Bool[Tensor, "b k"] | None,
+    values: Float[Tensor, "b k c"] | None,
+) -> Float[Tensor, "b k c"]:
+    """The values, which default to the keys.
+
+    Raises:
+        InvalidInput: keys of another size, values of other sequences, a mask that is not bool of shape (b, k).
+    """
+    if keys.shape[-1] != key_size:
+        raise InvalidInput(f"keys must have {key_size} features, not {keys.shape[-1]}")
+    if values is not None and values.shape[:2] != keys.shape[:2]:
+        raise InvalidInput(f"values must be {tuple(keys.shape[:2])}, as the keys, not {tuple(values.shape[:2])}")
+    check_key_mask(mask, keys)
+    return keys if values is None else values
+
+
+class ContentAttention(nn.Module, ABC):
+    """The base of mechanisms that score each key by itself; a subclass has `score`, and projections if it needs them.
+
+    Args:
+        query_size: features of a query.
+        key_size: features of a key.
+        chunk: the most elements that `forward` holds at a time for the scores; beyond that it works query by query and
+            computes the scores anew in the backward pass.
+
+    Raises:
+        InvalidInput: a mask that is not bool of shape (b, k), or in `forward` (b, q, k); sizes that do not fit.
+    """
+
+    def __init__(self, query_size: int, key_size: int, chunk: int = CHUNK) -> None:
+        super().__init__()
+        self.query_size, self.key_size, self.chunk = query_size, key_size, chunk
+        self.weights = Tap("b q k")
+
+    def project_query(self, query: Float[Tensor, "b q d"]) -> Float[Tensor, "b q a"]:
+        """What no key changes."""
+        return query
+
+    def project_key(self, keys: Float[Tensor, "b k d"]) -> Float[Tensor, "b k a"]:
+        """What no query changes."""
+        return keys
+
+    @abstractmethod
+    def score(self, query: Float[Tensor, "b q a"], key: Float[Tensor, "b k e"]) -> Float[Tensor, "b q k"]:
+        """The scores of every pair, of what was projected."""
+
+    def held(self, projected: Float[Tensor, "b k a"]) -> int:
+        """Elements that the scores of one query a sequence hold on their way."""
+        return projected[..., 0].numel()
+
+    def prepare(
+        self,
+        keys: Float[Tensor, "b k d"],
+        mask: Bool[Tensor, "b k"] | None = None,
+        values: Float[Tensor, "b k c"] | None = None,
+    ) -> Prepared:
+        """Project the keys, once a sequence. Values default to the keys."""
+        values = checked_values(self.key_size, keys, mask, values)
+        return Prepared(self.project_key(keys), values, mask)
+
+    def initial_state(self, prepared: Prepared) -> tuple[()]:
+        return ()
+
+    def read(self, query: Float[Tensor, "b *q d"], prepared: Prepared, state: tuple[()] = ()) -> Reading:
+        """One look by a query (b, d), or by several (b, q, d) that know nothing of each other."""
+        single = query.ndim == 2
+        queries = query[:, None] if single else query
+        mask = score_mask(prepared.mask, self._shape(queries, prepared))
+        weights = self.weights(self.weigh(queries, prepared, mask))
+        context = weights @ prepared.values
+        return Reading(context[:, 0], weights[:, 0], state) if single else Reading(context, weights, state)
+
+    def forward(
+        self,
+        query: Float[Tensor, "b q d"],
+        keys: Float[Tensor, "b k e"],
+        mask: Bool[Tensor, "b *qk"] | None = None,
+        values: Float[Tensor, "b k c"] | None = None,
+    ) -> Float[Tensor, "b q c"]:
+        """The contexts of many queries. The mask is (b, k) or (b, q, k)."""
+        if query.ndim != 3:
+            raise InvalidInput(f"queries must be (batch, queries, features), not {tuple(query.shape)}")
+        prepared = self.prepare(keys, None, values)
+        allowed = score_mask(mask, self._shape(query, prepared))
+        weights: Tensor = self.weights(self.weigh(query, prepared, allowed))
+        return weights @ prepared.values
+
+    def weigh(
+        self, queries: Float[Tensor, "b q d"], prepared: Prepared, mask: Bool[Tensor, "b #q k"] | None
+    ) -> Float[Tensor, "b q k"]:
+        """The weights of all keys, of queries as they come."""
+        return masked_softmax(self._scores(queries, prepared), mask)
+
+    def _shape(self, queries: Tensor, prepared: Prepared) -> tuple[int, int, int]:
+        if queries.shape[-1] != self.query_size:
+            raise InvalidInput(f"queries must have {self.query_size} features, not {queries.shape[-1]}")
+        batch, size, _ = prepared.projected.shape
+        if queries.shape[0] != batch:
+            raise InvalidInput(f"there are keys of {batch} sequences, and queries of {queries.shape[0]}")
+        return batch, queries.shape[1], size
+
+    def _scores(self, queries: Tensor, prepared: Prepared) -> Float[Tensor, "b q k"]:
+        projected = self.project_query(queries)
+        at_once = max(1, self.chunk // max(1, self.held(prepared.projected)))
+        if projected.shape[1] <= at_once:
+            return self.score(projected, prepared.projected)
+        parts = projected.split(at_once, dim=1)
+        return torch.cat([self._checkpointed(part, prepared.projected) for part in parts], dim=1)
+
+    def _checkpointed(self, query: Tensor, keys: Tensor) -> Tensor:
+        # nothing random within, so no random state need be kept
+        scores = checkpoint(self.score, query, keys, use_reentrant=False, preserve_rng_state=False)
+        assert isinstance(scores, Tensor)
+        return scores

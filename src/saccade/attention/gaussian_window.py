@@ -1,0 +1,110 @@
+"""Gaussian window attention. Graves 2013, arXiv:1308.0850, section 5.1, equations 46 to 51.
+
+    (a^, b^, k^)_t = W s_t + bias
+    alpha_t = exp(a^),   beta_t = exp(b^),   kappa_t = kappa_{t-1} + exp(k^)
+    phi(t, u) = sum_n alpha_tn exp(-beta_tn (kappa_tn - u)^2)
+    c_t = sum_u phi(t, u) v_u
+
+s query, u the place of a key, from 1, and n one of the Gaussians. The location alone decides, not what stands there;
+kappa only grows, so the looks are monotonic. The weights phi are no distribution and are not made one.
+"""
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from saccade.attention.content import checked_values
+from saccade.attention.reading import Reading
+from saccade.core.masks import places
+from saccade.core.tap import Tap
+
+LARGEST = 15.0  # of what is exponentiated, so that no product of the results overflows
+
+
+class Prepared(NamedTuple):
+    values: Float[Tensor, "b k c"]
+    mask: Bool[Tensor, "b k"] | None
+
+
+class Window(NamedTuple):
+    """Where the Gaussians stand, kappa, in keys."""
+
+    location: Float[Tensor, "b n"]
+
+
+def gaussian_window(
+    height: Float[Tensor, "b n"],
+    sharpness: Float[Tensor, "b n"],
+    location: Float[Tensor, "b n"],
+    place: Float[Tensor, "*b k"],
+) -> Float[Tensor, "b k"]:
+    """phi: sum_n height_n exp(-sharpness_n (location_n - place)^2)."""
+    away = location[..., None] - place[..., None, :]
+    return (height[..., None] * torch.exp(-sharpness[..., None] * away.square())).sum(-2)
+
+
+class GaussianWindowAttention(nn.Module):
+    """A window of Gaussians that moves along the keys (Graves 2013, section 5.1).
+
+    Args:
+        query_size: features of a query.
+        key_size: features of a key, which are not looked at.
+        components: Gaussians.
+        offsets: "exp" as in the paper, or "softplus", which grows no faster than its input.
+        pace: keys by which a new model moves a look.
+    """
+
+    def __init__(
+        self,
+        query_size: int,
+        key_size: int,
+        components: int = 10,
+        offsets: Literal["exp", "softplus"] = "exp",
+        pace: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.key_size, self.offsets, self.pace = key_size, offsets, pace
+        self.parameters_of = nn.Linear(query_size, 3 * components)
+        self.weights = Tap("b q k")
+        self.locations = Tap("b n")
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.xavier_uniform_(self.parameters_of.weight)
+        bias = torch.zeros_like(self.parameters_of.bias)
+        offset = bias.chunk(3)[2]
+        offset.fill_(math.log(self.pace) if self.offsets == "exp" else math.log(math.expm1(self.pace)))
+        with torch.no_grad():
+            self.parameters_of.bias.copy_(bias)
+
+    def prepare(
+        self,
+        keys: Float[Tensor, "b k d"],
+        mask: Bool[Tensor, "b k"] | None = None,
+        values: Float[Tensor, "b k c"] | None = None,
+    ) -> Prepared:
+        """Values default to the keys."""
+        return Prepared(checked_values(self.key_size, keys, mask, values), mask)
+
+    def initial_state(self, prepared: Prepared) -> Window:
+        """All Gaussians before the first key."""
+        components = self.parameters_of.out_features // 3
+        dtype = torch.promote_types(prepared.values.dtype, torch.float32)  # locations add up over many looks
+        return Window(torch.zeros(len(prepared.values), components, dtype=dtype, device=prepared.values.device))
+
+    def read(self, query: Float[Tensor, "b d"], prepared: Prepared, state: Window) -> Reading:
+        """The look after that of the state."""
+        emitted = self.parameters_of(query).to(state.location.dtype).clamp(-LARGEST, LARGEST)
+        height, sharpness, offset = emitted.chunk(3, -1)
+        moved = offset.exp() if self.offsets == "exp" else F.softplus(offset)
+        location = self.locations(state.location + moved)
+        place = places(prepared.mask, prepared.values.shape[1], query.device).to(location.dtype)
+        weights = gaussian_window(height.exp(), sharpness.exp(), location, place)
+        if prepared.mask is not None:
+            weights = weights * prepared.mask
+        weights = self.weights(weights.to(prepared.values.dtype)[:, None])
+        return Reading((weights @ prepared.values)[:, 0], weights[:, 0], Window(location))

@@ -1,0 +1,106 @@
+"""Local attention. Luong, Pham & Manning 2015, arXiv:1508.04025, section 3.2.
+
+    monotonic    p_t = t                                    the t-th look is around the t-th key, or the last one
+    predictive   p_t = S sigmoid(v . tanh(W s_t))           S keys; the decoder's state s chooses where to stand
+    w_tk = softmax of the bilinear scores over the keys with |k - p_t| <= D
+    w_tk = w_tk exp(-(k - p_t)^2 / (2 sigma^2))             predictive only, after the softmax; sigma = D / 2
+
+Keys are counted from 1, those that are masked are not counted. The Gaussian lets a gradient reach p_t, which the
+window does not; what it takes away no weight gets back, so the weights sum to less than 1.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from saccade.attention.content import Prepared
+from saccade.attention.luong import BilinearAttention
+from saccade.attention.reading import Reading
+from saccade.core.errors import InvalidInput
+from saccade.core.masks import masked_softmax, places, score_mask
+
+
+class Looks(NamedTuple):
+    """How many looks there were."""
+
+    done: Int[Tensor, " b"]
+
+
+def near(
+    place: Int[Tensor, "*k"], centre: Float[Tensor, "b q"], half_width: float, mask: Bool[Tensor, "b #q k"] | None
+) -> Bool[Tensor, "b q k"]:
+    """True for the keys that may be attended within the window around each centre."""
+    inside = (place - centre[..., None]).abs() <= half_width
+    return inside if mask is None else inside & mask
+
+
+class LocalMonotonicAttention(BilinearAttention):
+    """Local attention that goes on by one key a look (Luong et al. 2015, "local-m").
+
+    Args:
+        query_size: features of a query.
+        key_size: features of a key.
+        half_width: D, keys on either side of the centre.
+    """
+
+    def __init__(self, query_size: int, key_size: int, half_width: int = 10) -> None:
+        super().__init__(query_size, key_size)
+        self.half_width = half_width
+
+    def initial_state(self, prepared: Prepared) -> Looks:  # type: ignore[override]
+        return Looks(torch.zeros(len(prepared.values), dtype=torch.long, device=prepared.values.device))
+
+    def read(self, query: Float[Tensor, "b d"], prepared: Prepared, state: Looks) -> Reading:  # type: ignore[override]
+        """The look after those of the state."""
+        queries, count = query[:, None], state.done + 1
+        mask = score_mask(prepared.mask, self._shape(queries, prepared))
+        weights = self.weights(self._weights(queries, prepared, mask, count[:, None]))
+        return Reading((weights @ prepared.values)[:, 0], weights[:, 0], Looks(count))
+
+    def weigh(
+        self, queries: Float[Tensor, "b q d"], prepared: Prepared, mask: Bool[Tensor, "b #q k"] | None
+    ) -> Float[Tensor, "b q k"]:
+        """Of `forward`, whose queries are the looks one after the other."""
+        count = torch.arange(1, queries.shape[1] + 1, device=queries.device).expand(queries.shape[:2])
+        return self._weights(queries, prepared, mask, count)
+
+    def _weights(
+        self, queries: Tensor, prepared: Prepared, mask: Tensor | None, count: Int[Tensor, "b q"]
+    ) -> Float[Tensor, "b q k"]:
+        place = places(mask, prepared.projected.shape[1], queries.device)
+        centre = torch.minimum(count, place[..., -1]).to(queries.dtype)
+        return masked_softmax(self._scores(queries, prepared), near(place, centre, self.half_width, mask))
+
+
+class LocalPredictiveAttention(BilinearAttention):
+    """Local attention that predicts where it stands (Luong et al. 2015, "local-p").
+
+    Args:
+        query_size: features of a query.
+        key_size: features of a key.
+        half_width: D, keys on either side of the centre.
+        sigma: of the Gaussian, in keys; D / 2 if not given.
+
+    Raises:
+        InvalidInput: a sigma that is not above 0.
+    """
+
+    def __init__(self, query_size: int, key_size: int, half_width: int = 10, sigma: float | None = None) -> None:
+        super().__init__(query_size, key_size)
+        self.half_width, self.sigma = half_width, half_width / 2 if sigma is None else sigma
+        if self.sigma <= 0:
+            raise InvalidInput(f"sigma must be above 0, not {self.sigma}")
+        self.hidden = nn.Linear(query_size, query_size, bias=False)
+        self.centre = nn.Linear(query_size, 1, bias=False)
+        for projection in (self.hidden, self.centre):
+            nn.init.xavier_uniform_(projection.weight)
+
+    def weigh(
+        self, queries: Float[Tensor, "b q d"], prepared: Prepared, mask: Bool[Tensor, "b #q k"] | None
+    ) -> Float[Tensor, "b q k"]:
+        place = places(mask, prepared.projected.shape[1], queries.device)
+        centre = place[..., -1] * torch.sigmoid(self.centre(torch.tanh(self.hidden(queries))))[..., 0]
+        weights = masked_softmax(self._scores(queries, prepared), near(place, centre, self.half_width, mask))
+        return weights * torch.exp(-0.5 * ((place - centre[..., None]) / self.sigma).square())

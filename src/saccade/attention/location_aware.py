@@ -1,0 +1,121 @@
+"""Location-aware attention. Chorowski et al. 2015, arXiv:1506.07503, equations 8 to 12 and section 2.3.
+
+    f_t = F * w_{t-1}                                     the last weights, convolved with several filters
+    e_tk = v . tanh(W s_t + U h_k + V f_tk + b)
+    w_tk = exp(beta e_tk) / sum_k' exp(beta e_tk')        beta = 1; in evaluation more sharpens
+    w_tk = sigmoid(e_tk) / sum_k' sigmoid(e_tk')          smoothing, in place of the softmax
+
+s query, h keys. In evaluation a look may be kept to a window of keys around the median of the last weights. With
+filters of zeros this is additive attention. Before the first look the weight is on the first key.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from saccade.attention.content import Prepared, checked_values
+from saccade.attention.reading import Reading
+from saccade.core.errors import InvalidInput
+from saccade.core.masks import masked_softmax
+from saccade.core.tap import Tap
+
+
+class LastWeights(NamedTuple):
+    weights: Float[Tensor, "b k"]
+
+
+def masked_sigmoid(scores: Float[Tensor, "b k"], mask: Bool[Tensor, "b k"] | None) -> Float[Tensor, "b k"]:
+    """sigmoid(e_k) over its sum; rows with nothing to attend are zero."""
+    # in log space: a row of very small sigmoids still has a sum
+    return masked_softmax(nn.functional.logsigmoid(scores), mask)
+
+
+class LocationAwareAttention(nn.Module):
+    """Additive attention that also sees where it looked last (Chorowski et al. 2015).
+
+    Args:
+        query_size: features of a query.
+        key_size: features of a key.
+        width: features of the hidden layer that scores them.
+        filters: of the convolution.
+        filter_width: keys that a filter covers, odd; the paper's is 201.
+        smoothing: normalise sigmoids in place of exponentials, which spreads a look over several keys.
+        sharpening: beta, in evaluation only.
+        window: in evaluation only, so many keys before the median of the last weights may be attended, and so many
+            from it on; none: all.
+
+    Raises:
+        InvalidInput: an even filter width, a window below 1; a mask that is not bool of shape (b, k); sizes that do not
+            fit.
+    """
+
+    def __init__(
+        self,
+        query_size: int,
+        key_size: int,
+        width: int,
+        filters: int = 10,
+        filter_width: int = 31,
+        smoothing: bool = False,
+        sharpening: float = 1.0,
+        window: int | None = None,
+    ) -> None:
+        super().__init__()
+        if filter_width % 2 == 0:
+            raise InvalidInput(f"a filter must have a middle: an odd width, not {filter_width}")
+        if window is not None and window < 1:
+            raise InvalidInput(f"a window must be of at least 1 key, not {window}")
+        self.key_size, self.smoothing, self.sharpening, self.window = key_size, smoothing, sharpening, window
+        self.query = nn.Linear(query_size, width, bias=False)
+        self.key = nn.Linear(key_size, width)
+        self.filters = nn.Conv1d(1, filters, filter_width, padding=filter_width // 2, bias=False)
+        self.location = nn.Linear(filters, width, bias=False)
+        self.v = nn.Parameter(torch.empty(width))
+        self.weights = Tap("b q k")
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        for layer in (self.query, self.key, self.location, self.filters):
+            nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(self.key.bias)
+        bound = self.v.numel() ** -0.5
+        nn.init.uniform_(self.v, -bound, bound)
+
+    def prepare(
+        self,
+        keys: Float[Tensor, "b k d"],
+        mask: Bool[Tensor, "b k"] | None = None,
+        values: Float[Tensor, "b k c"] | None = None,
+    ) -> Prepared:
+        """Project the keys, once a sequence. Values default to the keys."""
+        values = checked_values(self.key_size, keys, mask, values)
+        return Prepared(self.key(keys), values, mask)
+
+    def initial_state(self, prepared: Prepared) -> LastWeights:
+        weights = prepared.values.new_zeros(prepared.values.shape[:2])
+        weights[:, :1] = 1.0
+        return LastWeights(weights)
+
+    def read(self, query: Float[Tensor, "b d"], prepared: Prepared, state: LastWeights) -> Reading:
+        """The look after that of the state."""
+        located = self.location(self.filters(state.weights[:, None]).mT)
+        scores = torch.tanh(self.query(query)[:, None] + prepared.projected + located) @ self.v
+        mask = prepared.mask
+        if not self.training:
+            scores = scores * self.sharpening
+            mask = self._windowed(state.weights, mask)
+        weights = masked_sigmoid(scores, mask) if self.smoothing else masked_softmax(scores, mask)
+        weights = self.weights(weights[:, None])[:, 0]
+        context = (weights[:, None] @ prepared.values)[:, 0]
+        return Reading(context, weights, LastWeights(weights))
+
+    def _windowed(self, last: Float[Tensor, "b k"], mask: Bool[Tensor, "b k"] | None) -> Bool[Tensor, "b k"] | None:
+        if self.window is None:
+            return mask
+        total = last.cumsum(1)
+        median = (total < 0.5 * total[:, -1:]).sum(1, keepdim=True)
+        away = torch.arange(last.shape[1], device=last.device) - median
+        inside = (away >= -self.window) & (away < self.window)
+        return inside if mask is None else inside & mask

@@ -1,0 +1,41 @@
+"""Scaled dot-product attention of one head, for a recurrent decoder. Vaswani et al. 2017, arXiv:1706.03762, equation 1.
+
+    e_qk = (W s_q) . (U h_k) / sqrt(a)               s query, h keys, a features of what both are projected to
+
+Of features with mean 0 and variance 1 the product has the variance a; the root keeps the softmax out of its flat ends.
+The contexts are means of the values as they are. With several heads and projected values: `MultiHeadAttention`.
+"""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from saccade.attention.content import ContentAttention
+from saccade.attention.luong import dot_scores
+
+
+class ScaledDotAttention(ContentAttention):
+    """Scaled dot-product attention (Vaswani et al. 2017, equation 1) of projected queries and keys.
+
+    Args:
+        query_size: features of a query.
+        key_size: features of a key.
+        width: features that both are projected to.
+    """
+
+    def __init__(self, query_size: int, key_size: int, width: int) -> None:
+        super().__init__(query_size, key_size)
+        self.query = nn.Linear(query_size, width, bias=False)
+        self.key = nn.Linear(key_size, width, bias=False)
+        for projection in (self.query, self.key):
+            nn.init.xavier_uniform_(projection.weight)
+
+    def project_query(self, query: Float[Tensor, "b q d"]) -> Float[Tensor, "b q a"]:
+        projected: Tensor = self.query(query)
+        return projected / projected.shape[-1] ** 0.5  # type: ignore[no-any-return]
+
+    def project_key(self, keys: Float[Tensor, "b k d"]) -> Float[Tensor, "b k a"]:
+        projected: Tensor = self.key(keys)
+        return projected
+
+    def score(self, query: Float[Tensor, "b q a"], key: Float[Tensor, "b k a"]) -> Float[Tensor, "b q k"]:
+        return dot_scores(query, key)

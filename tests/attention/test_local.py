@@ -1,0 +1,117 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from saccade.attention.local import LocalMonotonicAttention, LocalPredictiveAttention
+from saccade.attention.luong import BilinearAttention
+from saccade.core.errors import InvalidInput
+from tests.checks import assert_twins, leaf, randomised
+
+BATCH, QUERIES, KEYS, QUERY_SIZE, KEY_SIZE = 3, 5, 11, 7, 13
+LENGTHS = [KEYS, 4, 0]
+Local = LocalMonotonicAttention | LocalPredictiveAttention
+
+
+def make_inputs() -> tuple[Tensor, Tensor, Tensor]:
+    mask = torch.arange(KEYS) < torch.tensor(LENGTHS)[:, None]
+    return leaf(BATCH, QUERIES, QUERY_SIZE), leaf(BATCH, KEYS, KEY_SIZE), mask
+
+
+def slow(attention: Local, query: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Contexts and weights, one look at a time; keys and looks are counted from 1."""
+    contexts, weights = [], []
+    for b, length in enumerate(LENGTHS):
+        for t, q in enumerate(query[b], start=1):
+            row = [torch.zeros((), dtype=torch.float64) for _ in range(KEYS)]
+            if isinstance(attention, LocalPredictiveAttention):
+                hidden = torch.tanh(attention.hidden.weight @ q)
+                p = length * torch.sigmoid(attention.centre.weight[0] @ hidden)
+            else:
+                p = torch.tensor(float(min(t, length)))
+            window = [k for k in range(1, length + 1) if abs(k - p.item()) <= attention.half_width]
+            scores = {k: torch.exp(q @ attention.key.weight @ keys[b, k - 1]) for k in window}
+            for k in window:
+                row[k - 1] = scores[k] / sum(scores.values())
+                if isinstance(attention, LocalPredictiveAttention):
+                    row[k - 1] = row[k - 1] * torch.exp(-((k - p) ** 2) / (2 * attention.sigma**2))
+            weights.append(torch.stack(row))
+            contexts.append(sum((w * key for w, key in zip(row, keys[b], strict=True)), 0 * keys[b, 0]))
+    return torch.stack(contexts).view(BATCH, QUERIES, -1), torch.stack(weights).view(BATCH, QUERIES, -1)
+
+
+def looks(attention: Local, query: Tensor, keys: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """One look after the other, as a decoder."""
+    prepared = attention.prepare(keys, mask)
+    state, contexts, weights = attention.initial_state(prepared), [], []
+    for t in range(QUERIES):
+        reading = attention.read(query[:, t], prepared, state)  # type: ignore[arg-type]
+        state = reading.state
+        contexts.append(reading.context)
+        weights.append(reading.weights)
+    return torch.stack(contexts, 1), torch.stack(weights, 1)
+
+
+@pytest.mark.parametrize("half_width", [1, 2, 30])
+@pytest.mark.parametrize("kind", [LocalMonotonicAttention, LocalPredictiveAttention])
+def test_it_equals_its_slow_twin(kind: type[Local], half_width: int) -> None:
+    attention, (query, keys, mask) = randomised(kind(QUERY_SIZE, KEY_SIZE, half_width)), make_inputs()
+    wrt = [query, keys, *attention.parameters()]
+    assert_twins(lambda: looks(attention, query, keys, mask), lambda: slow(attention, query, keys), wrt)
+    assert_twins(lambda: attention(query, keys, mask), lambda: slow(attention, query, keys)[0], wrt)
+
+
+@pytest.mark.parametrize("kind", [LocalMonotonicAttention, LocalPredictiveAttention])
+def test_a_window_as_wide_as_the_source_is_global_attention(kind: type[Local]) -> None:
+    # the Gaussian belongs to the window: it is made flat by itself
+    flat = {"sigma": 1e9} if kind is LocalPredictiveAttention else {}
+    local = randomised(kind(QUERY_SIZE, KEY_SIZE, half_width=KEYS, **flat))
+    everywhere = BilinearAttention(QUERY_SIZE, KEY_SIZE).double()
+    everywhere.key.weight = local.key.weight
+    query, keys, mask = make_inputs()
+    torch.testing.assert_close(local(query, keys, mask), everywhere(query, keys, mask))
+
+
+def test_a_window_alone_is_not_global_where_the_gaussian_is_tied_to_it() -> None:
+    local = randomised(LocalPredictiveAttention(QUERY_SIZE, KEY_SIZE, half_width=KEYS))
+    everywhere = BilinearAttention(QUERY_SIZE, KEY_SIZE).double()
+    everywhere.key.weight = local.key.weight
+    query, keys, _ = make_inputs()
+    assert local.sigma == KEYS / 2
+    assert not torch.allclose(local(query, keys), everywhere(query, keys), rtol=0.05)
+
+
+def test_a_gradient_reaches_where_it_stands_and_the_weights_sum_to_less_than_one() -> None:
+    attention, (query, keys, mask) = randomised(LocalPredictiveAttention(QUERY_SIZE, KEY_SIZE, 2)), make_inputs()
+    slopes = torch.autograd.grad(attention(query, keys, mask).sum(), [attention.hidden.weight, attention.centre.weight])
+    assert all(slope.any() for slope in slopes)
+    _, weights = looks(attention, query, keys, mask)
+    assert (weights.sum(2)[:2] < 1).all()
+
+
+def test_monotonic_looks_go_on_by_one_key_and_stay_at_the_last() -> None:
+    attention, (query, keys, mask) = (
+        randomised(LocalMonotonicAttention(QUERY_SIZE, KEY_SIZE, half_width=0)),
+        make_inputs(),
+    )
+    _, weights = looks(attention, query, keys, mask)
+    assert weights[0].argmax(1).tolist() == [0, 1, 2, 3, 4]
+    assert weights[1].argmax(1).tolist() == [0, 1, 2, 3, 3]
+    assert not weights[2].any()
+
+
+@pytest.mark.parametrize("kind", [LocalMonotonicAttention, LocalPredictiveAttention])
+def test_what_is_masked_in_the_midst_is_as_if_it_were_not_there(kind: type[Local]) -> None:
+    attention, (query, keys, _) = randomised(kind(QUERY_SIZE, KEY_SIZE, 2)), make_inputs()
+    kept = torch.tensor([0, 1, 4, 5, 8])
+    mask = torch.zeros(BATCH, KEYS, dtype=torch.bool)
+    mask[:, kept] = True
+    torch.testing.assert_close(attention(query, keys, mask), attention(query, keys[:, kept]))
+
+
+def test_a_sigma_of_nothing_raises() -> None:
+    for arguments in ({"half_width": 0}, {"sigma": -1.0}):
+        with pytest.raises(InvalidInput, match="sigma must be above 0"):
+            LocalPredictiveAttention(QUERY_SIZE, KEY_SIZE, **arguments)  # type: ignore[arg-type]
+    assert math.isclose(LocalPredictiveAttention(QUERY_SIZE, KEY_SIZE).sigma, 5.0)
