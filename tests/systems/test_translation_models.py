@@ -1,8 +1,9 @@
 """The translation systems against their papers' equations, sentence by sentence and word by word."""
 
 import math
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from saccade.core.masks import length_mask
 from saccade.core.state import Constant
 from saccade.core.tap import Tap
+from saccade.nets.attention_choice import AttentionChoice
 from saccade.nets.search import SearchModel, Symbols, beam_search, sample
 from saccade.systems.rnnencdec import recipe as rnnencdec_recipe
 from saccade.systems.rnnencdec.model import RNNEncDec, RNNEncDecConfig
@@ -25,8 +27,10 @@ SOURCE_SYMBOLS, TARGET_SYMBOLS, PAD = 13, 17, 0
 SOURCE_LENGTHS, TARGET_LENGTHS = [5, 3, 1], [2, 4, 3]
 
 
-def make_rnnsearch(dropout: float = 0.0) -> RNNsearch:
-    sizes = RNNsearchConfig(embedding_size=3, hidden_size=5, attention_size=7, readout_size=11, dropout=dropout)
+def make_rnnsearch(dropout: float = 0.0, hidden_size: int = 5, **options: Any) -> RNNsearch:
+    sizes = RNNsearchConfig(
+        embedding_size=3, hidden_size=hidden_size, attention_size=7, readout_size=11, dropout=dropout, **options
+    )
     return randomised(RNNsearch(sizes, SOURCE_SYMBOLS, TARGET_SYMBOLS))
 
 
@@ -43,7 +47,7 @@ def make_transformer(dropout: float = 0.0, **options: Any) -> Transformer:
     return randomised(Transformer(sizes, SOURCE_SYMBOLS, TARGET_SYMBOLS))
 
 
-MODELS = {
+PAPERS = {
     "transformer": make_transformer,
     "transformer-pre": lambda dropout=0.0: make_transformer(
         dropout, norm="pre", positions="learned", longest=11, tie="none", head_size=5, value_size=4
@@ -53,6 +57,15 @@ MODELS = {
     "rnnencdec": make_rnnencdec,
     "rnnencdec-reversed": lambda dropout=0.0: make_rnnencdec(dropout, reverse_source=True),
 }
+MODELS = PAPERS | {
+    "rnnsearch-forward": lambda dropout=0.0: make_rnnsearch(dropout, directions="forward"),
+    **{
+        f"rnnsearch-{attention}": partial(make_rnnsearch, hidden_size=6, attention=attention)
+        for attention in get_args(AttentionChoice.__annotations__["attention"])
+        if attention != "additive"
+    },
+}
+papers_model = pytest.mark.parametrize("name", PAPERS)
 every_model = pytest.mark.parametrize("name", MODELS)
 
 
@@ -198,7 +211,7 @@ def true_rows(rows: Tensor) -> Tensor:
     return torch.cat([row[:length] for row, length in zip(rows, TARGET_LENGTHS, strict=True)])
 
 
-@every_model
+@papers_model
 def test_forward_equals_the_papers_equations_word_by_word(name: str) -> None:
     model, batch = MODELS[name](), make_batch()
 
@@ -213,7 +226,7 @@ def test_forward_equals_the_papers_equations_word_by_word(name: str) -> None:
     )
 
 
-@every_model
+@papers_model
 def test_the_loss_equals_that_of_the_papers_equations(name: str) -> None:
     model, batch = MODELS[name](), make_batch()
 
@@ -367,8 +380,9 @@ def test_taps_are_silent_and_no_part_of_the_weights(name: str) -> None:
         tap.listener = lambda tensor: calls.append(tensor) or tensor
     assert torch.equal(model(batch.source, batch.source_mask, batch.target_inputs).logits(), silent)
     nets = {"rnnsearch": 1, "transformer": 6}  # two encoder blocks with one attention, two decoder blocks with two
+    nets["rnnsearch"] += name == "rnnsearch-gaussian-window"  # and its locations
     assert len(taps) == nets.get(name.split("-")[0], 0)
-    assert len(calls) == len(taps) * (max(TARGET_LENGTHS) if name == "rnnsearch" else 1)
+    assert len(calls) == len(taps) * (max(TARGET_LENGTHS) if name.startswith("rnnsearch") else 1)
     assert set(model.state_dict()) == {path for path, _ in model.named_parameters(remove_duplicate=False)}
 
 

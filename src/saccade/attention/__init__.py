@@ -1,17 +1,36 @@
 """Where to look: one mechanism a file, all with `prepare`, `initial_state` and `read`."""
 
 from saccade.attention.additive import AdditiveAttention
+from saccade.attention.cosine import CosineAttention
 from saccade.attention.dot_product import scaled_dot_product
+from saccade.attention.gaussian_window import GaussianWindowAttention
+from saccade.attention.local import LocalMonotonicAttention, LocalPredictiveAttention
+from saccade.attention.location_aware import LocationAwareAttention
+from saccade.attention.luong import BilinearAttention, ConcatAttention, DotAttention
 from saccade.attention.multi_head import MultiHeadAttention
+from saccade.attention.past_alignment import PastAlignmentAttention
+from saccade.attention.positional_keys import PositionalKeysAttention
 from saccade.attention.positions import LearnedPositions, SinusoidalPositions
 from saccade.attention.reading import Attention, Reading
+from saccade.attention.scaled_dot import ScaledDotAttention
 
 __all__ = [
     "AdditiveAttention",
     "Attention",
+    "BilinearAttention",
+    "ConcatAttention",
+    "CosineAttention",
+    "DotAttention",
+    "GaussianWindowAttention",
     "LearnedPositions",
+    "LocalMonotonicAttention",
+    "LocalPredictiveAttention",
+    "LocationAwareAttention",
     "MultiHeadAttention",
+    "PastAlignmentAttention",
+    "PositionalKeysAttention",
     "Reading",
+    "ScaledDotAttention",
     "SinusoidalPositions",
     "scaled_dot_product",
 ]

@@ -2,22 +2,22 @@
 
 h_j = [forward h_j; backward h_j]                                annotations of the source
 s_0 = tanh(W_s backward h_1)
-c_i = sum_j a(s_{i-1}, h_j) h_j                                  additive attention
+c_i = sum_j a(s_{i-1}, h_j) h_j                                  additive attention, or another that was chosen
 s_i = gru(s_{i-1}, [E y_{i-1}; c_i])
 p(y_i) = softmax(W_o maxout(U_o s_i + V_o E y_{i-1} + C_o c_i))
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from saccade.attention.additive import AdditiveAttention
 from saccade.core.config import config
 from saccade.core.projection import Projection
 from saccade.core.state import Constant
+from saccade.nets.attention_choice import AttentionChoice, build_attention
 from saccade.nets.conditional_decoder import ConditionalDecoder, DecoderState
 from saccade.nets.dropout import Dropout
 from saccade.nets.readout import MaxoutReadout
@@ -25,19 +25,33 @@ from saccade.nets.recurrent_encoder import Encoded, RecurrentEncoder
 
 
 @config
-class RNNsearchConfig:
+class RNNsearchConfig(AttentionChoice):
     """Sizes of the net."""
 
     embedding_size: Annotated[int, Field(ge=1)] = 256
     """Features of a symbol, m."""
     hidden_size: Annotated[int, Field(ge=1)] = 256
-    """Units of the decoder and of each direction of the encoder, n."""
-    attention_size: Annotated[int, Field(ge=1)] = 256
-    """Width of the hidden layer that scores, n'."""
+    """Units of the decoder and of each direction of the encoder, n; for dot, half as many in each of two directions."""
+    directions: Literal["both", "forward"] = "both"
+    """Those in which the encoder reads; an annotation by the forward one alone knows nothing of what follows."""
     readout_size: Annotated[int, Field(ge=1)] = 256
     """Maxout units, l."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Share of embeddings, annotations and readout units dropped in training (the paper drops none)."""
+
+    @model_validator(mode="after")
+    def check_sizes(self) -> "RNNsearchConfig":
+        if self.attention == "dot" and self.directions == "both" and self.hidden_size % 2:
+            raise ValueError(
+                f"hidden-size is {self.hidden_size}; for a dot product two directions together are as large as the "
+                "decoder's state, so it must be even"
+            )
+        return self
+
+    @property
+    def encoder_size(self) -> int:
+        """Units of a direction of the encoder: half, where a dot product wants annotations of the state's size."""
+        return self.hidden_size // 2 if self.attention == "dot" and self.directions == "both" else self.hidden_size
 
 
 class SearchState(NamedTuple):
@@ -50,15 +64,15 @@ class RNNsearch(nn.Module):
 
     def __init__(self, config: RNNsearchConfig, source_symbols: int, target_symbols: int) -> None:
         super().__init__()
-        embedding, hidden = config.embedding_size, config.hidden_size
+        embedding, hidden, size = config.embedding_size, config.hidden_size, config.encoder_size
+        annotation = 2 * size if config.directions == "both" else size
         self.source_embedding = nn.Embedding(source_symbols, embedding)
         self.target_embedding = nn.Embedding(target_symbols, embedding)
-        self.encoder = RecurrentEncoder(embedding, hidden)
-        self.initial = nn.Linear(hidden, hidden)
-        attention = AdditiveAttention(hidden, 2 * hidden, config.attention_size)
-        self.decoder = ConditionalDecoder(attention, embedding, 2 * hidden, hidden)
+        self.encoder = RecurrentEncoder(embedding, size, config.directions)
+        self.initial = nn.Linear(size, hidden)
+        self.decoder = ConditionalDecoder(build_attention(config, hidden, annotation), embedding, annotation, hidden)
         self.readout = MaxoutReadout(
-            (hidden, embedding, 2 * hidden), config.readout_size, target_symbols, config.dropout
+            (hidden, embedding, annotation), config.readout_size, target_symbols, config.dropout
         )
         self.dropout = Dropout(config.dropout)
         for table in (self.source_embedding, self.target_embedding):
@@ -70,7 +84,7 @@ class RNNsearch(nn.Module):
 
     def start(self, encoded: Encoded) -> SearchState:
         prepared = self.decoder.mechanism.prepare(encoded.annotations, encoded.mask)
-        hidden = torch.tanh(self.initial(encoded.final[:, 1]))
+        hidden = torch.tanh(self.initial(encoded.final[:, -1]))
         return SearchState(Constant(prepared), self.decoder.initial_state(hidden, prepared))
 
     def step(self, tokens: Int[Tensor, " b"], state: SearchState) -> tuple[Float[Tensor, "b v"], SearchState]:

@@ -1,0 +1,96 @@
+from typing import Any, get_args
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from saccade.attention import Attention
+from saccade.attention.additive import AdditiveAttention
+from saccade.nets.attention_choice import (
+    AttentionChoice,
+    GaussianWindow,
+    Local,
+    LocationAware,
+    PastAlignment,
+    PositionalKeys,
+    build_attention,
+)  # fmt: skip
+
+NAMES = get_args(AttentionChoice.__annotations__["attention"])
+OPTIONS: dict[str, tuple[str, Any]] = {
+    "local-monotonic": ("local", Local(half_width=3)),
+    "local-predictive": ("local", Local(half_width=3, sigma=7.0)),
+    "location-aware": (
+        "location_aware",
+        LocationAware(filters=3, filter_width=5, smoothing=True, sharpening=2, window=7),
+    ),
+    "gaussian-window": ("gaussian_window", GaussianWindow(components=3, offsets="softplus", pace=2.0)),
+    "past-alignment": ("past_alignment", PastAlignment(memory_size=3)),
+    "positional-keys": ("positional_keys", PositionalKeys(longest=3)),
+}
+
+
+def built(**choice: Any) -> nn.Module:
+    return build_attention(AttentionChoice(attention_size=7, **choice), 5, 5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_builds_another_mechanism_of_the_contract(name: str) -> None:
+    attention = built(attention=name)
+    assert isinstance(attention, Attention)
+    same = [other for other in NAMES if type(built(attention=other)) is type(attention)]
+    assert same == (["concat", "mlp"] if name in ("concat", "mlp") else [name])
+
+
+def test_additive_attention_is_what_is_chosen_by_default() -> None:
+    attention = built()
+    assert isinstance(attention, AdditiveAttention)
+    assert len(attention.v) == 7
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_reaches_the_mechanism(name: str) -> None:
+    field, options = OPTIONS[name]
+    attention: Any = built(attention=name, **{field: options})
+    found = {
+        "half_width": getattr(attention, "half_width", None),
+        "sigma": getattr(attention, "sigma", None),
+        "filters": getattr(getattr(attention, "filters", None), "out_channels", None),
+        "filter_width": (getattr(getattr(attention, "filters", None), "kernel_size", None) or [None])[0],
+        "smoothing": getattr(attention, "smoothing", None),
+        "sharpening": getattr(attention, "sharpening", None),
+        "window": getattr(attention, "window", None),
+        "components": getattr(getattr(attention, "parameters_of", None), "out_features", 0) // 3,
+        "offsets": getattr(attention, "offsets", None),
+        "pace": getattr(attention, "pace", None),
+        "memory_size": getattr(getattr(attention, "memory_candidate", None), "out_features", None),
+        "longest": len(getattr(attention, "positions", ())),
+    }
+    for option, value in vars(options).items():
+        if value is not None and not option.startswith("_"):
+            assert found[option] == value, option
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_option_of_what_is_not_chosen_is_an_error(name: str) -> None:
+    field, options = OPTIONS[name]
+    with pytest.raises(ValidationError, match=f"{field.replace('_', '-')} is set, but attention is 'dot'"):
+        AttentionChoice(attention="dot", **{field: options})
+
+
+def test_a_sigma_belongs_to_predictive_local_attention() -> None:
+    with pytest.raises(ValidationError, match="it belongs to 'local-predictive'"):
+        AttentionChoice(attention="local-monotonic", local=Local(sigma=1.0))
+
+
+def test_a_filter_has_a_middle() -> None:
+    with pytest.raises(ValidationError, match="filter-width must be odd, not 4; the nearest is 5"):
+        LocationAware(filter_width=4)
+
+
+def test_factors_of_a_dot_product_are_of_one_size() -> None:
+    assert not list(built(attention="dot").parameters())
+    with pytest.raises(AssertionError):
+        build_attention(AttentionChoice(attention="dot"), 5, 7)
+    assert torch.is_tensor(build_attention(AttentionChoice(attention="bilinear"), 5, 7).key.weight)  # type: ignore[union-attr]
