@@ -27,7 +27,8 @@ def listed(room: str, method: str) -> list[type[nn.Module]]:
 def make(kind: type[nn.Module]) -> Any:
     """An instance, its required arguments filled by name; a name that is not in SIZES is to be added there."""
     required = [p for p in inspect.signature(kind).parameters.values() if p.default is p.empty]
-    return kind(**{parameter.name: SIZES[parameter.name] for parameter in required}).double()
+    # as in evaluation: what draws in training takes the likeliest there
+    return kind(**{parameter.name: SIZES[parameter.name] for parameter in required}).double().eval()
 
 
 def sizes(kind: type[nn.Module]) -> tuple[int, int]:
@@ -58,7 +59,10 @@ class TestAttention:
         prepared = attention.prepare(keys, mask)
         reading = attention.read(query, prepared, attention.initial_state(prepared))
         assert (reading.context[1] == 0).all()
-        gradients = torch.autograd.grad(reading.context.square().sum(), [keys, query])
+        # a choice has no gradient, but its log-probability has one
+        chosen = getattr(reading.state, "log_prob", torch.zeros(2).double())
+        assert chosen[1] == 0
+        gradients = torch.autograd.grad(reading.context.square().sum() + chosen.sum(), [keys, query])
         assert all((gradient[1] == 0).all() and gradient.isfinite().all() for gradient in gradients)
         assert any((gradient[0] != 0).any() for gradient in gradients)
 
@@ -75,7 +79,8 @@ class TestAttention:
         from saccade.nets.conditional_decoder import ConditionalDecoder
 
         query_size, key_size = sizes(kind)
-        decoder = ConditionalDecoder(make(kind), input_size=3, context_size=key_size, hidden_size=query_size).double()
+        decoder = ConditionalDecoder(make(kind), input_size=3, context_size=key_size, hidden_size=query_size)
+        decoder = decoder.double().eval()
         prepared = decoder.mechanism.prepare(torch.randn(2, 7, key_size).double())
         inputs, state = (
             torch.randn(2, 11, 3).double(),

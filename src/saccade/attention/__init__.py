@@ -4,6 +4,7 @@ from saccade.attention.additive import AdditiveAttention
 from saccade.attention.cosine import CosineAttention
 from saccade.attention.dot_product import scaled_dot_product
 from saccade.attention.gaussian_window import GaussianWindowAttention
+from saccade.attention.hard import HardAttention
 from saccade.attention.local import LocalMonotonicAttention, LocalPredictiveAttention
 from saccade.attention.location_aware import LocationAwareAttention
 from saccade.attention.luong import BilinearAttention, ConcatAttention, DotAttention
@@ -13,6 +14,7 @@ from saccade.attention.positional_keys import PositionalKeysAttention
 from saccade.attention.positions import LearnedPositions, SinusoidalPositions
 from saccade.attention.reading import Attention, Reading
 from saccade.attention.scaled_dot import ScaledDotAttention
+from saccade.attention.score_function import ScoreFunction
 
 __all__ = [
     "AdditiveAttention",
@@ -22,6 +24,7 @@ __all__ = [
     "CosineAttention",
     "DotAttention",
     "GaussianWindowAttention",
+    "HardAttention",
     "LearnedPositions",
     "LocalMonotonicAttention",
     "LocalPredictiveAttention",
@@ -31,6 +34,7 @@ __all__ = [
     "PositionalKeysAttention",
     "Reading",
     "ScaledDotAttention",
+    "ScoreFunction",
     "SinusoidalPositions",
     "scaled_dot_product",
 ]

@@ -1,0 +1,111 @@
+"""Hard attention: one key is chosen. Xu et al. 2015, arXiv:1502.03044, section 4.1.
+
+    w_t = softmax_k(v . tanh(W s_t + U h_k + b)),   a_t ~ w_t,   c_t = h_{a_t}
+
+s query, h keys. A choice has no gradient. What stands in for it:
+
+    score-function      none through the context; the log-probability of what was chosen has one (`ScoreFunction`)
+    straight-through    the gradient of the soft context (Bengio et al. 2013, arXiv:1308.3432)
+    gumbel              a_t = arg max(log w_t + g), g Gumbel noise, which is a draw from w_t; the gradient is that of
+                        softmax((log w_t + g) / tau) (Jang et al. 2017, arXiv:1611.01144)
+
+The first estimates the gradient without bias, the other two with a bias and less variance.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from saccade.attention.additive import AdditiveAttention
+from saccade.attention.content import Prepared
+from saccade.attention.reading import Reading
+from saccade.core.masks import score_mask
+
+Estimator = Literal["score-function", "straight-through", "gumbel"]
+
+
+class Choices(NamedTuple):
+    """Of all looks so far: the log-probability of what was chosen, and the sum of the entropies, in nats."""
+
+    log_prob: Float[Tensor, " b"]
+    entropy: Float[Tensor, " b"]
+
+
+class HardAttention(AdditiveAttention):
+    """Additive attention that looks at one key (Xu et al. 2015): drawn in training, the likeliest in evaluation.
+
+    Args:
+        query_size: features of a query.
+        key_size: features of a key.
+        width: features of the hidden layer that scores them.
+        estimator: where the gradient comes from.
+        temperature: tau, of gumbel only.
+    """
+
+    def __init__(
+        self,
+        query_size: int,
+        key_size: int,
+        width: int,
+        estimator: Estimator = "score-function",
+        temperature: float = 1.0,
+    ) -> None:
+        super().__init__(query_size, key_size, width)
+        self.estimator, self.temperature = estimator, temperature
+
+    def initial_state(self, prepared: Prepared) -> Choices:  # type: ignore[override]
+        dtype = torch.promote_types(prepared.values.dtype, torch.float32)
+        nothing = torch.zeros(len(prepared.values), dtype=dtype, device=prepared.values.device)
+        return Choices(nothing, nothing)
+
+    def read(  # type: ignore[override]
+        self,
+        query: Float[Tensor, "b d"],
+        prepared: Prepared,
+        state: Choices,
+        generator: torch.Generator | None = None,
+        choice: Int[Tensor, " b"] | None = None,
+    ) -> Reading:
+        """The look after those of the state. The weights are one-hot; with nothing to attend they are zero.
+
+        Args:
+            generator: of the draw, for a reproducible one.
+            choice: the keys to look at, in place of a draw.
+        """
+        queries = query[:, None]
+        mask = score_mask(prepared.mask, self._shape(queries, prepared))
+        scores = self._scores(queries, prepared).to(state.log_prob.dtype)
+        log_weights = log_softmax_of(scores, mask)[:, 0]
+        noise = self._noise(log_weights, generator) if self.training else 0.0
+        chosen = (log_weights + noise).argmax(1) if choice is None else choice
+        weights = F.one_hot(chosen, log_weights.shape[1]).to(log_weights.dtype)
+        if self.estimator != "score-function":
+            cooled = log_weights if self.estimator == "straight-through" else (log_weights + noise) / self.temperature
+            soft = cooled.softmax(1)
+            weights = weights + soft - soft.detach()
+        finite = log_weights.masked_fill(log_weights.isneginf(), 0.0)  # 0 log 0 is 0
+        log_prob, entropy = finite.gather(1, chosen[:, None])[:, 0], -(log_weights.exp() * finite).sum(1)
+        if mask is not None:  # where nothing may be attended there is neither a choice nor a doubt
+            empty = ~mask.any(-1)[:, 0]
+            log_prob, entropy = log_prob.masked_fill(empty, 0.0), entropy.masked_fill(empty, 0.0)
+            weights = weights.masked_fill(empty[:, None], 0.0)
+        weights = self.weights(weights.to(prepared.values.dtype)[:, None])
+        context = (weights @ prepared.values)[:, 0]
+        return Reading(context, weights[:, 0], Choices(state.log_prob + log_prob, state.entropy + entropy))
+
+    def _noise(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Standard Gumbel noise, with which the largest of log-probabilities is a draw from them."""
+        uniform = torch.rand(like.shape, generator=generator, device=like.device, dtype=like.dtype)
+        tiny = torch.finfo(like.dtype).tiny
+        return -(-uniform.clamp(min=tiny).log()).clamp(min=tiny).log()
+
+
+def log_softmax_of(scores: Float[Tensor, "b q k"], mask: Bool[Tensor, "b #q k"] | None) -> Float[Tensor, "b q k"]:
+    """Log-probabilities; -inf where the mask is False, and uniform where nothing may be attended."""
+    if mask is None:
+        return scores.log_softmax(-1)
+    empty = ~mask.any(-1, keepdim=True)
+    return scores.masked_fill(empty, 0.0).masked_fill(~(mask | empty), -torch.inf).log_softmax(-1)

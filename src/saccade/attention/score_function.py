@@ -1,0 +1,96 @@
+"""The score-function estimator of the gradient of an expected reward. Williams 1992, REINFORCE; Mnih & Gregor 2014.
+
+    grad E[R] = E[(R - b) grad log p(a)]                       for any baseline b that does not depend on a
+    surrogate = -lambda_r (R - b) log p(a) - lambda_e H(p)     its gradient is the estimate, with the sign of a loss
+
+a choices, R reward, b baseline, H entropy, which keeps choices open (Xu et al. 2015, arXiv:1502.03044, equation 13).
+For hard attention R = log p(y | a), and whoever minimises -R adds R's own gradient: together they are the gradient of
+the bound L_s = E[log p(y | a)] <= log p(y). For glimpses R may be 1 for a right answer, as in RAM (Mnih et al. 2014,
+arXiv:1406.6247), or the log-probability of the right answer.
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from saccade.core.errors import InvalidInput
+
+
+class ScoreFunction(nn.Module):
+    """The surrogate loss of choices, with a baseline.
+
+    Args:
+        baseline: "none"; "moving", the mean of past rewards, which forgets (Xu et al. 2015); or "learned", linear in
+            features of what was known before the choice (Mnih & Gregor 2014, arXiv:1402.0030).
+        features: size of these, for a learned baseline.
+        decay: of the moving mean.
+        reward_weight: lambda_r.
+        entropy_weight: lambda_e.
+
+    Raises:
+        InvalidInput: a learned baseline without a size of its features, or another one with it.
+    """
+
+    mean: Tensor
+    seen: Tensor
+
+    def __init__(
+        self,
+        baseline: Literal["none", "moving", "learned"] = "moving",
+        features: int | None = None,
+        decay: float = 0.9,
+        reward_weight: float = 1.0,
+        entropy_weight: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if (baseline == "learned") != (features is not None):
+            raise InvalidInput(f"a learned baseline has features, and no other has; baseline is {baseline!r}")
+        self.baseline, self.decay = baseline, decay
+        self.reward_weight, self.entropy_weight = reward_weight, entropy_weight
+        self.predict = None if features is None else nn.Linear(features, 1)
+        if self.predict is not None:
+            nn.init.zeros_(self.predict.weight)
+            nn.init.zeros_(self.predict.bias)
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.bool))
+
+    def forward(
+        self,
+        rewards: Float[Tensor, "*b"],
+        log_probs: Float[Tensor, "*b"],
+        entropies: Float[Tensor, "*b"] | None = None,
+        features: Float[Tensor, "*b f"] | None = None,
+    ) -> Float[Tensor, "*b"]:
+        """The surrogate of each choice, to be summed or averaged as the rest of the loss is.
+
+        Args:
+            rewards: R, of the choices that followed too where there are several; no gradient goes into it.
+            log_probs: log p(a).
+            entropies: H(p); none: no such term.
+            features: what was known before the choice; a learned baseline's squared error is part of the surrogate, and
+                no gradient goes into them.
+        """
+        rewards = rewards.detach()
+        expected = self._expected(rewards, features)
+        surrogate = -self.reward_weight * (rewards - expected.detach()) * log_probs
+        if entropies is not None:
+            surrogate = surrogate - self.entropy_weight * entropies
+        if self.baseline == "learned":
+            surrogate = surrogate + (expected - rewards).square()
+        # after its use: a baseline that knew this reward would bias the estimate
+        if self.baseline == "moving" and self.training:
+            with torch.no_grad():
+                kept = torch.where(self.seen, self.decay, 0.0)
+                self.mean.copy_(kept * self.mean + (1 - kept) * rewards.mean())
+                self.seen.fill_(True)
+        return surrogate
+
+    def _expected(self, rewards: Tensor, features: Tensor | None) -> Tensor:
+        if self.predict is None:
+            return self.mean.to(rewards.dtype).clone() if self.baseline == "moving" else torch.zeros_like(rewards)
+        if features is None:
+            raise InvalidInput("a learned baseline needs features")
+        predicted: Tensor = self.predict(features.detach())
+        return predicted[..., 0]

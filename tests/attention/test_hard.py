@@ -1,0 +1,224 @@
+"""Hard attention: what is drawn, and the exact expectation by enumeration of all choices of a small model."""
+
+import itertools
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from saccade.attention import AdditiveAttention
+from saccade.attention.hard import Choices, HardAttention
+from saccade.attention.score_function import ScoreFunction
+from saccade.core.errors import InvalidInput
+from tests.checks import leaf, randomised
+
+BATCH, KEYS, QUERY_SIZE, KEY_SIZE, WIDTH = 3, 5, 2, 7, 3
+LENGTHS = [KEYS, 2, 0]
+ESTIMATORS = ["score-function", "straight-through", "gumbel"]
+
+
+def make(estimator: Any = "score-function", temperature: float = 1.0) -> HardAttention:
+    return randomised(HardAttention(QUERY_SIZE, KEY_SIZE, WIDTH, estimator, temperature))
+
+
+def soft_twin(attention: HardAttention) -> AdditiveAttention:
+    soft = AdditiveAttention(QUERY_SIZE, KEY_SIZE, WIDTH).double()
+    soft.load_state_dict(attention.state_dict())
+    return soft
+
+
+def make_inputs() -> tuple[Tensor, Tensor, Tensor]:
+    mask = torch.arange(KEYS) < torch.tensor(LENGTHS)[:, None]
+    return leaf(BATCH, QUERY_SIZE), leaf(BATCH, KEYS, KEY_SIZE), mask
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_it_looks_at_one_key_and_knows_how_likely_that_was(estimator: str) -> None:
+    attention, (query, keys, mask) = make(estimator), make_inputs()
+    prepared = attention.prepare(keys, mask)
+    expected = soft_twin(attention).read(query, prepared).weights
+    before = Choices(torch.tensor([1.0, 2.0, 3.0]).double(), torch.tensor([4.0, 5.0, 6.0]).double())
+    reading = attention.read(query, prepared, before)
+    chosen = reading.weights.argmax(1)
+    torch.testing.assert_close(reading.weights.sum(1), torch.tensor([1.0, 1.0, 0.0]).double())
+    for row in range(2):
+        torch.testing.assert_close(reading.context[row], keys[row, chosen[row]])
+        log_prob = expected[row, chosen[row]].log()
+        entropy = -sum(p * p.log() for p in expected[row, : LENGTHS[row]])
+        torch.testing.assert_close(reading.state.log_prob[row], before.log_prob[row] + log_prob)
+        torch.testing.assert_close(reading.state.entropy[row], before.entropy[row] + entropy)
+    assert reading.state.log_prob[2] == 3.0
+    assert reading.state.entropy[2] == 6.0
+    assert not reading.context[2].any()
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_draws_are_as_frequent_as_the_weights_say(estimator: str) -> None:
+    attention, draws = make(estimator, temperature=0.3), 20_000
+    query, keys, mask = (x[:1] for x in make_inputs())
+    prepared = attention.prepare(keys.expand(draws, -1, -1), mask.expand(draws, -1))
+    generator = torch.Generator().manual_seed(1)
+    reading = attention.read(query.expand(draws, -1), prepared, attention.initial_state(prepared), generator)
+    expected = soft_twin(attention).read(query, attention.prepare(keys, mask)).weights[0]
+    error = (expected * (1 - expected) / draws).sqrt()
+    assert ((reading.weights.mean(0) - expected).abs() < 4 * error).all()
+
+
+def test_one_seed_gives_one_draw_and_evaluation_takes_the_likeliest() -> None:
+    attention, (query, keys, mask) = make(), make_inputs()
+    prepared = attention.prepare(keys.repeat(50, 1, 1), mask.repeat(50, 1))
+    arguments = (query.repeat(50, 1), prepared, attention.initial_state(prepared))
+    first, again, other = (
+        attention.read(*arguments, torch.Generator().manual_seed(seed)).weights for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    likeliest = soft_twin(attention).read(query, attention.prepare(keys, mask)).weights.argmax(1)
+    once = attention.prepare(keys, mask)
+    found = attention.eval().read(query, once, attention.initial_state(once))
+    assert found.weights.argmax(1).tolist()[:2] == likeliest.tolist()[:2]
+
+
+def test_straight_through_has_the_gradient_of_the_soft_context() -> None:
+    attention, (query, keys, mask) = make("straight-through"), make_inputs()
+    prepared = attention.prepare(keys, mask, keys.detach())
+    hard = attention.read(query, prepared, attention.initial_state(prepared)).context
+    soft = soft_twin(attention).read(query, prepared).context
+    slopes = torch.randn_like(hard)
+    for ours, theirs in zip(
+        *(torch.autograd.grad(c, [query, keys], slopes, retain_graph=True) for c in (hard, soft)), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_a_cold_gumbel_choice_is_its_own_relaxation() -> None:
+    attention, (query, keys, mask) = make("gumbel", temperature=1e-3), make_inputs()
+    prepared, generator = attention.prepare(keys, mask), torch.Generator().manual_seed(3)
+    noise = attention._noise(torch.empty(BATCH, KEYS, dtype=torch.float64), torch.Generator().manual_seed(3))
+    log_weights = soft_twin(attention).read(query, prepared).weights.log()
+    reading = attention.read(query, prepared, attention.initial_state(prepared), generator)
+    relaxed = ((log_weights + noise)[:2] / 1e-3).softmax(1)
+    torch.testing.assert_close(reading.weights[:2], relaxed, rtol=0, atol=1e-6)
+
+
+class Captioner(nn.Module):
+    """Two looks, each by a query that the last look changed, and then a word: p(y | a) depends on what was seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = make()
+        self.start = nn.Parameter(torch.randn(1, QUERY_SIZE))
+        self.next = nn.Linear(KEY_SIZE, QUERY_SIZE)
+        self.word = nn.Linear(KEY_SIZE, 4)
+        randomised(self)
+
+    def forward(self, keys: Tensor, word: int, choices: Tensor | None = None) -> tuple[Tensor, Choices]:
+        """log p(y | a) and the choices a, of (b, k, d) copies of one scene; choices (b, 2)."""
+        prepared = self.attention.prepare(keys)
+        state, query, seen = self.attention.initial_state(prepared), self.start.expand(len(keys), -1), 0
+        for t in range(2):
+            choice = None if choices is None else choices[:, t]
+            context, _, state = self.attention.read(query, prepared, state, choice=choice)
+            query, seen = torch.tanh(self.next(context)), seen + context
+        return self.word(seen).log_softmax(1)[:, word], state
+
+
+def every_choice() -> Tensor:
+    return torch.tensor(list(itertools.product(range(KEYS), repeat=2)))
+
+
+def gradients(of: Tensor, model: nn.Module) -> Tensor:
+    return torch.cat([g.flatten() for g in torch.autograd.grad(of, list(model.parameters()), retain_graph=True)])
+
+
+def test_choices_are_a_distribution_and_the_bound_is_below_the_likelihood() -> None:
+    model, keys = Captioner(), leaf(1, KEYS, KEY_SIZE)
+    log_likelihood, choices = model(keys.expand(KEYS**2, -1, -1), 1, every_choice())
+    probability = choices.log_prob.exp()
+    assert math.isclose(probability.sum().item(), 1, rel_tol=1e-12)
+    bound, likelihood = (probability * log_likelihood).sum(), (probability * log_likelihood.exp()).sum().log()
+    assert bound < likelihood
+    # a model that looks at one key only, whatever it sees, loses nothing
+    with torch.no_grad():
+        model.attention.v.zero_()
+    flat, _ = model(keys[:, :1].expand(1, 2, -1), 1, torch.tensor([[0, 1]]))
+    same, _ = model(keys[:, :1].expand(1, 2, -1), 1, torch.tensor([[1, 0]]))
+    torch.testing.assert_close(flat, same)
+
+
+@pytest.mark.parametrize("baseline", [0.0, -1.7])
+def test_the_mean_of_the_estimate_over_all_choices_is_the_exact_gradient(baseline: float) -> None:
+    model, keys, score = Captioner(), leaf(1, KEYS, KEY_SIZE), ScoreFunction("moving", reward_weight=1.0)
+    score.eval().mean.fill_(baseline)
+    log_likelihood, choices = model(keys.expand(KEYS**2, -1, -1), 1, every_choice())
+    probability = choices.log_prob.exp()
+    exact = gradients((probability * log_likelihood).sum(), model)
+    estimate = log_likelihood - score(log_likelihood, choices.log_prob)
+    torch.testing.assert_close(gradients((probability.detach() * estimate).sum(), model), exact, rtol=1e-10, atol=1e-12)
+
+
+def test_drawn_estimates_have_the_exact_mean_and_a_baseline_less_variance() -> None:
+    torch.manual_seed(5)
+    model, keys, draws = Captioner(), leaf(1, KEYS, KEY_SIZE), 2000
+    log_likelihood, choices = model(keys.expand(KEYS**2, -1, -1), 1, every_choice())
+    probability = choices.log_prob.exp()
+    exact = gradients((probability * log_likelihood).sum(), model)
+    mean = (probability * log_likelihood).sum().item()
+    variances = {}
+    for name, baseline in (("none", 0.0), ("moving", mean)):
+        score = ScoreFunction(name).eval()  # type: ignore[arg-type]
+        score.mean.fill_(baseline)
+        reward, drawn = model(keys.expand(draws, -1, -1), 1)
+        estimates = reward - score(reward, drawn.log_prob)
+        every = torch.stack([gradients(one, model) for one in estimates[:500]])
+        error = every.std(0) / math.sqrt(len(every))
+        away = (every.mean(0) - exact).abs()
+        assert (away <= 4.5 * error + 1e-12).all()
+        variances[name] = float(every.var(0).sum())
+    assert variances["moving"] < variances["none"]
+
+
+def test_a_moving_baseline_is_used_before_it_moves() -> None:
+    score, log_probs = ScoreFunction("moving", decay=0.75), leaf(2)
+    first = score(torch.tensor([2.0, 6.0]).double(), log_probs)
+    torch.testing.assert_close(first, -torch.tensor([2.0, 6.0]).double() * log_probs)
+    assert score.mean == 4.0
+    second = score(torch.tensor([8.0, 8.0]).double(), log_probs)
+    torch.testing.assert_close(second, -4.0 * log_probs)
+    assert score.mean == 0.75 * 4.0 + 0.25 * 8.0
+    score.eval()(torch.tensor([100.0, 100.0]).double(), log_probs)
+    assert score.mean == 5.0
+    assert set(score.state_dict()) == {"mean", "seen"}
+
+
+def test_a_learned_baseline_learns_the_reward_and_sends_no_gradient_beyond() -> None:
+    score, features, log_probs = ScoreFunction("learned", features=3).double(), leaf(64, 3), leaf(64)
+    rewards = features.detach() @ torch.tensor([1.0, -2.0, 0.5]).double() + 3.0
+    optimizer = torch.optim.SGD(score.parameters(), lr=0.1)
+    for _ in range(300):
+        optimizer.zero_grad()
+        surrogate = score(rewards, log_probs, features=features).mean()
+        surrogate.backward()
+        optimizer.step()
+    assert features.grad is None
+    torch.testing.assert_close(score.predict(features)[:, 0], rewards, rtol=0, atol=1e-3)  # type: ignore[misc]
+    with pytest.raises(InvalidInput, match="needs features"):
+        score(rewards, log_probs)
+
+
+def test_the_terms_are_weighed() -> None:
+    score = ScoreFunction("none", reward_weight=0.5, entropy_weight=0.1)
+    rewards, log_probs, entropies = leaf(3), leaf(3), leaf(3)
+    surrogate = score(rewards, log_probs, entropies)
+    torch.testing.assert_close(surrogate, -0.5 * rewards * log_probs - 0.1 * entropies)
+    rewarded, _ = torch.autograd.grad(surrogate.sum(), [rewards, log_probs], allow_unused=True)
+    assert rewarded is None
+
+
+def test_a_baseline_and_features_that_do_not_fit_raise() -> None:
+    with pytest.raises(InvalidInput, match="a learned baseline has features"):
+        ScoreFunction("learned")
+    with pytest.raises(InvalidInput, match="a learned baseline has features"):
+        ScoreFunction("moving", features=3)
