@@ -80,14 +80,29 @@ PAPER = Config(
 
 
 def words(longest: int) -> Config:
-    """The papers' comparison in small: whole words, trained on sentences of up to so many."""
+    """The papers' comparison in small: whole words, trained on sentences of up to so many.
+
+    Few sentences are that short, and what is learned of them is soon no help with the others: the best weights count.
+    """
     return Config(
         task=TranslationConfig(
-            corpus="multi30k", languages=("en", "fr"), vocabulary="word", vocabulary_size=5000, longest=longest
+            corpus="multi30k",
+            languages=("en", "fr"),
+            vocabulary="word",
+            vocabulary_size=5000,
+            longest=longest,
+            label_smoothing=0.1,
         ),
-        model=RNNsearchConfig(dropout=0.3),
+        model=RNNsearchConfig(dropout=0.4),
         training=TrainingConfig(
-            steps=2000, batch_tokens=1500, learning_rate=1e-3, schedule="linear", warmup=200, validate_every=250
+            steps=2000,
+            batch_tokens=1500,
+            learning_rate=1e-3,
+            schedule="linear",
+            warmup=200,
+            validate_every=100,
+            keep="best",
+            patience=5,
         ),
     )
 
