@@ -15,6 +15,9 @@ def config(cls: type[C]) -> type[C]:
     """Class decorator: a frozen, keyword-only record, checked when it is made; attribute docstrings are its help."""
     rules = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, validate_default=True)
     made: Any = dataclass(frozen=True, kw_only=True, config=rules)(cls)
+    for name, field in made.__pydantic_fields__.items():  # docstrings are read of a class by itself
+        inherited = (getattr(base, "__pydantic_fields__", {}).get(name) for base in made.__mro__[1:])
+        field.description = field.description or next((f.description for f in inherited if f and f.description), None)
     return made  # type: ignore[no-any-return]
 
 
