@@ -10,11 +10,13 @@ from saccade.attention.additive import AdditiveAttention
 from saccade.nets.attention_choice import (
     AttentionChoice,
     GaussianWindow,
+    Hard,
     Local,
     LocationAware,
     PastAlignment,
     PositionalKeys,
     build_attention,
+    build_score_function,
 )  # fmt: skip
 
 NAMES = get_args(AttentionChoice.__annotations__["attention"])
@@ -26,6 +28,7 @@ OPTIONS: dict[str, tuple[str, Any]] = {
         LocationAware(filters=3, filter_width=5, smoothing=True, sharpening=2, window=7),
     ),
     "gaussian-window": ("gaussian_window", GaussianWindow(components=3, offsets="softplus", pace=2.0)),
+    "hard": ("hard", Hard(estimator="gumbel", temperature=0.5, baseline="none", reward_weight=2, entropy_weight=0.1)),
     "past-alignment": ("past_alignment", PastAlignment(memory_size=3)),
     "positional-keys": ("positional_keys", PositionalKeys(longest=3)),
 }
@@ -65,10 +68,12 @@ def test_every_option_reaches_the_mechanism(name: str) -> None:
         "offsets": getattr(attention, "offsets", None),
         "pace": getattr(attention, "pace", None),
         "memory_size": getattr(getattr(attention, "memory_candidate", None), "out_features", None),
+        "estimator": getattr(attention, "estimator", None),
+        "temperature": getattr(attention, "temperature", None),
         "longest": len(getattr(attention, "positions", ())),
     }
     for option, value in vars(options).items():
-        if value is not None and not option.startswith("_"):
+        if option in found and value is not None:
             assert found[option] == value, option
 
 
@@ -77,6 +82,19 @@ def test_an_option_of_what_is_not_chosen_is_an_error(name: str) -> None:
     field, options = OPTIONS[name]
     with pytest.raises(ValidationError, match=f"{field.replace('_', '-')} is set, but attention is 'dot'"):
         AttentionChoice(attention="dot", **{field: options})
+
+
+def test_choices_without_a_gradient_get_a_score_function() -> None:
+    options = Hard(baseline="moving", reward_weight=2.0, entropy_weight=0.1)
+    found = build_score_function(AttentionChoice(attention="hard", hard=options), 5)
+    assert found is not None
+    assert (found.baseline, found.predict, found.reward_weight, found.entropy_weight) == ("moving", None, 2.0, 0.1)
+    learned = build_score_function(AttentionChoice(attention="hard"), 5)
+    assert learned is not None
+    assert learned.predict is not None
+    assert learned.predict.in_features == 5
+    assert build_score_function(AttentionChoice(attention="hard", hard=Hard(estimator="gumbel")), 5) is None
+    assert build_score_function(AttentionChoice(), 5) is None
 
 
 def test_a_sigma_belongs_to_predictive_local_attention() -> None:

@@ -9,10 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from saccade.attention.hard import Choices
 from saccade.core.masks import length_mask
+from saccade.core.projection import Projection
 from saccade.core.state import Constant
 from saccade.core.tap import Tap
-from saccade.nets.attention_choice import AttentionChoice
+from saccade.nets.attention_choice import AttentionChoice, Hard
+from saccade.nets.choices import ChosenProjection
 from saccade.nets.search import SearchModel, Symbols, beam_search, sample
 from saccade.systems.rnnencdec import recipe as rnnencdec_recipe
 from saccade.systems.rnnencdec.model import RNNEncDec, RNNEncDecConfig
@@ -62,8 +65,12 @@ MODELS = PAPERS | {
     **{
         f"rnnsearch-{attention}": partial(make_rnnsearch, hidden_size=6, attention=attention)
         for attention in get_args(AttentionChoice.__annotations__["attention"])
-        if attention != "additive"
+        if attention not in ("additive", "hard")
     },
+    # its choices are drawn in training, and in evaluation the likeliest are taken
+    "rnnsearch-hard": lambda dropout=0.0: make_rnnsearch(
+        dropout, attention="hard", hard=Hard(estimator="straight-through")
+    ).eval(),
 }
 papers_model = pytest.mark.parametrize("name", PAPERS)
 every_model = pytest.mark.parametrize("name", MODELS)
@@ -394,7 +401,7 @@ def test_the_tap_that_rnnsearch_shows_is_there() -> None:
 
 @every_model
 def test_dropout_is_for_training_only_and_never_in_a_search(name: str) -> None:
-    model, batch = MODELS[name](dropout=0.5), make_batch()
+    model, batch = MODELS[name](dropout=0.5).train(), make_batch()
     given = batch.source, batch.source_mask, batch.target_inputs
     assert not torch.equal(model(*given).logits(), model(*given).logits())
     model.eval()
@@ -503,3 +510,50 @@ def test_no_weight_of_a_new_model_is_left_unwritten(recipe: Any) -> None:
     task = SimpleNamespace(source=range(SOURCE_SYMBOLS), target=range(TARGET_SYMBOLS))
     model = recipe.build(recipe.RECIPE.variants["tiny"], task)
     assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("baseline", ["none", "moving", "learned"])
+def test_hard_attention_learns_by_the_exact_gradient_of_its_bound(baseline: Any) -> None:
+    """Every choice of two looks at three words, weighed by its probability: the mean of what a draw would give."""
+    options = Hard(baseline=baseline)
+    model = make_rnnsearch(attention="hard", hard=options)
+    words, target = 3, torch.tensor([[4, 9]])
+    every = torch.cartesian_prod(*[torch.arange(words)] * 2)
+    source, inputs = torch.tensor([[5, 3, 8]]).expand(len(every), -1), torch.tensor([[1, 4]]).expand(len(every), -1)
+    forced, given = model.decoder.attention, iter([])
+    read = forced.read
+
+    def choose(*arguments: Any) -> Any:
+        return read(*arguments, choice=next(given))
+
+    forced.read = choose  # type: ignore[method-assign, assignment]
+    weights = [p for n, p in model.named_parameters() if not n.startswith("score_function")]
+
+    def chosen() -> Any:
+        nonlocal given
+        given = iter(every.unbind(1))
+        return model(source, torch.ones_like(source, dtype=torch.bool), inputs)
+
+    found = chosen()
+    log_prob = found.log_probs().gather(2, target.expand(len(every), -1)[..., None])[..., 0].sum(1)
+    probability = found.choices.log_prob.sum(1).exp()
+    assert probability.sum().item() == pytest.approx(1)
+    exact = torch.autograd.grad(-(probability * log_prob).sum() / 2, weights)
+    mean = [torch.zeros_like(weight) for weight in weights]
+    for row, share in enumerate(probability.detach()):
+        found = chosen()
+        if model.score_function is not None and baseline == "moving":
+            model.score_function.mean.fill_(-2.5)
+            model.score_function.seen.fill_(True)
+        one = ChosenProjection(
+            Projection(found.projection.features[row : row + 1], *found.projection[1:]),
+            Choices(*(part[row : row + 1] for part in found.choices)),
+            found.known[row : row + 1],
+            found.score_function,
+        )
+        loss = one.cross_entropy(target, PAD)
+        assert loss.item() == pytest.approx(-log_prob[row].item() / 2)
+        for total, slope in zip(mean, torch.autograd.grad(loss, weights), strict=True):
+            total += share * slope
+    for ours, theirs in zip(mean, exact, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)

@@ -30,8 +30,8 @@ Estimator = Literal["score-function", "straight-through", "gumbel"]
 class Choices(NamedTuple):
     """Of all looks so far: the log-probability of what was chosen, and the sum of the entropies, in nats."""
 
-    log_prob: Float[Tensor, " b"]
-    entropy: Float[Tensor, " b"]
+    log_prob: Float[Tensor, "*b"]
+    entropy: Float[Tensor, "*b"]
 
 
 class HardAttention(AdditiveAttention):

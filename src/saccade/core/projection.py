@@ -32,6 +32,17 @@ class Projection(NamedTuple):
         logits = self.logits()
         return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
+    @torch.no_grad()
+    def log_prob(self, targets: Int[Tensor, "*b"], ignore: int) -> Float[Tensor, "*b"]:
+        """The log-probability of each target, 0 where it is `ignore`; without a gradient, a block of rows at a time."""
+        features, wanted = self.features.flatten(0, -2), targets.flatten()
+        kept = wanted != ignore
+        found = [
+            Projection(rows, self.weight, self.bias).log_probs().gather(1, symbols[:, None])[:, 0]
+            for rows, symbols in zip(features.split(ROWS), wanted.masked_fill(~kept, 0).split(ROWS), strict=True)
+        ]
+        return torch.cat(found).masked_fill(~kept, 0.0).view(targets.shape)
+
     def largest(self, count: int) -> tuple[Float[Tensor, "n c"], Int[Tensor, "n c"]]:
         """The `count` largest log-probabilities of each row, in order, and their symbols; features (n, d)."""
         dtype, rows = self._dtype(), len(self.features)

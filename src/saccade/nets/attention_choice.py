@@ -8,12 +8,14 @@ from torch import nn
 from saccade.attention.additive import AdditiveAttention
 from saccade.attention.cosine import CosineAttention
 from saccade.attention.gaussian_window import GaussianWindowAttention
+from saccade.attention.hard import HardAttention
 from saccade.attention.local import LocalMonotonicAttention, LocalPredictiveAttention
 from saccade.attention.location_aware import LocationAwareAttention
 from saccade.attention.luong import BilinearAttention, ConcatAttention, DotAttention
 from saccade.attention.past_alignment import PastAlignmentAttention
 from saccade.attention.positional_keys import PositionalKeysAttention
 from saccade.attention.scaled_dot import ScaledDotAttention
+from saccade.attention.score_function import ScoreFunction
 from saccade.core.config import config, refuse_unchosen
 
 Count = Annotated[int, Field(ge=1)]
@@ -83,12 +85,28 @@ class PositionalKeys:
 
 
 @config
+class Hard:
+    """Hard attention (Xu et al. 2015)."""
+
+    estimator: Literal["score-function", "straight-through", "gumbel"] = "score-function"
+    """Where a choice gets its gradient from."""
+    temperature: Positive = 1.0
+    """Gumbel only: of the softmax whose gradient is taken."""
+    baseline: Literal["none", "moving", "learned"] = "learned"
+    """Score function only: what is taken off the reward; learned from the decoder's state, or the mean of past ones."""
+    reward_weight: Positive = 1.0
+    """Score function only: lambda_r."""
+    entropy_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Score function only: lambda_e, against choices that are made too early."""
+
+
+@config
 class AttentionChoice:
     """Which attention a decoder reads with."""
 
     attention: Literal[
         "additive", "dot", "bilinear", "concat", "mlp", "scaled-dot", "cosine", "local-monotonic", "local-predictive",
-        "location-aware", "gaussian-window", "past-alignment", "positional-keys",
+        "location-aware", "gaussian-window", "hard", "past-alignment", "positional-keys",
     ] = "additive"  # fmt: skip
     """How the decoder chooses where to look; mlp is the lectures' name of concat."""
     attention_size: Count = 256
@@ -96,6 +114,7 @@ class AttentionChoice:
     local: Local = Local()
     location_aware: LocationAware = LocationAware()
     gaussian_window: GaussianWindow = GaussianWindow()
+    hard: Hard = Hard()
     past_alignment: PastAlignment = PastAlignment()
     positional_keys: PositionalKeys = PositionalKeys()
 
@@ -106,7 +125,7 @@ class AttentionChoice:
             "attention",
             {
                 "local-monotonic": "local", "local-predictive": "local", "location-aware": "location_aware",
-                "gaussian-window": "gaussian_window", "past-alignment": "past_alignment",
+                "gaussian-window": "gaussian_window", "hard": "hard", "past-alignment": "past_alignment",
                 "positional-keys": "positional_keys",
             },
         )  # fmt: skip
@@ -150,7 +169,22 @@ def build_attention(choice: AttentionChoice, query_size: int, key_size: int) -> 
         case "gaussian-window":
             window = choice.gaussian_window
             return GaussianWindowAttention(query_size, key_size, window.components, window.offsets, window.pace)
+        case "hard":
+            return HardAttention(query_size, key_size, width, choice.hard.estimator, choice.hard.temperature)
         case "past-alignment":
             return PastAlignmentAttention(query_size, key_size, width, choice.past_alignment.memory_size)
         case "positional-keys":
             return PositionalKeysAttention(query_size, key_size, width, choice.positional_keys.longest)
+
+
+def build_score_function(choice: AttentionChoice, query_size: int) -> ScoreFunction | None:
+    """What gives choices their gradient, where they have none of their own.
+
+    Args:
+        query_size: features of the decoder's state, from which a baseline is learned.
+    """
+    hard = choice.hard
+    if choice.attention != "hard" or hard.estimator != "score-function":
+        return None
+    features = query_size if hard.baseline == "learned" else None
+    return ScoreFunction(hard.baseline, features, reward_weight=hard.reward_weight, entropy_weight=hard.entropy_weight)

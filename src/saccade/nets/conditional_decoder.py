@@ -22,10 +22,11 @@ class DecoderState(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """The states s_i (b, t, h) and the contexts c_i (b, t, c) of t steps."""
+    """The states s_i and the contexts c_i of t steps, and what the attention remembers after each."""
 
     states: Float[Tensor, "b t h"]
     contexts: Float[Tensor, "b t c"]
+    memories: tuple[Any, ...]
 
 
 class ConditionalDecoder(nn.Module):
@@ -81,7 +82,7 @@ class ConditionalDecoder(nn.Module):
         # the symbols' share of W x is known before the loop; the contexts' share is not
         symbols, context_weight = self.cell.weight_input.split([self.input_size, self.context_size], 1)
         projected = split(F.linear(inputs, symbols, self.cell.bias))
-        recurrent, states, contexts = self.cell.recurrent(), [], []
+        recurrent, states, contexts, memories = self.cell.recurrent(), [], [], []
         for gates, candidate in zip(projected.gates.unbind(1), projected.candidate.unbind(1), strict=True):
             reading = self.mechanism.read(hidden, prepared, memory)
             more_gates, more_candidate = F.linear(reading.context, context_weight).split(
@@ -91,4 +92,6 @@ class ConditionalDecoder(nn.Module):
             memory = reading.state
             contexts.append(reading.context)
             states.append(hidden)
-        return Decoded(torch.stack(states, 1), torch.stack(contexts, 1)), DecoderState(GRUState(hidden), memory)
+            memories.append(memory)
+        decoded = Decoded(torch.stack(states, 1), torch.stack(contexts, 1), tuple(memories))
+        return decoded, DecoderState(GRUState(hidden), memory)

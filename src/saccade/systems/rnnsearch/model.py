@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from saccade.core.config import config
 from saccade.core.projection import Projection
 from saccade.core.state import Constant
-from saccade.nets.attention_choice import AttentionChoice, build_attention
+from saccade.nets.attention_choice import AttentionChoice, build_attention, build_score_function
+from saccade.nets.choices import ChosenProjection, each_choice
 from saccade.nets.conditional_decoder import ConditionalDecoder, DecoderState
 from saccade.nets.dropout import Dropout
 from saccade.nets.readout import MaxoutReadout
@@ -74,6 +75,7 @@ class RNNsearch(nn.Module):
         self.readout = MaxoutReadout(
             (hidden, embedding, annotation), config.readout_size, target_symbols, config.dropout
         )
+        self.score_function = build_score_function(config, hidden)
         self.dropout = Dropout(config.dropout)
         for table in (self.source_embedding, self.target_embedding):
             nn.init.normal_(table.weight, std=embedding**-0.5)
@@ -101,9 +103,13 @@ class RNNsearch(nn.Module):
 
     def forward(
         self, source: Int[Tensor, "b s"], source_mask: Bool[Tensor, "b s"], target_inputs: Int[Tensor, "b t"]
-    ) -> Projection:
-        """Logits (b, t, v) of each next symbol, given those before it."""
+    ) -> Projection | ChosenProjection:
+        """Logits (b, t, v) of each next symbol, given those before it; of hard attention, after its choices."""
         state = self.start(self.encode(source, source_mask))
         embedded = self.dropout(self.target_embedding(target_inputs))
         decoded, _ = self.decoder(embedded, state.prepared.value, state.decoder)
-        return self.readout(decoded.states, embedded, decoded.contexts)  # type: ignore[no-any-return]
+        projection: Projection = self.readout(decoded.states, embedded, decoded.contexts)
+        if self.score_function is None:
+            return projection
+        before = torch.cat([state.decoder.hidden.hidden[:, None], decoded.states[:, :-1]], 1)
+        return ChosenProjection(projection, each_choice(decoded.memories), before, self.score_function)
