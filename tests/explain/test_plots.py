@@ -84,6 +84,17 @@ def test_matrix_takes_lists_arrays_and_tensors(make: Any) -> None:
     assert plots.matrix(make(weights), ["a", "b"], ["c", "d", "e"]) == weights.tolist()
 
 
+def test_weights_that_are_no_distribution_are_drawn_up_to_the_largest() -> None:
+    for largest, expected in ((0.5, 1.0), (1.0005, 1.0), (3.5, 3.5)):
+        figure = plots.alignments(
+            [([[0.25, largest]], ["a"], ["b", "c"], "", "", ""), ([[0.5]], ["a"], ["b"], "", "", "")]
+        )
+        maps = [axes.collections[0] for axes in figure.axes if axes.collections]
+        assert {heat.norm.vmax for heat in maps[:2]} == {expected}
+        ticks = figure.axes[-1].child_axes[0].get_yticks() if figure.axes[-1].child_axes else []
+        assert expected == 1.0 or max(ticks) > 1.0
+
+
 @pytest.mark.parametrize(
     ("weights", "rows", "columns"),
     [
@@ -96,7 +107,7 @@ def test_matrix_takes_lists_arrays_and_tensors(make: Any) -> None:
         ([], [], ["c"]),
         ([[]], ["a"], []),
         ([[float("nan")]], ["a"], ["b"]),
-        ([[1.1]], ["a"], ["b"]),
+        ([[float("inf")]], ["a"], ["b"]),
         ([[-0.1]], ["a"], ["b"]),
     ],
 )

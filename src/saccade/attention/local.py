@@ -29,7 +29,7 @@ class Looks(NamedTuple):
 
 
 def near(
-    place: Int[Tensor, "*k"], centre: Float[Tensor, "b q"], half_width: float, mask: Bool[Tensor, "b #q k"] | None
+    place: Int[Tensor, "*k"], centre: Float[Tensor, "b q"], half_width: int, mask: Bool[Tensor, "b #q k"] | None
 ) -> Bool[Tensor, "b q k"]:
     """True for the keys that may be attended within the window around each centre."""
     inside = (place - centre[..., None]).abs() <= half_width

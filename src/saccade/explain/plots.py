@@ -49,7 +49,7 @@ def matrix(weights: Weights, rows: Sequence[str], columns: Sequence[str]) -> lis
     """The weights as lists, one row a row label, one column a column label.
 
     Raises:
-        InvalidInput: another shape, no labels, or a weight outside [0, 1].
+        InvalidInput: another shape, no labels, or a weight that is below 0 or not finite.
     """
     try:
         found = [[float(x) for x in row] for row in (weights.tolist() if hasattr(weights, "tolist") else weights)]
@@ -59,8 +59,8 @@ def matrix(weights: Weights, rows: Sequence[str], columns: Sequence[str]) -> lis
     if not rows or not columns or len(found) != len(rows) or widths != [len(columns)]:
         came = f"{len(found)} rows of {' or '.join(map(str, widths)) or 'no'}"
         raise InvalidInput(f"expected weights for {len(rows)} rows of {len(columns)} columns, at least one; got {came}")
-    if not all(0 <= x <= 1.001 for row in found for x in row):  # fails for NaN too; rounding may exceed 1
-        raise InvalidInput("expected attention weights between 0 and 1")
+    if not all(0 <= x < math.inf for row in found for x in row):  # fails for NaN too
+        raise InvalidInput("expected attention weights that are finite and not below 0")
     return found
 
 
@@ -75,8 +75,9 @@ def alignment(
 ) -> Figure:
     """Heat map of weights (q, k) as in figure 3 of Bahdanau et al. 2015: columns along the top, rows down the side.
 
-    White is 0, dark blue 1. Cells are square up to 60 tokens; in longer sentences every n-th token is named, at a mark.
-    `rows` and `columns` are tokens as `labels` takes them; a label is cut after 40 characters.
+    White is 0, dark blue 1; or the largest weight, where one is above 1 since the weights are no distribution. Cells
+    are square up to 60 tokens; in longer sentences every n-th token is named, at a mark. `rows` and `columns` are tokens
+    as `labels` takes them; a label is cut after 40 characters.
 
     Raises:
         InvalidInput: as `matrix`.
@@ -95,13 +96,15 @@ def alignments(panels: Sequence[Panel]) -> Figure:
     if not panels:
         raise InvalidInput("expected at least one panel to draw")
     tables = [matrix(weights, rows, columns) for weights, rows, columns, *_ in panels]
+    largest = max(x for table in tables for row in table for x in row)
+    largest = 1.0 if largest <= 1.001 else largest  # rounding may exceed 1
     most = max(len(tokens) for _, rows, columns, *_ in panels for tokens in (rows, columns))
     sides = [_sides(rows, columns, most) for _, rows, columns, *_ in panels]
     words = [text for panel, both in zip(panels, sides, strict=True) for text in (*both[0][1], *both[1][1], *panel[3:])]
     with _style(*words):
         figure = require("matplotlib.figure", "app").Figure(figsize=(1, 1))  # so that a place in it is in inches
         for table, both, (*_, rows_label, columns_label, title) in zip(tables, sides, panels, strict=True):
-            axes = _map(figure, table, both)
+            axes = _map(figure, table, both, largest)
             axes.set(xlabel=columns_label, ylabel=rows_label)
             _title(axes, title, narrowest=40 if len(panels) == 1 else 28)
         _bar(figure.axes[-1])
@@ -207,7 +210,7 @@ def _sides(rows: Sequence[str], columns: Sequence[str], most: int) -> list[Side]
     return sides
 
 
-def _map(figure: Figure, table: list[list[float]], sides: list[Side]) -> Any:
+def _map(figure: Figure, table: list[list[float]], sides: list[Side], largest: float) -> Any:
     """One heat map in a figure of an inch by an inch, its upper left corner at that figure's lower left; its axes."""
     width, height = (cell * len(tokens) for tokens, _, cell, _ in sides)
     axes = figure.add_axes((0, -height, width, height))
@@ -215,7 +218,7 @@ def _map(figure: Figure, table: list[list[float]], sides: list[Side]) -> Any:
     # thousands of shapes would make the SVG slow, and show seams
     few = max(len(tokens) for tokens, *_ in sides) <= 40
     drawn: Any = {"edgecolors": PALE, "linewidth": 0.4} if few else {"rasterized": True}
-    axes.pcolormesh(table, vmin=0, vmax=1, cmap=colours, **drawn)
+    axes.pcolormesh(table, vmin=0, vmax=largest, cmap=colours, **drawn)
     axes.spines[:].set_visible(True)
     axes.invert_yaxis()
     axes.xaxis.set(ticks_position="top", label_position="top")
@@ -235,7 +238,9 @@ def _bar(axes: Any) -> None:
     place = axes.get_position()
     tall = max(1.0, 1.3 / place.height)  # room for its label beside a flat picture
     bar = axes.inset_axes((1 + 0.15 / place.width, 1 - tall, 0.11 / place.width, tall))
-    axes.figure.colorbar(axes.collections[0], cax=bar, ticks=[0, 0.25, 0.5, 0.75, 1], label="attention weight")
+    drawn = axes.collections[0]
+    ticks = [0, 0.25, 0.5, 0.75, 1] if drawn.norm.vmax == 1 else None
+    axes.figure.colorbar(drawn, cax=bar, ticks=ticks, label="attention weight")
 
 
 def _side_by_side(figure: Figure, gap: float = 0.3) -> Figure:
