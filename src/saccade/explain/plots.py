@@ -76,8 +76,8 @@ def alignment(
     """Heat map of weights (q, k) as in figure 3 of Bahdanau et al. 2015: columns along the top, rows down the side.
 
     White is 0, dark blue 1; or the largest weight, where one is above 1 since the weights are no distribution. Cells
-    are square up to 60 tokens; in longer sentences every n-th token is named, at a mark. `rows` and `columns` are tokens
-    as `labels` takes them; a label is cut after 40 characters.
+    are square up to 60 tokens; in longer sentences every n-th token is named, at a mark. `rows` and `columns` are
+    tokens as `labels` takes them; a label is cut after 40 characters.
 
     Raises:
         InvalidInput: as `matrix`.
