@@ -9,6 +9,7 @@ from saccade.attention.local import LocalMonotonicAttention, LocalPredictiveAtte
 from saccade.attention.location_aware import LocationAwareAttention
 from saccade.attention.luong import BilinearAttention, ConcatAttention, DotAttention
 from saccade.attention.multi_head import MultiHeadAttention
+from saccade.attention.online import OnlineAttention
 from saccade.attention.past_alignment import PastAlignmentAttention
 from saccade.attention.positional_keys import PositionalKeysAttention
 from saccade.attention.positions import LearnedPositions, SinusoidalPositions
@@ -30,6 +31,7 @@ __all__ = [
     "LocalPredictiveAttention",
     "LocationAwareAttention",
     "MultiHeadAttention",
+    "OnlineAttention",
     "PastAlignmentAttention",
     "PositionalKeysAttention",
     "Reading",

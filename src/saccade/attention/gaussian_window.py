@@ -76,7 +76,8 @@ class GaussianWindowAttention(nn.Module):
     def reset_parameters(self) -> None:
         nn.init.xavier_uniform_(self.parameters_of.weight)
         bias = torch.zeros_like(self.parameters_of.bias)
-        offset = bias.chunk(3)[2]
+        height, _, offset = bias.chunk(3)
+        height.fill_(-math.log(len(height)))  # together of height 1
         offset.fill_(math.log(self.pace) if self.offsets == "exp" else math.log(math.expm1(self.pace)))
         with torch.no_grad():
             self.parameters_of.bias.copy_(bias)

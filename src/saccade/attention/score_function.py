@@ -94,3 +94,8 @@ class ScoreFunction(nn.Module):
             raise InvalidInput("a learned baseline needs features")
         predicted: Tensor = self.predict(features.detach())
         return predicted[..., 0]
+
+
+def following(rewards: Float[Tensor, "b t"]) -> Float[Tensor, "b t"]:
+    """Of each step, the sum of its reward and of all after it: a choice has no part in what went before."""
+    return rewards.flip(1).cumsum(1).flip(1)

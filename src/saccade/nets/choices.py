@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from saccade.attention.hard import Choices
+from saccade.attention.score_function import following
 from saccade.core.projection import Projection
 
 
@@ -41,9 +42,9 @@ class ChosenProjection(NamedTuple):
         if not torch.is_grad_enabled():
             return loss
         kept = targets != ignore
-        following = self.projection.log_prob(targets, ignore).flip(1).cumsum(1).flip(1)
+        rewards = following(self.projection.log_prob(targets, ignore))
         surrogate = self.score_function(
-            following[kept], self.choices.log_prob[kept], self.choices.entropy[kept], self.known[kept]
+            rewards[kept], self.choices.log_prob[kept], self.choices.entropy[kept], self.known[kept]
         )
         mean: Tensor = surrogate.sum() / kept.sum().clamp(min=1)
         return loss + (mean - mean.detach())

@@ -1,0 +1,130 @@
+"""Hard online attention: emit or wait. Luo, Chiu, Jaitly & Sutskever 2016, arXiv:1608.01281, sections 2 and 3.
+
+    b_t ~ Bernoulli(sigmoid(w . h_t + c))            at each frame: b_t = 1 says the next label now, b_t = 0 waits
+    log p(y, b | x) = sum_t log p(b_t) + sum over t with b_t = 1 of log p(y_j | h_t)
+
+h_t what is known at frame t: the frames, the labels and the gates so far. All labels are said: where as many are left
+as frames, each frame says one, and after the last label no frame does; such gates are no choices. Where h_t depends
+on frames and labels but not on when the labels were said, p(y | x) is a sum over all 2^T strings of gates that one
+recursion gives exactly (`online_log_likelihood`); otherwise the gates are drawn, and learn by `ScoreFunction`.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from saccade.core.errors import InvalidInput
+from saccade.core.tap import Tap
+
+
+class Gate(NamedTuple):
+    """Whether each sequence says a label now; the log-probability of that, and the entropy, in nats, 0 where forced."""
+
+    emit: Bool[Tensor, "*b"]
+    log_prob: Float[Tensor, "*b"]
+    entropy: Float[Tensor, "*b"]
+
+
+class OnlineAttention(nn.Module):
+    """A gate that is asked at each frame (Luo et al. 2016): drawn in training, the likelier in evaluation.
+
+    Args:
+        query_size: features of what is known at a frame.
+    """
+
+    def __init__(self, query_size: int) -> None:
+        super().__init__()
+        self.gate = nn.Linear(query_size, 1)
+        self.emission = Tap("b")
+        nn.init.xavier_uniform_(self.gate.weight)
+        nn.init.zeros_(self.gate.bias)
+
+    def forward(
+        self,
+        known: Float[Tensor, "b d"],
+        frames_left: Int[Tensor, " b"] | None = None,
+        labels_left: Int[Tensor, " b"] | None = None,
+        generator: torch.Generator | None = None,
+        choice: Bool[Tensor, " b"] | None = None,
+    ) -> Gate:
+        """Decide.
+
+        Args:
+            known: h_t.
+            frames_left, labels_left: this frame counted; None where nobody knows, as in a prediction.
+            generator: of the draw, for a reproducible one.
+            choice: what to decide where there is a choice, in place of a draw.
+        """
+        logit = self.gate(known)[:, 0]
+        probability = self.emission(torch.sigmoid(logit))
+        if choice is None:
+            threshold = torch.full_like(probability, 0.5)
+            if self.training:
+                threshold = torch.rand(
+                    probability.shape, generator=generator, device=probability.device, dtype=probability.dtype
+                )
+            choice = probability > threshold
+        log_prob = F.logsigmoid(torch.where(choice, logit, -logit))
+        entropy = F.softplus(logit) - logit * probability
+        if frames_left is None or labels_left is None:
+            return Gate(choice, log_prob, entropy)
+        must, done = forced(frames_left, labels_left)
+        free = ~(must | done)
+        return Gate((choice & free) | must, log_prob.where(free, 0.0), entropy.where(free, 0.0))
+
+
+def forced(
+    frames_left: Int[Tensor, "..."], labels_left: Int[Tensor, "..."]
+) -> tuple[Bool[Tensor, "..."], Bool[Tensor, "..."]]:
+    """Where a label must be said now, since as many are left as frames; and where none is left."""
+    done = labels_left <= 0
+    return (labels_left >= frames_left) & ~done, done
+
+
+def online_log_likelihood(
+    gate_logits: Float[Tensor, "b t u"],
+    label_log_probs: Float[Tensor, "b t w"],
+    lengths: Int[Tensor, " b"],
+    target_lengths: Int[Tensor, " b"],
+) -> Float[Tensor, " b"]:
+    """log p(y | x), in nats: the sum over every string of gates.
+
+    Args:
+        gate_logits: of saying a label at frame t after u labels, u from none to all.
+        label_log_probs: log p(y_{u+1}) at frame t after u labels.
+        lengths: frames of each sequence.
+        target_lengths: labels of each sequence.
+
+    Raises:
+        InvalidInput: gates for another number of labels; more labels than frames.
+    """
+    batch, frames, states = gate_logits.shape
+    if label_log_probs.shape != (batch, frames, states - 1):
+        raise InvalidInput(
+            f"gates after 0 to {states - 1} labels need labels of shape {(batch, frames, states - 1)}, "
+            f"not {tuple(label_log_probs.shape)}"
+        )
+    if bool((target_lengths > lengths).any()):
+        row = int((target_lengths > lengths).nonzero()[0])
+        raise InvalidInput(f"sequence {row} has {int(lengths[row])} frames for {int(target_lengths[row])} labels")
+    said = torch.arange(states, device=gate_logits.device)
+    alpha = gate_logits.new_full((batch, states), -torch.inf)
+    alpha[:, 0] = 0.0
+    for t in range(frames):
+        must, done = forced((lengths - t)[:, None], target_lengths[:, None] - said)
+        emit = F.logsigmoid(gate_logits[:, t]).masked_fill(must, 0.0).masked_fill(done, -torch.inf)
+        wait = F.logsigmoid(-gate_logits[:, t]).masked_fill(must, -torch.inf).masked_fill(done, 0.0)
+        arrived = F.pad(alpha[:, :-1] + emit[:, :-1] + label_log_probs[:, t], (1, 0), value=-torch.inf)
+        stepped = log_add(alpha + wait, arrived)
+        alpha = torch.where((t < lengths)[:, None], stepped, alpha)
+    return alpha.gather(1, target_lengths[:, None])[:, 0]
+
+
+def log_add(first: Float[Tensor, "*b"], second: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    """log(exp(first) + exp(second)), with a gradient of 0 where both are -inf, where torch's is NaN."""
+    nowhere = first.isneginf() & second.isneginf()
+    both = torch.logaddexp(first.masked_fill(nowhere, 0.0), second.masked_fill(nowhere, 0.0))
+    return both.masked_fill(nowhere, -torch.inf)
