@@ -1,0 +1,1 @@
+"""Speech: recordings, strings of spoken digits, log-mel features."""

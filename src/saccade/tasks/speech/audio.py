@@ -1,0 +1,70 @@
+"""Recordings as numbers, and log-mel features, which are what an ear keeps of a sound: energies in bands, in steps."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from saccade.core.errors import InvalidInput, NotFound, require
+
+Samples = NDArray[np.float32]
+FRAME_SHIFT = 0.010  # seconds
+
+
+def read_audio(source: Path | bytes, rate: int, name: str = "") -> Samples:
+    """A recording in [-1, 1], its channels averaged.
+
+    Args:
+        source: a file that libsndfile reads (wav, flac, ogg, mp3), or its bytes.
+        rate: the samples a second that it must have.
+        name: what to call it in an error; the path if not given.
+
+    Raises:
+        NotFound: no such file.
+        InvalidInput: not audio, another rate, or nothing in it.
+    """
+    soundfile: Any = require("soundfile", "speech")
+    called = name or str(source)
+    if isinstance(source, Path) and not source.is_file():
+        raise NotFound(f"{source}: there is no such recording")
+    try:
+        samples, found = soundfile.read(source if isinstance(source, Path) else io.BytesIO(source), dtype="float32")
+    except soundfile.LibsndfileError as error:
+        raise InvalidInput(f"{called} is no recording: {error.error_string}") from None
+    if found != rate:
+        raise InvalidInput(f"{called} has {found} samples a second, not {rate}; resample it, or set the rate")
+    mono: Samples = samples if samples.ndim == 1 else samples.mean(1)
+    if not len(mono):
+        raise InvalidInput(f"{called} is empty")
+    return mono
+
+
+def log_mel(samples: Samples, rate: int, bins: int = 40) -> Float[Tensor, "t bins"]:
+    """Log energies of mel bands, one row each 10 ms, each over 25 ms (Kaldi's filter banks, without dither).
+
+    Args:
+        samples: in [-1, 1], at least 25 ms.
+        rate: samples a second.
+        bins: bands.
+
+    Raises:
+        InvalidInput: a recording shorter than one frame.
+    """
+    fbank: Any = require("kaldi_native_fbank", "speech")
+    options = fbank.FbankOptions()
+    options.frame_opts.samp_freq = rate
+    options.frame_opts.dither = 0.0  # noise would make two readings of one recording differ
+    options.frame_opts.frame_shift_ms = 1000 * FRAME_SHIFT
+    options.mel_opts.num_bins = bins
+    computer = fbank.OnlineFbank(options)
+    computer.accept_waveform(rate, (samples * 32768).tolist())  # Kaldi's scale is that of 16-bit numbers
+    computer.input_finished()
+    if not computer.num_frames_ready:
+        raise InvalidInput(f"a recording of {len(samples) / rate:.3f} s is shorter than one frame of 25 ms")
+    rows = [torch.from_numpy(np.array(computer.get_frame(i))) for i in range(computer.num_frames_ready)]
+    return torch.stack(rows)

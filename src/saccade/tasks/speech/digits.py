@@ -1,0 +1,129 @@
+"""Strings of spoken digits, from single ones: recordings of one speaker, joined with random gaps.
+
+The recordings are those of the Free Spoken Digit Dataset (Jackson et al., CC BY-SA 4.0):
+{digit}_{speaker}_{number}.wav, 8,000 samples a second, in a folder or in a tar archive; numbers 0 to 4 are its test
+set. A string is a recipe, drawn from a seed; the sound is joined when it is asked for. A little noise lies over all
+of it: silence of zeros would be a mark between digits that no microphone gives.
+"""
+
+import re
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from saccade.core.errors import InvalidInput, NotFound
+from saccade.tasks.speech.audio import Samples, read_audio
+
+RATE = 8000
+TEST, VALIDATION = range(5), range(5, 8)  # numbers of a speaker's recordings of a digit; the rest is for training
+NOISE = 1e-3  # standard deviation, of a sound in [-1, 1]
+NAME = re.compile(r"(\d)_([^_/]+)_(\d+)\.wav")
+
+
+class Recording(NamedTuple):
+    digit: int
+    speaker: str
+    number: int
+
+
+class DigitString(NamedTuple):
+    """Recordings, the silence before each and behind the last, in samples, and the seed of the noise."""
+
+    recordings: tuple[Recording, ...]
+    gaps: tuple[int, ...]
+    seed: int
+
+    @property
+    def transcript(self) -> str:
+        return " ".join(str(recording.digit) for recording in self.recordings)
+
+
+def read_recordings(folder: Path) -> dict[Recording, Samples]:
+    """Every recording of the folder, in the order of their names; of tar archives in it too.
+
+    Raises:
+        NotFound: no such folder, or no recording in it.
+        InvalidInput: a file that is no recording, or of another rate.
+    """
+    if not folder.is_dir():
+        raise NotFound(f"{folder}: there is no such folder of recordings")
+    found = {recording: read_audio(source, RATE, name) for recording, source, name in _files(folder)}
+    if not found:
+        raise NotFound(f"{folder} holds no recording such as 7_jackson_0.wav, nor an archive of them")
+    return dict(sorted(found.items()))
+
+
+def _files(folder: Path) -> Iterator[tuple[Recording, Path | bytes, str]]:
+    for path in sorted(folder.rglob("*")):
+        if match := NAME.fullmatch(path.name):
+            yield Recording(int(match[1]), match[2], int(match[3])), path, str(path)
+        elif ".tar" in path.suffixes:
+            with tarfile.open(path) as archive:
+                for member in archive:
+                    data = archive.extractfile(member) if (match := NAME.fullmatch(Path(member.name).name)) else None
+                    if match and data is not None:
+                        recording = Recording(int(match[1]), match[2], int(match[3]))
+                        yield recording, data.read(), f"{path}: {member.name}"
+
+
+def split_of(recording: Recording, held_out: str | None) -> str:
+    """Which split a recording belongs to; a speaker that is held out is the test, and there is no other test."""
+    if held_out is not None:
+        if recording.speaker == held_out:
+            return "test"
+        return "validation" if recording.number in VALIDATION else "train"
+    return "test" if recording.number in TEST else "validation" if recording.number in VALIDATION else "train"
+
+
+def draw_strings(
+    recordings: Sequence[Recording], count: int, lengths: tuple[int, int], gaps: tuple[float, float], seed: int
+) -> list[DigitString]:
+    """Strings of one speaker each, the digits drawn with repeats.
+
+    Args:
+        recordings: what may be drawn.
+        count: strings.
+        lengths: the fewest and the most digits.
+        gaps: the shortest and the longest silence, in seconds.
+
+    Raises:
+        InvalidInput: nothing to draw from.
+    """
+    if not recordings:
+        raise InvalidInput("there are no recordings to make strings of")
+    generator = np.random.default_rng(seed)
+    by_speaker: dict[str, list[Recording]] = {}
+    for recording in recordings:
+        by_speaker.setdefault(recording.speaker, []).append(recording)
+    speakers, strings = sorted(by_speaker), []
+    for _ in range(count):
+        own = by_speaker[speakers[generator.integers(len(speakers))]]
+        digits = generator.integers(lengths[0], lengths[1] + 1)
+        chosen = tuple(own[i] for i in generator.integers(len(own), size=digits))
+        silences = generator.uniform(*gaps, size=digits + 1) * RATE
+        noise = int(generator.integers(2**32))
+        strings.append(DigitString(chosen, tuple(int(silence) for silence in silences), noise))
+    return strings
+
+
+def join(string: DigitString, sounds: Mapping[Recording, Samples]) -> Samples:
+    """The sound of a string."""
+    parts: list[Samples] = [np.zeros(string.gaps[0], np.float32)]
+    for recording, gap in zip(string.recordings, string.gaps[1:], strict=True):
+        parts += [sounds[recording], np.zeros(gap, np.float32)]
+    sound: Samples = np.concatenate(parts)
+    noise = np.random.default_rng(string.seed).standard_normal(len(sound), np.float32)
+    return sound + np.float32(NOISE) * noise
+
+
+def boundaries(string: DigitString, sounds: Mapping[Recording, Samples]) -> list[tuple[float, float]]:
+    """When each digit starts and ends, in seconds: what an alignment can be held against."""
+    found, now = [], 0
+    for gap, recording in zip(string.gaps, string.recordings, strict=False):
+        now += gap
+        found.append((now / RATE, (now + len(sounds[recording])) / RATE))
+        now += len(sounds[recording])
+    return found
