@@ -6,12 +6,15 @@ import tarfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from saccade.core.errors import InvalidInput, NotFound
+from saccade.tasks.speech import END, START, SpeechConfig, SpeechTask
 from saccade.tasks.speech.audio import log_mel, read_audio
 from saccade.tasks.speech.digits import (
     NOISE,
@@ -19,6 +22,7 @@ from saccade.tasks.speech.digits import (
     DigitString,
     Recording,
     boundaries,
+    dialled_digits,
     draw_strings,
     join,
     read_recordings,
@@ -154,6 +158,160 @@ def test_two_channels_are_averaged(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_audio(path, RATE), tone(300) / 2, atol=1e-4)
     data = io.BytesIO(path.read_bytes()).getvalue()
     assert np.array_equal(read_audio(data, RATE, "a.wav"), read_audio(path, RATE))
+
+
+def make_task(**options: Any) -> SpeechTask:
+    return SpeechTask(SpeechConfig(corpus="dialled", strings=40, **options))
+
+
+def test_dialled_digits_are_the_telephones_two_tones() -> None:
+    sounds = dialled_digits()
+    assert len(sounds) == 3 * 10 * 12
+    for digit, expected in ((1, (697, 1209)), (6, (770, 1477)), (0, (941, 1336))):
+        sound = sounds[Recording(digit, "line 2", 3)]
+        spectrum = np.abs(np.fft.rfft(sound, 8000))
+        low, high = spectrum[:1075].argmax(), 1075 + spectrum[1075:].argmax()
+        assert abs(low - expected[0]) < 12
+        assert abs(high - expected[1]) < 12
+
+
+def test_the_strings_of_the_splits_share_no_recording() -> None:
+    task = make_task()
+    said = {
+        split: {r for e in task.examples(split) for r in e.sound.recordings}
+        for split in ("train", "validation", "test")
+    }
+    assert [len(task.examples(split)) for split in said] == [40, 4, 8]
+    assert not said["train"] & said["test"]
+    assert not said["train"] & said["validation"]
+    assert task.examples("train")[0].target == task.encode(task.examples("train")[0].transcript)
+    assert task.symbols == ["blank", "start", "end", *"0123456789"]
+
+
+def test_a_batch_holds_normalised_features_labels_and_both_forms_of_the_target() -> None:
+    task = make_task(stack=4, bins=20)
+    examples = task.examples("train")[:7]
+    batch = task.collate(examples)
+    assert batch.features.shape == (7, max(map(task.steps, examples)), 80)
+    assert (
+        batch.lengths.tolist() == [task.steps(example) for example in examples] == [task.cost(e)[0] for e in examples]
+    )
+    assert not batch.features[~batch.mask].any()
+    for row, example in enumerate(examples):
+        n = len(example.target)
+        assert batch.labels[row].tolist()[:n] == example.target
+        assert batch.label_lengths[row] == n
+        assert batch.target_inputs[row].tolist()[: n + 1] == [START, *example.target]
+        assert batch.targets[row].tolist()[: n + 1] == [*example.target, END]
+        assert not batch.targets[row, n + 1 :].any()
+        assert task.decode([START, *example.target, END]) == example.transcript
+        sound = join(example.sound, task.recordings)
+        frames = (log_mel(sound, RATE, 20) - torch.tensor(task.mean)) / torch.tensor(task.deviation)
+        steps = task.steps(example)
+        assert torch.equal(batch.features[row, :steps].reshape(4 * steps, 20), frames[: 4 * steps])
+    every = torch.cat([task.features(example) for example in task.examples("train")]).reshape(-1, 20)
+    assert every.mean().abs() < 0.02
+    assert (every.std(0) - 1).abs().max() < 0.1
+
+
+def test_times_makes_what_is_judged_longer_and_not_what_is_learned() -> None:
+    lengths = {
+        times: [{len(e.target) for e in make_task(times=times).examples(split)} for split in ("train", "test")]
+        for times in (1, 4)
+    }
+    assert max(lengths[1][0]) == max(lengths[4][0]) == 7
+    assert max(lengths[1][1]) <= 7
+    assert min(lengths[4][1]) >= 12
+
+
+def test_a_speaker_may_be_left_out() -> None:
+    task = make_task(speaker="line 2")
+    heard = {split: {e.sound.recordings[0].speaker for e in task.examples(split)} for split in ("train", "test")}
+    assert heard == {"train": {"line 1", "line 3"}, "test": {"line 2"}}
+    assert "line 2 left out" in task.describe()["data"]
+    with pytest.raises(InvalidInput, match="no speaker 'ann'; there are line 1, line 2, line 3"):
+        make_task(speaker="ann").examples("test")
+
+
+def test_the_error_rate_counts_edits_of_labels() -> None:
+    task = make_task()
+    examples = [
+        task.examples("test")[0]._replace(transcript=text, target=task.encode(text)) for text in ("1 2 3", "4 5 6 7 8")
+    ]
+    perfect = task.score([example.target for example in examples], examples)
+    assert (perfect["label_error_rate"], perfect["right"], perfect["labels"]) == (0.0, 100.0, 8)
+    found = task.score([task.encode("1 3"), task.encode("4 5 9 7 8 8")], examples)
+    assert found["label_error_rate"] == pytest.approx(100 * 3 / 8)
+    assert (found["substitutions"], found["deletions"], found["insertions"]) == (12.5, 12.5, 12.5)
+    assert found["right"] == 0.0
+    assert task.score([[], []], examples)["label_error_rate"] == 100.0
+
+
+def test_what_was_learned_is_kept_and_another_machine_needs_no_data(tmp_path: Path) -> None:
+    task = make_task()
+    task.save(tmp_path)
+    there = SpeechTask(SpeechConfig(), tmp_path)
+    path = write(tmp_path / "a.wav", tone(500))
+    assert there.symbols == task.symbols
+    example = there.read(f"{path}\n")
+    assert torch.equal(there.features(example), task.features(task.read(str(path))))
+    with pytest.raises(InvalidInput, match=r"--task\.folder FOLDER"):
+        there.examples("train")
+
+
+def test_own_recordings_need_a_manifest(folder: Path) -> None:
+    for split in ("train", "validation", "test"):
+        lines = [f"{n}_ann_{i}.wav\tnumber {n}" for n in range(3) for i in range(3)]
+        (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n")
+    given = {split: folder / f"{split}.tsv" for split in ("train", "validation", "test")}
+    task = SpeechTask(SpeechConfig(**given))
+    assert task.symbols[3:] == ["0", "1", "2", "number"]
+    assert len(task.examples("test")) == 9
+    letters = SpeechTask(SpeechConfig(**given, unit="character"))
+    example = letters.examples("test")[4]
+    assert letters.decode(example.target) == "number 1"
+    assert letters.score([letters.encode("numbr 1")], [example])["label_error_rate"] == pytest.approx(100 / 8)
+    assert task.collate(task.examples("train")[:2]).features.shape[0] == 2
+    with pytest.raises(InvalidInput, match=r"--task\.validation FILE is needed"):
+        SpeechTask(SpeechConfig(train=given["train"])).examples("validation")
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (None, "there is no such file"),
+        ("", "is empty"),
+        ("0_ann_0.wav zero\n", "line 1: expected a path, a tab and a transcript"),
+        ("0_ann_0.wav\tzero\n\nnobody.wav\tone\n", "line 3: there is no recording"),
+        ("0_ann_0.wav\t \n", "line 1: expected a path, a tab and a transcript"),
+    ],
+)
+def test_a_bad_manifest_is_told(folder: Path, text: str | None, match: str) -> None:
+    if text is not None:
+        (folder / "train.tsv").write_text(text)
+    with pytest.raises((InvalidInput, NotFound), match=match):
+        SpeechTask(SpeechConfig(train=folder / "train.tsv"))
+
+
+def test_settings_that_contradict_each_other_are_refused() -> None:
+    for options, match in (
+        ({"fewest": 5, "most": 3}, "fewest is 5, and most is 3"),
+        ({"shortest_gap": 0.5}, "shortest-gap is 0.5"),
+        ({"corpus": "dialled", "folder": Path("x")}, "folder is set, but corpus is 'dialled'"),
+    ):
+        with pytest.raises(ValidationError, match=match):
+            SpeechConfig(**options)
+    with pytest.raises(InvalidInput, match="the digits have 8000 samples a second, not 16000"):
+        make_task(rate=16000)
+
+
+def test_labels_name_every_row_and_column() -> None:
+    task = make_task(stack=5)
+    example = task.examples("train")[0]
+    found = task.labels(example)
+    assert found["label"] == [*example.transcript.split(), "end"]
+    assert len(found["time (seconds)"]) == task.collate([example]).features.shape[1]
+    assert found["time (seconds)"][:3] == ["0.00", "0.05", "0.10"]
 
 
 REAL = Path(os.environ.get("SACCADE_DATA", "")) / "free_spoken_digits"

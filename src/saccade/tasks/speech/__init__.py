@@ -1,1 +1,5 @@
-"""Speech: recordings, strings of spoken digits, log-mel features."""
+"""Speech: recordings, strings of spoken digits, log-mel features, label error rate."""
+
+from saccade.tasks.speech.task import BLANK, END, PAD, START, Batch, SpeechConfig, SpeechTask
+
+__all__ = ["BLANK", "END", "PAD", "START", "Batch", "SpeechConfig", "SpeechTask"]

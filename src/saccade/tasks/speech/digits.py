@@ -69,6 +69,24 @@ def _files(folder: Path) -> Iterator[tuple[Recording, Path | bytes, str]]:
                         yield recording, data.read(), f"{path}: {member.name}"
 
 
+def dialled_digits(voices: int = 3, numbers: int = 12, seed: int = 1) -> dict[Recording, Samples]:
+    """Digits as a telephone dials them, each two tones at once (ITU-T Q.23): what to try things on without recordings.
+
+    A voice has a loudness of its own, and each recording a length.
+    """
+    low, high = (697, 770, 852, 941), (1209, 1336, 1477)
+    generator, found = np.random.default_rng(seed), {}
+    for voice in range(voices):
+        loudness = generator.uniform(0.05, 0.3)
+        for digit in range(10):
+            row, column = divmod(digit - 1, 3) if digit else (3, 1)
+            for number in range(numbers):
+                times = np.arange(int(generator.uniform(0.06, 0.14) * RATE)) / RATE
+                sound = np.sin(2 * np.pi * low[row] * times) + np.sin(2 * np.pi * high[column] * times)
+                found[Recording(digit, f"line {voice + 1}", number)] = (loudness * sound).astype(np.float32)
+    return dict(sorted(found.items()))
+
+
 def split_of(recording: Recording, held_out: str | None) -> str:
     """Which split a recording belongs to; a speaker that is held out is the test, and there is no other test."""
     if held_out is not None:

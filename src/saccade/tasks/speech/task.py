@@ -1,0 +1,316 @@
+"""The speech task: recordings with transcripts, features, batches, label error rate."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from saccade.core.config import config, refuse_unchosen
+from saccade.core.errors import InvalidInput, NotFound, require
+from saccade.core.files import write_atomically
+from saccade.core.masks import length_mask
+from saccade.core.recipe import Loss
+from saccade.tasks.speech import digits
+from saccade.tasks.speech.audio import FRAME_SHIFT, Samples, log_mel, read_audio
+
+SPLITS = ("train", "validation", "test")
+PAD = BLANK = 0
+START, END = 1, 2
+SPECIAL = ("blank", "start", "end")
+
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(ge=0, le=10)]
+
+
+@config
+class SpeechConfig:
+    """Recordings and their transcripts."""
+
+    corpus: Literal["digits", "dialled"] = "digits"
+    """Strings of spoken digits, of the recordings in `folder`; or of a telephone's tones, which need none."""
+    folder: Path | None = None
+    """The single digits of the Free Spoken Digit Dataset, wav files or an archive of them; strings are made of them."""
+    train: Path | None = None
+    """Your own data in place of the digits: lines of path<tab>transcript, paths from where the file is."""
+    validation: Path | None = None
+    """As train."""
+    test: Path | None = None
+    """As train."""
+    unit: Literal["word", "character"] = "word"
+    """What a label of a transcript is."""
+    strings: Count = 4000
+    """Training strings of digits; validation has a tenth of them, and the test a fifth."""
+    fewest: Count = 3
+    """Digits of a string, at least."""
+    most: Count = 7
+    """Digits of a string, at most."""
+    times: Count = 1
+    """The strings of validation and test are so many times as long (Chorowski et al. 2015)."""
+    shortest_gap: Seconds = 0.05
+    """Silence around a digit, in seconds, at least."""
+    longest_gap: Seconds = 0.3
+    """Silence around a digit, in seconds, at most."""
+    speaker: str | None = None
+    """Who is left out of training and is the test; none: the set's own split."""
+    draw: Annotated[int, Field(ge=0)] = 1
+    """Seed of the strings."""
+    rate: Count = 8000
+    """Samples a second."""
+    bins: Annotated[int, Field(ge=1, le=128)] = 40
+    """Mel bands."""
+    stack: Count = 3
+    """Frames of 10 ms that are laid side by side, so that a step of the encoder is as many times longer."""
+
+    @model_validator(mode="after")
+    def check_ranges(self) -> "SpeechConfig":
+        refuse_unchosen(self, "corpus", {"digits": "folder"})
+        if self.fewest > self.most:
+            raise ValueError(f"fewest is {self.fewest}, and most is {self.most}; it must not be less")
+        if self.shortest_gap > self.longest_gap:
+            raise ValueError(
+                f"shortest-gap is {self.shortest_gap}, and longest-gap is {self.longest_gap}; it must not be less"
+            )
+        return self
+
+
+class Example(NamedTuple):
+    """Where a sound comes from, how many samples it has, and what is said in it."""
+
+    sound: digits.DigitString | Path
+    samples: int
+    transcript: str
+    target: list[int]
+
+
+class Batch(NamedTuple):
+    """Padded features and labels; in the target's inputs a start symbol stands before, in the targets an end behind."""
+
+    features: Float[Tensor, "b t f"]
+    mask: Bool[Tensor, "b t"]
+    target_inputs: Int[Tensor, "b u"]
+    targets: Int[Tensor, "b u"]
+
+    @property
+    def lengths(self) -> Int[Tensor, " b"]:
+        """Steps of each recording."""
+        return self.mask.sum(1)
+
+    @property
+    def labels(self) -> Int[Tensor, "b w"]:
+        """The labels alone, for a loss that wants neither start nor end."""
+        return self.target_inputs[:, 1:]
+
+    @property
+    def label_lengths(self) -> Int[Tensor, " b"]:
+        return (self.labels != PAD).sum(1)
+
+
+class SpeechTask:
+    """Recordings with transcripts. Sounds are joined and turned into features when a batch asks for them."""
+
+    metric = "label_error_rate"
+    direction: Literal["min"] = "min"
+
+    def __init__(self, config: SpeechConfig, assets: Path | None = None) -> None:
+        self.config = config
+        self._examples: dict[str, list[Example]] = {}
+        if assets is not None:
+            kept = json.loads((assets / "speech.json").read_text(encoding="utf-8"))
+            self.symbols, self.mean, self.deviation = kept["symbols"], kept["mean"], kept["deviation"]
+            return
+        words = {label for _, transcript, _ in self._read("train") for label in self.split(transcript)}
+        self.symbols = [*SPECIAL, *sorted(words)]
+        features = torch.cat([self._sound_features(sound) for sound, *_ in self._read("train")[:500]])
+        # a band that is always alike is left as it is
+        deviation = features.std(0).clamp(min=1e-3)
+        self.mean, self.deviation = features.mean(0).tolist(), deviation.tolist()
+
+    @cached_property
+    def recordings(self) -> dict[digits.Recording, Samples]:
+        """The single digits."""
+        if self.config.corpus == "dialled":
+            return digits.dialled_digits()
+        if self.config.folder is None:
+            raise InvalidInput(
+                "--task.folder FOLDER says where the digits are, or --task.train FILE your own recordings"
+            )
+        return digits.read_recordings(self.config.folder)
+
+    def split(self, transcript: str) -> list[str]:
+        """A transcript as labels."""
+        return transcript.split() if self.config.unit == "word" else list(" ".join(transcript.split()))
+
+    def _read(self, split: str) -> list[tuple[digits.DigitString | Path, str, int]]:
+        """Sound, transcript and samples of a split."""
+        config = self.config
+        if config.train is not None:
+            path = getattr(config, split)
+            if path is None:
+                raise InvalidInput(f"--task.{split} FILE is needed beside --task.train")
+            return [(sound, text, len(read_audio(sound, config.rate))) for sound, text in read_manifest(path)]
+        if config.rate != digits.RATE:
+            raise InvalidInput(f"the digits have {digits.RATE} samples a second, not {config.rate}")
+        own = [recording for recording in self.recordings if digits.split_of(recording, config.speaker) == split]
+        if config.speaker is not None and split == "test" and not own:
+            names = ", ".join(sorted({recording.speaker for recording in self.recordings}))
+            raise InvalidInput(f"there is no speaker {config.speaker!r}; there are {names}")
+        share, times = {"train": (1, 1), "validation": (10, config.times), "test": (5, config.times)}[split]
+        strings = digits.draw_strings(
+            own, max(1, config.strings // share), (config.fewest * times, config.most * times),
+            (config.shortest_gap, config.longest_gap), config.draw + SPLITS.index(split),
+        )  # fmt: skip
+        lengths = [sum(len(self.recordings[r]) for r in string.recordings) + sum(string.gaps) for string in strings]
+        return [(string, string.transcript, length) for string, length in zip(strings, lengths, strict=True)]
+
+    def examples(self, split: str) -> Sequence[Example]:
+        if split not in SPLITS:
+            raise InvalidInput(f"there is no split {split!r}; there are {', '.join(SPLITS)}")
+        if split not in self._examples:
+            self._examples[split] = [
+                Example(sound, samples, transcript, self.encode(transcript))
+                for sound, transcript, samples in self._read(split)
+            ]
+        return self._examples[split]
+
+    def encode(self, transcript: str) -> list[int]:
+        """Symbols of the labels; those that training has not are left out, as nobody could say them."""
+        known = {symbol: i for i, symbol in enumerate(self.symbols)}
+        return [known[label] for label in self.split(transcript) if label in known]
+
+    def read(self, raw: str) -> Example:
+        """A recording that a user named.
+
+        Raises:
+            NotFound: no such file.
+            InvalidInput: no recording, or one of another rate.
+        """
+        path = Path(raw.strip())
+        return Example(path, len(read_audio(path, self.config.rate)), "", [])
+
+    def notes(self, example: Example) -> list[str]:
+        return []
+
+    def steps(self, example: Example) -> int:
+        """Steps of its features, without making them."""
+        window, shift = round(0.025 * self.config.rate), round(FRAME_SHIFT * self.config.rate)
+        return max(1, (1 + (example.samples - window) // shift) // self.config.stack)
+
+    def cost(self, example: Example) -> tuple[int, int]:
+        return self.steps(example), len(example.target) + 1
+
+    def features(self, example: Example) -> Float[Tensor, "t f"]:
+        """Normalised log-mel features, `stack` frames a row."""
+        frames = (self._sound_features(example.sound) - torch.tensor(self.mean)) / torch.tensor(self.deviation)
+        stack = self.config.stack
+        if len(frames) < stack:  # a sound of fewer frames is one row, filled up with silence
+            frames = torch.cat([frames, frames.new_zeros(stack - len(frames), frames.shape[1])])
+        return frames[: len(frames) // stack * stack].reshape(-1, stack * self.config.bins)
+
+    def _sound_features(self, sound: digits.DigitString | Path) -> Float[Tensor, "t f"]:
+        samples = (
+            read_audio(sound, self.config.rate) if isinstance(sound, Path) else digits.join(sound, self.recordings)
+        )
+        return log_mel(samples, self.config.rate, self.config.bins)
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        features = [self.features(example) for example in examples]
+        lengths = torch.tensor([len(rows) for rows in features])
+        inputs, targets = (
+            pad_sequence([torch.tensor([*before, *example.target, *behind]) for example in examples], True, PAD)
+            for before, behind in (([START], []), ([], [END]))
+        )
+        padded = pad_sequence(features, True)
+        return Batch(padded, length_mask(lengths, padded.shape[1]), inputs, targets)
+
+    def objective(self, model: nn.Module, batch: Batch, step: int) -> Loss:
+        """Mean cross-entropy of a label, in nats; the model gives a Projection."""
+        loss = model(batch.features, batch.mask, batch.target_inputs).cross_entropy(batch.targets, PAD)
+        return Loss(loss, {"tokens": (batch.targets != PAD).sum()})
+
+    def decode(self, prediction: Sequence[int]) -> str:
+        joint = " " if self.config.unit == "word" else ""
+        return joint.join(self.symbols[symbol] for symbol in prediction if symbol >= len(SPECIAL))
+
+    def replay(self, example: Example, prediction: Sequence[int]) -> Example:
+        return example._replace(target=list(prediction), transcript=self.decode(prediction))
+
+    def labels(self, example: Example) -> Mapping[str, Sequence[str]]:
+        said = [self.symbols[symbol] for symbol in example.target]
+        step = FRAME_SHIFT * self.config.stack
+        times = [f"{i * step:.2f}" for i in range(self.steps(example))]
+        return {"label": [*said, "end"], "label so far": ["start", *said], "time (seconds)": times}
+
+    def compare(self, example: Example, prediction: Sequence[int]) -> Mapping[str, str]:
+        name = str(example.sound) if isinstance(example.sound, Path) else example.sound.recordings[0].speaker
+        return {"recording": name, "ours": self.decode(prediction), "reference": example.transcript}
+
+    def score(self, predictions: Sequence[Sequence[int]], examples: Sequence[Example]) -> dict[str, Any]:
+        """Label error rate in per cent (substitutions, deletions and insertions a label), and whole answers right."""
+        jiwer: Any = require("jiwer", "speech")
+        said = [self.decode(prediction) for prediction in predictions]
+        wanted = [" ".join(example.transcript.split()) for example in examples]
+        words = self.config.unit == "word"
+        found = (jiwer.process_words if words else jiwer.process_characters)(wanted, said)
+        labels = found.hits + found.substitutions + found.deletions
+        right = sum(ours == theirs for ours, theirs in zip(said, wanted, strict=True))
+        return {
+            "label_error_rate": 100 * (found.wer if words else found.cer),
+            "right": 100 * right / len(examples),
+            **{name: 100 * getattr(found, name) / labels for name in ("substitutions", "deletions", "insertions")},
+            "recordings": len(examples),
+            "labels": labels,
+        }
+
+    def describe(self) -> dict[str, Any]:
+        config = self.config
+        digest = hashlib.sha256(repr([self._read(split) for split in SPLITS]).encode("utf-8"))
+        if config.train is None:
+            for sound in self.recordings.values():
+                digest.update(sound.tobytes())
+        own = config.train is not None
+        longer = f", test {config.times} times as long" if config.times > 1 else ""
+        left_out = f", {config.speaker} left out" if config.speaker else ""
+        what = "spoken digits (FSDD)" if config.corpus == "digits" else "dialled digits"
+        return {
+            "data": config.train.name if config.train else f"strings of {what}{longer}{left_out}",
+            "recordings" if own else "strings": {split: len(self.examples(split)) for split in SPLITS},
+            "symbols": len(self.symbols),
+            "sha256": digest.hexdigest(),
+        }
+
+    def save(self, folder: Path) -> None:
+        kept = {"symbols": self.symbols, "mean": self.mean, "deviation": self.deviation}
+        write_atomically(folder / "speech.json", (json.dumps(kept, ensure_ascii=False) + "\n").encode("utf-8"))
+
+
+def read_manifest(path: Path) -> list[tuple[Path, str]]:
+    """Lines of path<tab>transcript; a path is taken from where the manifest is.
+
+    Raises:
+        NotFound: no such file, or a recording that is not there.
+        InvalidInput: a line that is not two columns; nothing in it.
+    """
+    if not path.is_file():
+        raise NotFound(f"{path}: there is no such file")
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        columns = line.split("\t")
+        if len(columns) != 2 or not all(column.strip() for column in columns):
+            raise InvalidInput(f"{path}, line {number}: expected a path, a tab and a transcript, not {line!r}")
+        recording = path.parent / columns[0].strip()
+        if not recording.is_file():
+            raise NotFound(f"{path}, line {number}: there is no recording {recording}")
+        rows.append((recording, columns[1].strip()))
+    if not rows:
+        raise InvalidInput(f"{path} is empty")
+    return rows
