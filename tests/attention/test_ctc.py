@@ -265,6 +265,53 @@ def test_an_impossible_label_gives_the_transducer_no_nan() -> None:
     loss = transducer_loss(logits.log_softmax(3), torch.tensor([4]), TARGETS[:1], torch.tensor([3]))
     expected = -transducer_sum(logits.log_softmax(3)[0], [1, 1, 2], 4).log()
     torch.testing.assert_close(loss[0], expected, rtol=1e-9, atol=1e-9)
+    (slope,) = torch.autograd.grad(loss.sum(), logits)
+    assert slope.isfinite().all()
+
+
+def test_an_impossible_symbol_gives_ctc_no_nan() -> None:
+    logits = torch.randn(2, FRAMES, SYMBOLS, dtype=torch.float64)
+    logits[0, 1, 1] = logits[1, :, 1] = -torch.inf  # impossible in one frame; in all of them
+    logits.requires_grad_()
+    lengths, targets = torch.tensor([FRAMES, FRAMES]), torch.tensor([[1, 2], [1, 2]])
+    log_probs = logits.log_softmax(2)
+    loss = ctc_loss(log_probs, lengths, targets, torch.tensor([2, 2]))
+    (slope,) = torch.autograd.grad(loss.sum(), logits, retain_graph=True)
+    assert slope.isfinite().all()
+    assert loss[0] < 100
+    assert loss[1] > 1000
+    every = [path for path in itertools.product(range(SYMBOLS), repeat=FRAMES) if collapse(path) == [1, 2]]
+    expected = -torch.stack([probability(log_probs[0], path) for path in every]).sum().log()
+    torch.testing.assert_close(loss[0], expected)
+    assert posteriors(log_probs, lengths, targets, torch.tensor([2, 2])).isfinite().all()
+    assert prefix_beam_search(torch.full((3, SYMBOLS), -torch.inf))
+
+
+def test_bfloat16_is_added_up_in_float32() -> None:
+    torch.manual_seed(1)
+    log_probs = (3 * torch.randn(2, 200, 7)).log_softmax(2).bfloat16()
+    targets = torch.randint(1, 7, (2, 30))
+    lengths, sizes = torch.tensor([200, 150]), torch.tensor([30, 20])
+    assert ctc_loss(log_probs, lengths, targets, sizes).dtype == torch.float32
+    for function in (ctc_loss, posteriors, forced_alignment):
+        torch.testing.assert_close(
+            function(log_probs, lengths, targets, sizes), function(log_probs.float(), lengths, targets, sizes)
+        )
+
+
+def test_what_pads_a_transducer_has_no_influence() -> None:
+    logits = torch.randn(2, FRAMES, 4, SYMBOLS, dtype=torch.float64)
+    lengths, sizes = torch.tensor([FRAMES, 3]), torch.tensor([3, 1])
+    expected = transducer_loss(logits.log_softmax(3), lengths, TARGETS[:2], sizes)
+    log_probs = logits.log_softmax(3).masked_fill(
+        (torch.arange(FRAMES) >= lengths[:, None])[..., None, None], -torch.inf
+    )
+    log_probs.requires_grad_()
+    loss = transducer_loss(log_probs, lengths, torch.tensor([[1, 1, 2], [2, -100, -100]]), sizes)
+    torch.testing.assert_close(loss, expected)
+    (slope,) = torch.autograd.grad(loss.sum(), log_probs)
+    assert slope.isfinite().all()
+    assert not slope[1, 3:].any()
 
 
 @pytest.mark.parametrize(
@@ -272,14 +319,16 @@ def test_an_impossible_label_gives_the_transducer_no_nan() -> None:
     [
         ({"lengths": 0}, "from 1 to 5"),
         ({"lengths": 6}, "from 1 to 5"),
-        ({"target_lengths": 4}, "at most 3"),
+        ({"target_lengths": 4}, "from 0 to 3"),
+        ({"target_lengths": -1}, "from 0 to 3"),
+        ({"targets": 7}, "labels must be"),
         ({"log_probs": float("nan")}, "NaN"),
     ],
 )
 def test_a_transducer_is_told_bad_input(change: dict[str, float], match: str) -> None:
     arguments = {
         "log_probs": torch.randn(len(LENGTHS), FRAMES, 4, SYMBOLS).log_softmax(3), "lengths": LENGTHS.clone(),
-        "targets": TARGETS, "target_lengths": TARGET_LENGTHS.clone(),
+        "targets": TARGETS.clone(), "target_lengths": TARGET_LENGTHS.clone(),
     }  # fmt: skip
     for name, value in change.items():
         arguments[name].view(-1)[0] = value

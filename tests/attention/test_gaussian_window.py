@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from saccade.attention.gaussian_window import GaussianWindowAttention, Window
+from saccade.core.errors import InvalidInput
 from tests.checks import assert_twins, leaf, randomised
 
 BATCH, STEPS, KEYS, QUERY_SIZE, KEY_SIZE, COMPONENTS = 3, 5, 11, 7, 13, 2
@@ -98,7 +99,7 @@ def test_the_weights_are_no_distribution() -> None:
 
 
 @pytest.mark.parametrize("offsets", ["exp", "softplus"])
-@pytest.mark.parametrize("pace", [0.5, 3.0])
+@pytest.mark.parametrize("pace", [0.5, 3.0, 30.0, 800.0])
 def test_a_new_model_moves_at_its_pace(pace: float, offsets: str) -> None:
     attention = GaussianWindowAttention(QUERY_SIZE, KEY_SIZE, offsets=offsets, pace=pace)  # type: ignore[arg-type]
     keys, nothing = torch.randn(BATCH, KEYS, KEY_SIZE), torch.zeros(BATCH, STEPS, QUERY_SIZE)
@@ -137,3 +138,10 @@ def test_what_is_masked_in_the_midst_is_as_if_it_were_not_there() -> None:
     mask[:, kept] = True
     here, there = looks(attention, query, keys, mask), looks(attention, query, keys[:, kept], None)
     torch.testing.assert_close(here[0], there[0])
+
+
+@pytest.mark.unhooked
+def test_settings_without_a_meaning_raise() -> None:
+    for options in ({"components": 0}, {"pace": 0.0}, {"pace": 1e30}, {"offsets": "Exp"}):
+        with pytest.raises(InvalidInput):
+            GaussianWindowAttention(QUERY_SIZE, KEY_SIZE, **options)  # type: ignore[arg-type]

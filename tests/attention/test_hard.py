@@ -140,12 +140,11 @@ def test_choices_are_a_distribution_and_the_bound_is_below_the_likelihood() -> N
     assert math.isclose(probability.sum().item(), 1, rel_tol=1e-12)
     bound, likelihood = (probability * log_likelihood).sum(), (probability * log_likelihood.exp()).sum().log()
     assert bound < likelihood
-    # a model that looks at one key only, whatever it sees, loses nothing
-    with torch.no_grad():
-        model.attention.v.zero_()
-    flat, _ = model(keys[:, :1].expand(1, 2, -1), 1, torch.tensor([[0, 1]]))
-    same, _ = model(keys[:, :1].expand(1, 2, -1), 1, torch.tensor([[1, 0]]))
-    torch.testing.assert_close(flat, same)
+    # where all keys are alike it does not matter what is chosen, and the bound is the likelihood
+    log_likelihood, choices = model(keys[:, :1].expand(KEYS**2, KEYS, -1), 1, every_choice())
+    probability = choices.log_prob.exp()
+    bound, likelihood = (probability * log_likelihood).sum(), (probability * log_likelihood.exp()).sum().log()
+    torch.testing.assert_close(bound, likelihood)
 
 
 @pytest.mark.parametrize("baseline", [0.0, -1.7])
@@ -190,22 +189,36 @@ def test_a_moving_baseline_is_used_before_it_moves() -> None:
     assert score.mean == 0.75 * 4.0 + 0.25 * 8.0
     score.eval()(torch.tensor([100.0, 100.0]).double(), log_probs)
     assert score.mean == 5.0
-    assert set(score.state_dict()) == {"mean", "seen"}
+    nothing = torch.zeros(0).double()
+    assert not score.train()(nothing, nothing).numel()
+    assert score.mean == 5.0
+    assert set(score.state_dict()) == {"mean", "square", "seen"}
 
 
-def test_a_learned_baseline_learns_the_reward_and_sends_no_gradient_beyond() -> None:
-    score, features, log_probs = ScoreFunction("learned", features=3).double(), leaf(64, 3), leaf(64)
-    rewards = features.detach() @ torch.tensor([1.0, -2.0, 0.5]).double() + 3.0
-    optimizer = torch.optim.SGD(score.parameters(), lr=0.1)
-    for _ in range(300):
-        optimizer.zero_grad()
-        surrogate = score(rewards, log_probs, features=features).mean()
-        surrogate.backward()
-        optimizer.step()
-    assert features.grad is None
-    torch.testing.assert_close(score.predict(features)[:, 0], rewards, rtol=0, atol=1e-3)  # type: ignore[misc]
-    with pytest.raises(InvalidInput, match="needs features"):
-        score(rewards, log_probs)
+def test_a_learned_baseline_learns_the_reward_in_any_unit_and_sends_no_gradient_beyond() -> None:
+    for unit in (1.0, 1e4):
+        score, features, log_probs = ScoreFunction("learned", features=3).double(), leaf(64, 3), leaf(64)
+        rewards = unit * (features.detach() @ torch.tensor([1.0, -2.0, 0.5]).double() + 3.0)
+        optimizer = torch.optim.SGD(score.parameters(), lr=0.1)
+        for step in range(300):
+            optimizer.zero_grad()
+            surrogate = score(rewards, torch.zeros(64).double(), features=features).mean()
+            if step:  # what it is compared with is known from the second step on
+                surrogate.backward()
+            optimizer.step()
+            assert score.predict is not None
+            assert not step or score.predict.weight.grad.norm() < 10
+        assert features.grad is None
+        left = -torch.autograd.grad(score(rewards, log_probs, features=features).sum(), log_probs)[0]
+        assert left.abs().max() < 1e-3 * unit
+        with pytest.raises(InvalidInput, match="needs features"):
+            score(rewards, log_probs)
+
+
+@pytest.mark.unhooked
+def test_shapes_that_would_be_broadcast_raise() -> None:
+    with pytest.raises(InvalidInput, match=r"rewards are \(3,\), and log-probabilities \(3, 1\)"):
+        ScoreFunction("none")(torch.zeros(3), torch.zeros(3, 1))
 
 
 def test_the_terms_are_weighed() -> None:
@@ -217,8 +230,35 @@ def test_the_terms_are_weighed() -> None:
     assert rewarded is None
 
 
+@pytest.mark.unhooked
 def test_a_baseline_and_features_that_do_not_fit_raise() -> None:
     with pytest.raises(InvalidInput, match="a learned baseline has features"):
         ScoreFunction("learned")
     with pytest.raises(InvalidInput, match="a learned baseline has features"):
         ScoreFunction("moving", features=3)
+    with pytest.raises(InvalidInput, match="none, moving or learned, not 'movng'"):
+        ScoreFunction("movng")  # type: ignore[arg-type]
+
+
+@pytest.mark.unhooked
+def test_many_looks_at_once_and_other_settings_raise() -> None:
+    attention, (query, keys, mask) = make(), make_inputs()
+    with pytest.raises(InvalidInput, match="once at a time"):
+        attention(query[:, None], keys)
+    prepared = attention.prepare(keys, mask)
+    with pytest.raises(InvalidInput, match="one query a sequence"):
+        attention.read(query[:, None], prepared, attention.initial_state(prepared))
+    with pytest.raises(InvalidInput, match="score-function, straight-through, gumbel, not 'straight_through'"):
+        make("straight_through")
+    with pytest.raises(InvalidInput, match="above 0, not 0"):
+        make("gumbel", temperature=0.0)
+
+
+def test_a_masked_key_cannot_be_chosen() -> None:
+    attention, (query, keys, mask) = make(), make_inputs()
+    prepared = attention.prepare(keys, mask)
+    state = attention.initial_state(prepared)
+    probabilities = [
+        attention.read(query, prepared, state, choice=torch.full((BATCH,), k)).state.log_prob.exp() for k in range(KEYS)
+    ]
+    torch.testing.assert_close(torch.stack(probabilities)[:, :2].sum(0), torch.ones(2).double())

@@ -115,3 +115,30 @@ def test_a_sigma_of_nothing_raises() -> None:
         with pytest.raises(InvalidInput, match="sigma must be above 0"):
             LocalPredictiveAttention(QUERY_SIZE, KEY_SIZE, **arguments)  # type: ignore[arg-type]
     assert math.isclose(LocalPredictiveAttention(QUERY_SIZE, KEY_SIZE).sigma, 5.0)
+
+
+def test_places_are_told_apart_in_bfloat16() -> None:
+    keys, query = torch.randn(2, 600, KEY_SIZE), torch.randn(2, 600, QUERY_SIZE)
+    for kind in (LocalMonotonicAttention, LocalPredictiveAttention):
+        attention = kind(QUERY_SIZE, KEY_SIZE, half_width=2)
+        with torch.autocast("cpu", torch.bfloat16):
+            prepared = attention.prepare(keys)
+            weights = attention.weigh(query, prepared, None)
+        assert ((weights > 0).sum(2) <= 5).all()
+        if kind is LocalMonotonicAttention:
+            assert ((weights > 0).sum(2)[:, 2:-2] == 5).all()
+            assert torch.equal((weights > 0).float().argmax(2)[0, 2:], torch.arange(598))
+
+
+@pytest.mark.unhooked
+def test_one_look_takes_one_query() -> None:
+    attention = LocalMonotonicAttention(QUERY_SIZE, KEY_SIZE)
+    prepared = attention.prepare(torch.randn(3, KEYS, KEY_SIZE))
+    for shape, match in (
+        ((3, 2, QUERY_SIZE), "one query a sequence"),
+        ((1, QUERY_SIZE), "3 sequences, and queries of 1"),
+    ):
+        with pytest.raises(InvalidInput, match=match):
+            attention.read(torch.randn(shape), prepared, attention.initial_state(prepared))
+    with pytest.raises(InvalidInput, match="at least 0 keys, not -1"):
+        LocalMonotonicAttention(QUERY_SIZE, KEY_SIZE, half_width=-1)

@@ -111,7 +111,16 @@ def test_a_look_starts_at_the_first_key() -> None:
     attention, (_, keys, mask) = make(), make_inputs()
     weights = attention.initial_state(attention.prepare(keys, mask)).weights
     assert weights.argmax(1).tolist() == [0] * BATCH
-    assert weights.sum(1).tolist() == [1] * BATCH
+    assert weights.sum(1).tolist() == [1, 1, 0]  # the last has none
+
+
+def test_keys_that_are_masked_before_the_first_are_as_if_they_were_not_there() -> None:
+    for options in ({}, {"window": 2}):
+        attention, (query, keys, _) = make(**options).eval(), make_inputs()
+        mask = (torch.arange(KEYS) >= 4).expand(BATCH, KEYS)
+        here, there = looks(attention, query, keys, mask), looks(attention, query, keys[:, 4:], None)
+        torch.testing.assert_close(here[0], there[0])
+        torch.testing.assert_close(here[1][..., 4:], there[1])
 
 
 def test_a_window_holds_in_evaluation_only() -> None:

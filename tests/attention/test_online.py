@@ -159,3 +159,23 @@ def test_adding_nothing_to_nothing_has_no_gradient() -> None:
     found = log_add(first, second)
     assert found.tolist() == pytest.approx([-math.inf, math.log(2), -math.inf])
     assert torch.autograd.grad(found[1], [first])[0].tolist() == [0.0, 0.5, 0.0]
+
+
+def test_bfloat16_draws_are_as_likely_as_they_are() -> None:
+    online, draws = OnlineAttention(SIZE), 400_000
+    torch.nn.init.zeros_(online.gate.weight)
+    torch.nn.init.constant_(online.gate.bias, -7.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        gate = online(torch.zeros(draws, SIZE), generator=torch.Generator().manual_seed(1))
+    probability = 1 / (1 + math.exp(7))
+    assert abs(gate.emit.double().mean().item() - probability) < 4 * math.sqrt(probability / draws)
+
+
+def test_lengths_that_are_not_there_raise() -> None:
+    for lengths, labels, match in (
+        ([9], [2], "from 1 to 4 frames"),
+        ([4], [3], "from 0 to 2"),
+        ([4], [-1], "from 0 to 2"),
+    ):
+        with pytest.raises(InvalidInput, match=match):
+            online_log_likelihood(leaf(1, 4, 3), leaf(1, 4, 2), torch.tensor(lengths), torch.tensor(labels))

@@ -28,7 +28,7 @@ OPTIONS: dict[str, tuple[str, Any]] = {
         LocationAware(filters=3, filter_width=5, smoothing=True, sharpening=2, window=7),
     ),
     "gaussian-window": ("gaussian_window", GaussianWindow(components=3, offsets="softplus", pace=2.0)),
-    "hard": ("hard", Hard(estimator="gumbel", temperature=0.5, baseline="none", reward_weight=2, entropy_weight=0.1)),
+    "hard": ("hard", Hard(estimator="gumbel", temperature=0.5)),
     "past-alignment": ("past_alignment", PastAlignment(memory_size=3)),
     "positional-keys": ("positional_keys", PositionalKeys(longest=3)),
 }
@@ -95,6 +95,16 @@ def test_choices_without_a_gradient_get_a_score_function() -> None:
     assert learned.predict.in_features == 5
     assert build_score_function(AttentionChoice(attention="hard", hard=Hard(estimator="gumbel")), 5) is None
     assert build_score_function(AttentionChoice(), 5) is None
+
+
+def test_options_of_an_estimator_belong_to_it() -> None:
+    for options in (
+        {"temperature": 0.1},
+        {"estimator": "gumbel", "baseline": "moving"},
+        {"estimator": "straight-through", "entropy_weight": 1.0},
+    ):
+        with pytest.raises(ValidationError, match="is set, but estimator is"):
+            Hard(**options)  # type: ignore[arg-type]
 
 
 def test_a_sigma_belongs_to_predictive_local_attention() -> None:

@@ -512,8 +512,9 @@ def test_no_weight_of_a_new_model_is_left_unwritten(recipe: Any) -> None:
     assert all(parameter.isfinite().all() for parameter in model.parameters())
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("baseline", ["none", "moving", "learned"])
-def test_hard_attention_learns_by_the_exact_gradient_of_its_bound(baseline: Any) -> None:
+def test_hard_attention_learns_by_the_exact_gradient_of_its_bound(baseline: Any, smoothing: float) -> None:
     """Every choice of two looks at three words, weighed by its probability: the mean of what a draw would give."""
     options = Hard(baseline=baseline)
     model = make_rnnsearch(attention="hard", hard=options)
@@ -535,15 +536,18 @@ def test_hard_attention_learns_by_the_exact_gradient_of_its_bound(baseline: Any)
         return model(source, torch.ones_like(source, dtype=torch.bool), inputs)
 
     found = chosen()
-    log_prob = found.log_probs().gather(2, target.expand(len(every), -1)[..., None])[..., 0].sum(1)
+    log_probs = found.log_probs()
+    log_prob = log_probs.gather(2, target.expand(len(every), -1)[..., None])[..., 0].sum(1)
+    log_prob = (1 - smoothing) * log_prob + smoothing * log_probs[..., 1:].mean(2).sum(1)  # without padding, 0
     probability = found.choices.log_prob.sum(1).exp()
     assert probability.sum().item() == pytest.approx(1)
     exact = torch.autograd.grad(-(probability * log_prob).sum() / 2, weights)
     mean = [torch.zeros_like(weight) for weight in weights]
     for row, share in enumerate(probability.detach()):
         found = chosen()
-        if model.score_function is not None and baseline == "moving":
+        if model.score_function is not None and baseline != "none":  # as after the same past, whatever is drawn
             model.score_function.mean.fill_(-2.5)
+            model.score_function.square.fill_(8.0)
             model.score_function.seen.fill_(True)
         one = ChosenProjection(
             Projection(found.projection.features[row : row + 1], *found.projection[1:]),
@@ -551,7 +555,7 @@ def test_hard_attention_learns_by_the_exact_gradient_of_its_bound(baseline: Any)
             found.known[row : row + 1],
             found.score_function,
         )
-        loss = one.cross_entropy(target, PAD)
+        loss = one.cross_entropy(target, PAD, smoothing)
         assert loss.item() == pytest.approx(-log_prob[row].item() / 2)
         for total, slope in zip(mean, torch.autograd.grad(loss, weights), strict=True):
             total += share * slope

@@ -33,7 +33,8 @@ def finish(run: Run, head: Mapping[str, Any], seconds: float) -> None:
         print()
     draw(run, examples, predictions, metrics["test"])
     print(f"pictures: {run.folder.pictures}")
-    print(f"next: saccade predict {shlex.quote(str(run.folder.path))} {quoted(example_input(run, examples))}")
+    asked = run.task.typed(examples[0], run.folder.path)
+    print(f"next: saccade predict {shlex.quote(str(run.folder.path))} {quoted(asked)}")
 
 
 def scored(run: Run, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, Any]:
@@ -46,10 +47,6 @@ def summary(run: Run, split: str, figures: Mapping[str, Any]) -> str:
     numbers = [f"{name.replace('_', ' ')} {value:.2f}" for name, value in figures.items() if isinstance(value, float)]
     signature = f" ({figures['signature']})" if "signature" in figures else ""
     return f"{run.system} {run.variant}, {split}: {', '.join(numbers)}{signature}"
-
-
-def example_input(run: Run, examples: Sequence[Any]) -> str:
-    return next(iter(run.task.compare(examples[0], []).values()))
 
 
 def quoted(text: str) -> str:

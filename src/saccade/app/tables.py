@@ -25,7 +25,8 @@ def overview() -> str:
     for system in catalogue.names():
         for group in headlines(catalogue.evidence(system)):
             found, paper = group[-1], group[-1]["paper"]
-            cited = f"[{paper['authors']} {paper['year']}](https://arxiv.org/abs/{paper['arxiv']})"
+            address = f"arxiv.org/abs/{paper['arxiv']}" if paper["arxiv"] else f"doi.org/{paper['doi']}"
+            cited = f"[{paper['authors']} {paper['year']}](https://{address})"
             data, parameters = f"{found['data']['data']}, {described(found)}", f"{found['parameters']:,}"
             ours, seeds, date = result(group), seeds_of(group), found["date"][:10]
             rows.append([f"`{system}`", cited, paper["number"], ours, data, parameters, seeds, date])

@@ -82,7 +82,7 @@ def show_help(system: str, variant: str, recipe: Any, config: Any) -> int:
     tyro: Any = require("tyro", "app")
     paper = recipe.paper
     about = (
-        f"{catalogue.title(system)}\n\n{paper.authors} {paper.year}, {paper.title}, arXiv:{paper.arxiv}. "
+        f"{catalogue.title(system)}\n\n{paper.authors} {paper.year}, {paper.title}, {paper.cited}. "
         f"The paper's number, {paper.target}: {paper.number}.\n\nVariants: {', '.join(recipe.variants)}. "
         f"--out FOLDER names the run, --config FILE.yaml reads fields from a file, and --seed, --device and "
         f"--precision are short for --training.seed and so on. Below, the defaults of the variant {variant}."

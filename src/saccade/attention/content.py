@@ -46,6 +46,20 @@ def checked_values(
     return keys if values is None else values
 
 
+def check_query(query: Tensor, query_size: int, sequences: int) -> None:
+    """For a mechanism that remembers its looks, and so looks once at a time.
+
+    Raises:
+        InvalidInput: anything but one query a sequence, of this size.
+    """
+    if query.ndim != 2:
+        raise InvalidInput(f"one look takes one query a sequence, (batch, features), not {tuple(query.shape)}")
+    if query.shape[1] != query_size:
+        raise InvalidInput(f"queries must have {query_size} features, not {query.shape[1]}")
+    if len(query) != sequences:
+        raise InvalidInput(f"there are keys of {sequences} sequences, and queries of {len(query)}")
+
+
 class ContentAttention(nn.Module, ABC):
     """The base of mechanisms that score each key by itself; a subclass has `score`, and projections if it needs them.
 

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from saccade.core.errors import InvalidInput
 from saccade.core.masks import length_mask
 
+LEAST = -1e4  # of a log-probability: what is impossible would make the gradients NaN
 LanguageModel = Callable[[tuple[int, ...], int], float]
 
 
@@ -43,8 +44,8 @@ def ctc_loss(
     """-log p(l | x) of each sequence, in nats (equation 8), by torch's kernel.
 
     Args:
-        log_probs: log softmax of the net's outputs. The gradient is that of section 4.1 for the outputs, so what is not
-            normalised gets a wrong one.
+        log_probs: log softmax of the net's outputs. The gradient is that of section 4.2 for the outputs, so what is not
+            normalised gets a wrong one. None counts as less than -10,000.
         lengths: frames of each sequence; what stands behind them has no influence.
         targets: labels, not the blank, each row's first `target_lengths` ones; none at all is a labelling too.
         blank: which symbol it is.
@@ -55,7 +56,7 @@ def ctc_loss(
         InvalidInput: a labelling that does not fit in its frames; log-probabilities that are NaN; the blank among the
             labels; lengths beyond what there is.
     """
-    _check(log_probs, lengths, targets, target_lengths, blank)
+    log_probs = _checked(log_probs, lengths, targets, target_lengths, blank)
     short = _too_short(lengths, targets, target_lengths, raises=infeasible == "raise")
     # no labels at all always fit, and then neither the loss nor its gradient is infinite
     fitting = target_lengths.masked_fill(short, 0)
@@ -76,10 +77,11 @@ def posteriors(
         InvalidInput: as `ctc_loss`.
     """
     with torch.enable_grad():
-        given = log_probs.detach().requires_grad_()
+        wide = torch.promote_types(log_probs.dtype, torch.float32)
+        given = log_probs.detach().to(wide).requires_grad_()
         loss = ctc_loss(given, lengths, targets, target_lengths, blank)
         (slope,) = torch.autograd.grad(loss.sum(), given)
-    found = log_probs.detach().exp() - slope
+    found = log_probs.detach().to(slope.dtype).exp() - slope
     return found.clamp(min=0).masked_fill(~length_mask(lengths, found.shape[1])[..., None], 0.0)
 
 
@@ -124,12 +126,13 @@ def prefix_beam_search(
         bonus: for each label, against the language model's love of short answers.
 
     Raises:
-        InvalidInput: log-probabilities that are NaN, a beam below 1.
+        InvalidInput: log-probabilities that are NaN, a beam below 1, a blank that is no symbol.
     """
     if beam < 1:
         raise InvalidInput(f"a beam must be at least 1, not {beam}")
-    if bool(log_probs.isnan().any()):
-        raise InvalidInput("the log-probabilities hold NaN")
+    none = torch.zeros(1, 0, dtype=torch.long)
+    check_labels(log_probs, none, none.sum(1), blank)
+    log_probs = log_probs.to(torch.promote_types(log_probs.dtype, torch.float32)).clamp(min=LEAST)
 
     @functools.cache
     def beyond(labels: tuple[int, ...]) -> float:
@@ -190,7 +193,7 @@ def forced_alignment(
     Raises:
         InvalidInput: as `ctc_loss`.
     """
-    _check(log_probs, lengths, targets, target_lengths, blank)
+    log_probs = _checked(log_probs, lengths, targets, target_lengths, blank)
     _too_short(lengths, targets, target_lengths, raises=True)
     batch, frames, _ = log_probs.shape
     states = 2 * targets.shape[1] + 1  # blank, label, blank, label, ..., blank
@@ -237,13 +240,36 @@ def _too_short(lengths: Tensor, targets: Tensor, target_lengths: Tensor, raises:
     return short
 
 
-def _check(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor, blank: int) -> None:
+def check_lengths(lengths: Tensor, frames: int, target_lengths: Tensor, labels: int) -> None:
+    """Raise unless there are so many frames and labels.
+
+    Raises:
+        InvalidInput: lengths beyond what there is.
+    """
+    if bool((lengths > frames).any() | (lengths < 1).any()):
+        raise InvalidInput(f"lengths must be from 1 to {frames} frames, not {lengths.tolist()}")
+    if bool((target_lengths > labels).any() | (target_lengths < 0).any()):
+        raise InvalidInput(f"target lengths must be from 0 to {labels}, not {target_lengths.tolist()}")
+
+
+def check_labels(log_probs: Tensor, targets: Tensor, target_lengths: Tensor, blank: int) -> None:
+    """Raise unless every label is a symbol, and another one than the blank.
+
+    Raises:
+        InvalidInput: such labels, a blank that is no symbol, log-probabilities that are NaN.
+    """
+    symbols = log_probs.shape[-1]
     if bool(log_probs.isnan().any()):
         raise InvalidInput("the log-probabilities hold NaN")
-    if bool((lengths > log_probs.shape[1]).any() | (lengths < 1).any()):
-        raise InvalidInput(f"lengths must be from 1 to {log_probs.shape[1]} frames, not {lengths.tolist()}")
-    if bool((target_lengths > targets.shape[1]).any() | (target_lengths < 0).any()):
-        raise InvalidInput(f"target lengths must be from 0 to {targets.shape[1]}, not {target_lengths.tolist()}")
+    if not 0 <= blank < symbols:
+        raise InvalidInput(f"the blank must be one of {symbols} symbols, from 0, not {blank}")
     within = targets[length_mask(target_lengths, targets.shape[1])]
-    if bool(((within == blank) | (within < 0) | (within >= log_probs.shape[2])).any()):
-        raise InvalidInput(f"labels must be from 0 to {log_probs.shape[2] - 1} and not the blank, {blank}")
+    if bool(((within == blank) | (within < 0) | (within >= symbols)).any()):
+        raise InvalidInput(f"labels must be from 0 to {symbols - 1} and not the blank, {blank}")
+
+
+def _checked(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor, blank: int) -> Tensor:
+    """The log-probabilities, in float32 at least; those of what is impossible are finite."""
+    check_lengths(lengths, log_probs.shape[1], target_lengths, targets.shape[1])
+    check_labels(log_probs, targets, target_lengths, blank)
+    return log_probs.to(torch.promote_types(log_probs.dtype, torch.float32)).clamp(min=LEAST)

@@ -5,8 +5,9 @@
     phi(t, u) = sum_n alpha_tn exp(-beta_tn (kappa_tn - u)^2)
     c_t = sum_u phi(t, u) v_u
 
-s query, u the place of a key, from 1, and n one of the Gaussians. The location alone decides, not what stands there;
-kappa only grows, so the looks are monotonic. The weights phi are no distribution and are not made one.
+Of what is exponentiated no more than 15 counts, so that nothing overflows. s query, u the place of a key, from 1, and
+n one of the Gaussians. The location alone decides, not what stands there; kappa only grows, so the looks are
+monotonic. The weights phi are no distribution and are not made one.
 """
 
 import math
@@ -17,12 +18,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saccade.attention.content import checked_values
+from saccade.attention.content import check_query, checked_values
 from saccade.attention.reading import Reading
+from saccade.core.errors import InvalidInput
 from saccade.core.masks import places
 from saccade.core.tap import Tap
 
 LARGEST = 15.0  # of what is exponentiated, so that no product of the results overflows
+FARTHEST = 1e6  # keys that a softplus moves by at most
 
 
 class Prepared(NamedTuple):
@@ -56,6 +59,9 @@ class GaussianWindowAttention(nn.Module):
         components: Gaussians.
         offsets: "exp" as in the paper, or "softplus", which grows no faster than its input.
         pace: keys by which a new model moves a look.
+
+    Raises:
+        InvalidInput: no components, a pace that is not above 0, other offsets; sizes that do not fit.
     """
 
     def __init__(
@@ -67,6 +73,10 @@ class GaussianWindowAttention(nn.Module):
         pace: float = 1.0,
     ) -> None:
         super().__init__()
+        if components < 1 or not 0 < pace <= math.exp(LARGEST):
+            raise InvalidInput(f"there must be a Gaussian and a pace above 0, not {components} and {pace}")
+        if offsets not in ("exp", "softplus"):
+            raise InvalidInput(f'offsets must be "exp" or "softplus", not {offsets!r}')
         self.key_size, self.offsets, self.pace = key_size, offsets, pace
         self.parameters_of = nn.Linear(query_size, 3 * components)
         self.weights = Tap("b q k")
@@ -78,7 +88,7 @@ class GaussianWindowAttention(nn.Module):
         bias = torch.zeros_like(self.parameters_of.bias)
         height, _, offset = bias.chunk(3)
         height.fill_(-math.log(len(height)))  # together of height 1
-        offset.fill_(math.log(self.pace) if self.offsets == "exp" else math.log(math.expm1(self.pace)))
+        offset.fill_(math.log(self.pace) if self.offsets == "exp" else self.pace + math.log(-math.expm1(-self.pace)))
         with torch.no_grad():
             self.parameters_of.bias.copy_(bias)
 
@@ -99,9 +109,13 @@ class GaussianWindowAttention(nn.Module):
 
     def read(self, query: Float[Tensor, "b d"], prepared: Prepared, state: Window) -> Reading:
         """The look after that of the state."""
-        emitted = self.parameters_of(query).to(state.location.dtype).clamp(-LARGEST, LARGEST)
-        height, sharpness, offset = emitted.chunk(3, -1)
-        moved = offset.exp() if self.offsets == "exp" else F.softplus(offset)
+        check_query(query, self.parameters_of.in_features, len(prepared.values))
+        height, sharpness, offset = self.parameters_of(query).to(state.location.dtype).chunk(3, -1)
+        height, sharpness = height.clamp(-LARGEST, LARGEST), sharpness.clamp(-LARGEST, LARGEST)
+        if self.offsets == "exp":
+            moved = offset.clamp(-LARGEST, LARGEST).exp()
+        else:
+            moved = F.softplus(offset.clamp(min=-LARGEST)).clamp(max=FARTHEST)
         location = self.locations(state.location + moved)
         place = places(prepared.mask, prepared.values.shape[1], query.device).to(location.dtype)
         weights = gaussian_window(height.exp(), sharpness.exp(), location, place)

@@ -12,7 +12,7 @@ s query, h keys. A choice has no gradient. What stands in for it:
 The first estimates the gradient without bias, the other two with a bias and less variance.
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -20,8 +20,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from saccade.attention.additive import AdditiveAttention
-from saccade.attention.content import Prepared
+from saccade.attention.content import Prepared, check_query
 from saccade.attention.reading import Reading
+from saccade.core.errors import InvalidInput
 from saccade.core.masks import score_mask
 
 Estimator = Literal["score-function", "straight-through", "gumbel"]
@@ -43,6 +44,10 @@ class HardAttention(AdditiveAttention):
         width: features of the hidden layer that scores them.
         estimator: where the gradient comes from.
         temperature: tau, of gumbel only.
+
+    Raises:
+        InvalidInput: another estimator, a temperature that is not above 0; a call with many queries at once, since each
+            choice would go unrewarded; as of `AdditiveAttention`.
     """
 
     def __init__(
@@ -54,6 +59,10 @@ class HardAttention(AdditiveAttention):
         temperature: float = 1.0,
     ) -> None:
         super().__init__(query_size, key_size, width)
+        if estimator not in get_args(Estimator):
+            raise InvalidInput(f"an estimator must be one of {', '.join(get_args(Estimator))}, not {estimator!r}")
+        if not temperature > 0:
+            raise InvalidInput(f"a temperature must be above 0, not {temperature}")
         self.estimator, self.temperature = estimator, temperature
 
     def initial_state(self, prepared: Prepared) -> Choices:  # type: ignore[override]
@@ -75,6 +84,7 @@ class HardAttention(AdditiveAttention):
             generator: of the draw, for a reproducible one.
             choice: the keys to look at, in place of a draw.
         """
+        check_query(query, self.query_size, len(prepared.values))
         queries = query[:, None]
         mask = score_mask(prepared.mask, self._shape(queries, prepared))
         scores = self._scores(queries, prepared).to(state.log_prob.dtype)
@@ -85,9 +95,9 @@ class HardAttention(AdditiveAttention):
         if self.estimator != "score-function":
             cooled = log_weights if self.estimator == "straight-through" else (log_weights + noise) / self.temperature
             soft = cooled.softmax(1)
-            weights = weights + soft - soft.detach()
-        finite = log_weights.masked_fill(log_weights.isneginf(), 0.0)  # 0 log 0 is 0
-        log_prob, entropy = finite.gather(1, chosen[:, None])[:, 0], -(log_weights.exp() * finite).sum(1)
+            weights = weights + (soft - soft.detach())  # to the last bit one-hot
+        log_prob = log_weights.gather(1, chosen[:, None])[:, 0]
+        entropy = -(log_weights.exp() * log_weights.masked_fill(log_weights.isneginf(), 0.0)).sum(1)  # 0 log 0 is 0
         if mask is not None:  # where nothing may be attended there is neither a choice nor a doubt
             empty = ~mask.any(-1)[:, 0]
             log_prob, entropy = log_prob.masked_fill(empty, 0.0), entropy.masked_fill(empty, 0.0)
@@ -95,6 +105,9 @@ class HardAttention(AdditiveAttention):
         weights = self.weights(weights.to(prepared.values.dtype)[:, None])
         context = (weights @ prepared.values)[:, 0]
         return Reading(context, weights[:, 0], Choices(state.log_prob + log_prob, state.entropy + entropy))
+
+    def forward(self, *_: Any, **__: Any) -> Tensor:
+        raise InvalidInput("hard attention looks once at a time: prepare, initial_state, and read for each look")
 
     def _noise(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         """Standard Gumbel noise, with which the largest of log-probabilities is a draw from them."""

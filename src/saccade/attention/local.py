@@ -12,10 +12,10 @@ window does not; what it takes away no weight gets back, so the weights sum to l
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor, nn
 
-from saccade.attention.content import Prepared
+from saccade.attention.content import Prepared, check_query
 from saccade.attention.luong import BilinearAttention
 from saccade.attention.reading import Reading
 from saccade.core.errors import InvalidInput
@@ -29,7 +29,7 @@ class Looks(NamedTuple):
 
 
 def near(
-    place: Int[Tensor, "*k"], centre: Float[Tensor, "b q"], half_width: int, mask: Bool[Tensor, "b #q k"] | None
+    place: Int[Tensor, "*k"], centre: Num[Tensor, "b q"], half_width: int, mask: Bool[Tensor, "b #q k"] | None
 ) -> Bool[Tensor, "b q k"]:
     """True for the keys that may be attended within the window around each centre."""
     inside = (place - centre[..., None]).abs() <= half_width
@@ -47,13 +47,20 @@ class LocalMonotonicAttention(BilinearAttention):
 
     def __init__(self, query_size: int, key_size: int, half_width: int = 10) -> None:
         super().__init__(query_size, key_size)
+        if half_width < 0:
+            raise InvalidInput(f"a half width must be at least 0 keys, not {half_width}")
         self.half_width = half_width
 
     def initial_state(self, prepared: Prepared) -> Looks:  # type: ignore[override]
         return Looks(torch.zeros(len(prepared.values), dtype=torch.long, device=prepared.values.device))
 
     def read(self, query: Float[Tensor, "b d"], prepared: Prepared, state: Looks) -> Reading:  # type: ignore[override]
-        """The look after those of the state."""
+        """The look after those of the state.
+
+        Raises:
+            InvalidInput: several queries of a sequence; other sizes.
+        """
+        check_query(query, self.query_size, len(prepared.values))
         queries, count = query[:, None], state.done + 1
         mask = score_mask(prepared.mask, self._shape(queries, prepared))
         weights = self.weights(self._weights(queries, prepared, mask, count[:, None]))
@@ -70,7 +77,7 @@ class LocalMonotonicAttention(BilinearAttention):
         self, queries: Tensor, prepared: Prepared, mask: Tensor | None, count: Int[Tensor, "b q"]
     ) -> Float[Tensor, "b q k"]:
         place = places(mask, prepared.projected.shape[1], queries.device)
-        centre = torch.minimum(count, place[..., -1]).to(queries.dtype)
+        centre = torch.minimum(count, place[..., -1])
         return masked_softmax(self._scores(queries, prepared), near(place, centre, self.half_width, mask))
 
 
@@ -101,6 +108,9 @@ class LocalPredictiveAttention(BilinearAttention):
         self, queries: Float[Tensor, "b q d"], prepared: Prepared, mask: Bool[Tensor, "b #q k"] | None
     ) -> Float[Tensor, "b q k"]:
         place = places(mask, prepared.projected.shape[1], queries.device)
-        centre = place[..., -1] * torch.sigmoid(self.centre(torch.tanh(self.hidden(queries))))[..., 0]
+        ahead = self.centre(torch.tanh(self.hidden(queries)))[..., 0]
+        # places beyond 256 are not told apart in bfloat16
+        centre = place[..., -1] * torch.sigmoid(ahead.to(torch.promote_types(ahead.dtype, torch.float32)))
         weights = masked_softmax(self._scores(queries, prepared), near(place, centre, self.half_width, mask))
-        return weights * torch.exp(-0.5 * ((place - centre[..., None]) / self.sigma).square())
+        gaussian = torch.exp(-0.5 * ((place - centre[..., None]) / self.sigma).square())
+        return weights * gaussian.to(weights.dtype)

@@ -6,7 +6,8 @@
     w_tk = sigmoid(e_tk) / sum_k' sigmoid(e_tk')          smoothing, in place of the softmax
 
 s query, h keys. In evaluation a look may be kept to a window of keys around the median of the last weights. With
-filters of zeros this is additive attention. Before the first look the weight is on the first key.
+filters of zeros this is additive attention. Before the first look the weight is on the first key that may be attended.
+Sharpening multiplies the scores of either normalisation.
 """
 
 from typing import NamedTuple
@@ -15,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from saccade.attention.content import Prepared, checked_values
+from saccade.attention.content import Prepared, check_query, checked_values
 from saccade.attention.reading import Reading
 from saccade.core.errors import InvalidInput
 from saccade.core.masks import masked_softmax
@@ -95,11 +96,18 @@ class LocationAwareAttention(nn.Module):
 
     def initial_state(self, prepared: Prepared) -> LastWeights:
         weights = prepared.values.new_zeros(prepared.values.shape[:2])
-        weights[:, :1] = 1.0
-        return LastWeights(weights)
+        if prepared.mask is None:
+            weights[:, :1] = 1.0
+            return LastWeights(weights)
+        return LastWeights(weights.masked_fill(prepared.mask & (prepared.mask.cumsum(1) == 1), 1.0))
 
     def read(self, query: Float[Tensor, "b d"], prepared: Prepared, state: LastWeights) -> Reading:
-        """The look after that of the state."""
+        """The look after that of the state.
+
+        Raises:
+            InvalidInput: several queries of a sequence; other sizes.
+        """
+        check_query(query, self.query.in_features, len(prepared.values))
         located = self.location(self.filters(state.weights[:, None]).mT)
         scores = torch.tanh(self.query(query)[:, None] + prepared.projected + located) @ self.v
         mask = prepared.mask

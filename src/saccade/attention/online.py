@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from saccade.attention.ctc import check_lengths
 from saccade.core.errors import InvalidInput
 from saccade.core.tap import Tap
 
@@ -59,6 +60,7 @@ class OnlineAttention(nn.Module):
             choice: what to decide where there is a choice, in place of a draw.
         """
         logit = self.gate(known)[:, 0]
+        logit = logit.to(torch.promote_types(logit.dtype, torch.float32))  # bfloat16 draws are too coarse
         probability = self.emission(torch.sigmoid(logit))
         if choice is None:
             threshold = torch.full_like(probability, 0.5)
@@ -99,7 +101,7 @@ def online_log_likelihood(
         target_lengths: labels of each sequence.
 
     Raises:
-        InvalidInput: gates for another number of labels; more labels than frames.
+        InvalidInput: gates for another number of labels; lengths beyond what there is; more labels than frames.
     """
     batch, frames, states = gate_logits.shape
     if label_log_probs.shape != (batch, frames, states - 1):
@@ -107,10 +109,13 @@ def online_log_likelihood(
             f"gates after 0 to {states - 1} labels need labels of shape {(batch, frames, states - 1)}, "
             f"not {tuple(label_log_probs.shape)}"
         )
+    check_lengths(lengths, frames, target_lengths, states - 1)
     if bool((target_lengths > lengths).any()):
         row = int((target_lengths > lengths).nonzero()[0])
         raise InvalidInput(f"sequence {row} has {int(lengths[row])} frames for {int(target_lengths[row])} labels")
     said = torch.arange(states, device=gate_logits.device)
+    wide = torch.promote_types(gate_logits.dtype, torch.float32)
+    gate_logits, label_log_probs = gate_logits.to(wide), label_log_probs.to(wide)
     alpha = gate_logits.new_full((batch, states), -torch.inf)
     alpha[:, 0] = 0.0
     for t in range(frames):

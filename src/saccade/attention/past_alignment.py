@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from saccade.attention.content import checked_values
+from saccade.attention.content import check_query, checked_values
 from saccade.attention.reading import Reading
 from saccade.core.masks import masked_softmax
 from saccade.core.tap import Tap
@@ -88,7 +88,12 @@ class PastAlignmentAttention(nn.Module):
         return Memory(prepared.values.new_zeros(*prepared.values.shape[:2], size))
 
     def read(self, query: Float[Tensor, "b d"], prepared: Prepared, state: Memory) -> Reading:
-        """The look after those of the state."""
+        """The look after those of the state.
+
+        Raises:
+            InvalidInput: several queries of a sequence; other sizes.
+        """
+        check_query(query, self.query.in_features, len(prepared.values))
         hidden = torch.tanh(self.query(query)[:, None] + prepared.projected + self.past(state.memory))
         weights = self.weights(masked_softmax(hidden @ self.v, prepared.mask)[:, None])[:, 0]
         context = (weights[:, None] @ prepared.values)[:, 0]

@@ -35,5 +35,8 @@ class PositionalKeysAttention(AdditiveAttention):
 
     def project_key(self, keys: Float[Tensor, "b k d"]) -> Float[Tensor, "b k a"]:
         if keys.shape[1] > len(self.positions):
-            raise InvalidInput(f"there are {keys.shape[1]} keys, and learned positions for {len(self.positions)}")
+            raise InvalidInput(
+                f"there are {keys.shape[1]} keys, and learned positions for {len(self.positions)}; "
+                "make longest (--model.positional-keys.longest) as large, or cut what is longer"
+            )
         return super().project_key(keys + self.positions[: keys.shape[1]])

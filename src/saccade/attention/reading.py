@@ -24,4 +24,4 @@ class Attention(Protocol):
         """What the mechanism remembers before its first look; () if nothing."""
 
     def read(self, query: Tensor, prepared: Any, state: Any = ()) -> Reading:
-        """One look, by a query (b, d) or by several (b, q, d)."""
+        """One look, by a query (b, d); or, of a mechanism that remembers nothing, by several (b, q, d)."""

@@ -3,7 +3,7 @@
     grad E[R] = E[(R - b) grad log p(a)]                       for any baseline b that does not depend on a
     surrogate = -lambda_r (R - b) log p(a) - lambda_e H(p)     its gradient is the estimate, with the sign of a loss
 
-a choices, R reward, b baseline, H entropy, which keeps choices open (Xu et al. 2015, arXiv:1502.03044, equation 13).
+a choices, R reward, b baseline, H entropy, which keeps choices open (Xu et al. 2015, arXiv:1502.03044, section 4.1).
 For hard attention R = log p(y | a), and whoever minimises -R adds R's own gradient: together they are the gradient of
 the bound L_s = E[log p(y | a)] <= log p(y). For glimpses R may be 1 for a right answer, as in RAM (Mnih et al. 2014,
 arXiv:1406.6247), or the log-probability of the right answer.
@@ -22,18 +22,20 @@ class ScoreFunction(nn.Module):
     """The surrogate loss of choices, with a baseline.
 
     Args:
-        baseline: "none"; "moving", the mean of past rewards, which forgets (Xu et al. 2015); or "learned", linear in
-            features of what was known before the choice (Mnih & Gregor 2014, arXiv:1402.0030).
+        baseline: "none"; "moving", the mean of past rewards, which forgets (Xu et al. 2015); or "learned", that mean
+            and what features known before the choice say of the rest, in units of its moving deviation (as Mnih &
+            Gregor 2014, arXiv:1402.0030, centre and normalise).
         features: size of these, for a learned baseline.
         decay: of the moving mean.
         reward_weight: lambda_r.
         entropy_weight: lambda_e.
 
     Raises:
-        InvalidInput: a learned baseline without a size of its features, or another one with it.
+        InvalidInput: another baseline; a learned one without a size of its features, or another one with it.
     """
 
     mean: Tensor
+    square: Tensor
     seen: Tensor
 
     def __init__(
@@ -45,6 +47,8 @@ class ScoreFunction(nn.Module):
         entropy_weight: float = 0.0,
     ) -> None:
         super().__init__()
+        if baseline not in ("none", "moving", "learned"):
+            raise InvalidInput(f"a baseline must be none, moving or learned, not {baseline!r}")
         if (baseline == "learned") != (features is not None):
             raise InvalidInput(f"a learned baseline has features, and no other has; baseline is {baseline!r}")
         self.baseline, self.decay = baseline, decay
@@ -54,6 +58,7 @@ class ScoreFunction(nn.Module):
             nn.init.zeros_(self.predict.weight)
             nn.init.zeros_(self.predict.bias)
         self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("square", torch.zeros(()))
         self.register_buffer("seen", torch.zeros((), dtype=torch.bool))
 
     def forward(
@@ -65,6 +70,9 @@ class ScoreFunction(nn.Module):
     ) -> Float[Tensor, "*b"]:
         """The surrogate of each choice, to be summed or averaged as the rest of the loss is.
 
+        Raises:
+            InvalidInput: shapes that differ; a learned baseline without features.
+
         Args:
             rewards: R, of the choices that followed too where there are several; no gradient goes into it.
             log_probs: log p(a).
@@ -72,28 +80,39 @@ class ScoreFunction(nn.Module):
             features: what was known before the choice; a learned baseline's squared error is part of the surrogate, and
                 no gradient goes into them.
         """
+        if not rewards.shape == log_probs.shape == (log_probs if entropies is None else entropies).shape:
+            raise InvalidInput(f"rewards are {tuple(rewards.shape)}, and log-probabilities {tuple(log_probs.shape)}")
         rewards = rewards.detach()
-        expected = self._expected(rewards, features)
-        surrogate = -self.reward_weight * (rewards - expected.detach()) * log_probs
+        mean, deviation = self._moments(rewards)
+        expected = mean
+        predicted = None
+        if self.predict is not None:
+            if features is None:
+                raise InvalidInput("a learned baseline needs features")
+            predicted = self.predict(features.detach())[..., 0]
+            expected = mean + deviation * predicted.detach()
+        surrogate = -self.reward_weight * (rewards - expected) * log_probs
         if entropies is not None:
             surrogate = surrogate - self.entropy_weight * entropies
-        if self.baseline == "learned":
-            surrogate = surrogate + (expected - rewards).square()
+        if predicted is not None and bool(self.seen):  # in units of the deviation, or it would outweigh all else
+            surrogate = surrogate + (predicted - (rewards - mean) / deviation).square()
         # after its use: a baseline that knew this reward would bias the estimate
-        if self.baseline == "moving" and self.training:
-            with torch.no_grad():
-                kept = torch.where(self.seen, self.decay, 0.0)
-                self.mean.copy_(kept * self.mean + (1 - kept) * rewards.mean())
-                self.seen.fill_(True)
+        if self.baseline != "none" and self.training and rewards.numel():
+            self._remember(rewards)
         return surrogate
 
-    def _expected(self, rewards: Tensor, features: Tensor | None) -> Tensor:
-        if self.predict is None:
-            return self.mean.to(rewards.dtype).clone() if self.baseline == "moving" else torch.zeros_like(rewards)
-        if features is None:
-            raise InvalidInput("a learned baseline needs features")
-        predicted: Tensor = self.predict(features.detach())
-        return predicted[..., 0]
+    def _moments(self, rewards: Tensor) -> tuple[Tensor, Tensor]:
+        """Moving mean and deviation of the rewards so far; 0 and 1 where there were none."""
+        mean = self.mean.to(rewards.dtype).clone()
+        deviation = (self.square.to(rewards.dtype) - mean.square()).clamp(min=1e-6).sqrt()
+        return mean, torch.where(self.seen, deviation, torch.ones_like(deviation))
+
+    @torch.no_grad()
+    def _remember(self, rewards: Tensor) -> None:
+        kept = torch.where(self.seen, self.decay, 0.0)
+        self.mean.copy_(kept * self.mean + (1 - kept) * rewards.mean())
+        self.square.copy_(kept * self.square + (1 - kept) * rewards.square().mean())
+        self.seen.fill_(True)
 
 
 def following(rewards: Float[Tensor, "b t"]) -> Float[Tensor, "b t"]:

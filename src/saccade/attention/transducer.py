@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from saccade.attention.ctc import LEAST, check_labels, check_lengths
 from saccade.core.errors import InvalidInput
-
-LEAST = -1e4  # of a label's log-probability: what is impossible would make the quotients 0 / 0
+from saccade.core.masks import length_mask
 
 
 def transducer_loss(
@@ -24,31 +24,29 @@ def transducer_loss(
     target_lengths: Int[Tensor, " b"],
     blank: int = 0,
 ) -> Float[Tensor, " b"]:
-    """-log p(l | x) of each sequence, in nats (equations 16 to 18); u runs from no label said to all of them.
+    """-log p(l | x) of each sequence, in nats (equations 16 and 17); u runs from no label said to all of them.
 
     Args:
-        log_probs: log-probabilities of the next symbol at frame t after u labels; a label's count as -10,000 at least.
+        log_probs: log-probabilities of the next symbol at frame t after u labels; none counts as less than -10,000.
         lengths: frames of each sequence.
         targets: labels, each row's first `target_lengths` ones.
         blank: the symbol that goes on to the next frame.
 
     Raises:
-        InvalidInput: log-probabilities for another number of labels; lengths beyond what there is; NaN.
+        InvalidInput: log-probabilities for another number of labels, or NaN; lengths beyond what there is; labels that
+            are none.
     """
     batch, frames, said, _ = log_probs.shape
     if said != targets.shape[1] + 1:
         raise InvalidInput(f"with {targets.shape[1]} labels there are {targets.shape[1] + 1} states, not {said}")
-    if bool((lengths < 1).any() | (lengths > frames).any() | (target_lengths >= said).any()):
-        raise InvalidInput(
-            f"lengths must be from 1 to {frames} and target lengths at most {said - 1}, "
-            f"not {lengths.tolist()} and {target_lengths.tolist()}"
-        )
-    if bool(log_probs.isnan().any()):
-        raise InvalidInput("the log-probabilities hold NaN")
-    # float64: quotients of products over long sequences
-    blanks = log_probs[..., blank].double()
-    index = targets[:, None, :, None].expand(-1, frames, -1, -1)
-    labels = log_probs[:, :, :-1].gather(3, index)[..., 0].double().clamp(min=LEAST)
+    check_lengths(lengths, frames, target_lengths, said - 1)
+    check_labels(log_probs, targets, target_lengths, blank)
+    outside = ~length_mask(lengths, frames)[:, :, None]
+    # float64: quotients of products over long sequences; what is impossible is finite, for 0 / 0 is not
+    blanks = log_probs[..., blank].double().clamp(min=LEAST).masked_fill(outside, 0.0)
+    index = targets.masked_fill(~length_mask(target_lengths, said - 1), blank)
+    index = index[:, None, :, None].expand(-1, frames, -1, -1)
+    labels = log_probs[:, :, :-1].gather(3, index)[..., 0].double().clamp(min=LEAST).masked_fill(outside, 0.0)
     products = torch.cat([labels.new_zeros(batch, frames, 1), labels.cumsum(2)], 2)
     alpha, every = products[:, 0], [products[:, 0]]
     for t in range(1, frames):

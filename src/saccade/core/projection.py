@@ -33,14 +33,23 @@ class Projection(NamedTuple):
         return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
     @torch.no_grad()
-    def log_prob(self, targets: Int[Tensor, "*b"], ignore: int) -> Float[Tensor, "*b"]:
-        """The log-probability of each target, 0 where it is `ignore`; without a gradient, a block of rows at a time."""
+    def rewards(self, targets: Int[Tensor, "*b"], ignore: int, label_smoothing: float = 0.0) -> Float[Tensor, "*b"]:
+        """Minus the loss of each target, its log-probability; 0 where it is `ignore`. Without a gradient.
+
+        Their mean over the targets that are not ignored is minus `cross_entropy`. A block of rows is done at a time.
+        """
         features, wanted = self.features.flatten(0, -2), targets.flatten()
         kept = wanted != ignore
-        found = [
-            Projection(rows, self.weight, self.bias).log_probs().gather(1, symbols[:, None])[:, 0]
-            for rows, symbols in zip(features.split(ROWS), wanted.masked_fill(~kept, 0).split(ROWS), strict=True)
-        ]
+        found = []
+        for rows, symbols in zip(features.split(ROWS), wanted.masked_fill(~kept, 0).split(ROWS), strict=True):
+            log_probs = Projection(rows, self.weight, self.bias).log_probs()
+            reward = log_probs.gather(1, symbols[:, None])[:, 0]
+            if label_smoothing:
+                counts = torch.ones_like(self.bias, dtype=torch.bool)
+                if 0 <= ignore < len(counts):
+                    counts[ignore] = False
+                reward = (1 - label_smoothing) * reward + label_smoothing * log_probs[:, counts].mean(1)
+            found.append(reward)
         return torch.cat(found).masked_fill(~kept, 0.0).view(targets.shape)
 
     def largest(self, count: int) -> tuple[Float[Tensor, "n c"], Int[Tensor, "n c"]]:

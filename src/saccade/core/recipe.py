@@ -58,6 +58,9 @@ class Task(Protocol):
     def compare(self, example: Any, prediction: Any) -> Mapping[str, str]:
         """Input, answer and prediction as a user reads them."""
 
+    def typed(self, example: Any, folder: Path) -> str:
+        """What a user types to ask for this example; a file that it names is written into the folder."""
+
     def score(self, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, Any]:
         """The metric and its companions, as evidence keeps them."""
 
@@ -76,10 +79,16 @@ class Paper:
     authors: str
     year: int
     arxiv: str
+    """Its number there; "" where it has none, and then a doi."""
     target: str
     """The table or figure aimed at."""
     number: str
     """The paper's number, with its unit and protocol."""
+    doi: str = ""
+
+    @property
+    def cited(self) -> str:
+        return f"arXiv:{self.arxiv}" if self.arxiv else f"doi:{self.doi}"
 
 
 @dataclass(frozen=True, kw_only=True)

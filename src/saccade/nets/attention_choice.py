@@ -93,11 +93,18 @@ class Hard:
     temperature: Positive = 1.0
     """Gumbel only: of the softmax whose gradient is taken."""
     baseline: Literal["none", "moving", "learned"] = "learned"
-    """Score function only: what is taken off the reward; learned from the decoder's state, or the mean of past ones."""
+    """Score function only: what is taken off the reward; the mean of past ones, or that and what the state says."""
     reward_weight: Positive = 1.0
     """Score function only: lambda_r."""
     entropy_weight: Annotated[float, Field(ge=0)] = 0.0
     """Score function only: lambda_e, against choices that are made too early."""
+
+    @model_validator(mode="after")
+    def check_estimator(self) -> "Hard":
+        refuse_unchosen(self, "estimator", {"gumbel": "temperature"})
+        for name in ("baseline", "reward_weight", "entropy_weight"):
+            refuse_unchosen(self, "estimator", {"score-function": name})
+        return self
 
 
 @config

@@ -42,7 +42,7 @@ class ChosenProjection(NamedTuple):
         if not torch.is_grad_enabled():
             return loss
         kept = targets != ignore
-        rewards = following(self.projection.log_prob(targets, ignore))
+        rewards = following(self.projection.rewards(targets, ignore, label_smoothing))
         surrogate = self.score_function(
             rewards[kept], self.choices.log_prob[kept], self.choices.entropy[kept], self.known[kept]
         )

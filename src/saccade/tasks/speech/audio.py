@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput, NotFound, require
+from saccade.core.files import write_atomically
 
 Samples = NDArray[np.float32]
 FRAME_SHIFT = 0.010  # seconds
@@ -42,6 +43,14 @@ def read_audio(source: Path | bytes, rate: int, name: str = "") -> Samples:
     if not len(mono):
         raise InvalidInput(f"{called} is empty")
     return mono
+
+
+def write_audio(path: Path, samples: Samples, rate: int) -> None:
+    """A wav file of 16 bits a sample, replaced whole; what is beyond [-1, 1] is clipped."""
+    soundfile: Any = require("soundfile", "speech")
+    with io.BytesIO() as file:
+        soundfile.write(file, samples.clip(-1, 1), rate, format="WAV", subtype="PCM_16")
+        write_atomically(path, file.getvalue())
 
 
 def log_mel(samples: Samples, rate: int, bins: int = 40) -> Float[Tensor, "t bins"]:

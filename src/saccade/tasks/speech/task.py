@@ -19,7 +19,7 @@ from saccade.core.files import write_atomically
 from saccade.core.masks import length_mask
 from saccade.core.recipe import Loss
 from saccade.tasks.speech import digits
-from saccade.tasks.speech.audio import FRAME_SHIFT, Samples, log_mel, read_audio
+from saccade.tasks.speech.audio import FRAME_SHIFT, Samples, log_mel, read_audio, write_audio
 
 SPLITS = ("train", "validation", "test")
 PAD = BLANK = 0
@@ -246,11 +246,20 @@ class SpeechTask:
         said = [self.symbols[symbol] for symbol in example.target]
         step = FRAME_SHIFT * self.config.stack
         times = [f"{i * step:.2f}" for i in range(self.steps(example))]
-        return {"label": [*said, "end"], "label so far": ["start", *said], "time (seconds)": times}
+        return {
+            "label": [*said, "end"], "label so far": ["start", *said], "symbol": self.symbols, "time (seconds)": times
+        }  # fmt: skip
 
     def compare(self, example: Example, prediction: Sequence[int]) -> Mapping[str, str]:
         name = str(example.sound) if isinstance(example.sound, Path) else example.sound.recordings[0].speaker
         return {"recording": name, "ours": self.decode(prediction), "reference": example.transcript}
+
+    def typed(self, example: Example, folder: Path) -> str:
+        if isinstance(example.sound, Path):
+            return str(example.sound)
+        path = folder / "sample.wav"
+        write_audio(path, digits.join(example.sound, self.recordings), self.config.rate)
+        return str(path)
 
     def score(self, predictions: Sequence[Sequence[int]], examples: Sequence[Example]) -> dict[str, Any]:
         """Label error rate in per cent (substitutions, deletions and insertions a label), and whole answers right."""

@@ -224,6 +224,9 @@ class TranslationTask:
     def compare(self, example: Example, prediction: Sequence[int]) -> Mapping[str, str]:
         return {"source": example.source_text, "ours": self.decode(prediction), "reference": example.target_text}
 
+    def typed(self, example: Example, folder: Path) -> str:
+        return example.source_text
+
     def score(self, predictions: Sequence[Sequence[int]], examples: Sequence[Example]) -> dict[str, Any]:
         """BLEU, chrF, BLEU of the sentences without unknown words, BLEU by source length."""
         hypotheses = [self.decode(prediction) for prediction in predictions]

@@ -1,0 +1,57 @@
+"""Bidirectional recurrent nets under CTC. Graves, Fernandez, Gomez & Schmidhuber 2006, ICML, section 5.1.
+
+    h_1 = x,   h_{l+1} = [forward gru(h_l); backward gru(h_l)],   y_t = softmax(W h_t + b)
+
+x features of a recording, y_t the distribution over labels and the blank at step t. The paper has one layer of long
+short-term memory of 100 cells a direction; here they are gated recurrent units, and several layers.
+"""
+
+from typing import Annotated
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from saccade.core.config import config
+from saccade.core.tap import Tap
+from saccade.nets.dropout import Dropout
+from saccade.nets.recurrent_encoder import RecurrentEncoder
+
+Count = Annotated[int, Field(ge=1)]
+
+
+@config
+class CTCSpeechConfig:
+    """Sizes of the net."""
+
+    layers: Count = 2
+    """Bidirectional layers."""
+    hidden_size: Count = 128
+    """Units of each direction of a layer."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of each layer's outputs dropped in training."""
+
+
+class CTCSpeech(nn.Module):
+    """Log-probabilities of labels and blank at each step of a recording (Graves et al. 2006)."""
+
+    def __init__(self, config: CTCSpeechConfig, features: int, symbols: int) -> None:
+        super().__init__()
+        sizes = [features, *[2 * config.hidden_size] * config.layers]
+        self.layers = nn.ModuleList(RecurrentEncoder(size, config.hidden_size) for size in sizes[:-1])
+        self.dropout = Dropout(config.dropout)
+        self.output = nn.Linear(sizes[-1], symbols)
+        self.posteriors = Tap("b v t")
+        nn.init.xavier_uniform_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, features: Float[Tensor, "b t f"], mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b t v"]:
+        """Log-probabilities, in float32 at least. The mask is True at the steps of each recording."""
+        hidden = features.to(self.output.weight.dtype)
+        for layer in self.layers:
+            hidden = self.dropout(layer(hidden, mask).annotations)
+        logits = self.output(hidden)
+        log_probs: Tensor = logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+        self.posteriors.lazy(lambda: log_probs.exp().mT)
+        return log_probs
