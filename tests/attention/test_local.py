@@ -117,11 +117,13 @@ def test_a_sigma_of_nothing_raises() -> None:
     assert math.isclose(LocalPredictiveAttention(QUERY_SIZE, KEY_SIZE).sigma, 5.0)
 
 
-def test_places_are_told_apart_in_bfloat16() -> None:
-    keys, query = torch.randn(2, 600, KEY_SIZE), torch.randn(2, 600, QUERY_SIZE)
+@pytest.mark.parametrize("autocast", [True, False])
+def test_places_are_told_apart_in_bfloat16(autocast: bool) -> None:
+    dtype = torch.float32 if autocast else torch.bfloat16
+    keys, query = torch.randn(2, 600, KEY_SIZE, dtype=dtype), torch.randn(2, 600, QUERY_SIZE, dtype=dtype)
     for kind in (LocalMonotonicAttention, LocalPredictiveAttention):
-        attention = kind(QUERY_SIZE, KEY_SIZE, half_width=2)
-        with torch.autocast("cpu", torch.bfloat16):
+        attention = kind(QUERY_SIZE, KEY_SIZE, half_width=2).to(dtype)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             prepared = attention.prepare(keys)
             weights = attention.weigh(query, prepared, None)
         assert ((weights > 0).sum(2) <= 5).all()
