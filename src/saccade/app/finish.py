@@ -85,8 +85,9 @@ def draw_panels(looks: Sequence[Look], path: Path) -> Path:
         for look, title in zip(looks, titles, strict=True)
     ]
     described = [
-        f"{title or 'Attention'} of {' '.join(look.rows)} (rows) to {' '.join(look.columns)} (columns)"
+        f"{title or look.show.values.capitalize()} of {' '.join(look.rows)} (rows) "
+        f"to {' '.join(look.columns)} (columns)"
         for look, title in zip(looks, titles, strict=True)
     ]
-    png: Path = plots.save(plots.alignments(panels), path, "; ".join(described))[0]
+    png: Path = plots.save(plots.alignments(panels, looks[0].show.values), path, "; ".join(described))[0]
     return png

@@ -117,6 +117,8 @@ class Show:
     columns: str
     title: str = ""
     """What is seen, where a recipe shows several."""
+    values: str = "attention weight"
+    """What the numbers are, as the scale of the picture says."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,10 +85,10 @@ def alignment(
     return alignments([(weights, rows, columns, rows_label, columns_label, title)])
 
 
-def alignments(panels: Sequence[Panel]) -> Figure:
+def alignments(panels: Sequence[Panel], values: str = "attention weight") -> Figure:
     """Heat maps as of `alignment`, side by side with one colour bar: several looks at one sentence.
 
-    A panel is (weights, rows, columns, rows_label, columns_label, title).
+    A panel is (weights, rows, columns, rows_label, columns_label, title); `values` is what the weights are.
 
     Raises:
         InvalidInput: no panel, or as `matrix`.
@@ -107,7 +107,7 @@ def alignments(panels: Sequence[Panel]) -> Figure:
             axes = _map(figure, table, both, largest)
             axes.set(xlabel=columns_label, ylabel=rows_label)
             _title(axes, title, narrowest=40 if len(panels) == 1 else 28)
-        _bar(figure.axes[-1])
+        _bar(figure.axes[-1], values)
         return _fit(_side_by_side(figure))
 
 
@@ -233,14 +233,14 @@ def _map(figure: Figure, table: list[list[float]], sides: list[Side], largest: f
     return axes
 
 
-def _bar(axes: Any) -> None:
+def _bar(axes: Any, values: str) -> None:
     """The scale of a heat map, to its right."""
     place = axes.get_position()
     tall = max(1.0, 1.3 / place.height)  # room for its label beside a flat picture
     bar = axes.inset_axes((1 + 0.15 / place.width, 1 - tall, 0.11 / place.width, tall))
     drawn = axes.collections[0]
     ticks = [0, 0.25, 0.5, 0.75, 1] if drawn.norm.vmax == 1 else None
-    axes.figure.colorbar(drawn, cax=bar, ticks=ticks, label="attention weight")
+    axes.figure.colorbar(drawn, cax=bar, ticks=ticks, label=values)
 
 
 def _side_by_side(figure: Figure, gap: float = 0.3) -> Figure:

@@ -81,7 +81,7 @@ RECIPE = Recipe(
     predict=predict,
     objective=objective,
     variants={"default": Config(), "tiny": TINY},
-    shows=(Show(tap="posteriors", picture="alignment", rows="symbol", columns="time (seconds)"),),
+    shows=(Show(tap="posteriors", picture="alignment", rows="symbol", columns="time (seconds)", values="probability"),),
     claims=(
         Claim(
             metric="label_error_rate",
