@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from saccade.core.config import config, refuse_unchosen
-from saccade.core.errors import InvalidInput, NotFound, require
+from saccade.core.errors import InvalidInput, require
 from saccade.core.files import write_atomically
 from saccade.core.masks import length_mask
 from saccade.core.recipe import Loss
 from saccade.tasks.speech import digits
 from saccade.tasks.speech.audio import FRAME_SHIFT, Samples, log_mel, read_audio, write_audio
+from saccade.tasks.speech.manifest import read_manifest
 
 SPLITS = ("train", "validation", "test")
 PAD = BLANK = 0
@@ -122,6 +123,7 @@ class SpeechTask:
     def __init__(self, config: SpeechConfig, assets: Path | None = None) -> None:
         self.config = config
         self._examples: dict[str, list[Example]] = {}
+        self._rows: dict[str, list[tuple[digits.DigitString | Path, str, int]]] = {}
         if assets is not None:
             kept = json.loads((assets / "speech.json").read_text(encoding="utf-8"))
             self.symbols, self.mean, self.deviation = kept["symbols"], kept["mean"], kept["deviation"]
@@ -149,7 +151,12 @@ class SpeechTask:
         return transcript.split() if self.config.unit == "word" else list(" ".join(transcript.split()))
 
     def _read(self, split: str) -> list[tuple[digits.DigitString | Path, str, int]]:
-        """Sound, transcript and samples of a split."""
+        """Sound, transcript and samples of a split; read once."""
+        if split not in self._rows:
+            self._rows[split] = self._read_split(split)
+        return self._rows[split]
+
+    def _read_split(self, split: str) -> list[tuple[digits.DigitString | Path, str, int]]:
         config = self.config
         if config.train is not None:
             path = getattr(config, split)
@@ -298,28 +305,3 @@ class SpeechTask:
     def save(self, folder: Path) -> None:
         kept = {"symbols": self.symbols, "mean": self.mean, "deviation": self.deviation}
         write_atomically(folder / "speech.json", (json.dumps(kept, ensure_ascii=False) + "\n").encode("utf-8"))
-
-
-def read_manifest(path: Path) -> list[tuple[Path, str]]:
-    """Lines of path<tab>transcript; a path is taken from where the manifest is.
-
-    Raises:
-        NotFound: no such file, or a recording that is not there.
-        InvalidInput: a line that is not two columns; nothing in it.
-    """
-    if not path.is_file():
-        raise NotFound(f"{path}: there is no such file")
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        columns = line.split("\t")
-        if len(columns) != 2 or not all(column.strip() for column in columns):
-            raise InvalidInput(f"{path}, line {number}: expected a path, a tab and a transcript, not {line!r}")
-        recording = path.parent / columns[0].strip()
-        if not recording.is_file():
-            raise NotFound(f"{path}, line {number}: there is no recording {recording}")
-        rows.append((recording, columns[1].strip()))
-    if not rows:
-        raise InvalidInput(f"{path} is empty")
-    return rows

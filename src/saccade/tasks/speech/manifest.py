@@ -1,0 +1,30 @@
+"""Recordings of one's own: a file with a line for each, its path and what is said in it."""
+
+from pathlib import Path
+
+from saccade.core.errors import InvalidInput, NotFound
+
+
+def read_manifest(path: Path) -> list[tuple[Path, str]]:
+    """Lines of path<tab>transcript; a path is taken from where the manifest is.
+
+    Raises:
+        NotFound: no such file, or a recording that is not there.
+        InvalidInput: a line that is not two columns; nothing in it.
+    """
+    if not path.is_file():
+        raise NotFound(f"{path}: there is no such file")
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        columns = line.split("\t")
+        if len(columns) != 2 or not all(column.strip() for column in columns):
+            raise InvalidInput(f"{path}, line {number}: expected a path, a tab and a transcript, not {line!r}")
+        recording = path.parent / columns[0].strip()
+        if not recording.is_file():
+            raise NotFound(f"{path}, line {number}: there is no recording {recording}")
+        rows.append((recording, columns[1].strip()))
+    if not rows:
+        raise InvalidInput(f"{path} is empty")
+    return rows
