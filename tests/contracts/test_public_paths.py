@@ -26,6 +26,7 @@ PATHS = [
     "saccade.explain.plots.save", "saccade.explain.plots.score_by_length", "saccade.explain.plots.training_curves",
     "saccade.explain.text.alignment_text",
     "saccade.memory.GRU", "saccade.memory.GRUState",
+    "saccade.nets.attention_decoder.AttentionDecoder",
     "saccade.nets.conditional_decoder.ConditionalDecoder", "saccade.nets.dropout.Dropout",
     "saccade.nets.transformer.TransformerDecoder", "saccade.nets.transformer.TransformerEncoder",
     "saccade.nets.readout.MaxoutReadout",
