@@ -216,7 +216,7 @@ def test_a_batch_holds_normalised_features_labels_and_both_forms_of_the_target()
 
 def test_times_makes_what_is_judged_longer_and_not_what_is_learned() -> None:
     lengths = {
-        times: [{len(e.target) for e in make_task(times=times).examples(split)} for split in ("train", "test")]
+        times: [{len(e.target) for e in make_task(times_as_long=times).examples(split)} for split in ("train", "test")]
         for times in (1, 4)
     }
     assert max(lengths[1][0]) == max(lengths[4][0]) == 7

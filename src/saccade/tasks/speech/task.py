@@ -53,7 +53,7 @@ class SpeechConfig:
     """Digits of a string, at least."""
     most: Count = 7
     """Digits of a string, at most."""
-    times: Count = 1
+    times_as_long: Count = 1
     """The strings of validation and test are so many times as long (Chorowski et al. 2015)."""
     shortest_gap: Seconds = 0.05
     """Silence around a digit, in seconds, at least."""
@@ -169,7 +169,9 @@ class SpeechTask:
         if config.speaker is not None and split == "test" and not own:
             names = ", ".join(sorted({recording.speaker for recording in self.recordings}))
             raise InvalidInput(f"there is no speaker {config.speaker!r}; there are {names}")
-        share, times = {"train": (1, 1), "validation": (10, config.times), "test": (5, config.times)}[split]
+        share, times = {"train": (1, 1), "validation": (10, config.times_as_long), "test": (5, config.times_as_long)}[
+            split
+        ]
         strings = digits.draw_strings(
             own, max(1, config.strings // share), (config.fewest * times, config.most * times),
             (config.shortest_gap, config.longest_gap), config.draw + SPLITS.index(split),
@@ -292,7 +294,7 @@ class SpeechTask:
             for sound in self.recordings.values():
                 digest.update(sound.tobytes())
         own = config.train is not None
-        longer = f", test {config.times} times as long" if config.times > 1 else ""
+        longer = f", test {config.times_as_long} times as long" if config.times_as_long > 1 else ""
         left_out = f", {config.speaker} left out" if config.speaker else ""
         what = "spoken digits (FSDD)" if config.corpus == "digits" else "dialled digits"
         return {
