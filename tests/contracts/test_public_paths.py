@@ -30,7 +30,8 @@ PATHS = [
     "saccade.nets.conditional_decoder.ConditionalDecoder", "saccade.nets.dropout.Dropout",
     "saccade.nets.transformer.TransformerDecoder", "saccade.nets.transformer.TransformerEncoder",
     "saccade.nets.readout.MaxoutReadout",
-    "saccade.nets.recurrent_encoder.RecurrentEncoder", "saccade.nets.stacked_encoder.StackedEncoder", "saccade.nets.search.beam_search",
+    "saccade.nets.recurrent_encoder.RecurrentEncoder", "saccade.nets.stacked_encoder.StackedEncoder",
+    "saccade.nets.search.beam_search",
     "saccade.nets.search.sample", "saccade.tasks.translation.TranslationTask",
     "saccade.tasks.translation.TranslationConfig", "saccade.training.config.TrainingConfig",
 ]  # fmt: skip
