@@ -198,6 +198,24 @@ def curves(series: Mapping[str, Sequence[tuple[str, float]]], across: str, up: s
         return _finish(axes, title, legend=len(series) > 1)
 
 
+def histogram(rows: Rows, across: str, up: str, title: str = "") -> Figure:
+    """How many there are of each: a bar a row, {across: where it begins, up: how many}, all as wide as the first.
+
+    Raises:
+        InvalidInput: no row, or one without these keys.
+    """
+    if not rows or not all({across, up} <= set(row) for row in rows):
+        raise InvalidInput(f"expected at least one row, each with {across} and {up}")
+    starts = [row[across] for row in rows]
+    width = starts[1] - starts[0] if len(rows) > 1 else 1.0
+    with _style(title, across, up):
+        axes = require("matplotlib.figure", "app").Figure(figsize=(4.2, 2.6)).add_axes((0, 0, 1, 1))
+        axes.bar(starts, [row[up] for row in rows], width, align="edge", color=COLOURS[0], edgecolor="white", lw=0.4)
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.set(xlabel=across, ylabel=up)
+        return _finish(axes, title)
+
+
 def save(figure: Figure, path: str | os.PathLike[str], description: str) -> tuple[Path, ...]:
     """Write PATH.png (200 dots an inch) and PATH.svg (text stays text) with alternative text; return the two paths.
 

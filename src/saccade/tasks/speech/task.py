@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -249,7 +250,8 @@ class SpeechTask:
         return joint.join(self.symbols[symbol] for symbol in prediction if symbol >= len(SPECIAL))
 
     def replay(self, example: Example, prediction: Sequence[int]) -> Example:
-        return example._replace(target=list(prediction), transcript=self.decode(prediction))
+        said = [symbol for symbol in prediction if symbol >= len(SPECIAL)]
+        return example._replace(target=said, transcript=self.decode(prediction))
 
     def labels(self, example: Example) -> Mapping[str, Sequence[str]]:
         said = [self.symbols[symbol] for symbol in example.target]
@@ -279,13 +281,27 @@ class SpeechTask:
         found = (jiwer.process_words if words else jiwer.process_characters)(wanted, said)
         labels = found.hits + found.substitutions + found.deletions
         right = sum(ours == theirs for ours, theirs in zip(said, wanted, strict=True))
-        return {
+        figures = {
             "label_error_rate": 100 * (found.wer if words else found.cer),
             "right": 100 * right / len(examples),
             **{name: 100 * getattr(found, name) / labels for name in ("substitutions", "deletions", "insertions")},
             "recordings": len(examples),
             "labels": labels,
         }
+        pairs = zip(predictions, examples, strict=True)
+        delays = [delay for prediction, example in pairs for delay in self.delays(prediction, example)]
+        return figures | (latencies(delays) if delays else {})
+
+    def delays(self, prediction: Sequence[int], example: Example) -> list[float]:
+        """Seconds from the end of each digit until it was said; of an answer that is right, with a symbol a step."""
+        if BLANK not in prediction or isinstance(example.sound, Path):
+            return []
+        said = [step for step, symbol in enumerate(prediction) if symbol != BLANK]
+        if [prediction[step] for step in said] != example.target:
+            return []
+        seconds = FRAME_SHIFT * self.config.stack
+        ends = (end for _, end in digits.boundaries(example.sound, self.recordings))
+        return [(step + 1) * seconds - end for step, end in zip(said, ends, strict=True)]
 
     def describe(self) -> dict[str, Any]:
         config = self.config
@@ -307,3 +323,10 @@ class SpeechTask:
     def save(self, folder: Path) -> None:
         kept = {"symbols": self.symbols, "mean": self.mean, "deviation": self.deviation}
         write_atomically(folder / "speech.json", (json.dumps(kept, ensure_ascii=False) + "\n").encode("utf-8"))
+
+
+def latencies(delays: Sequence[float]) -> dict[str, Any]:
+    """Their mean, and how many labels there are in each tenth of a second."""
+    places = [math.floor(delay * 10) for delay in delays]
+    counted = [{"seconds": place / 10, "labels": places.count(place)} for place in range(min(places), max(places) + 1)]
+    return {"latency": sum(delays) / len(delays), "latencies": counted}
