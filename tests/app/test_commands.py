@@ -36,6 +36,10 @@ def test_a_run_holds_all_that_it_should(tiny_runs: dict[str, Path], system: str)
     evidence = json.loads((run / "evidence.json").read_text())
     assert steps[-1] == evidence["config"]["training"]["steps"]
     assert evidence["metrics"]["test"][evidence["metrics"]["test"]["decisive"]] is not None
+    assert evidence["tokens_per_second"] > 0
+    assert evidence["peak_memory_mb"] > 50
+    shown = [show.values for show in catalogue.recipe(system).shows]
+    assert (evidence["metrics"]["test"].get("attention_entropy", 0) > 0.01) == ("attention weight" in shown)
     if "bleu" in evidence["metrics"]["test"]:
         assert {"assets/source.json", "assets/target.json", "pictures/bleu-by-length.png"} <= there
         assert evidence["metrics"]["test"]["sentences"] == evidence["data"]["pairs"]["train"] == 600

@@ -7,7 +7,7 @@ import pytest
 from saccade.app import catalogue
 from saccade.core.config import to_plain
 from saccade.core.recipe import Claim
-from saccade.training.evidence import changed, collect, verdicts
+from saccade.training.evidence import Cost, changed, collect, verdicts
 
 
 def claim(direction: Any, bound: float) -> Claim:
@@ -32,7 +32,7 @@ def test_a_claim_about_a_figure_that_is_not_there_is_not_dropped() -> None:
 def evidence(config: dict[str, Any], bleu: float) -> dict[str, Any]:
     head = {"system": "rnnsearch", "variant": "default", "commit": "abc", "config": config}
     metrics = {"test": {"bleu": bleu}}
-    return collect(catalogue.recipe("rnnsearch"), head, metrics, {}, 1, 2.0, "cpu")
+    return collect(catalogue.recipe("rnnsearch"), head, metrics, {}, 1, Cost(2.04, 300.0, 512.4), "cpu")
 
 
 def test_a_changed_run_is_named_so_and_claims_nothing() -> None:
@@ -40,6 +40,8 @@ def test_a_changed_run_is_named_so_and_claims_nothing() -> None:
     assert changed(plain, plain) == {}
     as_it_stands = evidence(plain, 30.0)
     assert as_it_stands["changed"] == {}
+    cost = [as_it_stands[name] for name in ("wall_seconds", "tokens_per_second", "peak_memory_mb")]
+    assert cost == [2.0, 300.0, 512]
     assert [verdict["holds"] for verdict in as_it_stands["claims"]] == [False]
     shorter = {**plain, "training": {**plain["training"], "steps": 5, "seed": 7}}
     other = evidence(shorter, 50.0)

@@ -2,27 +2,31 @@
 
 import json
 import shlex
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from saccade.app.runs import Look, Run
 from saccade.core.files import write_atomically
+from saccade.core.recipe import WEIGHT
 from saccade.explain import plots
-from saccade.training.evidence import collect
+from saccade.training.evidence import Cost, collect
 
-SHOWN, DRAWN = 10, 3
+SHOWN, DRAWN, MEASURED = 10, 3, 100
 
 
-def finish(run: Run, head: Mapping[str, Any], seconds: float) -> None:
+def finish(run: Run, head: Mapping[str, Any], cost: Cost) -> None:
     """Score the run, write its evidence and pictures, and say what came out."""
     examples = run.task.examples("test")
     predictions = run.predictions(examples)
     metrics = {"test": scored(run, predictions, examples)}
     parameters = sum(weight.numel() for weight in run.model.parameters())
-    evidence = collect(run.recipe, head, metrics, run.task.describe(), parameters, seconds, str(run.device))
+    evidence = collect(run.recipe, head, metrics, run.task.describe(), parameters, cost, str(run.device))
     write_atomically(run.folder.evidence, (json.dumps(evidence, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
-    print(summary(run, "test", metrics["test"]) + f"; trained in {seconds:.0f} s")
+    print(summary(run, "test", metrics["test"]) + f"; trained in {cost.seconds:.0f} s")
     for claim in evidence["claims"]:
         sign = ">=" if claim["direction"] == "max" else "<="
         print(f"claim: {claim['metric']} {sign} {claim['bound']}: {'holds' if claim['holds'] else 'DOES NOT HOLD'}")
@@ -38,8 +42,22 @@ def finish(run: Run, head: Mapping[str, Any], seconds: float) -> None:
 
 
 def scored(run: Run, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, Any]:
-    """The task's figures, with the name of the one that decides."""
-    return {"decisive": run.task.metric, **run.task.score(predictions, examples)}
+    """The task's figures, with the name of the one that decides; and how widely the model looked."""
+    figures = run.task.score(predictions, examples)
+    return {"decisive": run.task.metric, **figures, **attention_entropy(run, predictions, examples)}
+
+
+def attention_entropy(run: Run, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, float]:
+    """How widely the model looks: entropy in nats of the weights of a look that the recipe shows first; the mean.
+
+    Of the first answers, and where it shows attention; weights that are no distribution are made one.
+    """
+    shows = [show for show in run.recipe.shows if show.values == WEIGHT][:1]
+    pairs = list(zip(examples, predictions, strict=True))[:MEASURED] if shows else []
+    rows = [look.weights.double() for pair in pairs for look in run.looks(*pair, shows=shows)]
+    weights = [each / each.sum(-1, keepdim=True).clamp(min=1e-12) for each in rows]
+    entropies = [entropy for each in weights for entropy in torch.special.entr(each).sum(-1).tolist()]
+    return {"attention_entropy": statistics.fmean(entropies)} if entropies else {}
 
 
 def summary(run: Run, split: str, figures: Mapping[str, Any]) -> str:

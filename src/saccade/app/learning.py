@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import statistics
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -13,7 +14,8 @@ from saccade import __version__
 from saccade.app.runs import Run, assemble, dtype_of
 from saccade.core.config import flatten, to_plain
 from saccade.training import require_engine
-from saccade.training.evidence import commit
+from saccade.training.device import peak_memory, pick_device
+from saccade.training.evidence import Cost, commit
 from saccade.training.random_state import seed_everything
 from saccade.training.run_folder import RunFolder, one_writer
 
@@ -37,7 +39,7 @@ class Learned(NamedTuple):
 
     run: Run
     head: dict[str, Any]
-    seconds: float
+    cost: Cost
 
 
 def learn(order: Order, processes: Any, held: ExitStack) -> tuple[bool, Learned | None]:
@@ -119,6 +121,7 @@ def fitted(
     with shown as report:
         objective = recipe.objective or task.objective
         outcome = fit(model, objective, task, config.training, folder, fingerprint, report, order.resumed, processes)
+    memory = peak_memory(pick_device(config.training.device))  # before the scoring, which may take more
     scored = folder.evidence.is_file() and outcome.steps == outcome.before
     if not outcome.done or not first or scored:
         return outcome.done, None
@@ -127,7 +130,9 @@ def fitted(
     model = recipe.build(config, task).to(dtype_of(config))  # the trained one may be in shards
     folder.load_weights(model)
     run = assemble(folder, order.system, order.variant, recipe, config, task, model)
-    return True, Learned(run, head, outcome.seconds)
+    pace = [row["tokens_per_second"] for row in folder.read_metrics() if "tokens_per_second" in row]
+    cost = Cost(outcome.seconds, statistics.median(pace) if pace else 0.0, memory)
+    return True, Learned(run, head, cost)
 
 
 def rehearse(recipe: Any, config: Any, task: Any) -> None:

@@ -73,12 +73,12 @@ class Run:
                 answers |= zip(rows, self.recipe.predict(self.model, batch, self.config), strict=True)
         return [answers[row] for row in range(len(examples))]
 
-    def looks(self, example: Any, prediction: Any) -> list[Look]:
-        """Where the model looks while it gives this prediction: the taps that the recipe shows."""
+    def looks(self, example: Any, prediction: Any, shows: Sequence[Show] | None = None) -> list[Look]:
+        """Where the model looks while it gives this prediction: the taps that the recipe shows, or some of them."""
         found = []
         replayed = self.task.replay(example, prediction)
         labels = self.task.labels(replayed)
-        for show in self.recipe.shows:
+        for show in self.recipe.shows if shows is None else shows:
             with self.running(), capture(self.model, show.tap) as seen:
                 self.objective(self.model, to_device(self.task.collate([replayed]), self.device), 0)
             # (layers, ..., rows, columns): of all that match the pattern, and of all heads, the mean

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+WEIGHT = "attention weight"
+
+
 class Loss(NamedTuple):
     """What an objective returns: the scalar to go down, and figures to log (plain numbers or scalar tensors)."""
 
@@ -117,7 +120,7 @@ class Show:
     columns: str
     title: str = ""
     """What is seen, where a recipe shows several."""
-    values: str = "attention weight"
+    values: str = WEIGHT
     """What the numbers are, as the scale of the picture says."""
 
 

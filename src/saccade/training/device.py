@@ -1,5 +1,6 @@
-"""Where and in what precision a model runs."""
+"""Where and in what precision a model runs, and how much memory it takes there."""
 
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -33,6 +34,18 @@ def pick_device(name: str) -> torch.device:
 def to_device(batch: Any, device: torch.device) -> Any:
     """The batch, a NamedTuple, with its tensors on the device."""
     return type(batch)(*(part.to(device, non_blocking=True) if isinstance(part, Tensor) else part for part in batch))
+
+
+def peak_memory(device: torch.device) -> float | None:
+    """The most memory so far, in megabytes: of a GPU what tensors took, else all of this process; None: not known."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest / 1e6 if sys.platform == "darwin" else largest * 1024 / 1e6
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:

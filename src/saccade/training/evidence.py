@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -18,6 +18,14 @@ from saccade.core.recipe import Claim, Recipe
 
 APART = ("training.seed", "training.device", "training.strategy", "task.folder")
 LIBRARIES = ("torch", "numpy", "lightning", "tokenizers", "sacrebleu")
+
+
+class Cost(NamedTuple):
+    """What a training took: seconds, tokens a second (the middle of what was logged), and the most memory in MB."""
+
+    seconds: float
+    tokens_per_second: float
+    peak_memory: float | None
 
 
 def commit() -> str | None:
@@ -88,7 +96,7 @@ def collect(
     metrics: Mapping[str, Mapping[str, Any]],
     data: Mapping[str, Any],
     parameters: int,
-    seconds: float,
+    cost: Cost,
     device: str,
 ) -> dict[str, Any]:
     """The evidence of a run. What was changed from the variant is said, and then nothing is claimed of the variant."""
@@ -104,7 +112,9 @@ def collect(
         "versions": versions(),
         "hardware": hardware(device),
         "seeds": [head["config"]["training"]["seed"]],
-        "wall_seconds": round(seconds, 1),
+        "wall_seconds": round(cost.seconds, 1),
+        "tokens_per_second": round(cost.tokens_per_second, 1),
+        "peak_memory_mb": None if cost.peak_memory is None else round(cost.peak_memory),
         "parameters": parameters,
         "paper": asdict(recipe.paper),
         "data": dict(data),

@@ -45,6 +45,8 @@ class OnlineSpeechConfig:
     """Constant only: steps from one label to the next."""
     pace: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Learned only: the probability with which a new model says a label at a step."""
+    reward_weight: Annotated[float, Field(gt=0)] = 1.0
+    """Learned only: lambda_r; below 1 the gates learn more slowly, and disturb the rest less."""
     entropy_weight: Annotated[float, Field(ge=0)] = 0.1
     """Learned only: lambda_e, against gates that settle too early; it falls to 0 over `entropy_steps`."""
     entropy_steps: Count = 1500
@@ -53,7 +55,7 @@ class OnlineSpeechConfig:
     @model_validator(mode="after")
     def check_policy(self) -> "OnlineSpeechConfig":
         refuse_unchosen(self, "policy", {"constant": "every"})
-        for name in ("pace", "entropy_weight", "entropy_steps"):
+        for name in ("pace", "reward_weight", "entropy_weight", "entropy_steps"):
             refuse_unchosen(self, "policy", {"learned": name})
         return self
 
@@ -94,7 +96,9 @@ class OnlineSpeech(nn.Module):
         self.dropout = Dropout(config.dropout)
         # the reward of a decision is what is still to be said, so a baseline knows how much that is
         self.score_function = (
-            ScoreFunction("learned", size + 2, entropy_weight=config.entropy_weight) if self.every is None else None
+            ScoreFunction("learned", size + 2, reward_weight=config.reward_weight, entropy_weight=config.entropy_weight)
+            if self.every is None
+            else None
         )
         self.emissions = Tap("b u t")
         nn.init.normal_(self.embedding.weight, std=embedding**-0.5)

@@ -1,9 +1,11 @@
 """The recipe of RNNsearch: what it is trained on, how, and what it must reach."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from saccade.core.config import config
 from saccade.core.recipe import Claim, Paper, Recipe, Show
+from saccade.nets.attention_choice import PositionalKeys
 from saccade.nets.search import SearchConfig, Symbols, answers
 from saccade.systems.rnnsearch.model import RNNsearch, RNNsearchConfig
 from saccade.tasks.translation import Batch, TranslationConfig, TranslationTask
@@ -107,6 +109,22 @@ def words(longest: int) -> Config:
     )
 
 
+def row(attention: Any, **options: Any) -> Config:
+    """A row of the comparison of mechanisms: as multi30k, in minutes; only the attention differs."""
+    # a dot product wants annotations of the state's size: with more units there are as many parameters again
+    hidden = 392 if attention == "dot" else 256
+    return replace(
+        MULTI30K,
+        model=RNNsearchConfig(attention=attention, hidden_size=hidden, dropout=0.2, **options),
+        training=replace(MULTI30K.training, steps=1000, learning_rate=2e-3, warmup=100, validate_every=250),
+    )
+
+
+ROWS: dict[str, dict[str, Any]] = {
+    "additive": {}, "dot": {}, "bilinear": {}, "concat": {}, "scaled-dot": {}, "cosine": {}, "local-monotonic": {},
+    "local-predictive": {}, "location-aware": {}, "gaussian-window": {}, "hard": {}, "past-alignment": {},
+    "positional-keys": {"positional_keys": PositionalKeys(longest=128)},
+}  # fmt: skip
 RECIPE = Recipe(
     paper=Paper(
         title="Neural Machine Translation by Jointly Learning to Align and Translate",
@@ -126,6 +144,7 @@ RECIPE = Recipe(
         "words-10": words(10),
         "words-30": words(30),
         "hansard": HANSARD,
+        **{f"row-{attention}": row(attention, **options) for attention, options in ROWS.items()},
         "paper": PAPER,
     },
     shows=(Show(tap="decoder.recurrent.attention.weights", picture="alignment", rows="target", columns="source"),),
