@@ -47,7 +47,7 @@ def test_json_is_all_that_is_printed(saccade: Command, copied: Path) -> None:
         (["--over", "decoding.bean", "1"], "no flag --decoding.bean; did you mean '--decoding.beam'"),
         (["--over", "decoding.beam", "1", "none"], "decoding.beam"),
         (["--over", "decoding.beam", "1", "--alignments", "a", "b"], "exclude each other"),
-        (["--keep"], "--keep goes with --alignments FILE FILE, or with --over FIELD VALUE"),
+        (["--keep"], "--keep goes with --alignments FILE FILE, --over FIELD VALUE or --gradients"),
     ],
 )
 def test_what_does_not_fit_is_told_before_the_work(

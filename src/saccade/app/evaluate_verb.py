@@ -29,7 +29,13 @@ def run(arguments: Sequence[str]) -> int:
         help="score the run as a field of its configuration changes, and draw the curve: FIELD, then its values",
     )  # fmt: skip
     parser.add_argument(
-        "--keep", action="store_true", help="keep the figures of --alignments or --over in RUN/evidence.json"
+        "--gradients", action="store_true",
+        help="draw how much of the gradient of a translation reaches each symbol of the source, by its distance",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="keep the figures of --alignments, --over or --gradients in RUN/evidence.json",
     )
     alone = [
         parser.add_argument("--reversed", action="store_true", help="the run translates the second language of FILE"),
@@ -40,14 +46,19 @@ def run(arguments: Sequence[str]) -> int:
     given = [action.option_strings[0] for action in alone if getattr(options, action.dest)]
     if options.alignments is None and given:
         raise InvalidInput(f"{given[0]} goes with --alignments FILE FILE")
-    if options.keep and options.alignments is None and options.over is None:
-        raise InvalidInput("--keep goes with --alignments FILE FILE, or with --over FIELD VALUE")
+    ways = [f"--{way}" for way in ("alignments", "over", "gradients") if getattr(options, way)]
+    if options.keep and not ways:
+        raise InvalidInput("--keep goes with --alignments FILE FILE, --over FIELD VALUE or --gradients")
+    if len(ways) > 1:
+        raise InvalidInput(f"{' and '.join(ways)} exclude each other; give them one after the other")
     if options.over is not None:
-        if options.alignments is not None:
-            raise InvalidInput("--over and --alignments exclude each other; give them one after the other")
         from saccade.app import over
 
         return over.evaluate(options, rest)
+    if options.gradients:
+        from saccade.app import gradients
+
+        return gradients.evaluate(options, rest)
     if options.alignments is not None:
         if options.split:
             raise InvalidInput("--split and --alignments exclude each other: these pairs are no split of the data")

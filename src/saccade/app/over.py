@@ -42,8 +42,7 @@ def evaluate(options: Namespace, flags: Sequence[str]) -> int:
     found = {"split": split, "command": f"saccade {shlex.join(sys.argv[1:])}", "rows": rows}
     if options.keep:
         with one_writer(folder):
-            kept = folder.read_evidence()["metrics"]["test"].get("over", {})
-            folder.keep_figures("over", {**kept, field: found})
+            folder.keep_beside("over", field, found)
     title = f"{runs[0].system} {runs[0].variant}"
     picture = plots.save(
         plots.curves({title: points(found, metric)}, words(field), words(metric), title),

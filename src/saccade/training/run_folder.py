@@ -161,6 +161,10 @@ class RunFolder:
         found["metrics"]["test"][name] = figures
         write_atomically(self.evidence, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
 
+    def keep_beside(self, name: str, key: str, figures: Mapping[str, Any]) -> None:
+        """As `keep_figures`, for one of several of that name; the others stay."""
+        self.keep_figures(name, {**self.read_evidence()["metrics"]["test"].get(name, {}), key: figures})
+
     def write_csv(self) -> None:
         """The metrics once more, as a table."""
         rows = self.read_metrics()

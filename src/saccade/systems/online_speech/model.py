@@ -41,14 +41,15 @@ class OnlineSpeechConfig:
     """Share of each layer's outputs dropped in training."""
     policy: Literal["learned", "constant"] = "learned"
     """Gates that are drawn and learn, or a label at every n-th step, whatever is heard."""
-    every: Count = 20
+    every: Count = 12
     """Constant only: steps from one label to the next."""
-    pace: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    pace: Annotated[float, Field(gt=0, lt=1)] = 0.08
     """Learned only: the probability with which a new model says a label at a step."""
-    reward_weight: Annotated[float, Field(gt=0)] = 1.0
+    reward_weight: Annotated[float, Field(gt=0)] = 0.3
     """Learned only: lambda_r; below 1 the gates learn more slowly, and disturb the rest less."""
-    entropy_weight: Annotated[float, Field(ge=0)] = 0.1
-    """Learned only: lambda_e, against gates that settle too early; it falls to 0 over `entropy_steps`."""
+    entropy_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Learned only: lambda_e, against gates that settle too early; it falls to 0 over `entropy_steps`. A gate that says
+    little is far from undecided, so much of it makes labels come before anything was heard."""
     entropy_steps: Count = 1500
     """Learned only: updates until the entropy counts no more."""
 

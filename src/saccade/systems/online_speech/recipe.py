@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 class Config:
     """Hard online attention on recordings."""
 
-    task: SpeechConfig = SpeechConfig()
+    task: SpeechConfig = SpeechConfig(stack=5)
     model: OnlineSpeechConfig = OnlineSpeechConfig()
     training: TrainingConfig = TrainingConfig(
-        steps=3000, batch_tokens=2500, learning_rate=1e-3, schedule="linear", warmup=100, validate_every=300
+        steps=4000, batch_tokens=1200, learning_rate=2e-3, schedule="linear", warmup=100, validate_every=400
     )
 
 
@@ -41,12 +41,10 @@ def predict(model: Any, batch: Batch, config: Config) -> list[list[int]]:
 
 DEFAULT = Config()
 TINY = Config(
-    task=SpeechConfig(corpus="dialled", strings=300, fewest=1, most=3, bins=20, stack=3),
-    model=OnlineSpeechConfig(
-        layers=1, hidden_size=24, embedding_size=8, dropout=0.0, pace=0.1, entropy_weight=0.05, entropy_steps=100
-    ),
+    task=SpeechConfig(corpus="dialled", strings=200, fewest=1, most=3, bins=20, stack=4),
+    model=OnlineSpeechConfig(layers=1, hidden_size=24, embedding_size=8, dropout=0.0, pace=0.15),
     training=TrainingConfig(
-        steps=200, batch_tokens=800, learning_rate=1e-2, validate_every=50, checkpoint_every=20, log_every=10
+        steps=100, batch_tokens=600, learning_rate=1e-2, validate_every=50, checkpoint_every=20, log_every=10
     ),
 )
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from saccade.core.config import config
 from saccade.core.projection import Projection
 from saccade.core.state import Constant
+from saccade.core.tap import Tap
 from saccade.memory.gru import GRU, GRUState
 from saccade.nets.dropout import Dropout
 from saccade.nets.readout import MaxoutReadout
@@ -59,12 +60,13 @@ class RNNEncDec(nn.Module):
         self.decoder = GRU(embedding + hidden, hidden)
         self.readout = MaxoutReadout((hidden, embedding, hidden), config.readout_size, target_symbols, config.dropout)
         self.dropout = Dropout(config.dropout)
+        self.source = Tap("b s d")
         for table in (self.source_embedding, self.target_embedding):
             nn.init.normal_(table.weight, std=embedding**-0.5)
 
     def encode(self, source: Int[Tensor, "b s"], source_mask: Bool[Tensor, "b s"]) -> Float[Tensor, "b h"]:
         """The one vector."""
-        encoded = self.encoder(self.dropout(self.source_embedding(source)), source_mask)
+        encoded = self.encoder(self.dropout(self.source(self.source_embedding(source))), source_mask)
         return torch.tanh(self.context(encoded.final[:, 0]))
 
     def start(self, encoded: Float[Tensor, "b h"]) -> SearchState:

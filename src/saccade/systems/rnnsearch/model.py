@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from saccade.core.config import config
 from saccade.core.projection import Projection
+from saccade.core.tap import Tap
 from saccade.nets.attention_decoder import AttentionDecoder, AttentionDecoderConfig, SearchState
 from saccade.nets.choices import ChosenProjection
 from saccade.nets.dropout import Dropout
@@ -56,10 +57,11 @@ class RNNsearch(nn.Module):
         self.encoder = RecurrentEncoder(embedding, size, config.directions)
         self.decoder = AttentionDecoder(config, target_symbols, annotation, size, config.dropout)
         self.dropout = Dropout(config.dropout)
+        self.source = Tap("b s d")
         nn.init.normal_(self.embedding.weight, std=embedding**-0.5)
 
     def encode(self, source: Int[Tensor, "b s"], source_mask: Bool[Tensor, "b s"]) -> Encoded:
-        encoded: Encoded = self.encoder(self.dropout(self.embedding(source)), source_mask)
+        encoded: Encoded = self.encoder(self.dropout(self.source(self.embedding(source))), source_mask)
         return encoded._replace(annotations=self.dropout(encoded.annotations))
 
     def start(self, encoded: Encoded) -> SearchState:

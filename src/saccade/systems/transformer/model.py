@@ -17,6 +17,7 @@ from saccade.attention.positions import LearnedPositions, SinusoidalPositions
 from saccade.core.config import config
 from saccade.core.projection import Projection
 from saccade.core.state import Constant
+from saccade.core.tap import Tap
 from saccade.nets.dropout import Dropout
 from saccade.nets.transformer import TransformerDecoder, TransformerEncoder
 
@@ -101,6 +102,7 @@ class Transformer(nn.Module):
         self.encoder = TransformerEncoder(config.layers, size, config.norm, **block)
         self.decoder = TransformerDecoder(config.layers, size, config.norm, **block)
         self.dropout = Dropout(config.dropout)
+        self.source = Tap("b s d")
         self.scale = size**0.5
         for table in (self.source_embedding, self.target_embedding, self.output):
             nn.init.normal_(table.weight, std=size**-0.5)
@@ -116,7 +118,7 @@ class Transformer(nn.Module):
         # the kernel is faster without one; elsewhere than on a CPU to ask would be to wait
         if source.device.type == "cpu" and not torch.compiler.is_compiling() and bool(source_mask.all()):
             mask = None
-        embedded = self.dropout(self.source_positions(self.scale * self.source_embedding(source)))
+        embedded = self.dropout(self.source_positions(self.scale * self.source(self.source_embedding(source))))
         return Encoded(self.encoder(embedded, mask), mask)
 
     def start(self, encoded: Encoded) -> SearchState:

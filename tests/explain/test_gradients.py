@@ -1,0 +1,53 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from saccade.core.errors import InvalidInput, NotFound
+from saccade.core.tap import Tap
+from saccade.explain.gradients import gradient_norms
+
+BATCH, STEPS, INPUTS, SIZE = 2, 3, 5, 7
+
+
+class Mix(nn.Module):
+    """Outputs that are sums of the inputs, each with its own direction: what their gradients are is known."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directions = nn.Parameter(torch.randn(STEPS, INPUTS, SIZE, dtype=torch.float64))
+        self.source, self.silent = Tap("b s d"), Tap("b s d")
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.einsum("tsd,bsd->bt", self.directions, self.source(inputs))
+
+
+def test_the_norms_are_those_of_the_gradients_and_the_model_is_as_before() -> None:
+    model, inputs = Mix(), torch.randn(BATCH, INPUTS, SIZE, dtype=torch.float64)
+    norms = gradient_norms(model, "source", lambda: model(inputs))
+    expected = model.directions.detach().norm(dim=-1).expand(BATCH, -1, -1)
+    torch.testing.assert_close(norms, expected)
+    assert model.directions.grad is None
+    assert model.source.listener is None
+
+
+def test_it_works_where_gradients_are_switched_off() -> None:
+    model, inputs = Mix(), torch.randn(BATCH, INPUTS, SIZE, dtype=torch.float64)
+    with torch.no_grad():
+        assert gradient_norms(model, "source", lambda: model(inputs)).shape == (BATCH, STEPS, INPUTS)
+
+
+def test_a_tap_that_cannot_be_asked_is_named() -> None:
+    model, inputs = Mix(), torch.randn(BATCH, INPUTS, SIZE, dtype=torch.float64)
+    with pytest.raises(NotFound, match="no tap matches 'sources'; there are: source, silent"):
+        gradient_norms(model, "sources", lambda: model(inputs))
+    with pytest.raises(InvalidInput, match="silent was called 0 times; one is expected"):
+        gradient_norms(model, "silent", lambda: model(inputs))
+    with pytest.raises(InvalidInput, match="source was called 2 times"):
+        gradient_norms(model, "source", lambda: model(inputs) + model(inputs))
+
+    def apart() -> Tensor:
+        model(inputs)
+        return torch.zeros(BATCH, STEPS)
+
+    with pytest.raises(InvalidInput, match="what source hears has no part in the outputs"):
+        gradient_norms(model, "source", apart)
