@@ -63,7 +63,7 @@ def letters(split: str) -> tuple[Letter, ...]:
 
 
 def on_the_line(character: str, strokes: list[Points]) -> Points:
-    """(points, 3) of a drawing: its body as high as `EXTENTS` says, smoothed and thinned; of i and j the dot is kept."""
+    """(points, 3) of a drawing, its body as high as `EXTENTS` says, smoothed and thinned; i and j keep one dot."""
     body = [stroke for stroke in strokes if np.ptp(stroke, 0).max() >= DOT]
     low, high = (float(bound(np.concatenate(body)[:, 1])) for bound in (np.min, np.max))
     bottom, top = EXTENTS[character]

@@ -1,0 +1,58 @@
+"""A mixture without memory: one distribution for every offset, fitted by expectation and maximisation.
+
+What a net that remembers must be better than. The offset is of a mixture of Gaussians, the end of the stroke by itself
+of a Bernoulli distribution, as of the networks (Graves 2013, equation 23), but the same at every step.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
+COMPONENTS, ROUNDS, MOST, NARROWEST = 20, 100, 8000, 1e-3
+
+
+class Memoryless(NamedTuple):
+    """Logarithms of the components' weights (n,), means (n, 2), covariances (n, 2, 2), and the share of ends."""
+
+    log_weights: Numbers
+    means: Numbers
+    covariances: Numbers
+    ends: float
+
+    def log_density(self, points: Numbers) -> Numbers:
+        """Of offsets and ends (points, 3), in nats."""
+        ends = np.where(points[:, 2] > 0.5, np.log(self.ends), np.log1p(-self.ends))
+        return np.asarray(np.logaddexp.reduce(self._each(points[:, :2]), axis=1) + ends)
+
+    def _each(self, offsets: Numbers) -> Numbers:
+        away = offsets[:, None] - self.means
+        distance = np.einsum("pni,nij,pnj->pn", away, np.linalg.inv(self.covariances), away)
+        return np.asarray(
+            self.log_weights - np.log(2 * np.pi) - 0.5 * (np.linalg.slogdet(self.covariances)[1] + distance)
+        )
+
+
+def fitted(points: Numbers, seed: int = 1) -> Memoryless:
+    """The mixture of most likelihood that is found for offsets and ends (points, 3), of which so many are looked at.
+
+    No component is narrower than a thousandth: those of the networks are not either.
+    """
+    generator = np.random.default_rng(seed)
+    ends = float(np.clip(points[:, 2].mean(), 1e-4, 1 - 1e-4))
+    offsets = points[generator.permutation(len(points))[:MOST], :2]
+    count = min(COMPONENTS, len(offsets))
+    floor = NARROWEST**2 * np.eye(2)
+    found = Memoryless(
+        np.full(count, -np.log(count)), offsets[:count], np.tile(np.cov(offsets.T) / 4 + floor, (count, 1, 1)), ends
+    )
+    for _ in range(ROUNDS):
+        each = found._each(offsets)
+        shares = np.exp(each - np.logaddexp.reduce(each, axis=1)[:, None])
+        sizes = shares.sum(0) + 1e-9
+        means = shares.T @ offsets / sizes[:, None]
+        away = offsets[:, None] - means
+        spread = np.einsum("pn,pni,pnj->nij", shares, away, away, optimize=True) / sizes[:, None, None] + floor
+        found = Memoryless(np.log(sizes / sizes.sum()), means, spread, ends)
+    return found
