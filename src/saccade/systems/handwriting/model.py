@@ -26,6 +26,7 @@ from saccade.memory import LSTM, LSTMState
 from saccade.memory.lstm import lstm_step
 from saccade.nets.attention_choice import AttentionChoice, GaussianWindow, build_attention, build_score_function
 from saccade.nets.choices import each_choice
+from saccade.nets.dropout import Dropout
 from saccade.nets.recurrent_encoder import RecurrentEncoder
 from saccade.systems.handwriting.mixture import PenMixture, pen_mixture
 from saccade.tasks.pen import Batch
@@ -45,6 +46,8 @@ class HandwritingConfig(AttentionChoice):
     """Cells of a layer."""
     components: Count = 20
     """Gaussians of the mixture that a point is drawn from."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of each layer's outputs dropped in training, on their way up."""
     peepholes: bool = True
     """Whether the gates of a cell see it."""
     attention: Literal[
@@ -117,6 +120,7 @@ class Handwriting(nn.Module):
         looked = symbols if self.reads else 0
         inputs = [3 + looked, *[3 + looked + size] * (config.layers - 1)]
         self.layers = nn.ModuleList(LSTM(width, size, config.peepholes) for width in inputs)
+        self.dropout = Dropout(config.dropout)
         self.output = nn.Linear(config.layers * size, 1 + 6 * config.components)
         self.attention: nn.Module | None = None
         self.encoder: RecurrentEncoder | None = None
@@ -196,9 +200,9 @@ class Handwriting(nn.Module):
         points = batch.inputs.to(self.output.weight.dtype)
         text = self.prepare(batch.characters, batch.lengths)
         first, windows, memories = self.first_layer(points, text)
-        outputs = [first]
+        outputs = [self.dropout(first)]
         for layer in self.cells[1:]:
-            outputs.append(layer(torch.cat([points, outputs[-1], windows], -1))[0])
+            outputs.append(self.dropout(layer(torch.cat([points, outputs[-1], windows], -1))[0]))
         choices = each_choice(memories) if memories and isinstance(memories[0], Choices) else None
         mixture = pen_mixture(self.output(torch.cat(outputs, -1)))
         return Steps(mixture, choices, first, self.score_function)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 from pydantic import Field
 
 from saccade.core.config import config
@@ -47,6 +48,7 @@ def build(config: Config, task: Any) -> Handwriting:
     return Handwriting(config.model, len(task.alphabet))
 
 
+@torch.no_grad()
 def predict(model: Any, batch: Batch, config: Config) -> list[Written]:
     """What is written for each text, and how likely the points of the batch are."""
     nats = [float("nan")] * len(batch.lengths)
@@ -55,7 +57,7 @@ def predict(model: Any, batch: Batch, config: Config) -> list[Written]:
         nats = [round(-float(total), 4) for total in densities.double().sum(1)]
     traces = write(model, batch, config.bias, config.sampling.most, config.sampling.seed)
     return [
-        Written(tuple(text[:length]), tuple(trace.points), tuple(trace.places), begins, trace.ended, total)
+        Written(tuple(text[:length]), tuple(trace.points), tuple(trace.looks), begins, trace.ended, total)
         for text, length, trace, begins, total in zip(
             batch.asked.tolist(), batch.asked_lengths.tolist(), traces, batch.begins.tolist(), nats, strict=True
         )

@@ -21,8 +21,8 @@ class Trace(NamedTuple):
     """What was written for one text."""
 
     points: list[tuple[float, ...]]
-    places: list[int]
-    """The character with most weight when the point was drawn."""
+    looks: list[tuple[float, ...]]
+    """The weights of the characters when each point was drawn; [] where there is no text."""
     ended: bool
 
 
@@ -54,15 +54,15 @@ def write(model: Handwriting, batch: Batch, bias: float, most: int, seed: int) -
             break
         drawn = pen_mixture(outputs, bias).sample(uniform[:, t], normal[:, t])
         point = batch.prime[:, t] if t < given else drawn.to(uniform.dtype)
-        steps.append((point, place))
+        steps.append((point, weights))
     return [trace or traced(steps, row, lengths, text is None) for row, trace in enumerate(traces)]
 
 
 def traced(steps: list[tuple[Tensor, Tensor]], row: int, lengths: Int[Tensor, " b"], ended: bool) -> Trace:
     """The row of the steps so far; rounded, so that it doesn't tell what else was in the batch."""
     points = [tuple(round(x, 4) for x in point[row].tolist()) for point, _ in steps]
-    places = [min(int(place[row]), int(lengths[row]) - 1) for _, place in steps]
-    return Trace(points, places if places and places[0] >= 0 else [], ended)
+    looks = [tuple(round(x, 4) for x in weights[row, : lengths[row]].tolist()) for _, weights in steps]
+    return Trace(points, looks if steps[0][1].shape[1] else [], ended)
 
 
 def draws(

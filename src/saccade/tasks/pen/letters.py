@@ -27,6 +27,7 @@ EXTENTS = {
 }  # fmt: skip
 DOT = 8.0  # of the canvas's 105: a stroke that is smaller is a dot, or a slip of the mouse
 SPACING, SMOOTH, TOLERANCE = 0.04, 0.08, 0.03  # x-heights: between points that are smoothed, over how much, and kept
+VARIANTS = 6  # of each training letter: as it was drawn, and bent before its points are chosen
 
 
 class Letter(NamedTuple):
@@ -52,18 +53,23 @@ class Line(NamedTuple):
 
 @cache
 def letters(split: str) -> tuple[Letter, ...]:
-    """The embedded letters of the split's writers, on the line."""
+    """The embedded letters of the split's writers, on the line; those for training in six variants each."""
     rows = gzip.decompress(EMBEDDED.read_bytes()).decode("ascii").splitlines()
     found = []
     for character, writer, drawn in (row.split("\t") for row in rows):
         if int(writer) in WRITERS[split]:
             strokes = [np.array([point.split(",") for point in stroke.split()], float) for stroke in drawn.split(";")]
-            found.append(Letter(character, int(writer), on_the_line(character, strokes)))
+            for variant in range(VARIANTS if split == "train" else 1):
+                generator = np.random.default_rng([variant, len(found)]) if variant else None
+                found.append(Letter(character, int(writer), on_the_line(character, strokes, generator)))
     return tuple(found)
 
 
-def on_the_line(character: str, strokes: list[Points]) -> Points:
-    """(points, 3) of a drawing, its body as high as `EXTENTS` says, smoothed and thinned; i and j keep one dot."""
+def on_the_line(character: str, strokes: list[Points], generator: np.random.Generator | None = None) -> Points:
+    """(points, 3) of a drawing, its body as high as `EXTENTS` says, smoothed and thinned; i and j keep one dot.
+
+    With a generator it is distorted before its points are chosen, so that others are.
+    """
     body = [stroke for stroke in strokes if np.ptp(stroke, 0).max() >= DOT]
     low, high = (float(bound(np.concatenate(body)[:, 1])) for bound in (np.min, np.max))
     bottom, top = EXTENTS[character]
@@ -72,11 +78,16 @@ def on_the_line(character: str, strokes: list[Points]) -> Points:
     for stroke in strokes:
         scaled = (stroke - [0, low]) * (top - bottom) / (high - low) + [0, bottom]
         if np.ptp(stroke, 0).max() >= DOT:
-            placed.append(thinned(smoothed(scaled), TOLERANCE))
+            placed.append(smoothed(scaled))
         elif character in "ij" and not dotted:  # some press more than once
             placed.append(scaled.mean(0, keepdims=True))
             dotted = True
-    points = joined(placed)
+    tolerance = TOLERANCE
+    if generator is not None:
+        bent = distorted(np.concatenate(placed), [sum(map(len, placed))], generator, 0.0)
+        placed = np.split(bent, np.cumsum([len(stroke) for stroke in placed])[:-1])
+        tolerance *= generator.uniform(0.7, 1.6)
+    points = joined([thinned(stroke, tolerance) for stroke in placed])
     points[:, 0] -= points[:, 0].min()
     return points
 
@@ -196,10 +207,10 @@ def points_of(line: Line) -> Points:
     return points
 
 
-def distorted(points: Points, sizes: Sequence[int], generator: np.random.Generator) -> Points:
+def distorted(points: Points, sizes: Sequence[int], generator: np.random.Generator, jitter: float = 0.012) -> Points:
     """Points (points, 2) of letters that have so many, each letter turned, stretched, bent and moved a little.
 
-    Each point also moves by itself, by about a hundredth: no two hands agree to the last digit.
+    Each point also moves by itself, by about the jitter: no two hands agree to the last digit.
     """
     firsts = np.cumsum([0, *sizes[:-1]])
     middle = np.add.reduceat(points, firsts) / np.array(sizes)[:, None]
@@ -211,5 +222,5 @@ def distorted(points: Points, sizes: Sequence[int], generator: np.random.Generat
     middle, matrix, phase, size, moved = (np.repeat(part, sizes, 0) for part in (middle, matrix, phase, size, moved))
     # bent by a smooth field: a sine of one coordinate moves the other
     bent = points - middle + size * np.sin(np.pi * points[:, ::-1] + phase)
-    found: Points = np.einsum("pij,pj->pi", matrix, bent) + moved + generator.normal(0, 0.012, points.shape)
+    found: Points = np.einsum("pij,pj->pi", matrix, bent) + moved + generator.normal(0, jitter, points.shape)
     return found

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from saccade.tasks.pen.letters import ALPHABET, Points, distorted, letters
 
 GRID, REACH, FINE = 20, 1.4, 0.05  # pixels a side, x-heights from the middle to an edge, and between points of ink
-COPIES, STEPS, BATCH, SEED = 12, 300, 128, 1
+COPIES, STEPS, BATCH, SEED = 2, 300, 128, 1
 
 
 def picture(points: Points) -> Float[Tensor, "4 y x"]:

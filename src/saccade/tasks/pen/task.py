@@ -84,8 +84,8 @@ class Written(NamedTuple):
     characters: tuple[int, ...]
     points: tuple[tuple[float, ...], ...]
     """Normalised offsets, and 1 where a stroke ends."""
-    places: tuple[int, ...]
-    """The character that each point belongs to, from 0; () where nobody knows."""
+    looks: tuple[tuple[float, ...], ...]
+    """How much the writer looked at each character when it drew each point; () where nobody knows."""
     begins: int
     """Characters of the text that were given, with their points, and not written."""
     ended: bool
@@ -367,20 +367,33 @@ def offsets_of(points: Points) -> Points:
 
 
 def cut_letters(written: Written, text: str, points: Points) -> list[tuple[str, Points | None]]:
-    """Each letter that was written, and its strokes; None where it has none.
+    """Each letter that was asked for, and its strokes; None where there are fewer strokes than letters.
 
-    A stroke belongs to the character that most of its points belong to.
+    Strokes are given to the letters in their order, each letter one at least, so that what the writer looked at while
+    it drew them has the largest sum over the points.
     """
-    if not written.places:
+    if not written.looks:
         return []
-    found: dict[int, list[Points]] = {}
-    start = 0
-    for end in [*np.flatnonzero(points[:, 2] > 0.5).tolist(), len(points) - 1]:
-        if end < start:
-            continue  # the last point ended its stroke
-        places = written.places[start : end + 1]
-        most = max(places, key=lambda place: (places.count(place), -place))
-        found.setdefault(most, []).append(points[start : end + 1])
-        start = end + 1
-    letters_of = list(enumerate(text))[written.begins :]
-    return [(c, np.concatenate(found[i]) if i in found else None) for i, c in letters_of if c != " "]
+    letters_of = [index for index, character in enumerate(text) if character != " "]
+    ends = sorted({*np.flatnonzero(points[:, 2] > 0.5).tolist(), len(points) - 1})
+    if len(ends) < len(letters_of):
+        return [(text[index], None) for index in letters_of if index >= written.begins]
+    looks = np.array(written.looks)[:, letters_of]
+    looks /= np.maximum(looks.sum(1, keepdims=True), 1e-9)
+    gains = np.diff(looks.cumsum(0)[ends], axis=0, prepend=np.zeros((1, len(letters_of))))
+    # best[l]: of all ways to give the strokes so far to the letters up to l
+    best, moved = np.full(len(letters_of), -np.inf), []
+    best[0] = 0.0
+    for number, gain in enumerate(gains):
+        before = np.concatenate([[-np.inf], best[:-1]]) if number else np.full_like(best, -np.inf)
+        moved.append(before > best)
+        best = np.maximum(best, before) + gain
+    owner = len(letters_of) - 1
+    owners = []
+    for change in reversed(moved):
+        owners.append(owner)
+        owner -= int(change[owner])
+    of_point = np.repeat(owners[::-1], np.diff(ends, prepend=-1))
+    return [
+        (text[index], points[of_point == number]) for number, index in enumerate(letters_of) if index >= written.begins
+    ]
