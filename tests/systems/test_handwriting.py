@@ -6,6 +6,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from saccade.app import flags
 from saccade.attention import GaussianWindowAttention
 from saccade.explain import capture
 from saccade.memory import LSTM
@@ -220,6 +221,13 @@ def test_a_prediction_says_what_the_recipe_promises(task: PenTask) -> None:
     assert figures["nats_per_step"] == pytest.approx(nats, abs=1e-4)
     assert figures["gain"] == pytest.approx(figures["memoryless"] - nats, abs=1e-4)
     assert figures["nats_per_line"] == pytest.approx(nats * figures["steps"] / len(examples), abs=1e-2)
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+@pytest.mark.parametrize("variant", ["tiny", "default"])
+def test_every_mechanism_may_be_chosen_by_its_flag(variant: str, mechanism: str) -> None:
+    config = flags.parse(RECIPE.variants[variant], ["--model.attention", mechanism, "--bias", "0.3"])
+    assert (config.model.attention, config.bias) == (mechanism, 0.3)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from pydantic import Field
 
 from saccade.core.config import config
 from saccade.core.recipe import Claim, Paper, Recipe, Show
-from saccade.nets.attention_choice import GaussianWindow
 from saccade.systems.handwriting.model import Handwriting, HandwritingConfig
 from saccade.systems.handwriting.writing import write
 from saccade.tasks.pen import Batch, PenConfig, PenTask, Written
@@ -29,7 +28,7 @@ class Sampling:
 class Config:
     """Handwriting."""
 
-    bias: Annotated[float, Field(ge=0, le=10)] = 0.5
+    bias: Annotated[float, Field(ge=0, le=10)] = 1.0
     """Towards what is likelier: 0 writes as the net was taught, 1 neatly, more ever more alike."""
     task: PenConfig = PenConfig()
     model: HandwritingConfig = HandwritingConfig()
@@ -66,7 +65,7 @@ def predict(model: Any, batch: Batch, config: Config) -> list[Written]:
 
 TINY = Config(
     task=PenConfig(lines=400, fewest=1, most=3),
-    model=HandwritingConfig(hidden_size=24, components=5, gaussian_window=GaussianWindow(components=3, pace=0.1)),
+    model=HandwritingConfig(hidden_size=24, components=5),
     training=TrainingConfig(
         steps=120, batch_tokens=400, learning_rate=2e-2, validate_every=40, checkpoint_every=20, log_every=10
     ),
@@ -74,7 +73,7 @@ TINY = Config(
 # the sizes of the paper, for IAM-OnDB, whose folder must be named
 PAPER = Config(
     task=PenConfig(corpus="iam", folder=Path("IAM-OnDB")),
-    model=HandwritingConfig(hidden_size=400, gaussian_window=GaussianWindow(pace=0.04)),
+    model=HandwritingConfig(hidden_size=400),
     training=TrainingConfig(
         steps=60000, batch_tokens=20000, learning_rate=1e-4, schedule="constant", clip=10.0, validate_every=1000,
         keep="best",

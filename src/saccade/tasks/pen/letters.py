@@ -55,7 +55,7 @@ class Line(NamedTuple):
 def letters(split: str) -> tuple[Letter, ...]:
     """The embedded letters of the split's writers, on the line; those for training in six variants each."""
     rows = gzip.decompress(EMBEDDED.read_bytes()).decode("ascii").splitlines()
-    found = []
+    found: list[Letter] = []
     for character, writer, drawn in (row.split("\t") for row in rows):
         if int(writer) in WRITERS[split]:
             strokes = [np.array([point.split(",") for point in stroke.split()], float) for stroke in drawn.split(";")]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
-COMPONENTS, ROUNDS, MOST, NARROWEST = 20, 100, 8000, 1e-3
+COMPONENTS, ROUNDS, MOST, NARROWEST = 20, 60, 8000, 1e-3
 
 
 class Memoryless(NamedTuple):
@@ -27,8 +27,9 @@ class Memoryless(NamedTuple):
         return np.asarray(np.logaddexp.reduce(self._each(points[:, :2]), axis=1) + ends)
 
     def _each(self, offsets: Numbers) -> Numbers:
-        away = offsets[:, None] - self.means
-        distance = np.einsum("pni,nij,pnj->pn", away, np.linalg.inv(self.covariances), away)
+        x, y = (offsets[:, None, k] - self.means[:, k] for k in (0, 1))
+        precision = np.linalg.inv(self.covariances)
+        distance = precision[:, 0, 0] * x**2 + 2 * precision[:, 0, 1] * x * y + precision[:, 1, 1] * y**2
         return np.asarray(
             self.log_weights - np.log(2 * np.pi) - 0.5 * (np.linalg.slogdet(self.covariances)[1] + distance)
         )
@@ -52,7 +53,8 @@ def fitted(points: Numbers, seed: int = 1) -> Memoryless:
         shares = np.exp(each - np.logaddexp.reduce(each, axis=1)[:, None])
         sizes = shares.sum(0) + 1e-9
         means = shares.T @ offsets / sizes[:, None]
-        away = offsets[:, None] - means
-        spread = np.einsum("pn,pni,pnj->nij", shares, away, away, optimize=True) / sizes[:, None, None] + floor
+        x, y = (offsets[:, None, k] - means[:, k] for k in (0, 1))
+        parts = [(shares * product).sum(0) / sizes for product in (x * x, x * y, x * y, y * y)]
+        spread = np.stack(parts, 1).reshape(-1, 2, 2) + floor
         found = Memoryless(np.log(sizes / sizes.sum()), means, spread, ends)
     return found
