@@ -23,7 +23,7 @@ MECHANISMS = get_args(HandwritingConfig.__annotations__["attention"])
 
 @pytest.fixture(scope="module")
 def task() -> PenTask:
-    return PenTask(PenConfig(lines=200, fewest=2, most=5))
+    return PenTask(PenConfig(lines=300, fewest=2, most=5))
 
 
 def make(**options: Any) -> Handwriting:
@@ -159,6 +159,21 @@ def test_the_text_ends_where_the_end_has_most_weight(task: PenTask) -> None:
     assert len(trace.points) == 15
 
 
+def test_a_mechanism_that_rests_on_the_end_goes_on_to_the_limit(task: PenTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make(attention="additive")
+    read = model.mechanism.read
+    path = iter([3, 3, 1, 3, 2, 0, 3, 3])
+
+    def looking(query: Tensor, prepared: Any, state: Any = ()) -> Any:
+        reading = read(query, prepared, state)
+        return reading._replace(weights=torch.eye(4).double()[[next(path)]])
+
+    monkeypatch.setattr(model.mechanism, "read", looking)
+    [trace] = write_texts(task, model, ["abc"])
+    assert trace.ended
+    assert len(trace.points) == 6
+
+
 def write_texts(task: PenTask, model: Handwriting, texts: list[str], **options: Any) -> list[Trace]:
     settings = {"bias": 0.0, "most": 5, "seed": 1, **options}
     with torch.inference_mode():
@@ -180,7 +195,7 @@ def test_a_large_bias_writes_the_likeliest(task: PenTask) -> None:
 
 
 def test_a_prime_is_written_first(task: PenTask) -> None:
-    primed = PenTask(PenConfig(lines=200, prime=19, prime_text="it"))
+    primed = PenTask(PenConfig(lines=300, prime=19, prime_text="it"))
     model = make()
     [trace] = write_texts(primed, model, ["ab"])
     batch = primed.collate([primed.read("ab")])

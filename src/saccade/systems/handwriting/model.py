@@ -46,7 +46,7 @@ class HandwritingConfig(AttentionChoice):
     """Cells of a layer."""
     components: Count = 20
     """Gaussians of the mixture that a point is drawn from."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.25
     """Share of each layer's outputs dropped in training, on their way up."""
     peepholes: bool = True
     """Whether the gates of a cell see it."""

@@ -1,7 +1,9 @@
 """Writing with a network: draw a point, give it back as the next input, until the text is done.
 
 A synthesis ends where the end behind the text has more weight than each of its characters (Graves 2013, section 5.3:
-phi(t, U + 1) > phi(t, u)), or at a limit of steps; a prediction network has no text and ends at the limit.
+phi(t, U + 1) > phi(t, u)), or at a limit of steps. A mechanism that is free to look anywhere may rest on the end, which
+says nothing; there it counts only after the last character has had most weight. A prediction network has no text and
+ends at the limit.
 """
 
 import zlib
@@ -41,10 +43,12 @@ def write(model: Handwriting, batch: Batch, bias: float, most: int, seed: int) -
     state, point = model.initial_state(len(lengths), text), uniform.new_zeros(len(lengths), 3)
     traces: list[Trace | None] = [None] * len(lengths)
     steps: list[tuple[Tensor, Tensor]] = []
+    through = torch.full_like(lengths, model.encoder is None, dtype=torch.bool)
     for t in range(max(limits)):
         outputs, weights, state = model.step(point.to(model.output.weight.dtype), text, state)
         place = weights.argmax(-1) if text is not None else torch.full_like(lengths, -1)
-        done = (place == lengths) if t > given else torch.zeros_like(place, dtype=torch.bool)
+        done = (place == lengths) & through if t > given else torch.zeros_like(through)
+        through = through | (place == lengths - 1)
         for row in torch.nonzero(done)[:, 0].tolist():
             traces[row] = traces[row] or traced(steps, row, lengths, True)
         for row, limit in enumerate(limits):

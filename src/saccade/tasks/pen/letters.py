@@ -27,7 +27,7 @@ EXTENTS = {
 }  # fmt: skip
 DOT = 8.0  # of the canvas's 105: a stroke that is smaller is a dot, or a slip of the mouse
 SPACING, SMOOTH, TOLERANCE = 0.04, 0.08, 0.03  # x-heights: between points that are smoothed, over how much, and kept
-VARIANTS = 6  # of each training letter: as it was drawn, and bent before its points are chosen
+VARIANTS = 10  # of each training letter: as it was drawn, and bent before its points are chosen
 
 
 class Letter(NamedTuple):
@@ -53,7 +53,7 @@ class Line(NamedTuple):
 
 @cache
 def letters(split: str) -> tuple[Letter, ...]:
-    """The embedded letters of the split's writers, on the line; those for training in six variants each."""
+    """The embedded letters of the split's writers, on the line; those for training in ten variants each."""
     rows = gzip.decompress(EMBEDDED.read_bytes()).decode("ascii").splitlines()
     found: list[Letter] = []
     for character, writer, drawn in (row.split("\t") for row in rows):
@@ -207,17 +207,17 @@ def points_of(line: Line) -> Points:
     return points
 
 
-def distorted(points: Points, sizes: Sequence[int], generator: np.random.Generator, jitter: float = 0.012) -> Points:
+def distorted(points: Points, sizes: Sequence[int], generator: np.random.Generator, jitter: float = 0.015) -> Points:
     """Points (points, 2) of letters that have so many, each letter turned, stretched, bent and moved a little.
 
     Each point also moves by itself, by about the jitter: no two hands agree to the last digit.
     """
     firsts = np.cumsum([0, *sizes[:-1]])
     middle = np.add.reduceat(points, firsts) / np.array(sizes)[:, None]
-    turn, shear = generator.normal(0, (0.05, 0.08), (len(sizes), 2)).T
-    wide, high = np.exp(generator.normal(0, 0.08, (2, len(sizes))))
+    turn, shear = generator.normal(0, (0.06, 0.1), (len(sizes), 2)).T
+    wide, high = np.exp(generator.normal(0, 0.1, (2, len(sizes))))
     matrix = np.moveaxis(np.array([[wide, shear - turn], [turn, high]]), 2, 0)
-    phase, size = generator.uniform(0, 2 * np.pi, (len(sizes), 2)), generator.normal(0, 0.04, (len(sizes), 2))
+    phase, size = generator.uniform(0, 2 * np.pi, (len(sizes), 2)), generator.normal(0, 0.06, (len(sizes), 2))
     moved = middle + generator.normal(0, 0.04, (len(sizes), 2))
     middle, matrix, phase, size, moved = (np.repeat(part, sizes, 0) for part in (middle, matrix, phase, size, moved))
     # bent by a smooth field: a sine of one coordinate moves the other

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from saccade.tasks.pen.letters import ALPHABET, Points, distorted, letters
 
 GRID, REACH, FINE = 20, 1.4, 0.05  # pixels a side, x-heights from the middle to an edge, and between points of ink
-COPIES, STEPS, BATCH, SEED = 2, 300, 128, 1
+STEPS, BATCH, SEED = 300, 128, 1
 
 
 def picture(points: Points) -> Float[Tensor, "4 y x"]:
@@ -71,14 +71,12 @@ def trained_reader() -> Reader:
     generator = np.random.default_rng(SEED)
     drawn, wanted = [], []
     for letter in letters("train"):
-        for copy in range(COPIES):
-            points = letter.points.copy()
-            if copy:
-                points[:, :2] = distorted(points[:, :2], [len(points)], generator)
-                points[:, 0] += generator.normal(0, 0.12) * points[:, 1]
-                points[:, :2] *= np.exp(generator.normal(0, 0.08))
-            drawn.append(picture(points))
-            wanted.append(ALPHABET.index(letter.character) - 1)
+        points = letter.points.copy()
+        points[:, :2] = distorted(points[:, :2], [len(points)], generator)
+        points[:, 0] += generator.normal(0, 0.12) * points[:, 1]
+        points[:, :2] *= np.exp(generator.normal(0, 0.08))
+        drawn.append(picture(points))
+        wanted.append(ALPHABET.index(letter.character) - 1)
     pictures, answers = torch.stack(drawn), torch.tensor(wanted)
     # a caller may be within inference mode, or in evaluation
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():

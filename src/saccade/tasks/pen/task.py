@@ -47,8 +47,8 @@ class PenConfig:
     """Lines set together from embedded letters, lower case only; or those of IAM-OnDB in `folder`."""
     folder: Path | None = None
     """IAM-OnDB: a folder with lineStrokes, ascii and, for its own splits, the lists."""
-    lines: Count = 8000
-    """Training lines of letters, each distorted in its own way; validation and test have a fortieth of them each."""
+    lines: Count = 12000
+    """Training lines of letters, each distorted in its own way; validation and test have a sixtieth of them each."""
     fewest: Count = 2
     """Characters of a line of letters, at least."""
     most: Count = 14
@@ -167,7 +167,7 @@ class PenTask:
     def _lines(self, split: str) -> list[tuple[str, Line | Points]]:
         config, train = self.config, split == "train"
         lines = draw_lines(
-            letters(split), config.lines if train else max(1, config.lines // 40), (config.fewest, config.most),
+            letters(split), config.lines if train else max(1, config.lines // 60), (config.fewest, config.most),
             (config.narrowest, config.widest), config.draw + SPLITS.index(split), distort=train,
         )  # fmt: skip
         return [(line.text, line) for line in lines]
