@@ -27,8 +27,8 @@ from saccade.tasks.pen.letters import (
     thinned,
 )
 from saccade.tasks.pen.memoryless import fitted
-from saccade.tasks.pen.reader import read, trained_reader
-from saccade.tasks.pen.task import cut_letters, offsets_of
+from saccade.tasks.pen.reader import cut_letters, read, trained_reader
+from saccade.tasks.pen.task import offsets_of
 
 SMALL = PenConfig(lines=80, fewest=2, most=5)
 
@@ -200,19 +200,16 @@ def test_the_mixture_without_memory_finds_what_made_the_offsets() -> None:
     assert nats == pytest.approx(entropy, abs=0.06)
 
 
-def test_letters_are_cut_where_the_window_stood() -> None:
+def test_letters_are_cut_by_what_was_looked_at() -> None:
     points = np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1], [2, 0, 0], [2, 1, 0], [3, 1, 0]], float)
-    looks = tuple(
-        map(tuple, np.array([[9, 1, 0, 0], [9, 0, 0, 0], [4, 3, 5, 0], [0, 2, 8, 0], [0, 0, 7, 8], [0, 0, 1, 9]]) / 9)
-    )
-    written = Written((1, 0, 2, 3), (), looks, 0, True, 0.0)
-    found = cut_letters(written, "a bc", points)
+    looks = [[9.0, 1, 0, 0], [9.0, 0, 0, 0], [4.0, 3, 5, 0], [0.0, 2, 8, 0], [0.0, 0, 7, 8], [0.0, 0, 1, 9]]
+    found = cut_letters(looks, "a bc", points)
     assert [character for character, _ in found] == list("abc")
     for (_, strokes), rows in zip(found, (points[:2], points[2:3], points[3:]), strict=True):
         np.testing.assert_array_equal(strokes, rows)
-    assert [character for character, _ in cut_letters(written._replace(begins=2), "a bc", points)] == list("bc")
-    assert cut_letters(written, "a bc", points * [1, 1, 0]) == [("a", None), ("b", None), ("c", None)]
-    assert cut_letters(written._replace(looks=()), "a bc", points) == []
+    assert [character for character, _ in cut_letters(looks, "a bc", points, 2)] == list("bc")
+    assert cut_letters(looks, "a bc", points * [1, 1, 0]) == [("a", None), ("b", None), ("c", None)]
+    assert cut_letters((), "a bc", points) == []
 
 
 def test_the_cut_is_the_best_of_all() -> None:
@@ -221,16 +218,16 @@ def test_the_cut_is_the_best_of_all() -> None:
         looks, points = generator.random((7, 3)), np.zeros((7, 3))
         points[[1, 2, 4, 6], 2] = 1
         points[:, 0] = np.arange(7)
-        found = cut_letters(Written((1, 2, 3), (), tuple(map(tuple, looks)), 0, True, 0.0), "abc", points)
-        assert found is not None
+        found = cut_letters(looks.tolist(), "abc", points)
         starts = [int(strokes[0, 0]) for _, strokes in found if strokes is not None]
         shares = looks / looks.sum(1, keepdims=True)
-
-        def gained(first: int, second: int, shares: np.ndarray = shares) -> float:
-            return float(shares[:first, 0].sum() + shares[first:second, 1].sum() + shares[second:, 2].sum())
-
-        ways = [(a, b) for a in (2, 3, 5) for b in (2, 3, 5) if a < b]
-        assert tuple(starts[1:]) == max(ways, key=lambda way: gained(*way))
+        ways = {
+            (a, b): shares[:a, 0].sum() + shares[a:b, 1].sum() + shares[b:, 2].sum()
+            for a in (2, 3, 5)
+            for b in (2, 3, 5)
+            if a < b
+        }
+        assert tuple(starts[1:]) == max(ways, key=lambda way: ways[way])
 
 
 def test_the_reader_reads_writers_that_it_has_not_seen_and_is_always_the_same() -> None:

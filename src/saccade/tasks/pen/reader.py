@@ -92,3 +92,41 @@ def trained_reader() -> Reader:
             optimizer.step()
             schedule.step()
     return reader.eval()
+
+
+def cut_letters(
+    looks: Sequence[Sequence[float]], text: str, points: Points, begins: int = 0
+) -> list[tuple[str, Points | None]]:
+    """Each letter of a text from a place on, and its strokes; None where there are fewer strokes than letters.
+
+    Strokes are given to the letters in their order, each letter one at least, so that what the writer looked at while
+    it drew them has the largest sum over the points.
+
+    Args:
+        looks: of each point, how much was looked at each character.
+        points: (points, 3), with 1 where a stroke ends.
+        begins: characters that are not asked for.
+    """
+    if not looks:
+        return []
+    letters_of = [index for index, character in enumerate(text) if character != " "]
+    ends = sorted({*np.flatnonzero(points[:, 2] > 0.5).tolist(), len(points) - 1})
+    if len(ends) < len(letters_of):
+        return [(text[index], None) for index in letters_of if index >= begins]
+    shares = np.array(looks)[:, letters_of]
+    shares /= np.maximum(shares.sum(1, keepdims=True), 1e-9)
+    gains = np.diff(shares.cumsum(0)[ends], axis=0, prepend=np.zeros((1, len(letters_of))))
+    # best[l]: of all ways to give the strokes so far to the letters up to l
+    best, moved = np.full(len(letters_of), -np.inf), []
+    best[0] = 0.0
+    for number, gain in enumerate(gains):
+        before = np.concatenate([[-np.inf], best[:-1]]) if number else np.full_like(best, -np.inf)
+        moved.append(before > best)
+        best = np.maximum(best, before) + gain
+    owner = len(letters_of) - 1
+    owners = []
+    for change in reversed(moved):
+        owners.append(owner)
+        owner -= int(change[owner])
+    of_point = np.repeat(owners[::-1], np.diff(ends, prepend=-1))
+    return [(text[index], points[of_point == number]) for number, index in enumerate(letters_of) if index >= begins]

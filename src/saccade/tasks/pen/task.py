@@ -32,7 +32,7 @@ from saccade.tasks.pen.letters import (
     set_side_by_side,
 )  # fmt: skip
 from saccade.tasks.pen.memoryless import Memoryless, fitted
-from saccade.tasks.pen.reader import read, trained_reader
+from saccade.tasks.pen.reader import cut_letters, read, trained_reader
 
 SPLITS = ("train", "validation", "test")
 Count = Annotated[int, Field(ge=1)]
@@ -296,7 +296,9 @@ class PenTask:
         cut = [
             pair
             for prediction in predictions
-            for pair in cut_letters(prediction, self.text_of(prediction), self.places_of(prediction))
+            for pair in cut_letters(
+                prediction.looks, self.text_of(prediction), self.places_of(prediction), prediction.begins
+            )
         ]
         said = iter(read(reader, [points for _, points in cut if points is not None]))
         right = sum(points is not None and next(said) == character for character, points in cut)
@@ -364,36 +366,3 @@ def offsets_of(points: Points) -> Points:
     """(points, 3): from each place to the next, the first from the origin; and the ends of strokes as they are."""
     moved = np.diff(points[:, :2], axis=0, prepend=np.zeros((1, 2)))
     return np.concatenate([moved, points[:, 2:]], 1)
-
-
-def cut_letters(written: Written, text: str, points: Points) -> list[tuple[str, Points | None]]:
-    """Each letter that was asked for, and its strokes; None where there are fewer strokes than letters.
-
-    Strokes are given to the letters in their order, each letter one at least, so that what the writer looked at while
-    it drew them has the largest sum over the points.
-    """
-    if not written.looks:
-        return []
-    letters_of = [index for index, character in enumerate(text) if character != " "]
-    ends = sorted({*np.flatnonzero(points[:, 2] > 0.5).tolist(), len(points) - 1})
-    if len(ends) < len(letters_of):
-        return [(text[index], None) for index in letters_of if index >= written.begins]
-    looks = np.array(written.looks)[:, letters_of]
-    looks /= np.maximum(looks.sum(1, keepdims=True), 1e-9)
-    gains = np.diff(looks.cumsum(0)[ends], axis=0, prepend=np.zeros((1, len(letters_of))))
-    # best[l]: of all ways to give the strokes so far to the letters up to l
-    best, moved = np.full(len(letters_of), -np.inf), []
-    best[0] = 0.0
-    for number, gain in enumerate(gains):
-        before = np.concatenate([[-np.inf], best[:-1]]) if number else np.full_like(best, -np.inf)
-        moved.append(before > best)
-        best = np.maximum(best, before) + gain
-    owner = len(letters_of) - 1
-    owners = []
-    for change in reversed(moved):
-        owners.append(owner)
-        owner -= int(change[owner])
-    of_point = np.repeat(owners[::-1], np.diff(ends, prepend=-1))
-    return [
-        (text[index], points[of_point == number]) for number, index in enumerate(letters_of) if index >= written.begins
-    ]
