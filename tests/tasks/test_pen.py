@@ -202,11 +202,12 @@ def test_the_mixture_without_memory_finds_what_made_the_offsets() -> None:
 
 def test_letters_are_cut_by_what_was_looked_at() -> None:
     points = np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1], [2, 0, 0], [2, 1, 0], [3, 1, 0]], float)
-    looks = [[9.0, 1, 0, 0], [9.0, 0, 0, 0], [4.0, 3, 5, 0], [0.0, 2, 8, 0], [0.0, 0, 7, 8], [0.0, 0, 1, 9]]
+    rows = [[9, 1, 0, 0], [9, 0, 0, 0], [4, 3, 5, 0], [0, 2, 8, 0], [0, 0, 7, 8], [0, 0, 1, 9]]
+    looks = np.array(rows, float).tolist()
     found = cut_letters(looks, "a bc", points)
     assert [character for character, _ in found] == list("abc")
-    for (_, strokes), rows in zip(found, (points[:2], points[2:3], points[3:]), strict=True):
-        np.testing.assert_array_equal(strokes, rows)
+    for (_, strokes), own in zip(found, (points[:2], points[2:3], points[3:]), strict=True):
+        np.testing.assert_array_equal(strokes, own)
     assert [character for character, _ in cut_letters(looks, "a bc", points, 2)] == list("bc")
     assert cut_letters(looks, "a bc", points * [1, 1, 0]) == [("a", None), ("b", None), ("c", None)]
     assert cut_letters((), "a bc", points) == []
