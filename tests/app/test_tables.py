@@ -239,3 +239,35 @@ def test_a_readme_asks_for_no_picture(house: Path) -> None:
     readme.write_text(readme.read_text() + "\n<!-- by-length rnnsearch:default -->\n<!-- /by-length -->\n")
     with pytest.raises(InvalidInput, match=r"README\.md: .* pages of docs/ only"):
         list(pages.pages(house))
+
+
+def over(*rows: tuple[str, float], field: str = "search.beam") -> dict[str, Any]:
+    return {"over": {field: {"split": "test", "rows": [{"value": value, "bleu": bleu} for value, bleu in rows]}}}
+
+
+def test_a_page_has_the_curve_that_it_asks_for(house: Path, saccade: Command) -> None:
+    pytest.importorskip("matplotlib")
+    for seed, bleu in ((4, 30.0), (5, 32.0)):
+        keep(evidence(seed, bleu, variant="multi30k", **over(("1", bleu - 2), ("5", bleu))))
+    mark = "<!-- over search.beam bleu rnnsearch:multi30k rnnencdec:default -->"
+    path = page(house, f"{mark}\n<!-- /over -->\n")
+    assert tables.over("search.beam", "bleu", ["rnnsearch:multi30k", "rnnencdec:default"]) == {
+        "rnnsearch:multi30k": [("1", 29.0), ("5", 31.0)]
+    }
+    assert saccade("report", "--write").status == 0
+    name = "over-search-beam-bleu-rnnsearch-multi30k-rnnencdec-default"
+    drawn = f"![bleu over beam, mean over the seeds: rnnsearch:multi30k](../pictures/{name}.svg)"
+    assert path.read_text() == f"{mark}\n{drawn}\n\nNot run yet: `rnnencdec:default`.\n<!-- /over -->\n"
+    assert "beam" in (house / "docs" / "pictures" / f"{name}.svg").read_text()
+    assert "0 pages changed" in saccade("report", "--write").out
+
+
+def test_a_curve_of_what_was_not_kept_is_refused(house: Path) -> None:
+    keep(evidence(4, 30.0, variant="multi30k", **over(("1", 30.0))))
+    for asked, said in (
+        ("search.beam chrf rnnsearch:multi30k", "chrf was not kept over search.beam; there are value, bleu"),
+        ("search.beam bleu", "expected a field, a metric and variants"),
+    ):
+        page(house, f"<!-- over {asked} -->\n<!-- /over -->\n")
+        with pytest.raises(InvalidInput, match=said):
+            list(pages.pages(house))

@@ -266,9 +266,9 @@ def test_padding_does_not_matter(tmp_path: Path, precision: str) -> None:
     model = RNNsearch(sizes, 20, 20).to(torch.float64 if precision == "float64" else torch.float32)
     found = []
     for name, batch_tokens in (("alone", 1), ("together", 1000)):
-        run = stub(tmp_path / name, model, "decoder.attention.weights", batch_tokens=batch_tokens)
+        run = stub(tmp_path / name, model, "decoder.recurrent.attention.weights", batch_tokens=batch_tokens)
         run.config.training.precision = precision
-        found.append(word_alignment.links_of(run, pairs)["decoder.attention.weights"])
+        found.append(word_alignment.links_of(run, pairs)["decoder.recurrent.attention.weights"])
     assert [len(row) for row in found[0]] == [len(pair.gold.target) for pair in pairs]
     same = sum(len(alone & together) for alone, together in zip(*found, strict=True))
     total = sum(map(len, found[0]))
@@ -290,7 +290,7 @@ def test_trained_runs_from_end_to_end(saccade: Command, tiny_runs: dict[str, Pat
     shutil.copytree(tiny_runs["rnnsearch"], run)
     before = json.loads((run / "evidence.json").read_text())
     found = figures(saccade, run, "--alignments", both, links, "--keep", "--device", "cpu")
-    assert list(found["readings"]) == ["decoder.attention.weights"]
+    assert list(found["readings"]) == ["decoder.recurrent.attention.weights"]
     assert found["diagonal"]["all"]["aer"] == 0
     kept = json.loads((run / "evidence.json").read_text())
     assert kept["metrics"]["test"].pop("alignment") == found

@@ -35,7 +35,12 @@ def looks(attention: LocationAwareAttention, query: Tensor, keys: Tensor, mask: 
 
 def slow(attention: LocationAwareAttention, query: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
     """One number at a time; sharpening and window as in evaluation."""
-    W, U, b, V = attention.query.weight, attention.key.weight, attention.key.bias, attention.location.weight
+    W, V = attention.query.weight, attention.location.weight
+    if attention.key is None:
+        assert attention.bias is not None
+        U, b = torch.zeros(WIDTH, KEY_SIZE, dtype=torch.float64), attention.bias
+    else:
+        U, b = attention.key.weight, attention.key.bias
     F, v, half = attention.filters.weight[:, 0], attention.v, FILTER_WIDTH // 2
     contexts, weights = [], []
     for b_, length in enumerate(LENGTHS):
@@ -74,6 +79,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"sharpening": 2.0},
     {"window": 2},
     {"window": 1, "smoothing": True},
+    {"content": False},
 ]
 
 
@@ -93,6 +99,13 @@ def test_with_filters_of_zeros_it_is_additive_attention() -> None:
     assert not torch.allclose(looks(attention, query, keys, mask)[0], additive(query, keys, mask))
     torch.nn.init.zeros_(attention.filters.weight)
     torch.testing.assert_close(looks(attention, query, keys, mask)[0], additive(query, keys, mask))
+
+
+def test_without_content_keys_only_say_what_is_read() -> None:
+    attention, (query, keys, mask) = make(content=False), make_inputs()
+    weights = looks(attention, query, keys, mask)[1]
+    torch.testing.assert_close(weights, looks(attention, query, keys.flip(1), mask)[1])
+    assert not torch.allclose(weights[:, 1], weights[:, 2])
 
 
 def test_where_contents_are_alike_a_look_moves_with_the_last_one() -> None:

@@ -216,7 +216,7 @@ def test_a_batch_holds_normalised_features_labels_and_both_forms_of_the_target()
 
 def test_times_makes_what_is_judged_longer_and_not_what_is_learned() -> None:
     lengths = {
-        times: [{len(e.target) for e in make_task(times=times).examples(split)} for split in ("train", "test")]
+        times: [{len(e.target) for e in make_task(times_as_long=times).examples(split)} for split in ("train", "test")]
         for times in (1, 4)
     }
     assert max(lengths[1][0]) == max(lengths[4][0]) == 7
@@ -245,6 +245,25 @@ def test_the_error_rate_counts_edits_of_labels() -> None:
     assert (found["substitutions"], found["deletions"], found["insertions"]) == (12.5, 12.5, 12.5)
     assert found["right"] == 0.0
     assert task.score([[], []], examples)["label_error_rate"] == 100.0
+
+
+def test_an_answer_with_a_symbol_a_step_has_delays() -> None:
+    task = make_task(stack=2)
+    example = task.examples("test")[0]
+    ends = [end for _, end in boundaries(example.sound, task.recordings)]  # type: ignore[arg-type]
+    steps = [round(end / 0.02) + 4 for end in ends]
+    heard = [0] * (max(steps) + 1)
+    for step, label in zip(steps, example.target, strict=True):
+        heard[step] = label
+    figures = task.score([heard], [example])
+    assert figures["label_error_rate"] == 0
+    assert 0.09 <= figures["latency"] <= 0.11
+    assert sum(row["labels"] for row in figures["latencies"]) == len(ends)
+    assert {row["seconds"] for row in figures["latencies"]} <= {0.0, 0.1}
+    # of labels alone, and of a wrong answer, nothing is known
+    assert "latency" not in task.score([example.target], [example])
+    assert "latency" not in task.score([[*heard, example.target[0]]], [example])
+    assert task.replay(example, heard).target == example.target
 
 
 def test_what_was_learned_is_kept_and_another_machine_needs_no_data(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ def run(arguments: Sequence[str]) -> int:
         "evaluate",
         "Score a run on a split of its data, or of other data given as flags of its configuration.",
         "Examples:\n  saccade evaluate RUN --search.beam 1\n  saccade evaluate RUN --task.test my.en my.fr --json\n"
-        "  saccade evaluate RUN --alignments words.en words.fr links.talp --reverse RUN2",
+        "  saccade evaluate RUN --alignments words.en words.fr links.talp --reverse RUN2\n"
+        "  saccade evaluate RUN --over search.beam 1 5 10",
     )
     parser.add_argument("run", help="the folder that saccade train made")
     parser.add_argument("--split", help="train, validation or test (default: test)")
@@ -23,16 +24,30 @@ def run(arguments: Sequence[str]) -> int:
         help="score where a translation run looks on words aligned by hand: one file `source ||| target` or two files "
         "of sentences, then one of links (3-4 sure, 3p4 possible)",
     )  # fmt: skip
+    parser.add_argument(
+        "--over", nargs="+", metavar="VALUE",
+        help="score the run as a field of its configuration changes, and draw the curve: FIELD, then its values",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the figures of --alignments or --over in RUN/evidence.json"
+    )
     alone = [
         parser.add_argument("--reversed", action="store_true", help="the run translates the second language of FILE"),
         parser.add_argument("--reverse", metavar="RUN2", help="a run of the other direction: also the links of both"),
         parser.add_argument("--hansard", action="store_true", help="FILE is English-French of the Canadian Hansards"),
-        parser.add_argument("--keep", action="store_true", help="keep the alignment figures in RUN/evidence.json"),
     ]
     options, rest = parser.parse_known_args(run_first("evaluate", arguments))
     given = [action.option_strings[0] for action in alone if getattr(options, action.dest)]
     if options.alignments is None and given:
         raise InvalidInput(f"{given[0]} goes with --alignments FILE FILE")
+    if options.keep and options.alignments is None and options.over is None:
+        raise InvalidInput("--keep goes with --alignments FILE FILE, or with --over FIELD VALUE")
+    if options.over is not None:
+        if options.alignments is not None:
+            raise InvalidInput("--over and --alignments exclude each other; give them one after the other")
+        from saccade.app import over
+
+        return over.evaluate(options, rest)
     if options.alignments is not None:
         if options.split:
             raise InvalidInput("--split and --alignments exclude each other: these pairs are no split of the data")

@@ -65,6 +65,10 @@ def draw(run: Run, examples: Sequence[Any], predictions: Sequence[Any], figures:
         run.folder.pictures / "training",
         f"Loss against step of {title}",
     )
+    if "latencies" in figures:
+        figure = plots.histogram(figures["latencies"], "seconds", "labels", f"{title}: delay of a label")
+        described = f"Seconds from the end of what was said until its label, of {title}"
+        plots.save(figure, run.folder.pictures / "latency", described)
     if "by_length" in figures:
         metric = run.task.metric
         figure = plots.score_by_length(figures["by_length"], metric=metric.upper(), title=title)

@@ -6,6 +6,8 @@ A page of docs/ may ask for a table or a picture, between marks:
     <!-- /table -->
     <!-- by-length rnnencdec:default rnnsearch:default -->
     <!-- /by-length -->
+    <!-- over task.times_as_long label_error_rate ctc_speech:default attention_speech:default -->
+    <!-- /over -->
 
 and the README of a system for a table. `tables.comparison` says what may stand in them.
 """
@@ -13,8 +15,9 @@ and the README of a system for a table. `tables.comparison` says what may stand 
 import ast
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from saccade.app import catalogue, tables
 from saccade.core.errors import InvalidInput, SaccadeError
@@ -22,8 +25,9 @@ from saccade.core.errors import InvalidInput, SaccadeError
 PACKAGE = Path(__file__).parent.parent
 WIDE = 88  # characters of code that a page shows without scrolling
 GENERATED = ("mechanisms", "systems", "pictures")  # folders of docs/ that hold nothing else
-MARKED = re.compile(r"<!-- (table|by-length) ([^\n]*?) *-->\n(.*?)<!-- /\1 -->", re.DOTALL)
-MARK = re.compile(r"<!-- /?(?:table|by-length)\b")
+KINDS = "table|by-length|over"
+MARKED = re.compile(rf"<!-- ({KINDS}) ([^\n]*?) *-->\n(.*?)<!-- /\1 -->", re.DOTALL)
+MARK = re.compile(rf"<!-- /?(?:{KINDS})\b")
 ROOMS = {"attention": "where to look", "memory": "what to remember", "vision": "looking at images"}
 
 
@@ -73,12 +77,14 @@ def completed(page: str, path: Path, pictures: Path | None = None) -> str:
     """
     found = list(MARKED.finditer(page))
     if len(MARK.findall(page)) != 2 * len(found):
-        raise InvalidInput(f"{path}: expected pairs of marks <!-- table ... --> and <!-- /table -->, or by-length")
+        raise InvalidInput(
+            f"{path}: expected pairs of marks <!-- table ... --> and <!-- /table -->, or by-length, or over"
+        )
 
     def fill(match: re.Match[str]) -> str:
         kind, asked, _ = match.groups()
         try:
-            text = table(asked) if kind == "table" else linked(asked.split(), path, pictures)
+            text = table(asked) if kind == "table" else linked(kind, asked.split(), path, pictures)
         except SaccadeError as error:
             raise InvalidInput(f"{path}: <!-- {kind} {asked} -->: {error}") from None
         return f"<!-- {kind} {asked} -->\n{text}<!-- /{kind} -->"
@@ -94,24 +100,55 @@ def table(asked: str) -> str:
     return tables.comparison(names.split(), metrics.split(), [head.strip() for head in heads.split(",") if head])
 
 
-def linked(names: list[str], path: Path, pictures: Path | None) -> str:
-    """The picture by length that a mark asks for, and what it lacks."""
+class Drawing(NamedTuple):
+    """A picture of kept runs: what it is called for who cannot see it, the runs in it, and how it is made."""
+
+    described: str
+    found: Collection[str]
+    draw: Callable[[], Any]
+
+
+def drawing(kind: str, asked: Sequence[str]) -> Drawing:
+    """What a mark asks for: of each named variant that was run, a curve."""
+    from saccade.explain import plots
+
+    if kind == "by-length":
+        metric, rows = tables.by_length(asked)
+
+        def by_length() -> Any:
+            (first, own), *others = ((name.replace(":", " "), found) for name, found in rows.items())
+            return plots.score_by_length(own, metric=metric.upper(), other=dict(others), name=first)
+
+        described = f"{metric.upper()} by length of the source, mean over the seeds: {', '.join(rows)}"
+        return Drawing(described, rows, by_length)
+    if len(asked) < 3:
+        raise InvalidInput("expected a field, a metric and variants")
+    field, metric, *names = asked
+    series = tables.over(field, metric, names)
+    across, up = (name.rpartition(".")[2].replace("_", " ") for name in (field, metric))
+    named = {name.replace(":", " "): points for name, points in series.items()}
+    described = f"{up} over {across}, mean over the seeds: {', '.join(series)}"
+    return Drawing(described, series, lambda: plots.curves(named, across, up))
+
+
+def linked(kind: str, asked: Sequence[str], path: Path, pictures: Path | None) -> str:
+    """The picture that a mark asks for, and what it lacks."""
     if pictures is None:
         raise InvalidInput("pictures are drawn for the pages of docs/ only")
-    metric, found = tables.by_length(names)
-    lacking = [f"`{name}`" for name in names if name not in found]
+    described, found, _ = drawing(kind, asked)
+    lacking = [f"`{name}`" for name in asked if ":" in name and name not in found]
     parts = []
     if found:
-        target = Path(os.path.relpath(pictures / f"{picture(names)}.svg", path.parent)).as_posix()
-        parts.append(f"![{described_by_length(metric, found)}]({target})\n")
+        target = Path(os.path.relpath(pictures / f"{picture(kind, asked)}.svg", path.parent)).as_posix()
+        parts.append(f"![{described}]({target})\n")
     if lacking:
         parts.append(f"Not run yet: {', '.join(lacking)}.\n")
     return "\n".join(parts)
 
 
-def picture(names: list[str]) -> str:
+def picture(kind: str, asked: Sequence[str]) -> str:
     """The name of the picture's file."""
-    return re.sub(r"[^\w-]+", "-", f"by-length-{'-'.join(names)}")
+    return re.sub(r"[^\w-]+", "-", f"{kind}-{'-'.join(asked)}")
 
 
 def draw(root: Path) -> list[Path]:
@@ -121,28 +158,22 @@ def draw(root: Path) -> list[Path]:
         MissingExtra: there are some, and matplotlib is not installed.
     """
     texts = [path.read_text(encoding="utf-8") for path in written_by_hand(root)]
-    asked = {names for text in texts for kind, names, _ in MARKED.findall(text) if kind == "by-length"}
-    drawn = (drawn_by_length(names.split(), root / "docs" / "pictures") for names in sorted(asked))
+    asked = {(kind, words) for text in texts for kind, words, _ in MARKED.findall(text) if kind != "table"}
+    drawn = (drawn_anew(kind, words.split(), root / "docs" / "pictures") for kind, words in sorted(asked))
     return [path for path in drawn if path]
 
 
-def drawn_by_length(names: list[str], folder: Path) -> Path | None:
+def drawn_anew(kind: str, asked: Sequence[str], folder: Path) -> Path | None:
     """Draw one picture; its path where it changed."""
-    metric, found = tables.by_length(names)
+    described, found, make = drawing(kind, asked)
     if not found:
         return None
     from saccade.explain import plots
 
-    (first, rows), *others = ((name.replace(":", " "), rows) for name, rows in found.items())
-    figure = plots.score_by_length(rows, metric=metric.upper(), other=dict(others), name=first)
-    svg = folder / f"{picture(names)}.svg"
+    svg = folder / f"{picture(kind, asked)}.svg"
     before = svg.read_bytes() if svg.exists() else None
-    plots.save(figure, svg.with_suffix(""), described_by_length(metric, found))
+    plots.save(make(), svg.with_suffix(""), described)
     return svg if svg.read_bytes() != before else None
-
-
-def described_by_length(metric: str, found: Iterable[str]) -> str:
-    return f"{metric.upper()} by length of the source, mean over the seeds: {', '.join(found)}"
 
 
 def filled(path: Path, mark: str, table: str) -> str:

@@ -214,6 +214,27 @@ def averaged(runs: Sequence[Sequence[Mapping[str, Any]]], metric: str) -> list[d
     return [{**rows[-1], metric: statistics.fmean(row[metric] for row in rows)} for rows in buckets.values()]
 
 
+def over(field: str, metric: str, names: Sequence[str]) -> dict[str, list[tuple[str, float]]]:
+    """(value of the field, metric) of each `system:variant` that was evaluated over it, the mean over its seeds.
+
+    Raises:
+        NotFound: no such system or variant.
+        InvalidInput: a metric that was not kept.
+    """
+    series = {}
+    for name in names:
+        kept = [one["metrics"]["test"].get("over", {}).get(field) for one in named(name)]
+        rows = [row for found in kept if found for row in found["rows"]]
+        if not all(metric in row for row in rows):
+            raise InvalidInput(f"{name}: {metric} was not kept over {field}; there are {', '.join(rows[0])}")
+        values = dict.fromkeys(row["value"] for row in rows)
+        if rows:
+            series[name] = [
+                (value, statistics.fmean(row[metric] for row in rows if row["value"] == value)) for value in values
+            ]
+    return series
+
+
 def benchmarks(folder: Path) -> str:
     """What the newest run of each benchmark found, in each precision."""
     latest: dict[tuple[str, str], dict[str, Any]] = {}

@@ -5,8 +5,9 @@
     w_tk = exp(beta e_tk) / sum_k' exp(beta e_tk')        beta = 1; in evaluation more sharpens
     w_tk = sigmoid(e_tk) / sum_k' sigmoid(e_tk')          smoothing, in place of the softmax
 
-s query, h keys. In evaluation a look may be kept to a window of keys around the median of the last weights. With
-filters of zeros this is additive attention. Before the first look the weight is on the first key that may be attended.
+s query, h keys; without content U h is left out, and the place of a look depends on the last one and on the query alone
+(section 2.1). In evaluation a look may be kept to a window of keys around the median of the last weights. With filters
+of zeros this is additive attention. Before the first look the weight is on the first key that may be attended.
 Sharpening multiplies the scores of either normalisation.
 """
 
@@ -44,6 +45,7 @@ class LocationAwareAttention(nn.Module):
         filter_width: keys that a filter covers, odd; the paper's is 201.
         smoothing: normalise sigmoids in place of exponentials, which spreads a look over several keys.
         sharpening: beta, in evaluation only.
+        content: whether keys are scored by what they are too, as in the paper's hybrid, or by where they are alone.
         window: in evaluation only, so many keys before the median of the last weights may be attended, and so many
             from it on; none: all.
 
@@ -62,6 +64,7 @@ class LocationAwareAttention(nn.Module):
         smoothing: bool = False,
         sharpening: float = 1.0,
         window: int | None = None,
+        content: bool = True,
     ) -> None:
         super().__init__()
         if filter_width % 2 == 0:
@@ -70,7 +73,8 @@ class LocationAwareAttention(nn.Module):
             raise InvalidInput(f"a window must be of at least 1 key, not {window}")
         self.key_size, self.smoothing, self.sharpening, self.window = key_size, smoothing, sharpening, window
         self.query = nn.Linear(query_size, width, bias=False)
-        self.key = nn.Linear(key_size, width)
+        self.key = nn.Linear(key_size, width) if content else None
+        self.bias = None if content else nn.Parameter(torch.zeros(width))
         self.filters = nn.Conv1d(1, filters, filter_width, padding=filter_width // 2, bias=False)
         self.location = nn.Linear(filters, width, bias=False)
         self.v = nn.Parameter(torch.empty(width))
@@ -78,9 +82,13 @@ class LocationAwareAttention(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        for layer in (self.query, self.key, self.location, self.filters):
+        for layer in (self.query, self.location, self.filters):
             nn.init.xavier_uniform_(layer.weight)
-        nn.init.zeros_(self.key.bias)
+        if self.key is not None:
+            nn.init.xavier_uniform_(self.key.weight)
+            nn.init.zeros_(self.key.bias)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
         bound = self.v.numel() ** -0.5
         nn.init.uniform_(self.v, -bound, bound)
 
@@ -92,7 +100,10 @@ class LocationAwareAttention(nn.Module):
     ) -> Prepared:
         """Project the keys, once a sequence. Values default to the keys."""
         values = checked_values(self.key_size, keys, mask, values)
-        return Prepared(self.key(keys), values, mask)
+        if self.key is not None:
+            return Prepared(self.key(keys), values, mask)
+        assert self.bias is not None
+        return Prepared(self.bias.expand(*keys.shape[:2], -1), values, mask)
 
     def initial_state(self, prepared: Prepared) -> LastWeights:
         weights = prepared.values.new_zeros(prepared.values.shape[:2])

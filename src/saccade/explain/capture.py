@@ -2,8 +2,8 @@
 
 with capture(model, only="*attention.weights") as seen:
     model(...)
-seen["decoder.attention.weights"]        # one tensor a call, in the order of the calls
-seen.joined("decoder.attention.weights") # (b, q, k): the calls of a recurrent decoder as rows of one map
+seen["decoder.recurrent.attention.weights"]        # one tensor a call, in the order of the calls
+seen.joined("decoder.recurrent.attention.weights") # (b, q, k): the calls of a recurrent decoder as rows of one map
 """
 
 import fnmatch

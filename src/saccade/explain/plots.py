@@ -203,6 +203,46 @@ def score_by_length(
         return _finish(axes, title, legend=len(systems) > 1)
 
 
+def curves(series: Mapping[str, Sequence[tuple[str, float]]], across: str, up: str, title: str = "") -> Figure:
+    """Several systems over the values of one thing: of each a line through its points (value, score).
+
+    The values stand side by side in the order of the first series, whatever numbers they are.
+
+    Raises:
+        InvalidInput: no series, or one without points or with a value that the first has not.
+    """
+    values = [value for value, _ in next(iter(series.values()), ())]
+    if not values or not all(points and {value for value, _ in points} <= set(values) for points in series.values()):
+        raise InvalidInput("expected at least one series, each with points at the values of the first")
+    with _style(title, across, up, *series):
+        axes = require("matplotlib.figure", "app").Figure(figsize=(4.2, 2.9)).add_axes((0, 0, 1, 1))
+        for i, (name, points) in enumerate(series.items()):
+            at = [values.index(value) for value, _ in points]
+            scores = [score for _, score in points]
+            axes.plot(at, scores, f"{MARKERS[i % 5]}-", ms=5, color=COLOURS[i % 6], clip_on=False, label=name)
+        axes.set(xlabel=across, ylabel=up, xlim=(-0.3, len(values) - 0.7), ylim=(0, None))
+        axes.set_xticks(range(len(values)), values)
+        return _finish(axes, title, legend=len(series) > 1)
+
+
+def histogram(rows: Rows, across: str, up: str, title: str = "") -> Figure:
+    """How many there are of each: a bar a row, {across: where it begins, up: how many}, all as wide as the first.
+
+    Raises:
+        InvalidInput: no row, or one without these keys.
+    """
+    if not rows or not all({across, up} <= set(row) for row in rows):
+        raise InvalidInput(f"expected at least one row, each with {across} and {up}")
+    starts = [row[across] for row in rows]
+    width = starts[1] - starts[0] if len(rows) > 1 else 1.0
+    with _style(title, across, up):
+        axes = require("matplotlib.figure", "app").Figure(figsize=(4.2, 2.6)).add_axes((0, 0, 1, 1))
+        axes.bar(starts, [row[up] for row in rows], width, align="edge", color=COLOURS[0], edgecolor="white", lw=0.4)
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.set(xlabel=across, ylabel=up)
+        return _finish(axes, title)
+
+
 def save(figure: Figure, path: str | os.PathLike[str], description: str) -> tuple[Path, ...]:
     """Write PATH.png (200 dots an inch) and PATH.svg (text stays text) with alternative text; return the two paths.
 

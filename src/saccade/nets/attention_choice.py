@@ -46,6 +46,8 @@ class LocationAware:
     """In evaluation the scores are multiplied by this."""
     window: Count | None = None
     """In evaluation, keys on either side of the median of the last weights that may be attended; none: all."""
+    content: bool = True
+    """Score keys by what they are too, or by where they are alone."""
 
     @model_validator(mode="after")
     def check_width(self) -> "LocationAware":
@@ -171,7 +173,7 @@ def build_attention(choice: AttentionChoice, query_size: int, key_size: int) -> 
             aware = choice.location_aware
             return LocationAwareAttention(
                 query_size, key_size, width, aware.filters, aware.filter_width, aware.smoothing, aware.sharpening,
-                aware.window,
+                aware.window, aware.content,
             )  # fmt: skip
         case "gaussian-window":
             window = choice.gaussian_window

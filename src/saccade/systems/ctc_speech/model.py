@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from saccade.core.config import config
 from saccade.core.tap import Tap
-from saccade.nets.dropout import Dropout
-from saccade.nets.recurrent_encoder import RecurrentEncoder
+from saccade.nets.stacked_encoder import StackedEncoder
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -38,20 +37,15 @@ class CTCSpeech(nn.Module):
 
     def __init__(self, config: CTCSpeechConfig, features: int, symbols: int) -> None:
         super().__init__()
-        sizes = [features, *[2 * config.hidden_size] * config.layers]
-        self.layers = nn.ModuleList(RecurrentEncoder(size, config.hidden_size) for size in sizes[:-1])
-        self.dropout = Dropout(config.dropout)
-        self.output = nn.Linear(sizes[-1], symbols)
+        self.encoder = StackedEncoder(features, config.hidden_size, config.layers, config.dropout)
+        self.output = nn.Linear(self.encoder.output_size, symbols)
         self.posteriors = Tap("b v t")
         nn.init.xavier_uniform_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
     def forward(self, features: Float[Tensor, "b t f"], mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b t v"]:
         """Log-probabilities, in float32 at least. The mask is True at the steps of each recording."""
-        hidden = features.to(self.output.weight.dtype)
-        for layer in self.layers:
-            hidden = self.dropout(layer(hidden, mask).annotations)
-        logits = self.output(hidden)
+        logits = self.output(self.encoder(features.to(self.output.weight.dtype), mask).annotations)
         log_probs: Tensor = logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
         self.posteriors.lazy(lambda: log_probs.exp().mT)
         return log_probs

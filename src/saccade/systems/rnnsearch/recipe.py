@@ -128,7 +128,7 @@ RECIPE = Recipe(
         "hansard": HANSARD,
         "paper": PAPER,
     },
-    shows=(Show(tap="decoder.attention.weights", picture="alignment", rows="target", columns="source"),),
+    shows=(Show(tap="decoder.recurrent.attention.weights", picture="alignment", rows="target", columns="source"),),
     claims=(
         Claim(
             metric="bleu",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -53,7 +54,7 @@ class SpeechConfig:
     """Digits of a string, at least."""
     most: Count = 7
     """Digits of a string, at most."""
-    times: Count = 1
+    times_as_long: Count = 1
     """The strings of validation and test are so many times as long (Chorowski et al. 2015)."""
     shortest_gap: Seconds = 0.05
     """Silence around a digit, in seconds, at least."""
@@ -169,7 +170,9 @@ class SpeechTask:
         if config.speaker is not None and split == "test" and not own:
             names = ", ".join(sorted({recording.speaker for recording in self.recordings}))
             raise InvalidInput(f"there is no speaker {config.speaker!r}; there are {names}")
-        share, times = {"train": (1, 1), "validation": (10, config.times), "test": (5, config.times)}[split]
+        share, times = {"train": (1, 1), "validation": (10, config.times_as_long), "test": (5, config.times_as_long)}[
+            split
+        ]
         strings = digits.draw_strings(
             own, max(1, config.strings // share), (config.fewest * times, config.most * times),
             (config.shortest_gap, config.longest_gap), config.draw + SPLITS.index(split),
@@ -247,7 +250,8 @@ class SpeechTask:
         return joint.join(self.symbols[symbol] for symbol in prediction if symbol >= len(SPECIAL))
 
     def replay(self, example: Example, prediction: Sequence[int]) -> Example:
-        return example._replace(target=list(prediction), transcript=self.decode(prediction))
+        said = [symbol for symbol in prediction if symbol >= len(SPECIAL)]
+        return example._replace(target=said, transcript=self.decode(prediction))
 
     def labels(self, example: Example) -> Mapping[str, Sequence[str]]:
         said = [self.symbols[symbol] for symbol in example.target]
@@ -277,13 +281,27 @@ class SpeechTask:
         found = (jiwer.process_words if words else jiwer.process_characters)(wanted, said)
         labels = found.hits + found.substitutions + found.deletions
         right = sum(ours == theirs for ours, theirs in zip(said, wanted, strict=True))
-        return {
+        figures = {
             "label_error_rate": 100 * (found.wer if words else found.cer),
             "right": 100 * right / len(examples),
             **{name: 100 * getattr(found, name) / labels for name in ("substitutions", "deletions", "insertions")},
             "recordings": len(examples),
             "labels": labels,
         }
+        pairs = zip(predictions, examples, strict=True)
+        delays = [delay for prediction, example in pairs for delay in self.delays(prediction, example)]
+        return figures | (latencies(delays) if delays else {})
+
+    def delays(self, prediction: Sequence[int], example: Example) -> list[float]:
+        """Seconds from the end of each digit until it was said; of an answer that is right, with a symbol a step."""
+        if BLANK not in prediction or isinstance(example.sound, Path):
+            return []
+        said = [step for step, symbol in enumerate(prediction) if symbol != BLANK]
+        if [prediction[step] for step in said] != example.target:
+            return []
+        seconds = FRAME_SHIFT * self.config.stack
+        ends = (end for _, end in digits.boundaries(example.sound, self.recordings))
+        return [(step + 1) * seconds - end for step, end in zip(said, ends, strict=True)]
 
     def describe(self) -> dict[str, Any]:
         config = self.config
@@ -292,7 +310,7 @@ class SpeechTask:
             for sound in self.recordings.values():
                 digest.update(sound.tobytes())
         own = config.train is not None
-        longer = f", test {config.times} times as long" if config.times > 1 else ""
+        longer = f", test {config.times_as_long} times as long" if config.times_as_long > 1 else ""
         left_out = f", {config.speaker} left out" if config.speaker else ""
         what = "spoken digits (FSDD)" if config.corpus == "digits" else "dialled digits"
         return {
@@ -305,3 +323,10 @@ class SpeechTask:
     def save(self, folder: Path) -> None:
         kept = {"symbols": self.symbols, "mean": self.mean, "deviation": self.deviation}
         write_atomically(folder / "speech.json", (json.dumps(kept, ensure_ascii=False) + "\n").encode("utf-8"))
+
+
+def latencies(delays: Sequence[float]) -> dict[str, Any]:
+    """Their mean, and how many labels there are in each tenth of a second."""
+    places = [math.floor(delay * 10) for delay in delays]
+    counted = [{"seconds": place / 10, "labels": places.count(place)} for place in range(min(places), max(places) + 1)]
+    return {"latency": sum(delays) / len(delays), "latencies": counted}

@@ -1,0 +1,64 @@
+"""`saccade evaluate RUN --over FIELD VALUE...`: the score of a run as one field of its configuration changes.
+
+Such as strings that are longer than those of the training (`task.times_as_long`), wider beams, other temperatures.
+"""
+
+import json
+import shlex
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any
+
+from saccade.app.finish import draw_looks, scored, summary
+from saccade.app.flags import flag
+from saccade.app.runs import open_run
+from saccade.core.errors import InvalidInput
+from saccade.explain import plots
+from saccade.training.run_folder import one_writer
+
+
+def evaluate(options: Namespace, flags: Sequence[str]) -> int:
+    """What `saccade evaluate` does with --over; the flags are fields of the run's configuration."""
+    field, *values = options.over
+    field, split = field.removeprefix("--").replace("-", "_"), options.split or "test"
+    if not values:
+        raise InvalidInput(f"--over {field} wants values, such as --over task.times-as-long 1 2 4")
+    name = flag(field.split("."))
+    # all of them before the first one is scored: a value that does not fit is told at once
+    runs = [open_run(options.run, *flags, name, value) for value in values]
+    if options.keep:
+        runs[0].folder.read_evidence()
+    rows, folder, metric = [], runs[0].folder, runs[0].task.metric
+    for run, value in zip(runs, values, strict=True):
+        examples = run.task.examples(split)
+        predictions = run.predictions(examples)
+        figures = scored(run, predictions, examples)
+        rows.append({"value": value, **{name: x for name, x in figures.items() if isinstance(x, int | float)}})
+        if not options.json:
+            print(f"{field} {value}: {summary(run, split, figures)}", flush=True)
+        longest = max(range(len(examples[:10])), key=lambda row: run.task.cost(examples[row])[-1])
+        draw_looks(run.looks(examples[longest], predictions[longest]), folder.pictures, f"{field}-{value}")
+    found = {"split": split, "command": f"saccade {shlex.join(sys.argv[1:])}", "rows": rows}
+    if options.keep:
+        with one_writer(folder):
+            kept = folder.read_evidence()["metrics"]["test"].get("over", {})
+            folder.keep_figures("over", {**kept, field: found})
+    title = f"{runs[0].system} {runs[0].variant}"
+    picture = plots.save(
+        plots.curves({title: points(found, metric)}, words(field), words(metric), title),
+        folder.pictures / f"{metric}-over-{field}",
+        f"{words(metric)} of {title} over {words(field)}",
+    )
+    print(json.dumps(found, indent=1, ensure_ascii=False) if options.json else f"picture: {picture[0]}")
+    return 0
+
+
+def points(found: dict[str, Any], metric: str) -> list[tuple[str, float]]:
+    """The curve: each value as it was typed, and the metric there."""
+    return [(row["value"], row[metric]) for row in found["rows"]]
+
+
+def words(name: str) -> str:
+    """A metric or a field as an axis calls it."""
+    return name.rpartition(".")[2].replace("_", " ")

@@ -1,0 +1,95 @@
+"""A decoder that reads what an encoder wrote with any attention. Bahdanau, Cho & Bengio 2015, arXiv:1409.0473, A.2.2.
+
+s_0 = tanh(W_s last)                                      last the state in which the encoder ended
+c_i = read(s_{i-1}, h)                                    h annotations, one a key; additive attention, or another
+s_i = gru(s_{i-1}, [E y_{i-1}; c_i])
+p(y_i) = softmax(W_o maxout(U_o s_i + V_o E y_{i-1} + C_o c_i))
+
+As a model of a search it is started from annotations, and then takes a symbol a step.
+"""
+
+from typing import Annotated, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import Field
+from torch import Tensor, nn
+
+from saccade.core.config import config
+from saccade.core.projection import Projection
+from saccade.core.state import Constant
+from saccade.nets.attention_choice import AttentionChoice, build_attention, build_score_function
+from saccade.nets.choices import ChosenProjection, each_choice
+from saccade.nets.conditional_decoder import ConditionalDecoder, DecoderState
+from saccade.nets.dropout import Dropout
+from saccade.nets.readout import MaxoutReadout
+
+Count = Annotated[int, Field(ge=1)]
+
+
+@config
+class AttentionDecoderConfig(AttentionChoice):
+    """Sizes of the decoder."""
+
+    embedding_size: Count = 256
+    """Features of a symbol, m."""
+    hidden_size: Count = 256
+    """Units of the decoder, n."""
+    readout_size: Count = 256
+    """Maxout units, l."""
+
+
+class SearchState(NamedTuple):
+    prepared: Constant
+    decoder: DecoderState
+
+
+class AttentionDecoder(nn.Module):
+    """Symbols, each after a look at the annotations (Bahdanau et al. 2015).
+
+    Args:
+        config: sizes, and which attention.
+        symbols: of the vocabulary.
+        annotation_size: features of an annotation.
+        final_size: features of the state from which the decoder starts.
+        dropout: share of embeddings and readout units dropped in training.
+    """
+
+    def __init__(
+        self, config: AttentionDecoderConfig, symbols: int, annotation_size: int, final_size: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        embedding, hidden = config.embedding_size, config.hidden_size
+        self.embedding = nn.Embedding(symbols, embedding)
+        self.initial = nn.Linear(final_size, hidden)
+        attention = build_attention(config, hidden, annotation_size)
+        self.recurrent = ConditionalDecoder(attention, embedding, annotation_size, hidden)
+        self.readout = MaxoutReadout((hidden, embedding, annotation_size), config.readout_size, symbols, dropout)
+        self.score_function = build_score_function(config, hidden)
+        self.dropout = Dropout(dropout)
+        nn.init.normal_(self.embedding.weight, std=embedding**-0.5)
+
+    def start(
+        self, annotations: Float[Tensor, "b k a"], mask: Bool[Tensor, "b k"], final: Float[Tensor, "b f"]
+    ) -> SearchState:
+        """Before the first symbol."""
+        prepared = self.recurrent.mechanism.prepare(annotations, mask)
+        hidden = torch.tanh(self.initial(final))
+        return SearchState(Constant(prepared), self.recurrent.initial_state(hidden, prepared))
+
+    def project(self, tokens: Int[Tensor, " n"], state: SearchState) -> tuple[Projection, SearchState]:
+        """The next symbol, after this one; its log-probabilities are not multiplied out."""
+        embedded = self.embedding(tokens)
+        context, decoder = self.recurrent.step(embedded, state.prepared.value, state.decoder)
+        projection = self.readout(decoder.hidden.hidden, embedded, context)
+        return projection, SearchState(state.prepared, decoder)
+
+    def forward(self, inputs: Int[Tensor, "b t"], state: SearchState) -> Projection | ChosenProjection:
+        """Each next symbol, given those before it; of hard attention, after its choices."""
+        embedded = self.dropout(self.embedding(inputs))
+        decoded, _ = self.recurrent(embedded, state.prepared.value, state.decoder)
+        projection: Projection = self.readout(decoded.states, embedded, decoded.contexts)
+        if self.score_function is None:
+            return projection
+        before = torch.cat([state.decoder.hidden.hidden[:, None], decoded.states[:, :-1]], 1)
+        return ChosenProjection(projection, each_choice(decoded.memories), before, self.score_function)

@@ -1,0 +1,90 @@
+"""Attention-based recognition of speech. Chorowski, Bahdanau, Serdyuk, Cho & Bengio 2015, arXiv:1506.07503, section 2.
+
+h = bidirectional recurrent layers over the features of a recording
+c_i = sum_t w_it h_t                                       w by content, by location, or both
+y_i ~ p(y | s_{i-1}, y_{i-1}, c_i)                         the decoder of RNNsearch
+
+Beside it a connectionist temporal classification of the same h may be learned, which is monotonic (Kim, Hori & Watanabe
+2017, arXiv:1609.06773, equation 10): loss = lambda L_ctc + (1 - lambda) L_attention.
+"""
+
+from typing import Annotated
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from saccade.core.config import config
+from saccade.core.projection import Projection
+from saccade.nets.attention_decoder import AttentionDecoder, AttentionDecoderConfig, SearchState
+from saccade.nets.choices import ChosenProjection
+from saccade.nets.recurrent_encoder import Encoded
+from saccade.nets.stacked_encoder import StackedEncoder
+
+Count = Annotated[int, Field(ge=1)]
+
+
+@config
+class AttentionSpeechConfig(AttentionDecoderConfig):
+    """Sizes of the net."""
+
+    layers: Count = 2
+    """Bidirectional layers of the encoder."""
+    encoder_size: Count = 128
+    """Units of each direction of a layer of the encoder."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of each layer's outputs, of embeddings and of readout units dropped in training."""
+    ctc_weight: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """lambda: the share of the loss that a connectionist temporal classification has; 0: there is none."""
+
+    @model_validator(mode="after")
+    def check_sizes(self) -> "AttentionSpeechConfig":
+        if self.attention == "dot" and self.hidden_size != 2 * self.encoder_size:
+            raise ValueError(
+                f"hidden-size is {self.hidden_size}; for a dot product it must be that of an annotation, twice "
+                f"encoder-size: {2 * self.encoder_size}"
+            )
+        return self
+
+
+class AttentionSpeech(nn.Module):
+    """Labels of a recording, each after a look at it (Chorowski et al. 2015)."""
+
+    def __init__(self, config: AttentionSpeechConfig, features: int, symbols: int) -> None:
+        super().__init__()
+        self.encoder = StackedEncoder(features, config.encoder_size, config.layers, config.dropout)
+        size = self.encoder.output_size
+        self.decoder = AttentionDecoder(config, symbols, size, config.encoder_size, config.dropout)
+        self.ctc_weight = config.ctc_weight
+        self.ctc = nn.Linear(size, symbols) if config.ctc_weight else None
+
+    def encode(self, features: Float[Tensor, "b t f"], mask: Bool[Tensor, "b t"]) -> Encoded:
+        """Annotations; the mask is True at the steps of each recording."""
+        encoded: Encoded = self.encoder(features.to(self.decoder.initial.weight.dtype), mask)
+        return encoded
+
+    def start(self, encoded: Encoded) -> SearchState:
+        return self.decoder.start(encoded.annotations, encoded.mask, encoded.final[:, -1])
+
+    def step(self, tokens: Int[Tensor, " n"], state: SearchState) -> tuple[Float[Tensor, "n v"], SearchState]:
+        """Log-probabilities of the next label, after this one."""
+        projection, state = self.decoder.project(tokens, state)
+        return projection.log_probs(), state
+
+    def decode(self, encoded: Encoded, target_inputs: Int[Tensor, "b u"]) -> Projection | ChosenProjection:
+        """Logits (b, u, v) of each next label, given those before it."""
+        predicted: Projection | ChosenProjection = self.decoder(target_inputs, self.start(encoded))
+        return predicted
+
+    def frame_log_probs(self, encoded: Encoded) -> Float[Tensor, "b t v"]:
+        """What the other loss is of: log-probabilities of labels and blank at each step."""
+        assert self.ctc is not None, "there is one where ctc_weight is above 0"
+        logits = self.ctc(encoded.annotations)
+        log_probs: Tensor = logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+        return log_probs
+
+    def forward(
+        self, features: Float[Tensor, "b t f"], mask: Bool[Tensor, "b t"], target_inputs: Int[Tensor, "b u"]
+    ) -> Projection | ChosenProjection:
+        return self.decode(self.encode(features, mask), target_inputs)

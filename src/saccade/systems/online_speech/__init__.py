@@ -1,0 +1,1 @@
+"""Hard online attention on speech."""

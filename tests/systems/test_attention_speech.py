@@ -1,0 +1,78 @@
+import pytest
+import torch
+
+from saccade.attention.ctc import ctc_loss
+from saccade.core.masks import length_mask
+from saccade.core.projection import Projection
+from saccade.systems.attention_speech.model import AttentionSpeech, AttentionSpeechConfig
+from saccade.systems.attention_speech.objective import objective
+from saccade.tasks.speech import BLANK, PAD, Batch
+from tests.checks import randomised
+
+FEATURES, SYMBOLS = 7, 13
+INPUTS = torch.tensor([[1, 5, 5, 3], [1, 4, 0, 0]])
+TARGETS = torch.tensor([[5, 5, 3, 2], [4, 2, 0, 0]])
+
+
+def make(ctc_weight: float = 0.0, attention: str = "location-aware") -> AttentionSpeech:
+    sizes = AttentionSpeechConfig(
+        attention=attention, ctc_weight=ctc_weight, encoder_size=5, embedding_size=3, hidden_size=10,
+        attention_size=11, readout_size=2, dropout=0.0,
+    )  # type: ignore[arg-type] # fmt: skip
+    return randomised(AttentionSpeech(sizes, FEATURES, SYMBOLS)).eval()
+
+
+def make_batch() -> Batch:
+    return Batch(
+        torch.randn(2, 11, FEATURES, dtype=torch.float64), length_mask(torch.tensor([11, 6]), 11), INPUTS, TARGETS
+    )
+
+
+def test_alone_the_loss_is_that_of_the_labels_and_of_the_end() -> None:
+    model, batch = make(), make_batch()
+    projection = model(batch.features, batch.mask, batch.target_inputs)
+    assert isinstance(projection, Projection)
+    log_probs = projection.log_probs()
+    said = [log_probs[0, i, TARGETS[0, i]] for i in range(4)] + [log_probs[1, i, TARGETS[1, i]] for i in range(2)]
+    torch.testing.assert_close(objective(model, batch, 0).value, -sum(said) / 6)
+    assert model.ctc is None
+
+
+@pytest.mark.parametrize("weight", [0.2, 0.7])
+def test_with_a_share_of_ctc_it_is_the_weighted_mean_of_both_and_all_weights_learn(weight: float) -> None:
+    model, batch = make(weight), make_batch()
+    encoded = model.encode(batch.features, batch.mask)
+    attended = model.decode(encoded, batch.target_inputs).cross_entropy(batch.targets, PAD)
+    frames = model.frame_log_probs(encoded)
+    summed = ctc_loss(frames, torch.tensor([11, 6]), batch.labels, torch.tensor([3, 1]), BLANK).sum() / 4
+    found = objective(model, batch, 0)
+    torch.testing.assert_close(found.value, weight * summed + (1 - weight) * attended)
+    found.value.backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+def test_a_recording_too_short_for_its_labels_has_no_part_in_ctc() -> None:
+    model, batch = make(0.5), make_batch()
+    short = batch._replace(mask=length_mask(torch.tensor([11, 3]), 11), target_inputs=INPUTS.flip(0))
+    short = short._replace(targets=TARGETS.flip(0))  # three labels, two of them alike, in three steps
+    found = objective(model, short, 0)
+    assert found.value.isfinite()
+    encoded = model.encode(short.features[:1], short.mask[:1])
+    alone = ctc_loss(model.frame_log_probs(encoded), torch.tensor([11]), short.labels[:1], torch.tensor([1]), BLANK)
+    torch.testing.assert_close(found.logs["ctc"], alone[0].detach())
+
+
+def test_a_step_of_a_search_is_a_step_of_the_training() -> None:
+    model, batch = make(), make_batch()
+    together = model(batch.features, batch.mask, batch.target_inputs).log_probs()
+    state = model.start(model.encode(batch.features, batch.mask))
+    for i in range(4):
+        log_probs, state = model.step(INPUTS[:, i], state)
+        torch.testing.assert_close(log_probs, together[:, i])
+
+
+@pytest.mark.unhooked
+def test_a_dot_product_wants_annotations_of_the_size_of_the_state() -> None:
+    make(attention="dot")
+    with pytest.raises(ValueError, match="it must be that of an annotation, twice encoder-size: 6"):
+        AttentionSpeechConfig(attention="dot", hidden_size=10, encoder_size=3)
