@@ -25,7 +25,8 @@ PATHS = [
     "saccade.explain.plots.alignments",
     "saccade.explain.plots.save", "saccade.explain.plots.score_by_length", "saccade.explain.plots.training_curves",
     "saccade.explain.text.alignment_text",
-    "saccade.memory.GRU", "saccade.memory.GRUState",
+    "saccade.explain.plots.pen",
+    "saccade.memory.GRU", "saccade.memory.GRUState", "saccade.memory.LSTM", "saccade.memory.LSTMState",
     "saccade.nets.attention_decoder.AttentionDecoder",
     "saccade.nets.conditional_decoder.ConditionalDecoder", "saccade.nets.dropout.Dropout",
     "saccade.nets.transformer.TransformerDecoder", "saccade.nets.transformer.TransformerEncoder",
@@ -33,7 +34,8 @@ PATHS = [
     "saccade.nets.recurrent_encoder.RecurrentEncoder", "saccade.nets.stacked_encoder.StackedEncoder",
     "saccade.nets.search.beam_search",
     "saccade.nets.search.sample", "saccade.tasks.translation.TranslationTask",
-    "saccade.tasks.translation.TranslationConfig", "saccade.training.config.TrainingConfig",
+    "saccade.tasks.translation.TranslationConfig",
+    "saccade.tasks.pen.PenConfig", "saccade.tasks.pen.PenTask", "saccade.training.config.TrainingConfig",
 ]  # fmt: skip
 
 

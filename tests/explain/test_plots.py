@@ -1,5 +1,6 @@
 import io
 import itertools
+import math
 import os
 import random
 import subprocess
@@ -276,6 +277,32 @@ def test_alignments_refuse_what_one_refuses() -> None:
 
 TRAINING = [{"step": 20 * i, "loss": 9 / i, "learning_rate": 1e-3, "tokens_per_second": 9e3} for i in range(1, 101)]
 VALIDATION = [{"step": 500, "validation_loss": 3.25}, {"step": 1000, "validation_loss": 2.5}]
+
+
+def test_a_pen_draws_strokes_and_dots_and_nothing_where_it_is_lifted(tmp_path: Path) -> None:
+    points = torch.tensor([[0.0, 0, 0], [1, 2, 0], [2, 0, 1], [1, 3, 1], [4, 0, 0], [4, 2, 0]])
+    figure = plots.pen(points, "x-heights")
+    [axes] = figure.axes
+    assert [line.get_xdata().tolist() if hasattr(line.get_xdata(), "tolist") else list(line.get_xdata())
+            for line in axes.lines] == [[0, 1, 2], [1], [4, 4]]  # fmt: skip
+    assert [line.get_marker() for line in axes.lines] == ["None", "o", "None"]
+    assert axes.get_aspect() == 1
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("x (x-heights)", "y (x-heights)")
+    box = axes.get_position()
+    width, height = figure.get_size_inches()
+    assert box.width * width / (box.height * height) == pytest.approx(4.5 / 3.5, rel=0.01)
+    assert all(path.is_file() for path in plots.save(figure, tmp_path / "pen", "a pen"))
+
+
+@pytest.mark.parametrize("points", [[], [[0.0, 1.0]], [[0.0, math.nan, 1.0]], [[0.0, math.inf, 1.0]]])
+def test_a_pen_refuses(points: list[list[float]]) -> None:
+    with pytest.raises(InvalidInput, match="expected points of a pen"):
+        plots.pen(points)
+
+
+def test_a_very_long_line_of_writing_fits_a_page() -> None:
+    figure = plots.pen([[float(x), float(x % 2), float(x % 3 == 2)] for x in range(1009)])
+    assert max(figure.get_size_inches()) < 18
 
 
 def test_training_curves() -> None:

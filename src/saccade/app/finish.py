@@ -94,9 +94,19 @@ def draw(run: Run, examples: Sequence[Any], predictions: Sequence[Any], figures:
 
 
 def draw_looks(looks: Sequence[Look], folder: Path, name: str) -> list[Path]:
-    """PNG and SVG of the first look and, where there are several, of all in one; returns the paths of the PNG."""
-    drawn = [draw_panels(looks[:1], folder / f"{looks[0].show.picture}-{name}")] if looks else []
-    return drawn + ([draw_panels(looks, folder / f"attention-{name}")] if len(looks) > 1 else [])
+    """PNG and SVG of what a pen drew, of the first map and, where there are several, of all; paths of the PNG."""
+    pens = [look for look in looks if look.show.picture == "pen"]
+    maps = [look for look in looks if look.show.picture != "pen"]
+    drawn = [draw_pen(look, folder / f"pen-{name}") for look in pens]
+    drawn += [draw_panels(maps[:1], folder / f"{maps[0].show.picture}-{name}")] if maps else []
+    return drawn + ([draw_panels(maps, folder / f"attention-{name}")] if len(maps) > 1 else [])
+
+
+def draw_pen(look: Look, path: Path) -> Path:
+    strokes = int((look.weights[:, 2] > 0.5).sum())
+    described = f"{len(look.rows)} points of a pen in {strokes} strokes"
+    png: Path = plots.save(plots.pen(look.weights, look.show.values), path, described)[0]
+    return png
 
 
 def draw_panels(looks: Sequence[Look], path: Path) -> Path:

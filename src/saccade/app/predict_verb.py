@@ -22,6 +22,7 @@ def run(arguments: Sequence[str]) -> int:
         "Fields of the run's configuration are flags here too: --search.beam 1, --device cpu.",
         "Examples:\n"
         '  saccade predict RUN "I want another beer."\n'
+        '  saccade predict RUN "some text" --bias 1.0       a run of handwriting\n'
         "  saccade predict RUN --search.beam 1 < sentences.txt > translations.txt",
     )
     parser.add_argument("run", help="the folder that saccade train made")
@@ -43,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def show(prediction: "Prediction", text: str, folder: Path) -> None:
-    """The answer, the first look as text, and where the pictures are."""
+    """The answer, the first look as text where it is a map, and where the pictures are."""
     from saccade.app.finish import draw_looks
     from saccade.explain.text import alignment_text
 
@@ -51,7 +52,7 @@ def show(prediction: "Prediction", text: str, folder: Path) -> None:
     print(prediction.text, flush=True)
     name = re.sub(r"\W+", "-", text.lower()).strip("-")[:40] or "input"
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:4]  # inputs may begin alike
-    for look in prediction.looks[:1]:
+    for look in [look for look in prediction.looks[:1] if look.show.picture == "alignment"]:
         print(f"\n{alignment_text(look.weights, look.rows, look.columns, ascii_only=not shades())}\n", flush=True)
     for path in draw_looks(prediction.looks, folder, f"predict-{name}-{digest}"):
         print(f"picture: {path}")

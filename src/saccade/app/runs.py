@@ -82,7 +82,10 @@ class Run:
             with self.running(), capture(self.model, show.tap) as seen:
                 self.objective(self.model, to_device(self.task.collate([replayed]), self.device), 0)
             # (layers, ..., rows, columns): of all that match the pattern, and of all heads, the mean
-            weights = torch.stack([seen.joined(tap, seen.axes(tap)[-2])[0].float().cpu() for tap in seen])
+            heard = [seen.joined(tap, seen.axes(tap)[-2])[0].float().cpu() for tap in seen if seen[tap]]
+            if not heard:  # a net of the system that does without: a pen that no text leads looks at none
+                continue
+            weights = torch.stack(heard)
             found.append(Look(show, weights.flatten(0, -3).mean(0), labels[show.rows], labels[show.columns]))
         return found
 

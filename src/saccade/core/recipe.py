@@ -115,7 +115,8 @@ class Show:
 
     tap: str
     """Its qualified name, or a pattern as of `capture`: then the mean over all that match is drawn."""
-    picture: Literal["alignment"]
+    picture: Literal["alignment", "pen"]
+    """A heat map; or what a pen drew, of rows of places x, y and whether a stroke ends there."""
     rows: str
     columns: str
     title: str = ""

@@ -111,6 +111,33 @@ def alignments(panels: Sequence[Panel], values: str = "attention weight") -> Fig
         return _fit(_side_by_side(figure))
 
 
+def pen(points: Weights, unit: str = "") -> Figure:
+    """What a pen drew: rows of x, y (upwards) and whether a stroke ends there; nothing is drawn where it was lifted.
+
+    Both axes have one scale; a stroke of a single point is a dot. `unit` is what x and y are measured in.
+
+    Raises:
+        InvalidInput: no points, rows of another length, or a number that is not finite.
+    """
+    rows = [[float(x) for x in row] for row in (points.tolist() if hasattr(points, "tolist") else points)]
+    if not rows or any(len(row) != 3 or not all(map(math.isfinite, row)) for row in rows):
+        raise InvalidInput("expected points of a pen, at least one: rows of x, y and end, all finite")
+    wide, high = (max(row[k] for row in rows) - min(row[k] for row in rows) + 0.5 for k in (0, 1))
+    size = min(0.3, 16 / wide, 16 / high)  # inches of a unit, so that no side exceeds 16
+    with _style(unit):
+        axes = require("matplotlib.figure", "app").Figure(figsize=(size * wide, size * high)).add_axes((0, 0, 1, 1))
+        start = 0
+        for end in [i for i, row in enumerate(rows) if row[2] > 0.5 or i == len(rows) - 1]:
+            x, y, _ = zip(*rows[start : end + 1], strict=True)
+            # a line of no length has no cap in an SVG
+            marker = {"marker": "o", "ms": 2.2} if start == end else {}
+            axes.plot(x, y, "-", color=WHITE_TO_BLUE[-1][1], lw=1.4, solid_capstyle="round", **marker)
+            start = end + 1
+        axes.set(aspect="equal", xlabel=f"x ({unit})" if unit else "x", ylabel=f"y ({unit})" if unit else "y")
+        axes.margins(0.25 / wide, 0.25 / high)
+        return _finish(axes, "")
+
+
 def training_curves(rows: Rows, title: str = "") -> Figure:
     """Training and validation loss, in nats per token, against the step.
 

@@ -1,5 +1,6 @@
 """What to remember: recurrent cells and external memories, one a file."""
 
 from saccade.memory.gru import GRU, GRUState
+from saccade.memory.lstm import LSTM, LSTMState
 
-__all__ = ["GRU", "GRUState"]
+__all__ = ["GRU", "LSTM", "GRUState", "LSTMState"]

@@ -1,0 +1,1 @@
+"""Handwriting prediction and synthesis."""

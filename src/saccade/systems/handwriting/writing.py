@@ -1,0 +1,83 @@
+"""Writing with a network: draw a point, give it back as the next input, until the text is done.
+
+A synthesis ends where the end behind the text has more weight than each of its characters (Graves 2013, section 5.3:
+phi(t, U + 1) > phi(t, u)), or at a limit of steps. A mechanism that is free to look anywhere may rest on the end, which
+says nothing; there it counts only after the last character has had most weight. A prediction network has no text and
+ends at the limit.
+"""
+
+import zlib
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from saccade.systems.handwriting.mixture import pen_mixture
+from saccade.systems.handwriting.model import Handwriting
+from saccade.tasks.pen import Batch
+
+
+class Trace(NamedTuple):
+    """What was written for one text."""
+
+    points: list[tuple[float, ...]]
+    looks: list[tuple[float, ...]]
+    """The weights of the characters when each point was drawn; [] where there is no text."""
+    ended: bool
+
+
+def write(model: Handwriting, batch: Batch, bias: float, most: int, seed: int) -> list[Trace]:
+    """What the network writes for the texts that are asked for; those of a prime come first, with its points.
+
+    Args:
+        bias: towards what is likelier (`pen_mixture`).
+        most: steps that each character may take at most, over a whole text.
+        seed: of the draws, of which each text has its own, whatever else is in the batch.
+    """
+    lengths, begins, given = batch.asked_lengths, batch.begins, batch.prime.shape[1]
+    limits = (given + most * (lengths - begins)).tolist()
+    uniform, normal = draws(batch.asked, lengths.tolist(), limits, seed, batch.prime)
+    text = model.prepare(batch.asked, lengths)
+    state, point = model.initial_state(len(lengths), text), uniform.new_zeros(len(lengths), 3)
+    traces: list[Trace | None] = [None] * len(lengths)
+    steps: list[tuple[Tensor, Tensor]] = []
+    through = torch.full_like(lengths, model.encoder is None, dtype=torch.bool)
+    for t in range(max(limits)):
+        outputs, weights, state = model.step(point.to(model.output.weight.dtype), text, state)
+        place = weights.argmax(-1) if text is not None else torch.full_like(lengths, -1)
+        done = (place == lengths) & through if t > given else torch.zeros_like(through)
+        through = through | (place == lengths - 1)
+        for row in torch.nonzero(done)[:, 0].tolist():
+            traces[row] = traces[row] or traced(steps, row, lengths, True)
+        for row, limit in enumerate(limits):
+            if t == limit:
+                traces[row] = traces[row] or traced(steps, row, lengths, text is None)
+        if all(traces):
+            break
+        drawn = pen_mixture(outputs, bias).sample(uniform[:, t], normal[:, t])
+        point = batch.prime[:, t] if t < given else drawn.to(uniform.dtype)
+        steps.append((point, weights))
+    return [trace or traced(steps, row, lengths, text is None) for row, trace in enumerate(traces)]
+
+
+def traced(steps: list[tuple[Tensor, Tensor]], row: int, lengths: Int[Tensor, " b"], ended: bool) -> Trace:
+    """The row of the steps so far; rounded, so that it doesn't tell what else was in the batch."""
+    points = [tuple(round(x, 4) for x in point[row].tolist()) for point, _ in steps]
+    looks = [tuple(round(x, 4) for x in weights[row, : lengths[row]].tolist()) for _, weights in steps]
+    return Trace(points, looks if steps[0][1].shape[1] else [], ended)
+
+
+def draws(
+    texts: Int[Tensor, "b v"], lengths: list[int], limits: list[int], seed: int, like: Tensor
+) -> tuple[Float[Tensor, "b t 2"], Float[Tensor, "b t 2"]]:
+    """Numbers from 0 to 1 and standard normal ones: of each text by itself, from the seed and what it says."""
+    uniform, normal = [], []
+    for row, length, steps in zip(texts.tolist(), lengths, limits, strict=True):
+        generator = torch.Generator().manual_seed(zlib.crc32(repr((seed, row[:length])).encode()))
+        both = [draw(steps, 2, generator=generator, dtype=torch.float64) for draw in (torch.rand, torch.randn)]
+        uniform.append(both[0])
+        normal.append(both[1])
+    found = [pad_sequence(rows, True).to(like.device, like.dtype) for rows in (uniform, normal)]
+    return found[0], found[1]

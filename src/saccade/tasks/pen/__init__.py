@@ -1,0 +1,5 @@
+"""Pens: lines of handwriting as points, of embedded letters or of IAM-OnDB; nats a step, and what can be read."""
+
+from saccade.tasks.pen.task import Batch, PenConfig, PenTask, Written
+
+__all__ = ["Batch", "PenConfig", "PenTask", "Written"]

@@ -1,0 +1,132 @@
+"""A reader of single letters, learned on the spot from the real ones: what a synthesised letter is held against.
+
+A letter is seen as four pictures, of the strokes that lie, rise, stand and fall, about the middle of the letter and at
+its size in x-heights; a small convolutional net says which letter it is. It learns from the training writers' letters,
+distorted, always in the same way, and takes some seconds.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from saccade.tasks.pen.letters import ALPHABET, Points, distorted, letters
+
+GRID, REACH, FINE = 20, 1.4, 0.05  # pixels a side, x-heights from the middle to an edge, and between points of ink
+STEPS, BATCH, SEED = 300, 128, 1
+
+
+def picture(points: Points) -> Float[Tensor, "4 y x"]:
+    """The four pictures of a letter, (points, 3) with 1 where a stroke ends."""
+    ink, ways, start = [points[:1, :2]], [np.zeros(1)], 0
+    for end in np.flatnonzero(points[:, 2]).tolist() or [len(points) - 1]:
+        for a, b in zip(points[start:end, :2], points[start + 1 : end + 1, :2], strict=True):
+            count = max(2, int(np.hypot(*(b - a)) / FINE))
+            ink.append(a + np.linspace(0, 1, count)[:, None] * (b - a))
+            ways.append(np.full(count, np.arctan2(*(b - a)[::-1])))
+        ink.append(points[end : end + 1, :2])  # a dot has no way, and is seen as one that lies
+        ways.append(np.zeros(1))
+        start = end + 1
+    places, angles = np.concatenate(ink), np.concatenate(ways)
+    middle = (places.min(0) + places.max(0)) / 2
+    grid = np.linspace(-REACH, REACH, GRID)
+    near = np.exp(-0.5 * ((places - middle)[:, :, None] - grid) ** 2 / (REACH / GRID * 1.6) ** 2)
+    share = np.maximum(0, np.cos(2 * (angles[:, None] - np.arange(4) * np.pi / 4)))
+    seen = np.einsum("pc,py,px->cyx", share, near[:, 1], near[:, 0])
+    return torch.from_numpy(np.tanh(seen)).float()
+
+
+class Reader(nn.Module):
+    """26 letters from four pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(4, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Dropout(0.3), nn.Linear(32 * (GRID // 4) ** 2, len(ALPHABET) - 1),
+        )  # fmt: skip
+
+    def forward(self, pictures: Float[Tensor, "b 4 y x"]) -> Float[Tensor, "b letters"]:
+        logits: Tensor = self.layers(pictures)
+        return logits
+
+
+@torch.inference_mode()
+def read(reader: Reader, drawn: Sequence[Points]) -> str:
+    """The letters that it takes the drawings for."""
+    if not drawn:
+        return ""
+    found = reader(torch.stack([picture(points) for points in drawn])).argmax(1)
+    return "".join(ALPHABET[1 + index] for index in found.tolist())
+
+
+@cache
+def trained_reader() -> Reader:
+    """The reader, trained; the same each time, and torch's global random state is as before."""
+    generator = np.random.default_rng(SEED)
+    drawn, wanted = [], []
+    for letter in letters("train"):
+        points = letter.points.copy()
+        points[:, :2] = distorted(points[:, :2], [len(points)], generator)
+        points[:, 0] += generator.normal(0, 0.12) * points[:, 1]
+        points[:, :2] *= np.exp(generator.normal(0, 0.08))
+        drawn.append(picture(points))
+        wanted.append(ALPHABET.index(letter.character) - 1)
+    pictures, answers = torch.stack(drawn), torch.tensor(wanted)
+    # a caller may be within inference mode, or in evaluation
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
+        torch.manual_seed(SEED)
+        reader = Reader()
+        optimizer = torch.optim.AdamW(reader.parameters(), 3e-3, weight_decay=0.05)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=STEPS)
+        for _ in range(STEPS):
+            rows = torch.randint(len(pictures), (BATCH,))
+            loss = F.cross_entropy(reader(pictures[rows]), answers[rows], label_smoothing=0.1)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return reader.eval()
+
+
+def cut_letters(
+    looks: Sequence[Sequence[float]], text: str, points: Points, begins: int = 0
+) -> list[tuple[str, Points | None]]:
+    """Each letter of a text from a place on, and its strokes; None where there are fewer strokes than letters.
+
+    Strokes are given to the letters in their order, each letter one at least, so that what the writer looked at while
+    it drew them has the largest sum over the points.
+
+    Args:
+        looks: of each point, how much was looked at each character.
+        points: (points, 3), with 1 where a stroke ends.
+        begins: characters that are not asked for.
+    """
+    if not looks:
+        return []
+    letters_of = [index for index, character in enumerate(text) if character != " "]
+    ends = sorted({*np.flatnonzero(points[:, 2] > 0.5).tolist(), len(points) - 1})
+    if len(ends) < len(letters_of):
+        return [(text[index], None) for index in letters_of if index >= begins]
+    shares = np.array(looks)[:, letters_of]
+    shares /= np.maximum(shares.sum(1, keepdims=True), 1e-9)
+    gains = np.diff(shares.cumsum(0)[ends], axis=0, prepend=np.zeros((1, len(letters_of))))
+    # best[l]: of all ways to give the strokes so far to the letters up to l
+    best, moved = np.full(len(letters_of), -np.inf), []
+    best[0] = 0.0
+    for number, gain in enumerate(gains):
+        before = np.concatenate([[-np.inf], best[:-1]]) if number else np.full_like(best, -np.inf)
+        moved.append(before > best)
+        best = np.maximum(best, before) + gain
+    owner = len(letters_of) - 1
+    owners = []
+    for change in reversed(moved):
+        owners.append(owner)
+        owner -= int(change[owner])
+    of_point = np.repeat(owners[::-1], np.diff(ends, prepend=-1))
+    return [(text[index], points[of_point == number]) for number, index in enumerate(letters_of) if index >= begins]

@@ -1,0 +1,364 @@
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from saccade.core.errors import InvalidInput, NotFound
+from saccade.systems.handwriting.mixture import PenMixture
+from saccade.tasks.pen import Batch, PenConfig, PenTask, Written
+from saccade.tasks.pen.iam import read_iam, read_strokes
+from saccade.tasks.pen.letters import (
+    ALPHABET,
+    EMBEDDED,
+    EXTENTS,
+    TOLERANCE,
+    WRITERS,
+    Letter,
+    draw_lines,
+    letters,
+    on_the_line,
+    points_of,
+    set_side_by_side,
+    smoothed,
+    thinned,
+)
+from saccade.tasks.pen.memoryless import fitted
+from saccade.tasks.pen.reader import cut_letters, read, trained_reader
+from saccade.tasks.pen.task import offsets_of
+
+SMALL = PenConfig(lines=80, fewest=2, most=5)
+
+
+@pytest.fixture(scope="module")
+def task() -> PenTask:
+    return PenTask(SMALL)
+
+
+def test_the_embedded_letters_are_whole_small_and_split_by_writer() -> None:
+    assert EMBEDDED.stat().st_size < 400_000
+    assert {split: len(letters(split)) for split in WRITERS} == {"train": 10 * 364, "validation": 78, "test": 78}
+    for split, writers in WRITERS.items():
+        found = {(letter.character, letter.writer) for letter in letters(split)}
+        assert found == {(character, writer) for character in ALPHABET[1:] for writer in writers}
+    assert sorted(writer for writers in WRITERS.values() for writer in writers) == list(range(1, 21))
+
+
+def test_letters_stand_on_the_line() -> None:
+    for letter in [*letters("validation"), *letters("test")]:
+        bottom, top = EXTENTS[letter.character]
+        assert letter.points[:, 0].min() == 0
+        assert letter.points[-1, 2] == 1
+        if letter.character not in "ij":  # their dots stand above
+            low, high = letter.points[:, 1].min(), letter.points[:, 1].max()
+            assert abs(low - bottom) < 0.2
+            assert abs(high - top) < 0.2
+
+
+def test_an_i_keeps_one_dot_and_other_slips_are_left_out() -> None:
+    stem = np.array([[50.0, -60.0], [50.0, -20.0]])
+    dot, slip = np.array([[50.0, -10.0]]), np.array([[51.0, -10.0], [52.0, -10.0]])
+    assert on_the_line("i", [stem, dot, slip])[:, 2].sum() == 2
+    assert on_the_line("l", [stem, dot, slip])[:, 2].sum() == 1
+
+
+def test_thinning_leaves_the_stroke_nowhere_by_more_than_the_tolerance() -> None:
+    stroke = np.random.default_rng(3).normal(size=(101, 2)).cumsum(0) / 30
+    kept = thinned(stroke, TOLERANCE)
+    assert len(kept) < len(stroke)
+    for point in stroke:
+        away = []
+        for a, b in pairwise(kept):
+            share = np.clip((point - a) @ (b - a) / ((b - a) @ (b - a)), 0, 1)
+            away.append(np.hypot(*(point - a - share * (b - a))))
+        assert min(away) <= TOLERANCE + 1e-9
+
+
+def test_smoothing_leaves_a_straight_stroke_and_both_ends_alone() -> None:
+    straight = np.linspace([0.0, 0.0], [3.0, 1.0], 41)
+    kept = thinned(smoothed(straight), 1e-6)
+    np.testing.assert_allclose(kept, straight[[0, -1]], atol=1e-9)
+    stairs = np.repeat(np.arange(0, 2, 0.1), 2)
+    stroke = np.stack([stairs[1:], stairs[:-1]], 1)
+    np.testing.assert_allclose(smoothed(stroke)[[0, -1]], stroke[[0, -1]], atol=1e-9)
+
+
+def test_lines_are_of_one_writer_side_by_side_and_the_same_for_a_seed() -> None:
+    lines = draw_lines(letters("test"), 53, (2, 7), (0.25, 0.45), 11, False)
+    assert lines == draw_lines(letters("test"), 53, (2, 7), (0.25, 0.45), 11, False)
+    for line in lines:
+        assert 2 <= len(line.text) <= 7
+        assert line.text == " ".join(line.text.split())
+        assert "".join(letter.character for letter in line.letters) == line.text.replace(" ", "")
+        assert len({letter.writer for letter in line.letters}) == 1
+        edges = [start + letter.width for letter, start in zip(line.letters, line.starts, strict=True)]
+        assert all(gap >= 0.25 for gap in np.subtract(line.starts[1:], edges[:-1]))
+        assert len(points_of(line)) == sum(len(letter.points) for letter in line.letters)
+    with pytest.raises(InvalidInput, match="no letters"):
+        draw_lines([], 1, (1, 1), (0.0, 1.0), 1, False)
+
+
+def test_a_distorted_line_is_near_the_letters_and_always_the_same() -> None:
+    [line] = draw_lines(letters("train"), 1, (7, 7), (0.3, 0.3), 13, True)
+    points = points_of(line)
+    assert np.array_equal(points, points_of(line))
+    plain = points_of(line._replace(seed=None))
+    assert np.array_equal(points[:, 2], plain[:, 2])
+    assert not np.array_equal(points, plain)
+    assert 0.5 < np.ptp(points[:, 0]) / np.ptp(plain[:, 0]) < 2
+
+
+def test_offsets_are_normalised_and_an_input_is_the_point_before(task: PenTask) -> None:
+    every = np.concatenate([task.normalised(offsets_of(points_of(x.drawn))) for x in task.examples("train")])
+    np.testing.assert_allclose(every[:, :2].mean(0), 0, atol=1e-9)
+    np.testing.assert_allclose(every[:, :2].std(0), 1, atol=1e-9)
+    examples = task.examples("train")[:3]
+    batch = task.collate(examples)
+    assert isinstance(batch, Batch)
+    assert batch.mask.sum(1).tolist() == [example.steps for example in examples]
+    assert not batch.inputs[:, 0].any()
+    torch.testing.assert_close(batch.inputs[0, 1 : examples[0].steps], batch.targets[0, : examples[0].steps - 1])
+    moved = (batch.targets[0, : examples[0].steps, :2].numpy() * task.deviation + task.mean).cumsum(0)
+    np.testing.assert_allclose(moved, batch.points[0, : examples[0].steps, :2], rtol=0, atol=1e-4)
+    assert task.collate([task.read("ab c")]).inputs.shape == (1, 0, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("", "no text"), ("  ", "no text"), ("aB", "'B' is not among"), ("a1", "'1' is not among")]
+)
+def test_a_text_that_cannot_be_written_is_told(task: PenTask, text: str, said: str) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        task.read(text)
+    assert task.read(" two  words ").text == "two words"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"corpus": "iam"}, "--task.folder"),
+        ({"folder": Path("x")}, "belongs to 'iam'"),
+        ({"corpus": "iam", "folder": Path("x"), "prime": 3}, "belongs to 'letters'"),
+        ({"fewest": 7, "most": 3}, "must not be less"),
+        ({"narrowest": 1.0, "widest": 0.5}, "must not be less"),
+        ({"prime_text": "Fox"}, "'F' is not among"),
+        ({"prime": 21}, "less than or equal to 20"),
+    ],
+)
+def test_options_that_do_not_fit_are_told(options: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        PenConfig(**options)  # type: ignore[arg-type]
+
+
+def test_points_that_are_not_finite_are_told(task: PenTask) -> None:
+    points = np.array([[0.0, 0.0, 0.0], [math.nan, 1.0, 1.0]])
+    with pytest.raises(InvalidInput, match="point 2 of a line is not finite"):
+        task.collate([task.example("a", points)])
+
+
+def test_a_prime_is_put_before_the_text() -> None:
+    primed = PenTask(PenConfig(lines=20, prime=18, prime_text="it"))
+    batch = primed.collate([primed.read("no")])
+    assert [ALPHABET[i] for i in batch.asked[0].tolist()] == list("it no")
+    assert batch.begins.tolist() == [3]
+    own = {x.character: len(x.points) for x in letters("test") if x.writer == 18}
+    assert batch.prime.shape == (1, own["i"] + own["t"], 3)
+    assert [ALPHABET[i] for i in batch.characters[0].tolist()] == list("no")
+
+
+def test_what_was_saved_is_what_was_learned(task: PenTask, tmp_path: Path) -> None:
+    task.save(tmp_path)
+    loaded = PenTask(SMALL, tmp_path)
+    assert loaded.alphabet == task.alphabet
+    assert loaded.deviation.tolist() == task.deviation.tolist()
+    points = np.random.default_rng(2).normal(size=(7, 3))
+    np.testing.assert_array_equal(loaded.memoryless.log_density(points), task.memoryless.log_density(points))
+    assert task.describe() == loaded.describe()
+
+
+def test_the_mixture_without_memory_has_the_density_of_a_networks_mixture(task: PenTask) -> None:
+    found, points = task.memoryless, np.random.default_rng(3).normal(size=(11, 3)).round(3)
+    points[:, 2] = points[:, 2] > 0
+    deviations = np.sqrt(np.einsum("nii->ni", found.covariances))
+    rho = found.covariances[:, 0, 1] / deviations.prod(1)
+    parts = [np.log(found.ends / (1 - found.ends)), found.log_weights, found.means, np.log(deviations), np.arctanh(rho)]
+    mixture = PenMixture(*(torch.tensor(part)[None] for part in parts))
+    ours = mixture.log_density(torch.from_numpy(points))
+    np.testing.assert_allclose(found.log_density(points), ours.numpy(), rtol=1e-9)
+
+
+def test_the_mixture_without_memory_finds_what_made_the_offsets() -> None:
+    generator = np.random.default_rng(5)
+    first = generator.random(4000) < 0.3
+    offsets = np.where(first[:, None], generator.normal(-3, 0.1, (4000, 2)), generator.normal(2, 0.5, (4000, 2)))
+    points = np.concatenate([offsets, generator.random((4000, 1)) < 0.2], 1)
+    nats = -fitted(points).log_density(points).mean()
+    entropy = -(0.3 * math.log(0.3) + 0.7 * math.log(0.7)) - (0.2 * math.log(0.2) + 0.8 * math.log(0.8))
+    entropy += 1 + math.log(2 * math.pi) + 2 * (0.3 * math.log(0.1) + 0.7 * math.log(0.5))
+    assert nats == pytest.approx(entropy, abs=0.06)
+
+
+def test_letters_are_cut_by_what_was_looked_at() -> None:
+    points = np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1], [2, 0, 0], [2, 1, 0], [3, 1, 0]], float)
+    rows = [[9, 1, 0, 0], [9, 0, 0, 0], [4, 3, 5, 0], [0, 2, 8, 0], [0, 0, 7, 8], [0, 0, 1, 9]]
+    looks = np.array(rows, float).tolist()
+    found = cut_letters(looks, "a bc", points)
+    assert [character for character, _ in found] == list("abc")
+    for (_, strokes), own in zip(found, (points[:2], points[2:3], points[3:]), strict=True):
+        np.testing.assert_array_equal(strokes, own)
+    assert [character for character, _ in cut_letters(looks, "a bc", points, 2)] == list("bc")
+    assert cut_letters(looks, "a bc", points * [1, 1, 0]) == [("a", None), ("b", None), ("c", None)]
+    assert cut_letters((), "a bc", points) == []
+
+
+def test_the_cut_is_the_best_of_all() -> None:
+    generator = np.random.default_rng(7)
+    for _ in range(11):
+        looks, points = generator.random((7, 3)), np.zeros((7, 3))
+        points[[1, 2, 4, 6], 2] = 1
+        points[:, 0] = np.arange(7)
+        found = cut_letters(looks.tolist(), "abc", points)
+        starts = [int(strokes[0, 0]) for _, strokes in found if strokes is not None]
+        shares = looks / looks.sum(1, keepdims=True)
+        ways = {
+            (a, b): shares[:a, 0].sum() + shares[a:b, 1].sum() + shares[b:, 2].sum()
+            for a in (2, 3, 5)
+            for b in (2, 3, 5)
+            if a < b
+        }
+        assert tuple(starts[1:]) == max(ways, key=lambda way: ways[way])
+
+
+def test_the_reader_reads_writers_that_it_has_not_seen_and_is_always_the_same() -> None:
+    state = torch.get_rng_state()
+    reader, unseen = trained_reader(), letters("validation")
+    assert torch.equal(state, torch.get_rng_state())
+    told = read(reader, [letter.points for letter in unseen])
+    right = sum(a == b.character for a, b in zip(told, unseen, strict=True))
+    assert right / len(unseen) > 0.9
+    assert read(reader, []) == ""
+    dot: Letter = unseen[0]._replace(points=np.array([[0.0, 0.0, 1.0]]))
+    assert len(read(reader, [dot.points])) == 1
+
+
+def test_real_letters_set_side_by_side_are_read_from_their_places(task: PenTask) -> None:
+    own = [letter for letter in letters("test") if letter.writer == 19][:11]
+    line = set_side_by_side(list(own), np.full(11, 0.3), None)
+    offsets = task.normalised(offsets_of(points_of(line)))
+    places = np.repeat(np.arange(11), [len(letter.points) for letter in own])
+    characters = tuple(task.encode(line.text).tolist())
+    looks = tuple(map(tuple, np.eye(11)[places]))
+    written = Written(characters, tuple(map(tuple, offsets.tolist())), looks, 0, True, 0.0)
+    assert task.readable([written])["read"] >= 90
+    assert task.decode(written) == f"abcdefghijk: {len(offsets)} points in {int(offsets[:, 2].sum())} strokes"
+    replayed = task.replay(task.read("abcdefghijk"), written)
+    np.testing.assert_allclose(replayed.drawn, points_of(line), atol=1e-9)
+    assert {name: len(names) for name, names in task.labels(replayed).items()} == {
+        "character": 12,
+        "point": len(offsets),
+        "coordinate": 3,
+    }
+
+
+XML = """<?xml version="1.0" encoding="ISO-8859-1"?>
+<WhiteboardCaptureSession>
+  <WhiteboardDescription>
+    <SensorLocation corner="top_left"/>
+    <DiagonallyOppositeCoords x="6512" y="1376"/>
+    <VerticallyOppositeCoords x="966" y="1376"/>
+    <HorizontallyOppositeCoords x="6512" y="787"/>
+  </WhiteboardDescription>
+  <StrokeSet>
+    <Stroke colour="black" start_time="769.05" end_time="769.64">
+      <Point x="1073" y="1058" time="769.05"/>
+      <Point x="1080" y="1050" time="769.07"/>
+    </Stroke>
+    <Stroke colour="black" start_time="770.05" end_time="770.64">
+      <Point x="1101" y="1061" time="770.05"/>
+    </Stroke>
+  </StrokeSet>
+</WhiteboardCaptureSession>
+"""
+
+
+def write_iam(folder: Path, forms: int = 23) -> list[Path]:
+    """A folder as IAM-OnDB has it: of each form two lines, of which the second text has no strokes."""
+    paths = []
+    for number in range(forms):
+        form = f"a{number:02d}-{number:03d}z"
+        path = folder / "lineStrokes" / form[:3] / form[:-1] / f"{form}-01.xml"
+        text = folder / "ascii" / form[:3] / form[:-1] / f"{form}.txt"
+        for each in (path, text):
+            each.parent.mkdir(parents=True)
+        path.write_text(XML)
+        text.write_text(f"OCR:\n\nA rnove\n\nCSR:\n\nA move  {number}\nto stop\n")
+        paths.append(path)
+    return paths
+
+
+def test_iam_is_read_from_its_own_files(tmp_path: Path) -> None:
+    paths = write_iam(tmp_path)
+    points = read_strokes(paths[0])
+    np.testing.assert_array_equal(points, [[0, 0, 0], [7, 8, 1], [28, -3, 1]])
+    found = read_iam(tmp_path)
+    assert {split: len(lines) for split, lines in found.items()} == {"train": 19, "validation": 2, "test": 2}
+    assert found["train"][0][0] == "A move 2"
+    task = PenTask(PenConfig(corpus="iam", folder=tmp_path))
+    assert set(" Amove012345") <= set(task.alphabet)
+    assert task.collate(task.examples("test")).points.shape == (2, 3, 3)
+    assert task.describe()["data"] == "IAM-OnDB"
+    with pytest.raises(InvalidInput, match="'z' is not among the characters that were learned"):
+        task.read("zoo")
+
+
+def test_iam_has_its_own_splits(tmp_path: Path) -> None:
+    write_iam(tmp_path, 7)
+    (tmp_path / "trainset.txt").write_text("a00-000\na01-001\na02-002z\n")
+    (tmp_path / "testset_v.txt").write_text("a03-003\n")
+    (tmp_path / "testset_f.txt").write_text("a04-004\na05-005\n")
+    assert {split: len(lines) for split, lines in read_iam(tmp_path).items()} == {
+        "train": 3,
+        "validation": 1,
+        "test": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is no XML"),
+        (XML[:400], "is no XML"),
+        ("<a><StrokeSet/></a>", "holds no stroke"),
+        (XML.replace('"1080"', '"nan"'), "stroke 1: a coordinate is not finite"),
+        (XML.replace('"1101"', '"1e999"'), "stroke 2: a coordinate is not finite"),
+        (XML.replace('"1101"', '"left"'), "stroke 2: a point without numbers"),
+        (XML.replace('x="1101"', ""), "stroke 2: a point without numbers"),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "defines entities"),
+    ],
+)
+def test_damaged_strokes_are_named(tmp_path: Path, text: str, said: str) -> None:
+    [path, *_] = write_iam(tmp_path)
+    path.write_text(text)
+    with pytest.raises(InvalidInput, match=f"a00-000z-01.xml.*{said}"):
+        read_iam(tmp_path)
+
+
+def test_what_a_folder_of_iam_lacks_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="no such folder"):
+        read_iam(tmp_path / "none")
+    with pytest.raises(NotFound, match="holds no line such as"):
+        read_iam(tmp_path)
+    write_iam(tmp_path, 2)
+    with pytest.raises(NotFound, match="no line of the train split"):
+        read_iam(tmp_path)
+    other = tmp_path / "other"
+    write_iam(other, 3)
+    text = next(other.rglob("a02-002z.txt"))
+    text.write_text("OCR:\nA move")
+    with pytest.raises(InvalidInput, match='no part "CSR:"'):
+        read_iam(other)
+    text.unlink()
+    with pytest.raises(NotFound, match="holds lines of a02-002z, but no ascii"):
+        read_iam(other)
