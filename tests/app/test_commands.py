@@ -242,6 +242,14 @@ def test_report_keeps_evidence_once(
     again = saccade("report", "--keep", run)
     assert again.status == 2
     assert "kept already" in again.err
+    # with more figures it takes the place of what it holds whole; with other ones it stands beside it
+    grown = Path(shutil.copytree(run, tmp_path / "grown"))
+    for figures, kept in (({"more": 1.5}, 1), ({"more": 2.5}, 2)):
+        found = json.loads((grown / "evidence.json").read_text())
+        found["metrics"]["test"] |= figures
+        (grown / "evidence.json").write_text(json.dumps(found))
+        assert saccade("report", "--keep", grown).status == 0
+        assert len(catalogue.evidence("rnnsearch")) == before + kept
 
 
 @pytest.mark.parametrize("verb", ["list", "train", "evaluate", "predict", "report"])

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from saccade.app import catalogue, tables
 from saccade.app.arguments import Parser
@@ -31,7 +32,11 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def keep(path: Path) -> Path:
-    """Copy a run's evidence into its system's folder, under its date, variant and digest. Nothing is replaced."""
+    """Copy a run's evidence into its system's folder, under its date, variant and digest.
+
+    Nothing is lost: what was kept of the same run makes way only where all of it stands in the new evidence too, as
+    after `evaluate --keep`.
+    """
     source = path / "evidence.json"
     if not source.is_file():
         raise NotFound(f"{path} has no evidence.json; a training that came to its end writes it")
@@ -47,8 +52,18 @@ def keep(path: Path) -> Path:
     if target.exists():
         raise InvalidInput(f"{target} is kept already")
     target.parent.mkdir(exist_ok=True)
+    earlier = [path for path in target.parent.glob("*.json") if contains(found, json.loads(path.read_bytes()))]
     target.write_bytes(data)
+    for path in earlier:
+        path.unlink()
     return target
+
+
+def contains(found: Any, earlier: Any) -> bool:
+    """Whether all that the earlier evidence says stands in what was found."""
+    if isinstance(found, dict) and isinstance(earlier, dict):
+        return all(name in found and contains(found[name], value) for name, value in earlier.items())
+    return bool(found == earlier)
 
 
 def checkout() -> Path:

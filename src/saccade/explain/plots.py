@@ -221,7 +221,8 @@ def curves(series: Mapping[str, Sequence[tuple[str, float]]], across: str, up: s
             scores = [score for _, score in points]
             axes.plot(at, scores, f"{MARKERS[i % 5]}-", ms=5, color=COLOURS[i % 6], clip_on=False, label=name)
         axes.set(xlabel=across, ylabel=up, xlim=(-0.3, len(values) - 0.7), ylim=(0, None))
-        axes.set_xticks(range(len(values)), values)
+        every = math.ceil(len(values) / 12)
+        axes.set_xticks(range(0, len(values), every), values[::every])
         return _finish(axes, title, legend=len(series) > 1)
 
 
