@@ -33,7 +33,7 @@ def make_batch() -> Batch:
 
 
 def slow(model: OnlineSpeech, features: Tensor, labels: list[int], gates: list[bool]) -> tuple[Tensor, Tensor]:
-    """One recording, frame by frame: log p(gates) where there was a choice, and log p(labels | gates)."""
+    """One recording, frame by frame: log p(gates) where there was a choice; log p(labels | gates), with the others'."""
     weights = dict(model.named_parameters())
     mask = torch.ones(1, len(features), dtype=torch.bool)
     annotations = model.encoder(features[None], mask).annotations[0]
@@ -49,6 +49,8 @@ def slow(model: OnlineSpeech, features: Tensor, labels: list[int], gates: list[b
         p = torch.sigmoid(weights["attention.gate.weight"][0] @ h + weights["attention.gate.bias"][0])
         if 0 < len(left) < len(gates) - t:  # else there is no choice
             decided = decided + torch.log(p if gate else 1 - p)
+        else:
+            spoken = spoken + model.told_weight * torch.log(p if gate else 1 - p)
         if gate:
             logits = weights["output.weight"] @ h + weights["output.bias"]
             last = left.pop(0)
@@ -64,7 +66,7 @@ def strings(steps: int, labels: int) -> list[list[bool]]:
 
 def forced(model: OnlineSpeech, gates: list[bool]) -> None:
     """Decide as told."""
-    model.choice = lambda step, rows, device: torch.full((rows,), gates[step])  # type: ignore[method-assign]
+    model.decide = lambda step, state, said, waited: (torch.full_like(said, gates[step]), waited)  # type: ignore
 
 
 @pytest.mark.parametrize("row", [0, 1])
@@ -84,10 +86,11 @@ def test_every_string_of_gates_has_its_probability_and_they_sum_to_one(row: int)
     torch.testing.assert_close(total, torch.ones((), dtype=torch.float64))
 
 
+@pytest.mark.parametrize("told", [0.0, 0.6])
 @pytest.mark.parametrize("row", [0, 1])
-def test_the_gradient_is_in_the_mean_the_exact_one_of_the_bound(row: int) -> None:
+def test_the_gradient_is_in_the_mean_the_exact_one_of_the_bound(row: int, told: float) -> None:
     """Of each string of gates its share: the sum over all is what draws give in the mean."""
-    model, batch = make(entropy_weight=0.0), make_batch()
+    model, batch = make(told_weight=told, reward_weight=1.0), make_batch()
     one = Batch(*(part[row : row + 1] for part in batch))
     labels = [label for label in LABELS[row].tolist() if label]
     every = strings(LENGTHS[row], len(labels))
@@ -140,6 +143,19 @@ def test_a_search_says_what_the_training_would() -> None:
     assert torch.equal(again[0, : last + 1], said[0, : last + 1] != BLANK)
 
 
+def test_in_evaluation_a_label_is_said_at_the_middle_of_its_times() -> None:
+    """Of many draws of the first label's time half are not later, and fewer than half a step earlier."""
+    model, batch = make(), make_batch()
+    model.attention.gate.weight.data.mul_(0.5)
+    model.attention.gate.bias.data.fill_(-1.0)
+    said = model.listen(batch.features[:1], batch.mask[:1], START, BLANK)[0] != BLANK
+    first = int(said.nonzero()[0])
+    found = model(batch.features[:1], batch.mask[:1], torch.tensor([[7]]), START)
+    waits = torch.sigmoid(-model.attention.gate(found.known[0])[:, 0]).cumprod(0)
+    assert waits[first] < 0.5 <= (waits[first - 1] if first else 1.0)
+    assert int(found.gates.emit[0].nonzero()[0]) == first
+
+
 def test_a_constant_policy_says_a_label_at_every_nth_step() -> None:
     model, batch = make(policy="constant", every=2), make_batch()
     said = model.listen(batch.features, batch.mask, START, BLANK) != BLANK
@@ -150,9 +166,10 @@ def test_a_constant_policy_says_a_label_at_every_nth_step() -> None:
 
 
 def test_there_may_be_nothing_to_say() -> None:
-    model, batch = make(), make_batch()
+    model, batch = make(told_weight=0.0), make_batch()
     nothing = batch._replace(target_inputs=batch.target_inputs[:, :1])
     assert objective(model, nothing, 0).value.item() == 0
+    assert objective(model, nothing, 0).logs["entropy"].item() == 0
     short = batch._replace(mask=length_mask(torch.tensor([2, 1]), 6))  # of three labels two can be said
     assert objective(model, short, 0).value.isfinite()
 

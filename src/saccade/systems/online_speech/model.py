@@ -5,9 +5,11 @@ h_t = gru(h_{t-1}, [a_t; E y; b_{t-1}])                       y the last label t
 b_t ~ Bernoulli(sigmoid(w . h_t + c))                         say the next label now (1), or wait (0)
 y_j ~ softmax(W h_t + d)                                      where b_t = 1
 
-Nothing waits for what is still to come, so a label is said while somebody speaks.
+Nothing waits for what is still to come, so a label is said while somebody speaks. At the end of a recording, where as
+many labels are left as steps, each step says one, and after the last label none does: nobody knows that but a training.
 """
 
+import math
 from typing import Annotated, Literal, NamedTuple
 
 import torch
@@ -47,6 +49,9 @@ class OnlineSpeechConfig:
     """Learned only: the probability with which a new model says a label at a step."""
     reward_weight: Annotated[float, Field(gt=0)] = 0.3
     """Learned only: lambda_r; below 1 the gates learn more slowly, and disturb the rest less."""
+    told_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Share of the log-probability of decisions that were forced in the loss; 0 as in the paper, whose net learns
+    nothing of when a recording ends."""
     entropy_weight: Annotated[float, Field(ge=0)] = 0.0
     """Learned only: lambda_e, against gates that settle too early; it falls to 0 over `entropy_steps`. A gate that says
     little is far from undecided, so much of it makes labels come before anything was heard."""
@@ -88,7 +93,7 @@ class OnlineSpeech(nn.Module):
         super().__init__()
         size, embedding = config.hidden_size, config.embedding_size
         self.every = config.every if config.policy == "constant" else None
-        self.entropy_steps = config.entropy_steps
+        self.entropy_steps, self.told_weight = config.entropy_steps, config.told_weight
         self.encoder = StackedEncoder(features, size, config.layers, config.dropout, "forward")
         self.embedding = nn.Embedding(symbols, embedding)
         self.cell = GRU(size + embedding + 1, size)
@@ -125,11 +130,19 @@ class OnlineSpeech(nn.Module):
         inputs = Projected(heard.features.gates[:, step] + gates, heard.features.candidate[:, step] + candidate)
         return gru_step(inputs, state, heard.recurrent)
 
-    def choice(self, step: int, rows: int, device: torch.device) -> Bool[Tensor, " b"] | None:
-        """What a constant policy decides at a step, from 0."""
-        if self.every is None:
-            return None
-        return torch.full((rows,), (step + 1) % self.every == 0, device=device)
+    def decide(
+        self, step: int, state: Float[Tensor, "b h"], said: Bool[Tensor, " b"], waited: Float[Tensor, " b"]
+    ) -> tuple[Bool[Tensor, " b"] | None, Float[Tensor, " b"]]:
+        """Whether a label is said at a step, from 0; and the log-probability that none would have been since the last.
+
+        None where it is drawn, in training. A constant policy knows it by the step. In evaluation a label is said once
+        it is likelier to have been said than not: the middle of the times at which draws would say it.
+        """
+        logit = self.attention.gate(state)[:, 0]
+        waited = waited.masked_fill(said, 0.0) + F.logsigmoid(-logit.to(waited.dtype))
+        if self.every is not None:
+            return torch.full_like(said, (step + 1) % self.every == 0), waited
+        return (None if self.training else waited < math.log(0.5)), waited
 
     def forward(
         self,
@@ -152,13 +165,15 @@ class OnlineSpeech(nn.Module):
         rows, steps = mask.shape
         state = self.cell.initial_state(rows).hidden
         count, said = torch.zeros_like(wanted), torch.zeros_like(wanted, dtype=torch.bool)
+        waited = torch.zeros_like(count, dtype=torch.promote_types(state.dtype, torch.float32))
         # label 0 is the start, and there is none behind the last
         tokens = F.pad(labels, (1, 0), value=start)
         known, gates, counts = [], [], []
         for t in range(steps):
             last = tokens.gather(1, count[:, None])[:, 0]
             state = self.advance(heard, t, last, said, state)
-            gate = self.attention(state, lengths - t, wanted - count, generator, self.choice(t, rows, features.device))
+            choice, waited = self.decide(t, state, said, waited)
+            gate = self.attention(state, lengths - t, wanted - count, generator, choice)
             known.append(state)
             gates.append(gate)
             counts.append(count)
@@ -172,10 +187,16 @@ class OnlineSpeech(nn.Module):
 
     def when(self, said: Said, wanted: Int[Tensor, " b"]) -> Float[Tensor, "b u t"]:
         """The probability of saying each label now, at the steps when it was the next; the last row is of the end."""
-        now = torch.sigmoid(self.attention.gate(said.known)[..., 0])
+        now = self.forced(said, torch.ones_like(said.gates.emit)).exp()
         rows = torch.arange(int(wanted.max()) + 1, device=now.device)
         due = (said.counts[:, None] == rows[:, None]) & (rows[:, None] < wanted[:, None, None])
         return due * now[:, None]
+
+    def forced(self, said: Said, emit: Bool[Tensor, "b t"]) -> Float[Tensor, "b t"]:
+        """Log-probability of these decisions at each step, whoever made them."""
+        logit = self.attention.gate(said.known)[..., 0]
+        logit = logit.to(torch.promote_types(logit.dtype, torch.float32))
+        return F.logsigmoid(torch.where(emit, logit, -logit))
 
     def log_probs(self, known: Float[Tensor, "*b h"]) -> Float[Tensor, "*b v"]:
         """Of the label that is said, should one be."""
@@ -193,10 +214,12 @@ class OnlineSpeech(nn.Module):
         state = self.cell.initial_state(rows).hidden
         last = torch.full((rows,), start, device=mask.device)
         said, found = torch.zeros_like(last, dtype=torch.bool), []
+        waited = torch.zeros_like(last, dtype=torch.promote_types(state.dtype, torch.float32))
         silent = torch.tensor([waits], device=mask.device)  # who says something does not say nothing
         for t in range(steps):
             state = self.advance(heard, t, last, said, state)
-            said = self.attention(state, choice=self.choice(t, rows, mask.device)).emit & mask[:, t]
+            choice, waited = self.decide(t, state, said, waited)
+            said = self.attention(state, choice=choice).emit & mask[:, t]
             logits = self.output(state)
             label = logits.index_fill(1, silent, -torch.inf).argmax(-1)
             last = torch.where(said, label, last)

@@ -15,11 +15,14 @@ from saccade.tasks.speech import START, Batch
 
 
 def objective(model: Any, batch: Batch, step: int) -> Loss:
-    """Nats a label; of a recording that has fewer steps than labels, those that can be said."""
+    """Nats a label, with those of what was forced; of a recording with fewer steps than labels, of those that fit."""
     said = model(batch.features, batch.mask, batch.labels, START)
     emit = said.gates.emit
     due = F.pad(batch.labels, (0, 1)).gather(1, said.counts)  # behind the last there is none
     log_prob = model.log_probs(said.known).gather(2, due[..., None])[..., 0].masked_fill(~emit, 0.0)
+    if model.score_function is not None and model.told_weight:
+        told = batch.mask & (said.gates.log_prob == 0)  # where there was no choice
+        log_prob = log_prob + model.told_weight * model.forced(said, emit).masked_fill(~told, 0.0)
     labels = emit.sum().clamp(min=1)
     loss = -log_prob.sum() / labels
     logs = {"tokens": emit.sum()}
@@ -37,4 +40,7 @@ def objective(model: Any, batch: Batch, step: int) -> Loss:
         ).sum()
         / labels
     )
-    return Loss(loss + (surrogate - surrogate.detach()), logs | {"entropy": said.gates.entropy[decided].mean()})
+    return Loss(
+        loss + (surrogate - surrogate.detach()),
+        logs | {"entropy": said.gates.entropy.sum() / decided.sum().clamp(min=1)},
+    )
