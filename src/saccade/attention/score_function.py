@@ -94,8 +94,9 @@ class ScoreFunction(nn.Module):
         surrogate = -self.reward_weight * (rewards - expected) * log_probs
         if entropies is not None:
             surrogate = surrogate - self.entropy_weight * entropies
-        if predicted is not None and bool(self.seen):  # in units of the deviation, or it would outweigh all else
-            surrogate = surrogate + (predicted - (rewards - mean) / deviation).square()
+        if predicted is not None:  # in units of the deviation, or it would outweigh all else
+            missed = (predicted - (rewards - mean) / deviation).square()
+            surrogate = surrogate + missed * self.seen  # the first time there is no such unit
         # after its use: a baseline that knew this reward would bias the estimate
         if self.baseline != "none" and self.training and rewards.numel():
             self._remember(rewards)
