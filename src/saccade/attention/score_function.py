@@ -96,7 +96,7 @@ class ScoreFunction(nn.Module):
             surrogate = surrogate - self.entropy_weight * entropies
         if predicted is not None:  # in units of the deviation, or it would outweigh all else
             missed = (predicted - (rewards - mean) / deviation).square()
-            surrogate = surrogate + missed * self.seen  # the first time there is no such unit
+            surrogate = surrogate + missed * self.seen.to(missed.dtype)  # the first time there is no such unit
         # after its use: a baseline that knew this reward would bias the estimate
         if self.baseline != "none" and self.training and rewards.numel():
             self._remember(rewards)
