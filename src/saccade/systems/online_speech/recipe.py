@@ -21,7 +21,7 @@ class Config:
     task: SpeechConfig = SpeechConfig(stack=5)
     model: OnlineSpeechConfig = OnlineSpeechConfig()
     training: TrainingConfig = TrainingConfig(
-        steps=4000, batch_tokens=1200, learning_rate=2e-3, schedule="linear", warmup=100, validate_every=400
+        steps=2500, batch_tokens=1200, learning_rate=2e-3, schedule="linear", warmup=100, validate_every=250
     )
 
 
