@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -158,6 +159,40 @@ def test_a_wide_prefix_search_is_exact(seed: int) -> None:
     for labels, score in found:
         assert score == pytest.approx(math.log(every[tuple(labels)]), abs=1e-10)
     assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)
+
+
+def slow_search(log_probs: Tensor, beam: int, weigh: Any) -> list[tuple[tuple[int, ...], float]]:
+    """Hannun et al. 2014, algorithm 1, a prefix and a label at a time: of each those that end in a blank, and in a label."""
+    beams = {(): (1.0, 0.0)}
+    for frame in log_probs.exp().tolist():
+        grown: dict[tuple[int, ...], list[float]] = {}
+        for prefix, (blank_end, label_end) in beams.items():
+            for label, p in enumerate(frame):
+                if label == 0:
+                    ways = [(prefix, 0, p * (blank_end + label_end))]
+                elif prefix[-1:] == (label,):
+                    ways = [(prefix, 1, p * label_end), ((*prefix, label), 1, p * blank_end)]
+                else:
+                    ways = [((*prefix, label), 1, p * (blank_end + label_end))]
+                for labels, end, mass in ways:
+                    grown.setdefault(labels, [0.0, 0.0])[end] += mass
+        ranked = sorted(grown, key=lambda labels: -sum(grown[labels]) * math.exp(weigh(labels)))[:beam]
+        beams = {labels: (grown[labels][0], grown[labels][1]) for labels in ranked if sum(grown[labels])}
+    return [(labels, math.log(sum(ends)) + weigh(labels)) for labels, ends in beams.items()]
+
+
+@pytest.mark.parametrize("beam", [1, 2, 5])
+@pytest.mark.parametrize("bonus", [0.0, 0.7])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_narrow_prefix_search_keeps_what_its_slow_twin_keeps(seed: int, bonus: float, beam: int) -> None:
+    """Over so many frames prefixes are dropped and found again, and grow into others that were kept."""
+    torch.manual_seed(seed)
+    log_probs = (1.5 * torch.randn(40, SYMBOLS)).double().log_softmax(1)
+    found = prefix_beam_search(log_probs, beam, bonus=bonus)
+    expected = slow_search(log_probs, beam, lambda labels: bonus * len(labels))
+    assert [tuple(labels) for labels, _ in found] == [labels for labels, _ in expected]
+    for (_, ours), (_, theirs) in zip(found, expected, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-9)
 
 
 def test_a_language_model_and_a_bonus_are_added_to_each_label() -> None:

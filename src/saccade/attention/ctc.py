@@ -8,16 +8,15 @@ It is attention too, hard and monotonic, with every alignment summed up: p(pi_t 
 Labels are conditionally independent given the frames; `transducer` mends that.
 """
 
-import functools
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from saccade.attention.prefix_beam import search
 from saccade.core.errors import InvalidInput
 from saccade.core.masks import length_mask
 
@@ -96,16 +95,6 @@ def best_path(log_probs: Float[Tensor, "b t v"], lengths: Int[Tensor, " b"], bla
     return [collapse(path[:length], blank) for path, length in zip(paths, lengths.tolist(), strict=True)]
 
 
-class Prefix(NamedTuple):
-    """Log-probabilities of a prefix: of its paths that end in a blank, and of those that end in its last label."""
-
-    blank: float
-    label: float
-
-
-NOTHING = Prefix(-math.inf, -math.inf)
-
-
 def prefix_beam_search(
     log_probs: Float[Tensor, "t v"],
     beam: int = 10,
@@ -132,51 +121,14 @@ def prefix_beam_search(
         raise InvalidInput(f"a beam must be at least 1, not {beam}")
     none = torch.zeros(1, 0, dtype=torch.long)
     check_labels(log_probs, none, none.sum(1), blank)
-    log_probs = log_probs.to(torch.promote_types(log_probs.dtype, torch.float32)).clamp(min=LEAST)
+    symbols = range(log_probs.shape[-1])
 
-    @functools.cache
-    def beyond(labels: tuple[int, ...]) -> float:
-        """What language model and bonus add."""
-        if not labels:
-            return 0.0
-        *before, label = labels
-        known = language_model(tuple(before), label) if language_model else 0.0
-        return beyond(tuple(before)) + weight * known + bonus
+    def added(before: tuple[int, ...]) -> list[float]:
+        assert language_model is not None
+        return [weight * language_model(before, label) if label != blank else 0.0 for label in symbols]
 
-    def score(item: tuple[tuple[int, ...], Prefix]) -> float:
-        return log_sum(*item[1]) + beyond(item[0])
-
-    beams: dict[tuple[int, ...], Prefix] = {(): Prefix(0.0, -math.inf)}
-    for frame in log_probs.tolist():
-        beams = dict(sorted(_grown(beams, frame, blank).items(), key=score, reverse=True)[:beam])
-    return [(list(labels), score((labels, found))) for labels, found in beams.items()]
-
-
-def _grown(
-    beams: Mapping[tuple[int, ...], Prefix], frame: Sequence[float], blank: int
-) -> dict[tuple[int, ...], Prefix]:
-    """The prefixes after one frame more."""
-    grown: dict[tuple[int, ...], Prefix] = {}
-    for prefix, (blank_end, label_end) in beams.items():
-        total = log_sum(blank_end, label_end)
-        for label, log_prob in enumerate(frame):
-            if label == blank:
-                ways = [(prefix, Prefix(total + log_prob, -math.inf))]
-            elif prefix[-1:] == (label,):  # a repeat is dropped, unless a blank stands between
-                ways = [(prefix, Prefix(-math.inf, label_end + log_prob))]
-                ways.append(((*prefix, label), Prefix(-math.inf, blank_end + log_prob)))
-            else:
-                ways = [((*prefix, label), Prefix(-math.inf, total + log_prob))]
-            for labels, more in ways:
-                if more != NOTHING:
-                    grown[labels] = Prefix(*map(log_sum, grown.get(labels, NOTHING), more))
-    return grown
-
-
-def log_sum(first: float, second: float) -> float:
-    """log(exp(first) + exp(second))."""
-    high, low = max(first, second), min(first, second)
-    return high if low == -math.inf else high + math.log1p(math.exp(low - high))
+    frames = log_probs.double().clamp(min=LEAST).cpu().numpy()
+    return search(frames, beam, blank, bonus, None if language_model is None else added)
 
 
 def forced_alignment(
