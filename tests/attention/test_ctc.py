@@ -162,7 +162,7 @@ def test_a_wide_prefix_search_is_exact(seed: int) -> None:
 
 
 def slow_search(log_probs: Tensor, beam: int, weigh: Any) -> list[tuple[tuple[int, ...], float]]:
-    """Hannun et al. 2014, algorithm 1, a prefix and a label at a time: of each those that end in a blank, and in a label."""
+    """Hannun et al. 2014, algorithm 1, a prefix and a label at a time."""
     beams = {(): (1.0, 0.0)}
     for frame in log_probs.exp().tolist():
         grown: dict[tuple[int, ...], list[float]] = {}

@@ -33,8 +33,7 @@ class Config:
     task: PenConfig = PenConfig()
     model: HandwritingConfig = HandwritingConfig()
     training: TrainingConfig = TrainingConfig(
-        steps=1000, batch_tokens=4000, learning_rate=3e-3, schedule="linear", warmup=100, clip=1.0, validate_every=125,
-        keep="best",
+        steps=1600, batch_tokens=4000, learning_rate=3e-3, schedule="linear", warmup=100, clip=1.0, validate_every=200,
     )  # fmt: skip
     sampling: Sampling = Sampling()
 

@@ -1,0 +1,199 @@
+"""A decoder's look, forward and backward, of every mechanism, beside the form that tutorials teach.
+
+    python benchmarks/attention_step.py
+
+Of those that score pairs with a hidden layer the tutorial form repeats the state along the keys, concatenates it with
+them and goes through the layer at every step. Of the others the plain form is the paper's formula on a whole batch,
+with what no step changes done once. The same weights are in both, and the contexts are compared before anything is
+timed. Peak memory is that of 50 steps in a process of its own, less that of none.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from measure import alternate, evidence, own_peak, peak_memory, ratio
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from saccade.attention import (
+    AdditiveAttention,
+    BilinearAttention,
+    ConcatAttention,
+    CosineAttention,
+    DotAttention,
+    GaussianWindowAttention,
+    LocalPredictiveAttention,
+    LocationAwareAttention,
+    ScaledDotAttention,
+)
+
+BATCH, KEYS, SIZE, STEPS, LONG = 32, 400, 512, 10, 50
+MADE: dict[str, Callable[[], Any]] = {
+    "additive": lambda: AdditiveAttention(SIZE, SIZE, SIZE),
+    "concat": lambda: ConcatAttention(SIZE, SIZE, SIZE),
+    "location-aware": lambda: LocationAwareAttention(SIZE, SIZE, SIZE),
+    "dot": lambda: DotAttention(SIZE),
+    "bilinear": lambda: BilinearAttention(SIZE, SIZE),
+    "scaled-dot": lambda: ScaledDotAttention(SIZE, SIZE, SIZE),
+    "cosine": lambda: CosineAttention(SIZE, SIZE),
+    "local-predictive": lambda: LocalPredictiveAttention(SIZE, SIZE),
+    "gaussian-window": lambda: GaussianWindowAttention(SIZE, SIZE),
+}
+TUTORIAL = ("additive", "concat", "location-aware")
+Looks = list[Tensor]
+
+
+def ours(attention: Any, keys: Tensor, mask: Tensor, queries: Looks) -> Looks:
+    prepared = attention.prepare(keys, mask)
+    state, contexts = attention.initial_state(prepared), []
+    for query in queries:
+        reading = attention.read(query, prepared, state)
+        state = reading.state
+        contexts.append(reading.context)
+    return contexts
+
+
+def read(scores: Tensor, keys: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    weights = scores.masked_fill(~mask, -1e10).softmax(1)
+    return torch.bmm(weights[:, None], keys)[:, 0], weights
+
+
+def tutorial(attention: Any, keys: Tensor, mask: Tensor, queries: Looks) -> Looks:
+    """Nothing hoisted; one layer over the concatenation."""
+    if isinstance(attention, ConcatAttention):
+        layer, bias = attention.hidden.weight, None
+    else:
+        layer, bias = torch.cat([attention.query.weight, attention.key.weight], 1), attention.key.bias
+    located = isinstance(attention, LocationAwareAttention)
+    weights, contexts = F.one_hot(torch.zeros(len(keys), dtype=torch.long), keys.shape[1]).to(keys), []
+    for query in queries:
+        repeated = query[:, None].repeat(1, keys.shape[1], 1)
+        hidden = F.linear(torch.cat([repeated, keys], 2), layer, bias)
+        if located:
+            hidden = hidden + attention.location(attention.filters(weights[:, None]).transpose(1, 2))
+        context, weights = read(torch.tanh(hidden) @ attention.v, keys, mask)
+        contexts.append(context)
+    return contexts
+
+
+def plain(attention: Any, keys: Tensor, mask: Tensor, queries: Looks) -> Looks:
+    """The paper's formula on a batch; keys are projected once."""
+    name = type(attention).__name__
+    projected = attention.key(keys) if name in ("ScaledDotAttention", "BilinearAttention") else keys
+    place = torch.arange(1, keys.shape[1] + 1, dtype=keys.dtype)
+    location, contexts = 0.0, []
+    for query in queries:
+        if name == "GaussianWindowAttention":
+            height, sharpness, offset = attention.parameters_of(query).exp().chunk(3, 1)
+            location = location + offset
+            away = location[..., None] - place
+            weights = (height[..., None] * torch.exp(-sharpness[..., None] * away**2)).sum(1) * mask
+            contexts.append(torch.bmm(weights[:, None], keys)[:, 0])
+            continue
+        if name == "DotAttention":
+            scores = torch.bmm(keys, query[:, :, None])[..., 0]
+        elif name == "BilinearAttention":
+            scores = torch.bmm(projected, query[:, :, None])[..., 0]
+        elif name == "ScaledDotAttention":
+            scores = torch.bmm(projected, attention.query(query)[:, :, None])[..., 0] / SIZE**0.5
+        elif name == "CosineAttention":
+            strength = F.softplus(attention.strength(query))
+            scores = strength * F.cosine_similarity(attention.query(query)[:, None], keys, dim=2)
+        else:
+            raise AssertionError(name)
+        contexts.append(read(scores, keys, mask)[0])
+    return contexts
+
+
+def looks(name: str, form: str, keys: int, steps: int) -> Callable[[], list[Tensor]]:
+    """So many looks forward and backward, ready to be timed; what they give is contexts and gradients."""
+    torch.manual_seed(0)
+    attention = MADE[name]()
+    for weight in attention.parameters():
+        nn.init.normal_(weight, std=0.02)
+    annotations = torch.randn(BATCH, keys, SIZE, requires_grad=True)
+    mask = torch.arange(keys) < torch.randint(keys // 2, keys + 1, (BATCH, 1))
+    queries = torch.randn(steps, BATCH, SIZE, requires_grad=True)
+    run = {"saccade": ours, "tutorial": tutorial, "plain": plain}[form]
+
+    def once() -> list[Tensor]:
+        contexts = run(attention, annotations, mask, list(queries.unbind(0)))
+        found = torch.stack(contexts)
+        weights = [annotations, queries, *attention.parameters()]
+        return [found.detach(), *torch.autograd.grad(found.square().sum(), weights)]
+
+    return once
+
+
+def compared(name: str, peer: str) -> None:
+    """Raise unless both forms give the same contexts and gradients."""
+    pairs = zip(looks(name, "saccade", 37, 3)(), looks(name, peer, 37, 3)(), strict=True)
+    for one, other in pairs:
+        assert (one - other).norm() < 1e-4 * other.norm(), f"{name}: the forms differ"
+
+
+def peak(name: str, form: str) -> float:
+    """MB of 50 steps, less those of a process that does one step on few keys."""
+    sizes = ["--memory-of", name, "--form", form]
+    return peak_memory(sys.argv[0], sizes) - peak_memory(sys.argv[0], [*sizes, "--small"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", nargs="+", choices=list(MADE), default=list(MADE))
+    parser.add_argument("--memory-of", choices=list(MADE), help="only: run this mechanism, print its peak in MB")
+    parser.add_argument("--form", choices=("saccade", "tutorial", "plain"), default="saccade")
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--write", action="store_true", help="write the result into benchmarks/evidence")
+    options = parser.parse_args()
+    if options.memory_of:
+        looks(options.memory_of, options.form, 16 if options.small else KEYS, 1 if options.small else LONG)()
+        print(own_peak())
+        return
+    result: dict[str, Any] = {"sizes": {"batch": BATCH, "keys": KEYS, "size": SIZE, "steps": STEPS}, "mechanisms": {}}
+    for name in options.only:
+        forms = {"saccade": looks(name, "saccade", KEYS, STEPS)}
+        peer = "tutorial" if name in TUTORIAL else "plain"
+        if name != "local-predictive":  # which the papers give in one form alone
+            compared(name, peer)
+            forms[peer] = looks(name, peer, KEYS, STEPS)
+        seconds = alternate(forms, options.rounds)
+        found = {
+            "milliseconds_a_step": {
+                form: round(1000 * statistics.median(times) / STEPS, 2) for form, times in seconds.items()
+            }
+        }
+        if peer in forms:
+            found["times"] = round(ratio(seconds[peer], seconds["saccade"]), 2)
+            found["peak_mb_of_50_steps"] = {form: round(peak(name, form)) for form in forms}
+        result["mechanisms"][name] = found
+        print(name, json.dumps(found))
+    longer = {keys: looks("additive", "saccade", keys, 2) for keys in (100, 400, 1600, 6400)}
+    seconds = alternate({str(keys): form for keys, form in longer.items()}, max(3, options.rounds // 2))
+    a_key = {keys: round(1e6 * statistics.median(times) / 2 / int(keys), 2) for keys, times in seconds.items()}
+    result["additive_microseconds_a_key_and_step"] = a_key
+    print(json.dumps(a_key))
+    if options.write:
+        summary = {
+            f"a look of {name} attention, forward and backward, beside the {form} form": (
+                f"{found['times']} x, peak memory of 50 steps {{0}} against {{1}} MB".format(
+                    *found["peak_mb_of_50_steps"].values()
+                )
+            )
+            for name, found in result["mechanisms"].items()
+            for form in list(found["milliseconds_a_step"])[1:]
+        }
+        summary["microseconds a key and step of additive attention, 100 to 6,400 keys"] = ", ".join(
+            map(str, a_key.values())
+        )
+        print(evidence("attention_step", summary, result))
+
+
+if __name__ == "__main__":
+    main()
