@@ -271,3 +271,16 @@ def test_a_curve_of_what_was_not_kept_is_refused(house: Path) -> None:
         page(house, f"<!-- over {asked} -->\n<!-- /over -->\n")
         with pytest.raises(InvalidInput, match=said):
             list(pages.pages(house))
+
+
+def test_a_page_has_what_one_benchmark_found(house: Path) -> None:
+    folder = house / "benchmarks" / "evidence"
+    folder.mkdir(parents=True)
+    for name in ("race", "walk"):
+        found = {"benchmark": name, "summary": {f"the {name}": "2 x"}, "processor": "a processor", "cores": 2,
+                 "torch": "2", "date": "2026-01-01"}  # fmt: skip
+        (folder / f"1-{name}.json").write_text(json.dumps(found))
+    path = page(house, "<!-- measured walk -->\n<!-- /measured -->\n")
+    written = dict(pages.pages(house))[path]
+    assert "| the walk | 2 x | `benchmarks/walk.py` |" in written
+    assert "the race" not in written

@@ -215,7 +215,7 @@ def test_a_language_model_and_a_bonus_are_added_to_each_label() -> None:
 def test_the_most_probable_labelling_need_not_be_that_of_the_best_path() -> None:
     log_probs = torch.tensor([[0.6, 0.4], [0.6, 0.4]], dtype=torch.float64).log()
     assert best_path(log_probs[None], torch.tensor([2])) == [[]]  # 0.36
-    labels, score = prefix_beam_search(log_probs)[0]
+    labels, score = prefix_beam_search(log_probs.requires_grad_())[0]
     assert labels == [1]
     assert math.isclose(math.exp(score), 0.64)
 

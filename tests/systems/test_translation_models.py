@@ -390,8 +390,9 @@ def test_taps_are_silent_and_no_part_of_the_weights(name: str) -> None:
     assert torch.equal(model(batch.source, batch.source_mask, batch.target_inputs).logits(), silent)
     nets = {"rnnsearch": 1, "transformer": 6}  # two encoder blocks with one attention, two decoder blocks with two
     nets["rnnsearch"] += name == "rnnsearch-gaussian-window"  # and its locations
-    assert len(taps) == nets.get(name.split("-")[0], 0)
-    assert len(calls) == len(taps) * (max(TARGET_LENGTHS) if name.startswith("rnnsearch") else 1)
+    looking = nets.get(name.split("-")[0], 0)
+    assert len(taps) == looking + 1  # and the source's embedding
+    assert len(calls) == looking * (max(TARGET_LENGTHS) if name.startswith("rnnsearch") else 1) + 1
     assert set(model.state_dict()) == {path for path, _ in model.named_parameters(remove_duplicate=False)}
 
 

@@ -8,6 +8,8 @@ A page of docs/ may ask for a table or a picture, between marks:
     <!-- /by-length -->
     <!-- over task.times_as_long label_error_rate ctc_speech:default attention_speech:default -->
     <!-- /over -->
+    <!-- measured ctc_decoding -->
+    <!-- /measured -->
 
 and the README of a system for a table. `tables.comparison` says what may stand in them.
 """
@@ -25,7 +27,7 @@ from saccade.core.errors import InvalidInput, SaccadeError
 PACKAGE = Path(__file__).parent.parent
 WIDE = 88  # characters of code that a page shows without scrolling
 GENERATED = ("mechanisms", "systems", "pictures")  # folders of docs/ that hold nothing else
-KINDS = "table|by-length|over"
+KINDS = "table|by-length|over|measured"
 MARKED = re.compile(rf"<!-- ({KINDS}) ([^\n]*?) *-->\n(.*?)<!-- /\1 -->", re.DOTALL)
 MARK = re.compile(rf"<!-- /?(?:{KINDS})\b")
 ROOMS = {"attention": "where to look", "memory": "what to remember", "vision": "looking at images"}
@@ -57,7 +59,7 @@ def pages(root: Path) -> Iterator[tuple[Path, str]]:
             index += f"- [{title}]({room}-{module.stem}.md)\n"
     yield root / "docs" / "mechanisms" / "index.md", index
     for path in written_by_hand(root):
-        page = completed(path.read_text(encoding="utf-8"), path, root / "docs" / "pictures")
+        page = completed(path.read_text(encoding="utf-8"), path, root)
         if "<!-- benchmarks -->" in page:
             page = tables.fill(page, "benchmarks", tables.benchmarks(root / "benchmarks" / "evidence"), path)
         yield path, page
@@ -69,7 +71,7 @@ def written_by_hand(root: Path) -> list[Path]:
     return sorted(path for path in docs.rglob("*.md") if path.relative_to(docs).parts[0] not in GENERATED)
 
 
-def completed(page: str, path: Path, pictures: Path | None = None) -> str:
+def completed(page: str, path: Path, root: Path | None = None) -> str:
     """The page with the tables, and links to the pictures, that its marks ask for.
 
     Raises:
@@ -84,12 +86,21 @@ def completed(page: str, path: Path, pictures: Path | None = None) -> str:
     def fill(match: re.Match[str]) -> str:
         kind, asked, _ = match.groups()
         try:
-            text = table(asked) if kind == "table" else linked(kind, asked.split(), path, pictures)
+            text = table(asked) if kind == "table" else of_docs(kind, asked.split(), path, root)
         except SaccadeError as error:
             raise InvalidInput(f"{path}: <!-- {kind} {asked} -->: {error}") from None
         return f"<!-- {kind} {asked} -->\n{text}<!-- /{kind} -->"
 
     return MARKED.sub(fill, page)
+
+
+def of_docs(kind: str, asked: Sequence[str], path: Path, root: Path | None) -> str:
+    """What only a page of docs/ may ask for: a picture, or what a benchmark found."""
+    if root is None:
+        raise InvalidInput("pictures and benchmarks are for the pages of docs/ only")
+    if kind == "measured":
+        return tables.benchmarks(root / "benchmarks" / "evidence", asked)
+    return linked(kind, asked, path, root / "docs" / "pictures")
 
 
 def table(asked: str) -> str:
@@ -131,10 +142,8 @@ def drawing(kind: str, asked: Sequence[str]) -> Drawing:
     return Drawing(described, series, lambda: plots.curves(named, across, up))
 
 
-def linked(kind: str, asked: Sequence[str], path: Path, pictures: Path | None) -> str:
+def linked(kind: str, asked: Sequence[str], path: Path, pictures: Path) -> str:
     """The picture that a mark asks for, and what it lacks."""
-    if pictures is None:
-        raise InvalidInput("pictures are drawn for the pages of docs/ only")
     described, found, _ = drawing(kind, asked)
     lacking = [f"`{name}`" for name in asked if ":" in name and name not in found]
     parts = []
@@ -158,7 +167,9 @@ def draw(root: Path) -> list[Path]:
         MissingExtra: there are some, and matplotlib is not installed.
     """
     texts = [path.read_text(encoding="utf-8") for path in written_by_hand(root)]
-    asked = {(kind, words) for text in texts for kind, words, _ in MARKED.findall(text) if kind != "table"}
+    asked = {
+        (kind, words) for text in texts for kind, words, _ in MARKED.findall(text) if kind in ("by-length", "over")
+    }
     drawn = (drawn_anew(kind, words.split(), root / "docs" / "pictures") for kind, words in sorted(asked))
     return [path for path in drawn if path]
 

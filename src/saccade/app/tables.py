@@ -235,11 +235,13 @@ def over(field: str, metric: str, names: Sequence[str]) -> dict[str, list[tuple[
     return series
 
 
-def benchmarks(folder: Path) -> str:
-    """What the newest run of each benchmark found, in each precision."""
+def benchmarks(folder: Path, names: Sequence[str] | None = None) -> str:
+    """What the newest run of each benchmark found, in each precision; None: of all there are."""
     latest: dict[tuple[str, str], dict[str, Any]] = {}
     for path in sorted(folder.glob("*.json")):
         found = json.loads(path.read_text(encoding="utf-8"))
+        if names is not None and found["benchmark"] not in names:
+            continue
         latest[found["benchmark"], found.get("precision", "")] = found
     if not latest:
         return "Nothing has been measured yet.\n"

@@ -127,7 +127,7 @@ def prefix_beam_search(
         assert language_model is not None
         return [weight * language_model(before, label) if label != blank else 0.0 for label in symbols]
 
-    frames = log_probs.double().clamp(min=LEAST).cpu().numpy()
+    frames = log_probs.detach().double().clamp(min=LEAST).cpu().numpy()
     return search(frames, beam, blank, bonus, None if language_model is None else added)
 
 
