@@ -40,6 +40,7 @@ def test_a_run_holds_all_that_it_should(tiny_runs: dict[str, Path], system: str)
     assert evidence["peak_memory_mb"] > 50
     shown = [show.values for show in catalogue.recipe(system).shows]
     assert (evidence["metrics"]["test"].get("attention_entropy", 0) > 0.01) == ("attention weight" in shown)
+    assert (0 < evidence["metrics"]["test"].get("aligned", 0) <= 100) == (system == "attention_speech")
     if "bleu" in evidence["metrics"]["test"]:
         assert {"assets/source.json", "assets/target.json", "pictures/bleu-by-length.png"} <= there
         assert evidence["metrics"]["test"]["sentences"] == evidence["data"]["pairs"]["train"] == 600

@@ -25,10 +25,11 @@ def test_each_value_is_scored_drawn_and_kept(saccade: Command, copied: Path) -> 
     assert "task.times_as_long 2: ctc_speech tiny, test: label error rate" in done.out
     for name in ("label_error_rate-over-task.times_as_long", "alignment-task.times_as_long-2"):
         assert {path.suffix for path in (copied / "pictures").glob(f"{name}.*")} == {".png", ".svg"}
-    # another field goes beside the first
+    # what else was changed is part of the name, and another field goes beside the first
+    assert saccade("evaluate", copied, "--over", "decoding.beam", "2", "--task.draw", "2", "--keep").status == 0
     assert saccade("evaluate", copied, "--over", "decoding.beam", "1", "--keep").status == 0
     kept = json.loads((copied / "evidence.json").read_text())["metrics"]["test"]["over"]
-    assert list(kept) == ["task.times_as_long", "decoding.beam"]
+    assert list(kept) == ["task.times_as_long", "decoding.beam+task.draw=2", "decoding.beam"]
 
 
 def test_json_is_all_that_is_printed(saccade: Command, copied: Path) -> None:

@@ -248,17 +248,21 @@ def over(*rows: tuple[str, float], field: str = "search.beam") -> dict[str, Any]
 def test_a_page_has_the_curve_that_it_asks_for(house: Path, saccade: Command) -> None:
     pytest.importorskip("matplotlib")
     for seed, bleu in ((4, 30.0), (5, 32.0)):
-        keep(evidence(seed, bleu, variant="multi30k", **over(("1", bleu - 2), ("5", bleu))))
-    mark = "<!-- over search.beam bleu rnnsearch:multi30k rnnencdec:default -->"
+        curves = over(("1", bleu - 2), ("5", bleu))
+        curves["over"] |= over(("1", bleu - 3), field="search.beam+search.length_penalty=0")["over"]
+        keep(evidence(seed, bleu, variant="multi30k", **curves))
+    other = "rnnsearch:multi30k+search.length_penalty=0"
+    assert tables.over("search.beam", "bleu", [other]) == {other: [("1", 28.0)]}
+    mark = f"<!-- over search.beam bleu rnnsearch:multi30k {other} rnnencdec:default -->"
     path = page(house, f"{mark}\n<!-- /over -->\n")
     assert tables.over("search.beam", "bleu", ["rnnsearch:multi30k", "rnnencdec:default"]) == {
         "rnnsearch:multi30k": [("1", 29.0), ("5", 31.0)]
     }
     assert saccade("report", "--write").status == 0
-    name = "over-search-beam-bleu-rnnsearch-multi30k-rnnencdec-default"
-    drawn = f"![bleu over beam, mean over the seeds: rnnsearch:multi30k](../pictures/{name}.svg)"
+    name = "over-search-beam-bleu-rnnsearch-multi30k-rnnsearch-multi30k-search-length_penalty-0-rnnencdec-default"
+    drawn = f"![bleu over beam, mean over the seeds: rnnsearch:multi30k, {other}](../pictures/{name}.svg)"
     assert path.read_text() == f"{mark}\n{drawn}\n\nNot run yet: `rnnencdec:default`.\n<!-- /over -->\n"
-    assert "beam" in (house / "docs" / "pictures" / f"{name}.svg").read_text()
+    assert "rnnsearch multi30k, length_penalty 0" in (house / "docs" / "pictures" / f"{name}.svg").read_text()
     assert "0 pages changed" in saccade("report", "--write").out
 
 

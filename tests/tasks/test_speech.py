@@ -247,6 +247,19 @@ def test_the_error_rate_counts_edits_of_labels() -> None:
     assert task.score([[], []], examples)["label_error_rate"] == 100.0
 
 
+def test_a_look_is_right_on_its_digit_or_a_step_beside_it() -> None:
+    task = make_task(stack=2)
+    example = next(e for e in task.examples("test") if len(e.target) >= 4)
+    spans = boundaries(example.sound, task.recordings)  # type: ignore[arg-type]
+    weights = torch.zeros(len(spans) + 1, task.steps(example))  # the last row is of the end
+    places = [int((start + end) / 2 / 0.02) for start, end in spans]
+    places[1] = int(spans[1][0] / 0.02) - 1  # just before it
+    places[2] = int(spans[3][0] / 0.02) + 1  # another one
+    for row, place in enumerate(places):
+        weights[row, place] = 0.4
+    assert task.aligned(example, weights) == [True, True, False, *[True] * (len(spans) - 3)]
+
+
 def test_an_answer_with_a_symbol_a_step_has_delays() -> None:
     task = make_task(stack=2)
     example = task.examples("test")[0]

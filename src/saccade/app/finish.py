@@ -11,7 +11,7 @@ import torch
 
 from saccade.app.runs import Look, Run
 from saccade.core.files import write_atomically
-from saccade.core.recipe import WEIGHT
+from saccade.core.recipe import WEIGHT, Aligning
 from saccade.explain import plots
 from saccade.training.evidence import Cost, collect
 
@@ -42,22 +42,29 @@ def finish(run: Run, head: Mapping[str, Any], cost: Cost) -> None:
 
 
 def scored(run: Run, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, Any]:
-    """The task's figures, with the name of the one that decides; and how widely the model looked."""
+    """The task's figures, with the name of the one that decides; and what is to be said of where the model looked."""
     figures = run.task.score(predictions, examples)
-    return {"decisive": run.task.metric, **figures, **attention_entropy(run, predictions, examples)}
+    return {"decisive": run.task.metric, **figures, **attention_figures(run, predictions, examples)}
 
 
-def attention_entropy(run: Run, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, float]:
-    """How widely the model looks: entropy in nats of the weights of a look that the recipe shows first; the mean.
+def attention_figures(run: Run, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, float]:
+    """Of the first answers, where the recipe shows attention: what is to be said of the looks that it shows first.
 
-    Of the first answers, and where it shows attention; weights that are no distribution are made one.
+    How widely they are spread: the mean entropy, in nats, of the weights of a look; those that are no distribution are
+    made one. And where the task knows what should be looked at: the share of looks that go there, in per cent, while
+    the model is given the right answer.
     """
     shows = [show for show in run.recipe.shows if show.values == WEIGHT][:1]
     pairs = list(zip(examples, predictions, strict=True))[:MEASURED] if shows else []
     rows = [look.weights.double() for pair in pairs for look in run.looks(*pair, shows=shows)]
     weights = [each / each.sum(-1, keepdim=True).clamp(min=1e-12) for each in rows]
     entropies = [entropy for each in weights for entropy in torch.special.entr(each).sum(-1).tolist()]
-    return {"attention_entropy": statistics.fmean(entropies)} if entropies else {}
+    figures = {"attention_entropy": statistics.fmean(entropies)} if entropies else {}
+    if pairs and isinstance(run.task, Aligning):
+        given = [(example, run.looks(example, example.target, shows=shows)[0].weights) for example, _ in pairs]
+        right = [met for example, each in given for met in run.task.aligned(example, each)]
+        figures |= {"aligned": 100 * statistics.fmean(right)} if right else {}
+    return figures
 
 
 def summary(run: Run, split: str, figures: Mapping[str, Any]) -> str:

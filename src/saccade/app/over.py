@@ -12,9 +12,11 @@ from typing import Any
 
 from saccade.app.finish import draw_looks, scored, summary
 from saccade.app.flags import flag
-from saccade.app.runs import open_run
+from saccade.app.runs import Run, open_run
+from saccade.core.config import to_plain
 from saccade.core.errors import InvalidInput
 from saccade.explain import plots
+from saccade.training.evidence import changed
 from saccade.training.run_folder import one_writer
 
 
@@ -39,10 +41,11 @@ def evaluate(options: Namespace, flags: Sequence[str]) -> int:
             print(f"{field} {value}: {summary(run, split, figures)}", flush=True)
         longest = max(range(len(examples[:10])), key=lambda row: run.task.cost(examples[row])[-1])
         draw_looks(run.looks(examples[longest], predictions[longest]), folder.pictures, f"{field}-{value}")
+    key = field + "".join(f"+{name}={value}" for name, value in others(runs[0], field).items())
     found = {"split": split, "command": f"saccade {shlex.join(sys.argv[1:])}", "rows": rows}
     if options.keep:
         with one_writer(folder):
-            folder.keep_beside("over", field, found)
+            folder.keep_beside("over", key, found)
     title = f"{runs[0].system} {runs[0].variant}"
     picture = plots.save(
         plots.curves({title: points(found, metric)}, words(field), words(metric), title),
@@ -51,6 +54,12 @@ def evaluate(options: Namespace, flags: Sequence[str]) -> int:
     )
     print(json.dumps(found, indent=1, ensure_ascii=False) if options.json else f"picture: {picture[0]}")
     return 0
+
+
+def others(run: Run, field: str) -> dict[str, Any]:
+    """What else is not as in the run's own configuration."""
+    differs = changed(to_plain(run.config), run.folder.head()["config"])
+    return {name: value for name, value in differs.items() if name != field}
 
 
 def points(found: dict[str, Any], metric: str) -> list[tuple[str, float]]:

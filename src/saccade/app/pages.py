@@ -137,7 +137,11 @@ def drawing(kind: str, asked: Sequence[str]) -> Drawing:
     field, metric, *names = asked
     series = tables.over(field, metric, names)
     across, up = (name.rpartition(".")[2].replace("_", " ") for name in (field, metric))
-    named = {name.replace(":", " "): points for name, points in series.items()}
+    # system:variant+model.local.half_width=3 -> system variant, half_width 3
+    named = {
+        re.sub(r"\+(?:[\w.]*\.)?(\w+)=", lambda other: f", {other[1]} ", name).replace(":", " "): points
+        for name, points in series.items()
+    }
     described = f"{up} over {across}, mean over the seeds: {', '.join(series)}"
     return Drawing(described, series, lambda: plots.curves(named, across, up))
 

@@ -63,6 +63,8 @@ def contains(found: Any, earlier: Any) -> bool:
     """Whether all that the earlier evidence says stands in what was found."""
     if isinstance(found, dict) and isinstance(earlier, dict):
         return all(name in found and contains(found[name], value) for name, value in earlier.items())
+    if isinstance(found, list) and isinstance(earlier, list) and len(found) == len(earlier):
+        return all(contains(*pair) for pair in zip(found, earlier, strict=True))
     return bool(found == earlier)
 
 

@@ -217,13 +217,16 @@ def averaged(runs: Sequence[Sequence[Mapping[str, Any]]], metric: str) -> list[d
 def over(field: str, metric: str, names: Sequence[str]) -> dict[str, list[tuple[str, float]]]:
     """(value of the field, metric) of each `system:variant` that was evaluated over it, the mean over its seeds.
 
+    A name may go on with what else was changed in the evaluation, `system:variant+search.beam=1`.
+
     Raises:
         NotFound: no such system or variant.
         InvalidInput: a metric that was not kept.
     """
     series = {}
     for name in names:
-        kept = [one["metrics"]["test"].get("over", {}).get(field) for one in named(name)]
+        variant, plus, rest = name.partition("+")
+        kept = [one["metrics"]["test"].get("over", {}).get(field + plus + rest) for one in named(variant)]
         rows = [row for found in kept if found for row in found["rows"]]
         if not all(metric in row for row in rows):
             raise InvalidInput(f"{name}: {metric} was not kept over {field}; there are {', '.join(rows[0])}")

@@ -74,6 +74,14 @@ class Task(Protocol):
         """Write what a prediction needs (vocabularies, labels) into a folder."""
 
 
+@runtime_checkable
+class Aligning(Protocol):
+    """A task that knows where a model should look."""
+
+    def aligned(self, example: Any, weights: "Tensor") -> Sequence[bool]:
+        """Of each symbol of the right answer, whether the look before it (rows, columns) went to the right place."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Paper:
     """The source of a system and the number it is measured against."""

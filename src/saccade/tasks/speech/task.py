@@ -292,6 +292,15 @@ class SpeechTask:
         delays = [delay for prediction, example in pairs for delay in self.delays(prediction, example)]
         return figures | (latencies(delays) if delays else {})
 
+    def aligned(self, example: Example, weights: Float[Tensor, "u t"]) -> list[bool]:
+        """Of each digit of a string, whether the largest weight of its look is on it, or a step beside it."""
+        if isinstance(example.sound, Path):
+            return []
+        step = FRAME_SHIFT * self.config.stack
+        times = [(place + 0.5) * step for place in weights.argmax(1).tolist()]
+        spans = digits.boundaries(example.sound, self.recordings)
+        return [start - step <= time <= end + step for time, (start, end) in zip(times, spans, strict=False)]
+
     def delays(self, prediction: Sequence[int], example: Example) -> list[float]:
         """Seconds from the end of each digit until it was said; of an answer that is right, with a symbol a step."""
         if BLANK not in prediction or isinstance(example.sound, Path):
