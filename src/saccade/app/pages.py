@@ -15,6 +15,7 @@ and the README of a system for a table. `tables.comparison` says what may stand 
 """
 
 import ast
+import hashlib
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -160,8 +161,9 @@ def linked(kind: str, asked: Sequence[str], path: Path, pictures: Path) -> str:
 
 
 def picture(kind: str, asked: Sequence[str]) -> str:
-    """The name of the picture's file."""
-    return re.sub(r"[^\w-]+", "-", f"{kind}-{'-'.join(asked)}")
+    """The name of the picture's file; a long one, which not every file system takes, is cut."""
+    name = re.sub(r"[^\w-]+", "-", f"{kind}-{'-'.join(asked)}")
+    return name if len(name) <= 120 else f"{name[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def draw(root: Path) -> list[Path]:
