@@ -107,6 +107,12 @@ def test_no_line_is_wider_than_the_terminal(data: st.DataObject, width: int, asc
     assert text.isascii() or not ascii_only
 
 
+def test_a_token_of_no_width_has_a_cell_too() -> None:
+    lines = alignment_text(torch.eye(3), ["a", "b", "c"], ["", "\u0301", "d"], width=60).split("\n")
+    assert len({cells(line) for line in lines[1:4]}) == 1
+    assert cells(lines[0][: lines[0].index("d")]) == lines[3].index("█")
+
+
 def test_wide_and_combining_characters_keep_the_columns_in_line() -> None:
     columns = ["▁e\u0301te\u0301", "▁東京", "▁x\u200d", "</s>"]
     lines = alignment_text(torch.eye(4), ["▁我", "喜欢", "▁a\u0301", "</s>"], columns, width=60).split("\n")

@@ -223,7 +223,7 @@ def curves(series: Mapping[str, Sequence[tuple[str, float]]], across: str, up: s
         axes.set(xlabel=across, ylabel=up, xlim=(-0.3, len(values) - 0.7), ylim=(0, None))
         every = math.ceil(len(values) / 12)
         axes.set_xticks(range(0, len(values), every), values[::every])
-        return _finish(axes, title, legend=len(series) > 1)
+        return _finish(axes, title, legend=len(series) > 1, beside=1)
 
 
 def histogram(rows: Rows, across: str, up: str, title: str = "") -> Figure:
@@ -356,12 +356,12 @@ def _rank(font: Any) -> tuple[Any, ...]:
     return font.name != "DejaVu Sans", "Last Resort" in font.name, "Sans" not in font.name, font.name
 
 
-def _finish(axes: Any, title: str, legend: bool = False) -> Figure:
-    """Title, legend, and the figure fitted to what is drawn."""
+def _finish(axes: Any, title: str, legend: bool = False, beside: int = 3) -> Figure:
+    """Title, legend with so many names beside each other, and the figure fitted to what is drawn."""
     lines = len(axes.lines)
     if legend:  # above the axes, where it hides nothing
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(lines, 3), borderaxespad=0.3, borderpad=0)
-    _title(axes, title, pad=10 + 14 * math.ceil(lines / 3) if legend else 8)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(lines, beside), borderaxespad=0.3, borderpad=0)
+    _title(axes, title, pad=10 + 14 * math.ceil(lines / beside) if legend else 8)
     return _fit(axes.figure)
 
 

@@ -33,8 +33,10 @@ def alignment_text(
     room = width - left - right - 9  # two gaps of two cells, and " 0.00"
     most = [max(range(len(row)), key=row.__getitem__) for row in table]
     ends = [f"{_fit(heads[k], right)} {row[k]:.2f}" if row[k] > 0 else "–" for row, k in zip(table, most, strict=True)]
-    if sum(map(_cells, heads)) + len(heads) <= room + 1:
-        sizes, gap, above, key = [_cells(head) for head in heads], " ", [heads], []
+    sizes = [max(1, _cells(head)) for head in heads]  # a token may be nothing, or take no place, and has a cell
+    if sum(sizes) + len(heads) <= room + 1:
+        gap, key = " ", []
+        above = [[_fit(head, size) for head, size in zip(heads, sizes, strict=True)]]
     else:
         numbers = range(1, len(heads) + 1)
         tens = [str(number // 10 % 10) if number % 10 == 0 else " " for number in numbers]
