@@ -20,6 +20,7 @@ from saccade.core.errors import InvalidInput
 from saccade.explain import plots
 from saccade.explain.gradients import gradient_norms
 from saccade.tasks.translation.task import TranslationTask
+from saccade.tasks.translation.vocabulary import PAD
 from saccade.training.device import to_device
 from saccade.training.random_state import seed_everything
 from saccade.training.run_folder import one_writer
@@ -81,7 +82,7 @@ def by_distance(run: Run, model: nn.Module, examples: Sequence[Any]) -> dict[int
             return log_probs.gather(2, batch.targets[..., None])[..., 0]
 
         norms = gradient_norms(model, "source", answers)
-        lengths, wanted = batch.source_mask.sum(1).tolist(), (batch.targets != 0).sum(1).tolist()
+        lengths, wanted = batch.source_mask.sum(1).tolist(), (batch.targets != PAD).sum(1).tolist()
         for norm, length, count in zip(norms, lengths, wanted, strict=True):
             for place in range(length):
                 sums[length - 1 - place] += norm[:count, place].tolist()

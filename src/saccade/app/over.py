@@ -13,6 +13,7 @@ from typing import Any
 from saccade.app.finish import draw_looks, scored, summary
 from saccade.app.flags import flag
 from saccade.app.runs import Run, open_run
+from saccade.app.tables import words
 from saccade.core.config import to_plain
 from saccade.core.errors import InvalidInput
 from saccade.explain import plots
@@ -65,8 +66,3 @@ def others(run: Run, field: str) -> dict[str, Any]:
 def points(found: dict[str, Any], metric: str) -> list[tuple[str, float]]:
     """The curve: each value as it was typed, and the metric there."""
     return [(row["value"], row[metric]) for row in found["rows"]]
-
-
-def words(name: str) -> str:
-    """A metric or a field as an axis calls it."""
-    return name.rpartition(".")[2].replace("_", " ")

@@ -137,7 +137,7 @@ def drawing(kind: str, asked: Sequence[str]) -> Drawing:
         raise InvalidInput("expected a field, a metric and variants")
     field, metric, *names = asked
     series = tables.over(field, metric, names)
-    across, up = (name.rpartition(".")[2].replace("_", " ") for name in (field, metric))
+    across, up = tables.words(field), tables.words(metric)
     # system:variant+model.local.half_width=3 -> system variant, half_width 3
     named = {
         re.sub(r"\+(?:[\w.]*\.)?(\w+)=", lambda other: f", {other[1]} ", name).replace(":", " "): points

@@ -238,6 +238,11 @@ def over(field: str, metric: str, names: Sequence[str]) -> dict[str, list[tuple[
     return series
 
 
+def words(name: str) -> str:
+    """A metric or a field as an axis calls it."""
+    return name.rpartition(".")[2].replace("_", " ")
+
+
 def benchmarks(folder: Path, names: Sequence[str] | None = None) -> str:
     """What the newest run of each benchmark found, in each precision; None: of all there are."""
     latest: dict[tuple[str, str], dict[str, Any]] = {}
