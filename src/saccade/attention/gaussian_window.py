@@ -31,6 +31,7 @@ FARTHEST = 1e6  # keys that a softplus moves by at most
 class Prepared(NamedTuple):
     values: Float[Tensor, "b k c"]
     mask: Bool[Tensor, "b k"] | None
+    place: Float[Tensor, "b k"]
 
 
 class Window(NamedTuple):
@@ -47,7 +48,7 @@ def gaussian_window(
 ) -> Float[Tensor, "b k"]:
     """phi: sum_n height_n exp(-sharpness_n (location_n - place)^2)."""
     away = location[..., None] - place[..., None, :]
-    return (height[..., None] * torch.exp(-sharpness[..., None] * away.square())).sum(-2)
+    return (height[..., None, :] @ torch.exp(-sharpness[..., None] * away.square()))[..., 0, :]
 
 
 class GaussianWindowAttention(nn.Module):
@@ -99,7 +100,9 @@ class GaussianWindowAttention(nn.Module):
         values: Float[Tensor, "b k c"] | None = None,
     ) -> Prepared:
         """Values default to the keys."""
-        return Prepared(checked_values(self.key_size, keys, mask, values), mask)
+        values = checked_values(self.key_size, keys, mask, values)
+        place = places(mask, keys.shape[1], keys.device).to(torch.promote_types(keys.dtype, torch.float32))
+        return Prepared(values, mask, place.expand(keys.shape[:2]))
 
     def initial_state(self, prepared: Prepared) -> Window:
         """All Gaussians before the first key."""
@@ -117,8 +120,7 @@ class GaussianWindowAttention(nn.Module):
         else:
             moved = F.softplus(offset.clamp(min=-LARGEST)).clamp(max=FARTHEST)
         location = self.locations(state.location + moved)
-        place = places(prepared.mask, prepared.values.shape[1], query.device).to(location.dtype)
-        weights = gaussian_window(height.exp(), sharpness.exp(), location, place)
+        weights = gaussian_window(height.exp(), sharpness.exp(), location, prepared.place)
         if prepared.mask is not None:
             weights = weights * prepared.mask
         weights = self.weights(weights.to(prepared.values.dtype)[:, None])

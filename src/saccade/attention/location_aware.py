@@ -119,8 +119,9 @@ class LocationAwareAttention(nn.Module):
             InvalidInput: several queries of a sequence; other sizes.
         """
         check_query(query, self.query.in_features, len(prepared.values))
-        located = self.location(self.filters(state.weights[:, None]).mT)
-        scores = torch.tanh(self.query(query)[:, None] + prepared.projected + located) @ self.v
+        hidden = self.location(self.filters(state.weights[:, None]).mT) + prepared.projected
+        # in place: a sum over queries, keys and features is as large as all else together
+        scores = hidden.add_(self.query(query)[:, None]).tanh_() @ self.v
         mask = prepared.mask
         if not self.training:
             scores = scores * self.sharpening

@@ -94,7 +94,8 @@ class PastAlignmentAttention(nn.Module):
             InvalidInput: several queries of a sequence; other sizes.
         """
         check_query(query, self.query.in_features, len(prepared.values))
-        hidden = torch.tanh(self.query(query)[:, None] + prepared.projected + self.past(state.memory))
+        hidden = self.past(state.memory) + prepared.projected
+        hidden = hidden.add_(self.query(query)[:, None]).tanh_()
         weights = self.weights(masked_softmax(hidden @ self.v, prepared.mask)[:, None])[:, 0]
         context = (weights[:, None] @ prepared.values)[:, 0]
         return Reading(context, weights, Memory(self._remember(query, weights, prepared, state.memory)))
