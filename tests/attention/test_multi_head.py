@@ -90,9 +90,9 @@ def test_steps_with_a_cache_equal_all_at_once() -> None:
     past = None
     for t in range(KEYS):
         past = attention.extend(past, inputs[:, t : t + 1])
-        torch.testing.assert_close(attention.attend(inputs[:, t : t + 1], past, causal=True)[:, 0], whole[:, t])
-    two = attention.extend(attention.prepare(inputs[:, :3]), inputs[:, 3:])
-    torch.testing.assert_close(attention.attend(inputs[:, 3:], two, causal=True), whole[:, 3:])
+        torch.testing.assert_close(attention.attend(inputs[:, t : t + 1], past.heads, causal=True)[:, 0], whole[:, t])
+    two = attention.extend(attention.extend(None, inputs[:, :3]), inputs[:, 3:])
+    torch.testing.assert_close(attention.attend(inputs[:, 3:], two.heads, causal=True), whole[:, 3:])
 
 
 def test_a_mask_of_the_scores_stands_beside_that_of_the_keys() -> None:
@@ -227,11 +227,6 @@ class TestBadInput:
     ) -> None:
         with pytest.raises(InvalidInput, match=message):
             MultiHeadAttention(12, 3)(torch.randn(query), torch.randn(keys), mask)
-
-    def test_what_was_prepared_with_a_mask_is_not_extended(self) -> None:
-        attention, keys = MultiHeadAttention(12, 3), torch.randn(2, 7, 12)
-        with pytest.raises(InvalidInput, match="cannot be extended"):
-            attention.extend(attention.prepare(keys, torch.ones(2, 7).bool()), keys)
 
     def test_values_of_another_length(self) -> None:
         with pytest.raises(InvalidInput, match=r"values must be \(2, 7\)"):

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from saccade.attention.dot_product import dot_product_weights, scaled_dot_product
 from saccade.attention.reading import Reading
 from saccade.core.errors import InvalidInput
+from saccade.core.growing import Growing
 from saccade.core.masks import check_key_mask, score_mask
 from saccade.core.tap import Tap
 
@@ -30,6 +31,17 @@ class Heads(NamedTuple):
     keys: Float[Tensor, "b h k d"]
     values: Float[Tensor, "b h k c"]
     mask: Bool[Tensor, "b k"] | None
+
+
+class Cache(NamedTuple):
+    """Projected keys and values of all that a decoder has seen, (b, h, k, d) and (b, h, k, c); it grows."""
+
+    keys: Growing
+    values: Growing
+
+    @property
+    def heads(self) -> Heads:
+        return Heads(self.keys.tensor, self.values.tensor, None)
 
 
 class MultiHeadAttention(nn.Module):
@@ -92,14 +104,12 @@ class MultiHeadAttention(nn.Module):
             raise InvalidInput(f"values must be {tuple(keys.shape[:2])}, as the keys, not {tuple(values.shape[:2])}")
         return Heads(self._split(self.key, keys, "keys"), self._split(self.value, values, "values"), mask)
 
-    def extend(self, past: Heads | None, keys: Float[Tensor, "b k d"]) -> Heads:
-        """What was prepared, with further keys behind it: the cache of a decoder that goes step by step."""
+    def extend(self, past: Cache | None, keys: Float[Tensor, "b k d"]) -> Cache:
+        """What a decoder that goes step by step has seen, with further keys behind."""
         new = self.prepare(keys)
         if past is None:
-            return new
-        if past.mask is not None:
-            raise InvalidInput("what has a key mask cannot be extended")
-        return Heads(torch.cat([past.keys, new.keys], 2), torch.cat([past.values, new.values], 2), None)
+            return Cache(Growing(new.keys, 2), Growing(new.values, 2))
+        return Cache(past.keys.extended(new.keys), past.values.extended(new.values))
 
     def attend(
         self,

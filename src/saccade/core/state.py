@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, TypeVar
 from jaxtyping import Int
 from torch import Tensor
 
+from saccade.core.growing import Growing
+
 S = TypeVar("S")
 Change = Callable[[Tensor], Tensor]
 
@@ -40,6 +42,8 @@ def tensors(state: Any) -> Iterator[Tensor]:
     """Every tensor of a state."""
     if isinstance(state, Tensor):
         yield state
+    elif isinstance(state, Growing):
+        yield state.tensor
     elif isinstance(state, tuple):
         for part in state:
             yield from tensors(part)
@@ -50,6 +54,8 @@ def map_state(function: Change, state: S, constants: Change | None = None) -> S:
     mapped: Any
     if isinstance(state, Tensor):
         mapped = function(state)
+    elif isinstance(state, Growing):
+        mapped = state.map(function)
     elif isinstance(state, Constant) and constants is not None:
         mapped = Constant(map_state(constants, state.value))
     elif isinstance(state, tuple):

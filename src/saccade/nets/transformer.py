@@ -5,7 +5,7 @@
     pre-norm:   x <- x + dropout(f(LayerNorm(x)))            what is summed is never normed, so the stack ends in one
                                                              (Xiong et al. 2020, arXiv:2002.04745)
 
-A decoder that goes step by step keeps the projected keys and values of what it has seen (`Heads`), a layer each.
+A decoder that goes step by step keeps the projected keys and values of what it has seen (`Cache`), a layer each.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from saccade.attention.multi_head import Heads, MultiHeadAttention
+from saccade.attention.multi_head import Cache, Heads, MultiHeadAttention
 from saccade.nets.dropout import Dropout
 
 Norm = Literal["post", "pre"]
@@ -128,9 +128,9 @@ class DecoderBlock(nn.Module):
         self,
         inputs: Float[Tensor, "b t d"],
         memory: Heads,
-        past: Heads | None = None,
+        past: Cache | None = None,
         seen: Bool[Tensor, "#b #h t k"] | None = None,
-    ) -> tuple[Float[Tensor, "b t d"], Heads]:
+    ) -> tuple[Float[Tensor, "b t d"], Cache]:
         """The outputs of these positions, and what was kept of them and of those before.
 
         Args:
@@ -139,11 +139,11 @@ class DecoderBlock(nn.Module):
             past: what an earlier call kept.
             seen: which of the positions, those of `past` first, each input may see; None: those up to its own.
         """
-        kept: list[Heads] = []
+        kept: list[Cache] = []
 
         def see_the_past(x: Tensor) -> Tensor:
             kept.append(self.self_attention.extend(past, x))
-            return self.self_attention.attend(x, kept[0], seen, causal=seen is None)
+            return self.self_attention.attend(x, kept[0].heads, seen, causal=seen is None)
 
         attended = self.self_residual(inputs, see_the_past)
         attended = self.cross_residual(attended, lambda x: self.cross_attention.attend(x, memory))
@@ -200,9 +200,9 @@ class TransformerDecoder(nn.Module):
         self,
         inputs: Float[Tensor, "b t d"],
         memory: tuple[Heads, ...],
-        past: tuple[Heads, ...] | None = None,
+        past: tuple[Cache, ...] | None = None,
         seen: Bool[Tensor, "#b #h t k"] | None = None,
-    ) -> tuple[Float[Tensor, "b t d"], tuple[Heads, ...]]:
+    ) -> tuple[Float[Tensor, "b t d"], tuple[Cache, ...]]:
         """The outputs of these positions, and what was kept of them and of those of `past`, for the next ones.
 
         `seen` says which of the positions, those of `past` first, each input may see; None: those up to its own.
