@@ -11,7 +11,6 @@ A decoder that goes step by step keeps the projected keys and values of what it 
 from collections.abc import Callable
 from typing import Any, Literal
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -38,7 +37,7 @@ class FeedForward(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, inputs: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
-        outputs: Tensor = self.output(torch.relu(self.hidden(inputs)))
+        outputs: Tensor = self.output(self.hidden(inputs).relu_())
         return outputs
 
 
