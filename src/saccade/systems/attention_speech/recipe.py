@@ -9,7 +9,7 @@ from saccade.nets.attention_choice import LocationAware
 from saccade.nets.search import SearchConfig, Symbols, answers
 from saccade.systems.attention_speech.model import AttentionSpeech, AttentionSpeechConfig
 from saccade.systems.attention_speech.objective import objective
-from saccade.tasks.speech import END, START, Batch, SpeechConfig, SpeechTask
+from saccade.tasks.speech import END, SPEAKERS, START, Batch, SpeechConfig, SpeechTask
 from saccade.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -50,6 +50,12 @@ def row(**options: Any) -> Config:
     return replace(default, model=replace(default.model, **options))
 
 
+def without(speaker: str) -> Config:
+    """A speaker whom the net has never heard is the test; half the updates of the default, since there are six."""
+    default = Config()
+    return replace(default, task=replace(default.task, speaker=speaker), training=replace(default.training, steps=1500))
+
+
 TINY = Config(
     task=SpeechConfig(corpus="dialled", strings=300, fewest=1, most=3, bins=20, stack=3),
     model=AttentionSpeechConfig(
@@ -80,6 +86,7 @@ RECIPE = Recipe(
         "row-content": row(attention="additive"),
         "row-location": row(location_aware=LocationAware(content=False)),
         "row-gaussian-window": row(attention="gaussian-window"),
+        **{f"row-without-{speaker}": without(speaker) for speaker in SPEAKERS},
         "tiny": TINY,
     },
     shows=(

@@ -1,5 +1,6 @@
 """Speech: recordings, strings of spoken digits, log-mel features, label error rate."""
 
+from saccade.tasks.speech.digits import SPEAKERS
 from saccade.tasks.speech.task import BLANK, END, PAD, START, Batch, SpeechConfig, SpeechTask
 
-__all__ = ["BLANK", "END", "PAD", "START", "Batch", "SpeechConfig", "SpeechTask"]
+__all__ = ["BLANK", "END", "PAD", "SPEAKERS", "START", "Batch", "SpeechConfig", "SpeechTask"]

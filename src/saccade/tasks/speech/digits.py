@@ -18,6 +18,7 @@ from saccade.core.errors import InvalidInput, NotFound
 from saccade.tasks.speech.audio import Samples, read_audio
 
 RATE = 8000
+SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")  # of the whole set
 TEST, VALIDATION = range(5), range(5, 8)  # numbers of a speaker's recordings of a digit; the rest is for training
 NOISE = 1e-3  # standard deviation, of a sound in [-1, 1]
 NAME = re.compile(r"(\d)_([^_/]+)_(\d+)\.wav")
