@@ -13,7 +13,7 @@ from typing import Any
 from saccade.app.finish import draw_looks, scored, summary
 from saccade.app.flags import flag
 from saccade.app.runs import Run, open_run
-from saccade.app.tables import words
+from saccade.app.tables import axis, words
 from saccade.core.config import to_plain
 from saccade.core.errors import InvalidInput
 from saccade.explain import plots
@@ -49,7 +49,7 @@ def evaluate(options: Namespace, flags: Sequence[str]) -> int:
             folder.keep_beside("over", key, found)
     title = f"{runs[0].system} {runs[0].variant}"
     picture = plots.save(
-        plots.curves({title: points(found, metric)}, words(field), words(metric), title),
+        plots.curves({title: points(found, metric)}, axis(field), axis(metric), title),
         folder.pictures / f"{metric}-over-{field}",
         f"{words(metric)} of {title} over {words(field)}",
     )

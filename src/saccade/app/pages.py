@@ -137,14 +137,13 @@ def drawing(kind: str, asked: Sequence[str]) -> Drawing:
         raise InvalidInput("expected a field, a metric and variants")
     field, metric, *names = asked
     series = tables.over(field, metric, names)
-    across, up = tables.words(field), tables.words(metric)
     # system:variant+model.local.half_width=3 -> system variant, half_width 3
     named = {
         re.sub(r"\+(?:[\w.]*\.)?(\w+)=", lambda other: f", {other[1]} ", name).replace(":", " "): points
         for name, points in series.items()
     }
-    described = f"{up} over {across}, mean over the seeds: {', '.join(series)}"
-    return Drawing(described, series, lambda: plots.curves(named, across, up))
+    described = f"{tables.words(metric)} over {tables.words(field)}, mean over the seeds: {', '.join(series)}"
+    return Drawing(described, series, lambda: plots.curves(named, tables.axis(field), tables.axis(metric)))
 
 
 def linked(kind: str, asked: Sequence[str], path: Path, pictures: Path) -> str:

@@ -10,6 +10,12 @@ from saccade.app import catalogue
 from saccade.core.errors import InvalidInput
 
 Evidence = Mapping[str, Any]  # of one run
+UNITS = {
+    "aligned": "% of the looks",
+    "label_error_rate": "%",
+    "right": "% of the answers",
+    "latency": "s",
+}  # of metrics
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
@@ -239,8 +245,13 @@ def over(field: str, metric: str, names: Sequence[str]) -> dict[str, list[tuple[
 
 
 def words(name: str) -> str:
-    """A metric or a field as an axis calls it."""
+    """A metric or a field as a sentence calls it."""
     return name.rpartition(".")[2].replace("_", " ")
+
+
+def axis(name: str) -> str:
+    """A metric or a field as an axis calls it, with its unit."""
+    return f"{words(name)} ({UNITS[name]})" if name in UNITS else words(name)
 
 
 def benchmarks(folder: Path, names: Sequence[str] | None = None) -> str:
