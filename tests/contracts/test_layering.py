@@ -23,7 +23,7 @@ BELOW = {
     "core": set(),
 }
 ROOM_OF = {
-    "matplotlib": "explain/plots.py", "lightning": "training", "torch.distributed": "training",
+    "matplotlib": "explain/plots", "lightning": "training", "torch.distributed": "training",
     "torch.utils.tensorboard": "training", "tokenizers": "tasks", "sacrebleu": "tasks", "soundfile": "tasks",
     "kaldi_native_fbank": "tasks", "jiwer": "tasks", "PIL": "tasks", "kornia": "tasks", "gymnasium": "tasks",
     "minigrid": "tasks", "starlette": "app", "uvicorn": "app", "tyro": "app",

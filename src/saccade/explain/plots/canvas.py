@@ -1,0 +1,115 @@
+"""What all pictures share: style and fonts, title and legend, the size of what is drawn, and the files.
+
+matplotlib without pyplot: nothing global, no display. It is imported at the first picture.
+"""
+
+import io
+import math
+import os
+import textwrap
+import unicodedata
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from saccade.core.errors import InvalidInput, require
+from saccade.core.files import write_atomically
+from saccade.explain.plots.tokens import printable
+
+Figure = Any  # matplotlib.figure.Figure: matplotlib may be absent
+Weights = Any  # (rows, columns): a torch tensor, a numpy array, or lists
+GREY, PALE = "#666666", "#dddddd"
+# placed by lightness (L* from 100 to 20), so that equal steps of weight are equal steps of grey in print
+WHITE_TO_BLUE = ((0.0, "#ffffff"), (0.175, "#c6dbef"), (0.41, "#6baed6"), (0.675, "#2171b5"), (1.0, "#08306b"))
+STYLE: dict[str, Any] = {"font.size": 9, "axes.titlesize": 10, "axes.linewidth": 0.6, "legend.frameon": False}
+STYLE |= {"axes.spines.top": False, "axes.spines.right": False, "text.parse_math": False}  # a token may hold dollars
+STYLE |= {"savefig.dpi": 200, "svg.fonttype": "none", "svg.hashsalt": "saccade"}
+
+
+def blank(width: float, height: float) -> Any:
+    """The axes of a new figure, so many inches wide and high."""
+    return require("matplotlib.figure", "app").Figure(figsize=(width, height)).add_axes((0, 0, 1, 1))
+
+
+@contextmanager
+def our_style(*texts: str) -> Iterator[None]:
+    """Our style, whatever the user's, with matplotlib's own font, then those installed that the texts need."""
+    manager: Any = require("matplotlib.font_manager", "app")
+    families, missing = ["DejaVu Sans"], {c for c in "".join(texts) if c > " " and unicodedata.category(c) != "Cf"}
+    for font in sorted(manager.fontManager.ttflist, key=_rank) if missing else ():
+        with suppress(OSError, RuntimeError):  # gone or damaged since it was listed
+            face = manager.get_font(font.fname)
+            found = {c for c in missing if face.get_char_index(ord(c))}
+            missing -= found
+            families += [font.name] if found else []
+        if not missing:
+            break
+    style = {**STYLE, "font.family": [*dict.fromkeys(families), "sans-serif"]}
+    with require("matplotlib.style", "app").context(["default", style]), warnings.catch_warnings():
+        # where no font has a character a box is drawn; in the SVG it is the reader's fonts that count
+        warnings.filterwarnings("ignore", r"Glyph .* missing|Matplotlib currently does not support")
+        yield
+
+
+def _rank(font: Any) -> tuple[Any, ...]:
+    return font.name != "DejaVu Sans", "Last Resort" in font.name, "Sans" not in font.name, font.name
+
+
+def finish(axes: Any, title: str, legend: bool = False, beside: int = 3) -> Figure:
+    """Title, legend with so many names beside each other, and the figure fitted to what is drawn."""
+    lines = len(axes.lines)
+    if legend:  # above the axes, where it hides nothing
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(lines, beside), borderaxespad=0.3, borderpad=0)
+    write_title(axes, title, pad=10 + 14 * math.ceil(lines / beside) if legend else 8)
+    return fit(axes.figure)
+
+
+def write_title(axes: Any, title: str, pad: int = 8, narrowest: int = 40) -> None:
+    """The title in lines as wide as the axes, or of so many characters where those are narrow."""
+    width = axes.get_position().width * axes.figure.get_size_inches()[0]
+    lines = textwrap.wrap(printable(" ".join(title.split())), max(narrowest, int(width * 13)))
+    axes.set_title("\n".join(lines), loc="left", pad=pad)
+
+
+def renderer_of(figure: Figure) -> Any:
+    agg: Any = require("matplotlib.backends.backend_agg", "app")
+    return agg.FigureCanvasAgg(figure).get_renderer()
+
+
+def fit(figure: Figure, margin: float = 0.12) -> Figure:
+    """The figure as large as what is drawn, with a margin in inches; the axes keep their sizes and distances."""
+    width, height = figure.get_size_inches()
+    box = figure.get_tightbbox(renderer_of(figure))
+    wide, high = box.width + 2 * margin, box.height + 2 * margin
+    for axes in figure.axes:
+        place = axes.get_position()
+        x, y = margin - box.x0 + place.x0 * width, margin - box.y0 + place.y0 * height
+        axes.set_position((x / wide, y / high, place.width * width / wide, place.height * height / high))
+    figure.set_size_inches(wide, high)
+    return figure
+
+
+def save(figure: Figure, path: str | os.PathLike[str], description: str) -> tuple[Path, ...]:
+    """Write PATH.png (200 dots an inch) and PATH.svg (text stays text) with alternative text; return the two paths.
+
+    Both are drawn before either is written, and each is replaced whole; the same figure gives the same bytes. Missing
+    folders are made. `description` says what there is to see to who cannot see it.
+
+    Raises:
+        InvalidInput: no description.
+        OSError: naming the path.
+    """
+    alternative, base, drawn = printable(" ".join(description.split())), Path(path), {}
+    if not alternative:
+        raise InvalidInput("expected a description of the picture, for readers who cannot see it")
+    # the title is what a screen reader says of an SVG
+    for kind, more in (("png", {"Software": None}), ("svg", {"Title": alternative, "Date": None, "Creator": None})):
+        with our_style(), io.BytesIO() as file:
+            figure.savefig(file, format=kind, metadata={**more, "Description": alternative})
+            drawn[base.with_name(f"{base.name}.{kind}")] = file.getvalue()
+    base.parent.mkdir(parents=True, exist_ok=True)
+    for target, data in drawn.items():
+        write_atomically(target, data)
+    return tuple(drawn)

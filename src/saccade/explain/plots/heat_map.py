@@ -1,0 +1,146 @@
+"""Heat maps of attention weights, as in figure 3 of Bahdanau et al. 2015."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from saccade.core.errors import InvalidInput, require
+from saccade.explain.plots.canvas import (
+    GREY,
+    PALE,
+    WHITE_TO_BLUE,
+    Figure,
+    Weights,
+    fit,
+    our_style,
+    renderer_of,
+    write_title,
+)
+from saccade.explain.plots.tokens import SPECIAL, labels
+
+Panel = tuple[Weights, Sequence[str], Sequence[str], str, str, str]  # and the labels of rows and columns, and a title
+Side = tuple[Sequence[str], list[str], float, int]  # tokens, texts, inches a cell, and that each so manieth is named
+
+
+def matrix(weights: Weights, rows: Sequence[str], columns: Sequence[str]) -> list[list[float]]:
+    """The weights as lists, one row a row label, one column a column label.
+
+    Raises:
+        InvalidInput: another shape, no labels, or a weight that is below 0 or not finite.
+    """
+    try:
+        found = [[float(x) for x in row] for row in (weights.tolist() if hasattr(weights, "tolist") else weights)]
+    except TypeError as error:
+        raise InvalidInput("expected a matrix of attention weights (rows, columns)") from error
+    widths = sorted({len(row) for row in found})
+    if not rows or not columns or len(found) != len(rows) or widths != [len(columns)]:
+        came = f"{len(found)} rows of {' or '.join(map(str, widths)) or 'no'}"
+        raise InvalidInput(f"expected weights for {len(rows)} rows of {len(columns)} columns, at least one; got {came}")
+    if not all(0 <= x < math.inf for row in found for x in row):  # fails for NaN too
+        raise InvalidInput("expected attention weights that are finite and not below 0")
+    return found
+
+
+def alignment(
+    weights: Weights,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    rows_label: str = "target",
+    columns_label: str = "source",
+    title: str = "",
+) -> Figure:
+    """Heat map of weights (q, k) as in figure 3 of Bahdanau et al. 2015: columns along the top, rows down the side.
+
+    White is 0, dark blue 1; or the largest weight, where one is above 1 since the weights are no distribution. Cells
+    are square up to 60 tokens; in longer sentences every n-th token is named, at a mark. `rows` and `columns` are
+    tokens as `labels` takes them; a label is cut after 40 characters.
+
+    Raises:
+        InvalidInput: as `matrix`.
+    """
+    return alignments([(weights, rows, columns, rows_label, columns_label, title)])
+
+
+def alignments(panels: Sequence[Panel], values: str = "attention weight") -> Figure:
+    """Heat maps as of `alignment`, side by side with one colour bar: several looks at one sentence.
+
+    A panel is (weights, rows, columns, rows_label, columns_label, title); `values` is what the weights are.
+
+    Raises:
+        InvalidInput: no panel, or as `matrix`.
+    """
+    if not panels:
+        raise InvalidInput("expected at least one panel to draw")
+    tables = [matrix(weights, rows, columns) for weights, rows, columns, *_ in panels]
+    largest = max(x for table in tables for row in table for x in row)
+    largest = 1.0 if largest <= 1.001 else largest  # rounding may exceed 1
+    most = max(len(tokens) for _, rows, columns, *_ in panels for tokens in (rows, columns))
+    sides = [_sides(rows, columns, most) for _, rows, columns, *_ in panels]
+    words = [text for panel, both in zip(panels, sides, strict=True) for text in (*both[0][1], *both[1][1], *panel[3:])]
+    with our_style(*words):
+        figure = require("matplotlib.figure", "app").Figure(figsize=(1, 1))  # so that a place in it is in inches
+        for table, both, (*_, rows_label, columns_label, title) in zip(tables, sides, panels, strict=True):
+            axes = _map(figure, table, both, largest)
+            axes.set(xlabel=columns_label, ylabel=rows_label)
+            write_title(axes, title, narrowest=40 if len(panels) == 1 else 28)
+        _bar(figure.axes[-1], values)
+        return fit(_side_by_side(figure))
+
+
+def _sides(rows: Sequence[str], columns: Sequence[str], most: int) -> list[Side]:
+    """Columns and rows as they are drawn, in a picture whose longest side has so many tokens."""
+    sides = []
+    for tokens in (columns, rows):
+        texts = [text if len(text) <= 40 else f"{text[:39]}…" for text in labels(tokens)]
+        cell = min(max(6 / most, 0.22), 0.36, 13.2 / len(tokens))  # inches; a line of turned text needs 0.22
+        sides.append((tokens, texts, cell, math.ceil(0.22 / cell - 1e-9)))
+    return sides
+
+
+def _map(figure: Figure, table: list[list[float]], sides: list[Side], largest: float) -> Any:
+    """One heat map in a figure of an inch by an inch, its upper left corner at that figure's lower left; its axes."""
+    width, height = (cell * len(tokens) for tokens, _, cell, _ in sides)
+    axes = figure.add_axes((0, -height, width, height))
+    colours = require("matplotlib.colors", "app").LinearSegmentedColormap.from_list("weight", WHITE_TO_BLUE)
+    # thousands of shapes would make the SVG slow, and show seams
+    few = max(len(tokens) for tokens, *_ in sides) <= 40
+    drawn: Any = {"edgecolors": PALE, "linewidth": 0.4} if few else {"rasterized": True}
+    axes.pcolormesh(table, vmin=0, vmax=largest, cmap=colours, **drawn)
+    axes.spines[:].set_visible(True)
+    axes.invert_yaxis()
+    axes.xaxis.set(ticks_position="top", label_position="top")
+    for axis, (tokens, texts, _, every) in zip((axes.xaxis, axes.yaxis), sides, strict=True):
+        axis.set_ticks([i + 0.5 for i in range(0, len(texts), every)], texts[::every])
+        axis.set_tick_params(length=0 if every == 1 else 3)
+        for label, token in zip(axis.get_ticklabels(), tokens[::every], strict=True):
+            if SPECIAL.fullmatch(token):  # "end" the mark, not the word
+                label.set(color=GREY, style="italic")
+    for label in axes.get_xticklabels():
+        label.set(rotation=45, rotation_mode="anchor", ha="left", va="center")
+    return axes
+
+
+def _bar(axes: Any, values: str) -> None:
+    """The scale of a heat map, to its right."""
+    place = axes.get_position()
+    tall = max(1.0, 1.3 / place.height)  # room for its label beside a flat picture
+    bar = axes.inset_axes((1 + 0.15 / place.width, 1 - tall, 0.11 / place.width, tall))
+    drawn = axes.collections[0]
+    ticks = [0, 0.25, 0.5, 0.75, 1] if drawn.norm.vmax == 1 else None
+    axes.figure.colorbar(drawn, cax=bar, ticks=ticks, label=values)
+
+
+def _side_by_side(figure: Figure, gap: float = 0.3) -> Figure:
+    """The axes moved apart, so that nothing of one meets what belongs to the next, and their titles at one height.
+
+    The figure is an inch by an inch, and the gap in inches.
+    """
+    renderer, left = renderer_of(figure), 0.0
+    boxes = [axes.get_tightbbox(renderer) for axes in figure.axes]
+    for axes, box in zip(figure.axes, boxes, strict=True):
+        place = axes.get_position()
+        axes.set_position((place.x0 + left - box.x0 / figure.dpi, place.y0, place.width, place.height))
+        axes.xaxis.labelpad += (max(other.y1 for other in boxes) - box.y1) * 72 / figure.dpi  # lifts the title too
+        left += box.width / figure.dpi + gap
+    return figure
