@@ -2,6 +2,7 @@
 
 import json
 import time
+from argparse import Namespace
 from collections.abc import Sequence
 
 from saccade.app.arguments import Parser, run_first
@@ -9,6 +10,28 @@ from saccade.core.errors import InvalidInput
 
 
 def run(arguments: Sequence[str]) -> int:
+    options, rest = parsed(arguments)
+    if options.over is not None:
+        from saccade.app import over
+
+        return over.evaluate(options, rest)
+    if options.gradients:
+        from saccade.app import gradients
+
+        return gradients.evaluate(options, rest)
+    if options.alignments is not None:
+        from saccade.app import word_alignment
+
+        return word_alignment.evaluate(options, rest)
+    return score(options, rest)
+
+
+def parsed(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
+    """What was asked for, and the flags of the configuration.
+
+    Raises:
+        InvalidInput: options that do not go together.
+    """
     parser = Parser(
         "evaluate",
         "Score a run on a split of its data, or of other data given as flags of its configuration.",
@@ -51,26 +74,18 @@ def run(arguments: Sequence[str]) -> int:
         raise InvalidInput("--keep goes with --alignments FILE FILE, --over FIELD VALUE or --gradients")
     if len(ways) > 1:
         raise InvalidInput(f"{' and '.join(ways)} exclude each other; give them one after the other")
-    if options.over is not None:
-        from saccade.app import over
+    if options.alignments is not None and options.split:
+        raise InvalidInput("--split and --alignments exclude each other: these pairs are no split of the data")
+    return options, rest
 
-        return over.evaluate(options, rest)
-    if options.gradients:
-        from saccade.app import gradients
 
-        return gradients.evaluate(options, rest)
-    if options.alignments is not None:
-        if options.split:
-            raise InvalidInput("--split and --alignments exclude each other: these pairs are no split of the data")
-        from saccade.app import word_alignment
-
-        return word_alignment.evaluate(options, rest)
-
+def score(options: Namespace, flags: Sequence[str]) -> int:
+    """The score on a split, by length where there is such a thing."""
     from saccade.app.finish import scored, summary
     from saccade.app.runs import open_run
 
     split = options.split or "test"
-    loaded = open_run(options.run, *rest)
+    loaded = open_run(options.run, *flags)
     examples = loaded.task.examples(split)
     begun = time.perf_counter()
     figures = scored(loaded, loaded.predictions(examples), examples)
@@ -80,7 +95,7 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     print(summary(loaded, split, figures))
     print(f"{len(examples)} examples in {seconds:.1f} s")
+    metric = loaded.task.metric
     for row in figures.get("by_length", []):
-        score = row[loaded.task.metric]
-        print(f"  {row['words']:>6} words  {row['sentences']:>5} sentences  {loaded.task.metric} {score:.2f}")
+        print(f"  {row['words']:>6} words  {row['sentences']:>5} sentences  {metric} {row[metric]:.2f}")
     return 0
