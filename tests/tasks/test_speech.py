@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.tasks.speech import END, START, SpeechConfig, SpeechTask
-from saccade.tasks.speech.audio import log_mel, read_audio
+from saccade.tasks.speech import task as speech
+from saccade.tasks.speech.audio import log_mel, read_audio, write_audio
 from saccade.tasks.speech.digits import (
     NOISE,
     RATE,
@@ -212,6 +213,24 @@ def test_a_batch_holds_normalised_features_labels_and_both_forms_of_the_target()
     every = torch.cat([task.features(example) for example in task.examples("train")]).reshape(-1, 20)
     assert every.mean().abs() < 0.02
     assert (every.std(0) - 1).abs().max() < 0.1
+
+
+def test_features_are_kept_while_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (make_task().examples("train")[i] for i in (0, 1))
+    monkeypatch.setattr(speech, "KEPT", make_task().features(first).nbytes)
+    task = make_task()
+    assert task.features(first) is task.features(first)
+    assert torch.equal(task.features(second), make_task().features(second))
+    assert task.features(second) is not task.features(second)
+
+
+def test_a_file_that_is_recorded_anew_is_read_anew(folder: Path) -> None:
+    task, path = make_task(), folder / "0_ann_0.wav"
+    before = task.features(task.read(str(path)))
+    sound = read_audio(path, RATE)
+    write_audio(path, sound[::-1].copy(), RATE)
+    os.utime(path, ns=(1, 1))
+    assert not torch.equal(task.features(task.read(str(path))), before)
 
 
 def test_times_makes_what_is_judged_longer_and_not_what_is_learned() -> None:

@@ -75,5 +75,5 @@ def log_mel(samples: Samples, rate: int, bins: int = 40) -> Float[Tensor, "t bin
     computer.input_finished()
     if not computer.num_frames_ready:
         raise InvalidInput(f"a recording of {len(samples) / rate:.3f} s is shorter than one frame of 25 ms")
-    rows = [torch.from_numpy(np.array(computer.get_frame(i))) for i in range(computer.num_frames_ready)]
-    return torch.stack(rows)
+    # copied: the frames are views of what the computer holds
+    return torch.from_numpy(np.stack([computer.get_frame(i) for i in range(computer.num_frames_ready)]))
