@@ -77,6 +77,14 @@ def test_predict_translates_shows_the_alignment_and_writes_it(saccade: Command, 
     assert picture.with_suffix(".svg").exists()
 
 
+def test_a_look_too_long_for_a_terminal_is_left_to_the_picture(saccade: Command, run: Path, tmp_path: Path) -> None:
+    done = saccade("predict", run, "We can do that. " * 60, "--search.length-penalty", 5, "--pictures", tmp_path)
+    assert done.status == 0, done.err
+    assert "lines of this terminal; it is in the picture" in done.out
+    assert done.out.count("\n") < 20
+    assert list(tmp_path.glob("*.png"))
+
+
 def test_several_looks_are_drawn_alone_and_side_by_side(
     saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path
 ) -> None:

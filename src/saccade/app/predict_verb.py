@@ -13,6 +13,8 @@ from saccade.core.errors import InvalidInput
 if TYPE_CHECKING:
     from saccade.app.runs import Prediction, Run
 
+LONGEST = 200  # lines of a table that anyone would read
+
 
 def run(arguments: Sequence[str]) -> int:
     parser = Parser(
@@ -53,7 +55,10 @@ def show(prediction: "Prediction", text: str, folder: Path) -> None:
     name = re.sub(r"\W+", "-", text.lower()).strip("-")[:40] or "input"
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:4]  # inputs may begin alike
     for look in [look for look in prediction.looks[:1] if look.show.picture == "alignment"]:
-        print(f"\n{alignment_text(look.weights, look.rows, look.columns, ascii_only=not shades())}\n", flush=True)
+        table = alignment_text(look.weights, look.rows, look.columns, ascii_only=not shades())
+        if (tall := table.count("\n") + 1) > LONGEST:
+            table = f"where it looked would fill {tall:,} lines of this terminal; it is in the picture"
+        print(f"\n{table}\n", flush=True)
     for path in draw_looks(prediction.looks, folder, f"predict-{name}-{digest}"):
         print(f"picture: {path}")
 

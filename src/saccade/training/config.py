@@ -75,7 +75,8 @@ class TrainingConfig:
     keep: Literal["last", "best"] = "last"
     """The weights that a run ends with: those of the last step, or those of the lowest validation loss."""
     average: Annotated[int, Field(ge=1)] = 1
-    """The weights that a run ends with are the mean of its last so many checkpoints (Vaswani et al. 2017, 6.1)."""
+    """The weights that a run ends with are the mean of its last so many checkpoints, or of all where there are fewer
+    (Vaswani et al. 2017, 6.1)."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """Validations without a lower loss before the run ends; none: it takes all its steps."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
