@@ -32,6 +32,17 @@ def test_each_value_is_scored_drawn_and_kept(saccade: Command, copied: Path) -> 
     assert list(kept) == ["task.times_as_long", "decoding.beam+task.draw=2", "decoding.beam"]
 
 
+def test_where_it_is_known_what_to_look_at_that_is_drawn_too(
+    saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(tiny_runs["attention_speech"], tmp_path / "run"))
+    done = saccade("evaluate", run, "--over", "search.beam", "1", "2")
+    assert done.status == 0, done.err
+    drawn = [line.rpartition("/")[2] for line in done.out.splitlines() if line.startswith("picture: ")]
+    assert drawn == ["label_error_rate-over-search.beam.png", "aligned-over-search.beam.png"]
+    assert (run / "pictures" / drawn[1]).exists()
+
+
 def test_json_is_all_that_is_printed(saccade: Command, copied: Path) -> None:
     before = (copied / "evidence.json").read_bytes()
     done = saccade("evaluate", copied, "--over", "decoding.beam", "2", "--split", "validation", "--json")

@@ -87,16 +87,19 @@ def test_spread(values: list[float], expected: str) -> None:
 
 def test_a_result_has_the_spread_of_every_figure_that_all_runs_have() -> None:
     group = [evidence(1, 40.0), evidence(2, 42.0, ter=1.5)]
-    assert tables.result(group) == "**bleu 41.00 ± 1.41** (chrf 61.0 ± 1.4)"
-    assert tables.result(group[1:]) == "**bleu 42.00** (chrf 62.0, ter 1.5)"
+    assert tables.result(group) == "**BLEU 41.00 ± 1.41** (chrF 61.0 ± 1.4)"
+    assert tables.result(group[1:]) == "**BLEU 42.00** (chrF 62.0, ter 1.5)"
+    spoken = evidence(1, 0.0, decisive="label_error_rate", label_error_rate=0.93, latency=-0.09)
+    assert tables.result([spoken]).startswith("**label error rate 0.930 %** (")
+    assert "latency -0.09 s" in tables.result([spoken])
 
 
 def test_tables_show_the_spread_once_and_runs_one_by_one(house: Path, saccade: Command) -> None:
     keep(evidence(2, 51.0, 9))
     [row] = tables.overview().splitlines()[2:]
-    assert "| **bleu 44.33 ± 5.86** (chrf 64.3 ± 5.9) | some pairs, default | 1,234 | 1, 2, 3 | 2026-01-09 |" in row
+    assert "| **BLEU 44.33 ± 5.86** (chrF 64.3 ± 5.9) | some pairs, default | 1,234 | 1, 2, 3 | 2026-01-09 |" in row
     [listed] = [line for line in saccade("list").out.splitlines() if "rnnsearch" in line and "Nobody" in line]
-    assert "bleu 44.33 ± 5.86 (chrf 64.3 ± 5.9)  default: some pairs" in listed
+    assert "BLEU 44.33 ± 5.86 (chrF 64.3 ± 5.9)  default: some pairs" in listed
     assert listed.split()[-5:] == ["1,234", "1,", "2,", "3", "2026-01-09"]
     assert len(tables.runs("rnnsearch").splitlines()) == 2 + 4
     assert "±" not in tables.runs("rnnsearch")
@@ -105,7 +108,7 @@ def test_tables_show_the_spread_once_and_runs_one_by_one(house: Path, saccade: C
 def test_list_prefers_the_default_as_it_stands(house: Path, saccade: Command) -> None:
     keep(evidence(1, 99.0, 20, variant="tiny"))
     keep(evidence(1, 98.0, 21, changed={"model.size": 7}))
-    assert "bleu 41.00 ± 1.00" in saccade("list").out
+    assert "BLEU 41.00 ± 1.00" in saccade("list").out
 
 
 def test_a_page_has_the_table_that_it_asks_for(house: Path, saccade: Command) -> None:
@@ -260,7 +263,7 @@ def test_a_page_has_the_curve_that_it_asks_for(house: Path, saccade: Command) ->
     }
     assert saccade("report", "--write").status == 0
     name = "over-search-beam-bleu-rnnsearch-multi30k-rnnsearch-multi30k-search-length_penalty-0-rnnencdec-default"
-    drawn = f"![bleu over beam, mean over the seeds: rnnsearch:multi30k, {other}](../pictures/{name}.svg)"
+    drawn = f"![BLEU over beam, mean over the seeds: rnnsearch:multi30k, {other}](../pictures/{name}.svg)"
     assert path.read_text() == f"{mark}\n{drawn}\n\nNot run yet: `rnnencdec:default`.\n<!-- /over -->\n"
     assert "rnnsearch multi30k, length_penalty 0" in (house / "docs" / "pictures" / f"{name}.svg").read_text()
     assert "0 pages changed" in saccade("report", "--write").out

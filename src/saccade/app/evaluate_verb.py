@@ -34,7 +34,9 @@ def parsed(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
     """
     parser = Parser(
         "evaluate",
-        "Score a run on a split of its data, or of other data given as flags of its configuration.",
+        "Score a run on a split of its data.\n"
+        "Fields of the run's configuration are flags here too: --search.beam 1, or --task.test for other data; "
+        "saccade train SYSTEM --help lists them.",
         "Examples:\n  saccade evaluate RUN --search.beam 1\n  saccade evaluate RUN --task.test my.en my.fr --json\n"
         "  saccade evaluate RUN --alignments words.en words.fr links.talp --reverse RUN2\n"
         "  saccade evaluate RUN --over search.beam 1 5 10",
@@ -48,8 +50,8 @@ def parsed(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
         "of sentences, then one of links (3-4 sure, 3p4 possible)",
     )  # fmt: skip
     parser.add_argument(
-        "--over", nargs="+", metavar="VALUE",
-        help="score the run as a field of its configuration changes, and draw the curve: FIELD, then its values",
+        "--over", nargs="+", metavar=("FIELD", "VALUE"),
+        help="score the run as a field of its configuration changes, and draw the curve",
     )  # fmt: skip
     parser.add_argument(
         "--gradients", action="store_true",

@@ -48,12 +48,21 @@ def evaluate(options: Namespace, flags: Sequence[str]) -> int:
         with one_writer(folder):
             folder.keep_beside("over", key, found)
     title = f"{runs[0].system} {runs[0].variant}"
-    picture = plots.save(
-        plots.curves({title: points(found, metric)}, axis(field), axis(metric), title),
-        folder.pictures / f"{metric}-over-{field}",
-        f"{words(metric)} of {title} over {words(field)}",
+    pictures = [
+        plots.save(
+            plots.curves({title: points(found, drawn)}, axis(field), axis(drawn), title),
+            folder.pictures / f"{drawn}-over-{field}",
+            f"{words(drawn)} of {title} over {words(field)}",
+        )[0]
+        for drawn in (metric, "aligned")
+        if all(drawn in row for row in rows)
+    ]
+    print(
+        json.dumps(found, indent=1, ensure_ascii=False)
+        if options.json
+        else "".join(f"picture: {p}\n" for p in pictures),
+        end="",
     )
-    print(json.dumps(found, indent=1, ensure_ascii=False) if options.json else f"picture: {picture[0]}")
     return 0
 
 

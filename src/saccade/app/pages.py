@@ -199,7 +199,8 @@ def filled(path: Path, mark: str, table: str) -> str:
 def mechanisms(room: str) -> list[Path]:
     """The files of a room that cite a paper; a contract or a helper state cites none."""
     files = sorted(path for path in (PACKAGE / room).glob("*.py") if path.stem != "__init__")
-    return [path for path in files if "arXiv" in (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")]
+    said = {path: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "" for path in files}
+    return [path for path in files if "arXiv:" in said[path] or "doi:" in said[path]]
 
 
 def mechanism(path: Path) -> tuple[str, str]:

@@ -10,12 +10,22 @@ from saccade.app import catalogue
 from saccade.core.errors import InvalidInput
 
 Evidence = Mapping[str, Any]  # of one run
-UNITS = {
-    "aligned": "% of the looks",
-    "label_error_rate": "%",
-    "right": "% of the answers",
-    "latency": "s",
-}  # of metrics
+# of metrics, as a reader is told
+NAMES = {"bleu": "BLEU", "bleu_no_unknown": "BLEU without unknown words", "chrf": "chrF", "right": "answers right"}
+NAMES |= {"aligned": "looks at the right place"}
+UNITS = {"latency": "s", "attention_entropy": "nats"}
+PER_CENT = (
+    "label_error_rate",
+    "right",
+    "substitutions",
+    "deletions",
+    "insertions",
+    "aligned",
+    "ended",
+    "read",
+    "reader",
+)
+UNITS |= dict.fromkeys(PER_CENT, "%")
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
@@ -72,7 +82,8 @@ def described(found: Evidence) -> str:
 
 def verdict(claim: Mapping[str, Any]) -> str:
     sign = ">=" if claim["direction"] == "max" else "<="
-    return f"{claim['metric']} {sign} {claim['bound']}: {'holds' if claim['holds'] else '**fails**'}"
+    bound = said(claim["metric"], f"{sign} {claim['bound']}")
+    return f"{bound}: {'holds' if claim['holds'] else '**fails**'}"
 
 
 def result(group: Sequence[Evidence]) -> str:
@@ -81,11 +92,11 @@ def result(group: Sequence[Evidence]) -> str:
     name = decisive["decisive"]
     others = [other for other, value in decisive.items() if isinstance(value, float) and other != name]
     companions = [
-        f"{other.replace('_', ' ')} {spread([figures[other] for figures in (decisive, *rest)], 1)}"
+        said(other, spread([figures[other] for figures in (decisive, *rest)], 1))
         for other in others
         if all(other in figures for figures in rest)
     ]
-    ours = f"**{name} {spread([figures[name] for figures in (decisive, *rest)])}**"
+    ours = f"**{said(name, spread([figures[name] for figures in (decisive, *rest)]))}**"
     return f"{ours} ({', '.join(companions)})" if companions else ours
 
 
@@ -246,12 +257,17 @@ def over(field: str, metric: str, names: Sequence[str]) -> dict[str, list[tuple[
 
 def words(name: str) -> str:
     """A metric or a field as a sentence calls it."""
-    return name.rpartition(".")[2].replace("_", " ")
+    return NAMES.get(name, name.rpartition(".")[2].replace("_", " "))
 
 
 def axis(name: str) -> str:
     """A metric or a field as an axis calls it, with its unit."""
     return f"{words(name)} ({UNITS[name]})" if name in UNITS else words(name)
+
+
+def said(name: str, value: str) -> str:
+    """A metric and its value as a sentence says them."""
+    return f"{words(name)} {value} {UNITS[name]}" if name in UNITS else f"{words(name)} {value}"
 
 
 def benchmarks(folder: Path, names: Sequence[str] | None = None) -> str:

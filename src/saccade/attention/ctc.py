@@ -1,4 +1,5 @@
-"""Connectionist temporal classification. Graves, Fernandez, Gomez & Schmidhuber 2006, ICML, sections 3 and 4.
+"""Connectionist temporal classification. Graves, Fernandez, Gomez & Schmidhuber 2006, doi:10.1145/1143844.1143891,
+sections 3 and 4.
 
     p(l | x) = sum over pi in B^-1(l) of prod_t y_t(pi_t)          B drops repeats, then blanks
     d(-log p(l | x)) / d(logits)_tk = y_tk - p(pi_t = k | l, x)

@@ -6,7 +6,7 @@ b batch, h head, q queries, k keys, d features of a query and of a key, c of a v
 sees the keys up to its own place, and the last query stands at the last key: with as many queries as keys that is the
 triangle of the paper, and one query behind a cache of earlier keys sees them all.
 
-The example of the lectures: scores of 112 and 96 from 64 features are divided by sqrt(64) = 8.
+An example: scores of 112 and 96 from 64 features are divided by sqrt(64) = 8.
 
 >>> query, keys = torch.ones(1, 1, 1, 64), torch.tensor([1.75, 1.5])[:, None].expand(1, 1, 2, 64)
 >>> (query @ keys.mT).flatten()

@@ -2,7 +2,7 @@
 
     dot      e_qk = s_q . h_k                        no parameters, and so of one size
     bilinear e_qk = s_q^T W h_k                      "general" in the paper
-    concat   e_qk = v . tanh(W [s_q; h_k])           the lectures' multi-layer perceptron, w_2 . tanh(W_1 [q; k])
+    concat   e_qk = v . tanh(W [s_q; h_k])           also as a perceptron, w_2 . tanh(W_1 [q; k])
 
 s query, h keys. W [s; h] is W_s s + W_h h: concat is additive attention without a bias. The paper scores with the
 decoder's state after its step, Bahdanau et al. 2015 with that before it; which it is, is the decoder's choice.

@@ -1,8 +1,8 @@
-"""Additive attention over keys that know their place: one learned embedding a source position is added to each key.
+"""Additive attention over keys that know their place. One learned embedding a source position is added to each key.
 
     e_qk = v . tanh(W s_q + U (h_k + P_k)),   c_q = sum_k w_qk h_k
 
-As in the lectures' list of soft attentions and in memory networks (Sukhbaatar et al. 2015, arXiv:1503.08895, section
+As in memory networks (Sukhbaatar et al. 2015, arXiv:1503.08895, section
 4.1, where it stands for time). Only where a key stands is added, and not to the values.
 """
 

@@ -117,7 +117,7 @@ class AttentionChoice:
         "additive", "dot", "bilinear", "concat", "mlp", "scaled-dot", "cosine", "local-monotonic", "local-predictive",
         "location-aware", "gaussian-window", "hard", "past-alignment", "positional-keys",
     ] = "additive"  # fmt: skip
-    """How the decoder chooses where to look; mlp is the lectures' name of concat."""
+    """How the decoder chooses where to look; mlp is another name of concat."""
     attention_size: Count = 256
     """Width of the hidden layer that scores, or of the projected queries and keys, where there is one, n'."""
     local: Local = Local()

@@ -54,7 +54,7 @@ class HandwritingConfig(AttentionChoice):
         "additive", "dot", "bilinear", "concat", "mlp", "scaled-dot", "cosine", "local-monotonic", "local-predictive",
         "location-aware", "gaussian-window", "hard", "past-alignment", "positional-keys",
     ] = "gaussian-window"  # fmt: skip
-    """How the net chooses which characters to look at; mlp is the lectures' name of concat."""
+    """How the net chooses which characters to look at; mlp is another name of concat."""
     gaussian_window: GaussianWindow = GaussianWindow(pace=0.1)
 
     @model_validator(mode="after")

@@ -53,8 +53,8 @@ class OnlineSpeechConfig:
     """Share of the log-probability of decisions that were forced in the loss; 0 as in the paper, whose net learns
     nothing of when a recording ends."""
     entropy_weight: Annotated[float, Field(ge=0)] = 0.0
-    """Learned only: lambda_e, against gates that settle too early; it falls to 0 over `entropy_steps`. A gate that says
-    little is far from undecided, so much of it makes labels come before anything was heard."""
+    """Learned only: lambda_e, against gates that settle too early; it falls to 0 over `entropy_steps`. A large
+    weight makes labels come before anything was heard, since gates that seldom open are far from undecided."""
     entropy_steps: Count = 1500
     """Learned only: updates until the entropy counts no more."""
 
