@@ -332,6 +332,9 @@ def test_bfloat16_is_added_up_in_float32() -> None:
         torch.testing.assert_close(
             function(log_probs, lengths, targets, sizes), function(log_probs.float(), lengths, targets, sizes)
         )
+    many = log_probs[:, :, None].expand(-1, -1, 31, -1)
+    found = transducer_loss(many, lengths, targets, sizes)
+    torch.testing.assert_close(found, transducer_loss(many.float(), lengths, targets, sizes))
 
 
 def test_what_pads_a_transducer_has_no_influence() -> None:

@@ -93,6 +93,21 @@ def test_straight_through_has_the_gradient_of_the_soft_context() -> None:
         torch.testing.assert_close(ours, theirs)
 
 
+def test_a_gumbel_choice_has_the_gradient_of_its_relaxation() -> None:
+    attention, (query, keys, mask) = make("gumbel", temperature=0.7), make_inputs()
+    query, keys, mask = query[:2], keys[:2], mask[:2]  # of nothing to attend there is no logarithm
+    prepared, generator = attention.prepare(keys, mask), torch.Generator().manual_seed(3)
+    noise = attention._noise(torch.empty(2, KEYS, dtype=torch.float64), torch.Generator().manual_seed(3))
+    log_weights = soft_twin(attention).read(query, prepared).weights.clamp(min=1e-300).log().masked_fill(~mask, -1e9)
+    relaxed = ((log_weights + noise) / 0.7).softmax(1)
+    hard = attention.read(query, prepared, attention.initial_state(prepared), generator).weights
+    slopes = torch.randn_like(hard)
+    for ours, theirs in zip(
+        *(torch.autograd.grad(w, [query, keys], slopes, retain_graph=True) for w in (hard, relaxed)), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_a_cold_gumbel_choice_is_its_own_relaxation() -> None:
     attention, (query, keys, mask) = make("gumbel", temperature=1e-3), make_inputs()
     prepared, generator = attention.prepare(keys, mask), torch.Generator().manual_seed(3)
@@ -262,3 +277,4 @@ def test_a_masked_key_cannot_be_chosen() -> None:
         attention.read(query, prepared, state, choice=torch.full((BATCH,), k)).state.log_prob.exp() for k in range(KEYS)
     ]
     torch.testing.assert_close(torch.stack(probabilities)[:, :2].sum(0), torch.ones(2).double())
+    assert not torch.stack(probabilities).mT[:2][~mask[:2]].any()

@@ -110,10 +110,11 @@ def test_what_is_masked_in_the_midst_is_as_if_it_were_not_there(kind: type[Local
     torch.testing.assert_close(attention(query, keys, mask), attention(query, keys[:, kept]))
 
 
-def test_a_sigma_of_nothing_raises() -> None:
-    for arguments in ({"half_width": 0}, {"sigma": -1.0}):
-        with pytest.raises(InvalidInput, match="sigma must be above 0"):
-            LocalPredictiveAttention(QUERY_SIZE, KEY_SIZE, **arguments)  # type: ignore[arg-type]
+def test_a_window_or_a_sigma_of_nothing_raises() -> None:
+    with pytest.raises(InvalidInput, match="at least 1 key, not 0"):
+        LocalPredictiveAttention(QUERY_SIZE, KEY_SIZE, half_width=0, sigma=1.0)
+    with pytest.raises(InvalidInput, match="sigma must be above 0"):
+        LocalPredictiveAttention(QUERY_SIZE, KEY_SIZE, sigma=-1.0)
     assert math.isclose(LocalPredictiveAttention(QUERY_SIZE, KEY_SIZE).sigma, 5.0)
 
 

@@ -59,6 +59,19 @@ def slow(model: OnlineSpeech, features: Tensor, labels: list[int], gates: list[b
     return decided, spoken
 
 
+def doubt(model: OnlineSpeech, batch: Batch, gates: list[bool]) -> Tensor:
+    """The entropies of the gates that had a choice, in a string of them."""
+    forced(model, [*gates, False, False])
+    found = model(batch.features, batch.mask, batch.labels, START)
+    total, left = torch.zeros((), dtype=torch.float64), int(batch.label_lengths)
+    for t, gate in enumerate(gates):
+        p = torch.sigmoid(model.attention.gate(found.known[0, t])[0])
+        if 0 < left < len(gates) - t:
+            total = total - p * p.log() - (1 - p) * (1 - p).log()
+        left -= gate
+    return total
+
+
 def strings(steps: int, labels: int) -> list[list[bool]]:
     """Every string of gates that says all labels."""
     return [list(gates) for gates in itertools.product([False, True], repeat=steps) if sum(gates) == labels]
@@ -86,11 +99,14 @@ def test_every_string_of_gates_has_its_probability_and_they_sum_to_one(row: int)
     torch.testing.assert_close(total, torch.ones((), dtype=torch.float64))
 
 
-@pytest.mark.parametrize("told", [0.0, 0.6])
+@pytest.mark.parametrize(("told", "entropy"), [(0.0, 0.0), (0.6, 0.0), (0.0, 0.3)])
 @pytest.mark.parametrize("row", [0, 1])
-def test_the_gradient_is_in_the_mean_the_exact_one_of_the_bound(row: int, told: float) -> None:
-    """Of each string of gates its share: the sum over all is what draws give in the mean."""
-    model, batch = make(told_weight=told, reward_weight=1.0), make_batch()
+def test_the_gradient_is_in_the_mean_the_exact_one_of_the_bound(row: int, told: float, entropy: float) -> None:
+    """Of each string of gates its share: the sum over all is what draws give in the mean.
+
+    At step 3 of 4 a quarter of the weight of the entropy is left, which counts for the gates of a string alone.
+    """
+    model, batch = make(told_weight=told, reward_weight=1.0, entropy_weight=entropy, entropy_steps=4), make_batch()
     one = Batch(*(part[row : row + 1] for part in batch))
     labels = [label for label in LABELS[row].tolist() if label]
     every = strings(LENGTHS[row], len(labels))
@@ -99,13 +115,14 @@ def test_the_gradient_is_in_the_mean_the_exact_one_of_the_bound(row: int, told: 
     for gates in every:
         decided, spoken = slow(model, batch.features[row, : LENGTHS[row]], labels, gates)
         bound = bound + decided.exp() * -spoken / len(labels)
+        bound = bound - 0.25 * entropy * decided.exp().detach() * doubt(model, one, gates) / len(labels)
     exact = torch.autograd.grad(bound, weights)
     mean = [torch.zeros_like(weight) for weight in weights]
     for gates in every:
         forced(model, [*gates, False, False])
         found = model(one.features, one.mask, one.labels, START)
         share = found.gates.log_prob.sum().exp().detach()
-        for total, slope in zip(mean, torch.autograd.grad(objective(model, one, 0).value, weights), strict=True):
+        for total, slope in zip(mean, torch.autograd.grad(objective(model, one, 3).value, weights), strict=True):
             total += share * slope
     for ours, theirs in zip(mean, exact, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
@@ -171,12 +188,19 @@ def test_there_may_be_nothing_to_say() -> None:
     assert objective(model, nothing, 0).value.item() == 0
     assert objective(model, nothing, 0).logs["entropy"].item() == 0
     short = batch._replace(mask=length_mask(torch.tensor([2, 1]), 6))  # of three labels two can be said
-    assert objective(model, short, 0).value.isfinite()
+    alone = short._replace(features=batch.features[:, :2], mask=short.mask[:, :2])
+    found = [objective(model.train(), each, 0) for each in (short, alone)]  # how far a batch is padded changes nothing
+    assert [each.logs["tokens"] for each in found] == [3, 3]
+    slopes = [torch.autograd.grad(each.value, list(model.output.parameters())) for each in found]
+    for one, other in zip(*slopes, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.unhooked
 def test_options_of_the_other_policy_are_refused() -> None:
     with pytest.raises(ValueError, match="every is set, but policy is 'learned'"):
         OnlineSpeechConfig(every=7)
+    with pytest.raises(ValueError, match="told-weight is set, but policy is 'constant'"):
+        OnlineSpeechConfig(policy="constant", told_weight=0.3)
     with pytest.raises(ValueError, match="entropy-weight is set, but policy is 'constant'"):
         OnlineSpeechConfig(policy="constant", entropy_weight=0.3)

@@ -46,7 +46,7 @@ def ctc_loss(
     Args:
         log_probs: log softmax of the net's outputs. The gradient is that of section 4.2 for the outputs, so what is not
             normalised gets a wrong one. None counts as less than -10,000.
-        lengths: frames of each sequence; what stands behind them has no influence.
+        lengths: frames of each sequence; what stands behind them has no influence, but is not NaN.
         targets: labels, not the blank, each row's first `target_lengths` ones; none at all is a labelling too.
         blank: which symbol it is.
         infeasible: what to do where a labelling needs more frames than there are: raise, or give it no loss and no

@@ -5,8 +5,8 @@
 s query, h keys. A choice has no gradient. What stands in for it:
 
     score-function      none through the context; the log-probability of what was chosen has one (`ScoreFunction`)
-    straight-through    the gradient of the soft context (Bengio et al. 2013, arXiv:1308.3432)
-    gumbel              a_t = arg max(log w_t + g), g Gumbel noise, which is a draw from w_t; the gradient is that of
+    straight-through    the weights have the gradient of the soft ones (Bengio et al. 2013, arXiv:1308.3432)
+    gumbel              a_t = arg max(log w_t + g), g Gumbel noise, which is a draw from w_t; the weights have that of
                         softmax((log w_t + g) / tau) (Jang et al. 2017, arXiv:1611.01144)
 
 The first estimates the gradient without bias, the other two with a bias and less variance.

@@ -91,11 +91,13 @@ class LocalPredictiveAttention(BilinearAttention):
         sigma: of the Gaussian, in keys; D / 2 if not given.
 
     Raises:
-        InvalidInput: a sigma that is not above 0.
+        InvalidInput: a half width below 1, with which a look between two keys meets none; a sigma that is not above 0.
     """
 
     def __init__(self, query_size: int, key_size: int, half_width: int = 10, sigma: float | None = None) -> None:
         super().__init__(query_size, key_size)
+        if half_width < 1:
+            raise InvalidInput(f"a half width must be at least 1 key, not {half_width}")
         self.half_width, self.sigma = half_width, half_width / 2 if sigma is None else sigma
         if self.sigma <= 0:
             raise InvalidInput(f"sigma must be above 0, not {self.sigma}")

@@ -1,4 +1,4 @@
-"""Hard online attention: emit or wait. Luo, Chiu, Jaitly & Sutskever 2016, arXiv:1608.01281, sections 2 and 3.
+"""Hard online attention: emit or wait. Luo, Chiu, Jaitly & Sutskever 2016, arXiv:1608.01281, section 2.
 
     b_t ~ Bernoulli(sigmoid(w . h_t + c))            at each frame: b_t = 1 says the next label now, b_t = 0 waits
     log p(y, b | x) = sum_t log p(b_t) + sum over t with b_t = 1 of log p(y_j | h_t)
@@ -81,8 +81,8 @@ class OnlineAttention(nn.Module):
 def forced(
     frames_left: Int[Tensor, "..."], labels_left: Int[Tensor, "..."]
 ) -> tuple[Bool[Tensor, "..."], Bool[Tensor, "..."]]:
-    """Where a label must be said now, since as many are left as frames; and where none is left."""
-    done = labels_left <= 0
+    """Where a label must be said now, since as many are left as frames; and where no label or no frame is left."""
+    done = (labels_left <= 0) | (frames_left <= 0)
     return (labels_left >= frames_left) & ~done, done
 
 

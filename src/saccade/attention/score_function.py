@@ -23,8 +23,8 @@ class ScoreFunction(nn.Module):
 
     Args:
         baseline: "none"; "moving", the mean of past rewards, which forgets (Xu et al. 2015); or "learned", that mean
-            and what features known before the choice say of the rest, in units of its moving deviation (as Mnih &
-            Gregor 2014, arXiv:1402.0030, centre and normalise).
+            and what features known before the choice say of the rest, in units of its moving deviation (Mnih & Gregor
+            2014, arXiv:1402.0030, who also divide what is left by the deviation).
         features: size of these, for a learned baseline.
         decay: of the moving mean.
         reward_weight: lambda_r.

@@ -54,4 +54,4 @@ def transducer_loss(
         every.append(alpha)
     rows = torch.arange(batch, device=targets.device)
     last = torch.stack(every, 1)[rows, lengths - 1, target_lengths] + blanks[rows, lengths - 1, target_lengths]
-    return -last.to(log_probs.dtype)
+    return -last.to(torch.promote_types(log_probs.dtype, torch.float32))

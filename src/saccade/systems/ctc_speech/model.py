@@ -1,4 +1,4 @@
-"""Bidirectional recurrent nets under CTC. Graves, Fernandez, Gomez & Schmidhuber 2006, ICML, section 5.1.
+"""Bidirectional recurrent nets under CTC. Graves, Fernandez, Gomez & Schmidhuber 2006, ICML, section 5.2.
 
     h_1 = x,   h_{l+1} = [forward gru(h_l); backward gru(h_l)],   y_t = softmax(W h_t + b)
 

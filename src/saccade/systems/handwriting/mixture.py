@@ -55,7 +55,7 @@ class PenMixture(NamedTuple):
         )
         rho = self.alike.tanh().gather(-1, chosen)[..., 0]
         first, second = normal.unbind(-1)
-        # equation 23's ellipse
+        # equation 24's ellipse
         drawn = torch.stack([first, rho * first + (1 - rho.square()).sqrt() * second], -1)
         ends = (uniform[..., 1:] < self.end[..., None].sigmoid()).to(drawn.dtype)
         return torch.cat([mean + deviation * drawn, ends], -1)

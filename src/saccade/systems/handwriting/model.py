@@ -59,7 +59,8 @@ class HandwritingConfig(AttentionChoice):
 
     @model_validator(mode="after")
     def check_network(self) -> "HandwritingConfig":
-        refuse_unchosen(self, "network", {"synthesis": "attention"})
+        for name in ("attention", "gaussian_window"):
+            refuse_unchosen(self, "network", {"synthesis": name})
         if self.attention != "gaussian-window" and self.hidden_size % 2:
             raise ValueError(f"hidden-size must be even for {self.attention}, not {self.hidden_size}")
         return self

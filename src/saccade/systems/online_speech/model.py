@@ -50,8 +50,8 @@ class OnlineSpeechConfig:
     reward_weight: Annotated[float, Field(gt=0)] = 0.3
     """Learned only: lambda_r; below 1 the gates learn more slowly, and disturb the rest less."""
     told_weight: Annotated[float, Field(ge=0)] = 1.0
-    """Share of the log-probability of decisions that were forced in the loss; 0 as in the paper, whose net learns
-    nothing of when a recording ends."""
+    """Learned only: share of the log-probability of decisions that were forced in the loss; 0 as in the paper, whose
+    net learns nothing of when a recording ends."""
     entropy_weight: Annotated[float, Field(ge=0)] = 0.0
     """Learned only: lambda_e, against gates that settle too early; it falls to 0 over `entropy_steps`. A large
     weight makes labels come before anything was heard, since gates that seldom open are far from undecided."""
@@ -61,7 +61,7 @@ class OnlineSpeechConfig:
     @model_validator(mode="after")
     def check_policy(self) -> "OnlineSpeechConfig":
         refuse_unchosen(self, "policy", {"constant": "every"})
-        for name in ("pace", "reward_weight", "entropy_weight", "entropy_steps"):
+        for name in ("pace", "reward_weight", "told_weight", "entropy_weight", "entropy_steps"):
             refuse_unchosen(self, "policy", {"learned": name})
         return self
 

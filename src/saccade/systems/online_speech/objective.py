@@ -1,4 +1,4 @@
-"""The bound of Luo et al. 2016, equation 3, and the gradient of its gates by the score function.
+"""The bound of Luo et al. 2016, equation 8, and the gradient of its gates by the score function, equation 12.
 
 loss = -sum over t with b_t = 1 of log p(y_j | h_t)           the gates drawn; a mean over labels
 gradient += that of the surrogate of (R_t, log p(b_t))        R_t = the log-probabilities of what is said from t on
