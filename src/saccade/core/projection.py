@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from saccade.core.largest import largest
 
-ROWS = 128
+ROWS = 512
 
 
 class Projection(NamedTuple):
