@@ -1,0 +1,110 @@
+"""One look of one module, formed when it is asked for.
+
+    w_qk = exp(s_qk - l_q),   s_qk = scale (q_q . k_k) + bias_qk,   l_q = log sum_k exp(s_qk)
+
+A fused kernel gives l, the log-sum-exp of each row, and so the weights of a few rows, or to a few keys, cost no more
+than those. Where it gives none, a softmax over all keys of those rows takes its place. What is held is references to
+queries and keys, and no weights.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Rows = slice | list[int] | Tensor
+
+
+class Asked(NamedTuple):
+    """Which heads, queries and keys are wanted, by their places; None: all."""
+
+    heads: Rows | None = None
+    queries: Rows | None = None
+    keys: Rows | None = None
+
+
+class Looked(NamedTuple):
+    """What the weights of a fused kernel are made of.
+
+    `bias` is added to the scores, and is of their shape, where 1 stands for all; of a mask that is bool True = may be
+    attended. `causal`: query i sees keys 0 to i. `log_sum_exp` is of the shape (b, h, q), where there is one.
+    """
+
+    query: Float[Tensor, "b h q d"]
+    keys: Float[Tensor, "b g k d"]
+    scale: float
+    bias: Tensor | None = None
+    causal: bool = False
+    log_sum_exp: Float[Tensor, "b h q"] | None = None
+
+
+class AttentionMap:
+    """Who looked at whom, in one call of one module.
+
+    Args:
+        name: qualified name of the module.
+        axes: letters of the axes of the weights.
+        form: makes the weights that are asked for.
+    """
+
+    def __init__(self, name: str, axes: tuple[str, ...], form: Callable[[Asked], Tensor]) -> None:
+        self.name, self.axes, self._form = name, axes, form
+
+    def weights(self, heads: Rows | None = None, queries: Rows | None = None, keys: Rows | None = None) -> Tensor:
+        """The weights of these heads and queries, to these keys; None: of all, to all. In float32 at least."""
+        with torch.no_grad():
+            return self._form(Asked(heads, queries, keys))
+
+    def bounded(self, asked: Asked) -> "AttentionMap":
+        """The map of which no more is ever formed than these heads and queries."""
+        if asked == Asked():
+            return self
+
+        def form(further: Asked) -> Tensor:
+            return chosen(self._form(asked), self.axes, further)
+
+        return AttentionMap(self.name, self.axes, form)
+
+
+def weights_of(looked: Looked, asked: Asked) -> Float[Tensor, "b h q k"]:
+    """The weights that are asked for. A query that may look nowhere has weights of zero."""
+    query, keys, scale, bias, causal, log_sum_exp = looked
+    wide = torch.promote_types(query.dtype, torch.float32)
+    heads, queries, positions = query.shape[1], query.shape[2], keys.shape[2]
+    if keys.shape[1] != heads:  # several heads share their keys
+        keys = keys.repeat_interleave(heads // keys.shape[1], 1)
+    some_keys = asked.keys if log_sum_exp is not None else None  # a softmax is over all
+    query = taken(taken(query, 1, asked.heads), 2, asked.queries)
+    keys = taken(taken(keys, 1, asked.heads), 2, some_keys)
+    scores = query.to(wide) @ keys.to(wide).mT * scale
+    if bias is not None:
+        bias = bias.expand(*torch.broadcast_shapes(bias.shape, (1, heads, queries, positions)))
+        bias = taken(taken(taken(bias, 1, asked.heads), 2, asked.queries), 3, some_keys)
+        scores = scores.masked_fill(~bias, -torch.inf) if bias.dtype == torch.bool else scores + bias
+    if causal:
+        near = torch.ones(queries, positions, dtype=torch.bool, device=scores.device).tril()
+        scores = scores.masked_fill(~taken(taken(near, 0, asked.queries), 1, some_keys), -torch.inf)
+    if log_sum_exp is None:
+        weights = scores.softmax(-1).masked_fill(scores.isneginf().all(-1, keepdim=True), 0.0)
+        return taken(weights, 3, asked.keys)
+    total = taken(taken(log_sum_exp[:, :, :queries], 1, asked.heads), 2, asked.queries).to(wide)[..., None]
+    return (scores - total).exp().masked_fill(scores.isneginf() | ~total.isfinite(), 0.0)
+
+
+def taken(tensor: Tensor, axis: int, rows: Rows | None) -> Tensor:
+    """The rows of an axis that are asked for."""
+    if rows is None:
+        return tensor
+    if isinstance(rows, slice):
+        return tensor[(slice(None),) * axis + (rows,)]
+    return tensor.index_select(axis, torch.as_tensor(rows, device=tensor.device))
+
+
+def chosen(weights: Tensor, axes: tuple[str, ...], asked: Asked) -> Tensor:
+    """The heads, queries and keys that are asked for, of weights with these axes."""
+    for letter, rows in (("h", asked.heads), ("q", asked.queries), ("k", asked.keys)):
+        if letter in axes:
+            weights = taken(weights, axes.index(letter), rows)
+    return weights

@@ -1,0 +1,97 @@
+"""Attention among the operators that a model runs, below autograd: fused kernels, and layers that are one operator.
+
+What an operator takes is known by its schema's names, so that a kernel of another device or a later release, which has
+the same ones, is known too. One with none of them is said to be unknown, and not guessed.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from saccade.explain.attention_map import Asked, Looked, taken, weights_of
+
+Needed = list[Any]  # tensors that a map is made of, and None where there is none
+Form = Callable[[Needed, Asked], Tensor]
+FUSED = ("scaled_dot_product_attention", "_scaled_dot_product_")
+LAYERS = ("_native_multi_head_attention", "_transformer_encoder_layer_fwd")
+PADDING_MASK = 1  # of the kinds of mask that those take, the one of keys; others are of queries and keys
+
+
+class Unknown(Exception):
+    """An operator of attention whose arguments are not those that are known."""
+
+
+def attends(name: str) -> bool:
+    """Whether an operator of this name is attention, fused."""
+    return name in LAYERS or (name.startswith(FUSED) and not name.endswith("backward"))
+
+
+def form(operator: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any) -> tuple[Form, Needed]:
+    """What makes the weights of a call of such an operator, and of what.
+
+    Raises:
+        Unknown: its arguments are not those that are known.
+    """
+    schema = operator._schema
+    given = dict(zip((argument.name for argument in schema.arguments), args, strict=False)) | dict(kwargs)
+    try:
+        return _layer(given) if schema.name.removeprefix("aten::") in LAYERS else _kernel(given, out)
+    except (KeyError, AttributeError, TypeError) as error:
+        raise Unknown(f"{schema.name}: {error}") from error
+
+
+def _kernel(given: Mapping[str, Any], out: Any) -> tuple[Form, Needed]:
+    # a look without heads, or without a batch, has one
+    query, keys = (x.detach().reshape(*[1] * (4 - x.ndim), *x.shape) for x in (given["query"], given["key"]))
+    bias = given.get("attn_mask", given.get("attn_bias"))
+    scale, causal = given.get("scale"), bool(given.get("is_causal", False))
+    total = out[1] if isinstance(out, tuple) and len(out) > 1 and isinstance(out[1], Tensor) else None
+    if total is not None and (total.shape[:2] != query.shape[:2] or total.shape[2:] < query.shape[2:3]):
+        total = None  # another layout, or none was computed
+
+    def make(needed: Needed, asked: Asked) -> Tensor:
+        query, keys, bias, total = needed
+        by = query.shape[-1] ** -0.5 if scale is None else scale
+        return weights_of(Looked(query, keys, by, bias, causal, total), asked)
+
+    return make, [query, keys, bias if bias is None else bias.detach(), total if total is None else total.detach()]
+
+
+def _layer(given: Mapping[str, Any]) -> tuple[Form, Needed]:
+    """The projections are made anew, and so is the norm before them where there is one."""
+    heads = given.get("num_head", given.get("num_heads"))
+    inputs = given["src"] if "src" in given else given["query"]
+    attended = inputs if given.get("key") is None else given["key"]
+    kind = given.get("mask_type")
+    norm = [given["norm_weight_1"], given["norm_bias_1"]] if given.get("norm_first", False) else [None, None]
+
+    def make(needed: Needed, asked: Asked) -> Tensor:
+        inputs, attended, weight, bias, mask, scale, shift = needed
+        (query, there), (keys, seen) = padded(inputs), padded(attended)
+        if scale is not None:
+            query, keys = (F.layer_norm(x, x.shape[-1:], scale, shift, given["eps"]) for x in (query, keys))
+        (w_query, w_key, _), (b_query, b_key, _) = weight.chunk(3), bias.chunk(3)
+        query = F.linear(query, w_query, b_query).unflatten(-1, (heads, -1)).transpose(1, 2)
+        keys = F.linear(keys, w_key, b_key).unflatten(-1, (heads, -1)).transpose(1, 2)
+        allowed = None if seen is None else seen[:, None, None]
+        if mask is not None:  # there True = may not be attended
+            shown = ~(mask[:, None, None] if kind == PADDING_MASK else mask).bool()
+            allowed = shown if allowed is None else allowed & shown
+        weights = weights_of(Looked(query, keys, query.shape[-1] ** -0.5, allowed), asked)
+        # behind a sentence nobody looks
+        return weights if there is None else weights * taken(there[:, None, :, None], 2, asked.queries)
+
+    needed = [inputs, attended, given["qkv_weight"], given["qkv_bias"], given.get("mask"), *norm]
+    return make, [tensor if tensor is None else tensor.detach() for tensor in needed]
+
+
+def padded(tensor: Tensor) -> tuple[Tensor, Tensor | None]:
+    """A nested tensor with its sentences padded, and where they are; any other as it is."""
+    if not tensor.is_nested:
+        return tensor, None
+    lengths = torch.tensor([len(part) for part in tensor.unbind()], device=tensor.device)
+    whole = torch.nested.to_padded_tensor(tensor, 0.0)
+    return whole, torch.arange(whole.shape[1], device=whole.device) < lengths[:, None]

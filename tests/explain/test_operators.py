@@ -1,0 +1,357 @@
+"""Attention of models that have no taps: fused kernels, layers that are one operator, products and a softmax."""
+
+import math
+import os
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from saccade.core.errors import InvalidInput, NotFound
+from saccade.explain import capture
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+BATCH, LENGTH, MODEL, HEADS, WORDS = 2, 7, 16, 2, 50
+MODES = [torch.enable_grad, torch.no_grad, torch.inference_mode]
+modes = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.__name__)
+
+
+def make_mask() -> Tensor:
+    """True at padding, as `torch.nn` has it."""
+    mask = torch.zeros(BATCH, LENGTH, dtype=torch.bool)
+    mask[1, 4:] = True
+    return mask
+
+
+@modes
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("asked", [False, True])
+def test_multihead_attention_of_torch(mode: Any, training: bool, asked: bool) -> None:
+    attention, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(BATCH, LENGTH, MODEL)
+    options: dict[str, Any] = {"key_padding_mask": make_mask()}
+    expected = attention(x, x, x, **options, average_attn_weights=False)[1].detach()
+    with mode():
+        plain = attention.train(training)(x, x, x, **options, need_weights=asked)
+        with capture(attention) as seen:
+            heard = attention(x, x, x, **options, need_weights=asked)
+    assert torch.equal(heard[0], plain[0])
+    assert list(seen) == [""]
+    assert seen.axes("") == ("b", "h", "q", "k")
+    [weights] = seen[""]
+    torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-6)
+
+
+class Both(nn.Module):
+    """An encoder and a decoder, as torch makes them."""
+
+    def __init__(self, norm_first: bool) -> None:
+        super().__init__()
+        options: dict[str, Any] = {"batch_first": True, "dropout": 0.0, "norm_first": norm_first}
+        self.encoder = nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(MODEL, HEADS, 32, **options), 2, enable_nested_tensor=not norm_first
+        )
+        self.decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(MODEL, HEADS, 32, **options), 1)
+
+    def forward(self, source: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        causal = nn.Transformer.generate_square_subsequent_mask(target.shape[1])
+        memory = self.encoder(source, src_key_padding_mask=mask)
+        found: Tensor = self.decoder(target, memory, tgt_mask=causal, memory_key_padding_mask=mask)
+        return found
+
+
+@modes
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_the_fast_path_is_taken_and_seen(mode: Any, norm_first: bool) -> None:
+    model, mask = Both(norm_first).eval(), make_mask()
+    source, target = torch.randn(BATCH, LENGTH, MODEL), torch.randn(BATCH, 3, MODEL)
+    with capture(model) as slow:
+        model(source, target, mask)
+    with mode():
+        plain = model(source, target, mask)
+        with capture(model) as seen:
+            assert torch.equal(model(source, target, mask), plain)
+    names = ["encoder.layers.0.self_attn", "encoder.layers.1.self_attn"]
+    names += ["decoder.layers.0.self_attn", "decoder.layers.0.multihead_attn"]
+    assert list(seen) == list(slow) == names
+    for name in names:
+        (ours,), (theirs,) = seen[name], slow[name]
+        inside = ~mask[:, None, :, None] if name.startswith("encoder") else torch.ones(1, dtype=torch.bool)
+        # behind a sentence the fast path computes nothing
+        torch.testing.assert_close(ours * inside, theirs * inside, rtol=1e-5, atol=1e-6)
+    assert not seen["decoder.layers.0.self_attn"][0].triu(1).any()
+
+
+transformers = pytest.importorskip("transformers")
+TEXT = {"vocab_size": WORDS, "max_position_embeddings": 32}
+BERT = {"hidden_size": MODEL, "num_hidden_layers": 2, "num_attention_heads": HEADS, "intermediate_size": 32}
+MARIAN = {f"{side}_{what}": size for side in ("encoder", "decoder") for what, size in (
+    ("layers", 2), ("attention_heads", HEADS), ("ffn_dim", 32),
+)}  # fmt: skip
+START = {"pad_token_id": 0, "decoder_start_token_id": 0}
+FOREIGN: dict[str, dict[str, Any]] = {
+    "Bert": TEXT | BERT,
+    "Roberta": TEXT | BERT,
+    "GPT2": {"vocab_size": WORDS, "n_embd": MODEL, "n_layer": 2, "n_head": HEADS, "n_positions": 32},
+    "ViT": BERT | {"image_size": 16, "patch_size": 4},
+    "T5": {"vocab_size": WORDS, "d_model": MODEL, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": HEADS} | START,
+    "Marian": TEXT | MARIAN | START | {"d_model": MODEL},
+    "Llama": TEXT | BERT | {"num_attention_heads": 4, "num_key_value_heads": 2},  # two heads share their keys
+    "XLNet": {"vocab_size": WORDS, "d_model": MODEL, "n_layer": 2, "n_head": HEADS, "d_inner": 32},
+}
+
+
+def build(name: str, attention: str, kind: str = "Model") -> nn.Module:
+    torch.manual_seed(1)
+    config = getattr(transformers, f"{name}Config")(**FOREIGN[name])
+    model: nn.Module = getattr(transformers, f"{name}{kind}")._from_config(config, attn_implementation=attention)
+    return model.eval()
+
+
+def inputs(name: str) -> dict[str, Tensor]:
+    if name == "ViT":
+        return {"pixel_values": torch.randn(BATCH, 3, 16, 16)}
+    ids = torch.randint(5, WORDS, (BATCH, LENGTH))
+    given = {"input_ids": ids, "attention_mask": (~make_mask()).long()}
+    return given | ({"decoder_input_ids": ids[:, :4]} if name in ("T5", "Marian") else {})
+
+
+def own_weights(found: Any) -> list[Tensor]:
+    """What a model says of itself, where it makes its weights."""
+    if "encoder_attentions" not in found:
+        return list(found.attentions)
+    turns = zip(found.decoder_attentions, found.cross_attentions, strict=True)
+    return [*found.encoder_attentions, *(weights for turn in turns for weights in turn)]
+
+
+@modes
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("name", FOREIGN)
+def test_models_of_hugging_face(name: str, attention: str, mode: Any) -> None:
+    if (name, attention) == ("XLNet", "sdpa"):
+        pytest.skip("XLNet is always written out")
+    model, eager, given = build(name, attention), build(name, "eager"), inputs(name)
+    eager.load_state_dict(model.state_dict())
+    expected = [weights.detach() for weights in own_weights(eager(**given, output_attentions=True))]
+    with mode():
+        plain = model(**given)[0]
+        with capture(model) as seen:
+            assert torch.equal(model(**given)[0], plain)
+    assert len(seen) == len(expected)
+    modules = dict(model.named_modules())
+    for (heard, calls), theirs in zip(seen.items(), expected, strict=True):
+        assert "att" in type(modules[heard]).__name__.lower()
+        [weights] = calls
+        torch.testing.assert_close(weights, theirs, rtol=1e-5, atol=1e-5)
+    assert not seen.unknown
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("cache", [None, "static"])
+def test_a_generation_with_a_cache_is_joined_into_one_map(attention: str, cache: str | None) -> None:
+    model, ids = build("GPT2", attention, "LMHeadModel"), torch.randint(5, WORDS, (1, 4))
+    options: dict[str, Any] = {"max_new_tokens": 5, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+    plain = model.generate(ids, cache_implementation=cache, disable_compile=True, **options)  # type: ignore[operator]
+    with capture(model, only="*h.1.attn") as seen:
+        said = model.generate(ids, cache_implementation=cache, disable_compile=True, **options)  # type: ignore
+    assert torch.equal(said, plain)
+    [name] = seen
+    assert len(seen.maps(name)) == 5
+    joined = seen.joined(name)[..., :8]
+    whole = build("GPT2", "eager", "LMHeadModel")(said[:, :-1], output_attentions=True).attentions[1]
+    torch.testing.assert_close(joined, whole, rtol=1e-5, atol=1e-5)
+
+
+def test_x_transformers() -> None:
+    theirs = pytest.importorskip("x_transformers")
+    torch.manual_seed(1)
+    layers = theirs.Decoder(dim=MODEL, depth=2, heads=HEADS)
+    model, ids = (
+        theirs.TransformerWrapper(num_tokens=WORDS, max_seq_len=32, attn_layers=layers).eval(),
+        torch.randint(1, WORDS, (BATCH, LENGTH)),
+    )
+    plain, expected = model(ids, return_attn=True)
+    with capture(model) as seen:
+        assert torch.equal(model(ids), plain)
+    for calls, weights in zip(seen.values(), expected, strict=True):
+        torch.testing.assert_close(calls[0], weights)
+
+
+class Plain(nn.Module):
+    """Attention as anyone writes it, beside a router and an output that are none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention, self.router, self.output = Own(), nn.Linear(MODEL, 3), nn.Linear(MODEL, WORDS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.attention(x)
+        experts = torch.stack([x, -x, 2 * x], -1)
+        x = (experts * self.router(x).softmax(-1)[..., None, :]).sum(-1)
+        return self.output(x).softmax(-1)
+
+
+class Own(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        scores = (x @ x.mT / math.sqrt(MODEL)).masked_fill(torch.ones(LENGTH, LENGTH).triu(1).bool(), -torch.inf)
+        return F.dropout(scores.softmax(-1), 0.1, self.training) @ x
+
+
+@modes
+def test_a_router_and_an_output_are_no_attention(mode: Any) -> None:
+    model, x = Plain(), torch.randn(BATCH, LENGTH, MODEL)
+    with mode(), capture(model) as seen:
+        model(x)
+    assert list(seen) == ["attention"]
+    assert seen.axes("attention") == ("n", "q", "k")
+    hidden = torch.ones(LENGTH, LENGTH).triu(1).bool()
+    torch.testing.assert_close(seen["attention"][0], (x @ x.mT / 4).masked_fill(hidden, -torch.inf).softmax(-1))
+
+
+class Fused(nn.Module):
+    def forward(self, query: Tensor, keys: Tensor, **options: Any) -> Tensor:
+        return F.scaled_dot_product_attention(query, keys, keys, **options)
+
+
+def slow(query: Tensor, keys: Tensor, allowed: Tensor | None = None, scale: float | None = None) -> Tensor:
+    """softmax(scale q . k), row by row, in float64."""
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    found = torch.zeros(*query.shape[:3], keys.shape[2], dtype=torch.float64)
+    for b, h, q in torch.cartesian_prod(*map(torch.arange, query.shape[:3])).tolist():
+        there = [k for k in range(keys.shape[2]) if allowed is None or bool(allowed[b, h, q, k])]
+        scores = [scale * float(query[b, h, q].double() @ keys[b, h, k].double()) for k in there]
+        total = sum(math.exp(score) for score in scores)
+        for k, score in zip(there, scores, strict=True):
+            found[b, h, q, k] = math.exp(score) / total
+    return found
+
+
+@modes
+@pytest.mark.parametrize("case", ["plain", "scale", "causal", "bool", "added", "empty"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_fused_kernel_equals_slow_loops(case: str, dtype: torch.dtype, mode: Any) -> None:
+    query, keys = torch.randn(BATCH, HEADS, 5, 8, dtype=dtype), torch.randn(BATCH, HEADS, LENGTH, 8, dtype=dtype)
+    allowed, options = torch.rand(BATCH, HEADS, 5, LENGTH) > 0.3, {}
+    allowed[..., 0] = True
+    expected = slow(query, keys)
+    if case == "scale":
+        options, expected = {"scale": 0.3}, slow(query, keys, scale=0.3)
+    elif case == "causal":
+        triangle = torch.ones(5, LENGTH, dtype=torch.bool).tril().expand_as(allowed)
+        options, expected = {"is_causal": True}, slow(query, keys, triangle)
+    elif case in ("bool", "empty"):
+        if case == "empty":
+            allowed[0, 1, 2] = False
+        options, expected = {"attn_mask": allowed}, slow(query, keys, allowed)
+    elif case == "added":
+        added = torch.zeros(1, 1, 5, LENGTH, dtype=dtype).masked_fill(~allowed[:1, :1], -torch.inf)
+        options, expected = {"attn_mask": added}, slow(query, keys, allowed[:1, :1].expand_as(allowed))
+    model = Fused()
+    with mode(), capture(model) as seen:
+        model(query, keys, **options)
+    close = {"rtol": 2e-2, "atol": 2e-3} if dtype == torch.bfloat16 else {"rtol": 1e-5, "atol": 1e-6}
+    [weights] = seen[""]
+    torch.testing.assert_close(weights.double(), expected, **close)
+    [found] = seen.maps("")
+    some = found.weights(heads=[1], queries=slice(1, 4), keys=torch.tensor([0, 6, 2]))
+    torch.testing.assert_close(some.double(), expected[:, [1], 1:4][..., [0, 6, 2]], **close)
+
+
+def test_heads_and_queries_bound_what_is_seen() -> None:
+    model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(BATCH, LENGTH, MODEL)
+    for asked in (False, True):  # from the kernel, and written out
+        with capture(model) as every:
+            model(x, x, x, need_weights=asked)
+        with capture(model, heads=[1], queries=slice(2, 5)) as seen:
+            model(x, x, x, need_weights=asked)
+        assert seen[""][0].shape == (BATCH, 1, 3, LENGTH)
+        torch.testing.assert_close(seen[""][0], every[""][0][:, [1], 2:5])
+        torch.testing.assert_close(seen.maps("")[0].weights(queries=[0]), every[""][0][:, [1], 2:3])
+
+
+def test_what_is_overwritten_within_the_block_is_kept_as_it_was() -> None:
+    class Cached(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.keys = torch.zeros(1, 1, LENGTH, 8)
+
+        def forward(self, query: Tensor, at: int) -> Tensor:
+            self.keys[:, :, at : at + 1] = query
+            return F.scaled_dot_product_attention(query, self.keys, self.keys)
+
+    model, queries = Cached(), torch.randn(3, 1, 1, 1, 8)
+    with torch.no_grad(), capture(model) as seen:
+        for at, query in enumerate(queries):
+            model(query, at)
+    again = Cached()
+    for at, query in enumerate(queries):
+        again(query, at)
+        torch.testing.assert_close(seen[""][at], slow(query, again.keys).float())
+
+
+def test_a_backward_pass_that_computes_anew_is_heard_once() -> None:
+    model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(BATCH, LENGTH, MODEL)
+    x.requires_grad_()
+    with capture(model) as seen:
+        checkpoint(lambda x: model(x, x, x, need_weights=False)[0], x, use_reentrant=False).sum().backward()
+    assert len(seen[""]) == 1
+
+
+def test_gradients_are_as_if_nobody_listened() -> None:
+    model, x = Plain().eval(), torch.randn(BATCH, LENGTH, MODEL, requires_grad=True)
+    expected = torch.autograd.grad(model(x).square().sum(), x)[0]
+    with capture(model):
+        found = torch.autograd.grad(model(x).square().sum(), x)[0]
+    assert torch.equal(found, expected)
+
+
+def test_autocast() -> None:
+    model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True).eval(), torch.randn(BATCH, LENGTH, MODEL)
+    expected = model(x, x, x, average_attn_weights=False)[1]
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        plain = model(x, x, x, need_weights=False)[0]
+        with capture(model) as seen:
+            assert torch.equal(model(x, x, x, need_weights=False)[0], plain)
+    torch.testing.assert_close(seen[""][0].float(), expected, rtol=3e-2, atol=1e-2)
+
+
+class Broken(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.MultiheadAttention(MODEL, HEADS, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.inner(x, x, x)
+        raise RuntimeError("broken")
+
+
+def test_an_exception_leaves_everything_as_it_was() -> None:
+    model, x = Broken(), torch.randn(BATCH, LENGTH, MODEL)
+    before = len(torch.nn.modules.module._global_forward_hooks), len(torch.nn.modules.module._global_forward_pre_hooks)
+    with pytest.raises(RuntimeError, match="broken"), capture(model):
+        model(x)
+    after = len(torch.nn.modules.module._global_forward_hooks), len(torch.nn.modules.module._global_forward_pre_hooks)
+    assert after == before
+    assert torch.utils._python_dispatch._get_current_dispatch_mode() is None
+    with capture(model.inner) as seen:
+        model.inner(x, x, x)
+    assert len(seen[""]) == 1
+
+
+def test_what_is_not_there_is_told() -> None:
+    model, x = Plain(), torch.randn(BATCH, LENGTH, MODEL)
+    with (
+        pytest.raises(NotFound, match=r"matches '\*decoder\*'; there was some in: 'attention'"),
+        capture(model, "*decoder*"),
+    ):
+        model(x)
+    with pytest.raises(NotFound, match="was the model called within the block"), capture(model):
+        pass
+    with pytest.raises(InvalidInput, match="no tap in this model"), capture(model, replace=lambda name, x: None):
+        pass
+    with capture(model) as seen:
+        model(x)
+    with pytest.raises(NotFound, match="'attentoin'"):
+        seen["attentoin"]
