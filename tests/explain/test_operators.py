@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from saccade.core.errors import InvalidInput, NotFound
-from saccade.explain import capture
+from saccade.explain import ablate, capture, scale
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 BATCH, LENGTH, MODEL, HEADS, WORDS = 2, 7, 16, 2, 50
@@ -317,6 +317,108 @@ def test_autocast() -> None:
     torch.testing.assert_close(seen[""][0].float(), expected, rtol=3e-2, atol=1e-2)
 
 
+def at_the_first(name: str, weights: Tensor) -> Tensor:
+    other = torch.zeros_like(weights)
+    other[..., 0] = 1
+    return other
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode], ids=lambda mode: mode.__name__)
+@pytest.mark.parametrize("name", ["GPT2", "T5", "Llama"])
+def test_weights_are_replaced_alike_in_a_kernel_and_where_they_are_written_out(name: str, mode: Any) -> None:
+    given, found = inputs(name), {}
+    for attention in ("sdpa", "eager"):
+        model = build(name, attention)
+        with mode():
+            plain = model(**given)[0]
+            with capture(model, replace=lambda name, weights: None) as seen:
+                assert torch.equal(model(**given)[0], plain)
+            with capture(model, replace=lambda name, weights: weights.clone()):
+                torch.testing.assert_close(model(**given)[0], plain, rtol=1e-4, atol=1e-5)
+            last = list(seen)[-1]
+            for replace in (at_the_first, ablate(1), scale(2.0, 0)):
+                with capture(model, only=last, replace=replace) as changed:
+                    found[attention, replace] = model(**given)[0]
+                assert not torch.allclose(found[attention, replace], plain, atol=1e-4)
+                [heard] = changed[last]
+                torch.testing.assert_close(heard, replace(last, seen[last][0]), rtol=1e-4, atol=1e-5)
+            assert torch.equal(model(**given)[0], plain)
+    for (attention, replace), output in found.items():
+        other = next(x for (kind, how), x in found.items() if kind != attention and same(how, replace))
+        torch.testing.assert_close(output, other, rtol=1e-4, atol=1e-5)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two replacements do the same."""
+    weights = torch.rand(1, 4, 3, 3)
+    return torch.equal(one("", weights), other("", weights))
+
+
+def test_an_ablated_head_gives_nothing() -> None:
+    attention, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True, bias=False), torch.randn(BATCH, LENGTH, MODEL)
+    without = nn.MultiheadAttention(MODEL, HEADS, batch_first=True, bias=False)
+    without.load_state_dict(attention.state_dict())
+    with torch.no_grad():
+        without.in_proj_weight[2 * MODEL + MODEL // 2 :] = 0.0  # the values of the second head
+        for asked in (False, True):
+            attention.train()  # without dropout; so no layer is one operator
+            with capture(attention, replace=ablate(1)):
+                found = attention(x, x, x, need_weights=asked)[0]
+            torch.testing.assert_close(found, without(x, x, x)[0])
+
+
+def test_what_cannot_be_replaced_is_told() -> None:
+    attention, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True).eval(), torch.randn(BATCH, LENGTH, MODEL)
+    with pytest.raises(InvalidInput, match=r"in torch\.no_grad"), capture(attention, replace=at_the_first):
+        attention(x, x, x, need_weights=False)
+    with (
+        pytest.raises(InvalidInput, match=r"is one operator; torch\.backends\.mha\.set_fastpath_enabled"),
+        torch.no_grad(),
+        capture(attention, replace=at_the_first),
+    ):
+        attention(x, x, x)
+    with pytest.raises(InvalidInput, match="no head 2"), torch.no_grad(), capture(attention.train(), replace=ablate(2)):
+        attention(x, x, x)
+    with (
+        pytest.raises(InvalidInput, match=r"must have shape \(2, 2, 7, 7\)"),
+        torch.no_grad(),
+        capture(attention, replace=lambda name, weights: weights[:1]),
+    ):
+        attention(x, x, x)
+    model = Own().train()
+    with (
+        pytest.raises(InvalidInput, match="replace them in evaluation"),
+        torch.no_grad(),
+        capture(model, replace=at_the_first),
+    ):
+        model(x)
+    with pytest.raises(InvalidInput, match="numbers of heads"):
+        ablate()
+
+
+def test_what_is_overwritten_behind_the_block_is_not_read() -> None:
+    model, query, keys = Fused(), torch.randn(1, 1, 2, 8), torch.randn(1, 1, 3, 8)
+    with torch.no_grad(), capture(model) as seen:
+        model(query, keys)
+    keys += 1
+    with pytest.raises(InvalidInput, match="was overwritten since"):
+        seen[""]
+
+
+@pytest.mark.unhooked
+def test_a_compiled_model_runs_its_original_and_is_heard() -> None:
+    model, x = nn.Sequential(nn.Linear(MODEL, MODEL), Own()).eval(), torch.randn(BATCH, LENGTH, MODEL)
+    compiled = torch.compile(model, backend="eager")
+    with torch.no_grad():
+        plain = compiled(x)
+        with capture(compiled) as seen:  # type: ignore[arg-type]
+            torch.testing.assert_close(compiled(x), plain)
+    assert list(seen) == ["1"]
+    with torch.no_grad(), capture(model) as expected:
+        model(x)
+    torch.testing.assert_close(seen["1"], expected["1"])
+
+
 class Broken(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -348,8 +450,6 @@ def test_what_is_not_there_is_told() -> None:
     ):
         model(x)
     with pytest.raises(NotFound, match="was the model called within the block"), capture(model):
-        pass
-    with pytest.raises(InvalidInput, match="no tap in this model"), capture(model, replace=lambda name, x: None):
         pass
     with capture(model) as seen:
         model(x)

@@ -1,5 +1,6 @@
-"""See where a model looks: capture, and pictures of what was captured. It knows no model."""
+"""Seeing where a model looks."""
 
 from saccade.explain.capture import Capture, capture
+from saccade.explain.interventions import ablate, scale
 
-__all__ = ["Capture", "capture"]
+__all__ = ["Capture", "ablate", "capture", "scale"]

@@ -11,6 +11,7 @@ bit. What is held is what the weights are made of, where a fused kernel makes no
 """
 
 import fnmatch
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 
@@ -21,9 +22,8 @@ from torch.nn import functional as F
 from saccade.core.errors import InvalidInput, NotFound, nearest
 from saccade.core.tap import Tap
 from saccade.explain.attention_map import Asked, AttentionMap, Rows, chosen
+from saccade.explain.interventions import Replace, replaced
 from saccade.explain.listening import Listening
-
-Replace = Callable[[str, Tensor], Tensor | None]
 
 
 class Capture(Mapping[str, list[Tensor]]):
@@ -102,27 +102,31 @@ def capture(
     Args:
         model: any module: the taps in it are listened to, or where there is none its operators.
         only: a pattern of names, as in a shell: "*decoder*".
-        replace: of taps: called with the name and the tensor; what it returns takes the tensor's place, None leaves it.
+        replace: called with the name and the tensor; what it returns takes the tensor's place, None leaves it. Of a
+            model without taps weights are replaced, in `torch.no_grad()`.
         heads, queries: which of them are seen; None: all.
 
     Raises:
         NotFound: nothing matches; the message names what there is. Of a model without taps it comes at the block's end.
-        InvalidInput: `replace` gave a tensor of another shape; the model has no taps in which to replace.
+        InvalidInput: `replace` gave a tensor of another shape; of a model without taps, there is a gradient, or its
+            weights are never there to be replaced.
     """
     every = {name: module for name, module in model.named_modules() if isinstance(module, Tap)}
     taps = {name: tap for name, tap in every.items() if fnmatch.fnmatchcase(name, only)}
     if every and not taps:
         raise NotFound(f"no tap matches {only!r}; there are: {', '.join(every)}")
-    if replace is not None and not every:
-        raise InvalidInput("there is no tap in this model, and only what a tap hears can be replaced")
     heard = Capture(taps, Asked(heads, queries))
     before = {name: (tap.listener, tap.replacing) for name, tap in taps.items()}
-    listening = Listening(model, lambda name: fnmatch.fnmatchcase(name, only), heard.hear, Asked(heads, queries))
+    listening = Listening(
+        model, lambda name: fnmatch.fnmatchcase(name, only), heard.hear, Asked(heads, queries), replace
+    )
     try:
         for name, tap in taps.items():
             tap.listener = _listener(name, heard, replace, tap.listener)
             tap.replacing = tap.replacing or replace is not None
-        with nullcontext() if every else listening:
+        with warnings.catch_warnings(), nullcontext() if every else listening:
+            # it asks whether global hooks are meant for a compiled module, and they are
+            warnings.filterwarnings("ignore", message="Using `torch.compile\\(module\\)` when there are global hooks")
             yield heard
     finally:
         for name, tap in taps.items():
@@ -142,11 +146,7 @@ def _listener(
 ) -> Callable[[Tensor], Tensor]:
     def listen(tensor: Tensor) -> Tensor:
         tensor = tensor if outer is None else outer(tensor)
-        if replace is not None and (other := replace(name, tensor)) is not None:
-            if other.shape != tensor.shape:
-                raise InvalidInput(
-                    f"{name}: a replacement must have shape {tuple(tensor.shape)}, not {tuple(other.shape)}"
-                )
+        if replace is not None and (other := replaced(replace, name, tensor)) is not None:
             tensor = other
         # a forward that activation checkpointing runs again, inside the backward pass, was heard the first time
         if torch._C._current_graph_task_id() == -1:

@@ -15,9 +15,12 @@ from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from saccade.core.errors import InvalidInput
 from saccade.explain.attention_map import Asked, AttentionMap, chosen
-from saccade.explain.operators import Form, Needed, Unknown, attends, form
-from saccade.explain.scores import Scores
+from saccade.explain.held import Held, address, tracked
+from saccade.explain.interventions import Replace, refuse_gradient, replaced, with_weights
+from saccade.explain.operators import Unknown, attends, form
+from saccade.explain.scores import PRODUCTS, Scores
 
 Heard = Callable[[AttentionMap], None]
 EVERYTHING = Asked()
@@ -35,19 +38,27 @@ class Listening(TorchDispatchMode):
         wanted: whether the maps of a module of this name are wanted.
         heard: called with each of them.
         bounds: the heads and queries that are seen; no others are kept where a model writes its weights out.
+        replace: called with a name and weights; the model goes on with what it returns, None leaves them.
     """
 
     def __init__(
-        self, model: nn.Module, wanted: Callable[[str], bool], heard: Heard, bounds: Asked = EVERYTHING
+        self,
+        model: nn.Module,
+        wanted: Callable[[str], bool],
+        heard: Heard,
+        bounds: Asked = EVERYTHING,
+        replace: Replace | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.wanted, self.heard, self.bounds = wanted, heard, bounds
+        self.wanted, self.heard, self.bounds, self.replace = wanted, heard, bounds, replace
         self.unknown: dict[str, str] = {}
-        self._names = {id(module): name for name, module in model.named_modules()}
+        # a compiled module runs its original here, and has its names
+        self._names = {id(module): name.replace("_orig_mod.", "") for name, module in model.named_modules()}
         self._modules: list[nn.Module] = []
         self.places: dict[str, None] = {}
         self._scores, self._waiting = Scores(), dict[int, tuple[str, AttentionMap | None]]()
         self._held: dict[int, list[Held]] = {}
+        self._overwritten: set[int] = set()
         self._hooks: list[Any] = []
 
     def __enter__(self) -> "Listening":
@@ -62,52 +73,85 @@ class Listening(TorchDispatchMode):
         super().__exit__(*error)  # type: ignore[no-untyped-call]
         for hook in self._hooks:
             hook.remove()
-        self._modules.clear()
-        self._waiting.clear()
+        for storage in self._overwritten & set(self._held):  # and will be again
+            for held in self._held[storage]:
+                held.copy(storage)
+        for part in (self._modules, self._waiting, self._held):
+            part.clear()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = func._schema.name.rpartition("::")[2]
-        if self._held and func._schema.is_mutable:
-            self._keep_what_is_written(func, args, kwargs)
-        with as_unheard(func):
-            out = func(*args, **kwargs)
         # a forward that activation checkpointing runs again, inside the backward pass, was heard the first time
-        if torch._C._current_graph_task_id() == -1:
-            self._listen(func, name, args, kwargs, out)
-        return out
-
-    def _listen(self, func: Any, name: str, args: Any, kwargs: Any, out: Any) -> None:
+        again = torch._C._current_graph_task_id() != -1
+        if func._schema.is_mutable:
+            self._keep_what_is_written(func, args, kwargs)
+        operands = self._replaced_operands(args) if self.replace is not None and name in PRODUCTS else args
+        with as_unheard(func):
+            out = func(*operands, **kwargs)
         if attends(name):
             place = self.place()
             if name == "_transformer_encoder_layer_fwd":  # as it is called where it takes the long way
                 place = f"{place}.self_attn".lstrip(".")
             self.places[place] = None
-            if self.wanted(place):
-                self._hear_operator(place, func, args, kwargs, out)
-            return
+            return self._attended(place, func, args, kwargs, out, again) if self.wanted(place) else out
+        if not again:
+            self._follow(func, name, args, out)
+        return out
+
+    def _follow(self, func: Any, name: str, args: Any, out: Any) -> None:
+        """Note a softmax over scores, and hear it when a product takes what it gave."""
         softmax, used = self._scores.saw(func, name, args, out)
         if softmax is not None and out.ndim in AXES:
             place = self.place()
-            written = self._written(place, out.detach()) if self.wanted(place) else None
-            self._waiting[softmax] = place, written
+            self._waiting[softmax] = place, self._written(place, out.detach()) if self.wanted(place) else None
         if used is not None and used in self._waiting:
             place, written = self._waiting.pop(used)
             self.places[place] = None
             if written is not None:
                 self.heard(written)
 
-    def _hear_operator(self, place: str, func: Any, args: Any, kwargs: Any, out: Any) -> None:
+    def _attended(self, place: str, func: Any, args: Any, kwargs: Any, out: Any, again: bool) -> Any:
+        """Hear an operator that attends, and what it gives with other weights, where there are some."""
         try:
             made, needed = form(func, args, kwargs, out)
         except Unknown as unknown:
             self.unknown[place] = str(unknown)
-            return
+            return out
         held = Held(made, needed)
-        for tensor in needed:
-            if tensor is not None and not tensor.is_nested:
+        found = AttentionMap(place, AXES[4], held)
+        if self.replace is not None:
+            weights = found.weights()
+            other = replaced(self.replace, place, weights)
+            if other is not None:
+                out = with_weights(place, func, args, kwargs, out, other)
+            kept = weights if other is None else other
+            found = AttentionMap(place, AXES[4], lambda asked: chosen(kept, AXES[4], asked))
+        else:
+            for tensor in held.tensors():
                 self._held.setdefault(address(tensor), []).append(held)
-        self.heard(AttentionMap(place, AXES[4], held).bounded(self.bounds))
+        if not again:
+            self.heard(found.bounded(self.bounds))
+        return out
+
+    def _replaced_operands(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The operands of a product, other weights in the place of those that a softmax gave."""
+        found = list(args)
+        for number, operand in enumerate(args):
+            softmax = self._scores.softmax_of(operand)
+            place, written = self._waiting.get(softmax, ("", None))
+            if written is None or self.replace is None or torch._C._current_graph_task_id() != -1:
+                continue
+            weights = written.weights()
+            other = replaced(self.replace, place, weights)
+            if other is None:
+                continue
+            if operand.numel() != weights.numel() or not torch.equal(weights.reshape(operand.shape), operand):
+                raise InvalidInput(f"{place} changes its weights before it uses them; replace them in evaluation")
+            refuse_gradient(place, operand)
+            found[number] = other.to(operand.dtype).reshape(operand.shape)
+            self._waiting[softmax] = place, self._written(place, other)
+        return tuple(found)
 
     def _written(self, place: str, weights: Tensor) -> AttentionMap:
         """Weights that the model has made: those within the bounds are kept."""
@@ -129,17 +173,18 @@ class Listening(TorchDispatchMode):
 
     def _keep_what_is_written(self, func: Any, args: Any, kwargs: Any) -> None:
         """Copy what is about to be overwritten, such as a cache of keys, where a map will need it."""
-        given = list(zip(func._schema.arguments, args, strict=False))
-        given += [(argument, kwargs.get(argument.name)) for argument in func._schema.arguments[len(args) :]]
+        arguments = func._schema.arguments
+        given = [
+            *zip(arguments, args, strict=False),
+            *((each, kwargs.get(each.name)) for each in arguments[len(args) :]),
+        ]
         for argument, value in given:
-            if (
-                argument.alias_info is not None
-                and argument.alias_info.is_write
-                and isinstance(value, Tensor)
-                and not value.is_nested
-            ):
-                for held in self._held.pop(address(value), ()):
-                    held.copy(address(value))
+            written = argument.alias_info is not None and argument.alias_info.is_write
+            if written and isinstance(value, Tensor) and not value.is_nested:
+                storage = address(value)
+                self._overwritten.add(storage)
+                for held in self._held.pop(storage, ()):
+                    held.copy(storage)
 
 
 def as_unheard(func: Any) -> AbstractContextManager[Any]:
@@ -148,35 +193,10 @@ def as_unheard(func: Any) -> AbstractContextManager[Any]:
     In inference mode an operator that is made of others, such as a linear layer, comes here whole; the views that it
     makes of weights must be tracked as they are outside, or it chooses another product, which rounds otherwise.
     """
-    guard = getattr(torch._C, "_SetExcludeDispatchKeyGuard", None)
-    if guard is None or not torch.is_inference_mode_enabled() or not composite(func):
-        return nullcontext()
-    tracked: AbstractContextManager[Any] = guard(torch._C.DispatchKey.ADInplaceOrView, False)
-    return tracked
+    return tracked() if torch.is_inference_mode_enabled() and composite(func) else nullcontext()
 
 
 @functools.cache
 def composite(func: Any) -> bool:
     """Whether an operator is made of others."""
     return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
-
-
-class Held:
-    """What makes a map, and of what; it is copied where the model is about to overwrite it."""
-
-    def __init__(self, form: Form, needed: Needed) -> None:
-        self._form, self._needed = form, needed
-
-    def __call__(self, asked: Asked) -> Tensor:
-        return self._form(self._needed, asked)
-
-    def copy(self, storage: int) -> None:
-        """What stands in this storage."""
-        self._needed = [
-            x.clone() if x is not None and not x.is_nested and address(x) == storage else x for x in self._needed
-        ]
-
-
-def address(tensor: Tensor) -> int:
-    """The same for all views of one storage."""
-    return tensor.untyped_storage().data_ptr()

@@ -35,29 +35,36 @@ def form(operator: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: A
     Raises:
         Unknown: its arguments are not those that are known.
     """
-    schema = operator._schema
-    given = dict(zip((argument.name for argument in schema.arguments), args, strict=False)) | dict(kwargs)
+    given, name = arguments(operator, args, kwargs), operator._schema.name
     try:
-        return _layer(given) if schema.name.removeprefix("aten::") in LAYERS else _kernel(given, out)
+        return _layer(given) if name.removeprefix("aten::") in LAYERS else _kernel(given, out)
     except (KeyError, AttributeError, TypeError) as error:
-        raise Unknown(f"{schema.name}: {error}") from error
+        raise Unknown(f"{name}: {error}") from error
+
+
+def arguments(operator: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """What an operator was given, by the names of its schema."""
+    names = (argument.name for argument in operator._schema.arguments)
+    return dict(zip(names, args, strict=False)) | dict(kwargs)
 
 
 def _kernel(given: Mapping[str, Any], out: Any) -> tuple[Form, Needed]:
     # a look without heads, or without a batch, has one
-    query, keys = (x.detach().reshape(*[1] * (4 - x.ndim), *x.shape) for x in (given["query"], given["key"]))
+    query, keys = given["query"], given["key"]
+    shape = torch.Size([1] * (4 - query.ndim)) + query.shape[:-1]
     bias = given.get("attn_mask", given.get("attn_bias"))
     scale, causal = given.get("scale"), bool(given.get("is_causal", False))
     total = out[1] if isinstance(out, tuple) and len(out) > 1 and isinstance(out[1], Tensor) else None
-    if total is not None and (total.shape[:2] != query.shape[:2] or total.shape[2:] < query.shape[2:3]):
+    if total is not None and (total.shape[:2] != shape[:2] or total.shape[2:] < shape[2:]):
         total = None  # another layout, or none was computed
 
     def make(needed: Needed, asked: Asked) -> Tensor:
-        query, keys, bias, total = needed
+        *both, bias, total = needed
+        query, keys = (x.reshape(*[1] * (4 - x.ndim), *x.shape) for x in both)
         by = query.shape[-1] ** -0.5 if scale is None else scale
         return weights_of(Looked(query, keys, by, bias, causal, total), asked)
 
-    return make, [query, keys, bias if bias is None else bias.detach(), total if total is None else total.detach()]
+    return make, [query, keys, bias, total]
 
 
 def _layer(given: Mapping[str, Any]) -> tuple[Form, Needed]:
@@ -84,8 +91,7 @@ def _layer(given: Mapping[str, Any]) -> tuple[Form, Needed]:
         # behind a sentence nobody looks
         return weights if there is None else weights * taken(there[:, None, :, None], 2, asked.queries)
 
-    needed = [inputs, attended, given["qkv_weight"], given["qkv_bias"], given.get("mask"), *norm]
-    return make, [tensor if tensor is None else tensor.detach() for tensor in needed]
+    return make, [inputs, attended, given["qkv_weight"], given["qkv_bias"], given.get("mask"), *norm]
 
 
 def padded(tensor: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -63,6 +63,11 @@ class Scores:
             self._mark(out, Followed(any(known.product for known in before), softmax))
         return None, None
 
+    def softmax_of(self, value: Any) -> int:
+        """The number of the softmax whose result a tensor is; 0 of none."""
+        known = self._known.get(value) if isinstance(value, Tensor) else None
+        return known.softmax or 0 if known is not None else 0
+
     def _mark(self, out: Any, known: Followed) -> None:
         for tensor in flat((out,)):
             if isinstance(tensor, Tensor) and tensor.is_floating_point():

@@ -1,0 +1,54 @@
+"""What a map is made of, while it waits to be asked for."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from saccade.core.errors import InvalidInput
+from saccade.explain.attention_map import Asked
+from saccade.explain.operators import Form, Needed
+
+
+class Held:
+    """What makes a map, and of what; it is copied where the model is about to overwrite it."""
+
+    def __init__(self, form: Form, needed: Needed) -> None:
+        with tracked():  # so that what is written into the original is counted here too
+            self._needed = [tensor.detach() if isinstance(tensor, Tensor) else tensor for tensor in needed]
+        self._form = form
+        self._versions = [version(tensor) for tensor in self._needed]
+
+    def __call__(self, asked: Asked) -> Tensor:
+        if self._versions != [version(tensor) for tensor in self._needed]:
+            raise InvalidInput("what this map is made of was overwritten since; ask for the weights before that")
+        return self._form(self._needed, asked)
+
+    def tensors(self) -> list[Tensor]:
+        return [tensor for tensor in self._needed if isinstance(tensor, Tensor) and not tensor.is_nested]
+
+    def copy(self, storage: int) -> None:
+        """What stands in this storage."""
+        there = {id(tensor) for tensor in self.tensors() if address(tensor) == storage}
+        self._needed = [tensor.clone() if id(tensor) in there else tensor for tensor in self._needed]
+        self._versions = [version(tensor) for tensor in self._needed]
+
+
+def version(tensor: Any) -> int:
+    """How often a tensor was written in place; in inference mode nobody counts."""
+    return tensor._version if isinstance(tensor, Tensor) and not tensor.is_inference() else 0
+
+
+def address(tensor: Tensor) -> int:
+    """The same for all views of one storage."""
+    return tensor.untyped_storage().data_ptr()
+
+
+def tracked() -> AbstractContextManager[Any]:
+    """Where views are tracked as they are outside a dispatch mode."""
+    guard = getattr(torch._C, "_SetExcludeDispatchKeyGuard", None)
+    found: AbstractContextManager[Any] = (
+        nullcontext() if guard is None else guard(torch._C.DispatchKey.ADInplaceOrView, False)
+    )
+    return found

@@ -1,0 +1,75 @@
+"""Other weights in the place of a model's own: what is a look for?
+
+with torch.no_grad(), capture(model, only="*layers.3.*", replace=ablate(0, 5)):
+    model(...)                                     # without heads 0 and 5 of that layer
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from saccade.core.errors import InvalidInput
+from saccade.explain.operators import arguments
+
+Replace = Callable[[str, Tensor], Tensor | None]
+
+
+def ablate(*heads: int) -> Replace:
+    """For `capture(replace=...)`: these heads look nowhere, and so give nothing; of weights (b, h, q, k)."""
+    return scale(0.0, *heads)
+
+
+def scale(factor: float, *heads: int) -> Replace:
+    """For `capture(replace=...)`: what these heads give, so many times; of weights (b, h, q, k).
+
+    Raises:
+        InvalidInput: no heads.
+    """
+    if not heads:
+        raise InvalidInput("expected the numbers of heads, from 0")
+
+    def scaled(name: str, weights: Tensor) -> Tensor:
+        if weights.ndim != 4 or max(heads) >= weights.shape[1]:
+            raise InvalidInput(f"{name}: there is no head {max(heads)} in weights of shape {tuple(weights.shape)}")
+        factors = torch.ones(weights.shape[1], dtype=weights.dtype, device=weights.device)
+        factors[list(heads)] = factor
+        return weights * factors[:, None, None]
+
+    return scaled
+
+
+def replaced(replace: Replace, place: str, weights: Tensor) -> Tensor | None:
+    """What takes the place of weights, if anything does.
+
+    Raises:
+        InvalidInput: it has another shape.
+    """
+    other = replace(place, weights)
+    if other is not None and other.shape != weights.shape:
+        raise InvalidInput(f"{place}: a replacement must have shape {tuple(weights.shape)}, not {tuple(other.shape)}")
+    return other
+
+
+def refuse_gradient(place: str, *tensors: Tensor) -> None:
+    """Below autograd other weights would get the gradient of those that they replace."""
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        raise InvalidInput(
+            f"{place}: weights are replaced where there is no gradient; call the model in torch.no_grad()"
+        )
+
+
+def with_weights(place: str, func: Any, args: Any, kwargs: Any, out: Any, weights: Tensor) -> Any:
+    """What a fused kernel gives with these weights."""
+    given = arguments(func, args, kwargs)
+    if "value" not in given or "qkv_weight" in given:
+        raise InvalidInput(f"{place} is one operator; torch.backends.mha.set_fastpath_enabled(False) takes it apart")
+    values = given["value"]
+    refuse_gradient(place, given["query"], given["key"], values)
+    heads = weights.shape[1]
+    shared = (
+        values if values.ndim < 4 or values.shape[1] == heads else values.repeat_interleave(heads // values.shape[1], 1)
+    )
+    contexts = (weights.to(values.dtype) @ shared).reshape(*given["query"].shape[:-1], values.shape[-1])
+    return (contexts, *out[1:]) if isinstance(out, tuple) else contexts
