@@ -11,39 +11,55 @@ bit. What is held is what the weights are made of, where a fused kernel makes no
 """
 
 import fnmatch
+import json
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import NamedTuple
 
+import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saccade.core.errors import InvalidInput, NotFound, nearest
+from saccade.core.files import write_atomically
 from saccade.core.tap import Tap
+from saccade.explain import measures
 from saccade.explain.attention_map import Asked, AttentionMap, Rows, chosen
 from saccade.explain.interventions import Replace, replaced
 from saccade.explain.listening import Listening
 
+VERSION = "1"  # of the file
+
+
+class Labels(NamedTuple):
+    """What the queries and the keys of a map are: tokens, times, places."""
+
+    queries: list[str]
+    keys: list[str]
+
 
 class Capture(Mapping[str, list[Tensor]]):
-    """Qualified name of a tap, or of a module with attention -> what was heard there, detached from the graph."""
+    """Qualified name of a tap, or of a module with attention -> what was heard there, detached from the graph.
 
-    def __init__(self, taps: Mapping[str, Tap], asked: Asked) -> None:
-        self._heard: dict[str, list[AttentionMap]] = {name: [] for name in taps}
-        self._axes = {name: tap.axes for name, tap in taps.items()}
-        self._asked = asked
+    Args:
+        axes: the names that are listened to, and the letters of the axes of what is heard there.
+    """
+
+    def __init__(self, axes: Mapping[str, tuple[str, ...]] | None = None) -> None:
+        self._axes = dict(axes or {})
+        self._heard: dict[str, list[AttentionMap]] = {name: [] for name in self._axes}
+        self.labels: dict[str, Labels] = {}
+        """What `label` said of each name."""
         self.unknown: dict[str, str] = {}
         """Modules with attention that could not be read, and why."""
 
     def __getitem__(self, name: str) -> list[Tensor]:
         return [each.weights() for each in self.maps(name)]
-
-    def maps(self, name: str) -> Sequence[AttentionMap]:
-        """What was heard, a map a call, of which a few rows may be asked for."""
-        if name not in self._heard:
-            raise NotFound(f"nothing was heard of {name!r}; {nearest(name, self._heard)}")
-        return self._heard[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._heard)
@@ -51,10 +67,21 @@ class Capture(Mapping[str, list[Tensor]]):
     def __len__(self) -> int:
         return len(self._heard)
 
+    def maps(self, name: str) -> Sequence[AttentionMap]:
+        """What was heard, a map a call, of which a few rows may be asked for."""
+        if name not in self._heard:
+            raise NotFound(f"nothing was heard of {name!r}; {nearest(name, self._heard)}")
+        return self._heard[name]
+
     def axes(self, name: str) -> tuple[str, ...]:
         """The letters of the axes, e.g. ("b", "q", "k")."""
         self.maps(name)
         return self._axes[name]
+
+    def hear(self, heard: AttentionMap) -> None:
+        """Keep a map."""
+        self._heard.setdefault(heard.name, []).append(heard)
+        self._axes.setdefault(heard.name, heard.axes)
 
     def joined(self, name: str, axis: str = "q") -> Tensor:
         """All calls as one tensor, laid end to end along an axis; of fewer keys, as early in a generation, the rest
@@ -75,16 +102,99 @@ class Capture(Mapping[str, list[Tensor]]):
             calls = [F.pad(call, (0, widest - call.shape[-1])) for call in calls]
         return torch.cat(calls, dim=axes.index(axis))
 
-    def hear(self, heard: AttentionMap) -> None:
-        """Keep a map."""
-        self._heard.setdefault(heard.name, []).append(heard)
-        self._axes.setdefault(heard.name, heard.axes)
+    def label(self, queries: Sequence[str], keys: Sequence[str] | None = None, only: str = "*") -> "Capture":
+        """Say what queries and keys are, of the names that match: the same tokens where no keys are given."""
+        said = Labels(list(queries), list(queries if keys is None else keys))
+        self.labels |= dict.fromkeys(self.matching(only), said)
+        return self
 
-    def hear_tensor(self, name: str, tensor: Tensor) -> None:
-        """Keep what a tap heard."""
-        axes = self._axes[name]
-        kept = chosen(tensor, axes, self._asked)
-        self._heard[name].append(AttentionMap(name, axes, lambda asked: chosen(kept, axes, asked)))
+    def matching(self, only: str) -> list[str]:
+        """The names that match a pattern, in the order in which they were heard.
+
+        Raises:
+            NotFound: none does.
+        """
+        found = [name for name in self if fnmatch.fnmatchcase(name, only)]
+        if not found:
+            raise NotFound(f"nothing that was heard matches {only!r}; there is: {', '.join(map(repr, self))}")
+        return found
+
+    def select(self, only: str = "*", heads: Rows | None = None, queries: Rows | None = None) -> "Capture":
+        """A part of it: the names that match, of which no other heads and queries are ever formed."""
+        part = Capture()
+        for name in self.matching(only):
+            for each in self.maps(name):
+                part.hear(each.bounded(Asked(heads, queries)))
+            if name in self.labels and queries is None:
+                part.labels[name] = self.labels[name]
+        return part
+
+    def entropy(self, name: str) -> Tensor:
+        """How widely each look is spread, in nats: the weights' axes without the keys (`measures.entropy`)."""
+        return measures.entropy(self.joined(name))
+
+    def distance(self, name: str) -> Tensor:
+        """How far each look goes, in positions: the weights' axes without the keys (`measures.distance`)."""
+        return measures.distance(self.joined(name))
+
+    def rollout(self, only: str = "*", residual: float = 0.5) -> Tensor:
+        """What of each input is in each output, (b, t, t), through the self-attention of all names that match, in their
+        order (`measures.rollout`)."""
+        return measures.rollout([self.joined(name) for name in self.matching(only)], residual)
+
+    def flow(self, query: int, only: str = "*", residual: float = 0.5) -> Tensor:
+        """The most that each input can send to one output, (b, t) (`measures.flow`)."""
+        return measures.flow([self.joined(name) for name in self.matching(only)], query, residual)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all weights, with names, axes and labels, into one safetensors file, replaced whole.
+
+        Raises:
+            InvalidInput: nothing was heard.
+        """
+        tensors = {
+            f"{number}": t.cpu().clone().contiguous() for number, t in enumerate(t for name in self for t in self[name])
+        }
+        if not tensors:
+            raise InvalidInput("nothing was heard, so there is nothing to save")
+        kept = {
+            "names": [name for name in self for _ in self.maps(name)],
+            "axes": {name: list(axes) for name, axes in self._axes.items()},
+            "labels": {name: labels._asdict() for name, labels in self.labels.items()},
+        }
+        said = {"saccade capture": VERSION, "capture": json.dumps(kept, ensure_ascii=False)}
+        write_atomically(Path(path), safetensors.torch.save(tensors, said))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Capture":
+        """What `save` wrote.
+
+        Raises:
+            NotFound: no such file.
+            InvalidInput: a file that is damaged, or of something else.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise NotFound(f"{path}: there is no such file")
+        try:
+            with safetensors.safe_open(path, "pt") as file:
+                said = file.metadata() or {}
+                tensors = [file.get_tensor(f"{number}") for number in range(len(file.keys()))]
+        except (safetensors.SafetensorError, OSError) as error:
+            raise InvalidInput(f"{path} is no capture, or damaged: {error}") from error
+        if said.get("saccade capture") != VERSION:
+            raise InvalidInput(f"{path} is no capture that `Capture.save` of this version wrote")
+        kept = json.loads(said["capture"])
+        found = cls({name: tuple(axes) for name, axes in kept["axes"].items()})
+        for name, tensor in zip(kept["names"], tensors, strict=True):
+            found.hear(kept_map(name, found.axes(name), tensor))
+        found.labels = {name: Labels(**labels) for name, labels in kept["labels"].items()}
+        return found
+
+
+def kept_map(name: str, axes: tuple[str, ...], tensor: Tensor) -> AttentionMap:
+    """A map of a tensor that is there."""
+    return AttentionMap(name, axes, lambda asked: chosen(tensor, axes, asked))
 
 
 @contextmanager
@@ -115,14 +225,12 @@ def capture(
     taps = {name: tap for name, tap in every.items() if fnmatch.fnmatchcase(name, only)}
     if every and not taps:
         raise NotFound(f"no tap matches {only!r}; there are: {', '.join(every)}")
-    heard = Capture(taps, Asked(heads, queries))
+    heard, bounds = Capture({name: tap.axes for name, tap in taps.items()}), Asked(heads, queries)
     before = {name: (tap.listener, tap.replacing) for name, tap in taps.items()}
-    listening = Listening(
-        model, lambda name: fnmatch.fnmatchcase(name, only), heard.hear, Asked(heads, queries), replace
-    )
+    listening = Listening(model, lambda name: fnmatch.fnmatchcase(name, only), heard.hear, bounds, replace)
     try:
         for name, tap in taps.items():
-            tap.listener = _listener(name, heard, replace, tap.listener)
+            tap.listener = _listener(name, heard, bounds, replace, tap.listener)
             tap.replacing = tap.replacing or replace is not None
         with warnings.catch_warnings(), nullcontext() if every else listening:
             # it asks whether global hooks are meant for a compiled module, and they are
@@ -142,7 +250,11 @@ def seen_in(names: str) -> str:
 
 
 def _listener(
-    name: str, heard: Capture, replace: Replace | None, outer: Callable[[Tensor], Tensor] | None
+    name: str,
+    heard: Capture,
+    bounds: Asked,
+    replace: Replace | None,
+    outer: Callable[[Tensor], Tensor] | None,
 ) -> Callable[[Tensor], Tensor]:
     def listen(tensor: Tensor) -> Tensor:
         tensor = tensor if outer is None else outer(tensor)
@@ -150,7 +262,8 @@ def _listener(
             tensor = other
         # a forward that activation checkpointing runs again, inside the backward pass, was heard the first time
         if torch._C._current_graph_task_id() == -1:
-            heard.hear_tensor(name, tensor.detach())
+            axes = heard.axes(name)
+            heard.hear(kept_map(name, axes, chosen(tensor.detach(), axes, bounds)))
         return tensor
 
     return listen

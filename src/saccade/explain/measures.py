@@ -1,0 +1,161 @@
+"""What attention maps say: how widely and how far a look goes, through all layers, and as links.
+
+Weights are (..., q, k): of each query a distribution over keys. Layers are in the order in which the model has them.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from saccade.core.errors import InvalidInput
+
+Link = tuple[int, int]
+
+
+def entropy(weights: Float[Tensor, "*b q k"]) -> Float[Tensor, "*b q"]:
+    """How widely each look is spread: -sum_k w_k log w_k, in nats; 0 is one key, log k all alike."""
+    found: Tensor = torch.special.entr(weights).sum(-1)
+    return found
+
+
+def distance(weights: Float[Tensor, "*b q k"]) -> Float[Tensor, "*b q"]:
+    """How far each look goes: sum_k w_qk |q - k|, in positions; the last query stands at the last key."""
+    queries, keys = weights.shape[-2:]
+    here = torch.arange(queries, device=weights.device)[:, None] + keys - queries
+    away = (here - torch.arange(keys, device=weights.device)).abs()
+    return (weights * away).sum(-1)
+
+
+def rollout(layers: Sequence[Float[Tensor, "..."]], residual: float = 0.5) -> Float[Tensor, "b t t"]:
+    """Attention rollout (Abnar & Zuidema 2020, arXiv:2005.00928): what of each input is in each output.
+
+        A_l = (1 - r) mean_h W_l + r I,   R_l = A_l R_{l-1},   R_0 = I
+
+    Args:
+        layers: self-attention of each layer, (b, h, t, t), or (b, t, t).
+        residual: r, the share of a position itself, which goes around attention.
+
+    Raises:
+        InvalidInput: no layers, or maps that are not square, or of different sizes.
+    """
+    found: Tensor | None = None
+    for weights in mean_heads(layers):
+        mixed = (1 - residual) * weights + residual * torch.eye(weights.shape[-1]).to(weights)
+        found = mixed if found is None else mixed @ found
+    assert found is not None
+    return found
+
+
+def flow(layers: Sequence[Float[Tensor, "..."]], query: int, residual: float = 0.5) -> Float[Tensor, "b t"]:
+    """Attention flow (Abnar & Zuidema 2020): the most that each input can send to one output, where a weight is the
+    capacity of an edge. Between the bounds of no path and of the output's own edges.
+
+    Args:
+        layers, residual: as of `rollout`.
+        query: the place of the output.
+
+    Raises:
+        InvalidInput: as of `rollout`; no such place.
+    """
+    mixed = [(1 - residual) * w + residual * torch.eye(w.shape[-1]).to(w) for w in mean_heads(layers)]
+    batch, size = mixed[0].shape[:2]
+    if not -size <= query < size:
+        raise InvalidInput(f"there are {size} places, from 0, and no {query}")
+    tables = [w.double().tolist() for w in mixed]
+    found = [
+        [most(capacities([table[b] for table in tables]), (len(tables), query % size), (0, key)) for key in range(size)]
+        for b in range(batch)
+    ]
+    return torch.tensor(found, dtype=mixed[0].dtype, device=mixed[0].device)
+
+
+def mean_heads(layers: Sequence[Tensor]) -> list[Tensor]:
+    """The mean over the heads of each layer, (b, t, t)."""
+    if not layers:
+        raise InvalidInput("expected the weights of at least one layer")
+    means = [weights.mean(1) if weights.ndim == 4 else weights for weights in layers]
+    shapes = {tuple(weights.shape) for weights in means}
+    if len(shapes) > 1 or any(weights.ndim != 3 or weights.shape[1] != weights.shape[2] for weights in means):
+        came = ", ".join(map(str, sorted({tuple(weights.shape) for weights in layers})))
+        raise InvalidInput(f"expected self-attention of one size, (b, h, t, t) or (b, t, t); got {came}")
+    return means
+
+
+Node = tuple[int, int]  # layer, place
+Graph = dict[Node, dict[Node, float]]
+
+
+def capacities(tables: Sequence[Sequence[Sequence[float]]]) -> Graph:
+    """Edges from each place of a layer to the places of the layer below, and none back yet."""
+    graph: Graph = {}
+    for layer, table in enumerate(tables, start=1):
+        for q, row in enumerate(table):
+            for k, weight in enumerate(row):
+                if weight > 0:
+                    graph.setdefault((layer, q), {})[layer - 1, k] = weight
+                    graph.setdefault((layer - 1, k), {}).setdefault((layer, q), 0.0)
+    return graph
+
+
+def most(graph: Graph, source: Node, sink: Node, least: float = 1e-12) -> float:
+    """The largest flow, along shortest paths with room (Edmonds & Karp 1972). It uses the graph up."""
+    total = 0.0
+    while True:
+        before: dict[Node, Node] = {source: source}
+        waiting = [source]
+        for node in waiting:
+            for other, room in graph.get(node, {}).items():
+                if room > least and other not in before:
+                    before[other] = node
+                    waiting.append(other)
+        if sink not in before:
+            return total
+        path = [sink]
+        while path[-1] != source:
+            path.append(before[path[-1]])
+        steps = list(zip(path[1:], path[:-1], strict=True))
+        room = min(graph[a][b] for a, b in steps)
+        for a, b in steps:
+            graph[a][b] -= room
+            graph[b][a] += room
+        total += room
+
+
+def links(weights: Float[Tensor, "q k"], mask: Bool[Tensor, " k"] | None = None) -> set[Link]:
+    """(query, key): each query and the key that it looks at most; none of a query without weights.
+
+    Args:
+        mask: keys that may be linked; None: all.
+    """
+    allowed = weights if mask is None else weights.masked_fill(~mask, 0.0)
+    best = allowed.max(-1)
+    return {(q, int(k)) for q, k in enumerate(best.indices.tolist()) if float(best.values[q]) > 0}
+
+
+def symmetrised(forth: Iterable[Link], back: Iterable[Link], way: str = "intersection") -> set[Link]:
+    """Links of both directions (Och & Ney 2003): those of `forth` are (a, b), those of `back` (b, a).
+
+    Args:
+        way: "intersection", "union", or "grow": the intersection, and again and again what of the union touches it,
+            also diagonally, and links an unlinked word.
+
+    Raises:
+        InvalidInput: another way.
+    """
+    one, other = set(forth), {(a, b) for b, a in back}
+    both, either = one & other, one | other
+    if way == "intersection":
+        return both
+    if way == "union":
+        return either
+    if way != "grow":
+        raise InvalidInput(f'a way must be "intersection", "union" or "grow", not {way!r}')
+    while True:
+        rows, columns = {a for a, _ in both}, {b for _, b in both}
+        near = {(a + i, b + j) for a, b in both for i in (-1, 0, 1) for j in (-1, 0, 1)}
+        new = {(a, b) for a, b in (either & near) - both if a not in rows or b not in columns}
+        if not new:
+            return both
+        both |= {min(new)}

@@ -1,0 +1,97 @@
+"""A capture as a value: saved, read, a part of it, and what it says."""
+
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from saccade.core.errors import InvalidInput, NotFound
+from saccade.core.tap import Tap
+from saccade.explain import Capture, capture, measures
+
+BATCH, LENGTH, MODEL, HEADS = 2, 5, 16, 2
+WORDS = ["▁the", "▁animal", "▁was", "▁ti", "red"]
+
+
+class Tapped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = Tap("b q k")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tapped: torch.Tensor = self.weights(x)
+        return tapped
+
+
+@pytest.fixture
+def seen() -> Capture:
+    layer = nn.TransformerEncoderLayer(MODEL, HEADS, 32, batch_first=True)
+    model = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False).eval()
+    with torch.no_grad(), capture(model) as found:
+        model(torch.randn(BATCH, LENGTH, MODEL))
+    return found.label(WORDS)
+
+
+def test_what_is_saved_is_read(seen: Capture, tmp_path: Path) -> None:
+    seen.save(tmp_path / "seen.safetensors")
+    found = Capture.load(tmp_path / "seen.safetensors")
+    assert list(found) == list(seen)
+    assert found.labels == seen.labels
+    for name in seen:
+        assert found.axes(name) == ("b", "h", "q", "k")
+        [ours], [theirs] = found[name], seen[name]
+        assert torch.equal(ours, theirs)
+        [each] = found.maps(name)
+        assert torch.equal(each.weights(heads=[1], queries=[2, 0]), theirs[:, [1]][:, :, [2, 0]])
+
+
+def test_several_calls_other_types_and_shared_memory_are_saved(tmp_path: Path) -> None:
+    model, x = Tapped(), torch.rand(2, 3, 4).bfloat16()
+    with capture(model) as seen:
+        for call in (x, x[:, 1:], x):
+            model(call)
+    seen.save(tmp_path / "seen.safetensors")
+    found = Capture.load(tmp_path / "seen.safetensors")
+    assert [call.shape[1] for call in found["weights"]] == [3, 2, 3]
+    for ours, theirs in zip(found["weights"], (x, x[:, 1:], x), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("size", [0, 7, 100, 1000])
+def test_a_damaged_file_is_told_and_so_is_another_one(seen: Capture, tmp_path: Path, size: int) -> None:
+    path = tmp_path / "seen.safetensors"
+    seen.save(path)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(InvalidInput, match=r"seen\.safetensors is no capture, or damaged"):
+        Capture.load(path)
+    safetensors.torch.save_file({"0": torch.zeros(2)}, path)
+    with pytest.raises(InvalidInput, match=r"is no capture that"):
+        Capture.load(path)
+    with pytest.raises(NotFound, match=r"nothing\.safetensors: there is no such file"):
+        Capture.load(tmp_path / "nothing.safetensors")
+    with pytest.raises(InvalidInput, match="nothing was heard"):
+        Capture().save(path)
+
+
+def test_a_part_of_it(seen: Capture) -> None:
+    part = seen.select("layers.[12].*", heads=[1], queries=slice(0, 2))
+    assert list(part) == ["layers.1.self_attn", "layers.2.self_attn"]
+    for name in part:
+        torch.testing.assert_close(part[name][0], seen[name][0][:, [1], :2])
+    assert not part.labels  # there are fewer queries than labels now
+    assert seen.select("*.2.*").labels["layers.2.self_attn"].keys == WORDS
+    with pytest.raises(NotFound, match=r"matches '\*decoder\*'; there is: 'layers.0.self_attn'"):
+        seen.select("*decoder*")
+
+
+def test_what_it_says_is_what_its_weights_say(seen: Capture) -> None:
+    layers = [seen[name][0] for name in seen]
+    torch.testing.assert_close(seen.rollout(), measures.rollout(layers))
+    torch.testing.assert_close(seen.rollout("layers.[01].*", 0.2), measures.rollout(layers[:2], 0.2))
+    torch.testing.assert_close(seen.flow(1, "layers.[01].*"), measures.flow(layers[:2], 1))
+    name = "layers.1.self_attn"
+    torch.testing.assert_close(seen.entropy(name), measures.entropy(layers[1]))
+    torch.testing.assert_close(seen.distance(name), measures.distance(layers[1]))
+    assert seen.entropy(name).shape == (BATCH, HEADS, LENGTH)
