@@ -492,3 +492,36 @@ def test_matplotlib_is_imported_with_the_first_picture_and_without_pyplot(then: 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert said in done.stdout, done.stderr
     assert done.stderr == ""
+
+
+def test_a_grid_has_a_thumbnail_of_each_head_as_dark_as_its_own_largest_weight() -> None:
+    torch.manual_seed(1)
+    layers = [torch.rand(3, 4, 9).bfloat16(), torch.rand(3, 4, 9) / 100]
+    figure = plots.head_grid(layers, ["encoder 0", "encoder 1"])
+    axes = figure.axes[0]
+    mesh = np.ma.filled(axes.collections[0].get_array(), np.nan).reshape(4 * 2 + 1, 9 * 3 + 2)
+    for layer, weights in enumerate(layers):
+        for head in range(3):
+            drawn = mesh[layer * 5 : layer * 5 + 4, head * 10 : head * 10 + 9]
+            np.testing.assert_allclose(drawn, (weights[head].double() / weights[head].double().max()).numpy())
+    assert np.isnan(mesh[4]).all()
+    assert np.isnan(mesh[:, 9]).all()
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["encoder 0", "encoder 1"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "1", "2"]
+    empty = plots.head_grid([torch.zeros(1, 2, 2)])  # a head that looks nowhere
+    assert not np.ma.filled(empty.axes[0].collections[0].get_array(), 1.0).any()
+
+
+@pytest.mark.parametrize(
+    ("layers", "names", "message"),
+    [
+        ([], [], "got nothing and 0 names"),
+        ([torch.rand(2, 3, 3), torch.rand(2, 4, 3)], [], r"got \(2, 3, 3\), \(2, 4, 3\) and 0 names"),
+        ([torch.rand(3, 3)], [], r"got \(3, 3\)"),
+        ([torch.rand(2, 3, 3)], ["a", "b"], "and 2 names"),
+        ([torch.full((1, 2, 2), float("nan"))], [], "finite and not below 0"),
+    ],
+)
+def test_a_grid_of_what_does_not_fit_is_refused(layers: Any, names: list[str], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        plots.head_grid(layers, names)

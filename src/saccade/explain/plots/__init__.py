@@ -2,10 +2,10 @@
 
 from saccade.explain.plots.canvas import Figure, Weights, save
 from saccade.explain.plots.charts import curves, histogram, pen, score_by_length, training_curves
-from saccade.explain.plots.heat_map import Panel, alignment, alignments, matrix
+from saccade.explain.plots.heat_map import Panel, alignment, alignments, head_grid, matrix
 from saccade.explain.plots.tokens import labels
 
 __all__ = [
-    "Figure", "Panel", "Weights", "alignment", "alignments", "curves", "histogram", "labels", "matrix", "pen", "save",
-    "score_by_length", "training_curves",
+    "Figure", "Panel", "Weights", "alignment", "alignments", "curves", "head_grid", "histogram", "labels", "matrix",
+    "pen", "save", "score_by_length", "training_curves",
 ]  # fmt: skip

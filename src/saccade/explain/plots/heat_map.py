@@ -1,8 +1,11 @@
 """Heat maps of attention weights, as in figure 3 of Bahdanau et al. 2015."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from saccade.core.errors import InvalidInput, require
 from saccade.explain.plots.canvas import (
@@ -11,6 +14,7 @@ from saccade.explain.plots.canvas import (
     WHITE_TO_BLUE,
     Figure,
     Weights,
+    blank,
     fit,
     our_style,
     renderer_of,
@@ -86,6 +90,61 @@ def alignments(panels: Sequence[Panel], values: str = "attention weight") -> Fig
             write_title(axes, title, narrowest=40 if len(panels) == 1 else 28)
         _bar(figure.axes[-1], values)
         return fit(_side_by_side(figure))
+
+
+def numbers(weights: Weights) -> Any:
+    """As a numpy array, in float64."""
+    plain = weights.detach().double().cpu() if hasattr(weights, "detach") else weights
+    return np.asarray(plain, dtype=np.float64)
+
+
+def head_grid(layers: Sequence[Weights], names: Sequence[str] = (), title: str = "") -> Figure:
+    """A thumbnail of every head, a row a layer: where each one looks, without the words.
+
+    Queries go down and keys to the right, as in `alignment`. Dark is the largest weight of its own head, so that heads
+    that look widely are seen as well as those that look at one key.
+
+    Args:
+        layers: of each the weights (h, q, k) of its heads, all of one shape.
+        names: of the layers; none: their numbers, from 0.
+
+    Raises:
+        InvalidInput: no layers, maps of different shapes, or weights that are below 0 or not finite.
+    """
+    tables = [numbers(heads) for heads in layers]
+    shapes = {table.shape for table in tables}
+    if len(shapes) != 1 or len(min(shapes)) != 3 or 0 in min(shapes) or (names and len(names) != len(tables)):
+        came = f"{', '.join(map(str, sorted(shapes))) or 'nothing'} and {len(names)} names"
+        raise InvalidInput(f"expected weights (h, q, k) of one shape, at least one, and a name for each; got {came}")
+    stacked = np.stack(tables)
+    if not (np.isfinite(stacked) & (stacked >= 0)).all():
+        raise InvalidInput("expected attention weights that are finite and not below 0")
+    count, heads, queries, keys = stacked.shape
+    gap = max(1, round(max(queries, keys) / 8))
+    down, along = queries + gap, keys + gap
+    picture = np.full((count * down - gap, heads * along - gap), np.nan)
+    largest = stacked.max((2, 3), keepdims=True)
+    for layer, head in itertools.product(range(count), range(heads)):
+        place = slice(layer * down, layer * down + queries), slice(head * along, head * along + keys)
+        picture[place] = stacked[layer, head] / (largest[layer, head] or 1.0)
+    size = min(0.9, 11 / heads, 14 / count) / max(queries, keys)  # inches of a weight
+    with our_style(title, *names):
+        # a figure of an inch by an inch, so that a place in it is in inches
+        axes = blank(1, 1)
+        axes.set_position((0, -size * picture.shape[0], size * picture.shape[1], size * picture.shape[0]))
+        colours = require("matplotlib.colors", "app").LinearSegmentedColormap.from_list("weight", WHITE_TO_BLUE)
+        axes.pcolormesh(picture, vmin=0, vmax=1, cmap=colours, rasterized=True)
+        axes.set_facecolor(PALE)
+        axes.invert_yaxis()
+        axes.xaxis.set(ticks_position="top", label_position="top")
+        axes.xaxis.set_ticks([head * along + keys / 2 for head in range(heads)], [str(head) for head in range(heads)])
+        said = list(names) or [str(layer) for layer in range(count)]
+        axes.yaxis.set_ticks([layer * down + queries / 2 for layer in range(count)], said)
+        axes.tick_params(length=0)
+        axes.set(xlabel="head", ylabel="layer")
+        write_title(axes, title)
+        _bar(axes, "share of the head's largest")
+        return fit(axes.figure)
 
 
 def _sides(rows: Sequence[str], columns: Sequence[str], most: int) -> list[Side]:
