@@ -118,3 +118,12 @@ def test_an_empty_input_and_an_unknown_split_are_told(task: TranslationTask) -> 
         task.read(" \n")
     with pytest.raises(InvalidInput, match="there are train, validation, test"):
         task.examples("dev")
+
+
+def test_what_is_judged_may_be_less_than_what_is_learned() -> None:
+    sizes = {"train": 500, "validation": 30, "test": 30}
+    task = TranslationTask(TranslationConfig(limit=500, judged=30, vocabulary_size=200))
+    assert {split: len(task.examples(split)) for split in sizes} == sizes
+    assert len(TranslationTask(TranslationConfig(limit=20, judged=30, vocabulary_size=200)).examples("test")) == 20
+    whole = TranslationTask(TranslationConfig(limit=500, vocabulary_size=200))
+    assert task.examples("test") == whole.examples("test")[:30]

@@ -48,6 +48,8 @@ class TranslationConfig:
     """As validation."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Keep only so many pairs of each split."""
+    judged: Annotated[int, Field(ge=1)] | None = None
+    """Keep only so many pairs of validation and of test, where they are more than a score needs."""
     vocabulary: Literal["bpe", "word"] = "bpe"
     """Byte-pair pieces, or whole words with an unknown symbol for the rest."""
     vocabulary_size: Annotated[int, Field(ge=8, le=1_000_000)] = 3000
@@ -119,7 +121,8 @@ class TranslationTask:
 
     def read_split(self, split: str) -> list[Pair]:
         """The pairs of one split; the files of the others are read only where this one is held out of them."""
-        return self._read_split(split)[: self.config.limit]
+        most = [size for size in (self.config.limit, split != "train" and self.config.judged) if size]
+        return self._read_split(split)[: min(most, default=None)]
 
     def _read_split(self, split: str) -> list[Pair]:
         own = self._own_pairs(split)
