@@ -1,0 +1,114 @@
+"""What `saccade explain` looks at: every head of a run, or of a checkpoint of Hugging Face, with its tokens."""
+
+import fnmatch
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from saccade.core.errors import InvalidInput, NotFound, require
+from saccade.explain import Capture, capture
+
+
+class Explained(NamedTuple):
+    """What was seen, labelled; a sentence that says of what; and tokens that are marks, not words."""
+
+    seen: Capture
+    said: str
+    special: set[str]
+
+
+def explain(model: str, text: str, target: str | None, only: str) -> Explained:
+    """Let a model read a text.
+
+    Raises:
+        NotFound: no such model; no attention in it that matches.
+        InvalidInput: a model that cannot read it.
+    """
+    if (Path(model) / "config.yaml").exists():
+        if target is not None:
+            raise InvalidInput("a run writes its own answer; give the text alone")
+        return of_run(model, text, only)
+    return of_checkpoint(model, text, target, only)
+
+
+def of_run(path: str, text: str, only: str) -> Explained:
+    from saccade.app.runs import load
+    from saccade.training.device import to_device
+
+    run, _ = load(path)
+    example = run.task.read(text)
+    [prediction] = run.predictions([example])
+    replayed = run.task.replay(example, prediction)
+    labels, shows = run.task.labels(replayed), [show for show in run.recipe.shows if show.picture == "alignment"]
+    found = Capture()
+    with run.running(), capture(run.model) as seen:
+        run.objective(run.model, to_device(run.task.collate([replayed]), run.device), 0)
+    for name in (name for name in seen if seen.maps(name) and fnmatch.fnmatchcase(name, only)):
+        for show in (show for show in shows if fnmatch.fnmatchcase(name, show.tap)):
+            for each in seen.maps(name):
+                found.hear(each)
+            found.label(labels[show.rows], labels[show.columns], name)
+    if not found:
+        raise NotFound(f"nothing that {run.system} shows matches {only!r}; there is: {', '.join(seen)}")
+    answer = run.task.decode(prediction)
+    return Explained(found, f"{run.system} {run.variant}: {text} -> {answer}", {"<s>", "</s>"})
+
+
+def of_checkpoint(name: str, text: str, target: str | None, only: str) -> Explained:
+    transformers: Any = require("transformers", "hub")
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    tokenizer = loaded(transformers.AutoTokenizer, name)
+    model = loaded(transformers.AutoModel, name).eval()
+    given = tokenizer(text, return_tensors="pt")
+    source = tokenizer.convert_ids_to_tokens(given["input_ids"][0].tolist())
+    written: list[str] = []
+    if getattr(model.config, "is_encoder_decoder", False):
+        ids = answer(transformers, name, model, tokenizer, given, target)
+        written = tokenizer.convert_ids_to_tokens(ids[0].tolist())
+        given["decoder_input_ids"] = ids
+    elif target is not None:
+        raise InvalidInput(f"{name} has no decoder beside its encoder; give the text alone")
+    with torch.inference_mode(), capture(model, only) as seen:
+        model(**given, use_cache=False) if written else model(**given)
+    for heard in seen:
+        if not written or heard.startswith("encoder"):
+            seen.label(source, only=heard)
+        else:
+            across = any(part in heard.lower() for part in ("cross", "encdec", "encoder_attn"))
+            seen.label(written, source if across else written, heard)
+    said = f"{type(model).__name__} of {name}: {text}"
+    return Explained(seen, f"{said} -> {tokenizer.decode(ids[0], skip_special_tokens=True)}" if written else said,
+                     set(tokenizer.all_special_tokens))  # fmt: skip
+
+
+def loaded(kind: Any, name: str) -> Any:
+    """From the disk where it is there, and else from the hub."""
+    try:
+        return kind.from_pretrained(name, local_files_only=True)
+    except (OSError, ValueError) as absent:
+        if Path(name).is_dir():
+            raise unreadable(name, absent) from absent
+    try:
+        return kind.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise unreadable(name, error) from error
+
+
+def unreadable(name: str, error: Exception) -> NotFound:
+    return NotFound(f"{name} is no run, and no checkpoint that can be read: {str(error).strip().splitlines()[0]}")
+
+
+def answer(transformers: Any, name: str, model: Any, tokenizer: Any, given: Any, target: str | None) -> torch.Tensor:
+    """The decoder's inputs: the start, and the target or what the model writes."""
+    if model.config.decoder_start_token_id is None:
+        raise InvalidInput(f"{name} does not say with which token its answers start (decoder_start_token_id)")
+    start = torch.tensor([[model.config.decoder_start_token_id]])
+    if target is not None:
+        ids = tokenizer(text_target=target, return_tensors="pt")["input_ids"][:, :-1]  # without the end
+        return torch.cat([start, ids], 1)
+    writer = loaded(transformers.AutoModelForSeq2SeqLM, name).eval()
+    with torch.inference_mode():
+        found: torch.Tensor = writer.generate(**given, num_beams=1, do_sample=False, max_new_tokens=100)
+    return found[:, :-1] if found.shape[1] > 1 else found

@@ -1,0 +1,124 @@
+"""`saccade explain TEXT --model MODEL`, of checkpoints on disk and of runs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from saccade.explain import Capture
+from tests.app.conftest import Command
+
+transformers = pytest.importorskip("transformers")
+MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+WORDS = "the animal did not cross street because it was too tired".split()  # noqa: SIM905
+TEXT = "the animal was tired"
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A BERT and a T5 with random weights, and one tokenizer."""
+    import tokenizers
+    from tokenizers import models, pre_tokenizers, processors
+
+    root, symbols = tmp_path_factory.mktemp("checkpoints"), [*MARKS, *WORDS]
+    vocabulary = {symbol: i for i, symbol in enumerate(symbols)}
+    split = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    split.pre_tokenizer = pre_tokenizers.Whitespace()
+    ends = [("[CLS]", 2), ("[SEP]", 3)]
+    split.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    named = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token"), MARKS, strict=True))
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=split, **named)
+    size = len(symbols)
+    options: dict[str, Any] = {"num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32}
+    t5: dict[str, Any] = {"d_model": 32, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 4, "pad_token_id": 0}
+    t5 |= {"decoder_start_token_id": 0, "eos_token_id": 3}
+    torch.manual_seed(1)
+    made = {
+        "bert": transformers.BertModel(transformers.BertConfig(vocab_size=size, hidden_size=32, **options)),
+        "t5": transformers.T5ForConditionalGeneration(transformers.T5Config(vocab_size=size, **t5)),
+    }
+    for name, model in made.items():
+        model.save_pretrained(root / name)
+        tokenizer.save_pretrained(root / name)
+    return {name: root / name for name in made}
+
+
+def test_an_encoder_is_explained_and_kept(saccade: Command, checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    done = saccade(
+        "explain", TEXT, "--model", checkpoints["bert"], "--save", tmp_path / "seen.safetensors", "--pictures", tmp_path
+    )
+    assert done.status == 0, done.err
+    seen = Capture.load(tmp_path / "seen.safetensors")
+    assert list(seen) == ["encoder.layer.0.attention.self", "encoder.layer.1.attention.self"]
+    assert seen.labels[next(iter(seen))].keys == ["[CLS]", *TEXT.split(), "[SEP]"]
+    lines = done.out.splitlines()
+    assert lines[0].startswith("BertModel of ")
+    told = lines[lines.index("the strongest links") + 1 :][:4]  # one of each word, and none of a mark
+    assert {line.split()[0] for line in told} == set(TEXT.split())
+    weights = torch.stack([seen[name][0][0] for name in seen])  # layers, heads, queries, keys
+    for line in told:
+        query, _, key, weight, where, _, head = line.replace(",", "").split()
+        q, k = (1 + TEXT.split().index(word) for word in (query, key))
+        others = [n for n in range(1, 5) if n != q]
+        assert float(weight) == pytest.approx(weights[:, :, q, others].max().item(), abs=0.005)
+        assert weights[int(where.split(".")[2]), int(head), q, k] == weights[:, :, q, others].max()
+    table = [line for line in lines if line.strip().startswith("encoder.layer.0")]
+    assert [float(x) for x in table[0].split()[1:]] == pytest.approx(
+        seen.entropy("encoder.layer.0.attention.self")[0].mean(1).tolist(), abs=0.005
+    )
+    assert (tmp_path / "heads-the-animal-was-tired.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_links_of_one_token(saccade: Command, checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    options = ("--model", checkpoints["bert"], "--pictures", tmp_path)
+    done = saccade("explain", TEXT, *options, "--from", "tired", "--links", 2)
+    told = [line.split()[0] for line in done.out.splitlines() if "->" in line]
+    assert told == ["tired", "tired"]
+    done = saccade("explain", TEXT, *options, "--from", "dog")
+    assert done.status == 2
+    assert "there is no token 'dog'; there are: [CLS], [SEP], animal, the, tired, was" in done.err
+
+
+@pytest.mark.parametrize("target", [None, "the street"])
+def test_a_decoder_looks_at_both_sides(
+    saccade: Command, checkpoints: dict[str, Path], tmp_path: Path, target: str | None
+) -> None:
+    kept = tmp_path / "seen.safetensors"
+    given = [TEXT, target] if target else [TEXT]
+    done = saccade("explain", *given, "--model", checkpoints["t5"], "--save", kept, "--pictures", tmp_path)
+    assert done.status == 0, done.err
+    seen = Capture.load(kept)
+    cross, own = (seen.labels[f"decoder.block.0.layer.{n}"] for n in ("1.EncDecAttention", "0.SelfAttention"))
+    assert cross.keys == seen.labels["encoder.block.0.layer.0.SelfAttention"].queries
+    assert cross.queries == own.queries == own.keys
+    assert not target or cross.queries == ["[PAD]", "[CLS]", "the", "street"]
+    assert [len(cross.queries), len(cross.keys)] == list(seen["decoder.block.0.layer.1.EncDecAttention"][0].shape[2:])
+
+
+def test_a_run_is_explained(saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path) -> None:
+    for system, heads in (("transformer", True), ("rnnsearch", False)):
+        done = saccade("explain", "We can do that.", "--model", tiny_runs[system], "--pictures", tmp_path)
+        assert done.status == 0, done.err
+        assert ("head 0" in done.out or "head 1" in done.out) == heads
+        assert "how widely each head looks" in done.out
+
+
+def test_bad_input(saccade: Command, checkpoints: dict[str, Path], tiny_runs: dict[str, Path], tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "config.json").write_text("{}")
+    for arguments, message in (
+        ([TEXT, "--model", broken], "is no run, and no checkpoint that can be read"),
+        ([" ", "--model", checkpoints["bert"]], "the text is empty"),
+        ([TEXT, TEXT, "--model", checkpoints["bert"]], "has no decoder beside its encoder"),
+        ([TEXT, TEXT, "--model", tiny_runs["rnnsearch"]], "a run writes its own answer"),
+        ([TEXT, "--model", checkpoints["bert"], "--only", "*decoder*"], "matches '*decoder*'; there was some in"),
+        ([TEXT, "--model", tiny_runs["rnnsearch"], "--only", "x"], "nothing that rnnsearch shows matches 'x'"),
+        ([TEXT, "--model", checkpoints["bert"], "--links", "0"], "expected a whole number from 1, not '0'"),
+        ([TEXT], "--model"),
+    ):
+        done = saccade("explain", *arguments)
+        assert done.status == 2
+        assert message in done.err
+        assert "Traceback" not in done.err
