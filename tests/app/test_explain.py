@@ -46,9 +46,12 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def test_an_encoder_is_explained_and_kept(saccade: Command, checkpoints: dict[str, Path], tmp_path: Path) -> None:
     done = saccade(
-        "explain", TEXT, "--model", checkpoints["bert"], "--save", tmp_path / "seen.safetensors", "--pictures", tmp_path
-    )
+        "explain", TEXT, "--model", checkpoints["bert"], "--save", tmp_path / "seen.safetensors", "--pictures", tmp_path,
+        "--html", tmp_path / "look.html",
+    )  # fmt: skip
     assert done.status == 0, done.err
+    page = (tmp_path / "look.html").read_text(encoding="utf-8")
+    assert all(text in page for text in ("<title>BertModel of ", "encoder.layer.1.attention.self", '"tired"'))
     seen = Capture.load(tmp_path / "seen.safetensors")
     assert list(seen) == ["encoder.layer.0.attention.self", "encoder.layer.1.attention.self"]
     assert seen.labels[next(iter(seen))].keys == ["[CLS]", *TEXT.split(), "[SEP]"]

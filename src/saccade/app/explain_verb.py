@@ -23,7 +23,7 @@ def run(arguments: Sequence[str]) -> int:
         "every head. MODEL is a run, or a checkpoint of Hugging Face: a folder, or a name where [hub] is installed.",
         "Examples:\n"
         '  saccade explain "The animal didn\'t cross the street because it was too tired" --model bert-base-uncased\n'
-        '  saccade explain "I want another beer." --model RUN --from bière --save seen.safetensors',
+        '  saccade explain "I want another beer." --model RUN --from bière --html look.html',
     )
     parser.add_argument("text", help="what the model reads")
     parser.add_argument("target", nargs="?", help="what it writes; none: what it would (a model with a decoder)")
@@ -32,6 +32,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--from", dest="token", metavar="TOKEN", help="only links of this token")
     parser.add_argument("--links", type=positive, default=10, metavar="N", help="links that are told (default: 10)")
     parser.add_argument("--save", metavar="FILE", help="keep all weights: Capture.load(FILE) in Python")
+    parser.add_argument("--html", metavar="FILE", help="write one page in which every head can be looked at")
     parser.add_argument("--pictures", default="pictures", metavar="FOLDER", help="where to draw (default: pictures)")
     options = parser.parse_args(arguments)
     if not options.text.strip():
@@ -45,6 +46,8 @@ def run(arguments: Sequence[str]) -> int:
     if options.save:
         found.seen.save(options.save)
         print(f"\nkept: {options.save}")
+    if options.html:
+        print(f"\npage: {found.seen.to_html(options.html, found.said)}")
     print()
     name = re.sub(r"\W+", "-", options.text.lower()).strip("-")[:40] or "text"
     for path in draw(found.seen, found.said, Path(options.pictures) / f"heads-{name}"):

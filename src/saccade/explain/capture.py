@@ -32,6 +32,7 @@ from saccade.explain import measures
 from saccade.explain.attention_map import Asked, AttentionMap, Rows, chosen
 from saccade.explain.interventions import Replace, replaced
 from saccade.explain.listening import Listening
+from saccade.explain.page import page
 
 VERSION = "1"  # of the file
 
@@ -145,6 +146,31 @@ class Capture(Mapping[str, list[Tensor]]):
     def flow(self, query: int, only: str = "*", residual: float = 0.5) -> Tensor:
         """The most that each input can send to one output, (b, t) (`measures.flow`)."""
         return measures.flow([self.joined(name) for name in self.matching(only)], query, residual)
+
+    def to_html(self, path: str | os.PathLike[str], title: str = "attention", row: int = 0) -> Path:
+        """Write one HTML file in which every head can be looked at: layers, heads, one token's looks, the matrix.
+
+        It needs nothing from a network. Names without labels have numbers for tokens.
+
+        Args:
+            path: the file, replaced whole.
+            title: what the page is of.
+            row: which of the batch.
+
+        Raises:
+            InvalidInput: nothing was heard; labels of another number than the weights have; no such row.
+        """
+        layers = {}
+        for name in self:
+            weights = self.joined(name)
+            if self.axes(name)[0] != "q":
+                if not -len(weights) <= row < len(weights):
+                    raise InvalidInput(f"{name}: there are {len(weights)} rows, from 0, and no {row}")
+                weights = weights[row]
+            counted = Labels(*(list(map(str, range(size))) for size in weights.shape[-2:]))
+            layers[name] = (weights, *self.labels.get(name, counted))
+        write_atomically(Path(path), page(layers, title).encode("utf-8"))
+        return Path(path)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all weights, with names, axes and labels, into one safetensors file, replaced whole.
