@@ -45,10 +45,8 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_an_encoder_is_explained_and_kept(saccade: Command, checkpoints: dict[str, Path], tmp_path: Path) -> None:
-    done = saccade(
-        "explain", TEXT, "--model", checkpoints["bert"], "--save", tmp_path / "seen.safetensors", "--pictures", tmp_path,
-        "--html", tmp_path / "look.html",
-    )  # fmt: skip
+    written = ("--save", tmp_path / "seen.safetensors", "--html", tmp_path / "look.html", "--pictures", tmp_path)
+    done = saccade("explain", TEXT, "--model", checkpoints["bert"], *written)
     assert done.status == 0, done.err
     page = (tmp_path / "look.html").read_text(encoding="utf-8")
     assert all(text in page for text in ("<title>BertModel of ", "encoder.layer.1.attention.self", '"tired"'))
