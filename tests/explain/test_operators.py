@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from saccade.core.errors import InvalidInput, NotFound
-from saccade.explain import ablate, capture, scale
+from saccade.explain import ablate, capture, operators, scale
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 BATCH, LENGTH, MODEL, HEADS, WORDS = 2, 7, 16, 2, 50
@@ -417,6 +417,28 @@ def test_a_compiled_model_runs_its_original_and_is_heard() -> None:
     with torch.no_grad(), capture(model) as expected:
         model(x)
     torch.testing.assert_close(seen["1"], expected["1"])
+
+
+@pytest.mark.unhooked
+def test_what_is_always_compiled_is_refused() -> None:
+    flex = pytest.importorskip("torch.nn.attention.flex_attention").flex_attention
+
+    class Flex(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            found: Tensor = flex(x, x, x)
+            return found
+
+    with pytest.raises(InvalidInput, match="flex_attention"), torch.no_grad(), capture(model := Flex()):
+        model(torch.randn(1, HEADS, 16, 8))
+
+
+def test_attention_with_arguments_that_are_not_known_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operators, "arguments", lambda *_: {"q": None})
+    model, x = nn.Sequential(nn.Identity(), Fused()), torch.randn(1, HEADS, 5, 8)
+    with torch.no_grad(), capture(model) as seen:
+        model[1](x, x)
+    assert not seen
+    assert seen.unknown == {"1": "aten::_scaled_dot_product_flash_attention_for_cpu: 'query'"}
 
 
 class Broken(nn.Module):

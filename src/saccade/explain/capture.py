@@ -245,7 +245,7 @@ def capture(
     Raises:
         NotFound: nothing matches; the message names what there is. Of a model without taps it comes at the block's end.
         InvalidInput: `replace` gave a tensor of another shape; of a model without taps, there is a gradient, or its
-            weights are never there to be replaced.
+            weights are never there to be replaced, or a part of it is always compiled, such as flex_attention.
     """
     every = {name: module for name, module in model.named_modules() if isinstance(module, Tap)}
     taps = {name: tap for name, tap in every.items() if fnmatch.fnmatchcase(name, only)}
@@ -262,6 +262,12 @@ def capture(
             # it asks whether global hooks are meant for a compiled module, and they are
             warnings.filterwarnings("ignore", message="Using `torch.compile\\(module\\)` when there are global hooks")
             yield heard
+    except RuntimeError as error:
+        if "torch dispatch mode present" not in str(error):
+            raise
+        raise InvalidInput(
+            "a part of this model is always compiled, as flex_attention is; PyTorch runs it only while nobody listens"
+        ) from error
     finally:
         for name, tap in taps.items():
             tap.listener, tap.replacing = before[name]
