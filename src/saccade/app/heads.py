@@ -2,12 +2,15 @@
 
 import fnmatch
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from saccade.core.errors import InvalidInput, NotFound, require
 from saccade.explain import Capture, capture
+
+if TYPE_CHECKING:
+    from saccade.app.runs import Run
 
 
 class Explained(NamedTuple):
@@ -34,9 +37,20 @@ def explain(model: str, text: str, target: str | None, only: str) -> Explained:
 
 def of_run(path: str, text: str, only: str) -> Explained:
     from saccade.app.runs import load
-    from saccade.training.device import to_device
 
     run, _ = load(path)
+    return seen_by(run, text, only)
+
+
+def seen_by(run: "Run", text: str, only: str = "*") -> Explained:
+    """Where a run looks while it answers a text: what its recipe shows, head by head.
+
+    Raises:
+        NotFound: nothing of it matches.
+        InvalidInput: a text that it cannot read.
+    """
+    from saccade.training.device import to_device
+
     example = run.task.read(text)
     [prediction] = run.predictions([example])
     replayed = run.task.replay(example, prediction)

@@ -15,6 +15,7 @@ VERBS = {
     "evaluate": "score a run on its test split",
     "predict": "answer an input with a run, and show where it looked",
     "explain": "where a model looks, head by head: a run, or a checkpoint of Hugging Face",
+    "serve": "look at a run, or at what was kept of a look, in a browser",
     "report": "the tables of all evidence; keep a run's, write the docs",
 }
 HELP = f"""saccade {__version__}: attention and memory in PyTorch. Train a system, use it, see where it looks.

@@ -160,6 +160,16 @@ class Capture(Mapping[str, list[Tensor]]):
         Raises:
             InvalidInput: nothing was heard; labels of another number than the weights have; no such row.
         """
+        write_atomically(Path(path), page(self.layers(row), title).encode("utf-8"))
+        return Path(path)
+
+    def layers(self, row: int = 0) -> dict[str, tuple[Tensor, list[str], list[str]]]:
+        """Of one row of the batch: each name's weights (h, q, k), and what its queries and keys are; without labels
+        their numbers.
+
+        Raises:
+            InvalidInput: no such row.
+        """
         layers = {}
         for name in self:
             weights = self.joined(name)
@@ -169,8 +179,7 @@ class Capture(Mapping[str, list[Tensor]]):
                 weights = weights[row]
             counted = Labels(*(list(map(str, range(size))) for size in weights.shape[-2:]))
             layers[name] = (weights, *self.labels.get(name, counted))
-        write_atomically(Path(path), page(layers, title).encode("utf-8"))
-        return Path(path)
+        return layers
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all weights, with names, axes and labels, into one safetensors file, replaced whole.
