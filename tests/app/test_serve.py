@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from saccade.explain import Capture
-from saccade.explain.capture import kept_map
+from saccade.explain.attention_map import kept_map
 from tests.app.conftest import Command
 
 for module in ("starlette", "uvicorn"):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from saccade.attention import MultiHeadAttention
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.explain import ablate, capture, operators, scale
 
@@ -269,6 +270,27 @@ def test_heads_and_queries_bound_what_is_seen() -> None:
         assert seen[""][0].shape == (BATCH, 1, 3, LENGTH)
         torch.testing.assert_close(seen[""][0], every[""][0][:, [1], 2:5])
         torch.testing.assert_close(seen.maps("")[0].weights(queries=[0]), every[""][0][:, [1], 2:3])
+
+
+@pytest.mark.parametrize("reduce", ["mean", "max"])
+def test_heads_may_be_one(reduce: Any) -> None:
+    model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(BATCH, LENGTH, MODEL)
+    ours = MultiHeadAttention(MODEL, HEADS)
+    for attention, name, options in (
+        (model, "", {"need_weights": False}),
+        (model, "", {"need_weights": True}),
+        (ours, "weights", {}),
+    ):
+        given = (x, x, x) if attention is model else (x, x)
+        with capture(attention) as every:
+            attention(*given, **options)
+        with capture(attention, heads=[1, 0], queries=[3], reduce=reduce) as seen:
+            attention(*given, **options)
+        assert seen.axes(name) == ("b", "q", "k")
+        part = every[name][0][:, :, [3]]
+        torch.testing.assert_close(seen[name][0], part.mean(1) if reduce == "mean" else part.amax(1))
+    with pytest.raises(InvalidInput, match="not 'median'"), capture(model, reduce="median"):  # type: ignore[arg-type]
+        pass
 
 
 def test_what_is_overwritten_within_the_block_is_kept_as_it_was() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from saccade.core.errors import InvalidInput
 from saccade.explain import Capture
-from saccade.explain.capture import kept_map
+from saccade.explain.attention_map import kept_map
 from saccade.explain.page import page
 from saccade.explain.plots import labels
 

@@ -8,7 +8,8 @@ queries and keys, and no weights.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -40,6 +41,39 @@ class Looked(NamedTuple):
     log_sum_exp: Float[Tensor, "b h q"] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Bounds:
+    """What is kept of a map: these heads and queries, None: all; and of the heads their mean or the largest weight."""
+
+    heads: Rows | None = None
+    queries: Rows | None = None
+    reduce: Literal["mean", "max"] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Bounds) and all(
+            one is two for one, two in zip(vars(self).values(), vars(other).values(), strict=True)
+        )
+
+    def axes(self, axes: tuple[str, ...]) -> tuple[str, ...]:
+        """The axes that are left."""
+        return axes if self.reduce is None else tuple(letter for letter in axes if letter != "h")
+
+    def reduced(self, weights: Tensor, axes: tuple[str, ...]) -> Tensor:
+        """Of weights with these axes, heads and queries chosen already."""
+        if self.reduce is None or "h" not in axes:
+            return weights
+        place = axes.index("h")
+        return weights.mean(place) if self.reduce == "mean" else weights.amax(place)
+
+    def kept(self, weights: Tensor, axes: tuple[str, ...]) -> Tensor:
+        """Of weights with these axes what is kept, without the memory of what is not."""
+        found = self.reduced(chosen(weights, axes, Asked(self.heads, self.queries)), axes)
+        return found.clone() if found.numel() < weights.numel() and found._is_view() else found
+
+
+EVERYTHING = Bounds()
+
+
 class AttentionMap:
     """Who looked at whom, in one call of one module.
 
@@ -57,15 +91,17 @@ class AttentionMap:
         with torch.no_grad():
             return self._form(Asked(heads, queries, keys))
 
-    def bounded(self, asked: Asked) -> "AttentionMap":
-        """The map of which no more is ever formed than these heads and queries."""
-        if asked == Asked():
+    def bounded(self, bounds: Bounds) -> "AttentionMap":
+        """The map of which no more is ever formed than these heads and queries, or one head that stands for all."""
+        if bounds == EVERYTHING:
             return self
+        axes = bounds.axes(self.axes)
 
-        def form(further: Asked) -> Tensor:
-            return chosen(self._form(asked), self.axes, further)
+        def form(asked: Asked) -> Tensor:
+            whole = self._form(Asked(bounds.heads, bounds.queries))
+            return chosen(bounds.reduced(whole, self.axes), axes, asked)
 
-        return AttentionMap(self.name, self.axes, form)
+        return AttentionMap(self.name, axes, form)
 
 
 def weights_of(looked: Looked, asked: Asked) -> Float[Tensor, "b h q k"]:
@@ -108,3 +144,8 @@ def chosen(weights: Tensor, axes: tuple[str, ...], asked: Asked) -> Tensor:
         if letter in axes:
             weights = taken(weights, axes.index(letter), rows)
     return weights
+
+
+def kept_map(name: str, axes: tuple[str, ...], tensor: Tensor) -> AttentionMap:
+    """A map of a tensor that is there."""
+    return AttentionMap(name, axes, lambda asked: chosen(tensor, axes, asked))

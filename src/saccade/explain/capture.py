@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import safetensors
 import safetensors.torch
@@ -29,7 +29,7 @@ from saccade.core.errors import InvalidInput, NotFound, nearest
 from saccade.core.files import write_atomically
 from saccade.core.tap import Tap
 from saccade.explain import measures
-from saccade.explain.attention_map import Asked, AttentionMap, Rows, chosen
+from saccade.explain.attention_map import AttentionMap, Bounds, Rows, kept_map
 from saccade.explain.interventions import Replace, replaced
 from saccade.explain.listening import Listening
 from saccade.explain.page import page
@@ -125,7 +125,7 @@ class Capture(Mapping[str, list[Tensor]]):
         part = Capture()
         for name in self.matching(only):
             for each in self.maps(name):
-                part.hear(each.bounded(Asked(heads, queries)))
+                part.hear(each.bounded(Bounds(heads, queries)))
             if name in self.labels and queries is None:
                 part.labels[name] = self.labels[name]
         return part
@@ -227,11 +227,6 @@ class Capture(Mapping[str, list[Tensor]]):
         return found
 
 
-def kept_map(name: str, axes: tuple[str, ...], tensor: Tensor) -> AttentionMap:
-    """A map of a tensor that is there."""
-    return AttentionMap(name, axes, lambda asked: chosen(tensor, axes, asked))
-
-
 @contextmanager
 def capture(
     model: nn.Module,
@@ -239,6 +234,7 @@ def capture(
     replace: Replace | None = None,
     heads: Rows | None = None,
     queries: Rows | None = None,
+    reduce: Literal["mean", "max"] | None = None,
 ) -> Iterator[Capture]:
     """Listen to every name that matches; the model is as before when the block ends, however it ends.
 
@@ -250,6 +246,7 @@ def capture(
         replace: called with the name and the tensor; what it returns takes the tensor's place, None leaves it. Of a
             model without taps weights are replaced, in `torch.no_grad()`.
         heads, queries: which of them are seen; None: all.
+        reduce: of the heads that are seen their mean, or the largest weight; then the weights have no axis of heads.
 
     Raises:
         NotFound: nothing matches; the message names what there is. Of a model without taps it comes at the block's end.
@@ -260,12 +257,15 @@ def capture(
     taps = {name: tap for name, tap in every.items() if fnmatch.fnmatchcase(name, only)}
     if every and not taps:
         raise NotFound(f"no tap matches {only!r}; there are: {', '.join(every)}")
-    heard, bounds = Capture({name: tap.axes for name, tap in taps.items()}), Asked(heads, queries)
+    if reduce not in (None, "mean", "max"):
+        raise InvalidInput(f'reduce must be "mean" or "max", not {reduce!r}')
+    bounds = Bounds(heads, queries, reduce)
+    heard = Capture({name: bounds.axes(tap.axes) for name, tap in taps.items()})
     before = {name: (tap.listener, tap.replacing) for name, tap in taps.items()}
     listening = Listening(model, lambda name: fnmatch.fnmatchcase(name, only), heard.hear, bounds, replace)
     try:
         for name, tap in taps.items():
-            tap.listener = _listener(name, heard, bounds, replace, tap.listener)
+            tap.listener = _listener(name, tap.axes, heard, bounds, replace, tap.listener)
             tap.replacing = tap.replacing or replace is not None
         with warnings.catch_warnings(), nullcontext() if every else listening:
             # it asks whether global hooks are meant for a compiled module, and they are
@@ -292,8 +292,9 @@ def seen_in(names: str) -> str:
 
 def _listener(
     name: str,
+    axes: tuple[str, ...],
     heard: Capture,
-    bounds: Asked,
+    bounds: Bounds,
     replace: Replace | None,
     outer: Callable[[Tensor], Tensor] | None,
 ) -> Callable[[Tensor], Tensor]:
@@ -303,8 +304,7 @@ def _listener(
             tensor = other
         # a forward that activation checkpointing runs again, inside the backward pass, was heard the first time
         if torch._C._current_graph_task_id() == -1:
-            axes = heard.axes(name)
-            heard.hear(kept_map(name, axes, chosen(tensor.detach(), axes, bounds)))
+            heard.hear(kept_map(name, bounds.axes(axes), bounds.kept(tensor.detach(), axes)))
         return tensor
 
     return listen

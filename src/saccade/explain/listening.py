@@ -16,14 +16,13 @@ from torch.nn.modules import module as hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from saccade.core.errors import InvalidInput
-from saccade.explain.attention_map import Asked, AttentionMap, chosen
+from saccade.explain.attention_map import EVERYTHING, AttentionMap, Bounds, kept_map
 from saccade.explain.held import Held, address, tracked
 from saccade.explain.interventions import Replace, refuse_gradient, replaced, with_weights
 from saccade.explain.operators import Unknown, attends, form
 from saccade.explain.scores import PRODUCTS, Scores
 
 Heard = Callable[[AttentionMap], None]
-EVERYTHING = Asked()
 AXES = {2: ("q", "k"), 3: ("n", "q", "k"), 4: ("b", "h", "q", "k")}  # of weights with so many
 
 
@@ -37,7 +36,7 @@ class Listening(TorchDispatchMode):
         model: whose modules give the names.
         wanted: whether the maps of a module of this name are wanted.
         heard: called with each of them.
-        bounds: the heads and queries that are seen; no others are kept where a model writes its weights out.
+        bounds: what is seen; nothing else is kept where a model writes its weights out.
         replace: called with a name and weights; the model goes on with what it returns, None leaves them.
     """
 
@@ -48,7 +47,7 @@ class Listening(TorchDispatchMode):
         model: nn.Module,
         wanted: Callable[[str], bool],
         heard: Heard,
-        bounds: Asked = EVERYTHING,
+        bounds: Bounds = EVERYTHING,
         replace: Replace | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -132,8 +131,7 @@ class Listening(TorchDispatchMode):
             other = replaced(self.replace, place, weights)
             if other is not None:
                 out = with_weights(place, func, args, kwargs, out, other)
-            kept = weights if other is None else other
-            found = AttentionMap(place, AXES[4], lambda asked: chosen(kept, AXES[4], asked))
+            found = kept_map(place, AXES[4], weights if other is None else other)
         else:
             for tensor in held.tensors():
                 self._held.setdefault(address(tensor), []).append(held)
@@ -165,9 +163,7 @@ class Listening(TorchDispatchMode):
         axes, module = AXES[weights.ndim], self._modules[-1] if self._modules else None
         if axes == AXES[3] and isinstance(module, nn.MultiheadAttention):
             weights, axes = weights.unflatten(0, (-1, module.num_heads)), AXES[4]
-        kept = chosen(weights, axes, self.bounds)
-        kept = kept.clone() if kept.numel() < weights.numel() else kept  # a view would hold all of it
-        return AttentionMap(place, axes, lambda asked: chosen(kept, axes, asked))
+        return kept_map(place, self.bounds.axes(axes), self.bounds.kept(weights, axes))
 
     def place(self) -> str:
         """Qualified name of the innermost module of the model that is being called."""
