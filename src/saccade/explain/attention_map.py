@@ -114,19 +114,22 @@ def weights_of(looked: Looked, asked: Asked) -> Float[Tensor, "b h q k"]:
     some_keys = asked.keys if log_sum_exp is not None else None  # a softmax is over all
     query = taken(taken(query, 1, asked.heads), 2, asked.queries)
     keys = taken(taken(keys, 1, asked.heads), 2, some_keys)
-    scores = query.to(wide) @ keys.to(wide).mT * scale
+    # in place from here on: of all heads the scores are by far the largest tensor
+    scores = (query.to(wide) * scale) @ keys.to(wide).mT
     if bias is not None:
         bias = bias.expand(*torch.broadcast_shapes(bias.shape, (1, heads, queries, positions)))
         bias = taken(taken(taken(bias, 1, asked.heads), 2, asked.queries), 3, some_keys)
-        scores = scores.masked_fill(~bias, -torch.inf) if bias.dtype == torch.bool else scores + bias
+        scores = scores.masked_fill_(~bias, -torch.inf) if bias.dtype == torch.bool else scores.add_(bias)
     if causal:
         near = torch.ones(queries, positions, dtype=torch.bool, device=scores.device).tril()
-        scores = scores.masked_fill(~taken(taken(near, 0, asked.queries), 1, some_keys), -torch.inf)
+        scores = scores.masked_fill_(~taken(taken(near, 0, asked.queries), 1, some_keys), -torch.inf)
     if log_sum_exp is None:
         weights = scores.softmax(-1).masked_fill(scores.isneginf().all(-1, keepdim=True), 0.0)
         return taken(weights, 3, asked.keys)
     total = taken(taken(log_sum_exp[:, :, :queries], 1, asked.heads), 2, asked.queries).to(wide)[..., None]
-    return (scores - total).exp().masked_fill(scores.isneginf() | ~total.isfinite(), 0.0)
+    empty = ~total.isfinite()  # the log of nothing
+    weights = scores.sub_(total).exp_()
+    return weights.masked_fill_(empty, 0.0) if bool(empty.any()) else weights
 
 
 def taken(tensor: Tensor, axis: int, rows: Rows | None) -> Tensor:
