@@ -127,3 +127,15 @@ def test_what_is_judged_may_be_less_than_what_is_learned() -> None:
     assert len(TranslationTask(TranslationConfig(limit=20, judged=30, vocabulary_size=200)).examples("test")) == 20
     whole = TranslationTask(TranslationConfig(limit=500, vocabulary_size=200))
     assert task.examples("test") == whole.examples("test")[:30]
+
+
+def test_neighbours_may_be_one_pair() -> None:
+    plain, task = (TranslationTask(TranslationConfig(limit=300, vocabulary_size=200, joined=n)) for n in (1, 3))
+    for side in (0, 1):
+        assert " ".join(pair[side] for pair in task.pairs["train"]) == " ".join(p[side] for p in plain.pairs["train"])
+    assert 110 < len(task.pairs["train"]) < 200
+    longest = [max(len(pair[0]) for pair in each.pairs["train"]) for each in (plain, task)]
+    assert longest[1] > 1.5 * longest[0]
+    assert task.pairs["train"] == TranslationTask(task.config).pairs["train"]
+    for split in ("validation", "test"):
+        assert task.pairs[split] == plain.pairs[split]

@@ -60,7 +60,7 @@ MULTI30K = Config(
 # the Canadian parliament's short sentences, from a folder, for the links of its attention
 HANSARD = Config(
     task=TranslationConfig(
-        corpus="folder", languages=("en", "fr"), limit=100_000, judged=2000, vocabulary_size=8000, lowercase=True,
+        corpus="folder", languages=("en", "fr"), limit=100_000, judged=2000, joined=3, vocabulary_size=8000, lowercase=True,
         label_smoothing=0.1,
     ),
     training=TrainingConfig(

@@ -81,7 +81,7 @@ MULTI30K = Config(
 # the Canadian parliament's short sentences, from a folder, for the links of its attention
 HANSARD = Config(
     task=TranslationConfig(
-        corpus="folder", languages=("en", "fr"), limit=100_000, judged=2000, vocabulary_size=10_000,
+        corpus="folder", languages=("en", "fr"), limit=100_000, judged=2000, joined=3, vocabulary_size=10_000,
         shared_vocabulary=True, lowercase=True, label_smoothing=0.1,
     ),
     model=TransformerConfig(hidden_size=512, norm="pre"),

@@ -111,6 +111,18 @@ def embedded_pairs(split: str) -> list[Pair]:
         return read_pairs([path])
 
 
+def neighbours_joined(pairs: Sequence[Pair], most: int) -> list[Pair]:
+    """Each pair once, in their order, from 1 to `most` of them as one; how many is drawn, always alike."""
+    if most == 1:
+        return list(pairs)
+    draw, found, start = random.Random(1), [], 0
+    while start < len(pairs):
+        part = pairs[start : start + draw.randint(1, most)]
+        found.append((" ".join(source for source, _ in part), " ".join(target for _, target in part)))
+        start += len(part)
+    return found
+
+
 def hold_out(pairs: list[Pair], seed: int = 0) -> tuple[list[Pair], list[Pair]]:
     """(kept, held out): a twentieth of the different pairs, at most 1,000, drawn with a seed.
 

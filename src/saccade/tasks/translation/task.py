@@ -25,6 +25,7 @@ from saccade.tasks.translation.parallel_text import (
     embedded_pairs,
     hold_out,
     languages_of,
+    neighbours_joined,
     read_pairs,
 )
 from saccade.tasks.translation.vocabulary import END, PAD, START, UNKNOWN, Vocabulary
@@ -50,6 +51,9 @@ class TranslationConfig:
     """Keep only so many pairs of each split."""
     judged: Annotated[int, Field(ge=1)] | None = None
     """Keep only so many pairs of validation and of test, where they are more than a score needs."""
+    joined: Annotated[int, Field(ge=1)] = 1
+    """Up to so many neighbouring training pairs are made one, so that longer sentences are learned than there are
+    (Kondo et al. 2021, arXiv:2104.08478)."""
     vocabulary: Literal["bpe", "word"] = "bpe"
     """Byte-pair pieces, or whole words with an unknown symbol for the rest."""
     vocabulary_size: Annotated[int, Field(ge=8, le=1_000_000)] = 3000
@@ -122,7 +126,8 @@ class TranslationTask:
     def read_split(self, split: str) -> list[Pair]:
         """The pairs of one split; the files of the others are read only where this one is held out of them."""
         most = [size for size in (self.config.limit, split != "train" and self.config.judged) if size]
-        return self._read_split(split)[: min(most, default=None)]
+        found = self._read_split(split)[: min(most, default=None)]
+        return neighbours_joined(found, self.config.joined) if split == "train" else found
 
     def _read_split(self, split: str) -> list[Pair]:
         own = self._own_pairs(split)
