@@ -60,8 +60,8 @@ MULTI30K = Config(
 # the Canadian parliament's short sentences, from a folder, for the links of its attention
 HANSARD = Config(
     task=TranslationConfig(
-        corpus="folder", languages=("en", "fr"), limit=100_000, judged=2000, joined=3, vocabulary_size=8000, lowercase=True,
-        label_smoothing=0.1,
+        corpus="folder", languages=("en", "fr"), limit=100_000, judged=2000, joined=3, vocabulary_size=8000,
+        lowercase=True, label_smoothing=0.1,
     ),
     training=TrainingConfig(
         steps=3500, batch_tokens=1500, window=30_000, learning_rate=1e-3, schedule="linear", warmup=200,
