@@ -21,7 +21,9 @@ PATHS = [
     "saccade.core.config.config", "saccade.core.masks.length_mask", "saccade.core.masks.masked_softmax",
     "saccade.core.projection.Projection", "saccade.core.recipe.Recipe", "saccade.core.state.Constant",
     "saccade.core.state.map_state", "saccade.core.state.select", "saccade.core.tap.Tap",
-    "saccade.explain.Capture", "saccade.explain.capture", "saccade.explain.plots.alignment",
+    "saccade.explain.Capture", "saccade.explain.capture", "saccade.explain.ablate", "saccade.explain.scale",
+    "saccade.explain.measures.rollout", "saccade.explain.measures.flow", "saccade.explain.plots.head_grid",
+    "saccade.explain.plots.alignment",
     "saccade.explain.plots.alignments",
     "saccade.explain.plots.save", "saccade.explain.plots.score_by_length", "saccade.explain.plots.training_curves",
     "saccade.explain.text.alignment_text",
@@ -48,7 +50,7 @@ def test_the_path_is_there(path: str) -> None:
 def test_the_verbs() -> None:
     from saccade.app.main import VERBS
 
-    assert list(VERBS) == ["list", "train", "evaluate", "predict", "report"]
+    assert list(VERBS) == ["list", "train", "evaluate", "predict", "explain", "serve", "report"]
 
 
 @pytest.mark.parametrize(

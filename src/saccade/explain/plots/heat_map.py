@@ -130,7 +130,7 @@ def head_grid(layers: Sequence[Weights], names: Sequence[str] = (), title: str =
     size = min(0.9, 11 / heads, 14 / count) / max(queries, keys)  # inches of a weight
     with our_style(title, *names):
         # a figure of an inch by an inch, so that a place in it is in inches
-        axes = blank(1, 1)
+        axes = blank(1.0, 1.0)
         axes.set_position((0, -size * picture.shape[0], size * picture.shape[1], size * picture.shape[0]))
         colours = require("matplotlib.colors", "app").LinearSegmentedColormap.from_list("weight", WHITE_TO_BLUE)
         axes.pcolormesh(picture, vmin=0, vmax=1, cmap=colours, rasterized=True)
