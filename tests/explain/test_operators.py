@@ -2,6 +2,7 @@
 
 import math
 import os
+import threading
 from typing import Any
 
 import pytest
@@ -443,6 +444,102 @@ def test_a_compiled_model_runs_its_original_and_is_heard() -> None:
     with torch.no_grad(), capture(model) as expected:
         model(x)
     torch.testing.assert_close(seen["1"], expected["1"])
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.__name__)
+def test_torch_attention_of_other_keys_and_without_a_batch(mode: Any) -> None:
+    attention = nn.MultiheadAttention(MODEL, HEADS, kdim=5, vdim=3, batch_first=True)
+    query, keys, values = torch.randn(3, MODEL), torch.randn(LENGTH, 5), torch.randn(LENGTH, 3)
+    expected = attention(query, keys, values, average_attn_weights=False)[1].detach()
+    with mode():
+        plain = attention(query, keys, values)[0]
+        with capture(attention) as seen:
+            assert torch.equal(attention(query, keys, values)[0], plain)
+            attention.q_proj_weight.chunk(2)
+    torch.testing.assert_close(seen[""][0][0], expected)
+
+
+def test_weights_that_are_changed_after_their_use_are_kept_as_they_were() -> None:
+    class Cleared(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            weights = (x @ x.mT).softmax(-1)
+            found = weights @ x
+            weights.zero_()
+            return found
+
+    x = torch.randn(BATCH, LENGTH, MODEL)
+    with torch.no_grad(), capture(model := Cleared()) as seen:
+        model(x)
+    torch.testing.assert_close(seen[""][0], (x @ x.mT).softmax(-1))
+
+
+def test_other_threads_do_not_change_the_names() -> None:
+    other, stop = nn.Sequential(nn.Linear(4, 4), nn.ReLU()), threading.Event()
+
+    def busy() -> None:
+        while not stop.is_set():
+            other(torch.ones(1, 4))
+
+    thread = threading.Thread(target=busy)
+    thread.start()
+    try:
+        model, x = nn.Sequential(nn.Linear(MODEL, MODEL), Own()).eval(), torch.randn(BATCH, LENGTH, MODEL)
+        for _ in range(50):
+            with torch.no_grad(), capture(model) as seen:
+                model(x)
+            assert list(seen) == ["1"]
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_heads_that_share_keys_are_heads_in_a_generation_too(attention: str) -> None:
+    model, ids = build("Llama", attention, "ForCausalLM"), torch.randint(5, WORDS, (2, 4))
+    mask = torch.tensor([[1, 1, 1, 1], [0, 0, 1, 1]])  # with a mask a single query's heads are packed
+    options: dict[str, Any] = {"max_new_tokens": 3, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+    with capture(model, only="*layers.1.self_attn") as seen:
+        said = model.generate(ids, attention_mask=mask, **options)  # type: ignore[operator]
+    [name] = seen
+    assert [call.shape for call in seen[name]] == [(2, 4, 4, 4), (2, 4, 1, 5), (2, 4, 1, 6)]
+    given = {"input_ids": said[:1, :-1], "output_attentions": True}
+    whole = build("Llama", "eager", "ForCausalLM")(**given).attentions[1]
+    torch.testing.assert_close(seen.joined(name)[:1], whole, rtol=1e-4, atol=1e-5)
+    with torch.no_grad(), capture(model, only="*layers.1.*", replace=ablate(0)):
+        found = model.generate(ids, attention_mask=mask, output_logits=True, return_dict_in_generate=True, **options)  # type: ignore
+    assert found.logits[-1].isfinite().all()
+
+
+def test_what_has_more_axes_is_named() -> None:
+    x = torch.randn(2, 3, HEADS, 5, 8)
+    for mode in MODES:
+        with mode(), capture(model := Fused()) as seen:
+            model(x, x)
+        assert not seen
+        assert "5 axes" in seen.unknown[""]
+
+
+def test_captures_do_not_replace_under_each_other() -> None:
+    model, x = Own().eval(), torch.randn(BATCH, LENGTH, MODEL)
+    with torch.no_grad(), capture(model) as outer, capture(model) as inner:
+        model(x)
+    torch.testing.assert_close(outer[""], inner[""])
+    with (
+        pytest.raises(InvalidInput, match="leave the outer capture first"),
+        torch.no_grad(),
+        capture(model),
+        capture(model, replace=at_the_first),
+    ):
+        model(x)
+
+
+def test_calls_that_cannot_be_joined_are_told() -> None:
+    model = Own().eval()
+    with torch.no_grad(), capture(model) as seen:
+        for size in (1, 2):
+            model(torch.randn(size, LENGTH, MODEL))
+    with pytest.raises(InvalidInput, match=r"end to end along 'q': \(1, 7, 7\), \(2, 7, 7\)"):
+        seen.joined("")
 
 
 @pytest.mark.unhooked

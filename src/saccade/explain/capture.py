@@ -35,6 +35,10 @@ from saccade.explain.listening import Listening
 from saccade.explain.page import page
 
 VERSION = "1"  # of the file
+NOWHERE = (
+    "there was none: no fused kernel, and no softmax over the last axis between two products; "
+    "was the model called within the block, and in this thread?"
+)
 
 
 class Labels(NamedTuple):
@@ -101,7 +105,11 @@ class Capture(Mapping[str, list[Tensor]]):
         if axis == "q" and axes[-1] == "k":
             widest = max(call.shape[-1] for call in calls)
             calls = [F.pad(call, (0, widest - call.shape[-1])) for call in calls]
-        return torch.cat(calls, dim=axes.index(axis))
+        place = axes.index(axis)
+        if len({(*call.shape[:place], *call.shape[place + 1 :]) for call in calls}) > 1:
+            came = ", ".join(map(str, sorted({tuple(call.shape) for call in calls})))
+            raise InvalidInput(f"{name} was called on what cannot be laid end to end along {axis!r}: {came}")
+        return torch.cat(calls, dim=place)
 
     def label(self, queries: Sequence[str], keys: Sequence[str] | None = None, only: str = "*") -> "Capture":
         """Say what queries and keys are, of the names that match: the same tokens where no keys are given."""
@@ -287,7 +295,7 @@ def capture(
 
 
 def seen_in(names: str) -> str:
-    return f"there was some in: {names}" if names else "there was none at all; was the model called within the block?"
+    return f"there was some in: {names}" if names else NOWHERE
 
 
 def _listener(

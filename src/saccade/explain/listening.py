@@ -6,8 +6,10 @@ names of modules come from hooks that are global, which no module's fast path as
 """
 
 import functools
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,10 +18,10 @@ from torch.nn.modules import module as hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from saccade.core.errors import InvalidInput
-from saccade.explain.attention_map import EVERYTHING, AttentionMap, Bounds, kept_map
+from saccade.explain.attention_map import EVERYTHING, Asked, AttentionMap, Bounds, chosen, kept_map
 from saccade.explain.held import Held, address, tracked
 from saccade.explain.interventions import Replace, refuse_gradient, replaced, with_weights
-from saccade.explain.operators import Unknown, attends, form
+from saccade.explain.operators import Needed, Unknown, attends, form
 from saccade.explain.scores import PRODUCTS, Scores
 
 Heard = Callable[[AttentionMap], None]
@@ -57,16 +59,21 @@ class Listening(TorchDispatchMode):
         self._names = {id(module): name.replace("_orig_mod.", "") for name, module in model.named_modules()}
         self._modules: list[nn.Module] = []
         self.places: dict[str, None] = {}
-        self._scores, self._waiting = Scores(), dict[int, tuple[str, AttentionMap | None]]()
+        self._scores, self._waiting = Scores(), dict[int, tuple[str, AttentionMap | None, str]]()
+        self._thread = threading.get_ident()
         self._held: dict[int, list[Held]] = {}
         self._overwritten: set[int] = set()
         self._hooks: list[Any] = []
 
     def __enter__(self) -> "Listening":
+        others = torch.utils._python_dispatch._get_current_dispatch_mode_stack()
+        if any(isinstance(mode, Listening) and (self.replace or mode.replace) for mode in others):
+            raise InvalidInput("weights are replaced where nobody else listens; leave the outer capture first")
         self._hooks = [
-            hooks.register_module_forward_pre_hook(lambda module, _: self._modules.append(module)),
+            hooks.register_module_forward_pre_hook(lambda module, _: self._came(module)),
             hooks.register_module_forward_hook(lambda module, *_: self._left(module), always_call=True),
         ]
+        self._thread = threading.get_ident()
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -108,14 +115,17 @@ class Listening(TorchDispatchMode):
     def _follow(self, func: Any, name: str, args: Any, out: Any) -> None:
         """Note a softmax over scores, and hear it when a product takes what it gave."""
         softmax, used = self._scores.saw(func, name, args, out)
-        if softmax is not None and out.ndim in AXES:
-            place = self.place()
-            self._waiting[softmax] = place, self._written(place, out.detach()) if self.wanted(place) else None
+        if softmax is not None:
+            place, known = self.place(), out.ndim in AXES
+            written = self._written(place, out.detach()) if known and self.wanted(place) else None
+            self._waiting[softmax] = place, written, "" if known else f"weights of {out.ndim} axes"
         if used is not None and used in self._waiting:
-            place, written = self._waiting.pop(used)
+            place, written, unknown = self._waiting.pop(used)
             self.places[place] = None
             if written is not None:
                 self.heard(written)
+            elif unknown and self.wanted(place):
+                self.unknown[place] = unknown
 
     def _attended(self, place: str, func: Any, args: Any, kwargs: Any, out: Any, again: bool) -> Any:
         """Hear an operator that attends, and what it gives with other weights, where there are some."""
@@ -124,13 +134,14 @@ class Listening(TorchDispatchMode):
         except Unknown as unknown:
             self.unknown[place] = str(unknown)
             return out
-        held = Held(made, needed)
-        found = AttentionMap(place, AXES[4], held)
+        held, groups = Held(made, needed), self._packed(needed)
+        found = AttentionMap(place, AXES[4], held if groups == 1 else partial(unpacked, held))
         if self.replace is not None:
             weights = found.weights()
             other = replaced(self.replace, place, weights)
             if other is not None:
-                out = with_weights(place, func, args, kwargs, out, other)
+                given = other if groups == 1 else other.unflatten(1, (-1, groups))[:, :, :, 0]
+                out = with_weights(place, func, args, kwargs, out, given)
             found = kept_map(place, AXES[4], weights if other is None else other)
         else:
             for tensor in held.tensors():
@@ -139,12 +150,21 @@ class Listening(TorchDispatchMode):
             self.heard(found.bounded(self.bounds))
         return out
 
+    def _packed(self, needed: Needed) -> int:
+        """Heads that share their keys and stand as queries of one, as Hugging Face packs a single query; else 1."""
+        module = self._modules[-1] if self._modules else None
+        groups, config = getattr(module, "num_key_value_groups", 1), getattr(module, "config", None)
+        query = needed[0]
+        heads = getattr(config, "num_attention_heads", None)
+        packed = groups > 1 and query.ndim == 4 and query.shape[2] == groups and query.shape[1] * groups == heads
+        return groups if packed else 1
+
     def _replaced_operands(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The operands of a product, other weights in the place of those that a softmax gave."""
         found = list(args)
         for number, operand in enumerate(args):
             softmax = self._scores.softmax_of(operand)
-            place, written = self._waiting.get(softmax, ("", None))
+            place, written, _ = self._waiting.get(softmax, ("", None, ""))
             if written is None or self.replace is None or torch._C._current_graph_task_id() != -1:
                 continue
             weights = written.weights()
@@ -155,7 +175,7 @@ class Listening(TorchDispatchMode):
                 raise InvalidInput(f"{place} changes its weights before it uses them; replace them in evaluation")
             refuse_gradient(place, operand)
             found[number] = other.to(operand.dtype).reshape(operand.shape)
-            self._waiting[softmax] = place, self._written(place, other)
+            self._waiting[softmax] = place, self._written(place, other), ""
         return tuple(found)
 
     def _written(self, place: str, weights: Tensor) -> AttentionMap:
@@ -163,15 +183,22 @@ class Listening(TorchDispatchMode):
         axes, module = AXES[weights.ndim], self._modules[-1] if self._modules else None
         if axes == AXES[3] and isinstance(module, nn.MultiheadAttention):
             weights, axes = weights.unflatten(0, (-1, module.num_heads)), AXES[4]
-        return kept_map(place, self.bounds.axes(axes), self.bounds.kept(weights, axes))
+        kept, left = self.bounds.kept(weights, axes), self.bounds.axes(axes)
+        held = Held(lambda needed, asked: chosen(needed[0], left, asked), [kept])
+        self._held.setdefault(address(kept), []).append(held)  # the model may change its weights in place
+        return AttentionMap(place, left, held)
 
     def place(self) -> str:
         """Qualified name of the innermost module of the model that is being called."""
         return next((self._names[id(module)] for module in reversed(self._modules) if id(module) in self._names), "")
 
+    def _came(self, module: nn.Module) -> None:
+        if threading.get_ident() == self._thread:  # hooks are of all threads, and the mode is of one
+            self._modules.append(module)
+
     def _left(self, module: nn.Module) -> None:
         # a module that raised was left without its hook
-        while self._modules and self._modules.pop() is not module:
+        while threading.get_ident() == self._thread and self._modules and self._modules.pop() is not module:
             pass
 
     def _keep_what_is_written(self, func: Any, args: Any, kwargs: Any) -> None:
@@ -190,6 +217,11 @@ class Listening(TorchDispatchMode):
                     held.copy(storage)
 
 
+def unpacked(held: Held, asked: Asked) -> Tensor:
+    """Of weights (b, g, G, k) those of g G heads with one query, (b, g G, 1, k)."""
+    return chosen(held(Asked()).flatten(1, 2)[:, :, None], AXES[4], asked)
+
+
 def as_unheard(func: Any) -> AbstractContextManager[Any]:
     """Where an operator takes the way that it takes while nobody listens.
 
@@ -201,5 +233,6 @@ def as_unheard(func: Any) -> AbstractContextManager[Any]:
 
 @functools.cache
 def composite(func: Any) -> bool:
-    """Whether an operator is made of others."""
-    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
+    """Whether an operator is made of others, and gives no view, which would be tracked twice."""
+    made = bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
+    return made and all(found.alias_info is None for found in func._schema.returns)

@@ -38,7 +38,7 @@ def form(operator: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: A
     given, name = arguments(operator, args, kwargs), operator._schema.name
     try:
         return _layer(given) if name.removeprefix("aten::") in LAYERS else _kernel(given, out)
-    except (KeyError, AttributeError, TypeError) as error:
+    except (KeyError, AttributeError, TypeError, RuntimeError) as error:
         raise Unknown(f"{name}: {error}") from error
 
 
@@ -51,6 +51,8 @@ def arguments(operator: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
 def _kernel(given: Mapping[str, Any], out: Any) -> tuple[Form, Needed]:
     # a look without heads, or without a batch, has one
     query, keys = given["query"], given["key"]
+    if query.is_nested or query.ndim > 4:
+        raise TypeError("nested tensors" if query.is_nested else f"queries of {query.ndim} axes")
     shape = torch.Size([1] * (4 - query.ndim)) + query.shape[:-1]
     bias = given.get("attn_mask", given.get("attn_bias"))
     scale, causal = given.get("scale"), bool(given.get("is_causal", False))

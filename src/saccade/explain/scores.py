@@ -19,7 +19,8 @@ SAME = {
     "view", "_unsafe_view", "reshape", "_reshape_alias", "expand", "permute", "transpose", "t", "movedim", "flatten",
     "unflatten", "unsqueeze", "squeeze", "slice", "select", "narrow", "as_strided", "split", "split_with_sizes",
     "unbind", "index", "index_select", "gather", "cat", "constant_pad_nd", "clone", "contiguous", "_to_copy", "to",
-    "type_as", "detach", "alias", "copy_", "dropout", "native_dropout", "where", "masked_fill", "masked_fill_",
+    "type_as", "detach", "alias", "copy_", "dropout", "native_dropout", "where", "masked_fill", "masked_fill_", "stack",
+    "tril", "triu", "roll", "repeat", "flip",
 }  # fmt: skip
 
 
