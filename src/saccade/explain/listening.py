@@ -21,7 +21,7 @@ from saccade.core.errors import InvalidInput
 from saccade.explain.attention_map import EVERYTHING, Asked, AttentionMap, Bounds, chosen, kept_map
 from saccade.explain.held import Held, address, tracked
 from saccade.explain.interventions import Replace, refuse_gradient, replaced, with_weights
-from saccade.explain.operators import Needed, Unknown, attends, form
+from saccade.explain.operators import Needed, Unknown, arguments, attends, form
 from saccade.explain.scores import PRODUCTS, Scores
 
 Heard = Callable[[AttentionMap], None]
@@ -203,12 +203,9 @@ class Listening(TorchDispatchMode):
 
     def _keep_what_is_written(self, func: Any, args: Any, kwargs: Any) -> None:
         """Copy what is about to be overwritten, such as a cache of keys, where a map will need it."""
-        arguments = func._schema.arguments
-        given = [
-            *zip(arguments, args, strict=False),
-            *((each, kwargs.get(each.name)) for each in arguments[len(args) :]),
-        ]
-        for argument, value in given:
+        given = arguments(func, args, kwargs)
+        for argument in func._schema.arguments:
+            value = given.get(argument.name)
             written = argument.alias_info is not None and argument.alias_info.is_write
             if written and isinstance(value, Tensor) and not value.is_nested:
                 storage = address(value)
