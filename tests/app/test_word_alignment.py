@@ -123,16 +123,18 @@ def test_known_attention_gives_known_links(tmp_path: Path, runs: dict[str, Run])
     sentences, links = gold_files(tmp_path, [False, True, True])
     pairs = as_read(read_gold([sentences], links))
     found = word_alignment.links_of(runs["layers"], pairs)
-    assert list(found) == [
+    as_they_are = [
         "blocks.0.weights, mean of 2 heads", "blocks.1.weights, mean of 2 heads", "blocks.0.weights, head 0",
         "blocks.0.weights, head 1", "blocks.1.weights, head 0", "blocks.1.weights, head 1", "mean of all 2 layers",
     ]  # fmt: skip
+    assert list(found) == as_they_are + [f"{name}, as shares" for name in as_they_are]
     for row, n in enumerate((3, 4, 5)):
         assert found["blocks.0.weights, head 0"][row] == {(i, i) for i in range(n)}
         assert found["blocks.1.weights, head 1"][row] == {((j + 1) % n, j) for j in range(n)}
         assert found["blocks.0.weights, head 1"][row] == {(0, j) for j in range(n)}
         assert found["mean of all 2 layers"][row] == {(0, j) for j in range(n)}
-    assert word_alignment.links_of(runs["steps"], pairs) == {"weights": found["blocks.0.weights, head 0"]}
+    straight = found["blocks.0.weights, head 0"]
+    assert word_alignment.links_of(runs["steps"], pairs) == {"weights": straight, "weights, as shares": straight}
 
 
 def test_the_choice_knows_nothing_of_the_scored_pairs(
@@ -154,12 +156,13 @@ def test_the_choice_knows_nothing_of_the_scored_pairs(
     table = saccade("evaluate", "layers", "--alignments", *files).out.splitlines()
     rows = [line for line in table if "weights," in line or "diagonal" in line or "mean of all" in line]
     assert [line.split("  ")[0] for line in rows if line.startswith("*")] == ["* blocks.1.weights, head 1"]
-    assert len(rows) == 5  # two layers, their mean, the chosen head, the baseline; the other heads are in --json
+    # two layers and their mean, as they are and as shares, the chosen head, the baseline; the other heads are in --json
+    assert len(rows) == 8
     assert rows[-1].split() == ["diagonal", "(baseline)", *(f"{found['diagonal'][part][what]:.2f}" for part, what in (
         ("first", "aer"), ("rest", "aer"), ("rest", "precision"), ("rest", "recall"), ("all", "aer")
     ))]  # fmt: skip
     assert "the first 4 pairs; the other 10 had no say" in table[-1]
-    assert "nothing was chosen" in saccade("evaluate", "steps", "--alignments", *files).out
+    assert "of 2 ways to read the weights" in saccade("evaluate", "steps", "--alignments", *files).out
 
 
 def test_few_pairs_are_cut_in_half(tmp_path: Path, runs: dict[str, Run], saccade: Command) -> None:
@@ -290,13 +293,16 @@ def test_trained_runs_from_end_to_end(saccade: Command, tiny_runs: dict[str, Pat
     shutil.copytree(tiny_runs["rnnsearch"], run)
     before = json.loads((run / "evidence.json").read_text())
     found = figures(saccade, run, "--alignments", both, links, "--keep", "--device", "cpu")
-    assert list(found["readings"]) == ["decoder.recurrent.attention.weights"]
+    tap = "decoder.recurrent.attention.weights"
+    assert list(found["readings"]) == [tap, f"{tap}, as shares"]
     assert found["diagonal"]["all"]["aer"] == 0
     kept = json.loads((run / "evidence.json").read_text())
     assert kept["metrics"]["test"].pop("alignment") == found
     assert kept == before
     found = figures(saccade, tiny_runs["transformer"], "--alignments", both, links, "--hansard")
     assert list(found["readings"]) == [
-        "decoder.blocks.0.cross_attention.weights" + of for of in (", mean of 2 heads", ", head 0", ", head 1")
+        "decoder.blocks.0.cross_attention.weights" + of + form
+        for form in ("", ", as shares")
+        for of in (", mean of 2 heads", ", head 0", ", head 1")
     ]
     assert "rnnencdec has no attention" in refused(saccade, tiny_runs["rnnencdec"], "--alignments", both, links)

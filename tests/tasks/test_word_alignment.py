@@ -25,6 +25,7 @@ from saccade.tasks.translation.word_alignment import (
     links,
     read_gold,
     readings,
+    shares,
     word_of_piece,
     word_weights,
 )
@@ -240,10 +241,11 @@ def test_links_are_what_is_attended_to_most() -> None:
 def test_layers_and_heads_are_read_in_every_way() -> None:
     layers = {name: torch.rand(2, 3, 5, dtype=torch.float64) for name in ("x", "y")}
     found = readings(layers)
-    assert list(found) == [
+    as_they_are = [
         "x, mean of 2 heads", "y, mean of 2 heads", "x, head 0", "x, head 1", "y, head 0", "y, head 1",
         "mean of all 2 layers",
     ]  # fmt: skip
+    assert list(found) == as_they_are + [f"{name}, as shares" for name in as_they_are]
     for t in range(3):
         for s in range(5):
             mean = (layers["x"][0, t, s] + layers["x"][1, t, s]) / 2
@@ -252,8 +254,24 @@ def test_layers_and_heads_are_read_in_every_way() -> None:
             assert float(found["mean of all 2 layers"][t, s]) == pytest.approx(every)
     torch.testing.assert_close(found["y, head 1"], layers["y"][1])
     single = readings({"x": layers["x"][:1]})
-    assert list(single) == ["x"]
+    assert list(single) == ["x", "x, as shares"]
     torch.testing.assert_close(single["x"], layers["x"][0])
+
+
+def test_shares_are_of_what_a_source_word_is_given() -> None:
+    weights = torch.rand(3, 5, dtype=torch.float64)
+    weights[:, 4] = 0  # no row looks here
+    found = shares(weights)
+    for s in range(4):
+        given = sum(float(weights[t, s]) for t in range(3))
+        for t in range(3):
+            assert float(found[t, s]) == pytest.approx(float(weights[t, s]) / given)
+    assert (found[:, 4] == 0).all()
+    # both rows look most at the full stop; what the second gives its word is more than what it gives the full stop
+    resting = torch.tensor([[0.1, 0.0, 0.9], [0.0, 0.4, 0.6]])
+    assert (links(resting), links(shares(resting))) == ({(2, 0), (2, 1)}, {(0, 0), (1, 1)})
+    tiny = torch.full((2, 1), torch.finfo(torch.float32).tiny / 4)
+    assert links(shares(tiny)) == links(tiny)
 
 
 def test_parts_are_scored_apart_and_together() -> None:

@@ -26,11 +26,9 @@ def table(figures: Mapping[str, Any]) -> Iterator[str]:
         cells = f"{row['first']['aer']:>9.2f}  {rest['aer']:>6.2f} {rest['precision']:>9.2f} {rest['recall']:>7.2f}"
         yield f"{name:<{width}}  {cells}  {row['all']['aer']:>8.2f}"
     yield ""
-    if len(figures["readings"]) == 1:
-        yield "* the run's only attention from target to source; nothing was chosen"
-    else:
-        ways = len(figures["readings"])
-        yield f"* of {ways} ways to read the weights (layers, heads, means: --json prints all), the one with the"
-        yield f"  least error on the first {first} pairs; the other {every - first} had no say"
+    ways = len(figures["readings"])
+    yield f"* of {ways} ways to read the weights (layers, heads, means; as they are, or as shares of what each source"
+    yield "  word is given: --json prints all), the one with the least error on"
+    yield f"  the first {first} pairs; the other {every - first} had no say"
     if "reverse" in figures:
         yield "  the reverse run's was chosen likewise, by itself"

@@ -191,10 +191,20 @@ def links(weights: Float[Tensor, "t s"]) -> set[tuple[int, int]]:
     return {(i, j) for j, i in enumerate(best) if weights[j, i] > 0}
 
 
+def shares(weights: Float[Tensor, "t s"]) -> Float[Tensor, "t s"]:
+    """Of all that a source word is given, the part that each target word gives: w[t, s] / sum_t w[t, s].
+
+    A word that everything looks at a little (a full stop, where heads rest) then wins no row by that.
+    """
+    given = weights.sum(0)
+    return torch.where(given > 0, weights / given.clamp_min(torch.finfo(weights.dtype).tiny), 0)
+
+
 def readings(layers: Mapping[str, Float[Tensor, "h t s"]]) -> dict[str, Float[Tensor, "t s"]]:
     """The ways to read links out of all layers' weights: each layer's mean over heads, each head, the mean of all.
 
-    Heads count from 0. One head has no mean beside it, nor has one layer a mean of all.
+    Each of them as it is, and as the source words' `shares`. Heads count from 0. One head has no mean beside it, nor
+    has one layer a mean of all.
     """
     found = {}
     for name, heads in layers.items():
@@ -205,7 +215,7 @@ def readings(layers: Mapping[str, Float[Tensor, "h t s"]]) -> dict[str, Float[Te
             found |= {f"{name}, head {number}": head for number, head in enumerate(heads)}
     if len(layers) > 1:
         found[f"mean of all {len(layers)} layers"] = torch.cat(list(layers.values())).mean(0)
-    return found
+    return found | {f"{name}, as shares": shares(weights) for name, weights in found.items()}
 
 
 class Parts(NamedTuple):
