@@ -1,4 +1,4 @@
-"""`saccade serve`: the page, the looks at a text, and who is refused."""
+"""`saccade serve`: the page, the looks at a text or a recording, and who is refused."""
 
 import http.client
 import json
@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any
 import pytest
 import torch
 
+from saccade.app.web.calls import Stopped, stoppable
 from saccade.explain import Capture
 from saccade.explain.attention_map import kept_map
 from tests.app.conftest import Command
@@ -37,6 +40,7 @@ class Server:
         found = re.search(r"http://127\.0\.0\.1:(\d+)", said)
         assert found, said + str(self.process.communicate(timeout=60))
         self.port = int(found[1])
+        self.url = f"http://127.0.0.1:{self.port}/"
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, bytes, dict[str, str]]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
@@ -46,6 +50,9 @@ class Server:
         found = answer.status, answer.read(), {name.lower(): value for name, value in answer.getheaders()}
         connection.close()
         return found
+
+    def look(self, text: str) -> bytes:
+        return self.ask("POST", "/look", {"text": text})[1]
 
     def memory(self) -> float:
         """MB that it holds."""
@@ -74,8 +81,9 @@ def test_the_page_and_the_looks_at_a_text(server: Server) -> None:
     status, body, _ = server.ask("POST", "/look", {"text": "We can do that."})
     assert status == 200
     found = json.loads(body)
-    assert found["title"].startswith("transformer tiny: We can do that. ->")
-    layer = next(each for each in found["layers"] if "cross" in each["name"])
+    [view] = found["views"]
+    assert found["title"] == f"transformer tiny: We can do that. -> {view['answer']}"
+    layer = next(each for each in view["layers"] if "cross" in each["name"])
     assert {"name", "heads", "queries", "keys", "weights", "largest"} == set(layer)
     assert layer["queries"][-1] == "end"
 
@@ -88,6 +96,8 @@ def test_the_page_and_the_looks_at_a_text(server: Server) -> None:
         ("POST", "/look", b"{", {}, 400, "expected JSON"),
         ("POST", "/look", b"\xff\xfe", {}, 400, "expected JSON"),
         ("POST", "/look", b"[" * 30_000, {}, 400, "expected JSON"),
+        ("POST", "/look", b'{"text": "\\ud800"}', {}, 400, "expected JSON"),
+        ("POST", "/hear", b"RIFF", {}, 404, "reads a text, not a recording"),
         ("POST", "/look", [1], {}, 400, "the text is empty"),
         ("POST", "/look", {"text": " "}, {}, 400, "the text is empty"),
         ("POST", "/look", {"text": 7}, {}, 400, "the text is empty"),
@@ -122,48 +132,241 @@ def test_two_hundred_at_once(server: Server) -> None:
     assert server.ask("POST", "/look", bodies[0])[0] == 200
 
 
-def test_a_text_is_typed_and_looked_at(server: Server) -> None:
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api")
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("there is no Chromium on this machine, in which to look at the page")
     with playwright.sync_playwright() as player:
         browser = player.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page, wrong = browser.new_page(), []
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.goto(f"http://127.0.0.1:{server.port}/")
-        assert not page.locator("#whole").is_visible()
-        page.fill("#text", "We can do that.")
-        page.keyboard.press("Enter")
-        page.wait_for_selector("#queries button")
-        page.select_option("#layer", label="decoder.blocks.0.cross_attention.weights")
-        assert page.locator("#queries button").all_text_contents()[-1] == "end"
-        page.locator("#keys button").first.hover()
-        assert "is looked at by" in page.locator("#said").text_content()
-        page.fill("#text", " ")
-        page.keyboard.press("Enter")
-        page.get_by_text("the text is empty").wait_for()
-        assert not wrong
+        yield browser
         browser.close()
 
 
-def test_a_kept_capture_is_shown_and_reads_nothing(tmp_path: Path) -> None:
-    seen = Capture()
-    seen.hear(kept_map("layer", ("b", "h", "q", "k"), torch.rand(1, 2, 3, 3).softmax(-1)))
-    seen.label(["a", "b", "<i>c</i>"]).save(tmp_path / "seen.safetensors")
-    served = Server(tmp_path / "seen.safetensors")
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page on which nothing goes wrong; an answer that is a refusal is no fault of it."""
+    page, wrong = browser.new_page(), []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if "Content Security" in said.text else None)
+    yield page
+    page.close()
+    assert not wrong
+
+
+def typed(page: Any, text: str) -> None:
+    page.fill("#text", text)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".queries button")
+
+
+def test_a_text_is_typed_and_looked_at(server: Server, page: Any) -> None:
+    page.goto(server.url)
+    assert not page.locator("#whole").is_visible()
+    typed(page, "We can do that.")
+    assert page.locator(".answer").text_content() == json.loads(server.look("We can do that."))["views"][0]["answer"]
+    assert page.locator(".layer option:checked").text_content() == "decoder.blocks.0.cross_attention.weights"
+    assert page.locator(".queries button").all_text_contents()[-1] == "end"
+    page.locator(".keys button").first.hover()
+    assert "is looked at by" in page.locator(".said").text_content()
+    page.fill("#text", " ")
+    page.keyboard.press("Enter")
+    page.get_by_text("the text is empty").wait_for()
+
+
+def test_a_link_asks_again(server: Server, page: Any) -> None:
+    page.goto(server.url)
+    typed(page, "We can do that.")
+    page.locator(".keys button").first.click()
+    page.wait_for_function("() => location.hash.endsWith('&token=keys.0&text=We+can+do+that.')")
+    said, link = page.locator(".said").text_content(), page.url
+    page.goto("about:blank")
+    page.goto(link)
+    page.wait_for_selector(".chosen")
+    assert page.input_value("#text") == "We can do that."
+    assert page.locator(".said").text_content() == said
+
+
+def test_an_export_needs_no_server(server: Server, page: Any, tmp_path: Path) -> None:
+    page.goto(server.url)
+    typed(page, "We can do that.")
+    page.locator(".queries button").first.click()
+    with page.expect_download() as download:
+        page.click("#html")
+    kept, asked = tmp_path / "kept.html", []
+    download.value.save_as(kept)
+    said, answer = (page.locator(name).text_content() for name in (".said", ".answer"))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(kept.as_uri())
+    page.wait_for_selector(".chosen")
+    assert [page.locator(name).text_content() for name in (".said", ".answer")] == [said, answer]
+    assert not page.locator("#ask").is_visible()
+    assert "connect-src 'none'" in page.locator("meta[http-equiv]").get_attribute("content")
+    assert asked == [kept.as_uri()]
+
+
+def test_two_runs_answer_one_text(tiny_runs: dict[str, Path], page: Any) -> None:
+    served = Server(tiny_runs["transformer"], tiny_runs["rnnsearch"])
     try:
-        status, page, headers = served.ask("GET", "/")
-        assert status == 200
-        assert b"seen.safetensors" in page
-        assert b"<i>" not in page
-        assert "connect-src 'none'" in headers["content-security-policy"]
-        assert served.ask("POST", "/look", {"text": "x"})[0] == 404
+        page.goto(served.url)
+        typed(page, "We can do that.")
+        assert page.locator(".name").all_text_contents() == ["A: transformer tiny", "B: rnnsearch tiny"]
+        found = json.loads(served.look("We can do that."))["views"]
+        assert page.locator(".answer").all_text_contents() == [view["answer"] for view in found]
+        page.locator(".view").nth(1).locator(".queries button").first.hover()
+        assert "looks at" in page.locator(".said").nth(1).text_content()
+        page.click("[data-show=a]")
+        assert [view.is_visible() for view in page.locator(".view").all()] == [True, False]
+        page.wait_for_function("() => location.hash.includes('&show=a&')")
     finally:
         assert served.stop() == (0, "")
 
 
-def test_bad_input(saccade: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize("system", ["attention_speech", "ctc_speech", "online_speech"])
+def test_a_recording_is_dropped_or_chosen(tiny_runs: dict[str, Path], page: Any, system: str) -> None:
+    recording = tiny_runs[system] / "sample.wav"
+    served = Server(tiny_runs[system])
+    try:
+        page.goto(served.url)
+        assert not page.locator("#ask").is_visible()
+        page.set_input_files("#recording", recording)
+        page.wait_for_selector(".view .answer", state="attached")
+        ticks = page.locator(".scale .tick text").all_text_contents()
+        assert ticks
+        assert all(tick.endswith(" s") for tick in ticks)
+        answer = page.locator(".answer").text_content()
+        page.evaluate("() => document.querySelector('.answer').replaceChildren()")
+        page.evaluate(
+            """bytes => {
+                const given = new DataTransfer();
+                given.items.add(new File([new Uint8Array(bytes)], "dropped.wav", { type: "audio/wav" }));
+                document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: given, bubbles: true }));
+            }""",
+            list(recording.read_bytes()),
+        )
+        page.wait_for_function("said => document.querySelector('.answer').textContent == said", arg=answer)
+        page.set_input_files("#recording", {"name": "x.wav", "mimeType": "audio/wav", "buffer": b"no sound"})
+        page.get_by_text("this is no wav file").wait_for()
+        page.set_input_files("#recording", {"name": "x.wav", "mimeType": "audio/wav", "buffer": b"x" * 2_500_000})
+        page.get_by_text("a recording has at most 2 MB, not 2.5 MB").wait_for()
+    finally:
+        assert served.stop() == (0, "")
+
+
+def test_recordings_that_are_none(tiny_runs: dict[str, Path]) -> None:
+    sample = (tiny_runs["ctc_speech"] / "sample.wav").read_bytes()
+    served = Server(tiny_runs["ctc_speech"])
+    rate = sample[:24] + (44100).to_bytes(4, "little") + sample[28:]
+    try:
+        for body, status, message in (
+            (b"", 400, "the recording is empty"),
+            (b"fLaC" + sample, 400, "this is no wav file"),
+            (sample[:30], 400, "the recording is no recording"),
+            (sample[:44], 400, "is empty"),
+            (rate, 400, "the recording has 44100 samples a second, not 8000"),
+            (sample[:4] + sample[4:] * (1 + 2_100_000 // len(sample)), 413, "at most 2 MB"),
+        ):
+            found, answer, _ = served.ask("POST", "/hear", body)
+            assert (found, message in json.loads(answer)["error"]) == (status, True), answer
+        assert served.ask("POST", "/look", {"text": "x"})[0] == 404
+        for _ in range(3):
+            assert served.ask("POST", "/hear", sample)[0] == 200
+        before = served.memory()
+        bodies = [sample, sample[:30], sample + bytes(1_000_000), b"x" * 2_100_000] * 50
+        with ThreadPoolExecutor(25) as pool:
+            found = list(pool.map(lambda body: served.ask("POST", "/hear", body)[0], bodies))
+        assert {200, 400, 413} <= set(found) <= {200, 400, 413, 503}
+        assert served.memory() < before + 50
+        assert not list(Path(tempfile.gettempdir()).glob("saccade-*/recording.wav"))
+    finally:
+        assert served.stop() == (0, "")
+
+
+def test_handwriting_is_drawn(tiny_runs: dict[str, Path], page: Any) -> None:
+    served = Server(tiny_runs["handwriting"])
+    try:
+        page.goto(served.url)
+        typed(page, "ab")
+        assert page.locator(".pen path").count() > 0
+        assert page.locator(".queries button").all_text_contents() == ["a", "b", "<end>"]
+        page.locator(".queries button").nth(1).hover()
+        assert page.locator(".said").text_content().startswith("“b”: window weight ")
+    finally:
+        assert served.stop() == (0, "")
+
+
+def test_a_system_without_attention_answers_all_the_same(tiny_runs: dict[str, Path], page: Any) -> None:
+    served = Server(tiny_runs["rnnencdec"])
+    try:
+        page.goto(served.url)
+        page.fill("#text", "We can do that.")
+        page.keyboard.press("Enter")
+        page.get_by_text("rnnencdec has no attention to show").wait_for()
+        assert (
+            page.locator(".answer").text_content() == json.loads(served.look("We can do that."))["views"][0]["answer"]
+        )
+    finally:
+        assert served.stop() == (0, "")
+
+
+def test_who_goes_away_frees_the_model() -> None:
+    """A call that would take long ends with the next module that runs, when it is told to, or late."""
+    model, stop, calls = torch.nn.Linear(2, 2), threading.Event(), []
+
+    def run() -> None:
+        for call in range(10):
+            model(torch.zeros(2))
+            calls.append(call)
+            if call == 4:
+                stop.set()
+
+    with pytest.raises(Stopped), stoppable(stop, 60):
+        run()
+    assert calls == [0, 1, 2, 3, 4]
+    with pytest.raises(Stopped), stoppable(threading.Event(), -1):
+        model(torch.zeros(2))
+    with stoppable(stop, 60):  # what another thread runs is not meant
+        other = threading.Thread(target=lambda: model(torch.zeros(2)))
+        other.start()
+        other.join()
+    assert model(torch.zeros(2)).shape == (2,)  # behind the block nobody minds
+
+
+def test_a_reading_is_given_up(tiny_runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    from starlette.testclient import TestClient
+
+    from saccade.app.web import server
+    from saccade.app.web.shown import of
+
+    monkeypatch.setattr(server, "READING", 0.0)
+    viewer = server.Viewer(of([tiny_runs["rnnsearch"]]), {"testserver"})
+    answer = TestClient(viewer.app()).post("/look", json={"text": "We can do that."})
+    assert answer.status_code == 503
+    assert "try a shorter one" in answer.json()["error"]
+    monkeypatch.setattr(server, "READING", 60.0)
+    assert TestClient(viewer.app()).post("/look", json={"text": "We can do that."}).status_code == 200
+
+
+def test_kept_captures_are_shown_and_read_nothing(tmp_path: Path) -> None:
+    seen = Capture()
+    seen.hear(kept_map("layer", ("b", "h", "q", "k"), torch.rand(1, 2, 3, 3).softmax(-1)))
+    seen.label(["a", "b", "<i>c</i>"]).save(tmp_path / "seen.safetensors")
+    shutil.copy(tmp_path / "seen.safetensors", tmp_path / "other.safetensors")
+    for files in (["seen.safetensors"], ["seen.safetensors", "other.safetensors"]):
+        served = Server(*(tmp_path / file for file in files))
+        try:
+            status, page, headers = served.ask("GET", "/")
+            assert status == 200
+            assert all(file.encode() in page for file in files)
+            assert b"<i>" not in page
+            assert "connect-src 'none'" in headers["content-security-policy"]
+            assert served.ask("POST", "/look", {"text": "x"})[0] == 404
+        finally:
+            assert served.stop() == (0, "")
+
+
+def test_bad_input(saccade: Command, tmp_path: Path, tiny_runs: dict[str, Path]) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "damaged.safetensors").write_bytes(b"x" * 50)
     with socket.socket() as taken:
@@ -173,6 +376,9 @@ def test_bad_input(saccade: Command, tmp_path: Path) -> None:
             ([tmp_path / "nothing"], "there is no such run, and no such file"),
             ([tmp_path / "empty"], "config.yaml"),
             ([tmp_path / "damaged.safetensors"], "is no capture, or damaged"),
+            ([tmp_path / "empty", tmp_path / "nothing"], "there is no such run, and no such file"),
+            ([tmp_path / "empty", tmp_path / "damaged.safetensors"], "give two runs, or two captures"),
+            ([tiny_runs["rnnsearch"], tiny_runs["ctc_speech"]], "they cannot be compared"),
             ([tmp_path / "empty", "--port", "99999"], "expected a port from 0 to 65535"),
         ):
             done = saccade("serve", *arguments)

@@ -1,6 +1,7 @@
 """What `saccade explain` looks at: every head of a run, or of a checkpoint of Hugging Face, with its tokens."""
 
 import fnmatch
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +12,7 @@ from saccade.explain import Capture, capture
 
 if TYPE_CHECKING:
     from saccade.app.runs import Run
+    from saccade.explain.page import Axes, Layers
 
 
 class Explained(NamedTuple):
@@ -67,6 +69,36 @@ def seen_by(run: "Run", text: str, only: str = "*") -> Explained:
         raise NotFound(f"nothing that {run.system} shows matches {only!r}; there is: {', '.join(seen)}")
     answer = run.task.decode(prediction)
     return Explained(found, f"{run.system} {run.variant}: {text} -> {answer}", {"<s>", "</s>"})
+
+
+def layers_of(run: "Run", replayed: Any) -> "tuple[Layers, dict[str, Axes]]":
+    """Every layer that a recipe shows as a map, head by head, while the model gives an answer: for a page.
+
+    Returns:
+        The layers, in the order in which they run; what rows and columns are of those that are no attention.
+    """
+    from saccade.explain.page import Axes
+    from saccade.training.device import to_device
+
+    shows = [show for show in run.recipe.shows if show.picture == "alignment"]
+    if not shows:
+        return {}, {}
+    labels, layers, axes = run.task.labels(replayed), {}, {}
+    with run.running(), capture(run.model) as seen:
+        run.objective(run.model, to_device(run.task.collate([replayed]), run.device), 0)
+    for name in (name for name in seen if seen.maps(name)):
+        for show in (show for show in shows if fnmatch.fnmatchcase(name, show.tap)):
+            weights = seen.joined(name, seen.axes(name)[-2])[0].float().cpu()
+            rows, columns = (of_time(side, labels[side]) for side in (show.rows, show.columns))
+            layers[name] = (weights.flatten(0, -3) if weights.ndim > 2 else weights, rows, columns)
+            if seen.axes(name)[-2:] != ("q", "k"):
+                axes[name] = Axes(show.rows, show.columns, show.values)
+    return layers, axes
+
+
+def of_time(side: str, labels: Sequence[str]) -> Sequence[str]:
+    """Labels with their unit, where they are times."""
+    return [f"{label} s" for label in labels] if side.endswith("(seconds)") else labels
 
 
 def of_checkpoint(name: str, text: str, target: str | None, only: str) -> Explained:

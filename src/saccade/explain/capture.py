@@ -32,7 +32,7 @@ from saccade.explain import measures
 from saccade.explain.attention_map import AttentionMap, Bounds, Rows, kept_map
 from saccade.explain.interventions import Replace, replaced
 from saccade.explain.listening import Listening
-from saccade.explain.page import page
+from saccade.explain.page import framed, page
 
 VERSION = "1"  # of the file
 NOWHERE = (
@@ -170,6 +170,10 @@ class Capture(Mapping[str, list[Tensor]]):
         """
         write_atomically(Path(path), page(self.layers(row), title).encode("utf-8"))
         return Path(path)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it: the page of `to_html`, of the first row."""
+        return framed(self.select(name).layers() for name in self)
 
     def layers(self, row: int = 0) -> dict[str, tuple[Tensor, list[str], list[str]]]:
         """Of one row of the batch: each name's weights (h, q, k), and what its queries and keys are; without labels

@@ -1,14 +1,13 @@
-"""The server of `saccade serve`: one page, and the looks at a text that is typed in it.
+"""The server of `saccade serve`: one page, and the looks at a text or a recording that is sent from it.
 
 It listens on this machine alone unless told otherwise, and answers only those who asked for it by its own name: a page
 of another origin, or a name that somebody else's server answers for, is refused. One text is read at a time; others
-wait, and when too many do they are sent away.
+wait, and when too many do they are sent away. Who goes away ends the reading of theirs, and so does the clock.
 """
 
 import asyncio
 import json
-from collections.abc import Callable
-from functools import partial
+import threading
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,13 +15,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from saccade.app.web.calls import Stopped, stoppable
+from saccade.app.web.shown import Shown
 from saccade.core.errors import SaccadeError
-from saccade.explain.page import Layers, packed, page, policy
+from saccade.explain.page import packed, page_of, policy
+from saccade.explain.plots.tokens import printable
 
-LONGEST, LARGEST = 2000, 1 << 16  # characters of a text, bytes of a request
+LONGEST, LARGEST = 2000, 1 << 16  # characters of a text, bytes of a request with one
+RECORDING = 2_000_000  # bytes of a recording: two minutes of 8,000 samples a second
 WAITING, PATIENCE = 16, 60.0  # texts that wait at most, and seconds
-
-Look = Callable[[str], tuple[str, Layers]]
+ARRIVING, READING = 20.0, 60.0  # seconds until a request is here, and for the model to read it
 
 
 class Refused(Exception):
@@ -37,34 +39,44 @@ class Viewer:
     """What is served.
 
     Args:
-        title: what the page is of.
-        layers: what it shows at first; see `saccade.explain.page`.
-        look: reads a text: its title and layers; none: nothing can be typed.
+        shown: the title, the views, and what reads a text or a recording.
         hosts: the names, with the port, by which it may be asked for.
     """
 
-    def __init__(self, title: str, layers: Layers, look: Look | None, hosts: set[str]) -> None:
-        self.look, self.hosts, self.live = look, hosts, look is not None
-        self._page = page(layers, title, self.live)
+    def __init__(self, shown: Shown, hosts: set[str]) -> None:
+        self.shown, self.hosts = shown, hosts
+        self._page = page_of(shown.views, shown.title, shown.reads, RECORDING)
         self._one, self._waiting = asyncio.Lock(), 0
 
     def app(self) -> Starlette:
-        routes = [Route("/", self.index, methods=["GET"]), Route("/look", self.answer, methods=["POST"])]
+        routes = [
+            Route("/", self.index, methods=["GET"]),
+            Route("/look", self.look, methods=["POST"]),
+            Route("/hear", self.hear, methods=["POST"]),
+        ]
         return Starlette(routes=routes, exception_handlers={Refused: refusal})
 
     async def index(self, request: Request) -> Response:
         self.check(request)
-        return HTMLResponse(self._page, headers=headers(self.live))
+        return HTMLResponse(self._page, headers=headers(bool(self.shown.reads)))
 
-    async def answer(self, request: Request) -> Response:
+    async def look(self, request: Request) -> Response:
+        return await self.answer(request, "text")
+
+    async def hear(self, request: Request) -> Response:
+        return await self.answer(request, "recording")
+
+    async def answer(self, request: Request, kind: str) -> Response:
         self.check(request)
-        if self.look is None:
+        if not self.shown.reads:
             raise Refused(404, "a capture is served, which reads nothing")
-        text = await self.text(request)
+        if self.shown.reads != kind:
+            raise Refused(404, f"what is served reads a {self.shown.reads}, not a {kind}")
         if self._waiting >= WAITING:
-            raise Refused(503, f"{WAITING} texts are waiting already; try again in a moment")
+            raise Refused(503, f"{WAITING} are waiting already; try again in a moment")
         self._waiting += 1
         try:
+            given = await (text_of(request) if kind == "text" else recording_of(request))
             async with asyncio.timeout(PATIENCE):
                 await self._one.acquire()
         except TimeoutError:
@@ -72,15 +84,33 @@ class Viewer:
         finally:
             self._waiting -= 1
         try:
-            if await request.is_disconnected():  # whoever asked has typed on
-                return Response(status_code=204)
-            title, layers = await asyncio.to_thread(self.look, text)
-            found = await asyncio.to_thread(partial(packed, layers))
-        except SaccadeError as error:
-            raise Refused(400, str(error)) from None
+            return await self.read(request, given)
         finally:
             self._one.release()
-        return JSONResponse({"title": title, "layers": found}, headers=headers(self.live))
+
+    async def read(self, request: Request, given: str | bytes) -> Response:
+        """The answer; none where whoever asked has gone."""
+        stop = threading.Event()
+        reading = asyncio.create_task(asyncio.to_thread(self.shown_for, given, stop))
+        while not reading.done():
+            if await request.is_disconnected():
+                stop.set()
+            await asyncio.wait({reading}, timeout=0.2)
+        try:
+            return JSONResponse(reading.result(), headers=headers(True))
+        except Stopped:
+            if stop.is_set():
+                return Response(status_code=204)
+            raise Refused(503, f"reading it took longer than {READING:.0f} s; try a shorter one") from None
+        except SaccadeError as error:
+            raise Refused(400, str(error)) from None
+
+    def shown_for(self, given: str | bytes, stop: threading.Event) -> dict[str, Any]:
+        assert self.shown.look is not None
+        with stoppable(stop, READING):
+            views = self.shown.look(given)
+        said = f": {given} -> {views[0].answer}" if isinstance(given, str) and len(views) == 1 else ""
+        return {"title": printable(f"{self.shown.title}{said}"), "views": [packed(view) for view in views]}
 
     def check(self, request: Request) -> None:
         """Raise where another server's name, or a page of another origin, is behind the request."""
@@ -90,25 +120,49 @@ class Viewer:
         if origin is not None and origin.partition("://")[2] not in self.hosts:
             raise Refused(403, "a page of another origin may not ask")
 
-    async def text(self, request: Request) -> str:
-        """The text of a request, checked."""
-        body = b""
-        try:
+
+async def body_of(request: Request, largest: int, why: str) -> bytes:
+    """What was sent. A little more than may be is taken in and thrown away, so that its sender hears why."""
+    body, size = bytearray(), 0
+    try:
+        async with asyncio.timeout(ARRIVING):
             async for part in request.stream():
-                body += part
-                if len(body) > LARGEST:
-                    raise Refused(413, f"a request has at most {LARGEST} bytes")
-            given: Any = json.loads(body)
-        except ClientDisconnect:
-            raise Refused(400, "the request broke off") from None
-        except (ValueError, RecursionError):
-            raise Refused(400, 'expected JSON such as {"text": "..."}') from None
-        text = given.get("text") if isinstance(given, dict) else None
-        if not isinstance(text, str) or not text.strip():
-            raise Refused(400, "there is nothing to read: the text is empty")
-        if len(text) > LONGEST:
-            raise Refused(413, f"a text has at most {LONGEST:,} characters, not {len(text):,}")
-        return text
+                size += len(part)
+                if size <= largest:
+                    body += part
+                if size > 4 * largest:
+                    break
+    except ClientDisconnect:
+        raise Refused(400, "the request broke off") from None
+    except TimeoutError:
+        raise Refused(408, f"the request was not here after {ARRIVING:.0f} s") from None
+    if size > largest:
+        raise Refused(413, why)
+    return bytes(body)
+
+
+async def text_of(request: Request) -> str:
+    """The text of a request, checked."""
+    body = await body_of(request, LARGEST, f"a request has at most {LARGEST} bytes")
+    try:
+        given: Any = json.loads(body)
+        json.dumps(given, ensure_ascii=False).encode("utf-8")  # half a surrogate is no text
+    except (ValueError, RecursionError):
+        raise Refused(400, 'expected JSON such as {"text": "..."}') from None
+    text = given.get("text") if isinstance(given, dict) else None
+    if not isinstance(text, str) or not text.strip():
+        raise Refused(400, "there is nothing to read: the text is empty")
+    if len(text) > LONGEST:
+        raise Refused(413, f"a text has at most {LONGEST:,} characters, not {len(text):,}")
+    return text
+
+
+async def recording_of(request: Request) -> bytes:
+    """The bytes of a recording, checked for their number."""
+    body = await body_of(request, RECORDING, f"a recording has at most {RECORDING / 1e6:.0f} MB")
+    if not body:
+        raise Refused(400, "there is nothing to hear: the recording is empty")
+    return body
 
 
 async def refusal(_: Request, why: Exception) -> Response:

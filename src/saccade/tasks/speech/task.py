@@ -128,6 +128,7 @@ class SpeechTask:
         self._rows: dict[str, list[tuple[digits.DigitString | Path, str, int]]] = {}
         self._features: dict[object, Tensor] = {}
         self._room = KEPT
+        self._own: set[Path] = set()
         if assets is not None:
             kept = json.loads((assets / "speech.json").read_text(encoding="utf-8"))
             self.symbols, self.mean, self.deviation = kept["symbols"], kept["mean"], kept["deviation"]
@@ -166,7 +167,9 @@ class SpeechTask:
             path = getattr(config, split)
             if path is None:
                 raise InvalidInput(f"--task.{split} FILE is needed beside --task.train")
-            return [(sound, text, len(read_audio(sound, config.rate))) for sound, text in read_manifest(path)]
+            rows = [(sound, text, len(read_audio(sound, config.rate))) for sound, text in read_manifest(path)]
+            self._own |= {sound for sound, *_ in rows}
+            return list(rows)
         if config.rate != digits.RATE:
             raise InvalidInput(f"the digits have {digits.RATE} samples a second, not {config.rate}")
         own = [recording for recording in self.recordings if digits.split_of(recording, config.speaker) == split]
@@ -222,6 +225,8 @@ class SpeechTask:
     def features(self, example: Example) -> Float[Tensor, "t f"]:
         """Normalised log-mel features, `stack` frames a row."""
         sound = example.sound
+        if isinstance(sound, Path) and sound not in self._own:  # a user named it, and no epoch comes back to it
+            return self._make_features(example)
         key = (sound, sound.stat().st_mtime_ns) if isinstance(sound, Path) else sound  # a file may be recorded anew
         if key not in self._features:
             made = self._make_features(example)

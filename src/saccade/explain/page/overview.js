@@ -1,0 +1,142 @@
+
+// Every head of every layer as a small picture: a row a layer, a column a head, on one canvas.
+
+const LARGEST = 64, SMALLEST = 14, BETWEEN = 2; // pixels of a picture, and between two
+
+class Overview {
+  constructor(view) {
+    this.view = view;
+    this.figure = view.root.querySelector(".every");
+    [this.canvas, this.svg] = this.figure.querySelector(".plot").children;
+    this.cursor = { layer: 0, head: 0 };
+    this.listen();
+    // nothing is computed until it is near the window, and then a layer at a time, between other work
+    new IntersectionObserver(([seen]) => { this.near = seen.isIntersecting; this.go(); }, { rootMargin: "200px" }).observe(this.figure);
+  }
+
+  get most() { return Math.max(...this.view.layers.map(layer => layer.heads)); }
+
+  fill() {
+    const { layers } = this.view, width = this.figure.clientWidth, most = this.most;
+    const names = shortened(layers.map(layer => layer.name)), night = dark();
+    this.figure.hidden = layers.length * most < 2;
+    if (this.figure.hidden || !width || (this.of === layers && this.width === width && this.night === night)) return;
+    const left = Math.min(100, Math.max(...names.map(name => widthOf(name, 10))) + 12), top = 20;
+    const cell = Math.max(SMALLEST, Math.min(LARGEST, Math.floor((width - left) / most)));
+    Object.assign(this, { of: layers, width, night, cell, left, top, next: 0 });
+    const size = { width: cell * most, height: cell * layers.length };
+    this.pen = penOf(this.canvas, size.width, size.height);
+    Object.assign(this.canvas.style, { left: `${left}px`, top: `${top}px`, width: `${size.width}px`, height: `${size.height}px` });
+    this.svg.setAttribute("width", left + size.width);
+    this.svg.setAttribute("height", top + size.height + 4);
+    drawAxes(this.svg, names, d3.range(most).map(String), {}, { left, top, ...size });
+    d3.select(this.svg).select("g").selectAll("text").attr("text-anchor", "middle").attr("transform", null).attr("dx", null).attr("dy", null);
+    this.now = d3.select(this.svg).append("rect").attr("class", "now");
+    this.ring = d3.select(this.svg).append("rect").attr("class", "now").attr("stroke-dasharray", "3 2").attr("visibility", "hidden");
+    this.go();
+    this.mark();
+  }
+
+  go() {
+    if (!this.near || this.waiting || !(this.next < this.view.layers.length)) return;
+    const later = window.requestIdleCallback || (act => setTimeout(act, 1));
+    this.waiting = true;
+    later(() => {
+      this.waiting = false;
+      if (this.of !== this.view.layers) return;
+      this.paint(this.next++);
+      this.figure.dataset.painted = this.next;
+      this.go();
+    });
+  }
+
+  /** The heads of a layer, each over its own largest weight; of several weights that share a pixel the largest. */
+  paint(number) {
+    const layer = this.view.layers[number], rows = layer.queries.length, columns = layer.keys.length, { steps } = layer;
+    const size = Math.max(1, Math.round((this.cell - BETWEEN) * Math.min(window.devicePixelRatio || 1, 3)));
+    const [red, green, blue] = style("--dark").split(",").map(Number), ink = (blue << 16) | (green << 8) | red;
+    const small = Object.assign(document.createElement("canvas"), { width: size, height: size }), pen = small.getContext("2d");
+    for (let head = 0; head < layer.heads; head++) {
+      const pooled = pool(steps.subarray(head * rows * columns, (head + 1) * rows * columns), rows, columns, size);
+      const image = pen.createImageData(size, size), points = new Uint32Array(image.data.buffer);
+      const scale = 255 / Math.max(1, pooled.reduce((one, two) => Math.max(one, two), 0));
+      for (let i = 0; i < points.length; i++) points[i] = ink | (Math.round(scale * pooled[i]) << 24);
+      pen.putImageData(image, 0, 0);
+      const [x, y] = [head * this.cell + BETWEEN / 2, number * this.cell + BETWEEN / 2];
+      this.pen.fillStyle = style("--pale");
+      this.pen.globalAlpha = 0.35;
+      this.pen.fillRect(x, y, this.cell - BETWEEN, this.cell - BETWEEN);
+      this.pen.globalAlpha = 1;
+      this.pen.drawImage(small, x, y, this.cell - BETWEEN, this.cell - BETWEEN);
+    }
+  }
+
+  /** A frame around the layer's heads that are chosen, or around one of them. */
+  mark() {
+    const { state, layers } = this.view, only = state.heads.size === 1 ? [...state.heads][0] : null;
+    this.canvas.setAttribute("aria-label", `${layers.length} layers of ${this.most} heads; arrow keys move, Enter chooses. Chosen: layer ${state.layer}, ${only === null ? `${state.heads.size} heads` : `head ${only}`}`);
+    if (!this.now || this.figure.hidden) return;
+    this.frame(this.now, state.layer, only === null ? 0 : only, only === null ? this.view.layer.heads : 1);
+  }
+
+  frame(rect, layer, head, heads) {
+    rect.attr("x", this.left + head * this.cell).attr("y", this.top + layer * this.cell);
+    rect.attr("width", heads * this.cell).attr("height", this.cell);
+  }
+
+  point(at) {
+    this.ring.attr("visibility", at ? "visible" : "hidden");
+    if (at) this.frame(this.ring, at.layer, at.head, 1);
+    this.figure.querySelector(".under").textContent = at ? `${this.view.layers[at.layer].name}, head ${at.head}` : "";
+  }
+
+  listen() {
+    const { canvas } = this, at = event => {
+      const box = canvas.getBoundingClientRect();
+      const layer = Math.floor((event.clientY - box.top) / this.cell), head = Math.floor((event.clientX - box.left) / this.cell);
+      return this.view.layers[layer] && head < this.view.layers[layer].heads && layer >= 0 && head >= 0 ? { layer, head } : null;
+    };
+    const choose = here => { this.cursor = here; this.view.choose(here.layer, [here.head]); };
+    canvas.onpointermove = event => this.point(at(event));
+    canvas.onpointerleave = () => this.point(null);
+    canvas.onclick = event => { const here = at(event); if (here) choose(here); };
+    canvas.onfocus = () => { if (canvas.matches(":focus-visible")) this.point(this.cursor); };
+    canvas.onblur = () => this.point(null);
+    canvas.onkeydown = event => {
+      const { layers } = this.view, [down, right] = { ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key] || [0, 0];
+      if (event.key === "Enter" || event.key === " ") choose(this.cursor);
+      else if (!down && !right) return;
+      const layer = Math.min(layers.length - 1, Math.max(0, this.cursor.layer + down));
+      this.cursor = { layer, head: Math.min(layers[layer].heads - 1, Math.max(0, this.cursor.head + right)) };
+      this.point(this.cursor);
+      event.preventDefault();
+    };
+  }
+}
+
+/** Rows and columns as a square of so many pixels; of the weights of a pixel the largest. */
+function pool(steps, rows, columns, size) {
+  const found = new Uint16Array(size * size);
+  for (let y = 0; y < size; y++) {
+    const top = Math.floor(y * rows / size), bottom = Math.max(top + 1, Math.floor((y + 1) * rows / size));
+    for (let row = top; row < bottom; row++)
+      for (let x = 0; x < size; x++) {
+        const left = Math.floor(x * columns / size), right = Math.max(left + 1, Math.floor((x + 1) * columns / size));
+        for (let column = left; column < right; column++) {
+          const step = steps[row * columns + column];
+          if (step > found[y * size + x]) found[y * size + x] = step;
+        }
+      }
+  }
+  return found;
+}
+
+/** Names without the parts that all of them have, and without what all of them end with. */
+function shortened(names) {
+  if (names.length < 2) return names.map(() => "0");
+  const parts = names.map(name => name.split(".")), same = place => parts.every(one => one[place] === parts[0][place]);
+  const own = parts.map(one => one.filter((_, place) => !same(place)).join("."));
+  let end = 0;
+  while (own.every(name => name.length > end + 1 && /[a-z_]/i.test(name.at(-1 - end)) && name.at(-1 - end) === own[0].at(-1 - end))) end++;
+  return own.map(name => name.slice(0, name.length - end));
+}

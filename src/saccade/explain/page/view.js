@@ -1,0 +1,411 @@
+
+// One view: the layers of a run or of a capture, their tokens, and where they look.
+
+const HINT = {
+  fine: "Point at a word to see where it looks, and who looks at it. A click keeps it; the arrow keys move.",
+  axis: "Point at a row or a place to read its numbers. A click keeps it; the arrow keys move.",
+};
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+
+class View {
+  constructor(onchange) {
+    this.root = element("view").content.firstElementChild.cloneNode(true);
+    this.onchange = onchange;
+    this.layers = [];
+    this.state = { layer: 0, heads: new Set(), least: 0.05, kept: null, shown: null, stepping: false };
+    this.overview = new Overview(this);
+    this.listen();
+    new ResizeObserver(() => { if (this.layers.length) this.fit(); }).observe(this.root);
+  }
+
+  find(name) { return this.root.querySelector(`.${name}`); }
+  get layer() { return this.layers[this.state.layer]; }
+  get focus() { return this.state.shown || this.state.kept; }
+  /** The side that is an axis of numbers, where one is; "both": nothing but the matrix can be drawn. */
+  get axis() {
+    const { queries, keys } = this.layer.axis;
+    return queries && keys ? "both" : keys ? "keys" : queries ? "queries" : "";
+  }
+
+  load({ name, answer, note, layers, drawn }) {
+    this.stop();
+    this.given = { name, answer, note, layers, drawn };
+    for (const [what, text] of [["name", name], ["answer", answer], ["note", note]]) this.find(what).textContent = text || "";
+    this.layers = layers.map(given => new Layer(given));
+    this.find("looks").hidden = !layers.length;
+    this.find("layer").replaceChildren(...this.layers.map((one, number) => new Option(one.name, number)));
+    this.state.kept = this.state.shown = null;
+    this.drawPen();
+    if (layers.length) this.choose(Math.min(this.state.layer, layers.length - 1), null);
+  }
+
+  /** Where an answer looks at what was given, rather than either at itself: the last such layer, or the first. */
+  first() {
+    const same = layer => layer.queries.join("\n") === layer.keys.join("\n");
+    return Math.max(0, this.layers.findLastIndex(layer => !same(layer)));
+  }
+
+  choose(number, heads) {
+    this.state.layer = Math.min(Math.max(0, number || 0), this.layers.length - 1);
+    const there = heads === null ? [...this.state.heads] : heads;
+    this.state.heads = new Set(there.filter(head => head < this.layer.heads));
+    if (!this.state.heads.size) this.every();
+    const { kept } = this.state;
+    if (kept && !(kept.number < this.layer[kept.side].length)) this.state.kept = null;
+    this.find("layer").value = this.state.layer;
+    this.fill();
+  }
+
+  every() { this.state.heads = new Set(Array(this.layer.heads).keys()); }
+
+  fill() {
+    const { layer, axis } = this, panel = this.find("panel");
+    panel.classList.toggle("strips", !!axis);
+    panel.classList.toggle("long", Math.max(...this.listed().map(side => layer[side].length), 0) > 60);
+    panel.hidden = axis === "both";
+    this.root.querySelector(".one").hidden = !!axis && axis !== "both";
+    this.buttons = {};
+    for (const side of ["queries", "keys"]) {
+      const here = this.find(side);
+      here.setAttribute("aria-label", `${side === "queries" ? "rows" : "columns"}: ${layer.sides[side]}`);
+      this.buttons[side] = this.listed().includes(side) ? layer[side].map((token, number) => this.token(side, token, number)) : [];
+      const head = Object.assign(document.createElement("div"), { className: "side", textContent: layer.sides[side] });
+      here.replaceChildren(...(this.buttons[side].length ? [head, ...this.buttons[side]] : []));
+    }
+    this.marked = { chosen: null, tinted: [], later: 0 };
+    this.find("arcs").setAttribute("aria-label", axis ? `${layer.values}, a strip for each row` : "lines from who looks to what is looked at, darker for more");
+    this.find("matrix").setAttribute("aria-label", `${layer.values}, the mean of the chosen heads, as a matrix`);
+    this.find("step").max = layer[layer.stepped].length - 1;
+    this.find("step").setAttribute("aria-label", `step through ${layer.stepped === "queries" ? "what looks" : "time"}, in order`);
+    this.chips();
+    this.fit();
+    this.overview.fill();
+  }
+
+  /** The sides whose tokens are a list of buttons. */
+  listed() { return ["queries", "keys"].filter(side => !this.layer.axis[side]); }
+
+  token(side, token, number) {
+    const { length } = this.layer[side];
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: token, dir: "auto", tabIndex: number ? -1 : 0 });
+    button.setAttribute("aria-label", `${token}, ${number + 1} of ${length}, ${this.layer.sides[side]}`);
+    Object.assign(button.dataset, { side, number });
+    return button;
+  }
+
+  chips() {
+    const chip = (text, name, act) => {
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: text });
+      button.setAttribute("aria-label", name);
+      button.onclick = () => { act(); this.draw(); };
+      return button;
+    };
+    const { heads } = this.state, group = this.find("heads");
+    const own = Array.from({ length: this.layer.heads }, (_, head) =>
+      chip(head, `head ${head}`, () => { if (!this.state.heads.delete(head)) this.state.heads.add(head); }));
+    const both = [chip("all", "all heads", () => this.every()), chip("none", "no head", () => { this.state.heads = new Set(); })];
+    group.replaceChildren(group.firstElementChild, ...own, ...both);
+    group.hidden = this.layer.heads === 1 && heads.size === 1;
+    this.heads = own;
+  }
+
+  /** Sizes, which change with the window and the layer only. */
+  fit() {
+    if (!this.root.isConnected || !this.root.clientWidth) return;
+    const { layer, axis } = this, panel = this.find("panel"), middle = this.find("middle");
+    const rows = Math.max(...this.listed().map(side => layer[side].length), 0);
+    const content = HEAD + (axis ? STRIP : ROW) * rows;
+    const height = panel.classList.contains("long") ? Math.min(content, Math.round(innerHeight * 0.75)) : content;
+    const scale = this.find("scale");
+    scale.style.display = axis === "keys" || axis === "queries" ? "" : "none";
+    this.size = { width: middle.clientWidth, height: axis ? Math.max(40, height - (height < content ? 34 : 0)) : height };
+    this.find("arcs").style.height = `${this.size.height}px`;
+    middle.style.minHeight = `${content + (axis ? 34 : 0)}px`;
+    if (scale.style.display === "") {
+      d3.select(scale).selectAll("*").remove();
+      const group = d3.select(scale).append("g").attr("transform", "translate(0,1)");
+      group.call(axisOf(d3.axisBottom, layer[axis], layer.axis[axis], this.size.width, 90));
+      const said = layer.values === PLAIN ? "" : layer.sides[axis];
+      group.append("text").attr("x", this.size.width).attr("y", 32).attr("fill", "currentColor").attr("text-anchor", "end").text(said);
+    }
+    this.fitMatrix();
+    this.draw();
+  }
+
+  fitMatrix() {
+    const figure = this.root.querySelector(".one");
+    if (figure.hidden) return;
+    const { layer } = this, room = roomOf(layer.queries, layer.keys, layer.axis);
+    const wide = Math.max(40, Math.min(figure.clientWidth - 2, this.axis ? 900 : 560) - room.left);
+    const width = layer.axis.keys ? wide : Math.min(wide, 24 * layer.keys.length);
+    const cell = layer.axis.queries ? width / layer.queries.length : Math.max(width / layer.keys.length, layer.axis.keys ? 18 : 0);
+    const height = Math.max(8, Math.min(1200, cell * layer.queries.length));
+    this.box = { ...room, width, height };
+    const [canvas, svg] = figure.querySelector(".plot").children;
+    Object.assign(canvas.style, { left: `${room.left}px`, top: `${room.top}px`, width: `${width}px`, height: `${height}px` });
+    svg.setAttribute("width", room.left + width);
+    svg.setAttribute("height", room.top + height + 4);
+    drawAxes(svg, layer.queries, layer.keys, layer.axis, this.box);
+    this.now = d3.select(svg).append("rect").attr("class", "now").attr("visibility", "hidden");
+  }
+
+  draw() {
+    const { layer, state, focus, axis } = this;
+    this.heads.forEach((button, head) => {
+      const on = state.heads.has(head);
+      button.setAttribute("aria-pressed", on);
+      button.style.background = on ? colours(layer)[head] : "";
+    });
+    if (axis !== "both") this.drawPanel();
+    if (!this.root.querySelector(".one").hidden) this.drawMatrix();
+    this.mark();
+    this.tell();
+    this.overview.mark();
+    this.markPen();
+    this.onchange();
+  }
+
+  drawPanel() {
+    const { layer, state, focus, axis } = this, panel = this.find("panel"), { width, height } = this.size;
+    const row = axis ? STRIP : ROW, above = panel.scrollTop - HEAD;
+    const pen = penOf(this.find("arcs"), width, height);
+    this.left = 0;
+    if (axis) {
+      const along = axis === "keys" ? "queries" : "keys";
+      const first = Math.max(0, Math.floor(above / row)), last = Math.min(layer[along].length, Math.ceil((above + height) / row));
+      drawStrips(pen, layer, state.heads, focus, { side: axis, width, top: number => number * row - above, first, last });
+      return;
+    }
+    const middle = number => row * (number + 0.5) - above, { links, left } = layer.links(state.heads, focus, state.least);
+    const away = y => (y < 0 ? -1 : y > height ? 1 : 0);
+    const near = links.filter(({ query, key }) => !away(middle(query)) || away(middle(query)) !== away(middle(key)));
+    drawArcs(pen, layer, near, width, middle, !!focus);
+    this.left = left;
+  }
+
+  drawMatrix() {
+    const { layer, state, focus } = this, canvas = this.find("matrix"), { of } = layer.mean(state.heads);
+    const key = `${state.layer} ${of} ${dark()}`;
+    if (this.painted !== key || this.paintedOf !== layer) paintMatrix(canvas, layer, state.heads);
+    Object.assign(this, { painted: key, paintedOf: layer });
+    const { left, top, width, height } = this.box, down = height / layer.queries.length, across = width / layer.keys.length;
+    this.now.attr("visibility", focus ? "visible" : "hidden");
+    if (!focus) return;
+    const row = focus.side === "queries";
+    this.now.attr("x", row ? left : left + across * focus.number).attr("y", row ? top + down * focus.number : top);
+    this.now.attr("width", row ? width : across).attr("height", row ? down : height);
+  }
+
+  /** The token in focus, how much of its look each other one has, and those that come later in time. */
+  mark() {
+    const { layer, state, focus, marked } = this;
+    if (marked.chosen) marked.chosen.classList.remove("chosen");
+    marked.chosen = focus ? this.buttons[focus.side][focus.number] || null : null;
+    if (marked.chosen) marked.chosen.classList.add("chosen");
+    for (const button of marked.tinted) button.style.removeProperty("--seen");
+    marked.tinted = [];
+    const others = focus ? this.buttons[focus.side === "queries" ? "keys" : "queries"] : [];
+    if (others.length) {
+      const shares = layer.mine(state.heads, focus);
+      others.forEach((button, number) => {
+        if (shares[number] < 0.02 * layer.largest) return;
+        button.style.setProperty("--seen", Math.min(1, shares[number] / layer.largest).toFixed(3));
+        marked.tinted.push(button);
+      });
+    }
+    const listed = this.buttons[layer.stepped], here = state.stepping && state.kept ? state.kept.number + 1 : listed.length;
+    if (here !== marked.here) listed.forEach((button, number) => button.classList.toggle("later", number >= here));
+    marked.here = here;
+    const place = state.kept && state.kept.side === layer.stepped ? state.kept.number : 0, slider = this.find("step");
+    slider.value = place;
+    slider.setAttribute("aria-valuetext", `${place + 1} of ${layer[layer.stepped].length}, ${layer[layer.stepped][place]}`);
+    this.find("place").textContent = `${state.kept && state.kept.side === layer.stepped ? place + 1 : 0} of ${layer[layer.stepped].length}`;
+  }
+
+  tell() {
+    const { layer, focus } = this, said = this.find("said");
+    const caption = `${layer.values}, the mean of the chosen heads: ${layer.sides.queries === "looks" ? "who looks" : layer.sides.queries} goes down, ${layer.sides.keys === "is looked at" ? "what is looked at" : layer.sides.keys} across; the stronger the colour, the more`;
+    this.find("read").textContent = caption;
+    if (!focus) {
+      const left = this.left ? ` The ${LINKS} strongest links are drawn; ${this.left} weaker ones are seen with their word.` : "";
+      said.textContent = (this.axis ? HINT.axis : HINT.fine) + left;
+      return;
+    }
+    const plain = layer.values === PLAIN && layer.sides.queries === "looks", axis = !plain && layer.axis[focus.side];
+    const verb = !plain ? `: ${layer.values} ` : focus.side === "queries" ? " looks at: " : " is looked at by: ";
+    const what = axis ? [layer.sides[focus.side].replace(/ \(.*/, ""), " "] : ["“"];
+    said.replaceChildren(...what, isolated(layer[focus.side][focus.number]), axis ? "" : "”", verb, ...this.found(focus, plain));
+  }
+
+  /** What is said of a look: its strongest places, each with its weight and head. */
+  found(focus, plain) {
+    const { layer, state } = this, other = focus.side === "queries" ? "keys" : "queries", tokens = layer[other];
+    const best = tokens.map((token, number) => {
+      let found = { token, number, weight: 0, head: 0 };
+      for (const head of state.heads) {
+        const weight = focus.side === "queries" ? layer.at(head, focus.number, number) : layer.at(head, number, focus.number);
+        if (weight > found.weight) found = { token, number, weight, head };
+      }
+      return found;
+    });
+    const sorted = best.filter(one => one.weight > 0).sort((one, two) => two.weight - one.weight);
+    const head = one => (layer.heads > 1 ? ` (head ${one.head})` : "");
+    if (!sorted.length) return ["nothing"];
+    if (!layer.axis[other])
+      return sorted.slice(0, 5).flatMap((one, i) => [i ? "; " : "", isolated(one.token), ` ${one.weight.toFixed(2)}${head(one)}`]);
+    const [top] = sorted, half = one => one && one.weight >= top.weight / 2;
+    let from = top.number, to = top.number;
+    while (half(best[from - 1])) from--;
+    while (half(best[to + 1])) to++;
+    const span = from === to ? "" : `; at least half of that from ${tokens[from]} to ${tokens[to]}`;
+    const weight = `${top.weight.toFixed(2)}${head(top)}`;
+    return [`${plain ? `${top.token} ${weight}` : `${weight} at ${layer.sides[other].replace(/ \(.*/, "")} ${top.token}`}${span}`];
+  }
+
+  show(here) {
+    this.state.shown = here;
+    this.draw();
+  }
+
+  keep(here, stepping = false) {
+    this.state.kept = here;
+    this.state.stepping = stepping;
+    this.draw();
+  }
+
+  step(number) {
+    const { stepped } = this.layer, last = this.layer[stepped].length - 1;
+    this.state.shown = null;
+    this.keep({ side: stepped, number: Math.min(Math.max(0, number), last) }, true);
+    const button = this.buttons[stepped][this.state.kept.number], panel = this.find("panel");
+    if (button && panel.classList.contains("long")) panel.scrollTop = button.offsetTop - panel.clientHeight / 2;
+    return number < last;
+  }
+
+  /** Through all steps, half a second each; where motion is not wanted, one step a press. */
+  play() {
+    const { kept } = this.state, { stepped } = this.layer, last = this.layer[stepped].length - 1;
+    const next = () => {
+      const at = this.state.kept && this.state.kept.side === stepped ? this.state.kept.number : -1;
+      return this.step(at >= last ? 0 : at + 1);
+    };
+    if (this.playing) return this.stop();
+    if (!next() || still.matches) return;
+    this.find("play").textContent = "pause";
+    // of many steps, all in twenty seconds
+    this.playing = setInterval(() => { if (!next()) this.stop(); }, Math.max(50, Math.min(600, 20000 / (last + 1))));
+  }
+
+  stop() {
+    clearInterval(this.playing);
+    this.playing = null;
+    this.find("play").textContent = still.matches ? "next" : "play";
+  }
+
+  listen() {
+    const here = event => {
+      const button = event.target.closest("button[data-side]");
+      return button && { side: button.dataset.side, number: Number(button.dataset.number) };
+    };
+    const same = (one, two) => !!one && !!two && one.side === two.side && one.number === two.number;
+    const show = at => { if (!same(at, this.state.shown) && at !== this.state.shown) this.show(at); };
+    const panel = this.find("panel"), matrix = this.find("matrix"), arcs = this.find("arcs");
+    panel.onpointerover = event => { if (event.target !== arcs) show(here(event)); };
+    panel.onpointerleave = () => show(null);
+    panel.addEventListener("focusin", event => show(here(event)));
+    panel.addEventListener("focusout", () => show(null));
+    panel.onclick = event => {
+      const at = here(event) || (event.target === arcs && this.axis ? this.state.shown : null);
+      if (at) { this.stop(); this.keep(same(at, this.state.kept) ? null : at); }
+    };
+    panel.onkeydown = event => this.move(event, here(event));
+    panel.onscroll = () => this.drawPanel();
+    arcs.onpointermove = event => { if (this.axis) show(this.along(event)); };
+    matrix.onpointermove = event => this.read(event);
+    matrix.onpointerleave = () => show(null);
+    matrix.onclick = () => { this.stop(); this.keep(this.state.shown); };
+    this.find("layer").onchange = event => this.choose(Number(event.target.value), null);
+    this.find("step").oninput = event => { this.stop(); this.step(Number(event.target.value)); };
+    this.find("play").onclick = () => this.play();
+    this.root.onkeydown = event => { if (event.key === "Escape") { this.stop(); this.state.shown = null; this.keep(null); } };
+    still.addEventListener("change", () => this.stop());
+    this.stop();
+  }
+
+  /** The place of the axis that is under the pointer. */
+  along(event) {
+    const box = event.target.getBoundingClientRect(), { length } = this.layer[this.axis];
+    const number = Math.floor((event.clientX - box.left) / box.width * length);
+    return { side: this.axis, number: Math.min(length - 1, Math.max(0, number)) };
+  }
+
+  move(event, at) {
+    if (!at) return;
+    const along = { ArrowDown: 1, ArrowUp: -1 }[event.key], across = { ArrowLeft: "queries", ArrowRight: "keys" }[event.key];
+    const ends = { Home: 0, End: this.buttons[at.side].length - 1 }[event.key];
+    const next = along ? this.buttons[at.side][at.number + along]
+      : across ? this.buttons[across][Math.min(at.number, this.buttons[across].length - 1)]
+      : ends === undefined ? null : this.buttons[at.side][ends];
+    if (along || across || next) event.preventDefault();
+    if (!next) return;
+    for (const button of this.buttons[next.dataset.side]) if (button.tabIndex === 0) button.tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
+  }
+
+  /** The weight under the pointer. */
+  read(event) {
+    const box = event.target.getBoundingClientRect(), { layer } = this, { queries, keys } = layer;
+    const place = (at, from, size, count) => Math.min(count - 1, Math.max(0, Math.floor((at - from) / size * count)));
+    const key = place(event.clientX, box.left, box.width, keys.length), query = place(event.clientY, box.top, box.height, queries.length);
+    const { shown } = this.state;
+    if (!shown || shown.side !== "queries" || shown.number !== query) this.show({ side: "queries", number: query });
+    const weight = layer.mean(this.state.heads).values[query * keys.length + key].toFixed(3);
+    const verb = layer.sides.queries === "looks" ? " looks at " : " at ";
+    this.find("read").replaceChildren("“", isolated(queries[query]), "”", verb, "“", isolated(keys[key]), `”: ${weight}, the mean of the chosen heads`);
+  }
+
+  drawPen() {
+    const svg = this.find("pen"), strokes = strokesOf(this.given.drawn);
+    svg.toggleAttribute("hidden", !strokes.length);
+    if (!strokes.length) return;
+    const [left, right] = d3.extent(strokes.flat(), point => point.x), [top, bottom] = d3.extent(strokes.flat(), point => point.y);
+    const edge = 0.04 * (bottom - top) + 1e-3;
+    svg.setAttribute("viewBox", [left - edge, top - edge, right - left + 2 * edge, bottom - top + 2 * edge].join(" "));
+    svg.setAttribute("aria-label", `what the pen wrote: ${this.given.drawn.length} points in ${strokes.length} strokes`);
+    this.radius = 0.02 * (bottom - top);
+  }
+
+  /** What the pen wrote, up to the point in focus; or the points that belong most to the character in focus. */
+  markPen() {
+    const strokes = strokesOf(this.given.drawn), svg = d3.select(this.find("pen")), { layer, focus, state } = this;
+    if (!strokes.length) return;
+    const points = strokes.flat(), timed = focus && layer.axis.keys && layer.keys.length === points.length;
+    const until = timed && focus.side === "keys" ? focus.number : points.length - 1;
+    const line = d3.line().x(point => point.x).y(point => point.y);
+    svg.selectAll("*").remove();
+    for (const stroke of strokes) {
+      svg.append("path").attr("class", "later").attr("d", line(stroke));
+      svg.append("path").attr("d", line(stroke.filter(point => point.number <= until)));
+    }
+    if (!timed) return;
+    const shares = focus.side === "queries" ? layer.mine(state.heads, focus) : null, most = shares && d3.max(shares);
+    const lit = shares ? points.filter(point => shares[point.number] >= most / 2) : [points[until]];
+    for (const point of lit) svg.append("circle").attr("cx", point.x).attr("cy", point.y).attr("r", this.radius);
+  }
+}
+
+/** Strokes of points x, y, end; y goes down. */
+function strokesOf(drawn) {
+  const strokes = [[]];
+  (drawn || []).forEach(([x, y, end], number) => {
+    strokes[strokes.length - 1].push({ x, y, number });
+    if (end > 0.5) strokes.push([]);
+  });
+  return strokes.filter(stroke => stroke.length);
+}
+
+/** A token within a sentence, whichever way it is written. */
+function isolated(token) {
+  return Object.assign(document.createElement("bdi"), { textContent: token });
+}
