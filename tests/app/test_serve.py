@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,7 @@ import torch
 from saccade.app.web.calls import Stopped, stoppable
 from saccade.explain import Capture
 from saccade.explain.attention_map import kept_map
+from saccade.explain.page import View
 from tests.app.conftest import Command
 
 for module in ("starlette", "uvicorn"):
@@ -331,6 +333,44 @@ def test_who_goes_away_frees_the_model() -> None:
         other.start()
         other.join()
     assert model(torch.zeros(2)).shape == (2,)  # behind the block nobody minds
+
+
+def test_a_later_text_ends_the_reading_of_an_earlier_one(browser: Any) -> None:
+    uvicorn = pytest.importorskip("uvicorn")
+    from saccade.app.serve_verb import bound
+    from saccade.app.web.server import Viewer
+    from saccade.app.web.shown import Shown
+
+    model, ended = torch.nn.Linear(2, 2), []
+
+    def look(given: str | bytes) -> list[View]:
+        try:
+            for _ in range(3000 if given == "slow" else 1):
+                model(torch.zeros(2))
+                time.sleep(0.01)
+        except Stopped:
+            ended.append(given)
+            raise
+        return [View({}, answer=f"read {given!r}")]
+
+    listening = bound("127.0.0.1", 0)
+    place = f"127.0.0.1:{listening.getsockname()[1]}"
+    config = uvicorn.Config(Viewer(Shown("slow", [], "text", look), {place}).app(), log_level="warning", lifespan="off")
+    served = uvicorn.Server(config)
+    thread = threading.Thread(target=served.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        page = browser.new_page()
+        page.goto(f"http://{place}/")
+        for text in ("slow", "quick"):
+            page.fill("#text", text)
+            page.keyboard.press("Enter")
+        page.get_by_text("read 'quick'").wait_for(timeout=10_000)  # the slow one would take half a minute
+        assert ended == ["slow"]
+        page.close()
+    finally:
+        served.should_exit = True
+        thread.join()
 
 
 def test_a_reading_is_given_up(tiny_runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:

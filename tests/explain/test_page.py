@@ -247,6 +247,11 @@ def test_two_captures_stand_side_by_side(browser: Any, seen: Capture, tmp_path: 
     for view in (0, 1):
         weights = seen["second"][0][view, :, 1]
         assert f"{weights.max():.2f} (head {int(weights.amax(1).argmax())})" in opened.said(view)
+    opened.tokens("keys", 0).nth(2).click()
+    assert opened.page.locator(".chosen").all_text_contents() == ["an", "an"]
+    opened.tokens("keys", 1).nth(2).click()
+    opened.page.mouse.move(0, 0)
+    assert opened.page.locator(".chosen").count() == 0
     opened.page.set_viewport_size({"width": 390, "height": 800})
     upper, lower = (each.bounding_box() for each in opened.page.locator(".view").all())
     assert upper["y"] + upper["height"] <= lower["y"]

@@ -77,11 +77,12 @@ function axisOf(make, tokens, values, length, room) {
   return axis.tickSize(3).tickValues(d3.range(0, tokens.length, every)).tickFormat(i => clipped(tokens[i], room, 10));
 }
 
-/** Axes of rows and columns around a rectangle; what they need of room at the left and above it. */
+/** What the axes of rows and columns need of room around a matrix. */
 function roomOf(rows, columns, values) {
   const widest = tokens => Math.min(90, Math.max(8, ...tokens.slice(0, 600).map(token => widthOf(token, 10))));
   const left = Math.ceil(values.queries ? 42 : widest(rows) + 12);
-  return { left, top: Math.ceil(values.keys ? 22 : widest(columns) * 0.8 + 14) };
+  const across = values.keys ? 0 : widest(columns); // turned by 50 degrees
+  return { left, top: Math.ceil(values.keys ? 22 : across * 0.8 + 14), right: Math.ceil(Math.min(40, across * 0.6)) };
 }
 
 function drawAxes(group, rows, columns, values, { left, top, width, height }) {

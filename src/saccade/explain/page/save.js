@@ -105,7 +105,7 @@ function matrix(view) {
   paintMatrix(canvas, layer, state.heads);
   const image = group.append("image").attr("x", room.left).attr("y", room.top).attr("width", width).attr("height", height);
   image.attr("preserveAspectRatio", "none").attr("image-rendering", "pixelated").attr("href", canvas.toDataURL("image/png"));
-  return { group: group.node(), width: room.left + width + 60, height: room.top + height + 8 };
+  return { group: group.node(), width: room.left + width + room.right + 20, height: room.top + height + 8 };
 }
 
 function offer(blob, name) {

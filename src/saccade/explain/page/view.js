@@ -64,6 +64,7 @@ class View {
     panel.classList.toggle("long", Math.max(...this.listed().map(side => layer[side].length), 0) > 60);
     panel.hidden = axis === "both";
     this.root.querySelector(".one").hidden = !!axis && axis !== "both";
+    this.root.querySelector(".one").classList.toggle("alone", axis === "both");
     this.buttons = {};
     for (const side of ["queries", "keys"]) {
       const here = this.find(side);
@@ -136,7 +137,7 @@ class View {
     const figure = this.root.querySelector(".one");
     if (figure.hidden) return;
     const { layer } = this, room = roomOf(layer.queries, layer.keys, layer.axis);
-    const wide = Math.max(40, Math.min(figure.clientWidth - 2, this.axis ? 900 : 560) - room.left);
+    const wide = Math.max(40, Math.min(figure.clientWidth - 2, this.axis ? 800 : 560) - room.left - room.right);
     const width = layer.axis.keys ? wide : Math.min(wide, 24 * layer.keys.length);
     const cell = layer.axis.queries ? width / layer.queries.length : Math.max(width / layer.keys.length, layer.axis.keys ? 18 : 0);
     const height = Math.max(8, Math.min(1200, cell * layer.queries.length));
