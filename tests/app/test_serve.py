@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import pytest
 import torch
 
 from saccade.app.web.calls import Stopped, stoppable
+from saccade.app.web.shown import Look, Shown, of
 from saccade.explain import Capture
 from saccade.explain.attention_map import kept_map
 from saccade.explain.page import View
@@ -335,12 +337,27 @@ def test_who_goes_away_frees_the_model() -> None:
     assert model(torch.zeros(2)).shape == (2,)  # behind the block nobody minds
 
 
-def test_a_later_text_ends_the_reading_of_an_earlier_one(browser: Any) -> None:
+@contextmanager
+def serving(look: Look) -> Iterator[str]:
+    """Where a viewer is that is served by this process."""
     uvicorn = pytest.importorskip("uvicorn")
     from saccade.app.serve_verb import bound
     from saccade.app.web.server import Viewer
-    from saccade.app.web.shown import Shown
 
+    listening = bound("127.0.0.1", 0)
+    place = f"127.0.0.1:{listening.getsockname()[1]}"
+    config = uvicorn.Config(Viewer(Shown("slow", [], "text", look), {place}).app(), log_level="warning", lifespan="off")
+    served = uvicorn.Server(config)
+    thread = threading.Thread(target=served.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        yield place
+    finally:
+        served.should_exit = True
+        thread.join()
+
+
+def test_a_later_text_ends_the_reading_of_an_earlier_one(browser: Any) -> None:
     model, ended = torch.nn.Linear(2, 2), []
 
     def look(given: str | bytes) -> list[View]:
@@ -353,13 +370,7 @@ def test_a_later_text_ends_the_reading_of_an_earlier_one(browser: Any) -> None:
             raise
         return [View({}, answer=f"read {given!r}")]
 
-    listening = bound("127.0.0.1", 0)
-    place = f"127.0.0.1:{listening.getsockname()[1]}"
-    config = uvicorn.Config(Viewer(Shown("slow", [], "text", look), {place}).app(), log_level="warning", lifespan="off")
-    served = uvicorn.Server(config)
-    thread = threading.Thread(target=served.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
+    with serving(look) as place:
         page = browser.new_page()
         page.goto(f"http://{place}/")
         for text in ("slow", "quick"):
@@ -368,16 +379,21 @@ def test_a_later_text_ends_the_reading_of_an_earlier_one(browser: Any) -> None:
         page.get_by_text("read 'quick'").wait_for(timeout=10_000)  # the slow one would take half a minute
         assert ended == ["slow"]
         page.close()
-    finally:
-        served.should_exit = True
-        thread.join()
+
+
+def test_who_sends_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from saccade.app.web import server
+
+    monkeypatch.setattr(server, "ARRIVING", 0.3)
+    with serving(lambda given: []) as place, socket.create_connection(place.split(":"), timeout=20) as sender:
+        sender.sendall(f"POST /look HTTP/1.1\r\nHost: {place}\r\nContent-Length: 9\r\n\r\n".encode())
+        assert sender.recv(100).startswith(b"HTTP/1.1 408")
 
 
 def test_a_reading_is_given_up(tiny_runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     from starlette.testclient import TestClient
 
     from saccade.app.web import server
-    from saccade.app.web.shown import of
 
     monkeypatch.setattr(server, "READING", 0.0)
     viewer = server.Viewer(of([tiny_runs["rnnsearch"]]), {"testserver"})

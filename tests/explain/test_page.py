@@ -156,7 +156,9 @@ def test_heads_layers_the_keyboard_and_a_link_to_a_view(browser: Any, seen: Capt
     assert f"{expected:.2f} (head 2)" in opened.said()
     link = opened.link("#layer=1&heads=2&token=keys.1")
     again = Opened(browser, path)
-    again.page.goto(link)
+    again.page.goto(link)  # into the address of a page that is open
+    again.page.wait_for_selector(".chosen")
+    assert again.said() == opened.said()
     again.page.reload()
     assert again.said() == opened.said()
     assert again.page.locator(".chosen").all_text_contents() == ["want"]
@@ -166,6 +168,19 @@ def test_heads_layers_the_keyboard_and_a_link_to_a_view(browser: Any, seen: Capt
     opened.page.keyboard.press("Escape")
     assert opened.page.locator(".chosen").count() == 0
     assert not opened.wrong + again.wrong
+
+
+@pytest.mark.parametrize(
+    "link", ["layer=-1&heads=-1.9.x&token=keys.-1", "layer=x&heads=&token=queries.99", "show=z&=&%"]
+)
+def test_a_link_to_what_is_not_there_is_a_page_all_the_same(
+    browser: Any, seen: Capture, tmp_path: Path, link: str
+) -> None:
+    opened = Opened(browser, seen.to_html(tmp_path / "page.html"), f"#{link}")
+    assert opened.tokens("queries").count() == 4
+    assert opened.drawn() > 0
+    assert opened.page.locator(".chosen").count() == 0
+    assert not opened.wrong
 
 
 def test_the_layer_in_which_an_answer_looks_at_what_was_given_comes_first(browser: Any, tmp_path: Path) -> None:
@@ -261,6 +276,7 @@ def test_two_captures_stand_side_by_side(browser: Any, seen: Capture, tmp_path: 
     link = opened.link("&b.layer=1&b.heads=1.2&show=b")
     again = Opened(browser, path)
     again.page.goto(link)
+    again.page.wait_for_selector("[data-show=b][aria-pressed=true]")
     again.page.reload()
     assert [each.is_visible() for each in again.page.locator(".view").all()] == [False, True]
     assert again.page.locator("[data-show=b]").get_attribute("aria-pressed") == "true"

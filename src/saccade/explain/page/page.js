@@ -161,12 +161,20 @@ async function start() {
   listen();
   element("ask").hidden = seen.live !== "text";
   element("hear").hidden = seen.live !== "recording";
-  const said = new URLSearchParams(location.hash.slice(1) || seen.start || ""), text = said.get("text");
   read(seen.views);
-  if (seen.live === "text" && text) {
+  await follow(location.hash.slice(1) || seen.start || "");
+  // a link that is pasted into the page's address, which writing there ourselves is not
+  window.onhashchange = () => { clearTimeout(page.writing); follow(location.hash.slice(1)); };
+  if (seen.live === "text" && !page.text) element("text").focus();
+}
+
+/** A link: its text is asked for, where it is another, and then it says what is seen. */
+async function follow(link) {
+  const said = new URLSearchParams(link), text = said.get("text");
+  if (seen.live === "text" && text && text !== page.text) {
     element("text").value = text;
     if (!await look(text)) return;
-  } else if (seen.live === "text") element("text").focus();
+  }
   if (views.length) restore(said);
 }
 

@@ -4,6 +4,7 @@
 const HINT = {
   fine: "Point at a word to see where it looks, and who looks at it. A click keeps it; the arrow keys move.",
   axis: "Point at a row or a place to read its numbers. A click keeps it; the arrow keys move.",
+  own: " Each row is drawn by its own largest weight.",
 };
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -46,12 +47,12 @@ class View {
   }
 
   choose(number, heads) {
-    this.state.layer = Math.min(Math.max(0, number || 0), this.layers.length - 1);
+    this.state.layer = number in this.layers ? number : 0;
     const there = heads === null ? [...this.state.heads] : heads;
-    this.state.heads = new Set(there.filter(head => head < this.layer.heads));
+    this.state.heads = new Set(there.filter(head => Number.isInteger(head) && head >= 0 && head < this.layer.heads));
     if (!this.state.heads.size) this.every();
     const { kept } = this.state;
-    if (kept && !(kept.number < this.layer[kept.side].length)) this.state.kept = null;
+    if (kept && !(kept.number in this.layer[kept.side])) this.state.kept = null;
     this.find("layer").value = this.state.layer;
     this.fill();
   }
@@ -229,7 +230,8 @@ class View {
     this.find("read").textContent = caption;
     if (!focus) {
       const left = this.left ? ` The ${LINKS} strongest links are drawn; ${this.left} weaker ones are seen with their word.` : "";
-      said.textContent = (this.axis ? HINT.axis : HINT.fine) + left;
+      const own = this.axis && this.axis !== "both" && layer.values === PLAIN ? HINT.own : "";
+      said.textContent = (this.axis ? HINT.axis : HINT.fine) + own + left;
       return;
     }
     const plain = layer.values === PLAIN && layer.sides.queries === "looks", axis = !plain && layer.axis[focus.side];
@@ -321,8 +323,8 @@ class View {
     };
     panel.onkeydown = event => this.move(event, here(event));
     panel.onscroll = () => this.drawPanel();
-    arcs.onpointermove = event => { if (this.axis) show(this.along(event)); };
-    matrix.onpointermove = event => this.read(event);
+    arcs.onpointermove = arcs.onpointerdown = event => { if (this.axis) show(this.along(event)); };
+    matrix.onpointermove = matrix.onpointerdown = event => this.read(event);
     matrix.onpointerleave = () => show(null);
     matrix.onclick = () => { this.stop(); this.keep(this.state.shown); };
     this.find("layer").onchange = event => this.choose(Number(event.target.value), null);
@@ -330,6 +332,8 @@ class View {
     this.find("play").onclick = () => this.play();
     this.root.onkeydown = event => { if (event.key === "Escape") { this.stop(); this.state.shown = null; this.keep(null); } };
     still.addEventListener("change", () => this.stop());
+    steady(this.find("said"));
+    steady(this.find("read"));
     this.stop();
   }
 
@@ -404,6 +408,17 @@ function strokesOf(drawn) {
     if (end > 0.5) strokes.push([]);
   });
   return strokes.filter(stroke => stroke.length);
+}
+
+/** A text that changes under the pointer gets no lower, or what is pointed at would move away. */
+function steady(node) {
+  let width = 0, height = 0;
+  new ResizeObserver(() => {
+    if (node.offsetWidth !== width) height = 0;
+    width = node.offsetWidth;
+    height = Math.max(height, node.offsetHeight);
+    node.style.minHeight = `${height}px`;
+  }).observe(node);
 }
 
 /** A token within a sentence, whichever way it is written. */
