@@ -294,6 +294,7 @@ def test_handwriting_is_drawn(tiny_runs: dict[str, Path], page: Any) -> None:
         typed(page, "ab")
         assert page.locator(".pen path").count() > 0
         assert page.locator(".queries button").all_text_contents() == ["a", "b", "<end>"]
+        assert page.locator(".keys button").count() == 0  # points are an axis, however few
         page.locator(".queries button").nth(1).hover()
         assert page.locator(".said").text_content().startswith("“b”: window weight ")
     finally:

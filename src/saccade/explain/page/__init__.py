@@ -28,7 +28,7 @@ TOO_MANY = (
 
 # each needs those before it
 VENDORED = ("path", "shape", "array", "color", "interpolate", "format", "scale", "selection", "axis")
-SCRIPTS = ("layers", "draw", "overview", "view", "save", "page")
+SCRIPTS = ("layers", "draw", "matrix", "overview", "pen", "view", "save", "page")
 
 
 class Axes(NamedTuple):

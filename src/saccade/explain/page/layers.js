@@ -2,11 +2,11 @@
 "use strict";
 // What the page was given of each layer, and what is computed of it: the mean of heads, the strongest links.
 
-const PLAIN = "attention weight", NUMBERS = 40, TIMES = 2, LINKS = 1000;
+const PLAIN = "attention weight", NUMBERS = 40, FEW = 2, LINKS = 1000;
 
-/** The values of tokens that are an axis: so many numbers, or times, and each greater than the one before. */
-function measured(tokens) {
-  const least = tokens.length && tokens[0].endsWith(" s") ? TIMES : NUMBERS;
+/** The values of tokens that are an axis: times, or more than so many numbers, each greater than the one before. */
+function measured(tokens, numbers) {
+  const least = tokens.length && tokens[0].endsWith(" s") ? FEW : numbers;
   if (tokens.length <= least || !tokens.every(token => /^-?\d+(\.\d+)?( s)?$/.test(token))) return null;
   const values = tokens.map(parseFloat);
   return values.every((value, i) => !i || value > values[i - 1]) ? values : null;
@@ -28,8 +28,9 @@ class Layer {
     Object.assign(this, { queries: queries.map(visible), keys: keys.map(visible) });
     this.values = given.values || PLAIN;
     this.sides = { queries: given.rows || "looks", keys: given.columns || "is looked at" };
-    this.axis = { queries: measured(queries), keys: measured(keys) };
-    // of what is no attention, time goes along the columns where they are an axis
+    // of what is no attention, numbers are no words, and time goes along the columns where they are an axis
+    const numbers = this.values === PLAIN ? NUMBERS : FEW;
+    this.axis = { queries: measured(queries, numbers), keys: measured(keys, numbers) };
     this.stepped = this.values !== PLAIN && this.axis.keys ? "keys" : "queries";
     this.means = { of: null };
   }

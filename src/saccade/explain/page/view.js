@@ -14,7 +14,9 @@ class View {
     this.onchange = onchange;
     this.layers = [];
     this.state = { layer: 0, heads: new Set(), least: 0.05, kept: null, shown: null, stepping: false };
+    this.matrix = new Matrix(this);
     this.overview = new Overview(this);
+    this.pen = new Pen(this);
     this.listen();
     new ResizeObserver(() => { if (this.layers.length) this.fit(); }).observe(this.root);
   }
@@ -36,7 +38,7 @@ class View {
     this.find("looks").hidden = !layers.length;
     this.find("layer").replaceChildren(...this.layers.map((one, number) => new Option(one.name, number)));
     this.state.kept = this.state.shown = null;
-    this.drawPen();
+    this.pen.fit();
     if (layers.length) this.choose(Math.min(this.state.layer, layers.length - 1), null);
   }
 
@@ -64,8 +66,6 @@ class View {
     panel.classList.toggle("strips", !!axis);
     panel.classList.toggle("long", Math.max(...this.listed().map(side => layer[side].length), 0) > 60);
     panel.hidden = axis === "both";
-    this.root.querySelector(".one").hidden = !!axis && axis !== "both";
-    this.root.querySelector(".one").classList.toggle("alone", axis === "both");
     this.buttons = {};
     for (const side of ["queries", "keys"]) {
       const here = this.find(side);
@@ -76,7 +76,6 @@ class View {
     }
     this.marked = { chosen: null, tinted: [], later: 0 };
     this.find("arcs").setAttribute("aria-label", axis ? `${layer.values}, a strip for each row` : "lines from who looks to what is looked at, darker for more");
-    this.find("matrix").setAttribute("aria-label", `${layer.values}, the mean of the chosen heads, as a matrix`);
     this.find("step").max = layer[layer.stepped].length - 1;
     this.find("step").setAttribute("aria-label", `step through ${layer.stepped === "queries" ? "what looks" : "time"}, in order`);
     this.chips();
@@ -130,25 +129,8 @@ class View {
       const said = layer.values === PLAIN ? "" : layer.sides[axis];
       group.append("text").attr("x", this.size.width).attr("y", 32).attr("fill", "currentColor").attr("text-anchor", "end").text(said);
     }
-    this.fitMatrix();
+    this.matrix.fit();
     this.draw();
-  }
-
-  fitMatrix() {
-    const figure = this.root.querySelector(".one");
-    if (figure.hidden) return;
-    const { layer } = this, room = roomOf(layer.queries, layer.keys, layer.axis);
-    const wide = Math.max(40, Math.min(figure.clientWidth - 2, this.axis ? 800 : 560) - room.left - room.right);
-    const width = layer.axis.keys ? wide : Math.min(wide, 24 * layer.keys.length);
-    const cell = layer.axis.queries ? width / layer.queries.length : Math.max(width / layer.keys.length, layer.axis.keys ? 18 : 0);
-    const height = Math.max(8, Math.min(1200, cell * layer.queries.length));
-    this.box = { ...room, width, height };
-    const [canvas, svg] = figure.querySelector(".plot").children;
-    Object.assign(canvas.style, { left: `${room.left}px`, top: `${room.top}px`, width: `${width}px`, height: `${height}px` });
-    svg.setAttribute("width", room.left + width);
-    svg.setAttribute("height", room.top + height + 4);
-    drawAxes(svg, layer.queries, layer.keys, layer.axis, this.box);
-    this.now = d3.select(svg).append("rect").attr("class", "now").attr("visibility", "hidden");
   }
 
   draw() {
@@ -159,11 +141,11 @@ class View {
       button.style.background = on ? colours(layer)[head] : "";
     });
     if (axis !== "both") this.drawPanel();
-    if (!this.root.querySelector(".one").hidden) this.drawMatrix();
+    this.matrix.draw();
     this.mark();
     this.tell();
     this.overview.mark();
-    this.markPen();
+    this.pen.mark();
     this.onchange();
   }
 
@@ -183,19 +165,6 @@ class View {
     const near = links.filter(({ query, key }) => !away(middle(query)) || away(middle(query)) !== away(middle(key)));
     drawArcs(pen, layer, near, width, middle, !!focus);
     this.left = left;
-  }
-
-  drawMatrix() {
-    const { layer, state, focus } = this, canvas = this.find("matrix"), { of } = layer.mean(state.heads);
-    const key = `${state.layer} ${of} ${dark()}`;
-    if (this.painted !== key || this.paintedOf !== layer) paintMatrix(canvas, layer, state.heads);
-    Object.assign(this, { painted: key, paintedOf: layer });
-    const { left, top, width, height } = this.box, down = height / layer.queries.length, across = width / layer.keys.length;
-    this.now.attr("visibility", focus ? "visible" : "hidden");
-    if (!focus) return;
-    const row = focus.side === "queries";
-    this.now.attr("x", row ? left : left + across * focus.number).attr("y", row ? top + down * focus.number : top);
-    this.now.attr("width", row ? width : across).attr("height", row ? down : height);
   }
 
   /** The token in focus, how much of its look each other one has, and those that come later in time. */
@@ -226,8 +195,7 @@ class View {
 
   tell() {
     const { layer, focus } = this, said = this.find("said");
-    const caption = `${layer.values}, the mean of the chosen heads: ${layer.sides.queries === "looks" ? "who looks" : layer.sides.queries} goes down, ${layer.sides.keys === "is looked at" ? "what is looked at" : layer.sides.keys} across; the stronger the colour, the more`;
-    this.find("read").textContent = caption;
+    this.matrix.tell();
     if (!focus) {
       const left = this.left ? ` The ${LINKS} strongest links are drawn; ${this.left} weaker ones are seen with their word.` : "";
       const own = this.axis && this.axis !== "both" && layer.values === PLAIN ? HINT.own : "";
@@ -312,7 +280,7 @@ class View {
     };
     const same = (one, two) => !!one && !!two && one.side === two.side && one.number === two.number;
     const show = at => { if (!same(at, this.state.shown) && at !== this.state.shown) this.show(at); };
-    const panel = this.find("panel"), matrix = this.find("matrix"), arcs = this.find("arcs");
+    const panel = this.find("panel"), arcs = this.find("arcs");
     panel.onpointerover = event => { if (event.target !== arcs) show(here(event)); };
     panel.onpointerleave = () => show(null);
     panel.addEventListener("focusin", event => show(here(event)));
@@ -324,16 +292,12 @@ class View {
     panel.onkeydown = event => this.move(event, here(event));
     panel.onscroll = () => this.drawPanel();
     arcs.onpointermove = arcs.onpointerdown = event => { if (this.axis) show(this.along(event)); };
-    matrix.onpointermove = matrix.onpointerdown = event => this.read(event);
-    matrix.onpointerleave = () => show(null);
-    matrix.onclick = () => { this.stop(); this.keep(this.state.shown); };
     this.find("layer").onchange = event => this.choose(Number(event.target.value), null);
     this.find("step").oninput = event => { this.stop(); this.step(Number(event.target.value)); };
     this.find("play").onclick = () => this.play();
     this.root.onkeydown = event => { if (event.key === "Escape") { this.stop(); this.state.shown = null; this.keep(null); } };
     still.addEventListener("change", () => this.stop());
     steady(this.find("said"));
-    steady(this.find("read"));
     this.stop();
   }
 
@@ -358,56 +322,6 @@ class View {
     next.focus();
   }
 
-  /** The weight under the pointer. */
-  read(event) {
-    const box = event.target.getBoundingClientRect(), { layer } = this, { queries, keys } = layer;
-    const place = (at, from, size, count) => Math.min(count - 1, Math.max(0, Math.floor((at - from) / size * count)));
-    const key = place(event.clientX, box.left, box.width, keys.length), query = place(event.clientY, box.top, box.height, queries.length);
-    const { shown } = this.state;
-    if (!shown || shown.side !== "queries" || shown.number !== query) this.show({ side: "queries", number: query });
-    const weight = layer.mean(this.state.heads).values[query * keys.length + key].toFixed(3);
-    const verb = layer.sides.queries === "looks" ? " looks at " : " at ";
-    this.find("read").replaceChildren("“", isolated(queries[query]), "”", verb, "“", isolated(keys[key]), `”: ${weight}, the mean of the chosen heads`);
-  }
-
-  drawPen() {
-    const svg = this.find("pen"), strokes = strokesOf(this.given.drawn);
-    svg.toggleAttribute("hidden", !strokes.length);
-    if (!strokes.length) return;
-    const [left, right] = d3.extent(strokes.flat(), point => point.x), [top, bottom] = d3.extent(strokes.flat(), point => point.y);
-    const edge = 0.04 * (bottom - top) + 1e-3;
-    svg.setAttribute("viewBox", [left - edge, top - edge, right - left + 2 * edge, bottom - top + 2 * edge].join(" "));
-    svg.setAttribute("aria-label", `what the pen wrote: ${this.given.drawn.length} points in ${strokes.length} strokes`);
-    this.radius = 0.02 * (bottom - top);
-  }
-
-  /** What the pen wrote, up to the point in focus; or the points that belong most to the character in focus. */
-  markPen() {
-    const strokes = strokesOf(this.given.drawn), svg = d3.select(this.find("pen")), { layer, focus, state } = this;
-    if (!strokes.length) return;
-    const points = strokes.flat(), timed = focus && layer.axis.keys && layer.keys.length === points.length;
-    const until = timed && focus.side === "keys" ? focus.number : points.length - 1;
-    const line = d3.line().x(point => point.x).y(point => point.y);
-    svg.selectAll("*").remove();
-    for (const stroke of strokes) {
-      svg.append("path").attr("class", "later").attr("d", line(stroke));
-      svg.append("path").attr("d", line(stroke.filter(point => point.number <= until)));
-    }
-    if (!timed) return;
-    const shares = focus.side === "queries" ? layer.mine(state.heads, focus) : null, most = shares && d3.max(shares);
-    const lit = shares ? points.filter(point => shares[point.number] >= most / 2) : [points[until]];
-    for (const point of lit) svg.append("circle").attr("cx", point.x).attr("cy", point.y).attr("r", this.radius);
-  }
-}
-
-/** Strokes of points x, y, end; y goes down. */
-function strokesOf(drawn) {
-  const strokes = [[]];
-  (drawn || []).forEach(([x, y, end], number) => {
-    strokes[strokes.length - 1].push({ x, y, number });
-    if (end > 0.5) strokes.push([]);
-  });
-  return strokes.filter(stroke => stroke.length);
 }
 
 /** A text that changes under the pointer gets no lower, or what is pointed at would move away. */
