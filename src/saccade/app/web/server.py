@@ -72,11 +72,13 @@ class Viewer:
             raise Refused(404, "a capture is served, which reads nothing")
         if self.shown.reads != kind:
             raise Refused(404, f"what is served reads a {self.shown.reads}, not a {kind}")
+        text = await text_of(request) if kind == "text" else None
         if self._waiting >= WAITING:
             raise Refused(503, f"{WAITING} are waiting already; try again in a moment")
         self._waiting += 1
         try:
-            given = await (text_of(request) if kind == "text" else recording_of(request))
+            # only so many recordings are held at a time
+            given = await recording_of(request) if text is None else text
             async with asyncio.timeout(PATIENCE):
                 await self._one.acquire()
         except TimeoutError:

@@ -223,7 +223,7 @@ class View {
     const head = one => (layer.heads > 1 ? ` (head ${one.head})` : "");
     if (!sorted.length) return ["nothing"];
     if (!layer.axis[other])
-      return sorted.slice(0, 5).flatMap((one, i) => [i ? "; " : "", isolated(one.token), ` ${one.weight.toFixed(2)}${head(one)}`]);
+      return sorted.slice(0, 5).filter((one, i) => !i || one.weight >= 0.005).flatMap((one, i) => [i ? "; " : "", isolated(one.token), ` ${one.weight.toFixed(2)}${head(one)}`]);
     const [top] = sorted, half = one => one && one.weight >= top.weight / 2;
     let from = top.number, to = top.number;
     while (half(best[from - 1])) from--;
