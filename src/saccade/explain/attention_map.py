@@ -9,13 +9,14 @@ queries and keys, and no weights.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 Rows = slice | list[int] | Tensor
+Needed = list[Any]  # tensors that a map is made of, and None where there is none
 
 
 class Asked(NamedTuple):
@@ -41,13 +42,18 @@ class Looked(NamedTuple):
     log_sum_exp: Float[Tensor, "b h q"] | None = None
 
 
+Form = Callable[[Needed, Asked], Tensor]
+
+
 @dataclass(frozen=True, eq=False)
 class Bounds:
-    """What is kept of a map: these heads and queries, None: all; and of the heads their mean or the largest weight."""
+    """What is kept of a map: these heads and queries, None: all; of the heads their mean or the largest weight; of the
+    keys so many that each query looks at most, the others' weights being 0."""
 
     heads: Rows | None = None
     queries: Rows | None = None
     reduce: Literal["mean", "max"] | None = None
+    top: int | None = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Bounds) and all(
@@ -65,10 +71,27 @@ class Bounds:
         place = axes.index("h")
         return weights.mean(place) if self.reduce == "mean" else weights.amax(place)
 
-    def kept(self, weights: Tensor, axes: tuple[str, ...]) -> Tensor:
-        """Of weights with these axes what is kept, without the memory of what is not."""
-        found = self.reduced(chosen(weights, axes, Asked(self.heads, self.queries)), axes)
-        return found.clone() if found.numel() < weights.numel() and found._is_view() else found
+    def kept(self, weights: Tensor, axes: tuple[str, ...]) -> tuple[Form, Needed]:
+        """What is kept of weights that are there, without the memory of what is not, and what forms a map of it."""
+        left, part = self.axes(axes), self.reduced(chosen(weights, axes, Asked(self.heads, self.queries)), axes)
+        if self.top is not None and left[-1:] == ("k",):
+            keys = part.shape[-1]
+            return lambda needed, asked: chosen(spread(needed[0], needed[1], keys), left, asked), [
+                *largest(part, self.top)
+            ]
+        part = part.clone() if part.numel() < weights.numel() and part._is_view() else part
+        return lambda needed, asked: chosen(needed[0], left, asked), [part]
+
+
+def largest(weights: Float[Tensor, "*b k"], count: int) -> tuple[Float[Tensor, "*b n"], Tensor]:
+    """The largest weights of each row, so many, and their keys; the first is the largest."""
+    found = weights.topk(min(count, weights.shape[-1]))
+    return found.values, found.indices
+
+
+def spread(weights: Float[Tensor, "*b n"], places: Tensor, keys: int) -> Float[Tensor, "*b k"]:
+    """Weights at their places among so many keys, and 0 elsewhere."""
+    return weights.new_zeros(*weights.shape[:-1], keys).scatter(-1, places, weights)
 
 
 EVERYTHING = Bounds()
@@ -91,6 +114,10 @@ class AttentionMap:
         with torch.no_grad():
             return self._form(Asked(heads, queries, keys))
 
+    def top(self, count: int, heads: Rows | None = None, queries: Rows | None = None) -> tuple[Tensor, Tensor]:
+        """The keys that each query looks at most, so many, or all where there are fewer: their weights, and which."""
+        return largest(self.weights(heads, queries), count)
+
     def bounded(self, bounds: Bounds) -> "AttentionMap":
         """The map of which no more is ever formed than these heads and queries, or one head that stands for all."""
         if bounds == EVERYTHING:
@@ -98,8 +125,13 @@ class AttentionMap:
         axes = bounds.axes(self.axes)
 
         def form(asked: Asked) -> Tensor:
-            whole = self._form(Asked(bounds.heads, bounds.queries))
-            return chosen(bounds.reduced(whole, self.axes), axes, asked)
+            # queries are chosen before anything is formed
+            queries, rest = (asked.queries, None) if bounds.queries is None else (bounds.queries, asked.queries)
+            whole = bounds.reduced(self._form(Asked(bounds.heads, queries)), self.axes)
+            if bounds.top is not None and axes[-1:] == ("k",):
+                most, places = largest(whole, bounds.top)
+                whole = spread(most, places, whole.shape[-1])
+            return chosen(whole, axes, Asked(asked.heads, rest, asked.keys))
 
         return AttentionMap(self.name, axes, form)
 

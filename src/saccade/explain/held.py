@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput
-from saccade.explain.attention_map import Asked
-from saccade.explain.operators import Form, Needed
+from saccade.explain.attention_map import Asked, Form, Needed
 
 
 class Held:
