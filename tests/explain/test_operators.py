@@ -552,6 +552,15 @@ def test_what_is_overwritten_behind_the_block_is_not_read() -> None:
         seen[""]
 
 
+def test_what_is_freed_is_told() -> None:
+    model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(BATCH, LENGTH, MODEL)
+    with torch.no_grad(), capture(model.eval()) as seen:
+        model(x, x, x, need_weights=False)
+    model.in_proj_weight.untyped_storage().resize_(0)
+    with pytest.raises(InvalidInput, match="was freed since"):
+        seen[""]
+
+
 @pytest.mark.unhooked
 def test_a_compiled_model_runs_its_original_and_is_heard() -> None:
     model, x = nn.Sequential(nn.Linear(MODEL, MODEL), Own()).eval(), torch.randn(BATCH, LENGTH, MODEL)

@@ -21,7 +21,7 @@ from saccade.core.errors import InvalidInput
 from saccade.explain.attention_map import EVERYTHING, Asked, AttentionMap, Bounds, Needed, chosen, kept_map
 from saccade.explain.held import Held, address, tracked
 from saccade.explain.interventions import Replace, refuse_gradient, replaced, with_weights
-from saccade.explain.operators import Unknown, arguments, attends, form
+from saccade.explain.operators import LAYERS, Unknown, arguments, attends, form
 from saccade.explain.scores import PRODUCTS, Scores
 
 Heard = Callable[[AttentionMap], None]
@@ -135,6 +135,8 @@ class Listening(TorchDispatchMode):
             self.unknown[place] = str(unknown)
             return out
         held, groups = Held(made, needed), self._packed(needed)
+        if func._schema.name.rpartition("::")[2] in LAYERS and any(hasattr(m, "reshard") for m in self._modules):
+            held.copy()  # the projections of a sharded module are freed when it has run
         found = AttentionMap(place, AXES[4], held if groups == 1 else partial(unpacked, held))
         if self.replace is not None:
             weights = found.weights()
