@@ -36,6 +36,9 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     torch.manual_seed(1)
     made = {
         "bert": transformers.BertModel(transformers.BertConfig(vocab_size=size, hidden_size=32, **options)),
+        "albert": transformers.AlbertModel(
+            transformers.AlbertConfig(vocab_size=size, hidden_size=32, embedding_size=8, **options)
+        ),
         "t5": transformers.T5ForConditionalGeneration(transformers.T5Config(vocab_size=size, **t5)),
     }
     for name, model in made.items():
@@ -69,6 +72,14 @@ def test_an_encoder_is_explained_and_kept(saccade: Command, checkpoints: dict[st
         seen.entropy("encoder.layer.0.attention.self")[0].mean(1).tolist(), abs=0.005
     )
     assert (tmp_path / "heads-the-animal-was-tired.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_layers_that_are_one_module(saccade: Command, checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    page = tmp_path / "look.html"
+    done = saccade("explain", TEXT, "--model", checkpoints["albert"], "--html", page, "--pictures", tmp_path)
+    assert done.status == 0, done.err
+    assert all(f"attention, call {layer}" in page.read_text(encoding="utf-8") for layer in (0, 1))
+    assert all(f"attention, call {layer}" in done.out for layer in (0, 1))
 
 
 def test_the_links_of_one_token(saccade: Command, checkpoints: dict[str, Path], tmp_path: Path) -> None:

@@ -143,3 +143,27 @@ def test_nothing_is_formed_that_is_not_asked_for() -> None:
     assert list(seen.select(heads=[1])) == ["here"]
     with pytest.raises(AssertionError, match="formed"):
         seen["here"]
+
+
+def test_one_module_in_several_layers_has_a_map_for_each() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(MODEL, HEADS, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for _ in range(2):
+                x = x + self.attention(x, x, x)[0]
+            return x
+
+    model, x = Twice(), torch.randn(BATCH, LENGTH, MODEL)
+    with torch.no_grad(), capture(model) as seen:
+        model(x)
+    layers = seen.label(WORDS).layers(row=1)
+    assert list(layers) == ["attention, call 0", "attention, call 1"]
+    for (weights, queries, keys), call in zip(layers.values(), seen["attention"], strict=True):
+        assert queries == keys == WORDS
+        torch.testing.assert_close(weights, call[1])
+    torch.testing.assert_close(seen.rollout(), measures.rollout(seen["attention"]))
+    with pytest.raises(InvalidInput, match="attention was called 2 times"):
+        seen.plot("attention")

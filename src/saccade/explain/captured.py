@@ -29,6 +29,9 @@ class Labels(NamedTuple):
     keys: list[str]
 
 
+Layer = tuple[Tensor, list[str], list[str]]  # weights (h, q, k) or (q, k), what the queries are, what the keys are
+
+
 class Capture(Mapping[str, list[Tensor]]):
     """Qualified name of a tap, or of a module with attention -> what was heard there, detached from the graph.
 
@@ -74,7 +77,7 @@ class Capture(Mapping[str, list[Tensor]]):
 
     def joined(self, name: str, axis: str = "q") -> Tensor:
         """All calls as one tensor, laid end to end along an axis; of fewer keys, as early in a generation, the rest
-        is 0.
+        is 0. Where a cache forgets, the keys of a call are those that it still had.
 
         Raises:
             NotFound: no such name.
@@ -94,6 +97,14 @@ class Capture(Mapping[str, list[Tensor]]):
             came = ", ".join(map(str, sorted({tuple(call.shape) for call in calls})))
             raise InvalidInput(f"{name} was called on what cannot be laid end to end along {axis!r}: {came}")
         return torch.cat(calls, dim=place)
+
+    def in_turn(self, name: str) -> dict[str, Tensor]:
+        """The calls as maps: joined; or each by itself, with its number, where each is of a whole sequence to itself,
+        as of one module in several layers, or of several forwards."""
+        sizes = [call.shape for call in self[name]]
+        if len(sizes) > 1 and all(size[-1] == size[-2] > 1 for size in sizes):
+            return {f"{name}, call {number}": call for number, call in enumerate(self[name])}
+        return {name: self.joined(name)}
 
     def label(self, queries: Sequence[str], keys: Sequence[str] | None = None, only: str = "*") -> "Capture":
         """Say what queries and keys are, of the names that match: the same tokens where no keys are given."""
@@ -133,11 +144,14 @@ class Capture(Mapping[str, list[Tensor]]):
     def rollout(self, only: str = "*", residual: float = 0.5) -> Tensor:
         """What of each input is in each output, (b, t, t), through the self-attention of all names that match, in their
         order (`measures.rollout`)."""
-        return measures.rollout((self.joined(name) for name in self.matching(only)), residual)
+        return measures.rollout(self._layers(only), residual)
 
     def flow(self, query: int, only: str = "*", residual: float = 0.5) -> Tensor:
         """The most that each input can send to one output, (b, t) (`measures.flow`)."""
-        return measures.flow((self.joined(name) for name in self.matching(only)), query, residual)
+        return measures.flow(self._layers(only), query, residual)
+
+    def _layers(self, only: str) -> Iterator[Tensor]:
+        return (weights for name in self.matching(only) for weights in self.in_turn(name).values())
 
     def alignments(
         self, name: str, row: int = 0, back: Iterable[measures.Link] | None = None, way: str = "intersection"
@@ -151,7 +165,7 @@ class Capture(Mapping[str, list[Tensor]]):
                 None: these alone.
             way: how both are made one (`measures.symmetrised`).
         """
-        found = measures.links(mean_of_heads(self.layers(row, name)[name][0]))
+        found = measures.links(mean_of_heads(self._one(name, row)[0]))
         return found if back is None else measures.symmetrised(found, back, way)
 
     def plot(self, name: str | None = None, head: int | None = None, row: int = 0, title: str = "") -> plots.Figure:
@@ -170,7 +184,7 @@ class Capture(Mapping[str, list[Tensor]]):
             layers = self.layers(row)
             heads = [weights.reshape(-1, *weights.shape[-2:]) for weights, *_ in layers.values()]
             return plots.head_grid(heads, list(layers), title)
-        weights, queries, keys = self.layers(row, name)[name]
+        weights, queries, keys = self._one(name, row)
         if head is not None and not (weights.ndim == 3 and 0 <= head < len(weights)):
             raise InvalidInput(f"{name}: there is no head {head} in weights of shape {tuple(weights.shape)}")
         drawn, what = (mean_of_heads(weights), "") if head is None else (weights[head], f", head {head}")
@@ -193,7 +207,7 @@ class Capture(Mapping[str, list[Tensor]]):
         write_atomically(Path(path), page(self.layers(row), title).encode("utf-8"))
         return Path(path)
 
-    def layers(self, row: int = 0, only: str = "*") -> dict[str, tuple[Tensor, list[str], list[str]]]:
+    def layers(self, row: int = 0, only: str = "*") -> dict[str, Layer]:
         """Of one row of the batch: the weights (h, q, k) of each name that matches, and what its queries and keys are;
         without labels their numbers.
 
@@ -203,14 +217,22 @@ class Capture(Mapping[str, list[Tensor]]):
         """
         layers = {}
         for name in [only] if only in self else self.matching(only):
-            weights = self.joined(name)
-            if self.axes(name)[0] != "q":
-                if not -len(weights) <= row < len(weights):
-                    raise InvalidInput(f"{name}: there are {len(weights)} rows, from 0, and no {row}")
-                weights = weights[row]
-            counted = Labels(*(list(map(str, range(size))) for size in weights.shape[-2:]))
-            layers[name] = (weights, *self.labels.get(name, counted))
+            for said, weights in self.in_turn(name).items():
+                if self.axes(name)[0] != "q":
+                    if not -len(weights) <= row < len(weights):
+                        raise InvalidInput(f"{name}: there are {len(weights)} rows, from 0, and no {row}")
+                    weights = weights[row]
+                counted = Labels(*(list(map(str, range(size))) for size in weights.shape[-2:]))
+                layers[said] = (weights, *self.labels.get(name, counted))
         return layers
+
+    def _one(self, name: str, row: int) -> Layer:
+        found = self.layers(row, name)
+        if name not in found:
+            raise InvalidInput(
+                f"{name} was called {len(found)} times, each on a whole sequence; seen[name] has each map"
+            )
+        return found[name]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all weights, with names, axes and labels, into one safetensors file, replaced whole.
