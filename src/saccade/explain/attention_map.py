@@ -145,9 +145,14 @@ def weights_of(looked: Looked, asked: Asked) -> Float[Tensor, "b h q k"]:
         keys = keys.repeat_interleave(heads // keys.shape[1], 1)
     some_keys = asked.keys if log_sum_exp is not None else None  # a softmax is over all
     query = taken(taken(query, 1, asked.heads), 2, asked.queries)
-    keys = taken(taken(keys, 1, asked.heads), 2, some_keys)
-    # in place from here on: of all heads the scores are by far the largest tensor
-    scores = (query.to(wide) * scale) @ keys.to(wide).mT
+    keys = taken(taken(keys, 1, asked.heads), 2, some_keys).expand(len(query), -1, -1, -1)
+    empty = less = None
+    if log_sum_exp is not None:
+        total = taken(taken(log_sum_exp[:, :, :queries], 1, asked.heads), 2, asked.queries).to(wide)[..., None]
+        empty = ~total.isfinite()  # the log of nothing
+        less = total.masked_fill(empty, 0.0)
+    # in place from here on, and what is subtracted where the products are summed: the scores are by far the largest
+    scores = scores_of(query.to(wide), keys.to(wide), scale, less)
     if bias is not None:
         bias = bias.expand(*torch.broadcast_shapes(bias.shape, (1, heads, queries, positions)))
         bias = taken(taken(taken(bias, 1, asked.heads), 2, asked.queries), 3, some_keys)
@@ -155,13 +160,20 @@ def weights_of(looked: Looked, asked: Asked) -> Float[Tensor, "b h q k"]:
     if causal:
         near = torch.ones(queries, positions, dtype=torch.bool, device=scores.device).tril()
         scores = scores.masked_fill_(~taken(taken(near, 0, asked.queries), 1, some_keys), -torch.inf)
-    if log_sum_exp is None:
+    if empty is None:
         weights = scores.softmax(-1).masked_fill(scores.isneginf().all(-1, keepdim=True), 0.0)
         return taken(weights, 3, asked.keys)
-    total = taken(taken(log_sum_exp[:, :, :queries], 1, asked.heads), 2, asked.queries).to(wide)[..., None]
-    empty = ~total.isfinite()  # the log of nothing
-    weights = scores.sub_(total).exp_()
+    weights = scores.exp_()
     return weights.masked_fill_(empty, 0.0) if bool(empty.any()) else weights
+
+
+def scores_of(
+    query: Float[Tensor, "b h q d"], keys: Float[Tensor, "b h k d"], scale: float, less: Float[Tensor, "b h q 1"] | None
+) -> Float[Tensor, "b h q k"]:
+    """scale (q . k) - less, in one pass."""
+    start, share = (query.new_zeros(1, 1, 1), 0.0) if less is None else (-less.flatten(0, 1), 1.0)
+    flat = torch.baddbmm(start, query.flatten(0, 1), keys.flatten(0, 1).mT, beta=share, alpha=scale)
+    return flat.view(*query.shape[:2], *flat.shape[1:])
 
 
 def taken(tensor: Tensor, axis: int, rows: Rows | None) -> Tensor:
