@@ -56,13 +56,16 @@ def attention_figures(run: Run, predictions: Sequence[Any], examples: Sequence[A
     """
     shows = [show for show in run.recipe.shows if show.values == WEIGHT][:1]
     pairs = list(zip(examples, predictions, strict=True))[:MEASURED] if shows else []
-    rows = [look.weights.double() for pair in pairs for look in run.looks(*pair, shows=shows)]
+    rows = [look.weights.double() for looks in run.looks_of(pairs, shows) for look in looks]
     weights = [each / each.sum(-1, keepdim=True).clamp(min=1e-12) for each in rows]
     entropies = [entropy for each in weights for entropy in torch.special.entr(each).sum(-1).tolist()]
     figures = {"attention_entropy": statistics.fmean(entropies)} if entropies else {}
     if pairs and isinstance(run.task, Aligning):
-        given = [(example, run.looks(example, example.target, shows=shows)[0].weights) for example, _ in pairs]
-        right = [met for example, each in given for met in run.task.aligned(example, each)]
+        given = run.looks_of([(example, example.target) for example, _ in pairs], shows)
+        right = [
+            met for (example, _), [look] in zip(pairs, given, strict=True)
+            for met in run.task.aligned(example, look.weights)
+        ]  # fmt: skip
         figures |= {"aligned": 100 * statistics.fmean(right)} if right else {}
     return figures
 
