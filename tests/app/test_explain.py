@@ -116,6 +116,23 @@ def test_a_run_is_explained(saccade: Command, tiny_runs: dict[str, Path], tmp_pa
         assert "how widely each head looks" in done.out
 
 
+def test_what_is_no_text_is_explained(saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path) -> None:
+    """Frames have times, emissions no heads, and a pen's window is no distribution."""
+    for system, tap in (("attention_speech", "attention.weights"), ("online_speech", "emissions")):
+        run = tiny_runs[system]
+        page = tmp_path / "new folder" / f"{system}.html"
+        done = saccade("explain", run / "sample.wav", "--model", run, "--pictures", tmp_path, "--html", page)
+        assert done.status == 0, done.err
+        assert page.stat().st_size > 1000
+        links = [line for line in done.out.splitlines() if " -> " in line and tap in line]
+        assert all(float(line.split()[2]) >= 0 for line in links)  # seconds
+        assert links
+    done = saccade("explain", "fox", "--model", tiny_runs["handwriting"], "--pictures", tmp_path)
+    assert done.status == 0, done.err
+    widely = float(done.out.split("path")[-1].split()[0])
+    assert widely >= 0  # an entropy
+
+
 def test_bad_input(saccade: Command, checkpoints: dict[str, Path], tiny_runs: dict[str, Path], tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()

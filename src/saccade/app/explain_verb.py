@@ -104,11 +104,11 @@ def plain(label: str) -> str:
 
 
 def entropies(seen: "Capture") -> list[str]:
-    """How widely each head looks, in nats, the mean over its looks."""
+    """How widely each head looks, in nats, the mean over its looks; weights that do not sum to one are made to."""
     from saccade.explain.measures import entropy
 
     rows = [
-        (name, entropy(weights).reshape(-1, len(queries)).mean(1).tolist())
+        (name, entropy(weights / weights.sum(-1, True).clamp_min(1e-12)).reshape(-1, len(queries)).mean(1).tolist())
         for name, (weights, queries, _) in seen.layers().items()
     ]
     wide = min(WIDEST, max(len(name) for name, _ in rows))

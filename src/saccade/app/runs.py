@@ -86,7 +86,7 @@ class Run:
                 batch = to_device(self.task.collate([replayed[row] for row in rows]), self.device)
                 with self.running(), capture(self.model, show.tap) as seen:
                     self.objective(self.model, batch, 0)
-                heard = [seen.joined(tap, seen.axes(tap)[-2]).float().cpu() for tap in seen if seen[tap]]
+                heard = [seen.joined(tap).float().cpu() for tap in seen if seen[tap]]
                 if not heard:  # a net of the system that does without: a pen that no text leads looks at none
                     continue
                 # (b, layers, ..., rows, columns): of all that match the pattern, and of all heads, the mean

@@ -75,21 +75,26 @@ class Capture(Mapping[str, list[Tensor]]):
         self._heard.setdefault(heard.name, []).append(heard)
         self._axes.setdefault(heard.name, heard.axes)
 
-    def joined(self, name: str, axis: str = "q") -> Tensor:
+    def joined(self, name: str, axis: str | None = None) -> Tensor:
         """All calls as one tensor, laid end to end along an axis; of fewer keys, as early in a generation, the rest
         is 0. Where a cache forgets, the keys of a call are those that it still had.
+
+        Args:
+            name: where.
+            axis: its letter; None: the last but one, that of who looks.
 
         Raises:
             NotFound: no such name.
             InvalidInput: there is no such axis, or nothing was heard.
         """
         axes = self.axes(name)
-        if axis not in axes:
+        axis = axes[-2] if axis is None and len(axes) > 1 else axis
+        if axis is None or axis not in axes:
             raise InvalidInput(f"{name} has the axes {' '.join(axes)}, not {axis!r}")
         calls = self[name]
         if not calls:
             raise InvalidInput(f"{name} was not called while it was listened to")
-        if axis == "q" and axes[-1] == "k":
+        if axis == axes[-2]:
             widest = max(call.shape[-1] for call in calls)
             calls = [F.pad(call, (0, widest - call.shape[-1])) for call in calls]
         place = axes.index(axis)
@@ -197,13 +202,14 @@ class Capture(Mapping[str, list[Tensor]]):
         It needs nothing from a network. Names without labels have numbers for tokens.
 
         Args:
-            path: the file, replaced whole.
+            path: the file, replaced whole; missing folders are made.
             title: what the page is of.
             row: which of the batch.
 
         Raises:
             InvalidInput: nothing was heard; labels of another number than the weights have; no such row.
         """
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(Path(path), page(self.layers(row), title).encode("utf-8"))
         return Path(path)
 
@@ -235,7 +241,8 @@ class Capture(Mapping[str, list[Tensor]]):
         return found[name]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all weights, with names, axes and labels, into one safetensors file, replaced whole.
+        """Write all weights, with names, axes and labels, into one safetensors file, replaced whole; missing
+        folders are made.
 
         Raises:
             InvalidInput: nothing was heard.
@@ -251,6 +258,7 @@ class Capture(Mapping[str, list[Tensor]]):
             "labels": {name: labels._asdict() for name, labels in self.labels.items()},
         }
         said = {"saccade capture": VERSION, "capture": json.dumps(kept, ensure_ascii=False)}
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(Path(path), safetensors.torch.save(tensors, said))
 
     @classmethod
