@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from saccade.core.errors import InvalidInput, require
+from saccade.explain.plots.arrays import numbers
 from saccade.explain.plots.canvas import (
     GREY,
     PALE,
@@ -90,12 +91,6 @@ def alignments(panels: Sequence[Panel], values: str = "attention weight") -> Fig
             write_title(axes, title, narrowest=40 if len(panels) == 1 else 28)
         _bar(figure.axes[-1], values)
         return fit(_side_by_side(figure))
-
-
-def numbers(weights: Weights) -> Any:
-    """As a numpy array, in float64."""
-    plain = weights.detach().double().cpu() if hasattr(weights, "detach") else weights
-    return np.asarray(plain, dtype=np.float64)
 
 
 def head_grid(layers: Sequence[Weights], names: Sequence[str] = (), title: str = "") -> Figure:
