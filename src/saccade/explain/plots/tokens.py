@@ -47,6 +47,11 @@ def labels(tokens: Sequence[str]) -> list[str]:
     return seen
 
 
+def short_labels(tokens: Sequence[str]) -> list[str]:
+    """`labels`, each cut after 40 characters."""
+    return [text if len(text) <= 40 else f"{text[:39]}…" for text in labels(tokens)]
+
+
 def words(tokens: Sequence[str]) -> tuple[list[str], list[range]]:
     """The words of a sentence that is in pieces, and the places of each one's tokens, for `join`.
 
