@@ -46,7 +46,7 @@ def arcs(
         found = numbers(weights)
     except (TypeError, ValueError) as error:
         raise InvalidInput("expected weights (h, q, k), all rows of one length") from error
-    found = checked(found[None] if found.ndim == 2 else found, f"h {len(rows)} {len(columns)}", "weights", 0)
+    found = checked(found[None] if found.ndim == 2 else found, f"h {len(rows)} {len(columns)}", "weights", 0.0)
     chosen = list(range(len(found)) if heads is None else heads)
     if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(range(len(found))):
         raise InvalidInput(f"expected heads among {len(found)}, counted from 0, each once; got {chosen}")

@@ -34,15 +34,16 @@ def over_image(image: Weights, weights: Weights, words: Sequence[str], title: st
     Raises:
         InvalidInput: another shape, no words, a number that is not finite, or a weight below 0.
     """
-    found = checked(weights, f"{len(words)} rows columns", "weights", 0)
+    found = checked(weights, f"{len(words)} rows columns", "weights", 0.0)
     grey = _grey(_pixels(image))
     inch = (1.5 if len(words) <= FEW else 0.8) / max(grey.shape)  # of a pixel
     high, wide = (max(1, round(DOTS * inch * size)) for size in grey.shape)
     smaller = max(grey.shape) > max(high, wide)
     grey = _resized(grey[None], (high, wide), "bilinear" if smaller else "nearest")[0]
     largest = float(found.max())
-    # cubic, which may go below 0 and above the largest
-    spread = np.clip(_resized(found, (high, wide), "bicubic"), 0, largest) / (largest or 1.0)
+    # cubic, which may go below 0 and above the largest of its word
+    most = found.max((1, 2), keepdims=True)
+    spread = np.clip(_resized(found, (high, wide), "bicubic"), 0, most) / (largest or 1.0)
     texts = [_broken(text, wide / DOTS) for text in short_labels(words)]
     lines = max(text.count("\n") for text in texts) + 1
     with our_style(title, *words):
@@ -90,7 +91,7 @@ def _resized(maps: Any, size: tuple[int, int], mode: str) -> Any:
 
 def _broken(text: str, wide: float) -> str:
     """In lines that fit above an image of so many inches; what is wide takes two places."""
-    lines, room = [""], int(12 * max(wide, NARROWEST))
+    lines, room = [""], int(11 * max(wide, NARROWEST))
     for character in text:
         if sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in lines[-1] + character) > room:
             lines.append("")
@@ -141,7 +142,7 @@ def glimpses(image: Weights, centres: Weights, sizes: Weights, title: str = "") 
     path = checked(centres, "t 2", "centres")
     given = numbers(sizes)
     given = np.broadcast_to(given, (len(path), 1)) if given.ndim == 0 else given
-    boxes = checked(given[:, None] if given.ndim == 1 else given, f"{len(path)} scales", "sizes", 0)
+    boxes = checked(given[:, None] if given.ndim == 1 else given, f"{len(path)} scales", "sizes", 0.0)
     high, wide = pixels.shape[:2]
     inch = 3.6 / max(high, wide)
     with our_style(title):
@@ -165,9 +166,10 @@ def glimpses(image: Weights, centres: Weights, sizes: Weights, title: str = "") 
         # a box may reach out of the image
         reach = boxes.max(1, keepdims=True) / 2
         low, far = np.minimum((path - reach).min(0), 0), np.maximum((path + reach).max(0), (wide, high))
-        low, far = (low - 0.2 / inch, far + 0.2 / inch) if (low < 0).any() or (far > (wide, high)).any() else (low, far)
-        axes.set(xlim=(low[0], far[0]), ylim=(far[1], low[1]))
         inch = min(inch, 5 / max(far - low))
+        if (low < 0).any() or (far > (wide, high)).any():
+            low, far = low - 0.25 / inch, far + 0.25 / inch  # room for a number
+        axes.set(xlim=(low[0], far[0]), ylim=(far[1], low[1]))
         axes.set_position((0, -inch * (far - low)[1], *(inch * (far - low))))
         _number(axes, path, boxes.min(1), inch)
         write_title(axes, title)
@@ -221,7 +223,7 @@ def drawing(canvases: Weights, boxes: Weights | None = None, most: int = 40, tit
     Raises:
         InvalidInput: another shape, a number that is not finite or not from 0 to 255, fewer than two steps at most.
     """
-    found = checked(canvases, "t c y x" if np.ndim(numbers(canvases)) == 4 else "t y x", "canvases", 0)
+    found = checked(canvases, "t c y x" if np.ndim(numbers(canvases)) == 4 else "t y x", "canvases", 0.0)
     placed = None if boxes is None else checked(boxes, f"{len(found)} 4", "boxes")
     if most < 2:
         raise InvalidInput(f"expected at least two steps to draw, got {most}")
@@ -243,7 +245,8 @@ def drawing(canvases: Weights, boxes: Weights | None = None, most: int = 40, tit
             )
             _name(axes, f"step {step + 1}" if step == 0 else str(step + 1))
             if placed is not None:
-                _box(axes, *placed[step], clip=True)  # it may reach out of the canvas
+                x, y, across, down = placed[step]
+                _box(axes, x, y, across, down, clip=True)  # it may reach out of the canvas
         _entitle(figure, title, pad=22)
         return fit(figure)
 

@@ -29,8 +29,8 @@ def layer_overview(
 ) -> Figure:
     """One number a head, such as its entropy or distance: a row a layer, a column a head.
 
-    White is 0, or the least number where one is below, and dark blue the largest. The numbers are written into the
-    cells where there are at most 400.
+    White is 0, or the least number where one is below, and dark blue the largest, or 0. Where heads are at most 400
+    their numbers are written into the cells.
 
     Args:
         values: (layers, heads).
@@ -47,11 +47,13 @@ def layer_overview(
     with our_style(title, what, *rows, *columns):
         wide, high = min(0.42, 11 / len(columns)), min(0.26, 13.2 / len(rows))
         axes = page().add_axes((0, -high * len(rows), wide * len(columns), high * len(rows)))
-        least, most = min(0.0, float(table.min())), float(table.max())
+        least, most = min(0.0, float(table.min())), max(0.0, float(table.max()))
         most = most if most > least else least + 1
-        drawn = axes.pcolormesh(table, vmin=least, vmax=most, cmap=colours(), rasterized=not few)
+        drawn = axes.imshow(
+            table, cmap=colours(), vmin=least, vmax=most, aspect="auto", interpolation="nearest",
+            extent=(0, len(columns), len(rows), 0),
+        )  # fmt: skip
         axes.spines[:].set_visible(True)
-        axes.invert_yaxis()
         axes.xaxis.set(ticks_position="top", label_position="top")
         turned = max(map(len, columns)) > 4
         for axis, names, nth in ((axes.xaxis, columns, every(wide, 0.22 if turned else 0.36)),
@@ -91,7 +93,6 @@ def positions(table: Weights, title: str = "") -> Figure:
             wide = _inches(drawn.shape[1])
             axes = figure.add_axes((left, -high, wide, high))
             most, signed = float(abs(drawn).max()) or 1.0, bool((drawn < 0).any())
-            # an image, not a mesh: what has 500 x 500 cells is drawn at once
             mapped = axes.imshow(
                 drawn, cmap=colours(BELOW_AND_ABOVE if signed else WHITE_TO_BLUE), vmin=-most if signed else 0,
                 vmax=most, aspect="auto", interpolation="nearest",
@@ -102,7 +103,7 @@ def positions(table: Weights, title: str = "") -> Figure:
             count(axes.yaxis, len(drawn), high)
             scale(axes, mapped, values)
             left += wide + 1.5
-        write_title(figure.axes[0], title)
+        write_title(figure.axes[0], title, pad=14)  # which may reach over the next
         return fit(figure)
 
 

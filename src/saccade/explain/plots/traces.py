@@ -39,7 +39,7 @@ def memory_trace(traces: Mapping[str, Weights], values: str = "weight", title: s
     Raises:
         InvalidInput: no heads, weights of different shapes, below 0 or not finite.
     """
-    tables = {name: checked(weights, "t n", f"weights of {name}", 0) for name, weights in traces.items()}
+    tables = {name: checked(weights, "t n", f"weights of {name}", 0.0) for name, weights in traces.items()}
     if len({table.shape for table in tables.values()}) != 1:
         came = ", ".join(f"{name} {table.shape}" for name, table in tables.items()) or "none"
         raise InvalidInput(f"expected heads with as many steps and slots, at least one; got {came}")
@@ -51,7 +51,7 @@ def memory_trace(traces: Mapping[str, Weights], values: str = "weight", title: s
         figure, extent = page(), (-0.5, steps - 0.5, slots - 0.5, -0.5)
         for number, (name, table) in enumerate(tables.items()):
             axes = figure.add_axes((0, -high - number * (high + 0.36), wide, high))
-            drawn = _heat(axes, table.T, extent, (0, largest))
+            drawn = _heat(axes, table.T, extent, (0.0, largest))
             axes.annotate(printable(name), (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points")
             axes.set(ylabel="slot")
             count(axes.xaxis, steps, wide)
@@ -87,7 +87,7 @@ def speech(
     Raises:
         InvalidInput: another shape, no tokens, weights below 0 or not finite, or a time that is not above 0.
     """
-    table = checked(weights, f"{len(tokens)} k", "weights", 0)
+    table = checked(weights, f"{len(tokens)} k", "weights", 0.0)
     samples = None if waveform is None else checked(waveform[0], "t", "samples")
     bands = None if features is None else checked(features[0], "frames bands", "features")
     times = [step, *(given[1] for given in (waveform, features) if given is not None)]
@@ -97,7 +97,9 @@ def speech(
         high, wide = len(tokens) * min(0.22, 13.2 / len(tokens)), max(2.5, min(8.0, 0.05 * table.shape[1]))
         figure, end = page(), table.shape[1] * step
         axes = figure.add_axes((0, -high, wide, high))
-        scale(axes, _heat(axes, table, (0, end, len(tokens), 0), (0, _largest(table))), "weight", least=0.7)
+        scale(
+            axes, _heat(axes, table, (0.0, end, float(len(tokens)), 0.0), (0.0, _largest(table))), "weight", least=0.7
+        )
         nth = every(high / len(tokens))
         axes.yaxis.set_ticks([i + 0.5 for i in range(0, len(tokens), nth)], short_labels(tokens)[::nth])
         axes.tick_params(axis="y", length=0 if nth == 1 else 3)
@@ -107,8 +109,10 @@ def speech(
         if bands is not None:
             axes = figure.add_axes((0, top - 0.9, wide, 0.9))
             end, top = max(end, len(bands) * times[-1]), top - 1.1
-            extent = (0, len(bands) * times[-1], -0.5, bands.shape[1] - 0.5)
-            scale(axes, _heat(axes, bands.T[::-1], extent, (bands.min(), bands.max())), "feature", least=0.7)
+            extent = (0.0, len(bands) * times[-1], -0.5, bands.shape[1] - 0.5)
+            scale(
+                axes, _heat(axes, bands.T[::-1], extent, (float(bands.min()), float(bands.max()))), "feature", least=0.7
+            )
             axes.set(ylabel="band")
         if samples is not None:
             axes = figure.add_axes((0, top - 0.7, wide, 0.7))
