@@ -154,6 +154,7 @@ def test_glimpses_are_whole_and_without_overlaps(number: int, size: tuple[int, i
         (torch.ones(0, 2), 4, "at least one"),
         ([[1.0, float("inf")]], 4, "finite"),
         ([[1.0, 2.0]], -4, "not below 0"),
+        ([[1.0, 2.0]], [[4], [4, 5]], "sizes, all rows of one length"),
         ([[1.0, 2.0]], [4, 4], r"expected sizes \(1, scales\), at least one; got the shape \(2, 1\)"),
     ],
 )
@@ -206,6 +207,7 @@ def test_a_drawing_is_whole_without_overlaps_and_from_the_first_to_the_last(
     [
         (torch.ones(3, 4), {}, r"expected canvases \(t, y, x\), at least one; got the shape \(3, 4\)"),
         (torch.ones(0, 3, 4), {}, "at least one"),
+        ([[[1.0]], [[1.0, 2.0]]], {}, "all rows of one length"),
         (torch.ones(2, 2, 3, 4), {}, "1 or 3 channels"),
         (-torch.ones(2, 3, 4), {}, "not below 0"),
         (torch.full((2, 3, 4), 300.0), {}, "or to 255"),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from saccade.core.errors import InvalidInput, require
-from saccade.explain.plots.arrays import checked, numbers
+from saccade.explain.plots.arrays import checked, read
 from saccade.explain.plots.canvas import GREY, Figure, Weights, every, fit, our_style, page, write_title
 from saccade.explain.plots.charts import COLOURS
 from saccade.explain.plots.tokens import SPECIAL, short_labels
@@ -42,10 +42,7 @@ def arcs(
     Raises:
         InvalidInput: another shape, no tokens, weights below 0 or not finite, no such head or query, too many heads.
     """
-    try:
-        found = numbers(weights)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput("expected weights (h, q, k), all rows of one length") from error
+    found = read(weights, "weights (h, q, k)")
     found = checked(found[None] if found.ndim == 2 else found, f"h {len(rows)} {len(columns)}", "weights", 0.0)
     chosen = list(range(len(found)) if heads is None else heads)
     if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(range(len(found))):

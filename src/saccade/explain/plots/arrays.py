@@ -13,6 +13,18 @@ def numbers(weights: Any) -> Any:
     return np.asarray(plain, dtype=np.float64)
 
 
+def read(values: Any, what: str) -> Any:
+    """As a numpy array, in float64, of any shape.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    try:
+        return numbers(values)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"expected {what}, all rows of one length") from error
+
+
 def checked(values: Any, axes: str, what: str = "weights", least: float = -np.inf) -> Any:
     """As a numpy array in float64 with these axes, none of them empty: a letter each, or a size that it must have.
 
@@ -20,10 +32,7 @@ def checked(values: Any, axes: str, what: str = "weights", least: float = -np.in
         InvalidInput: another shape, or a number that is below the least or not finite.
     """
     names = axes.split()
-    try:
-        found = numbers(values)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"expected {what} ({', '.join(names)}), all rows of one length") from error
+    found = read(values, f"{what} ({', '.join(names)})")
     sizes = [int(name) if name.isdigit() else size for name, size in zip(names, found.shape, strict=False)]
     if list(found.shape) != sizes or found.ndim != len(names) or 0 in found.shape:
         raise InvalidInput(f"expected {what} ({', '.join(names)}), at least one; got the shape {found.shape}")

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from saccade.core.errors import InvalidInput, require
-from saccade.explain.plots.arrays import checked, numbers
+from saccade.explain.plots.arrays import checked, read
 from saccade.explain.plots.canvas import Figure, Weights, colours, fit, our_style, page, scale, write_title
 from saccade.explain.plots.charts import COLOURS
 from saccade.explain.plots.tokens import short_labels
@@ -27,7 +27,7 @@ def over_image(image: Weights, weights: Weights, words: Sequence[str], title: st
     White is 0 and dark blue the largest weight of all words, of which there may be some twenty.
 
     Args:
-        image: (y, x), or in colour (3, y, x) or (y, x, 3); from 0 to 1, or to 255.
+        image: (y, x), or in colour (3, y, x) or (y, x, 3); from 0 to 1, or to 255 where any value is above 1.
         weights: (n, rows, columns), a map a word, each spread over the whole image.
         words: as `labels` takes them.
 
@@ -56,19 +56,15 @@ def over_image(image: Weights, weights: Weights, words: Sequence[str], title: st
             _name(axes, text)
         normal = require("matplotlib.colors", "app").Normalize(0, largest or 1.0)
         mappable = require("matplotlib.cm", "app").ScalarMappable(normal, colours())
-        scale(
-            max(tiles, key=lambda axes: (axes.get_position().x0, axes.get_position().y0)), mappable, "attention weight"
-        )
+        # beside the last of the first row
+        scale(max(tiles, key=lambda axes: axes.get_position().corners()[2].tolist()), mappable, "attention weight")
         _entitle(figure, title, pad=12 + 12 * lines)
         return fit(figure)
 
 
 def _pixels(image: Weights) -> Any:
     """An image (y, x), (3, y, x), (1, y, x) or (y, x, 3) as (y, x) or (y, x, 3), from 0 to 1."""
-    try:
-        found = numbers(image)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput("expected an image (y, x), (c, y, x) or (y, x, c), all rows of one length") from error
+    found = read(image, "an image (y, x), (c, y, x) or (y, x, c)")
     if found.ndim == 3 and found.shape[-1] not in (1, 3) and found.shape[0] in (1, 3):
         found = np.moveaxis(found, 0, -1)
     if found.ndim not in (2, 3) or 0 in found.shape or (found.ndim == 3 and found.shape[-1] not in (1, 3)):
@@ -77,6 +73,12 @@ def _pixels(image: Weights) -> Any:
         raise InvalidInput("expected an image whose values are from 0 to 1, or to 255")
     found = found[..., 0] if found.ndim == 3 and found.shape[-1] == 1 else found
     return found / 255 if found.max() > 1.001 else np.minimum(found, 1)
+
+
+def _show(axes: Any, pixels: Any) -> None:
+    """An image whose axes are in its pixels."""
+    extent = (0, pixels.shape[1], pixels.shape[0], 0)
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, aspect="auto", extent=extent, interpolation="nearest")
 
 
 def _grey(pixels: Any) -> Any:
@@ -121,9 +123,8 @@ def _name(axes: Any, text: str) -> None:
 
 def _entitle(figure: Figure, title: str, pad: int) -> None:
     """As wide as the images together."""
-    write_title(
-        figure.axes[0], title, pad, narrowest=max(30, int(13 * max(axes.get_position().x1 for axes in figure.axes)))
-    )
+    wide = max(axes.get_position().x1 for axes in figure.axes)
+    write_title(figure.axes[0], title, pad, narrowest=max(30, int(13 * wide)))
 
 
 def glimpses(image: Weights, centres: Weights, sizes: Weights, title: str = "") -> Figure:
@@ -131,7 +132,7 @@ def glimpses(image: Weights, centres: Weights, sizes: Weights, title: str = "") 
     from each centre to the next. A number that finds no room beside others is left out.
 
     Args:
-        image: (y, x), or in colour (3, y, x) or (y, x, 3); from 0 to 1, or to 255.
+        image: (y, x), or in colour (3, y, x) or (y, x, 3); from 0 to 1, or to 255 where any value is above 1.
         centres: (t, 2), x to the right and y down, in pixels; (0, 0) is the corner of the first pixel.
         sizes: of the boxes, in pixels: one number for all, (t,), or (t, scales).
 
@@ -140,29 +141,20 @@ def glimpses(image: Weights, centres: Weights, sizes: Weights, title: str = "") 
     """
     pixels = _pixels(image)
     path = checked(centres, "t 2", "centres")
-    given = numbers(sizes)
+    given = read(sizes, "sizes")
     given = np.broadcast_to(given, (len(path), 1)) if given.ndim == 0 else given
     boxes = checked(given[:, None] if given.ndim == 1 else given, f"{len(path)} scales", "sizes", 0.0)
     high, wide = pixels.shape[:2]
     inch = 3.6 / max(high, wide)
     with our_style(title):
         axes = page().add_axes((0, -high * inch, wide * inch, high * inch))
-        axes.imshow(
-            _grey(pixels),
-            cmap="gray",
-            vmin=0,
-            vmax=1,
-            aspect="auto",
-            extent=(0, wide, high, 0),
-            interpolation="nearest",
-        )
+        _show(axes, _grey(pixels))
         axes.spines[:].set_visible(True)
         axes.set(xlabel="x (pixels)", ylabel="y (pixels)")
         for (x, y), scales in zip(path, boxes, strict=True):
             for size in scales:
                 _box(axes, x - size / 2, y - size / 2, size, size)
-        halo = _halo()
-        axes.plot(*path.T, "o-", color=COLOURS[1], ms=3.5, lw=1.2, path_effects=halo, zorder=3)
+        axes.plot(*path.T, "o-", color=COLOURS[1], ms=3.5, lw=1.2, path_effects=_halo(), zorder=3)
         # a box may reach out of the image
         reach = boxes.max(1, keepdims=True) / 2
         low, far = np.minimum((path - reach).min(0), 0), np.maximum((path + reach).max(0), (wide, high))
@@ -183,12 +175,8 @@ def _halo() -> list[Any]:
 
 
 def _box(axes: Any, x: float, y: float, wide: float, high: float, clip: bool = False) -> None:
-    patches = require("matplotlib.patches", "app")
-    axes.add_patch(
-        patches.Rectangle(
-            (x, y), wide, high, fill=False, edgecolor=COLOURS[1], lw=1.0, path_effects=_halo(), zorder=2, clip_on=clip
-        )
-    )
+    style = {"fill": False, "edgecolor": COLOURS[1], "lw": 1.0, "path_effects": _halo(), "zorder": 2, "clip_on": clip}
+    axes.add_patch(require("matplotlib.patches", "app").Rectangle((x, y), wide, high, **style))
 
 
 def _number(axes: Any, path: Any, sizes: Any, inch: float) -> None:
@@ -215,7 +203,7 @@ def drawing(canvases: Weights, boxes: Weights | None = None, most: int = 40, tit
     """How a drawing comes about: the canvas after each step, from 1, side by side; figure 7 of Gregor et al. 2015.
 
     Args:
-        canvases: (t, y, x), or (t, c, y, x) of 1 or 3 channels; from 0 to 1, or to 255.
+        canvases: (t, y, x), or (t, c, y, x) of 1 or 3 channels; from 0 to 1, or to 255 where any value is above 1.
         boxes: (t, 4), where each step drew: x and y of a corner, width and height, in pixels; a negative width or
             height reaches to the other side.
         most: steps that are drawn; of more, so many at equal distances, the first and the last among them.
@@ -223,7 +211,8 @@ def drawing(canvases: Weights, boxes: Weights | None = None, most: int = 40, tit
     Raises:
         InvalidInput: another shape, a number that is not finite or not from 0 to 255, fewer than two steps at most.
     """
-    found = checked(canvases, "t c y x" if np.ndim(numbers(canvases)) == 4 else "t y x", "canvases", 0.0)
+    found = read(canvases, "canvases (t, y, x)")
+    found = checked(found, "t c y x" if found.ndim == 4 else "t y x", "canvases", 0.0)
     placed = None if boxes is None else checked(boxes, f"{len(found)} 4", "boxes")
     if most < 2:
         raise InvalidInput(f"expected at least two steps to draw, got {most}")
@@ -234,15 +223,7 @@ def drawing(canvases: Weights, boxes: Weights | None = None, most: int = 40, tit
     with our_style(title):
         figure = page()
         for axes, step in zip(_tiles(figure, len(chosen), (wide * small, high * small), 0.28), chosen, strict=True):
-            axes.imshow(
-                found[step],
-                cmap="gray",
-                vmin=0,
-                vmax=1,
-                aspect="auto",
-                extent=(0, wide, high, 0),
-                interpolation="nearest",
-            )
+            _show(axes, found[step])
             _name(axes, f"step {step + 1}" if step == 0 else str(step + 1))
             if placed is not None:
                 x, y, across, down = placed[step]

@@ -19,6 +19,7 @@ from saccade.explain.plots.canvas import (
     scale,
     write_title,
 )
+from saccade.explain.plots.tokens import printable
 
 # orange to blue through grey, by lightness: L* from 95 over 65 to 20, so that signs differ in print too
 BELOW_AND_ABOVE = ((0.0, "#fff0d9"), (0.25, "#fdc38d"), (0.5, "#9e9e9e"), (0.75, "#2f6fae"), (1.0, "#08306b"))
@@ -41,8 +42,10 @@ def layer_overview(
         InvalidInput: another shape, a number that is not finite, or another number of names.
     """
     table = checked(values, "layers heads", "numbers")
-    rows, columns = (named(names, size, kind) for names, size, kind in
-                     ((layers, len(table), "layers"), (heads, table.shape[1], "heads")))  # fmt: skip
+    rows, columns = (
+        [printable(name)[:40] for name in named(names, size, kind)]
+        for names, size, kind in ((layers, len(table), "layers"), (heads, table.shape[1], "heads"))
+    )
     few = table.size <= 400
     with our_style(title, what, *rows, *columns):
         wide, high = min(0.42, 11 / len(columns)), min(0.26, 13.2 / len(rows))
@@ -56,8 +59,8 @@ def layer_overview(
         axes.spines[:].set_visible(True)
         axes.xaxis.set(ticks_position="top", label_position="top")
         turned = max(map(len, columns)) > 4
-        for axis, names, nth in ((axes.xaxis, columns, every(wide, 0.22 if turned else 0.36)),
-                                 (axes.yaxis, rows, every(high))):  # fmt: skip
+        across = every(wide, 0.22 if turned else 0.36)
+        for axis, names, nth in ((axes.xaxis, columns, across), (axes.yaxis, rows, every(high))):
             axis.set_ticks([i + 0.5 for i in range(0, len(names), nth)], names[::nth])
             axis.set_tick_params(length=0 if nth == 1 else 3)
         if turned:

@@ -97,9 +97,8 @@ def speech(
         high, wide = len(tokens) * min(0.22, 13.2 / len(tokens)), max(2.5, min(8.0, 0.05 * table.shape[1]))
         figure, end = page(), table.shape[1] * step
         axes = figure.add_axes((0, -high, wide, high))
-        scale(
-            axes, _heat(axes, table, (0.0, end, float(len(tokens)), 0.0), (0.0, _largest(table))), "weight", least=0.7
-        )
+        drawn = _heat(axes, table, (0.0, end, float(len(tokens)), 0.0), (0.0, _largest(table)))
+        scale(axes, drawn, "weight", least=0.7)
         nth = every(high / len(tokens))
         axes.yaxis.set_ticks([i + 0.5 for i in range(0, len(tokens), nth)], short_labels(tokens)[::nth])
         axes.tick_params(axis="y", length=0 if nth == 1 else 3)
@@ -110,9 +109,8 @@ def speech(
             axes = figure.add_axes((0, top - 0.9, wide, 0.9))
             end, top = max(end, len(bands) * times[-1]), top - 1.1
             extent = (0.0, len(bands) * times[-1], -0.5, bands.shape[1] - 0.5)
-            scale(
-                axes, _heat(axes, bands.T[::-1], extent, (float(bands.min()), float(bands.max()))), "feature", least=0.7
-            )
+            drawn = _heat(axes, bands.T[::-1], extent, (float(bands.min()), float(bands.max())))
+            scale(axes, drawn, "feature", least=0.7)
             axes.set(ylabel="band")
         if samples is not None:
             axes = figure.add_axes((0, top - 0.7, wide, 0.7))
