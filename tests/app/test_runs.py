@@ -26,3 +26,17 @@ def test_the_looks_of_many_are_those_of_each(tiny_runs: dict[str, Path], system:
             assert (ours.rows, ours.columns) == (theirs.rows, theirs.columns)
             assert ours.weights.shape == (len(ours.rows), len(ours.columns))
             torch.testing.assert_close(ours.weights, theirs.weights, rtol=1e-4, atol=1e-5)
+
+
+def test_a_look_at_a_sound_is_drawn_above_it(tiny_runs: dict[str, Path]) -> None:
+    run = open_run(tiny_runs["attention_speech"])
+    [example, *_] = run.task.examples("test")
+    [look] = run.looks(example, example.target)
+    assert look.heard is not None
+    seconds = len(look.columns) * look.heard.step
+    assert seconds == pytest.approx(len(look.heard.features) * look.heard.frame, abs=look.heard.step)
+    svg = (tiny_runs["attention_speech"] / "pictures" / "alignment-1.svg").read_text(encoding="utf-8")
+    assert all(f">{text}</text>" in svg for text in ("time (seconds)", "log energy", "label", "attention weight"))
+    run = open_run(tiny_runs["rnnsearch"])
+    [look] = run.looks(run.task.examples("test")[0], [5])
+    assert look.heard is None

@@ -108,7 +108,7 @@ def draw_looks(looks: Sequence[Look], folder: Path, name: str) -> list[Path]:
     pens = [look for look in looks if look.show.picture == "pen"]
     maps = [look for look in looks if look.show.picture != "pen"]
     drawn = [draw_pen(look, folder / f"pen-{name}") for look in pens]
-    drawn += [draw_panels(maps[:1], folder / f"{maps[0].show.picture}-{name}")] if maps else []
+    drawn += [draw_first(maps[0], folder / f"{maps[0].show.picture}-{name}")] if maps else []
     return drawn + ([draw_panels(maps, folder / f"attention-{name}")] if len(maps) > 1 else [])
 
 
@@ -116,6 +116,22 @@ def draw_pen(look: Look, path: Path) -> Path:
     strokes = int((look.weights[:, 2] > 0.5).sum())
     described = f"{len(look.rows)} points of a pen in {strokes} strokes"
     png: Path = plots.save(plots.pen(look.weights, look.show.values), path, described)[0]
+    return png
+
+
+def draw_first(look: Look, path: Path) -> Path:
+    """The map that a recipe shows first; of a sound above what was heard, with an axis in seconds."""
+    if look.heard is None or not len(look.heard.features):  # a sound may be shorter than a frame
+        return draw_panels([look], path)
+    features, frame, step = look.heard
+    figure = plots.speech(
+        look.weights, look.rows, step, features=(features, frame), tokens_label=look.show.rows, values=look.show.values
+    )
+    described = (
+        f"{look.show.values.capitalize()} of {' '.join(look.rows)} (rows) over {len(look.columns) * step:.1f} seconds "
+        "of sound (columns), and its log-mel features"
+    )
+    png: Path = plots.save(figure, path, described)[0]
     return png
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from saccade.app import catalogue, flags
 from saccade.core.config import from_plain
 from saccade.core.errors import InvalidInput
-from saccade.core.recipe import Loss, Recipe, Show, Task
+from saccade.core.recipe import Heard, Hearing, Loss, Recipe, Show, Task
 from saccade.explain.capture import capture
 from saccade.training.device import autocast, pick_device, to_device
 from saccade.training.run_folder import RunFolder
@@ -26,6 +26,8 @@ class Look(NamedTuple):
     weights: Tensor
     rows: Sequence[str]
     columns: Sequence[str]
+    heard: Heard | None = None
+    """The sound whose steps the columns are, where they are that."""
 
 
 class Prediction(NamedTuple):
@@ -86,15 +88,16 @@ class Run:
                 batch = to_device(self.task.collate([replayed[row] for row in rows]), self.device)
                 with self.running(), capture(self.model, show.tap) as seen:
                     self.objective(self.model, batch, 0)
-                heard = [seen.joined(tap).float().cpu() for tap in seen if seen[tap]]
-                if not heard:  # a net of the system that does without: a pen that no text leads looks at none
+                maps = [seen.joined(tap).float().cpu() for tap in seen if seen.maps(tap)]
+                if not maps:  # a net of the system that does without: a pen that no text leads looks at none
                     continue
                 # (b, layers, ..., rows, columns): of all that match the pattern, and of all heads, the mean
-                for row, weights in zip(rows, torch.stack(heard, 1), strict=True):
+                for row, weights in zip(rows, torch.stack(maps, 1), strict=True):
                     labels = self.task.labels(replayed[row])
                     rows_of, columns_of = labels[show.rows], labels[show.columns]
                     mean = weights.flatten(0, -3).mean(0)[: len(rows_of), : len(columns_of)]  # without padding
-                    found[row].append(Look(show, mean, rows_of, columns_of))
+                    heard = self.task.heard(replayed[row]) if isinstance(self.task, Hearing) else None
+                    found[row].append(Look(show, mean, rows_of, columns_of, heard))
         return found
 
     def objective(self, model: nn.Module, batch: Any, step: int) -> Loss:

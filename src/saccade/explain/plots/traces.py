@@ -71,6 +71,7 @@ def speech(
     waveform: Timed | None = None,
     features: Timed | None = None,
     tokens_label: str = "token",
+    values: str = "attention weight",
     title: str = "",
 ) -> Figure:
     """Where in a recording each token was heard, on an axis in seconds, and below it what was said.
@@ -82,7 +83,8 @@ def speech(
         tokens: as `labels` takes them.
         step: seconds from a frame to the next.
         waveform: the samples (t,), and how many there are in a second.
-        features: such as log-mel energies (frames, bands), and seconds from a frame of theirs to the next.
+        features: log energies (frames, bands), such as log-mel, and seconds from a frame of theirs to the next.
+        values: what the weights are.
 
     Raises:
         InvalidInput: another shape, no tokens, weights below 0 or not finite, or a time that is not above 0.
@@ -93,24 +95,24 @@ def speech(
     times = [step, *(given[1] for given in (waveform, features) if given is not None)]
     if not all(0 < time < math.inf for time in times):
         raise InvalidInput(f"expected seconds a frame and samples a second above 0; got {', '.join(map(str, times))}")
-    with our_style(title, tokens_label, *tokens):
+    with our_style(title, tokens_label, values, *tokens):
         high, wide = len(tokens) * min(0.22, 13.2 / len(tokens)), max(2.5, min(8.0, 0.05 * table.shape[1]))
         figure, end = page(), table.shape[1] * step
         axes = figure.add_axes((0, -high, wide, high))
         drawn = _heat(axes, table, (0.0, end, float(len(tokens)), 0.0), (0.0, _largest(table)))
-        scale(axes, drawn, "weight", least=0.7)
+        scale(axes, drawn, values, least=1.3)
         nth = every(high / len(tokens))
         axes.yaxis.set_ticks([i + 0.5 for i in range(0, len(tokens), nth)], short_labels(tokens)[::nth])
         axes.tick_params(axis="y", length=0 if nth == 1 else 3)
         axes.set(ylabel=tokens_label)
         write_title(axes, title)
-        top = -max(high, 0.7) - 0.2  # below the colour bar
+        top = -max(high, 1.3) - 0.2  # below the colour bar
         if bands is not None:
             axes = figure.add_axes((0, top - 0.9, wide, 0.9))
             end, top = max(end, len(bands) * times[-1]), top - 1.1
             extent = (0.0, len(bands) * times[-1], -0.5, bands.shape[1] - 0.5)
             drawn = _heat(axes, bands.T[::-1], extent, (float(bands.min()), float(bands.max())))
-            scale(axes, drawn, "feature", least=0.7)
+            scale(axes, drawn, "log energy", least=0.7)
             axes.set(ylabel="band")
         if samples is not None:
             axes = figure.add_axes((0, top - 0.7, wide, 0.7))

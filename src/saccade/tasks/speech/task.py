@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from saccade.core.errors import InvalidInput
 from saccade.core.files import write_atomically
 from saccade.core.masks import length_mask
-from saccade.core.recipe import Loss
+from saccade.core.recipe import Heard, Loss
 from saccade.tasks.speech import digits
 from saccade.tasks.speech.audio import FRAME_SHIFT, Samples, log_mel, read_audio, write_audio
 from saccade.tasks.speech.config import SpeechConfig
@@ -219,6 +219,11 @@ class SpeechTask:
         return {
             "label": [*said, "end"], "label so far": ["start", *said], "symbol": self.symbols, "time (seconds)": times
         }  # fmt: skip
+
+    def heard(self, example: Example) -> Heard:
+        """Its log-mel frames as they are, beside the steps of the encoder."""
+        features = self._sound_features(example.sound)
+        return Heard(features, FRAME_SHIFT, FRAME_SHIFT * self.config.stack)
 
     def compare(self, example: Example, prediction: Sequence[int]) -> Mapping[str, str]:
         name = str(example.sound) if isinstance(example.sound, Path) else example.sound.recordings[0].speaker
