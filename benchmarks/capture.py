@@ -3,9 +3,10 @@
     python benchmarks/capture.py
 
 A BERT encoder of 12 layers, 768 features and 12 heads, random weights, 512 tokens, two sentences: its fused kernels
-alone; captured, one layer or all; captured and every map read; and the same weights in eager mode with
-`output_attentions=True`, the only way that its library has. Then 8,192 tokens in two layers: the looks of 64 queries in
-one head, beside the model alone. Peak memory is that of a process of its own, less that of the model alone.
+alone; captured, one layer or all; captured and every map read, which is to form it and sum it; and the same weights in
+eager mode with `output_attentions=True`, the only way that its library has, each of them summed too. Then 8,192 tokens
+in two layers: the looks of 64 queries in one head, beside the model alone. Peak memory is that of a process of its own,
+less that of the model alone.
 """
 
 import argparse
@@ -49,7 +50,8 @@ def form(name: str) -> Form:
 
     def eager() -> object:
         with torch.no_grad():
-            return model(ids, output_attentions=True).attentions
+            attentions = model(ids, output_attentions=True).attentions
+        return [weights.sum() for weights in attentions], attentions
 
     def captured(only: str = "*", read: bool = False) -> object:
         with torch.no_grad(), capture(model, only) as seen:

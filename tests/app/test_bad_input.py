@@ -149,6 +149,9 @@ def test_damaged_runs(saccade: Command, run: Path, tiny_runs: dict[str, Path], t
     weights.write_bytes(whole)
     (copy / "assets" / "source.json").unlink()
     refused(saccade("predict", copy, "Go."), "source.json", "missing")
+    text = (copy / "config.yaml").read_text()
+    (copy / "config.yaml").write_text(text.replace("hidden_size:", "hiden_size:", 1))
+    refused(saccade("predict", copy, "Go."), "there is no field model.hiden_size", "'model.hidden_size'")
     (copy / "config.yaml").write_text("system: rnnserch\nvariant: tiny\nconfig: {}\n")
     refused(saccade("predict", copy, "Go."), "no system 'rnnserch'")
 

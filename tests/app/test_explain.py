@@ -36,6 +36,9 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     torch.manual_seed(1)
     made = {
         "bert": transformers.BertModel(transformers.BertConfig(vocab_size=size, hidden_size=32, **options)),
+        "albert": transformers.AlbertModel(
+            transformers.AlbertConfig(vocab_size=size, hidden_size=32, embedding_size=8, **options)
+        ),
         "t5": transformers.T5ForConditionalGeneration(transformers.T5Config(vocab_size=size, **t5)),
     }
     for name, model in made.items():
@@ -71,6 +74,14 @@ def test_an_encoder_is_explained_and_kept(saccade: Command, checkpoints: dict[st
     assert (tmp_path / "heads-the-animal-was-tired.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_layers_that_are_one_module(saccade: Command, checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    page = tmp_path / "look.html"
+    done = saccade("explain", TEXT, "--model", checkpoints["albert"], "--html", page, "--pictures", tmp_path)
+    assert done.status == 0, done.err
+    assert all(f"attention, call {layer}" in page.read_text(encoding="utf-8") for layer in (0, 1))
+    assert all(f"attention, call {layer}" in done.out for layer in (0, 1))
+
+
 def test_the_links_of_one_token(saccade: Command, checkpoints: dict[str, Path], tmp_path: Path) -> None:
     options = ("--model", checkpoints["bert"], "--pictures", tmp_path)
     done = saccade("explain", TEXT, *options, "--from", "tired", "--links", 2)
@@ -103,6 +114,23 @@ def test_a_run_is_explained(saccade: Command, tiny_runs: dict[str, Path], tmp_pa
         assert done.status == 0, done.err
         assert ("head 0" in done.out or "head 1" in done.out) == heads
         assert "how widely each head looks" in done.out
+
+
+def test_what_is_no_text_is_explained(saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path) -> None:
+    """Frames have times, emissions no heads, and a pen's window is no distribution."""
+    for system, tap in (("attention_speech", "attention.weights"), ("online_speech", "emissions")):
+        run = tiny_runs[system]
+        page = tmp_path / "new folder" / f"{system}.html"
+        done = saccade("explain", run / "sample.wav", "--model", run, "--pictures", tmp_path, "--html", page)
+        assert done.status == 0, done.err
+        assert page.stat().st_size > 1000
+        links = [line for line in done.out.splitlines() if " -> " in line and tap in line]
+        assert all(float(line.split()[2]) >= 0 for line in links)  # seconds
+        assert links
+    done = saccade("explain", "fox", "--model", tiny_runs["handwriting"], "--pictures", tmp_path)
+    assert done.status == 0, done.err
+    widely = float(done.out.split("path")[-1].split()[0])
+    assert widely >= 0  # an entropy
 
 
 def test_bad_input(saccade: Command, checkpoints: dict[str, Path], tiny_runs: dict[str, Path], tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from torch import nn
 
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.tap import Tap
-from saccade.explain import Capture, capture, measures
+from saccade.explain import Capture, capture, measures, plots
+from saccade.explain.attention_map import Asked, AttentionMap
 
 BATCH, LENGTH, MODEL, HEADS = 2, 5, 16, 2
 WORDS = ["▁the", "▁animal", "▁was", "▁ti", "red"]
@@ -95,3 +96,74 @@ def test_what_it_says_is_what_its_weights_say(seen: Capture) -> None:
     torch.testing.assert_close(seen.entropy(name), measures.entropy(layers[1]))
     torch.testing.assert_close(seen.distance(name), measures.distance(layers[1]))
     assert seen.entropy(name).shape == (BATCH, HEADS, LENGTH)
+
+
+def test_hard_links_of_one_row_and_of_both_directions(seen: Capture) -> None:
+    name = "layers.1.self_attn"
+    mean = seen[name][0].mean(1)
+    for row in range(BATCH):
+        found = seen.alignments(name, row)
+        assert found == {(q, max(range(LENGTH), key=mean[row, q].tolist().__getitem__)) for q in range(LENGTH)}
+    back = {(4, 0), (3, 1)}
+    assert seen.alignments(name, 1, back) == seen.alignments(name, 1) & {(0, 4), (1, 3)}
+    assert seen.alignments(name, 1, back, "union") == seen.alignments(name, 1) | {(0, 4), (1, 3)}
+    with pytest.raises(NotFound, match="nothing that was heard matches 'nowhere'"):
+        seen.alignments("nowhere")
+    with pytest.raises(InvalidInput, match="there are 2 rows, from 0, and no 2"):
+        seen.alignments(name, 2)
+
+
+def test_it_is_drawn(seen: Capture, tmp_path: Path) -> None:
+    name = "layers.1.self_attn"
+    for head, drawn, title in (
+        (None, seen[name][0][1].mean(0), name),
+        (1, seen[name][0][1, 1], f"{name}, head 1"),
+    ):
+        figure = seen.plot(name, head, row=1)
+        axes = figure.axes[0]
+        shown = torch.from_numpy(axes.collections[0].get_array().filled()).reshape(LENGTH, LENGTH)
+        torch.testing.assert_close(shown, drawn.double(), rtol=1e-6, atol=1e-6)
+        assert axes.get_title(loc="left") == title
+        assert [text.get_text() for text in axes.get_xticklabels()] == ["the", "animal", "was", "ti", "·red"]
+    every = seen.plot(title="every head")
+    assert [text.get_text() for text in every.axes[0].get_yticklabels()] == list(seen)
+    plots.save(every, tmp_path / "every", "every head")
+    with pytest.raises(InvalidInput, match="there is no head 2"):
+        seen.plot(name, 2)
+
+
+def test_nothing_is_formed_that_is_not_asked_for() -> None:
+    def form(asked: Asked) -> torch.Tensor:
+        raise AssertionError(f"formed: {asked}")
+
+    seen = Capture()
+    seen.hear(AttentionMap("here", ("b", "h", "q", "k"), form))
+    assert "here" in seen
+    assert "there" not in seen
+    assert list(seen.select(heads=[1])) == ["here"]
+    with pytest.raises(AssertionError, match="formed"):
+        seen["here"]
+
+
+def test_one_module_in_several_layers_has_a_map_for_each() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(MODEL, HEADS, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for _ in range(2):
+                x = x + self.attention(x, x, x)[0]
+            return x
+
+    model, x = Twice(), torch.randn(BATCH, LENGTH, MODEL)
+    with torch.no_grad(), capture(model) as seen:
+        model(x)
+    layers = seen.label(WORDS).layers(row=1)
+    assert list(layers) == ["attention, call 0", "attention, call 1"]
+    for (weights, queries, keys), call in zip(layers.values(), seen["attention"], strict=True):
+        assert queries == keys == WORDS
+        torch.testing.assert_close(weights, call[1])
+    torch.testing.assert_close(seen.rollout(), measures.rollout(seen["attention"]))
+    with pytest.raises(InvalidInput, match="attention was called 2 times"):
+        seen.plot("attention")

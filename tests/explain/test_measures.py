@@ -77,7 +77,7 @@ def test_links_of_both_directions() -> None:
 def test_what_does_not_fit_is_told() -> None:
     with pytest.raises(InvalidInput, match="at least one layer"):
         rollout([])
-    with pytest.raises(InvalidInput, match=r"self-attention of one size.*got \(2, 3, 4, 4\), \(2, 3, 4, 5\)"):
+    with pytest.raises(InvalidInput, match=r"self-attention of one size.*got \(2, 3, 4, 5\) after \(2, 4, 4\)"):
         rollout([*make(1), torch.rand(2, 3, 4, 5)])
     with pytest.raises(InvalidInput, match="4 places, from 0, and no 4"):
         flow(make(), 4)

@@ -13,7 +13,9 @@ from torch.utils.checkpoint import checkpoint
 
 from saccade.attention import MultiHeadAttention
 from saccade.core.errors import InvalidInput, NotFound
-from saccade.explain import ablate, capture, operators, scale
+from saccade.explain import ablate, capture, measures, operators, scale
+from saccade.explain.attention_map import Bounds
+from saccade.explain.listening import Listening
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 BATCH, LENGTH, MODEL, HEADS, WORDS = 2, 7, 16, 2, 50
@@ -292,10 +294,128 @@ def test_heads_may_be_one(reduce: Any) -> None:
         torch.testing.assert_close(seen[name][0], part.mean(1) if reduce == "mean" else part.amax(1))
 
 
+def test_the_keys_that_are_looked_at_most() -> None:
+    model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(BATCH, LENGTH, MODEL)
+    ours = MultiHeadAttention(MODEL, HEADS)
+    for attention, name, given in ((model, "", (x, x, x)), (ours, "weights", (x, x))):
+        for options in ({"need_weights": False}, {"need_weights": True}) if attention is model else ({},):
+            with capture(attention) as every:
+                attention(*given, **options)
+            with capture(attention, heads=[1], queries=[3, 0], reduce="top-2") as seen:
+                attention(*given, **options)
+            whole = every[name][0][:, [1]][:, :, [3, 0]]
+            for b in range(BATCH):
+                for q in range(2):
+                    row, found = whole[b, 0, q].tolist(), seen[name][0][b, 0, q].tolist()
+                    least = sorted(row)[-2]
+                    assert found == pytest.approx([weight if weight >= least else 0 for weight in row], abs=1e-6)
+            weights, keys = every.maps(name)[0].top(3, heads=[1], queries=[3, 0])
+            torch.testing.assert_close(weights, whole.sort(-1, descending=True).values[..., :3])
+            torch.testing.assert_close(whole.gather(-1, keys), weights)
+            assert every.maps(name)[0].top(100)[1].shape[-1] == LENGTH
+            assert seen.maps(name)[0].weights(queries=[1]).shape == (BATCH, 1, 1, LENGTH)
+
+
+def test_no_more_than_the_largest_is_held() -> None:
+    """Where a model writes its weights out: of 400 keys three, and their places."""
+    model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(1, 400, MODEL)
+    heard: list[Any] = []
+    with torch.no_grad(), Listening(model, lambda _: True, heard.append, Bounds(top=3)):
+        model(x, x, x, need_weights=True)
+    [found] = heard
+    assert sum(tensor.numel() for tensor in found._form.tensors()) == 2 * HEADS * 400 * 3
+
+
+@pytest.mark.parametrize("name", ["fused", "written"])
+def test_a_rollout_is_kept_layer_by_layer(name: str) -> None:
+    torch.manual_seed(3)
+    model, x = Both(False).eval().encoder, torch.randn(BATCH, LENGTH, MODEL)
+    model.enable_nested_tensor = False
+    torch.backends.mha.set_fastpath_enabled(name == "fused")
+    try:
+        with torch.no_grad(), capture(model) as every:
+            model(x)
+        with torch.no_grad(), capture(model, reduce="rollout") as seen:
+            model(x)
+            model(x.flip(1))  # begins anew
+    finally:
+        torch.backends.mha.set_fastpath_enabled(True)
+    names = list(every)
+    assert list(seen) == names
+    assert len(names) == 2
+    first = every.rollout(names[0])
+    assert seen.axes(names[0]) == ("b", "q", "k")
+    torch.testing.assert_close(seen[names[0]][0], first)
+    torch.testing.assert_close(seen[names[1]][0], every.rollout())
+    assert not torch.allclose(seen[names[1]][0], seen[names[0]][0], atol=1e-3)
+    torch.testing.assert_close(seen[names[1]][1], seen[names[1]][0].flip(1, 2))
+
+
+def test_a_rollout_of_one_module_in_several_layers() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(MODEL, HEADS, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            for _ in range(2):
+                x = x + self.attention(x, x, x)[0]
+            return x
+
+    model, x = Twice(), torch.randn(BATCH, LENGTH, MODEL)
+    with torch.no_grad(), capture(model) as every:
+        model(x)
+    with torch.no_grad(), capture(model, reduce="rollout") as seen:
+        model(x)
+        model(x)
+    expected = measures.rollout(every["attention"])
+    torch.testing.assert_close(seen["attention"][1], expected)
+    torch.testing.assert_close(seen["attention"][3], expected)
+
+
 @pytest.mark.unhooked
-def test_heads_are_no_median() -> None:
-    with pytest.raises(InvalidInput, match="not 'median'"), capture(Own(), reduce="median"):  # type: ignore[arg-type]
+def test_reductions_that_do_not_do_are_told() -> None:
+    for wrong in ("median", "top-0", "top", "top-8.5"):
+        with pytest.raises(InvalidInput, match=f"not '{wrong}'"), capture(Own(), reduce=wrong):
+            pass
+    with pytest.raises(InvalidInput, match="every query"), capture(Own(), queries=[1], reduce="rollout"):
         pass
+    model, x = Both(False).eval(), torch.randn(BATCH, LENGTH, MODEL)
+    with (
+        pytest.raises(InvalidInput, match=r"decoder\.layers\.0\.self_attn: .* a rollout is of self-attention"),
+        torch.no_grad(),
+        capture(model, reduce="rollout"),
+    ):
+        model(x, x[:, :3], make_mask())
+    with torch.no_grad(), capture(model, "encoder*", reduce="rollout") as seen:  # nothing is left of what failed
+        model(x, x[:, :3], make_mask())
+    assert len(seen) == 2
+
+
+def test_heads_and_replacement_of_weights_that_are_written_out() -> None:
+    model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(BATCH, LENGTH, MODEL)
+    with torch.no_grad(), capture(model, replace=ablate(0)) as whole:
+        expected = model(x, x, x, need_weights=True)[0]
+    with torch.no_grad(), capture(model, heads=[1], replace=ablate(0)) as seen:
+        assert torch.equal(model(x, x, x, need_weights=True)[0], expected)
+    torch.testing.assert_close(seen[""][0], whole[""][0][:, [1]])
+
+
+def test_heads_in_the_batch_are_heads_where_the_module_says_how_many() -> None:
+    class Folded(nn.Module):
+        num_heads = HEADS
+
+        def forward(self, x: Tensor) -> Tensor:
+            parts = x.unflatten(2, (HEADS, -1)).transpose(1, 2).flatten(0, 1)
+            weights = (parts @ parts.mT).softmax(-1)
+            return (weights @ parts).unflatten(0, (-1, HEADS)).transpose(1, 2).flatten(2)
+
+    model, x = Folded(), torch.randn(BATCH, LENGTH, MODEL)
+    with capture(model, heads=[1]) as seen:
+        model(x)
+    part = x[..., MODEL // HEADS :]
+    assert seen.axes("") == ("b", "h", "q", "k")
+    torch.testing.assert_close(seen[""][0][:, 0], (part @ part.mT).softmax(-1))
 
 
 def test_what_is_overwritten_within_the_block_is_kept_as_it_was() -> None:
@@ -429,6 +549,15 @@ def test_what_is_overwritten_behind_the_block_is_not_read() -> None:
         model(query, keys)
     keys += 1
     with pytest.raises(InvalidInput, match="was overwritten since"):
+        seen[""]
+
+
+def test_what_is_freed_is_told() -> None:
+    model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(BATCH, LENGTH, MODEL)
+    with torch.no_grad(), capture(model.eval()) as seen:
+        model(x, x, x, need_weights=False)
+    model.in_proj_weight.untyped_storage().resize_(0)
+    with pytest.raises(InvalidInput, match="was freed since"):
         seen[""]
 
 

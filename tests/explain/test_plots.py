@@ -1,4 +1,3 @@
-import io
 import itertools
 import math
 import os
@@ -16,6 +15,7 @@ import torch
 
 from saccade.core.errors import InvalidInput
 from saccade.explain import plots
+from tests.explain.pictures import assert_whole, lightness, pixels, texts
 
 matplotlib = pytest.importorskip("matplotlib")
 FRENCH = ["▁Nous", "▁ne", "▁pouvons", "▁d'", "acheter", "▁une", "▁voiture", ".", "</s>"]
@@ -35,33 +35,6 @@ def sentence(count: int, seed: int) -> list[str]:
     pick = random.Random(seed)
     words = ["▁I", "▁attention", "▁of", "▁translation", "▁Égypte", "ging", ",", "▁sentences"]
     return [pick.choice(words) for _ in range(count - 1)] + ["</s>"]
-
-
-def texts(ticks: list[Any]) -> list[str]:
-    return [tick.get_text() for tick in ticks]
-
-
-def lightness(rgb: np.ndarray) -> np.ndarray:
-    """CIE L* of sRGB."""
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    y = linear @ np.array([0.2126, 0.7152, 0.0722])
-    return np.where(y > 0.008856, 116 * np.cbrt(y) - 16, 903.3 * y)
-
-
-def pixels(figure: Any, dpi: int = 100) -> np.ndarray:
-    with io.BytesIO() as file:
-        figure.savefig(file, format="rgba", dpi=dpi)
-        flat = np.frombuffer(file.getvalue(), dtype=np.uint8)
-    width, height = (int(inches * dpi) for inches in figure.get_size_inches())
-    return flat.reshape(height, width, 4)[..., :3]
-
-
-def assert_whole(figure: Any) -> None:
-    """Nothing is cut off: a white border all around, and no more than a margin of it."""
-    dark = (pixels(figure) < 250).any(-1)
-    rows, columns = np.flatnonzero(dark.any(1)), np.flatnonzero(dark.any(0))
-    margins = rows[0], columns[0], dark.shape[0] - 1 - rows[-1], dark.shape[1] - 1 - columns[-1]
-    assert all(8 <= margin <= 18 for margin in margins), margins
 
 
 @pytest.mark.parametrize(

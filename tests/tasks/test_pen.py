@@ -27,8 +27,8 @@ from saccade.tasks.pen.letters import (
     thinned,
 )
 from saccade.tasks.pen.memoryless import fitted
+from saccade.tasks.pen.places import offsets_of
 from saccade.tasks.pen.reader import cut_letters, read, trained_reader
-from saccade.tasks.pen.task import offsets_of
 
 SMALL = PenConfig(lines=80, fewest=2, most=5)
 

@@ -75,14 +75,13 @@ def links(seen: "Capture", special: set[str], token: str | None, count: int) -> 
 
     best: dict[Any, Link] = {}
     known: set[str] = set()
-    for name in seen:
-        said, weights = seen.labels[name], seen.joined(name)[0]
+    for name, (weights, looking, looked_at) in seen.layers().items():
         heads = weights.reshape(-1, *weights.shape[-2:])
-        queries, keys = labels(said.queries), labels(said.keys)
+        queries, keys = labels(looking), labels(looked_at)
         known |= {plain(query) for query in queries}
-        asked = [q for q, mark in enumerate(said.queries) if mark not in special and token in (None, plain(queries[q]))]
-        for q, k in itertools.product(asked, [k for k, mark in enumerate(said.keys) if mark not in special]):
-            if q == k and said.queries == said.keys:
+        asked = [q for q, mark in enumerate(looking) if mark not in special and token in (None, plain(queries[q]))]
+        for q, k in itertools.product(asked, [k for k, mark in enumerate(looked_at) if mark not in special]):
+            if q == k and looking == looked_at:
                 continue
             weight, head = heads[:, q, k].max(0)
             where = f"{name}, head {int(head)}" if len(heads) > 1 else name
@@ -105,8 +104,13 @@ def plain(label: str) -> str:
 
 
 def entropies(seen: "Capture") -> list[str]:
-    """How widely each head looks, in nats, the mean over its looks."""
-    rows = [(name, seen.entropy(name)[0].reshape(-1, len(seen.labels[name].queries)).mean(1).tolist()) for name in seen]
+    """How widely each head looks, in nats, the mean over its looks; weights that do not sum to one are made to."""
+    from saccade.explain.measures import entropy
+
+    rows = [
+        (name, entropy(weights / weights.sum(-1, True).clamp_min(1e-12)).reshape(-1, len(queries)).mean(1).tolist())
+        for name, (weights, queries, _) in seen.layers().items()
+    ]
     wide = min(WIDEST, max(len(name) for name, _ in rows))
     most = max(len(heads) for _, heads in rows)
     head = " ".join(f"{number:>5}" for number in range(most))
@@ -122,7 +126,7 @@ def draw(seen: "Capture", title: str, path: Path) -> list[Path]:
     from saccade.explain import plots
 
     shapes: dict[tuple[int, ...], list[str]] = {}
-    weights = {name: seen.joined(name)[0] for name in seen}
+    weights = {name: weights for name, (weights, *_) in seen.layers().items()}
     for name, each in weights.items():
         shapes.setdefault(tuple(each.shape), []).append(name)
     drawn = []

@@ -56,13 +56,16 @@ def attention_figures(run: Run, predictions: Sequence[Any], examples: Sequence[A
     """
     shows = [show for show in run.recipe.shows if show.values == WEIGHT][:1]
     pairs = list(zip(examples, predictions, strict=True))[:MEASURED] if shows else []
-    rows = [look.weights.double() for pair in pairs for look in run.looks(*pair, shows=shows)]
+    rows = [look.weights.double() for looks in run.looks_of(pairs, shows) for look in looks]
     weights = [each / each.sum(-1, keepdim=True).clamp(min=1e-12) for each in rows]
     entropies = [entropy for each in weights for entropy in torch.special.entr(each).sum(-1).tolist()]
     figures = {"attention_entropy": statistics.fmean(entropies)} if entropies else {}
     if pairs and isinstance(run.task, Aligning):
-        given = [(example, run.looks(example, example.target, shows=shows)[0].weights) for example, _ in pairs]
-        right = [met for example, each in given for met in run.task.aligned(example, each)]
+        given = run.looks_of([(example, example.target) for example, _ in pairs], shows)
+        right = [
+            met for (example, _), [look] in zip(pairs, given, strict=True)
+            for met in run.task.aligned(example, look.weights)
+        ]  # fmt: skip
         figures |= {"aligned": 100 * statistics.fmean(right)} if right else {}
     return figures
 
@@ -105,7 +108,7 @@ def draw_looks(looks: Sequence[Look], folder: Path, name: str) -> list[Path]:
     pens = [look for look in looks if look.show.picture == "pen"]
     maps = [look for look in looks if look.show.picture != "pen"]
     drawn = [draw_pen(look, folder / f"pen-{name}") for look in pens]
-    drawn += [draw_panels(maps[:1], folder / f"{maps[0].show.picture}-{name}")] if maps else []
+    drawn += [draw_first(maps[0], folder / f"{maps[0].show.picture}-{name}")] if maps else []
     return drawn + ([draw_panels(maps, folder / f"attention-{name}")] if len(maps) > 1 else [])
 
 
@@ -113,6 +116,22 @@ def draw_pen(look: Look, path: Path) -> Path:
     strokes = int((look.weights[:, 2] > 0.5).sum())
     described = f"{len(look.rows)} points of a pen in {strokes} strokes"
     png: Path = plots.save(plots.pen(look.weights, look.show.values), path, described)[0]
+    return png
+
+
+def draw_first(look: Look, path: Path) -> Path:
+    """The map that a recipe shows first; of a sound above what was heard, with an axis in seconds."""
+    if look.heard is None or not len(look.heard.features):  # a sound may be shorter than a frame
+        return draw_panels([look], path)
+    features, frame, step = look.heard
+    figure = plots.speech(
+        look.weights, look.rows, step, features=(features, frame), tokens_label=look.show.rows, values=look.show.values
+    )
+    described = (
+        f"{look.show.values.capitalize()} of {' '.join(look.rows)} (rows) over {len(look.columns) * step:.1f} seconds "
+        "of sound (columns), and its log-mel features"
+    )
+    png: Path = plots.save(figure, path, described)[0]
     return png
 
 

@@ -174,6 +174,9 @@ def sentence(error: ValidationError, cls: Any) -> str:
     """The first of the faults, in our words."""
     fault = error.errors()[0]
     path = tuple(str(part) for part in fault["loc"])
+    if fault["type"] == "unexpected_keyword_argument":
+        there = [".".join(field) for field in fields(cls)]
+        return f"there is no field {'.'.join(path)}; {nearest('.'.join(path), there)}"
     known = [field for field in fields(cls) if path[: len(field)] == field]
     context, got = fault.get("ctx", {}), fault["input"]
     if not known:

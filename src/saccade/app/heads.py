@@ -106,16 +106,18 @@ def of_checkpoint(name: str, text: str, target: str | None, only: str) -> Explai
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     tokenizer = loaded(transformers.AutoTokenizer, name)
-    model = loaded(transformers.AutoModel, name).eval()
+    writes = getattr(loaded(transformers.AutoConfig, name), "is_encoder_decoder", False)
+    if target is not None and not writes:
+        raise InvalidInput(f"{name} has no decoder beside its encoder; give the text alone")
+    writer = loaded(transformers.AutoModelForSeq2SeqLM if writes else transformers.AutoModel, name).eval()
+    model = writer.base_model  # without what turns states into words
     given = tokenizer(text, return_tensors="pt")
     source = tokenizer.convert_ids_to_tokens(given["input_ids"][0].tolist())
     written: list[str] = []
-    if getattr(model.config, "is_encoder_decoder", False):
-        ids = answer(transformers, name, model, tokenizer, given, target)
+    if writes:
+        ids = answer(name, writer, tokenizer, given, target)
         written = tokenizer.convert_ids_to_tokens(ids[0].tolist())
         given["decoder_input_ids"] = ids
-    elif target is not None:
-        raise InvalidInput(f"{name} has no decoder beside its encoder; give the text alone")
     with torch.inference_mode(), capture(model, only) as seen:
         model(**given, use_cache=False) if written else model(**given)
     for heard in seen:
@@ -146,15 +148,14 @@ def unreadable(name: str, error: Exception) -> NotFound:
     return NotFound(f"{name} is no run, and no checkpoint that can be read: {str(error).strip().splitlines()[0]}")
 
 
-def answer(transformers: Any, name: str, model: Any, tokenizer: Any, given: Any, target: str | None) -> torch.Tensor:
+def answer(name: str, writer: Any, tokenizer: Any, given: Any, target: str | None) -> torch.Tensor:
     """The decoder's inputs: the start, and the target or what the model writes."""
-    if model.config.decoder_start_token_id is None:
+    if writer.config.decoder_start_token_id is None:
         raise InvalidInput(f"{name} does not say with which token its answers start (decoder_start_token_id)")
-    start = torch.tensor([[model.config.decoder_start_token_id]])
+    start = torch.tensor([[writer.config.decoder_start_token_id]])
     if target is not None:
         ids = tokenizer(text_target=target, return_tensors="pt")["input_ids"][:, :-1]  # without the end
         return torch.cat([start, ids], 1)
-    writer = loaded(transformers.AutoModelForSeq2SeqLM, name).eval()
     with torch.inference_mode():
         found: torch.Tensor = writer.generate(**given, num_beams=1, do_sample=False, max_new_tokens=100)
     return found[:, :-1] if found.shape[1] > 1 else found

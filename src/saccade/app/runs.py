@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from saccade.app import catalogue, flags
 from saccade.core.config import from_plain
 from saccade.core.errors import InvalidInput
-from saccade.core.recipe import Loss, Recipe, Show, Task
+from saccade.core.recipe import Heard, Hearing, Loss, Recipe, Show, Task
 from saccade.explain.capture import capture
 from saccade.training.device import autocast, pick_device, to_device
 from saccade.training.run_folder import RunFolder
@@ -26,6 +26,8 @@ class Look(NamedTuple):
     weights: Tensor
     rows: Sequence[str]
     columns: Sequence[str]
+    heard: Heard | None = None
+    """The sound whose steps the columns are, where they are that."""
 
 
 class Prediction(NamedTuple):
@@ -75,18 +77,27 @@ class Run:
 
     def looks(self, example: Any, prediction: Any, shows: Sequence[Show] | None = None) -> list[Look]:
         """Where the model looks while it gives this prediction: the taps that the recipe shows, or some of them."""
-        found = []
-        replayed = self.task.replay(example, prediction)
-        labels = self.task.labels(replayed)
+        return self.looks_of([(example, prediction)], shows)[0]
+
+    def looks_of(self, pairs: Sequence[tuple[Any, Any]], shows: Sequence[Show] | None = None) -> list[list[Look]]:
+        """The looks of many examples and predictions, in their order."""
+        replayed = [self.task.replay(*pair) for pair in pairs]
+        found: list[list[Look]] = [[] for _ in pairs]
         for show in self.recipe.shows if shows is None else shows:
-            with self.running(), capture(self.model, show.tap) as seen:
-                self.objective(self.model, to_device(self.task.collate([replayed]), self.device), 0)
-            # (layers, ..., rows, columns): of all that match the pattern, and of all heads, the mean
-            heard = [seen.joined(tap, seen.axes(tap)[-2])[0].float().cpu() for tap in seen if seen[tap]]
-            if not heard:  # a net of the system that does without: a pen that no text leads looks at none
-                continue
-            weights = torch.stack(heard)
-            found.append(Look(show, weights.flatten(0, -3).mean(0), labels[show.rows], labels[show.columns]))
+            for rows in in_order([self.task.cost(each) for each in replayed], 2 * self.config.training.batch_tokens):
+                batch = to_device(self.task.collate([replayed[row] for row in rows]), self.device)
+                with self.running(), capture(self.model, show.tap) as seen:
+                    self.objective(self.model, batch, 0)
+                maps = [seen.joined(tap).float().cpu() for tap in seen if seen.maps(tap)]
+                if not maps:  # a net of the system that does without: a pen that no text leads looks at none
+                    continue
+                # (b, layers, ..., rows, columns): of all that match the pattern, and of all heads, the mean
+                for row, weights in zip(rows, torch.stack(maps, 1), strict=True):
+                    labels = self.task.labels(replayed[row])
+                    rows_of, columns_of = labels[show.rows], labels[show.columns]
+                    mean = weights.flatten(0, -3).mean(0)[: len(rows_of), : len(columns_of)]  # without padding
+                    heard = self.task.heard(replayed[row]) if isinstance(self.task, Hearing) else None
+                    found[row].append(Look(show, mean, rows_of, columns_of, heard))
         return found
 
     def objective(self, model: nn.Module, batch: Any, step: int) -> Loss:

@@ -122,7 +122,7 @@ def links_of(run: Run, pairs: Sequence[AlignedPair]) -> dict[str, Links]:
         batch = to_device(task.collate([examples[row] for row in rows]), run.device)
         with run.running(), capture(run.model, shown_tap(run)) as seen:
             run.objective(run.model, batch, 0)
-            weights = {tap: seen.joined(tap, seen.axes(tap)[-2]).float().cpu() for tap in seen}
+            weights = {tap: seen.joined(tap).float().cpu() for tap in seen}
         for number, row in enumerate(rows):
             _, source, target = pairs[row]
             owners = words.word_of_piece(task.source, *source), words.word_of_piece(task.target, *target)

@@ -82,6 +82,25 @@ class Aligning(Protocol):
         """Of each symbol of the right answer, whether the look before it (rows, columns) went to the right place."""
 
 
+class Heard(NamedTuple):
+    """A sound, and how a look at it is laid out in time."""
+
+    features: "Tensor"
+    """(frames, bands)."""
+    frame: float
+    """Seconds from a frame of the features to the next."""
+    step: float
+    """Seconds from a column of a look to the next."""
+
+
+@runtime_checkable
+class Hearing(Protocol):
+    """A task whose inputs are sounds."""
+
+    def heard(self, example: Any) -> Heard:
+        """What is drawn of the sound."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Paper:
     """The source of a system and the number it is measured against."""

@@ -9,13 +9,14 @@ queries and keys, and no weights.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 Rows = slice | list[int] | Tensor
+Needed = list[Any]  # tensors that a map is made of, and None where there is none
 
 
 class Asked(NamedTuple):
@@ -41,13 +42,18 @@ class Looked(NamedTuple):
     log_sum_exp: Float[Tensor, "b h q"] | None = None
 
 
+Form = Callable[[Needed, Asked], Tensor]
+
+
 @dataclass(frozen=True, eq=False)
 class Bounds:
-    """What is kept of a map: these heads and queries, None: all; and of the heads their mean or the largest weight."""
+    """What is kept of a map: these heads and queries, None: all; of the heads their mean or the largest weight; of the
+    keys so many that each query looks at most, the others' weights being 0."""
 
     heads: Rows | None = None
     queries: Rows | None = None
     reduce: Literal["mean", "max"] | None = None
+    top: int | None = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Bounds) and all(
@@ -65,10 +71,27 @@ class Bounds:
         place = axes.index("h")
         return weights.mean(place) if self.reduce == "mean" else weights.amax(place)
 
-    def kept(self, weights: Tensor, axes: tuple[str, ...]) -> Tensor:
-        """Of weights with these axes what is kept, without the memory of what is not."""
-        found = self.reduced(chosen(weights, axes, Asked(self.heads, self.queries)), axes)
-        return found.clone() if found.numel() < weights.numel() and found._is_view() else found
+    def kept(self, weights: Tensor, axes: tuple[str, ...]) -> tuple[Form, Needed]:
+        """What is kept of weights that are there, without the memory of what is not, and what forms a map of it."""
+        left, part = self.axes(axes), self.reduced(chosen(weights, axes, Asked(self.heads, self.queries)), axes)
+        if self.top is not None and left[-1:] == ("k",):
+            keys = part.shape[-1]
+            return lambda needed, asked: chosen(spread(needed[0], needed[1], keys), left, asked), [
+                *largest(part, self.top)
+            ]
+        part = part.clone() if part.numel() < weights.numel() and part._is_view() else part
+        return lambda needed, asked: chosen(needed[0], left, asked), [part]
+
+
+def largest(weights: Float[Tensor, "*b k"], count: int) -> tuple[Float[Tensor, "*b n"], Tensor]:
+    """The largest weights of each row, so many, and their keys; the first is the largest."""
+    found = weights.topk(min(count, weights.shape[-1]))
+    return found.values, found.indices
+
+
+def spread(weights: Float[Tensor, "*b n"], places: Tensor, keys: int) -> Float[Tensor, "*b k"]:
+    """Weights at their places among so many keys, and 0 elsewhere."""
+    return weights.new_zeros(*weights.shape[:-1], keys).scatter(-1, places, weights)
 
 
 EVERYTHING = Bounds()
@@ -91,6 +114,10 @@ class AttentionMap:
         with torch.no_grad():
             return self._form(Asked(heads, queries, keys))
 
+    def top(self, count: int, heads: Rows | None = None, queries: Rows | None = None) -> tuple[Tensor, Tensor]:
+        """The keys that each query looks at most, so many, or all where there are fewer: their weights, and which."""
+        return largest(self.weights(heads, queries), count)
+
     def bounded(self, bounds: Bounds) -> "AttentionMap":
         """The map of which no more is ever formed than these heads and queries, or one head that stands for all."""
         if bounds == EVERYTHING:
@@ -98,8 +125,13 @@ class AttentionMap:
         axes = bounds.axes(self.axes)
 
         def form(asked: Asked) -> Tensor:
-            whole = self._form(Asked(bounds.heads, bounds.queries))
-            return chosen(bounds.reduced(whole, self.axes), axes, asked)
+            # queries are chosen before anything is formed
+            queries, rest = (asked.queries, None) if bounds.queries is None else (bounds.queries, asked.queries)
+            whole = bounds.reduced(self._form(Asked(bounds.heads, queries)), self.axes)
+            if bounds.top is not None and axes[-1:] == ("k",):
+                most, places = largest(whole, bounds.top)
+                whole = spread(most, places, whole.shape[-1])
+            return chosen(whole, axes, Asked(asked.heads, rest, asked.keys))
 
         return AttentionMap(self.name, axes, form)
 
@@ -113,9 +145,14 @@ def weights_of(looked: Looked, asked: Asked) -> Float[Tensor, "b h q k"]:
         keys = keys.repeat_interleave(heads // keys.shape[1], 1)
     some_keys = asked.keys if log_sum_exp is not None else None  # a softmax is over all
     query = taken(taken(query, 1, asked.heads), 2, asked.queries)
-    keys = taken(taken(keys, 1, asked.heads), 2, some_keys)
-    # in place from here on: of all heads the scores are by far the largest tensor
-    scores = (query.to(wide) * scale) @ keys.to(wide).mT
+    keys = taken(taken(keys, 1, asked.heads), 2, some_keys).expand(len(query), -1, -1, -1)
+    empty = less = None
+    if log_sum_exp is not None:
+        total = taken(taken(log_sum_exp[:, :, :queries], 1, asked.heads), 2, asked.queries).to(wide)[..., None]
+        empty = ~total.isfinite()  # the log of nothing
+        less = total.masked_fill(empty, 0.0)
+    # in place from here on, and what is subtracted where the products are summed: the scores are by far the largest
+    scores = scores_of(query.to(wide), keys.to(wide), scale, less)
     if bias is not None:
         bias = bias.expand(*torch.broadcast_shapes(bias.shape, (1, heads, queries, positions)))
         bias = taken(taken(taken(bias, 1, asked.heads), 2, asked.queries), 3, some_keys)
@@ -123,13 +160,20 @@ def weights_of(looked: Looked, asked: Asked) -> Float[Tensor, "b h q k"]:
     if causal:
         near = torch.ones(queries, positions, dtype=torch.bool, device=scores.device).tril()
         scores = scores.masked_fill_(~taken(taken(near, 0, asked.queries), 1, some_keys), -torch.inf)
-    if log_sum_exp is None:
+    if empty is None:
         weights = scores.softmax(-1).masked_fill(scores.isneginf().all(-1, keepdim=True), 0.0)
         return taken(weights, 3, asked.keys)
-    total = taken(taken(log_sum_exp[:, :, :queries], 1, asked.heads), 2, asked.queries).to(wide)[..., None]
-    empty = ~total.isfinite()  # the log of nothing
-    weights = scores.sub_(total).exp_()
+    weights = scores.exp_()
     return weights.masked_fill_(empty, 0.0) if bool(empty.any()) else weights
+
+
+def scores_of(
+    query: Float[Tensor, "b h q d"], keys: Float[Tensor, "b h k d"], scale: float, less: Float[Tensor, "b h q 1"] | None
+) -> Float[Tensor, "b h q k"]:
+    """scale (q . k) - less, in one pass."""
+    start, share = (query.new_zeros(1, 1, 1), 0.0) if less is None else (-less.flatten(0, 1), 1.0)
+    flat = torch.baddbmm(start, query.flatten(0, 1), keys.flatten(0, 1).mT, beta=share, alpha=scale)
+    return flat.view(*query.shape[:2], *flat.shape[1:])
 
 
 def taken(tensor: Tensor, axis: int, rows: Rows | None) -> Tensor:

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput
-from saccade.explain.attention_map import Asked
-from saccade.explain.operators import Form, Needed
+from saccade.explain.attention_map import Asked, Form, Needed
 
 
 class Held:
@@ -23,14 +22,16 @@ class Held:
     def __call__(self, asked: Asked) -> Tensor:
         if self._versions != [version(tensor) for tensor in self._needed]:
             raise InvalidInput("what this map is made of was overwritten since; ask for the weights before that")
+        if any(tensor.numel() and not tensor.untyped_storage().size() for tensor in self.tensors()):
+            raise InvalidInput("what this map is made of was freed since; ask for the weights before that")
         return self._form(self._needed, asked)
 
     def tensors(self) -> list[Tensor]:
         return [tensor for tensor in self._needed if isinstance(tensor, Tensor) and not tensor.is_nested]
 
-    def copy(self, storage: int) -> None:
-        """What stands in this storage."""
-        there = {id(tensor) for tensor in self.tensors() if address(tensor) == storage}
+    def copy(self, storage: int | None = None) -> None:
+        """What stands in this storage; None: in any."""
+        there = {id(tensor) for tensor in self.tensors() if storage in (None, address(tensor))}
         self._needed = [tensor.clone() if id(tensor) in there else tensor for tensor in self._needed]
         self._versions = [version(tensor) for tensor in self._needed]
 

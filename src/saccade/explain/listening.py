@@ -18,10 +18,10 @@ from torch.nn.modules import module as hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from saccade.core.errors import InvalidInput
-from saccade.explain.attention_map import EVERYTHING, Asked, AttentionMap, Bounds, chosen, kept_map
+from saccade.explain.attention_map import EVERYTHING, Asked, AttentionMap, Bounds, Needed, chosen, kept_map
 from saccade.explain.held import Held, address, tracked
 from saccade.explain.interventions import Replace, refuse_gradient, replaced, with_weights
-from saccade.explain.operators import Needed, Unknown, arguments, attends, form
+from saccade.explain.operators import LAYERS, Unknown, arguments, attends, form
 from saccade.explain.scores import PRODUCTS, Scores
 
 Heard = Callable[[AttentionMap], None]
@@ -123,7 +123,7 @@ class Listening(TorchDispatchMode):
             place, written, unknown = self._waiting.pop(used)
             self.places[place] = None
             if written is not None:
-                self.heard(written)
+                self.heard(written if self.replace is None else written.bounded(self.bounds))
             elif unknown and self.wanted(place):
                 self.unknown[place] = unknown
 
@@ -135,6 +135,8 @@ class Listening(TorchDispatchMode):
             self.unknown[place] = str(unknown)
             return out
         held, groups = Held(made, needed), self._packed(needed)
+        if func._schema.name.rpartition("::")[2] in LAYERS and any(hasattr(m, "reshard") for m in self._modules):
+            held.copy()  # the projections of a sharded module are freed when it has run
         found = AttentionMap(place, AXES[4], held if groups == 1 else partial(unpacked, held))
         if self.replace is not None:
             weights = found.weights()
@@ -181,12 +183,14 @@ class Listening(TorchDispatchMode):
     def _written(self, place: str, weights: Tensor) -> AttentionMap:
         """Weights that the model has made: those within the bounds are kept."""
         axes, module = AXES[weights.ndim], self._modules[-1] if self._modules else None
-        if axes == AXES[3] and isinstance(module, nn.MultiheadAttention):
-            weights, axes = weights.unflatten(0, (-1, module.num_heads)), AXES[4]
-        kept, left = self.bounds.kept(weights, axes), self.bounds.axes(axes)
-        held = Held(lambda needed, asked: chosen(needed[0], left, asked), [kept])
-        self._held.setdefault(address(kept), []).append(held)  # the model may change its weights in place
-        return AttentionMap(place, left, held)
+        heads = heads_of(module) if axes == AXES[3] else 0
+        if heads and len(weights) % heads == 0:
+            weights, axes = weights.unflatten(0, (-1, heads)), AXES[4]
+        bounds = EVERYTHING if self.replace is not None else self.bounds  # what is replaced is replaced whole
+        held = Held(*bounds.kept(weights, axes))
+        for tensor in held.tensors():  # the model may change its weights in place
+            self._held.setdefault(address(tensor), []).append(held)
+        return AttentionMap(place, bounds.axes(axes), held)
 
     def place(self) -> str:
         """Qualified name of the innermost module of the model that is being called."""
@@ -212,6 +216,12 @@ class Listening(TorchDispatchMode):
                 self._overwritten.add(storage)
                 for held in self._held.pop(storage, ()):
                     held.copy(storage)
+
+
+def heads_of(module: nn.Module | None) -> int:
+    """How many heads a module says it has, that lays them side by side in the batch; 0: it does not say."""
+    said = (getattr(module, name, None) for name in ("num_heads", "num_attention_heads", "n_heads", "heads"))
+    return next((heads for heads in said if isinstance(heads, int) and heads > 0), 0)
 
 
 def unpacked(held: Held, asked: Asked) -> Tensor:

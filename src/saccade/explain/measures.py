@@ -3,7 +3,7 @@
 Weights are (..., q, k): of each query a distribution over keys. Layers are in the order in which the model has them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from jaxtyping import Bool, Float
@@ -28,13 +28,13 @@ def distance(weights: Float[Tensor, "*b q k"]) -> Float[Tensor, "*b q"]:
     return (weights * away).sum(-1)
 
 
-def rollout(layers: Sequence[Float[Tensor, "..."]], residual: float = 0.5) -> Float[Tensor, "b t t"]:
+def rollout(layers: Iterable[Float[Tensor, "..."]], residual: float = 0.5) -> Float[Tensor, "b t t"]:
     """Attention rollout (Abnar & Zuidema 2020, arXiv:2005.00928): what of each input is in each output.
 
         A_l = (1 - r) mean_h W_l + r I,   R_l = A_l R_{l-1},   R_0 = I
 
     Args:
-        layers: self-attention of each layer, (b, h, t, t), or (b, t, t).
+        layers: self-attention of each layer, (b, h, t, t), or (b, t, t), asked for one by one.
         residual: r, the share of a position itself, which goes around attention.
 
     Raises:
@@ -42,13 +42,19 @@ def rollout(layers: Sequence[Float[Tensor, "..."]], residual: float = 0.5) -> Fl
     """
     found: Tensor | None = None
     for weights in mean_heads(layers):
-        mixed = (1 - residual) * weights + residual * torch.eye(weights.shape[-1]).to(weights)
-        found = mixed if found is None else mixed @ found
-    assert found is not None
+        found = rolled(weights, found, residual)
+    if found is None:
+        raise InvalidInput("expected the weights of at least one layer")
     return found
 
 
-def flow(layers: Sequence[Float[Tensor, "..."]], query: int, residual: float = 0.5) -> Float[Tensor, "b t"]:
+def rolled(weights: Float[Tensor, "b t t"], below: Float[Tensor, "b t t"] | None, residual: float) -> Tensor:
+    """One layer more: A R, with R that of the layers below, None of the first."""
+    mixed = (1 - residual) * weights + residual * torch.eye(weights.shape[-1]).to(weights)
+    return mixed if below is None else mixed @ below
+
+
+def flow(layers: Iterable[Float[Tensor, "..."]], query: int, residual: float = 0.5) -> Float[Tensor, "b t"]:
     """Attention flow (Abnar & Zuidema 2020): the most that each input can send to one output, where a weight is the
     capacity of an edge. Between the bounds of no path and of the output's own edges.
 
@@ -59,7 +65,9 @@ def flow(layers: Sequence[Float[Tensor, "..."]], query: int, residual: float = 0
     Raises:
         InvalidInput: as of `rollout`; no such place.
     """
-    mixed = [(1 - residual) * w + residual * torch.eye(w.shape[-1]).to(w) for w in mean_heads(layers)]
+    mixed = [rolled(weights, None, residual) for weights in mean_heads(layers)]
+    if not mixed:
+        raise InvalidInput("expected the weights of at least one layer")
     batch, size = mixed[0].shape[:2]
     if not -size <= query < size:
         raise InvalidInput(f"there are {size} places, from 0, and no {query}")
@@ -71,16 +79,20 @@ def flow(layers: Sequence[Float[Tensor, "..."]], query: int, residual: float = 0
     return torch.tensor(found, dtype=mixed[0].dtype, device=mixed[0].device)
 
 
-def mean_heads(layers: Sequence[Tensor]) -> list[Tensor]:
-    """The mean over the heads of each layer, (b, t, t)."""
-    if not layers:
-        raise InvalidInput("expected the weights of at least one layer")
-    means = [weights.mean(1) if weights.ndim == 4 else weights for weights in layers]
-    shapes = {tuple(weights.shape) for weights in means}
-    if len(shapes) > 1 or any(weights.ndim != 3 or weights.shape[1] != weights.shape[2] for weights in means):
-        came = ", ".join(map(str, sorted({tuple(weights.shape) for weights in layers})))
-        raise InvalidInput(f"expected self-attention of one size, (b, h, t, t) or (b, t, t); got {came}")
-    return means
+def mean_heads(layers: Iterable[Tensor]) -> Iterator[Float[Tensor, "b t t"]]:
+    """The mean over the heads of each layer, one after the other.
+
+    Raises:
+        InvalidInput: maps that are not square, or of different sizes.
+    """
+    shape: torch.Size | None = None
+    for weights in layers:
+        mean = weights.mean(1) if weights.ndim == 4 else weights
+        shape = shape or mean.shape
+        if mean.shape != shape or mean.ndim != 3 or mean.shape[1] != mean.shape[2]:
+            came = f"{tuple(weights.shape)}" + (f" after {tuple(shape)}" if shape != mean.shape else "")
+            raise InvalidInput(f"expected self-attention of one size, (b, h, t, t) or (b, t, t); got {came}")
+        yield mean
 
 
 Node = tuple[int, int]  # layer, place

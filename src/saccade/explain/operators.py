@@ -4,17 +4,15 @@ What an operator takes is known by its schema's names, so that a kernel of anoth
 the same ones, is known too. One with none of them is said to be unknown, and not guessed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from saccade.explain.attention_map import Asked, Looked, taken, weights_of
+from saccade.explain.attention_map import Asked, Form, Looked, Needed, taken, weights_of
 
-Needed = list[Any]  # tensors that a map is made of, and None where there is none
-Form = Callable[[Needed, Asked], Tensor]
 FUSED = ("scaled_dot_product_attention", "_scaled_dot_product_")
 LAYERS = ("_native_multi_head_attention", "_transformer_encoder_layer_fwd")
 PADDING_MASK = 1  # of the kinds of mask that those take, the one of keys; others are of queries and keys

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from saccade.app.heads import layers_of
 from saccade.app.runs import Run, open_run
 from saccade.core.errors import InvalidInput, SaccadeError
+from saccade.core.recipe import Hearing
 from saccade.explain import Capture
 from saccade.explain.page import Reads, View
-from saccade.tasks.speech import SpeechTask
 
 Look = Callable[[str | bytes], list[View]]
 
@@ -76,7 +76,7 @@ def told_apart(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
 
 
 def reads_of(run: Run) -> Reads:
-    return "recording" if isinstance(run.task, SpeechTask) else "text"
+    return "recording" if isinstance(run.task, Hearing) else "text"
 
 
 def seen_by(run: Run, given: str | bytes) -> View:

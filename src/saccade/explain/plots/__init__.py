@@ -1,11 +1,16 @@
 """Pictures as matplotlib figures: make one, then `save` it. matplotlib is imported at the first."""
 
+from saccade.explain.plots.arcs import arcs
 from saccade.explain.plots.canvas import Figure, Weights, save
 from saccade.explain.plots.charts import curves, histogram, pen, score_by_length, training_curves
 from saccade.explain.plots.heat_map import Panel, alignment, alignments, head_grid, matrix
-from saccade.explain.plots.tokens import labels
+from saccade.explain.plots.images import drawing, glimpses, over_image
+from saccade.explain.plots.layers import layer_overview, positions
+from saccade.explain.plots.tokens import join, labels, words
+from saccade.explain.plots.traces import memory_trace, speech
 
 __all__ = [
-    "Figure", "Panel", "Weights", "alignment", "alignments", "curves", "head_grid", "histogram", "labels", "matrix",
-    "pen", "save", "score_by_length", "training_curves",
+    "Figure", "Panel", "Weights", "alignment", "alignments", "arcs", "curves", "drawing", "glimpses", "head_grid",
+    "histogram", "join", "labels", "layer_overview", "matrix", "memory_trace", "over_image", "pen", "positions", "save",
+    "score_by_length", "speech", "training_curves", "words",
 ]  # fmt: skip

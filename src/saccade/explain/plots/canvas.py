@@ -33,6 +33,40 @@ def blank(width: float, height: float) -> Any:
     return require("matplotlib.figure", "app").Figure(figsize=(width, height)).add_axes((0, 0, 1, 1))
 
 
+def page() -> Figure:
+    """A new figure of an inch by an inch, so that a place in it is in inches; `fit` makes it as large as what it has.
+
+    In it the first axes stand with their upper left corner at its lower left, and others beside or below them.
+    """
+    return require("matplotlib.figure", "app").Figure(figsize=(1, 1))
+
+
+def colours(steps: Any = WHITE_TO_BLUE) -> Any:
+    """The colour map of a scale."""
+    return require("matplotlib.colors", "app").LinearSegmentedColormap.from_list("weight", steps)
+
+
+def scale(axes: Any, drawn: Any, values: str, least: float = 1.3) -> Any:
+    """The colour bar of what is drawn, to the right of axes that stand on a `page`, at least so many inches high."""
+    place = axes.get_position()
+    tall = max(1.0, least / place.height)  # room for its label beside a flat picture
+    bar = axes.inset_axes((1 + 0.15 / place.width, 1 - tall, 0.11 / place.width, tall))
+    ticks = [0, 0.25, 0.5, 0.75, 1] if drawn.get_clim() == (0, 1) else None
+    return axes.figure.colorbar(drawn, cax=bar, ticks=ticks, label=values)
+
+
+def count(axis: Any, size: int, inches: float) -> None:
+    """Whole numbers along an axis of so many cells, as many as have room: all, or each second, fifth, tenth, ..."""
+    steps = (factor * 10**power for power in range(10) for factor in (1, 2, 5))
+    step = next(step for step in steps if step * inches / size >= 0.32 or step >= size)
+    axis.set_ticks(range(0, size, step))
+
+
+def every(cell: float, line: float = 0.22) -> int:
+    """Each so manieth of rows of so many inches is named, since a line of text needs 0.22."""
+    return math.ceil(line / cell - 1e-9)
+
+
 @contextmanager
 def our_style(*texts: str) -> Iterator[None]:
     """Our style, whatever the user's, with matplotlib's own font, then those installed that the texts need."""
@@ -83,8 +117,8 @@ def fit(figure: Figure, margin: float = 0.12) -> Figure:
     width, height = figure.get_size_inches()
     box = figure.get_tightbbox(renderer_of(figure))
     wide, high = box.width + 2 * margin, box.height + 2 * margin
-    for axes in figure.axes:
-        place = axes.get_position()
+    places = [axes.get_position() for axes in figure.axes]  # all before any, since twins move together
+    for axes, place in zip(figure.axes, places, strict=True):
         x, y = margin - box.x0 + place.x0 * width, margin - box.y0 + place.y0 * height
         axes.set_position((x / wide, y / high, place.width * width / wide, place.height * height / high))
     figure.set_size_inches(wide, high)

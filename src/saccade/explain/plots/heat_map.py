@@ -7,20 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from saccade.core.errors import InvalidInput, require
+from saccade.core.errors import InvalidInput
+from saccade.explain.plots.arrays import numbers
 from saccade.explain.plots.canvas import (
     GREY,
     PALE,
-    WHITE_TO_BLUE,
     Figure,
     Weights,
-    blank,
+    colours,
+    every,
     fit,
     our_style,
+    page,
     renderer_of,
+    scale,
     write_title,
 )
-from saccade.explain.plots.tokens import SPECIAL, labels
+from saccade.explain.plots.tokens import SPECIAL, short_labels
 
 Panel = tuple[Weights, Sequence[str], Sequence[str], str, str, str]  # and the labels of rows and columns, and a title
 Side = tuple[Sequence[str], list[str], float, int]  # tokens, texts, inches a cell, and that each so manieth is named
@@ -83,19 +86,13 @@ def alignments(panels: Sequence[Panel], values: str = "attention weight") -> Fig
     sides = [_sides(rows, columns, most) for _, rows, columns, *_ in panels]
     words = [text for panel, both in zip(panels, sides, strict=True) for text in (*both[0][1], *both[1][1], *panel[3:])]
     with our_style(*words):
-        figure = require("matplotlib.figure", "app").Figure(figsize=(1, 1))  # so that a place in it is in inches
+        figure = page()
         for table, both, (*_, rows_label, columns_label, title) in zip(tables, sides, panels, strict=True):
             axes = _map(figure, table, both, largest)
             axes.set(xlabel=columns_label, ylabel=rows_label)
             write_title(axes, title, narrowest=40 if len(panels) == 1 else 28)
-        _bar(figure.axes[-1], values)
+        scale(figure.axes[-1], figure.axes[-1].collections[0], values)
         return fit(_side_by_side(figure))
-
-
-def numbers(weights: Weights) -> Any:
-    """As a numpy array, in float64."""
-    plain = weights.detach().double().cpu() if hasattr(weights, "detach") else weights
-    return np.asarray(plain, dtype=np.float64)
 
 
 def head_grid(layers: Sequence[Weights], names: Sequence[str] = (), title: str = "") -> Figure:
@@ -129,11 +126,9 @@ def head_grid(layers: Sequence[Weights], names: Sequence[str] = (), title: str =
         picture[place] = stacked[layer, head] / (largest[layer, head] or 1.0)
     size = min(0.9, 11 / heads, 14 / count) / max(queries, keys)  # inches of a weight
     with our_style(title, *names):
-        # a figure of an inch by an inch, so that a place in it is in inches
-        axes = blank(1.0, 1.0)
-        axes.set_position((0, -size * picture.shape[0], size * picture.shape[1], size * picture.shape[0]))
-        colours = require("matplotlib.colors", "app").LinearSegmentedColormap.from_list("weight", WHITE_TO_BLUE)
-        axes.pcolormesh(picture, vmin=0, vmax=1, cmap=colours, rasterized=True)
+        high = size * picture.shape[0]
+        axes = page().add_axes((0, -high, size * picture.shape[1], high))
+        drawn = axes.pcolormesh(picture, vmin=0, vmax=1, cmap=colours(), rasterized=True)
         axes.set_facecolor(PALE)
         axes.invert_yaxis()
         axes.xaxis.set(ticks_position="top", label_position="top")
@@ -143,7 +138,7 @@ def head_grid(layers: Sequence[Weights], names: Sequence[str] = (), title: str =
         axes.tick_params(length=0)
         axes.set(xlabel="head", ylabel="layer")
         write_title(axes, title)
-        _bar(axes, "share of the head's largest")
+        scale(axes, drawn, "share of the head's largest")
         return fit(axes.figure)
 
 
@@ -151,9 +146,9 @@ def _sides(rows: Sequence[str], columns: Sequence[str], most: int) -> list[Side]
     """Columns and rows as they are drawn, in a picture whose longest side has so many tokens."""
     sides = []
     for tokens in (columns, rows):
-        texts = [text if len(text) <= 40 else f"{text[:39]}…" for text in labels(tokens)]
+        texts = short_labels(tokens)
         cell = min(max(6 / most, 0.22), 0.36, 13.2 / len(tokens))  # inches; a line of turned text needs 0.22
-        sides.append((tokens, texts, cell, math.ceil(0.22 / cell - 1e-9)))
+        sides.append((tokens, texts, cell, every(cell)))
     return sides
 
 
@@ -161,33 +156,22 @@ def _map(figure: Figure, table: list[list[float]], sides: list[Side], largest: f
     """One heat map in a figure of an inch by an inch, its upper left corner at that figure's lower left; its axes."""
     width, height = (cell * len(tokens) for tokens, _, cell, _ in sides)
     axes = figure.add_axes((0, -height, width, height))
-    colours = require("matplotlib.colors", "app").LinearSegmentedColormap.from_list("weight", WHITE_TO_BLUE)
     # thousands of shapes would make the SVG slow, and show seams
     few = max(len(tokens) for tokens, *_ in sides) <= 40
     drawn: Any = {"edgecolors": PALE, "linewidth": 0.4} if few else {"rasterized": True}
-    axes.pcolormesh(table, vmin=0, vmax=largest, cmap=colours, **drawn)
+    axes.pcolormesh(table, vmin=0, vmax=largest, cmap=colours(), **drawn)
     axes.spines[:].set_visible(True)
     axes.invert_yaxis()
     axes.xaxis.set(ticks_position="top", label_position="top")
-    for axis, (tokens, texts, _, every) in zip((axes.xaxis, axes.yaxis), sides, strict=True):
-        axis.set_ticks([i + 0.5 for i in range(0, len(texts), every)], texts[::every])
-        axis.set_tick_params(length=0 if every == 1 else 3)
-        for label, token in zip(axis.get_ticklabels(), tokens[::every], strict=True):
+    for axis, (tokens, texts, _, nth) in zip((axes.xaxis, axes.yaxis), sides, strict=True):
+        axis.set_ticks([i + 0.5 for i in range(0, len(texts), nth)], texts[::nth])
+        axis.set_tick_params(length=0 if nth == 1 else 3)
+        for label, token in zip(axis.get_ticklabels(), tokens[::nth], strict=True):
             if SPECIAL.fullmatch(token):  # "end" the mark, not the word
                 label.set(color=GREY, style="italic")
     for label in axes.get_xticklabels():
         label.set(rotation=45, rotation_mode="anchor", ha="left", va="center")
     return axes
-
-
-def _bar(axes: Any, values: str) -> None:
-    """The scale of a heat map, to its right."""
-    place = axes.get_position()
-    tall = max(1.0, 1.3 / place.height)  # room for its label beside a flat picture
-    bar = axes.inset_axes((1 + 0.15 / place.width, 1 - tall, 0.11 / place.width, tall))
-    drawn = axes.collections[0]
-    ticks = [0, 0.25, 0.5, 0.75, 1] if drawn.norm.vmax == 1 else None
-    axes.figure.colorbar(drawn, cax=bar, ticks=ticks, label=values)
 
 
 def _side_by_side(figure: Figure, gap: float = 0.3) -> Figure:

@@ -1,27 +1,156 @@
-"""What a reader sees of a token, and of any text that a picture says."""
+"""What a reader sees of a token, and of any text that a picture says; and the words that tokens are pieces of."""
 
 import re
 import unicodedata
 from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from saccade.core.errors import InvalidInput
+from saccade.explain.plots.arrays import numbers
 
 SPACE, SPECIAL = "▁", re.compile(r"<[^<>\s]+>")
+# Thai to Khmer, and what Chinese and Japanese write: no space parts their words
+UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+# byte-level tokenizers write a byte that is no visible character of Latin-1 as one from U+0100 on: a space is "Ġ"
+VISIBLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+BYTE_OF = {chr(byte): byte for byte in VISIBLE}
+BYTE_OF |= {chr(256 + i): byte for i, byte in enumerate(sorted(set(range(256)) - set(VISIBLE)))}
+
+
+class Piece(NamedTuple):
+    """A token without its marks; in bytes, since a piece may end within a character."""
+
+    raw: bytes
+    starts: bool
+    """Whether a word begins with it."""
+
+    @property
+    def text(self) -> str:
+        return printable(self.raw.decode("utf-8", "replace").replace("\n", "↵").replace("\t", "⇥"))
 
 
 def labels(tokens: Sequence[str]) -> list[str]:
     """What a reader sees for each token of a sentence.
 
-    "▁want" reads "want". In a sentence with such marks a letter or digit without one goes on in the same word: "ed"
-    reads "·ed"; punctuation stays as it is. "<s>" and "</s>" read "start" and "end", a control character "�".
+    "▁want", "Ġwant" and "want</w>" read "want", and "ĠcafÃ©", which is in bytes, "café". In a sentence with such marks
+    a letter or digit that begins no word goes on in the same word: "ed" and "##ed" read "·ed"; punctuation stays as it
+    is. "<s>" and "</s>" read "start" and "end", a control character "�".
     """
-    marked, seen = any(token.startswith(SPACE) for token in tokens), []
-    for before, token in zip(["<s>", *tokens], tokens, strict=False):
-        goes_on = marked and token[:1].isalnum() and not SPECIAL.fullmatch(before)
-        text = {"<s>": "start", "</s>": "end", SPACE: SPACE}.get(token, printable(token.removeprefix(SPACE)))
+    seen, before = [], b""
+    for token, piece in zip(tokens, pieces(tokens), strict=True):
+        goes_on = not piece.starts and bool(before) and piece.text[:1].isalnum()
+        text = {"<s>": "start", "</s>": "end"}.get(token, piece.text or (token and SPACE))
         seen.append(f"·{text}" if goes_on else text)
+        before = piece.raw
     return seen
+
+
+def short_labels(tokens: Sequence[str]) -> list[str]:
+    """`labels`, each cut after 40 characters."""
+    return [text if len(text) <= 40 else f"{text[:39]}…" for text in labels(tokens)]
+
+
+def words(tokens: Sequence[str]) -> tuple[list[str], list[range]]:
+    """The words of a sentence that is in pieces, and the places of each one's tokens, for `join`.
+
+    The marks are those of SentencePiece ("▁" before a word), WordPiece ("##" within it), byte-level ("Ġ" before it) and
+    older byte-pair tokenizers ("</w>" behind it); without any, each token is a word. Punctuation at either end of a
+    word is by itself, and so is every piece of a script without spaces, such as Chinese.
+    """
+    found = pieces(tokens)
+    spans: list[range] = []
+    for i, piece in enumerate(found):
+        spans = [*spans, range(i, i + 1)] if piece.starts else [*spans[:-1], range(spans[-1].start, i + 1)]
+    groups = [group for span in spans for group in _parted(span, found)]
+    texts = [Piece(b"".join(found[i].raw for i in group), True).text.strip(f" {SPACE}") for group in groups]
+    return [text or "␣" for text in texts], groups
+
+
+def join(weights: Any, rows: Sequence[range] | None = None, columns: Sequence[range] | None = None) -> Any:
+    """Weights (..., q, k) over words, from weights over tokens, as a numpy array in float64.
+
+    What the tokens of a word are given is summed over keys, and averaged over queries, so that rows that sum to one
+    still do.
+
+    Args:
+        weights: a torch tensor, a numpy array, or lists.
+        rows: of each word that looks the places of its tokens, as `words` gives them; None: queries stay as they are.
+        columns: as `rows`, of what is looked at.
+
+    Raises:
+        InvalidInput: the places are not all of the weights', each once and in their order.
+    """
+    found = numbers(weights)
+    for axis, groups in ((-1, columns), (-2, rows)):
+        if groups is None:
+            continue
+        size = found.shape[axis] if found.ndim >= 2 else 0
+        if not size or [i for group in groups for i in group] != list(range(size)) or not all(groups):
+            raise InvalidInput(
+                f"expected groups of {size} {'columns' if axis == -1 else 'rows'} of weights {found.shape}"
+            )
+        found = np.add.reduceat(found, [group.start for group in groups], axis)
+        if axis == -2:
+            found /= np.array([len(group) for group in groups])[:, None]
+    return found
 
 
 def printable(text: str) -> str:
     """The text with "�" for what breaks a line, steers a terminal, or may not stand in XML."""
     bad = ("Cc", "Cs", "Zl", "Zp")
     return "".join("�" if unicodedata.category(c) in bad or ord(c) | 1 == 0xFFFF else c for c in text)
+
+
+def pieces(tokens: Sequence[str]) -> list[Piece]:
+    """The tokens without their marks, which are those of one tokenizer."""
+    marked = [token for token in tokens if not SPECIAL.fullmatch(token)]
+    spaced = any(token.startswith(SPACE) for token in marked)
+    in_bytes = not spaced and _in_bytes(marked)
+    inner = any(re.match("##[^#]", token) for token in marked)
+    ended = any(token.endswith("</w>") for token in marked)
+    found: list[Piece] = []
+    closed = True  # whether the token before ends a word
+    for token in tokens:
+        special = SPECIAL.fullmatch(token) is not None
+        raw, starts = printable(token).encode(), True
+        if in_bytes and not special:
+            raw = bytes(BYTE_OF[character] for character in token)
+            starts, raw = raw[:1].isspace(), raw.removeprefix(b" ")
+        elif token.startswith(SPACE):
+            raw = raw.removeprefix(SPACE.encode())
+        elif inner and re.match("##[^#]", token):
+            raw, starts = raw[2:], False
+        elif ended:
+            raw, starts = raw.removesuffix(b"</w>"), False
+        elif spaced:
+            starts = False
+        if (spaced or in_bytes) and found and found[-1].raw and UNSPACED.match(raw.decode("utf-8", "replace")):
+            starts = True
+        found.append(Piece(raw, starts or special or closed))
+        closed = special or (in_bytes and raw[-1:].isspace()) or (ended and token.endswith("</w>"))
+    return found
+
+
+def _in_bytes(tokens: Sequence[str]) -> bool:
+    """Whether all are of a byte-level tokenizer: one is marked, and together they are UTF-8, whose ends may be cut."""
+    if not any(token[:1] in ("Ġ", "Ċ") for token in tokens) or not set("".join(tokens)) <= set(BYTE_OF):
+        return False
+    raw = bytes(BYTE_OF[character] for token in tokens for character in token)
+    try:
+        raw.lstrip(bytes(range(0x80, 0xC0))).decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data"
+    return True
+
+
+def _parted(span: range, found: Sequence[Piece]) -> list[range]:
+    """A word of these pieces, and before and behind it each piece of punctuation by itself."""
+    held = [i for i in span if any(c.isalnum() or c == "�" for c in found[i].text)]
+    first, last = (held[0], held[-1]) if held else (span.stop, span.start)
+    groups: list[range] = []
+    for i in span:
+        goes_on = first < i <= last or (i > span.start and not found[i - 1].raw)  # a space by itself has no word
+        groups = [*groups[:-1], range(groups[-1].start, i + 1)] if goes_on else [*groups, range(i, i + 1)]
+    return groups

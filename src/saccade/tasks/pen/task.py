@@ -5,21 +5,20 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from saccade.core.config import config, refuse_unchosen
 from saccade.core.errors import InvalidInput
 from saccade.core.files import write_atomically
 from saccade.core.masks import length_mask
 from saccade.core.recipe import Loss
 from saccade.tasks.pen import iam
+from saccade.tasks.pen.config import PenConfig, check_characters
 from saccade.tasks.pen.letters import (
     ALPHABET,
     WRITERS,
@@ -32,50 +31,10 @@ from saccade.tasks.pen.letters import (
     set_side_by_side,
 )  # fmt: skip
 from saccade.tasks.pen.memoryless import Memoryless, fitted
+from saccade.tasks.pen.places import offsets_of, placed, sizes_of
 from saccade.tasks.pen.reader import cut_letters, read, trained_reader
 
 SPLITS = ("train", "validation", "test")
-Count = Annotated[int, Field(ge=1)]
-Spacing = Annotated[float, Field(ge=0, le=5)]
-
-
-@config
-class PenConfig:
-    """Lines of handwriting."""
-
-    corpus: Literal["letters", "iam"] = "letters"
-    """Lines set together from embedded letters, lower case only; or those of IAM-OnDB in `folder`."""
-    folder: Path | None = None
-    """IAM-OnDB: a folder with lineStrokes, ascii and, for its own splits, the lists."""
-    lines: Count = 12000
-    """Training lines of letters, each distorted in its own way; validation and test have a sixtieth of them each."""
-    fewest: Count = 2
-    """Characters of a line of letters, at least."""
-    most: Count = 14
-    """Characters of a line of letters, at most; a sixth are spaces."""
-    narrowest: Spacing = 0.25
-    """Least distance between two letters, in x-heights."""
-    widest: Spacing = 0.45
-    """Greatest distance between two letters, in x-heights."""
-    draw: Annotated[int, Field(ge=0)] = 1
-    """Seed of the lines."""
-    prime: Annotated[int, Field(ge=1, le=20)] | None = None
-    """Whose hand a synthesised text goes on in, a writer of the embedded letters: some of theirs are put before it."""
-    prime_text: Annotated[str, Field(min_length=1, max_length=60)] = "the fox"
-    """What they are."""
-
-    @model_validator(mode="after")
-    def check_ranges(self) -> "PenConfig":
-        for name in ("lines", "fewest", "most", "narrowest", "widest", "draw", "prime", "prime_text"):
-            refuse_unchosen(self, "corpus", {"iam": "folder", "letters": name})
-        if self.corpus == "iam" and self.folder is None:
-            raise ValueError("corpus is 'iam'; --task.folder FOLDER says where it is")
-        if self.fewest > self.most:
-            raise ValueError(f"fewest is {self.fewest}, and most is {self.most}; it must not be less")
-        if self.narrowest > self.widest:
-            raise ValueError(f"narrowest is {self.narrowest}, and widest is {self.widest}; it must not be less")
-        check_characters(self.prime_text, ALPHABET)
-        return self
 
 
 class Written(NamedTuple):
@@ -328,41 +287,3 @@ class PenTask:
         kept = {"alphabet": self.alphabet, "mean": self.mean.tolist(), "std": self.deviation.tolist()}
         data = json.dumps({**kept, "memoryless": memoryless}, ensure_ascii=False)
         write_atomically(folder / "pen.json", (data + "\n").encode("utf-8"))
-
-
-def check_characters(text: str, alphabet: str) -> None:
-    """Raise where the text is empty or holds what the alphabet has not.
-
-    Raises:
-        InvalidInput: naming the character.
-    """
-    if not text:
-        raise InvalidInput("there is no text to write")
-    for character in text:
-        if character not in alphabet:
-            known = "space and the lower-case letters a to z" if alphabet == ALPHABET else repr(alphabet)
-            raise InvalidInput(f"{character!r} is not among the characters that were learned: {known}")
-
-
-def sizes_of(drawn: Line | Points) -> int:
-    """Points of a line."""
-    return sum(len(letter.points) for letter in drawn.letters) if isinstance(drawn, Line) else len(drawn)
-
-
-def placed(drawn: Line | Points | None) -> Points:
-    """Where the pen was, (points, 3).
-
-    Raises:
-        InvalidInput: a coordinate that is not finite.
-    """
-    assert drawn is not None, "a text that is to be written has no points"
-    points = points_of(drawn) if isinstance(drawn, Line) else drawn
-    if not np.isfinite(points).all():
-        raise InvalidInput(f"point {1 + int(np.argmin(np.isfinite(points).all(1)))} of a line is not finite")
-    return points
-
-
-def offsets_of(points: Points) -> Points:
-    """(points, 3): from each place to the next, the first from the origin; and the ends of strokes as they are."""
-    moved = np.diff(points[:, :2], axis=0, prepend=np.zeros((1, 2)))
-    return np.concatenate([moved, points[:, 2:]], 1)

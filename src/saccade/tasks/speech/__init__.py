@@ -1,6 +1,7 @@
 """Speech: recordings, strings of spoken digits, log-mel features, label error rate."""
 
+from saccade.tasks.speech.config import SpeechConfig
 from saccade.tasks.speech.digits import SPEAKERS
-from saccade.tasks.speech.task import BLANK, END, PAD, START, Batch, SpeechConfig, SpeechTask
+from saccade.tasks.speech.task import BLANK, END, PAD, START, Batch, SpeechTask
 
 __all__ = ["BLANK", "END", "PAD", "SPEAKERS", "START", "Batch", "SpeechConfig", "SpeechTask"]

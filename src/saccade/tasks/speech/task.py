@@ -2,86 +2,31 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from saccade.core.config import config, refuse_unchosen
-from saccade.core.errors import InvalidInput, require
+from saccade.core.errors import InvalidInput
 from saccade.core.files import write_atomically
 from saccade.core.masks import length_mask
-from saccade.core.recipe import Loss
+from saccade.core.recipe import Heard, Loss
 from saccade.tasks.speech import digits
 from saccade.tasks.speech.audio import FRAME_SHIFT, Samples, log_mel, read_audio, write_audio
+from saccade.tasks.speech.config import SpeechConfig
 from saccade.tasks.speech.manifest import read_manifest
+from saccade.tasks.speech.score import label_errors, latencies
 
 SPLITS = ("train", "validation", "test")
 PAD = BLANK = 0
 START, END = 1, 2
 SPECIAL = ("blank", "start", "end")
 KEPT = 1 << 29  # bytes of features that are kept for the next epoch; to make them takes a third of an update
-
-Count = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(ge=0, le=10)]
-
-
-@config
-class SpeechConfig:
-    """Recordings and their transcripts."""
-
-    corpus: Literal["digits", "dialled"] = "digits"
-    """Strings of spoken digits, of the recordings in `folder`; or of a telephone's tones, which need none."""
-    folder: Path | None = None
-    """The single digits of the Free Spoken Digit Dataset, wav files or an archive of them; strings are made of them."""
-    train: Path | None = None
-    """Your own data in place of the digits: lines of path<tab>transcript, paths from where the file is."""
-    validation: Path | None = None
-    """As train."""
-    test: Path | None = None
-    """As train."""
-    unit: Literal["word", "character"] = "word"
-    """What a label of a transcript is."""
-    strings: Count = 4000
-    """Training strings of digits; validation has a tenth of them, and the test a fifth."""
-    fewest: Count = 3
-    """Digits of a string, at least."""
-    most: Count = 7
-    """Digits of a string, at most."""
-    times_as_long: Count = 1
-    """The strings of validation and test are so many times as long (Chorowski et al. 2015)."""
-    shortest_gap: Seconds = 0.05
-    """Silence around a digit, in seconds, at least."""
-    longest_gap: Seconds = 0.3
-    """Silence around a digit, in seconds, at most."""
-    speaker: str | None = None
-    """Who is left out of training and is the test; none: the set's own split."""
-    draw: Annotated[int, Field(ge=0)] = 1
-    """Seed of the strings."""
-    rate: Count = 8000
-    """Samples a second."""
-    bins: Annotated[int, Field(ge=1, le=128)] = 40
-    """Mel bands."""
-    stack: Count = 3
-    """Frames of 10 ms that are laid side by side, so that a step of the encoder is as many times longer."""
-
-    @model_validator(mode="after")
-    def check_ranges(self) -> "SpeechConfig":
-        refuse_unchosen(self, "corpus", {"digits": "folder"})
-        if self.fewest > self.most:
-            raise ValueError(f"fewest is {self.fewest}, and most is {self.most}; it must not be less")
-        if self.shortest_gap > self.longest_gap:
-            raise ValueError(
-                f"shortest-gap is {self.shortest_gap}, and longest-gap is {self.longest_gap}; it must not be less"
-            )
-        return self
 
 
 class Example(NamedTuple):
@@ -280,6 +225,11 @@ class SpeechTask:
             "label": [*said, "end"], "label so far": ["start", *said], "symbol": self.symbols, "time (seconds)": times
         }  # fmt: skip
 
+    def heard(self, example: Example) -> Heard:
+        """Its log-mel frames as they are, beside the steps of the encoder."""
+        features = self._sound_features(example.sound)
+        return Heard(features, FRAME_SHIFT, FRAME_SHIFT * self.config.stack)
+
     def compare(self, example: Example, prediction: Sequence[int]) -> Mapping[str, str]:
         name = str(example.sound) if isinstance(example.sound, Path) else example.sound.recordings[0].speaker
         return {"recording": name, "ours": self.decode(prediction), "reference": example.transcript}
@@ -293,20 +243,9 @@ class SpeechTask:
 
     def score(self, predictions: Sequence[Sequence[int]], examples: Sequence[Example]) -> dict[str, Any]:
         """Label error rate in per cent (substitutions, deletions and insertions a label), and whole answers right."""
-        jiwer: Any = require("jiwer", "speech")
         said = [self.decode(prediction) for prediction in predictions]
         wanted = [" ".join(example.transcript.split()) for example in examples]
-        words = self.config.unit == "word"
-        found = (jiwer.process_words if words else jiwer.process_characters)(wanted, said)
-        labels = found.hits + found.substitutions + found.deletions
-        right = sum(ours == theirs for ours, theirs in zip(said, wanted, strict=True))
-        figures = {
-            "label_error_rate": 100 * (found.wer if words else found.cer),
-            "right": 100 * right / len(examples),
-            **{name: 100 * getattr(found, name) / labels for name in ("substitutions", "deletions", "insertions")},
-            "recordings": len(examples),
-            "labels": labels,
-        }
+        figures = label_errors(said, wanted, self.config.unit == "word")
         pairs = zip(predictions, examples, strict=True)
         delays = [delay for prediction, example in pairs for delay in self.delays(prediction, example)]
         return figures | (latencies(delays) if delays else {})
@@ -351,10 +290,3 @@ class SpeechTask:
     def save(self, folder: Path) -> None:
         kept = {"symbols": self.symbols, "mean": self.mean, "deviation": self.deviation}
         write_atomically(folder / "speech.json", (json.dumps(kept, ensure_ascii=False) + "\n").encode("utf-8"))
-
-
-def latencies(delays: Sequence[float]) -> dict[str, Any]:
-    """Their mean, and how many labels there are in each tenth of a second."""
-    places = [math.floor(delay * 10) for delay in delays]
-    counted = [{"seconds": place / 10, "labels": places.count(place)} for place in range(min(places), max(places) + 1)]
-    return {"latency": sum(delays) / len(delays), "latencies": counted}

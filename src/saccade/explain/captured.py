@@ -1,0 +1,297 @@
+"""What was heard while a model ran: a value, to be asked, drawn, kept and sent."""
+
+import fnmatch
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from saccade.core.errors import InvalidInput, NotFound, nearest
+from saccade.core.files import write_atomically
+from saccade.explain import measures, plots
+from saccade.explain.attention_map import AttentionMap, Bounds, Rows, kept_map
+from saccade.explain.page import framed, page
+
+VERSION = "1"  # of the file
+
+
+class Labels(NamedTuple):
+    """What the queries and the keys of a map are: tokens, times, places."""
+
+    queries: list[str]
+    keys: list[str]
+
+
+Layer = tuple[Tensor, list[str], list[str]]  # weights (h, q, k) or (q, k), what the queries are, what the keys are
+
+
+class Capture(Mapping[str, list[Tensor]]):
+    """Qualified name of a tap, or of a module with attention -> what was heard there, detached from the graph.
+
+    Args:
+        axes: the names that are listened to, and the letters of the axes of what is heard there.
+    """
+
+    def __init__(self, axes: Mapping[str, tuple[str, ...]] | None = None) -> None:
+        self._axes = dict(axes or {})
+        self._heard: dict[str, list[AttentionMap]] = {name: [] for name in self._axes}
+        self.labels: dict[str, Labels] = {}
+        """What `label` said of each name."""
+        self.unknown: dict[str, str] = {}
+        """Modules with attention that could not be read, and why."""
+
+    def __getitem__(self, name: str) -> list[Tensor]:
+        return [each.weights() for each in self.maps(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._heard)
+
+    def __len__(self) -> int:
+        return len(self._heard)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._heard  # and forms nothing
+
+    def maps(self, name: str) -> Sequence[AttentionMap]:
+        """What was heard, a map a call, of which a few rows may be asked for."""
+        if name not in self._heard:
+            raise NotFound(f"nothing was heard of {name!r}; {nearest(name, self._heard)}")
+        return self._heard[name]
+
+    def axes(self, name: str) -> tuple[str, ...]:
+        """The letters of the axes, e.g. ("b", "q", "k")."""
+        self.maps(name)
+        return self._axes[name]
+
+    def hear(self, heard: AttentionMap) -> None:
+        """Keep a map."""
+        self._heard.setdefault(heard.name, []).append(heard)
+        self._axes.setdefault(heard.name, heard.axes)
+
+    def joined(self, name: str, axis: str | None = None) -> Tensor:
+        """All calls as one tensor, laid end to end along an axis; of fewer keys, as early in a generation, the rest
+        is 0. Where a cache forgets, the keys of a call are those that it still had.
+
+        Args:
+            name: where.
+            axis: its letter; None: the last but one, that of who looks.
+
+        Raises:
+            NotFound: no such name.
+            InvalidInput: there is no such axis, or nothing was heard.
+        """
+        axes = self.axes(name)
+        axis = axes[-2] if axis is None and len(axes) > 1 else axis
+        if axis is None or axis not in axes:
+            raise InvalidInput(f"{name} has the axes {' '.join(axes)}, not {axis!r}")
+        calls = self[name]
+        if not calls:
+            raise InvalidInput(f"{name} was not called while it was listened to")
+        if axis == axes[-2]:
+            widest = max(call.shape[-1] for call in calls)
+            calls = [F.pad(call, (0, widest - call.shape[-1])) for call in calls]
+        place = axes.index(axis)
+        if len({(*call.shape[:place], *call.shape[place + 1 :]) for call in calls}) > 1:
+            came = ", ".join(map(str, sorted({tuple(call.shape) for call in calls})))
+            raise InvalidInput(f"{name} was called on what cannot be laid end to end along {axis!r}: {came}")
+        return torch.cat(calls, dim=place)
+
+    def in_turn(self, name: str) -> dict[str, Tensor]:
+        """The calls as maps: joined; or each by itself, with its number, where each is of a whole sequence to itself,
+        as of one module in several layers, or of several forwards."""
+        sizes = [call.shape for call in self[name]]
+        if len(sizes) > 1 and all(size[-1] == size[-2] > 1 for size in sizes):
+            return {f"{name}, call {number}": call for number, call in enumerate(self[name])}
+        return {name: self.joined(name)}
+
+    def label(self, queries: Sequence[str], keys: Sequence[str] | None = None, only: str = "*") -> "Capture":
+        """Say what queries and keys are, of the names that match: the same tokens where no keys are given."""
+        said = Labels(list(queries), list(queries if keys is None else keys))
+        self.labels |= dict.fromkeys(self.matching(only), said)
+        return self
+
+    def matching(self, only: str) -> list[str]:
+        """The names that match a pattern, in the order in which they were heard.
+
+        Raises:
+            NotFound: none does.
+        """
+        found = [name for name in self if fnmatch.fnmatchcase(name, only)]
+        if not found:
+            raise NotFound(f"nothing that was heard matches {only!r}; there is: {', '.join(map(repr, self))}")
+        return found
+
+    def select(self, only: str = "*", heads: Rows | None = None, queries: Rows | None = None) -> "Capture":
+        """A part of it: the names that match, of which no other heads and queries are ever formed."""
+        part = Capture()
+        for name in self.matching(only):
+            for each in self.maps(name):
+                part.hear(each.bounded(Bounds(heads, queries)))
+            if name in self.labels and queries is None:
+                part.labels[name] = self.labels[name]
+        return part
+
+    def entropy(self, name: str) -> Tensor:
+        """How widely each look is spread, in nats: the weights' axes without the keys (`measures.entropy`)."""
+        return measures.entropy(self.joined(name))
+
+    def distance(self, name: str) -> Tensor:
+        """How far each look goes, in positions: the weights' axes without the keys (`measures.distance`)."""
+        return measures.distance(self.joined(name))
+
+    def rollout(self, only: str = "*", residual: float = 0.5) -> Tensor:
+        """What of each input is in each output, (b, t, t), through the self-attention of all names that match, in their
+        order (`measures.rollout`)."""
+        return measures.rollout(self._layers(only), residual)
+
+    def flow(self, query: int, only: str = "*", residual: float = 0.5) -> Tensor:
+        """The most that each input can send to one output, (b, t) (`measures.flow`)."""
+        return measures.flow(self._layers(only), query, residual)
+
+    def _layers(self, only: str) -> Iterator[Tensor]:
+        return (weights for name in self.matching(only) for weights in self.in_turn(name).values())
+
+    def alignments(
+        self, name: str, row: int = 0, back: Iterable[measures.Link] | None = None, way: str = "intersection"
+    ) -> set[measures.Link]:
+        """Hard links (query, key): each query of one row and the key that it looks at most, by the mean of the heads.
+
+        Args:
+            name: where.
+            row: which of the batch.
+            back: links of the other direction, (key, query), as this method gives them of the model that goes there;
+                None: these alone.
+            way: how both are made one (`measures.symmetrised`).
+        """
+        found = measures.links(mean_of_heads(self._one(name, row)[0]))
+        return found if back is None else measures.symmetrised(found, back, way)
+
+    def plot(self, name: str | None = None, head: int | None = None, row: int = 0, title: str = "") -> plots.Figure:
+        """A picture of one row of the batch, for `plots.save` or a notebook.
+
+        Args:
+            name: where; its heat map with the labels is drawn. None: a thumbnail of every head of every name.
+            head: of that name this head; None: the mean of all.
+            row: which of the batch.
+            title: what stands above; of a name else the name.
+
+        Raises:
+            NotFound, InvalidInput: no such name, head or row; thumbnails of maps of different sizes.
+        """
+        if name is None:
+            layers = self.layers(row)
+            heads = [weights.reshape(-1, *weights.shape[-2:]) for weights, *_ in layers.values()]
+            return plots.head_grid(heads, list(layers), title)
+        weights, queries, keys = self._one(name, row)
+        if head is not None and not (weights.ndim == 3 and 0 <= head < len(weights)):
+            raise InvalidInput(f"{name}: there is no head {head} in weights of shape {tuple(weights.shape)}")
+        drawn, what = (mean_of_heads(weights), "") if head is None else (weights[head], f", head {head}")
+        said = title or f"{name}{what}"
+        return plots.alignment(drawn, queries, keys, rows_label="queries", columns_label="keys", title=said)
+
+    def to_html(self, path: str | os.PathLike[str], title: str = "attention", row: int = 0) -> Path:
+        """Write one HTML file in which every head can be looked at: layers, heads, one token's looks, the matrix.
+
+        It needs nothing from a network. Names without labels have numbers for tokens.
+
+        Args:
+            path: the file, replaced whole; missing folders are made.
+            title: what the page is of.
+            row: which of the batch.
+
+        Raises:
+            InvalidInput: nothing was heard; labels of another number than the weights have; no such row.
+        """
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(Path(path), page(self.layers(row), title).encode("utf-8"))
+        return Path(path)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it: the page of `to_html`, of the first row."""
+        return framed(self.layers(0, name) for name in self)
+
+    def layers(self, row: int = 0, only: str = "*") -> dict[str, Layer]:
+        """Of one row of the batch: the weights (h, q, k) of each name that matches, and what its queries and keys are;
+        without labels their numbers.
+
+        Raises:
+            NotFound: no name matches.
+            InvalidInput: no such row.
+        """
+        layers = {}
+        for name in [only] if only in self else self.matching(only):
+            for said, weights in self.in_turn(name).items():
+                if self.axes(name)[0] != "q":
+                    if not -len(weights) <= row < len(weights):
+                        raise InvalidInput(f"{name}: there are {len(weights)} rows, from 0, and no {row}")
+                    weights = weights[row]
+                counted = Labels(*(list(map(str, range(size))) for size in weights.shape[-2:]))
+                layers[said] = (weights, *self.labels.get(name, counted))
+        return layers
+
+    def _one(self, name: str, row: int) -> Layer:
+        found = self.layers(row, name)
+        if name not in found:
+            raise InvalidInput(
+                f"{name} was called {len(found)} times, each on a whole sequence; seen[name] has each map"
+            )
+        return found[name]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all weights, with names, axes and labels, into one safetensors file, replaced whole; missing
+        folders are made.
+
+        Raises:
+            InvalidInput: nothing was heard.
+        """
+        tensors = {
+            f"{number}": t.cpu().clone().contiguous() for number, t in enumerate(t for name in self for t in self[name])
+        }
+        if not tensors:
+            raise InvalidInput("nothing was heard, so there is nothing to save")
+        kept = {
+            "names": [name for name in self for _ in self.maps(name)],
+            "axes": {name: list(axes) for name, axes in self._axes.items()},
+            "labels": {name: labels._asdict() for name, labels in self.labels.items()},
+        }
+        said = {"saccade capture": VERSION, "capture": json.dumps(kept, ensure_ascii=False)}
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(Path(path), safetensors.torch.save(tensors, said))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Capture":
+        """What `save` wrote.
+
+        Raises:
+            NotFound: no such file.
+            InvalidInput: a file that is damaged, or of something else.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise NotFound(f"{path}: there is no such file")
+        try:
+            with safetensors.safe_open(path, "pt") as file:
+                said = file.metadata() or {}
+                tensors = [file.get_tensor(f"{number}") for number in range(len(file.keys()))]
+        except (safetensors.SafetensorError, OSError) as error:
+            raise InvalidInput(f"{path} is no capture, or damaged: {error}") from error
+        if said.get("saccade capture") != VERSION:
+            raise InvalidInput(f"{path} is no capture that `Capture.save` of this version wrote")
+        kept = json.loads(said["capture"])
+        found = cls({name: tuple(axes) for name, axes in kept["axes"].items()})
+        for name, tensor in zip(kept["names"], tensors, strict=True):
+            found.hear(kept_map(name, found.axes(name), tensor))
+        found.labels = {name: Labels(**labels) for name, labels in kept["labels"].items()}
+        return found
+
+
+def mean_of_heads(weights: Tensor) -> Tensor:
+    """(h, q, k) or (q, k) -> (q, k)."""
+    return weights.mean(0) if weights.ndim == 3 else weights

@@ -1,0 +1,135 @@
+"""The head view: two columns of tokens, and arcs from who looks to what is looked at. Vig 2019, arXiv:1906.05714."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from saccade.core.errors import InvalidInput, require
+from saccade.explain.plots.arrays import checked, read
+from saccade.explain.plots.canvas import GREY, Figure, Weights, every, fit, our_style, page, write_title
+from saccade.explain.plots.charts import COLOURS
+from saccade.explain.plots.tokens import SPECIAL, short_labels
+
+DASHES = ("solid", (0, (4, 1.2)), (0, (1, 1)))  # with the colours, 18 heads can be told apart
+MOST = 4000  # arcs; more are a grey field, and slow in an SVG
+GREYS = ("#ffffff", "#333333")
+
+
+def arcs(
+    weights: Weights,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    heads: Sequence[int] | None = None,
+    query: int | None = None,
+    rows_label: str = "query",
+    columns_label: str = "key",
+    title: str = "",
+) -> Figure:
+    """The head view: who looks on the left, what is looked at on the right, an arc for each weight, a colour a head.
+
+    The opacity of an arc is its weight; the largest that is drawn is opaque. Arcs below a hundredth of it are left out,
+    and of more than 4,000 the weakest. In long sentences every n-th token is named, at a mark.
+
+    Args:
+        weights: (h, q, k), or (q, k) of one head.
+        rows, columns: tokens of queries and of keys, as `labels` takes them; a label is cut after 40 characters.
+        heads: the numbers of those that are drawn, at most 18; None: all.
+        query: the place of the one token whose looks are drawn; None: all.
+
+    Raises:
+        InvalidInput: another shape, no tokens, weights below 0 or not finite, no such head or query, too many heads.
+    """
+    found = read(weights, "weights (h, q, k)")
+    found = checked(found[None] if found.ndim == 2 else found, f"h {len(rows)} {len(columns)}", "weights", 0.0)
+    chosen = list(range(len(found)) if heads is None else heads)
+    if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(range(len(found))):
+        raise InvalidInput(f"expected heads among {len(found)}, counted from 0, each once; got {chosen}")
+    if len(chosen) > len(COLOURS) * len(DASHES):
+        raise InvalidInput(f"{len(chosen)} heads cannot be told apart; choose at most {len(COLOURS) * len(DASHES)}")
+    if query is not None and not 0 <= query < len(rows):
+        raise InvalidInput(f"expected a query among {len(rows)}, counted from 0; got {query}")
+    said = [f"head {head}" for head in chosen]
+    with our_style(title, rows_label, columns_label, *rows, *columns):
+        cell = min(0.22, 13.2 / max(len(rows), len(columns)))
+        high = cell * max(len(rows), len(columns))
+        wide = min(max(2.2, 0.4 * high), 4.5)
+        axes = page().add_axes((0, -high, wide, high))
+        axes.set(xlim=(0, 1), ylim=(high / cell, 0), xticks=[], ylabel=rows_label)
+        axes.spines[:].set_visible(False)
+        right = axes.twinx()
+        right.set(ylim=axes.get_ylim(), ylabel=columns_label)
+        right.spines[:].set_visible(False)
+        _name(axes, rows, every(cell), query)
+        _name(right, columns, every(cell))
+        largest = _draw(axes, found[chosen], query, cell)
+        _legend(axes, said, title)
+        _opacity(axes, largest, wide, high)
+        return fit(axes.figure)
+
+
+def _name(axes: Any, tokens: Sequence[str], nth: int, chosen: int | None = None) -> None:
+    """Tokens at their rows, every n-th; a chosen one in any case, and alone in black."""
+    near = range(chosen - nth + 1, chosen + nth) if chosen is not None else ()
+    places = [i for i in range(0, len(tokens), nth) if i not in near or i == chosen]
+    places += [chosen] if chosen is not None and chosen not in places else []
+    texts = short_labels(tokens)
+    axes.yaxis.set_ticks([i + 0.5 for i in places], [texts[i] for i in places])
+    axes.tick_params(length=0 if nth == 1 else 3)
+    for label, i in zip(axes.get_yticklabels(), places, strict=True):
+        if SPECIAL.fullmatch(tokens[i]):
+            label.set(color=GREY, style="italic")
+        if chosen is not None:
+            label.set(color="black" if i == chosen else GREY, weight="bold" if i == chosen else "normal")
+
+
+def _draw(axes: Any, weights: Any, query: int | None, cell: float) -> float:
+    """An arc for each weight (h, q, k) that can be seen, the weakest first; the largest weight."""
+    shown = weights if query is None else np.where(np.arange(weights.shape[1])[:, None] == query, weights, 0)
+    largest = float(shown.max())
+    strongest = np.argsort(shown, axis=None, kind="stable")[-MOST:]
+    strongest = strongest[shown.ravel()[strongest] >= max(largest / 100, np.finfo(float).tiny)]
+    path: Any = require("matplotlib.path", "app").Path
+    rgba = require("matplotlib.colors", "app").to_rgba
+    # those of several heads lie beside each other: 1.4 points apart, and all within two thirds of a row
+    apart = min(1.4 / 72 / cell, 0.66 / len(weights))
+    paths, edges, dashes = [], [], []
+    for head, i, j in zip(*np.unravel_index(strongest, shown.shape), strict=True):
+        aside = 0.5 + (head - (len(weights) - 1) / 2) * apart
+        ends = [(0, i + aside), (0.4, i + aside), (0.6, j + aside), (1, j + aside)]
+        paths.append(path(ends, [path.MOVETO, path.CURVE4, path.CURVE4, path.CURVE4]))
+        edges.append(rgba(COLOURS[head % len(COLOURS)], shown[head, i, j] / largest))
+        dashes.append(DASHES[head // len(COLOURS)])
+    collection = require("matplotlib.collections", "app").PathCollection
+    thick = min(1.3, max(0.5, 22 * cell))  # points
+    drawn = collection(paths, facecolors="none", edgecolors=edges, linestyles=dashes or "solid", linewidths=thick)
+    drawn.set_rasterized(len(paths) > 1000)
+    axes.add_collection(drawn, autolim=False)
+    return largest
+
+
+def _legend(axes: Any, said: Sequence[str], title: str) -> None:
+    line: Any = require("matplotlib.lines", "app").Line2D
+    dashes = [DASHES[i // len(COLOURS)] for i in range(len(said))]
+    handles = [
+        line([], [], color=COLOURS[i % len(COLOURS)], ls=dash, lw=1.8, label=text)
+        for i, (text, dash) in enumerate(zip(said, dashes, strict=True))
+    ]
+    axes.legend(
+        handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=min(3, len(said)), borderaxespad=0.3,
+        borderpad=0, handlelength=1.6, columnspacing=1.0,
+    )  # fmt: skip
+    write_title(axes, title, pad=10 + 14 * math.ceil(len(said) / 3))
+
+
+def _opacity(axes: Any, largest: float, wide: float, high: float) -> None:
+    """What the opacity of an arc says, below."""
+    colours = require("matplotlib.colors", "app")
+    greys = colours.LinearSegmentedColormap.from_list("opacity", GREYS)
+    mappable = require("matplotlib.cm", "app").ScalarMappable(colours.Normalize(0, largest or 1), greys)
+    bar = axes.inset_axes((0, -0.2 / high, 1, 0.1 / high))
+    drawn = axes.figure.colorbar(mappable, cax=bar, orientation="horizontal", label="attention weight (opacity)")
+    drawn.locator = require("matplotlib.ticker", "app").MaxNLocator(4)
+    drawn.update_ticks()

@@ -1,0 +1,241 @@
+"""Where an image is looked at: weights over it, word by word; a path of glimpses; and how a drawing comes about."""
+
+import math
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from saccade.core.errors import InvalidInput, require
+from saccade.explain.plots.arrays import checked, read
+from saccade.explain.plots.canvas import Figure, Weights, colours, fit, our_style, page, scale, write_title
+from saccade.explain.plots.charts import COLOURS
+from saccade.explain.plots.tokens import short_labels
+
+FEW, DOTS = 24, 200  # images that are drawn large; dots an inch, as `save` has them
+NARROWEST = 0.45  # inches that an image has for its name
+GREY_OF = (0.299, 0.587, 0.114)  # how bright red, green and blue are; ITU-R BT.601
+PALEST = 0.5  # what black of an image becomes, so that it is not taken for a weight
+
+
+def over_image(image: Weights, weights: Weights, words: Sequence[str], title: str = "") -> Figure:
+    """Of each word the image in grey, with the weights laid over it, enlarged smoothly; figure 3 of Xu et al. 2015.
+
+    White is 0 and dark blue the largest weight of all words, of which there may be some twenty.
+
+    Args:
+        image: (y, x), or in colour (3, y, x) or (y, x, 3); from 0 to 1, or to 255 where any value is above 1.
+        weights: (n, rows, columns), a map a word, each spread over the whole image.
+        words: as `labels` takes them.
+
+    Raises:
+        InvalidInput: another shape, no words, a number that is not finite, or a weight below 0.
+    """
+    found = checked(weights, f"{len(words)} rows columns", "weights", 0.0)
+    grey = _grey(_pixels(image))
+    inch = (1.5 if len(words) <= FEW else 0.8) / max(grey.shape)  # of a pixel
+    high, wide = (max(1, round(DOTS * inch * size)) for size in grey.shape)
+    smaller = max(grey.shape) > max(high, wide)
+    grey = _resized(grey[None], (high, wide), "bilinear" if smaller else "nearest")[0]
+    largest = float(found.max())
+    # cubic, which may go below 0 and above the largest of its word
+    most = found.max((1, 2), keepdims=True)
+    spread = np.clip(_resized(found, (high, wide), "bicubic"), 0, most) / (largest or 1.0)
+    texts = [_broken(text, wide / DOTS) for text in short_labels(words)]
+    lines = max(text.count("\n") for text in texts) + 1
+    with our_style(title, *words):
+        figure = page()
+        tiles = _tiles(figure, len(texts), (wide / DOTS, high / DOTS), 0.12 + 0.16 * lines)
+        for axes, text, weight in zip(tiles, texts, spread, strict=True):
+            # where the image is white, the colour is that of the scale
+            laid = (PALEST + (1 - PALEST) * grey[..., None]) * colours()(weight)[..., :3]
+            axes.imshow(laid, aspect="auto", interpolation="nearest")
+            _name(axes, text)
+        normal = require("matplotlib.colors", "app").Normalize(0, largest or 1.0)
+        mappable = require("matplotlib.cm", "app").ScalarMappable(normal, colours())
+        # beside the last of the first row
+        scale(max(tiles, key=lambda axes: axes.get_position().corners()[2].tolist()), mappable, "attention weight")
+        _entitle(figure, title, pad=12 + 12 * lines)
+        return fit(figure)
+
+
+def _pixels(image: Weights) -> Any:
+    """An image (y, x), (3, y, x), (1, y, x) or (y, x, 3) as (y, x) or (y, x, 3), from 0 to 1."""
+    found = read(image, "an image (y, x), (c, y, x) or (y, x, c)")
+    if found.ndim == 3 and found.shape[-1] not in (1, 3) and found.shape[0] in (1, 3):
+        found = np.moveaxis(found, 0, -1)
+    if found.ndim not in (2, 3) or 0 in found.shape or (found.ndim == 3 and found.shape[-1] not in (1, 3)):
+        raise InvalidInput(f"expected an image (y, x), (c, y, x) or (y, x, c) of 1 or 3 channels; got {found.shape}")
+    if not (np.isfinite(found) & (found >= 0) & (found <= 255)).all():
+        raise InvalidInput("expected an image whose values are from 0 to 1, or to 255")
+    found = found[..., 0] if found.ndim == 3 and found.shape[-1] == 1 else found
+    return found / 255 if found.max() > 1.001 else np.minimum(found, 1)
+
+
+def _show(axes: Any, pixels: Any) -> None:
+    """An image whose axes are in its pixels."""
+    extent = (0, pixels.shape[1], pixels.shape[0], 0)
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, aspect="auto", extent=extent, interpolation="nearest")
+
+
+def _grey(pixels: Any) -> Any:
+    return pixels if pixels.ndim == 2 else pixels @ np.array(GREY_OF)
+
+
+def _resized(maps: Any, size: tuple[int, int], mode: str) -> Any:
+    """Maps (n, y, x) in another size."""
+    more: Any = {} if mode == "nearest" else {"align_corners": False, "antialias": True}
+    return F.interpolate(torch.from_numpy(np.ascontiguousarray(maps))[:, None], size, mode=mode, **more)[:, 0].numpy()
+
+
+def _broken(text: str, wide: float) -> str:
+    """In lines that fit above an image of so many inches; what is wide takes two places."""
+    lines, room = [""], int(11 * max(wide, NARROWEST))
+    for character in text:
+        if sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in lines[-1] + character) > room:
+            lines.append("")
+        lines[-1] += character
+    return "\n".join(lines)
+
+
+def _tiles(figure: Figure, number: int, size: tuple[float, float], above: float) -> list[Any]:
+    """So many axes in rows of one length, without marks, each with room above it, in inches."""
+    wide, high = size
+    step = max(wide, NARROWEST) + 0.1
+    across = math.ceil(number / math.ceil(number * step / 9.6))
+    made = []
+    for i in range(number):
+        axes = figure.add_axes((i % across * step, -high - (i // across) * (high + above), wide, high))
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(True)
+        made.append(axes)
+    return made
+
+
+def _name(axes: Any, text: str) -> None:
+    """Above an image, below the title of the picture."""
+    style = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center", "va": "bottom"}
+    axes.annotate(text, (0.5, 1), (0, 3), **style)
+
+
+def _entitle(figure: Figure, title: str, pad: int) -> None:
+    """As wide as the images together."""
+    wide = max(axes.get_position().x1 for axes in figure.axes)
+    write_title(figure.axes[0], title, pad, narrowest=max(30, int(13 * wide)))
+
+
+def glimpses(image: Weights, centres: Weights, sizes: Weights, title: str = "") -> Figure:
+    """An image, and over it the glimpses that were taken of it: boxes, numbered from 1 in their order, and the path
+    from each centre to the next. A number that finds no room beside others is left out.
+
+    Args:
+        image: (y, x), or in colour (3, y, x) or (y, x, 3); from 0 to 1, or to 255 where any value is above 1.
+        centres: (t, 2), x to the right and y down, in pixels; (0, 0) is the corner of the first pixel.
+        sizes: of the boxes, in pixels: one number for all, (t,), or (t, scales).
+
+    Raises:
+        InvalidInput: another shape, a number that is not finite, or a size below 0.
+    """
+    pixels = _pixels(image)
+    path = checked(centres, "t 2", "centres")
+    given = read(sizes, "sizes")
+    given = np.broadcast_to(given, (len(path), 1)) if given.ndim == 0 else given
+    boxes = checked(given[:, None] if given.ndim == 1 else given, f"{len(path)} scales", "sizes", 0.0)
+    high, wide = pixels.shape[:2]
+    inch = 3.6 / max(high, wide)
+    with our_style(title):
+        axes = page().add_axes((0, -high * inch, wide * inch, high * inch))
+        _show(axes, _grey(pixels))
+        axes.spines[:].set_visible(True)
+        axes.set(xlabel="x (pixels)", ylabel="y (pixels)")
+        for (x, y), scales in zip(path, boxes, strict=True):
+            for size in scales:
+                _box(axes, x - size / 2, y - size / 2, size, size)
+        axes.plot(*path.T, "o-", color=COLOURS[1], ms=3.5, lw=1.2, path_effects=_halo(), zorder=3)
+        # a box may reach out of the image
+        reach = boxes.max(1, keepdims=True) / 2
+        low, far = np.minimum((path - reach).min(0), 0), np.maximum((path + reach).max(0), (wide, high))
+        inch = min(inch, 5 / max(far - low))
+        if (low < 0).any() or (far > (wide, high)).any():
+            low, far = low - 0.25 / inch, far + 0.25 / inch  # room for a number
+        axes.set(xlim=(low[0], far[0]), ylim=(far[1], low[1]))
+        axes.set_position((0, -inch * (far - low)[1], *(inch * (far - low))))
+        _number(axes, path, boxes.min(1), inch)
+        write_title(axes, title)
+        return fit(axes.figure)
+
+
+def _halo() -> list[Any]:
+    """So that a line is seen on any image."""
+    effects = require("matplotlib.patheffects", "app")
+    return [effects.withStroke(linewidth=2.8, foreground="white")]
+
+
+def _box(axes: Any, x: float, y: float, wide: float, high: float, clip: bool = False) -> None:
+    style = {"fill": False, "edgecolor": COLOURS[1], "lw": 1.0, "path_effects": _halo(), "zorder": 2, "clip_on": clip}
+    axes.add_patch(require("matplotlib.patches", "app").Rectangle((x, y), wide, high, **style))
+
+
+def _number(axes: Any, path: Any, sizes: Any, inch: float) -> None:
+    """Each glimpse's number at a corner of its smallest box, or near it, where it meets no other."""
+    taken: list[tuple[float, float, float, float]] = []
+    (least, most), (bottom, above) = axes.get_xlim(), axes.get_ylim()
+    for number, ((x, y), size) in enumerate(zip(path, sizes, strict=True), start=1):
+        wide, high = (0.085 * len(str(number)) + 0.05) / inch, 0.15 / inch  # pixels
+        near = size / 2
+        for away, (right, down) in [(a, d) for a in (0, 1, 2) for d in ((1, -1), (-1, -1), (1, 1), (-1, 1))]:
+            left = x + right * (near + away * wide) + (0 if right > 0 else -wide)
+            top = y + down * (near + away * high) + (0 if down > 0 else -high)
+            place = left, top, left + wide, top + high
+            if not (least <= left and place[2] <= most and above <= top and place[3] <= bottom):
+                continue
+            if all(place[2] <= o[0] or place[0] >= o[2] or place[3] <= o[1] or place[1] >= o[3] for o in taken):
+                taken.append(place)
+                axes.text(left + wide / 2, top + high / 2, str(number), ha="center", va="center", fontsize=8,
+                          weight="bold", color=COLOURS[1], path_effects=_halo(), zorder=4)  # fmt: skip
+                break
+
+
+def drawing(canvases: Weights, boxes: Weights | None = None, most: int = 40, title: str = "") -> Figure:
+    """How a drawing comes about: the canvas after each step, from 1, side by side; figure 7 of Gregor et al. 2015.
+
+    Args:
+        canvases: (t, y, x), or (t, c, y, x) of 1 or 3 channels; from 0 to 1, or to 255 where any value is above 1.
+        boxes: (t, 4), where each step drew: x and y of a corner, width and height, in pixels; a negative width or
+            height reaches to the other side.
+        most: steps that are drawn; of more, so many at equal distances, the first and the last among them.
+
+    Raises:
+        InvalidInput: another shape, a number that is not finite or not from 0 to 255, fewer than two steps at most.
+    """
+    found = read(canvases, "canvases (t, y, x)")
+    found = checked(found, "t c y x" if found.ndim == 4 else "t y x", "canvases", 0.0)
+    placed = None if boxes is None else checked(boxes, f"{len(found)} 4", "boxes")
+    if most < 2:
+        raise InvalidInput(f"expected at least two steps to draw, got {most}")
+    found = _pixels_of_all(found)
+    chosen = np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int))
+    high, wide = found.shape[1:3]
+    small = 0.85 / max(high, wide)  # inches a pixel
+    with our_style(title):
+        figure = page()
+        for axes, step in zip(_tiles(figure, len(chosen), (wide * small, high * small), 0.28), chosen, strict=True):
+            _show(axes, found[step])
+            _name(axes, f"step {step + 1}" if step == 0 else str(step + 1))
+            if placed is not None:
+                x, y, across, down = placed[step]
+                _box(axes, x, y, across, down, clip=True)  # it may reach out of the canvas
+        _entitle(figure, title, pad=22)
+        return fit(figure)
+
+
+def _pixels_of_all(found: Any) -> Any:
+    """Canvases as (t, y, x) or (t, y, x, 3), from 0 to 1 by one scale."""
+    frames, height, width = len(found), found.shape[-2], found.shape[-1]
+    if found.ndim == 4:
+        found = np.moveaxis(found, 1, -1)
+    flat = _pixels(found.reshape(frames * height, width, *found.shape[3:]))
+    return flat.reshape(frames, height, width, *flat.shape[2:])

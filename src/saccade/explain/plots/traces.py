@@ -1,0 +1,151 @@
+"""Weights over time: what a memory's heads read and write, and what speech is looked at."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from saccade.core.errors import InvalidInput
+from saccade.explain.plots.arrays import checked
+from saccade.explain.plots.canvas import (
+    Figure,
+    Weights,
+    colours,
+    count,
+    every,
+    fit,
+    our_style,
+    page,
+    scale,
+    write_title,
+)
+from saccade.explain.plots.charts import COLOURS
+from saccade.explain.plots.tokens import printable, short_labels
+
+Timed = tuple[Weights, float]
+
+
+def memory_trace(traces: Mapping[str, Weights], values: str = "weight", title: str = "") -> Figure:
+    """What each head of a memory reads or writes: time to the right, slots down, all with one scale.
+
+    White is 0, dark blue 1; or the largest weight, where one is above 1.
+
+    Args:
+        traces: the name of a head, such as "write" or "read head 0" -> its weights (t, n); as many steps and slots in
+            all.
+        values: what the weights are, as the scale says.
+
+    Raises:
+        InvalidInput: no heads, weights of different shapes, below 0 or not finite.
+    """
+    tables = {name: checked(weights, "t n", f"weights of {name}", 0.0) for name, weights in traces.items()}
+    if len({table.shape for table in tables.values()}) != 1:
+        came = ", ".join(f"{name} {table.shape}" for name, table in tables.items()) or "none"
+        raise InvalidInput(f"expected heads with as many steps and slots, at least one; got {came}")
+    steps, slots = next(iter(tables.values())).shape
+    largest = _largest(*tables.values())
+    with our_style(title, values, *tables):
+        wide = max(1.6, min(8.0, 0.14 * steps))
+        high = max(0.4, min(0.14 * slots, max(1.0, 9.0 / len(tables)), 4.0))
+        figure, extent = page(), (-0.5, steps - 0.5, slots - 0.5, -0.5)
+        for number, (name, table) in enumerate(tables.items()):
+            axes = figure.add_axes((0, -high - number * (high + 0.36), wide, high))
+            drawn = _heat(axes, table.T, extent, (0.0, largest))
+            axes.annotate(printable(name), (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points")
+            axes.set(ylabel="slot")
+            count(axes.xaxis, steps, wide)
+            count(axes.yaxis, slots, high)
+            axes.tick_params(labelbottom=number == len(tables) - 1)
+        axes.set(xlabel="time step")
+        scale(figure.axes[0], drawn, values)
+        write_title(figure.axes[0], title, pad=22)
+        return fit(figure)
+
+
+def speech(
+    weights: Weights,
+    tokens: Sequence[str],
+    step: float,
+    *,
+    waveform: Timed | None = None,
+    features: Timed | None = None,
+    tokens_label: str = "token",
+    values: str = "attention weight",
+    title: str = "",
+) -> Figure:
+    """Where in a recording each token was heard, on an axis in seconds, and below it what was said.
+
+    White is 0, dark blue 1; or the largest weight, where one is above 1. Of a waveform the outline is drawn.
+
+    Args:
+        weights: (q, k), a row a token and a column a frame.
+        tokens: as `labels` takes them.
+        step: seconds from a frame to the next.
+        waveform: the samples (t,), and how many there are in a second.
+        features: log energies (frames, bands), such as log-mel, and seconds from a frame of theirs to the next.
+        values: what the weights are.
+
+    Raises:
+        InvalidInput: another shape, no tokens, weights below 0 or not finite, or a time that is not above 0.
+    """
+    table = checked(weights, f"{len(tokens)} k", "weights", 0.0)
+    samples = None if waveform is None else checked(waveform[0], "t", "samples")
+    bands = None if features is None else checked(features[0], "frames bands", "features")
+    times = [step, *(given[1] for given in (waveform, features) if given is not None)]
+    if not all(0 < time < math.inf for time in times):
+        raise InvalidInput(f"expected seconds a frame and samples a second above 0; got {', '.join(map(str, times))}")
+    with our_style(title, tokens_label, values, *tokens):
+        high, wide = len(tokens) * min(0.22, 13.2 / len(tokens)), max(2.5, min(8.0, 0.05 * table.shape[1]))
+        figure, end = page(), table.shape[1] * step
+        axes = figure.add_axes((0, -high, wide, high))
+        drawn = _heat(axes, table, (0.0, end, float(len(tokens)), 0.0), (0.0, _largest(table)))
+        scale(axes, drawn, values, least=1.3)
+        nth = every(high / len(tokens))
+        axes.yaxis.set_ticks([i + 0.5 for i in range(0, len(tokens), nth)], short_labels(tokens)[::nth])
+        axes.tick_params(axis="y", length=0 if nth == 1 else 3)
+        axes.set(ylabel=tokens_label)
+        write_title(axes, title)
+        top = -max(high, 1.3) - 0.2  # below the colour bar
+        if bands is not None:
+            axes = figure.add_axes((0, top - 0.9, wide, 0.9))
+            end, top = max(end, len(bands) * times[-1]), top - 1.1
+            extent = (0.0, len(bands) * times[-1], -0.5, bands.shape[1] - 0.5)
+            drawn = _heat(axes, bands.T[::-1], extent, (float(bands.min()), float(bands.max())))
+            scale(axes, drawn, "log energy", least=0.7)
+            axes.set(ylabel="band")
+        if samples is not None:
+            axes = figure.add_axes((0, top - 0.7, wide, 0.7))
+            end = max(end, len(samples) / times[1])
+            _outline(axes, samples, times[1])
+        for each in figure.axes:
+            each.spines[:].set_visible(True)
+            each.set_xlim(0, end)
+            each.tick_params(labelbottom=each is axes)
+        axes.set(xlabel="time (seconds)")
+        return fit(figure)
+
+
+def _largest(*tables: Any) -> float:
+    """Where the scale of weights ends: at 1, or at the largest, where they are no distribution."""
+    largest = max(float(table.max()) for table in tables)
+    return 1.0 if largest <= 1.001 else largest  # rounding may exceed 1
+
+
+def _heat(axes: Any, table: Any, extent: tuple[float, ...], limits: tuple[float, float]) -> Any:
+    """A heat map whose edges (left, right, bottom, top) are in the units of the axes."""
+    axes.spines[:].set_visible(True)
+    return axes.imshow(
+        table, cmap=colours(), vmin=limits[0], vmax=limits[1], aspect="auto", interpolation="nearest", extent=extent
+    )
+
+
+def _outline(axes: Any, samples: Any, rate: float, most: int = 2000) -> None:
+    """A waveform as the band between the least and the largest sample of each stretch of time."""
+    size = math.ceil(len(samples) / most)
+    padded = np.pad(samples, (0, -len(samples) % size), mode="edge").reshape(-1, size)
+    times = np.minimum(np.arange(len(padded) + 1) * size, len(samples)) / rate
+    low, high = ([*found, found[-1]] for found in (padded.min(1), padded.max(1)))
+    axes.fill_between(times, low, high, step="post", color=COLOURS[0], lw=0.5)
+    loudest = float(abs(samples).max()) or 1.0
+    axes.set(ylabel="amplitude", ylim=(-1.05 * loudest, 1.05 * loudest))

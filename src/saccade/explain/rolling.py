@@ -1,0 +1,63 @@
+"""Attention rollout while a model runs: of each layer no more is kept than one map, the product up to there."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.modules import module as hooks
+
+from saccade.core.errors import InvalidInput
+from saccade.explain import measures
+from saccade.explain.attention_map import AttentionMap, kept_map
+
+
+class Rolling:
+    """While it is entered: called with the map of a layer, it passes on the rollout from the input to that layer.
+
+    The product begins anew where a name comes again in another forward, that is in a call from outside all modules.
+
+    Args:
+        hear: is given each rollout, (b, t, t), under the name of its layer.
+        residual: as of `measures.rollout`.
+    """
+
+    def __init__(self, hear: Callable[[AttentionMap], None], residual: float = 0.5) -> None:
+        self._hear, self._residual = hear, residual
+        self._product: Tensor | None = None
+        self._names: set[str] = set()
+        self._depth, self._outside = 0, True
+        self._hooks: list[Any] = []
+
+    def __enter__(self) -> "Rolling":
+        self._hooks = [
+            hooks.register_module_forward_pre_hook(lambda *_: self._came()),
+            hooks.register_module_forward_hook(lambda *_: self._left(), always_call=True),
+        ]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def __call__(self, heard: AttentionMap) -> None:
+        if self._outside and heard.name in self._names:
+            self._product, self._names = None, set()
+        self._outside = False
+        self._names.add(heard.name)
+        weights = heard.weights()
+        try:
+            square = [weights] if self._product is None else [self._product, weights]
+            *_, mean = measures.mean_heads(square)
+        except InvalidInput as error:
+            raise InvalidInput(f"{heard.name}: {error}; a rollout is of self-attention, chosen by only=") from None
+        with torch.no_grad():
+            self._product = measures.rolled(mean, self._product, self._residual)
+        self._hear(kept_map(heard.name, ("b", "q", "k"), self._product))
+
+    def _came(self) -> None:
+        self._outside = self._outside or self._depth == 0
+        self._depth += 1
+
+    def _left(self) -> None:
+        self._depth = max(0, self._depth - 1)

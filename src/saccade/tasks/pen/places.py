@@ -1,0 +1,30 @@
+"""What was drawn as places of the pen, and as the ways between them."""
+
+import numpy as np
+
+from saccade.core.errors import InvalidInput
+from saccade.tasks.pen.letters import Line, Points, points_of
+
+
+def sizes_of(drawn: Line | Points) -> int:
+    """Points of a line."""
+    return sum(len(letter.points) for letter in drawn.letters) if isinstance(drawn, Line) else len(drawn)
+
+
+def placed(drawn: Line | Points | None) -> Points:
+    """Where the pen was, (points, 3).
+
+    Raises:
+        InvalidInput: a coordinate that is not finite.
+    """
+    assert drawn is not None, "a text that is to be written has no points"
+    points = points_of(drawn) if isinstance(drawn, Line) else drawn
+    if not np.isfinite(points).all():
+        raise InvalidInput(f"point {1 + int(np.argmin(np.isfinite(points).all(1)))} of a line is not finite")
+    return points
+
+
+def offsets_of(points: Points) -> Points:
+    """(points, 3): from each place to the next, the first from the origin; and the ends of strokes as they are."""
+    moved = np.diff(points[:, :2], axis=0, prepend=np.zeros((1, 2)))
+    return np.concatenate([moved, points[:, 2:]], 1)
