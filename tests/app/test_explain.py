@@ -39,6 +39,9 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "albert": transformers.AlbertModel(
             transformers.AlbertConfig(vocab_size=size, hidden_size=32, embedding_size=8, **options)
         ),
+        "longformer": transformers.LongformerModel(
+            transformers.LongformerConfig(vocab_size=size, hidden_size=32, attention_window=[4, 4], **options)
+        ),
         "t5": transformers.T5ForConditionalGeneration(transformers.T5Config(vocab_size=size, **t5)),
     }
     for name, model in made.items():
@@ -72,6 +75,20 @@ def test_an_encoder_is_explained_and_kept(saccade: Command, checkpoints: dict[st
         seen.entropy("encoder.layer.0.attention.self")[0].mean(1).tolist(), abs=0.005
     )
     assert (tmp_path / "heads-the-animal-was-tired.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_pieces_may_be_words_and_what_cannot_be_read_is_told(
+    saccade: Command, checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    kept = tmp_path / "seen.safetensors"
+    text = "the street because"
+    done = saccade("explain", text, "--model", checkpoints["bert"], "--words", "--save", kept, "--pictures", tmp_path)
+    assert done.status == 0, done.err
+    seen = Capture.load(kept)
+    assert seen.labels[next(iter(seen))].keys == ["[CLS]", *text.split(), "[SEP]"]
+    done = saccade("explain", text, "--model", checkpoints["longformer"], "--pictures", tmp_path)
+    assert done.status == 2
+    assert "none that can be read: encoder.layer.0.attention.self: its scores are put together in pieces" in done.err
 
 
 def test_layers_that_are_one_module(saccade: Command, checkpoints: dict[str, Path], tmp_path: Path) -> None:

@@ -167,3 +167,15 @@ def test_one_module_in_several_layers_has_a_map_for_each() -> None:
     torch.testing.assert_close(seen.rollout(), measures.rollout(seen["attention"]))
     with pytest.raises(InvalidInput, match="attention was called 2 times"):
         seen.plot("attention")
+
+
+def test_pieces_are_joined_to_words(seen: Capture) -> None:
+    found = seen.words()
+    for name in seen:
+        assert found.labels[name].queries == found.labels[name].keys == ["the", "animal", "was", "tired"]
+        [weights], [pieces] = found[name], seen[name]
+        assert weights.shape == (BATCH, HEADS, 4, 4)
+        torch.testing.assert_close(weights[..., :3, :3], pieces[..., :3, :3])
+        torch.testing.assert_close(weights[..., :3, 3], pieces[..., :3, 3:].sum(-1))
+        torch.testing.assert_close(weights[..., 3, 0], pieces[..., 3:, 0].mean(-1))
+        torch.testing.assert_close(weights.sum(-1), torch.ones(BATCH, HEADS, 4))

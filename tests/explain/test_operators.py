@@ -392,6 +392,17 @@ def test_reductions_that_do_not_do_are_told() -> None:
     assert len(seen) == 2
 
 
+@modes
+def test_scores_that_are_put_together_in_pieces_are_named(mode: Any) -> None:
+    config = transformers.LongformerConfig(**TEXT | BERT | {"attention_window": [4, 4], "pad_token_id": 1})
+    model = transformers.LongformerModel(config).eval()
+    with mode(), capture(model) as seen:
+        model(torch.randint(5, WORDS, (BATCH, 12)))
+    assert not seen
+    assert list(seen.unknown) == ["encoder.layer.0.attention.self", "encoder.layer.1.attention.self"]
+    assert all("in pieces" in why for why in seen.unknown.values())
+
+
 def test_heads_and_replacement_of_weights_that_are_written_out() -> None:
     model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(BATCH, LENGTH, MODEL)
     with torch.no_grad(), capture(model, replace=ablate(0)) as whole:

@@ -31,6 +31,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", default="*", help="a pattern of layers, as in a shell: '*decoder*' (default: all)")
     parser.add_argument("--from", dest="token", metavar="TOKEN", help="only links of this token")
     parser.add_argument("--links", type=positive, default=10, metavar="N", help="links that are told (default: 10)")
+    parser.add_argument("--words", action="store_true", help="join pieces of words, such as un ##believ ##able")
     parser.add_argument("--save", metavar="FILE", help="keep all weights: Capture.load(FILE) in Python")
     parser.add_argument("--html", metavar="FILE", help="write one page in which every head can be looked at")
     parser.add_argument("--pictures", default="pictures", metavar="FOLDER", help="where to draw (default: pictures)")
@@ -41,8 +42,12 @@ def run(arguments: Sequence[str]) -> int:
     from saccade.app.heads import Explained, explain
 
     found: Explained = explain(options.model, options.text, options.target, options.only)
+    if options.words:
+        found = found._replace(seen=found.seen.words())
     print("\n".join([found.said, "", *links(found.seen, found.special, options.token, options.links)]))
     print("\n".join(["", *entropies(found.seen)]))
+    for place, why in found.seen.unknown.items():
+        print(f"\nnot seen: {place}: {why}")
     if options.save:
         found.seen.save(options.save)
         print(f"\nkept: {options.save}")

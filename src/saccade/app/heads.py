@@ -12,6 +12,7 @@ from saccade.explain import Capture, capture
 
 if TYPE_CHECKING:
     from saccade.app.runs import Run
+    from saccade.core.recipe import Show
     from saccade.explain.page import Axes, Layers
 
 
@@ -51,24 +52,14 @@ def seen_by(run: "Run", text: str, only: str = "*") -> Explained:
         NotFound: nothing of it matches.
         InvalidInput: a text that it cannot read.
     """
-    from saccade.training.device import to_device
-
     example = run.task.read(text)
     [prediction] = run.predictions([example])
-    replayed = run.task.replay(example, prediction)
-    labels, shows = run.task.labels(replayed), [show for show in run.recipe.shows if show.picture == "alignment"]
-    found = Capture()
-    with run.running(), capture(run.model) as seen:
-        run.objective(run.model, to_device(run.task.collate([replayed]), run.device), 0)
-    for name in (name for name in seen if seen.maps(name) and fnmatch.fnmatchcase(name, only)):
-        for show in (show for show in shows if fnmatch.fnmatchcase(name, show.tap)):
-            for each in seen.maps(name):
-                found.hear(each)
-            found.label(labels[show.rows], labels[show.columns], name)
+    seen, _ = shown_by(run, run.task.replay(example, prediction))
+    found = [name for name in seen if fnmatch.fnmatchcase(name, only)]
     if not found:
-        raise NotFound(f"nothing that {run.system} shows matches {only!r}; there is: {', '.join(seen)}")
+        raise NotFound(f"nothing that {run.system} shows matches {only!r}; there is: {', '.join(seen) or 'nothing'}")
     answer = run.task.decode(prediction)
-    return Explained(found, f"{run.system} {run.variant}: {text} -> {answer}", {"<s>", "</s>"})
+    return Explained(seen.select(only), f"{run.system} {run.variant}: {text} -> {answer}", {"<s>", "</s>"})
 
 
 def layers_of(run: "Run", replayed: Any) -> "tuple[Layers, dict[str, Axes]]":
@@ -78,22 +69,32 @@ def layers_of(run: "Run", replayed: Any) -> "tuple[Layers, dict[str, Axes]]":
         The layers, in the order in which they run; what rows and columns are of those that are no attention.
     """
     from saccade.explain.page import Axes
+
+    seen, shows = shown_by(run, replayed)
+    others = {name: show for name, show in shows.items() if seen.axes(name)[-2:] != ("q", "k")}
+    return seen.layers() if seen else {}, {
+        name: Axes(show.rows, show.columns, show.values) for name, show in others.items()
+    }
+
+
+def shown_by(run: "Run", replayed: Any) -> "tuple[Capture, dict[str, Show]]":
+    """What a recipe shows as maps while the model gives an answer, labelled; and by which of its shows."""
     from saccade.training.device import to_device
 
     shows = [show for show in run.recipe.shows if show.picture == "alignment"]
+    labels, found, by = run.task.labels(replayed), Capture(), {}
     if not shows:
-        return {}, {}
-    labels, layers, axes = run.task.labels(replayed), {}, {}
+        return found, {}
     with run.running(), capture(run.model) as seen:
         run.objective(run.model, to_device(run.task.collate([replayed]), run.device), 0)
     for name in (name for name in seen if seen.maps(name)):
         for show in (show for show in shows if fnmatch.fnmatchcase(name, show.tap)):
-            weights = seen.joined(name, seen.axes(name)[-2])[0].float().cpu()
+            for each in seen.maps(name):
+                found.hear(each)
             rows, columns = (of_time(side, labels[side]) for side in (show.rows, show.columns))
-            layers[name] = (weights.flatten(0, -3) if weights.ndim > 2 else weights, rows, columns)
-            if seen.axes(name)[-2:] != ("q", "k"):
-                axes[name] = Axes(show.rows, show.columns, show.values)
-    return layers, axes
+            found.label(rows, columns, name)
+            by[name] = show
+    return found, by
 
 
 def of_time(side: str, labels: Sequence[str]) -> Sequence[str]:
@@ -120,6 +121,9 @@ def of_checkpoint(name: str, text: str, target: str | None, only: str) -> Explai
         given["decoder_input_ids"] = ids
     with torch.inference_mode(), capture(model, only) as seen:
         model(**given, use_cache=False) if written else model(**given)
+    if not seen:
+        why = "; ".join(f"{place}: {reason}" for place, reason in seen.unknown.items())
+        raise InvalidInput(f"{name} has attention, but none that can be read: {why}")
     for heard in seen:
         if not written or heard.startswith("encoder"):
             seen.label(source, only=heard)

@@ -128,6 +128,24 @@ class Capture(Mapping[str, list[Tensor]]):
             raise NotFound(f"nothing that was heard matches {only!r}; there is: {', '.join(map(repr, self))}")
         return found
 
+    def words(self) -> "Capture":
+        """The same over words, where labels say pieces of them, such as "un" and "##believ": what the pieces of a word
+        are given is summed, and averaged over those that look (`plots.words`). Names without labels stay as they are.
+
+        Raises:
+            InvalidInput: labels of another number than the weights have.
+        """
+        found = Capture()
+        found.unknown = self.unknown
+        for name in self:
+            for said, weights in self.in_turn(name).items():
+                if name in self.labels:
+                    (queries, rows), (keys, columns) = map(plots.words, self.labels[name])
+                    weights = torch.from_numpy(plots.join(weights, rows, columns)).to(weights)
+                    found.labels[said] = Labels(queries, keys)
+                found.hear(kept_map(said, self.axes(name), weights))
+        return found
+
     def select(self, only: str = "*", heads: Rows | None = None, queries: Rows | None = None) -> "Capture":
         """A part of it: the names that match, of which no other heads and queries are ever formed."""
         part = Capture()

@@ -116,9 +116,11 @@ class Listening(TorchDispatchMode):
         """Note a softmax over scores, and hear it when a product takes what it gave."""
         softmax, used = self._scores.saw(func, name, args, out)
         if softmax is not None:
-            place, known = self.place(), out.ndim in AXES
-            written = self._written(place, out.detach()) if known and self.wanted(place) else None
-            self._waiting[softmax] = place, written, "" if known else f"weights of {out.ndim} axes"
+            place, unknown = self.place(), "" if out.ndim in AXES else f"weights of {out.ndim} axes"
+            if softmax in self._scores.in_pieces:
+                unknown = "its scores are put together in pieces, so that no column is a key"
+            written = self._written(place, out.detach()) if not unknown and self.wanted(place) else None
+            self._waiting[softmax] = place, written, unknown
         if used is not None and used in self._waiting:
             place, written, unknown = self._waiting.pop(used)
             self.places[place] = None
