@@ -5,8 +5,8 @@
 A BERT encoder of 12 layers, 768 features and 12 heads, random weights, 512 tokens, two sentences: its fused kernels
 alone; captured, one layer or all; captured and every map read, which is to form it and sum it; and the same weights in
 eager mode with `output_attentions=True`, the only way that its library has, each of them summed too. Then 8,192 tokens
-in two layers: the looks of 64 queries in one head, beside the model alone. Peak memory is that of a process of its own,
-less that of the model alone.
+in two layers: the looks of 64 queries in one head, beside the model alone. Peak memory is the median of three processes
+of its own, less that of the model alone.
 """
 
 import argparse
@@ -87,7 +87,9 @@ def main() -> None:
     seconds = alternate({name: form(name) for name in names[:5]}, options.rounds)
     again = alternate({"alone": form("alone"), "after": form("alone")}, options.rounds)
     seconds |= alternate({name: form(name) for name in names[5:]}, max(3, options.rounds // 2), warm=1)
-    peaks = {name: peak_memory(sys.argv[0], ["--memory-of", name]) for name in names}
+    peaks = {
+        name: statistics.median(peak_memory(sys.argv[0], ["--memory-of", name]) for _ in range(3)) for name in names
+    }
     times = {name: round(ratio(seconds[name], seconds["alone"]), 3) for name in names[1:5]}
     times["long few"] = round(ratio(seconds["long few"], seconds["long alone"]), 3)
     more = {name: round(peaks[name] - peaks["alone"]) for name in names[1:5]}
