@@ -179,6 +179,18 @@ def test_a_text_is_typed_and_looked_at(server: Server, page: Any) -> None:
     page.get_by_text("the text is empty").wait_for()
 
 
+def test_what_is_typed_is_looked_at_once_the_keys_rest(server: Server, page: Any) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
+    page.goto(server.url)
+    page.locator("#text").press_sequentially("We can do that.", delay=20)
+    page.wait_for_selector(".answer:not(:empty)")
+    assert page.locator(".answer").text_content() == json.loads(server.look("We can do that."))["views"][0]["answer"]
+    page.keyboard.press("Enter")  # asks again, and not twice
+    page.wait_for_timeout(800)
+    assert asked == [f"{server.url}look"] * 2 or asked == [f"{server.url}/look"] * 2
+
+
 def test_a_link_asks_again(server: Server, page: Any) -> None:
     page.goto(server.url)
     typed(page, "We can do that.")

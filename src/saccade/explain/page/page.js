@@ -6,8 +6,8 @@ function element(id) { return document.getElementById(id); }
 const untouched = document.documentElement.cloneNode(true);
 const seen = JSON.parse(element("data").textContent);
 const views = [];
-const page = { show: "both", least: 0.05, text: "", going: null, writing: null, alone: false };
-const LETTERS = "ab";
+const page = { show: "both", least: 0.05, text: "", going: null, writing: null, typing: null, alone: false };
+const LETTERS = "ab", PAUSE = 400;  // ms
 
 /** Those that are on the page and have something to show. */
 function present() { return views.filter(view => view.root.isConnected && !view.root.hidden && view.layers.length); }
@@ -130,8 +130,18 @@ function hear(file) {
   ask("hear", { headers: { "Content-Type": "audio/wav" }, body: file });
 }
 
+/** Soon after the last key, what is typed is looked at without being asked for. */
+function typed() {
+  clearTimeout(page.typing);
+  page.typing = setTimeout(() => {
+    const text = element("text").value;
+    if (text.trim() && text !== page.text) look(text);
+  }, PAUSE);
+}
+
 function listen() {
   element("ask").onsubmit = event => { event.preventDefault(); look(element("text").value); };
+  element("text").oninput = typed;
   element("recording").onchange = event => hear(event.target.files[0]);
   if (seen.live === "recording") {
     document.ondragover = event => { event.preventDefault(); document.body.classList.add("over"); };
