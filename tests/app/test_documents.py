@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def name(path: Path) -> str:
 @pytest.mark.parametrize("path", [path for path in PAGES if blocks(path, "python")], ids=name)
 def test_python_blocks_run(path: Path, run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "RUN").symlink_to(run)
+    shutil.copytree(run, tmp_path / "RUN")
     scope: dict[str, object] = {}
     for block in blocks(path, "python"):
         exec(compile(block, name(path), "exec"), scope)
@@ -36,7 +37,7 @@ def test_shell_lines_run_with_tiny(
     path: Path, run: Path, saccade: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "RUN").symlink_to(run)
+    shutil.copytree(run, tmp_path / "RUN")
     for side in ("train", "test"):
         for language in ("en", "de"):
             (tmp_path / f"{side}.{language}").write_text("".join(f"word{i} word{i % 7}\n" for i in range(60)))
