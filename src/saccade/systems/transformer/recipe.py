@@ -94,7 +94,7 @@ SMALL = Config(
     task=MULTI30K.task,
     model=TransformerConfig(layers=3, model_size=128, heads=8, hidden_size=512),
     training=TrainingConfig(
-        steps=1000, batch_tokens=3000, window=30_000, learning_rate=3e-3, schedule="linear", warmup=300, adam=ADAM,
+        steps=600, batch_tokens=3000, window=30_000, learning_rate=3e-3, schedule="linear", warmup=200, adam=ADAM,
         validate_every=200,
     ),
 )  # fmt: skip
