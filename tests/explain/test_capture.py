@@ -11,6 +11,7 @@ from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.tap import Tap
 from saccade.explain import Capture, capture, measures, plots
 from saccade.explain.attention_map import Asked, AttentionMap
+from tests.explain.models import Twice
 
 BATCH, LENGTH, MODEL, HEADS = 2, 5, 16, 2
 WORDS = ["▁the", "▁animal", "▁was", "▁ti", "red"]
@@ -146,17 +147,7 @@ def test_nothing_is_formed_that_is_not_asked_for() -> None:
 
 
 def test_one_module_in_several_layers_has_a_map_for_each() -> None:
-    class Twice(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.attention = nn.MultiheadAttention(MODEL, HEADS, batch_first=True)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            for _ in range(2):
-                x = x + self.attention(x, x, x)[0]
-            return x
-
-    model, x = Twice(), torch.randn(BATCH, LENGTH, MODEL)
+    model, x = Twice(MODEL, HEADS), torch.randn(BATCH, LENGTH, MODEL)
     with torch.no_grad(), capture(model) as seen:
         model(x)
     layers = seen.label(WORDS).layers(row=1)

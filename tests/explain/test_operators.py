@@ -16,6 +16,7 @@ from saccade.core.errors import InvalidInput, NotFound
 from saccade.explain import ablate, capture, measures, operators, scale
 from saccade.explain.attention_map import Bounds
 from saccade.explain.listening import Listening
+from tests.explain.models import Twice
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 BATCH, LENGTH, MODEL, HEADS, WORDS = 2, 7, 16, 2, 50
@@ -352,17 +353,7 @@ def test_a_rollout_is_kept_layer_by_layer(name: str) -> None:
 
 
 def test_a_rollout_of_one_module_in_several_layers() -> None:
-    class Twice(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.attention = nn.MultiheadAttention(MODEL, HEADS, batch_first=True)
-
-        def forward(self, x: Tensor) -> Tensor:
-            for _ in range(2):
-                x = x + self.attention(x, x, x)[0]
-            return x
-
-    model, x = Twice(), torch.randn(BATCH, LENGTH, MODEL)
+    model, x = Twice(MODEL, HEADS), torch.randn(BATCH, LENGTH, MODEL)
     with torch.no_grad(), capture(model) as every:
         model(x)
     with torch.no_grad(), capture(model, reduce="rollout") as seen:
