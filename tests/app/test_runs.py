@@ -33,8 +33,9 @@ def test_a_look_at_a_sound_is_drawn_above_it(tiny_runs: dict[str, Path]) -> None
     [example, *_] = run.task.examples("test")
     [look] = run.looks(example, example.target)
     assert look.heard is not None
-    seconds = len(look.columns) * look.heard.step
-    assert seconds == pytest.approx(len(look.heard.features) * look.heard.frame, abs=look.heard.step)
+    heard = look.heard()
+    seconds = len(look.columns) * heard.step
+    assert seconds == pytest.approx(len(heard.features) * heard.frame, abs=heard.step)
     svg = (tiny_runs["attention_speech"] / "pictures" / "alignment-1.svg").read_text(encoding="utf-8")
     assert all(f">{text}</text>" in svg for text in ("time (seconds)", "log energy", "label", "attention weight"))
     run = open_run(tiny_runs["rnnsearch"])

@@ -170,3 +170,18 @@ def test_pieces_are_joined_to_words(seen: Capture) -> None:
         torch.testing.assert_close(weights[..., :3, 3], pieces[..., :3, 3:].sum(-1))
         torch.testing.assert_close(weights[..., 3, 0], pieces[..., 3:, 0].mean(-1))
         torch.testing.assert_close(weights.sum(-1), torch.ones(BATCH, HEADS, 4))
+
+
+def test_a_map_is_formed_once() -> None:
+    formed: list[Asked] = []
+
+    def form(asked: Asked) -> torch.Tensor:
+        formed.append(asked)
+        return torch.ones(BATCH, HEADS, LENGTH, LENGTH) / LENGTH
+
+    seen = Capture()
+    for _ in range(2):
+        seen.hear(AttentionMap("here", ("b", "h", "q", "k"), form))
+    assert len(seen.layers()) == len(formed) == 2
+    seen.rollout()
+    assert len(formed) == 4

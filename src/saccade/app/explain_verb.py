@@ -11,7 +11,7 @@ from saccade.app.arguments import Parser
 from saccade.core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from saccade.explain import Capture
+    from saccade.explain.page import Layers
 
 WIDEST = 40  # characters of a name in a table
 
@@ -44,8 +44,9 @@ def run(arguments: Sequence[str]) -> int:
     found: Explained = explain(options.model, options.text, options.target, options.only)
     if options.words:
         found = found._replace(seen=found.seen.words())
-    print("\n".join([found.said, "", *links(found.seen, found.special, options.token, options.links)]))
-    print("\n".join(["", *entropies(found.seen)]))
+    layers = found.seen.layers()  # formed once
+    print("\n".join([found.said, "", *links(layers, found.special, options.token, options.links)]))
+    print("\n".join(["", *entropies(layers)]))
     for place, why in found.seen.unknown.items():
         print(f"\nnot seen: {place}: {why}")
     if options.save:
@@ -55,7 +56,7 @@ def run(arguments: Sequence[str]) -> int:
         print(f"\npage: {found.seen.to_html(options.html, found.said)}")
     print()
     name = re.sub(r"\W+", "-", options.text.lower()).strip("-")[:40] or "text"
-    for path in draw(found.seen, found.said, Path(options.pictures) / f"heads-{name}"):
+    for path in draw(layers, found.said, Path(options.pictures) / f"heads-{name}"):
         print(f"picture: {path}")
     return 0
 
@@ -73,14 +74,14 @@ class Link(NamedTuple):
     where: str
 
 
-def links(seen: "Capture", special: set[str], token: str | None, count: int) -> list[str]:
+def links(layers: "Layers", special: set[str], token: str | None, count: int) -> list[str]:
     """Of each token the key that any head looks at most, itself and marks such as [SEP] aside; or of one token every
     key, and the head that looks there most. The strongest first."""
     from saccade.explain.plots import labels
 
     best: dict[Any, Link] = {}
     known: set[str] = set()
-    for name, (weights, looking, looked_at) in seen.layers().items():
+    for name, (weights, looking, looked_at) in layers.items():
         heads = weights.reshape(-1, *weights.shape[-2:])
         queries, keys = labels(looking), labels(looked_at)
         known |= {plain(query) for query in queries}
@@ -108,13 +109,13 @@ def plain(label: str) -> str:
     return label.removeprefix("·")
 
 
-def entropies(seen: "Capture") -> list[str]:
+def entropies(layers: "Layers") -> list[str]:
     """How widely each head looks, in nats, the mean over its looks; weights that do not sum to one are made to."""
     from saccade.explain.measures import entropy
 
     rows = [
         (name, entropy(weights / weights.sum(-1, True).clamp_min(1e-12)).reshape(-1, len(queries)).mean(1).tolist())
-        for name, (weights, queries, _) in seen.layers().items()
+        for name, (weights, queries, _) in layers.items()
     ]
     wide = min(WIDEST, max(len(name) for name, _ in rows))
     most = max(len(heads) for _, heads in rows)
@@ -126,18 +127,17 @@ def entropies(seen: "Capture") -> list[str]:
     ]
 
 
-def draw(seen: "Capture", title: str, path: Path) -> list[Path]:
+def draw(layers: "Layers", title: str, path: Path) -> list[Path]:
     """Every head of the layers of one shape, in a picture for each shape."""
     from saccade.explain import plots
 
     shapes: dict[tuple[int, ...], list[str]] = {}
-    weights = {name: weights for name, (weights, *_) in seen.layers().items()}
-    for name, each in weights.items():
-        shapes.setdefault(tuple(each.shape), []).append(name)
+    for name, (weights, *_) in layers.items():
+        shapes.setdefault(tuple(weights.shape), []).append(name)
     drawn = []
     for number, names in enumerate(shapes.values()):
-        layers = [weights[name].reshape(-1, *weights[name].shape[-2:]) for name in names]
-        figure = plots.head_grid(layers, names, title)
+        heads = [layers[name][0].reshape(-1, *layers[name][0].shape[-2:]) for name in names]
+        figure = plots.head_grid(heads, names, title)
         target = path if not number else path.with_name(f"{path.name}-{number + 1}")
         drawn.append(plots.save(figure, target, f"{title}: where each head of {', '.join(names)} looks")[0])
     return drawn

@@ -121,9 +121,10 @@ def draw_pen(look: Look, path: Path) -> Path:
 
 def draw_first(look: Look, path: Path) -> Path:
     """The map that a recipe shows first; of a sound above what was heard, with an axis in seconds."""
-    if look.heard is None or not len(look.heard.features):  # a sound may be shorter than a frame
+    heard = look.heard and look.heard()
+    if heard is None or not len(heard.features):  # a sound may be shorter than a frame
         return draw_panels([look], path)
-    features, frame, step = look.heard
+    features, frame, step = heard
     figure = plots.speech(
         look.weights, look.rows, step, features=(features, frame), tokens_label=look.show.rows, values=look.show.values
     )

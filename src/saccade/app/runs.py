@@ -1,8 +1,9 @@
 """A run, loaded: its model, task and configuration, and what it says and where it looks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,8 +27,8 @@ class Look(NamedTuple):
     weights: Tensor
     rows: Sequence[str]
     columns: Sequence[str]
-    heard: Heard | None = None
-    """The sound whose steps the columns are, where they are that."""
+    heard: Callable[[], Heard] | None = None
+    """Gives the sound whose steps the columns are, where they are that."""
 
 
 class Prediction(NamedTuple):
@@ -96,7 +97,7 @@ class Run:
                     labels = self.task.labels(replayed[row])
                     rows_of, columns_of = labels[show.rows], labels[show.columns]
                     mean = weights.flatten(0, -3).mean(0)[: len(rows_of), : len(columns_of)]  # without padding
-                    heard = self.task.heard(replayed[row]) if isinstance(self.task, Hearing) else None
+                    heard = partial(self.task.heard, replayed[row]) if isinstance(self.task, Hearing) else None
                     found[row].append(Look(show, mean, rows_of, columns_of, heard))
         return found
 

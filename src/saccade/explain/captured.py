@@ -91,7 +91,10 @@ class Capture(Mapping[str, list[Tensor]]):
         axis = axes[-2] if axis is None and len(axes) > 1 else axis
         if axis is None or axis not in axes:
             raise InvalidInput(f"{name} has the axes {' '.join(axes)}, not {axis!r}")
-        calls = self[name]
+        return self._end_to_end(name, axis, self[name])
+
+    def _end_to_end(self, name: str, axis: str, calls: list[Tensor]) -> Tensor:
+        axes = self.axes(name)
         if not calls:
             raise InvalidInput(f"{name} was not called while it was listened to")
         if axis == axes[-2]:
@@ -106,10 +109,10 @@ class Capture(Mapping[str, list[Tensor]]):
     def in_turn(self, name: str) -> dict[str, Tensor]:
         """The calls as maps: joined; or each by itself, with its number, where each is of a whole sequence to itself,
         as of one module in several layers, or of several forwards."""
-        sizes = [call.shape for call in self[name]]
-        if len(sizes) > 1 and all(size[-1] == size[-2] > 1 for size in sizes):
-            return {f"{name}, call {number}": call for number, call in enumerate(self[name])}
-        return {name: self.joined(name)}
+        calls = self[name]  # formed once
+        if len(calls) > 1 and all(call.shape[-1] == call.shape[-2] > 1 for call in calls):
+            return {f"{name}, call {number}": call for number, call in enumerate(calls)}
+        return {name: self._end_to_end(name, self.axes(name)[-2], calls)}
 
     def label(self, queries: Sequence[str], keys: Sequence[str] | None = None, only: str = "*") -> "Capture":
         """Say what queries and keys are, of the names that match: the same tokens where no keys are given."""
