@@ -143,16 +143,13 @@ def weights_of(looked: Looked, asked: Asked) -> Float[Tensor, "b h q k"]:
     heads, queries, positions = query.shape[1], query.shape[2], keys.shape[2]
     if keys.shape[1] != heads:  # several heads share their keys
         keys = keys.repeat_interleave(heads // keys.shape[1], 1)
-    some_keys = asked.keys if log_sum_exp is not None else None  # a softmax is over all
+    # with the log-sum-exp a few keys are formed alone; a softmax is over all, and quicker where all are asked for
+    total = None if asked.keys is None else log_sum_exp
+    some_keys = None if total is None else asked.keys
     query = taken(taken(query, 1, asked.heads), 2, asked.queries)
     keys = taken(taken(keys, 1, asked.heads), 2, some_keys).expand(len(query), -1, -1, -1)
-    empty = less = None
-    if log_sum_exp is not None:
-        total = taken(taken(log_sum_exp[:, :, :queries], 1, asked.heads), 2, asked.queries).to(wide)[..., None]
-        empty = ~total.isfinite()  # the log of nothing
-        less = total.masked_fill(empty, 0.0)
-    # in place from here on, and what is subtracted where the products are summed: the scores are by far the largest
-    scores = scores_of(query.to(wide), keys.to(wide), scale, less)
+    scores = scores_of(query.to(wide), keys.to(wide), scale)
+    # in place from here on: the scores are by far the largest
     if bias is not None:
         bias = bias.expand(*torch.broadcast_shapes(bias.shape, (1, heads, queries, positions)))
         bias = taken(taken(taken(bias, 1, asked.heads), 2, asked.queries), 3, some_keys)
@@ -160,19 +157,22 @@ def weights_of(looked: Looked, asked: Asked) -> Float[Tensor, "b h q k"]:
     if causal:
         near = torch.ones(queries, positions, dtype=torch.bool, device=scores.device).tril()
         scores = scores.masked_fill_(~taken(taken(near, 0, asked.queries), 1, some_keys), -torch.inf)
-    if empty is None:
-        weights = scores.softmax(-1).masked_fill(scores.isneginf().all(-1, keepdim=True), 0.0)
+    if total is None:
+        weights = scores.softmax(-1)
+        if bias is not None:
+            weights = weights.masked_fill_(scores.isneginf().all(-1, keepdim=True), 0.0)
         return taken(weights, 3, asked.keys)
-    weights = scores.exp_()
-    return weights.masked_fill_(empty, 0.0) if bool(empty.any()) else weights
+    total = taken(taken(total[:, :, :queries], 1, asked.heads), 2, asked.queries).to(wide)[..., None]
+    nowhere = ~total.isfinite()  # the log of nothing
+    return scores.sub_(total.masked_fill(nowhere, 0.0)).exp_().masked_fill_(nowhere, 0.0)
 
 
 def scores_of(
-    query: Float[Tensor, "b h q d"], keys: Float[Tensor, "b h k d"], scale: float, less: Float[Tensor, "b h q 1"] | None
+    query: Float[Tensor, "b h q d"], keys: Float[Tensor, "b h k d"], scale: float
 ) -> Float[Tensor, "b h q k"]:
-    """scale (q . k) - less, in one pass."""
-    start, share = (query.new_zeros(1, 1, 1), 0.0) if less is None else (-less.flatten(0, 1), 1.0)
-    flat = torch.baddbmm(start, query.flatten(0, 1), keys.flatten(0, 1).mT, beta=share, alpha=scale)
+    """scale (q . k), in one pass."""
+    nothing = query.new_zeros(1, 1, 1)
+    flat = torch.baddbmm(nothing, query.flatten(0, 1), keys.flatten(0, 1).mT, beta=0.0, alpha=scale)
     return flat.view(*query.shape[:2], *flat.shape[1:])
 
 

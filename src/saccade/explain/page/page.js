@@ -174,7 +174,7 @@ async function start() {
   read(seen.views);
   await follow(location.hash.slice(1) || seen.start || "");
   // a link that is pasted into the page's address, which writing there ourselves is not
-  window.onhashchange = () => { clearTimeout(page.writing); follow(location.hash.slice(1)); };
+  window.onhashchange = event => { clearTimeout(page.writing); follow(new URL(event.newURL).hash.slice(1)); };
   if (seen.live === "text" && !page.text) element("text").focus();
 }
 
