@@ -3,12 +3,13 @@
     w_qk = exp(s_qk - l_q),   s_qk = scale (q_q . k_k) + bias_qk,   l_q = log sum_k exp(s_qk)
 
 A fused kernel gives l, the log-sum-exp of each row, and so the weights of a few rows, or to a few keys, cost no more
-than those. Where it gives none, a softmax over all keys of those rows takes its place. What is held is references to
-queries and keys, and no weights.
+than those. Where it gives none, or all keys are asked for, a softmax over all keys of those rows takes its place. What
+is held is references to queries and keys, and no weights.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -16,6 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 Rows = slice | list[int] | Tensor
+AXES = ("b", "h", "q", "k")
+BLOCK = 1 << 19  # scores that are formed at a time, 2 MB in float32: more would go to memory and back
 Needed = list[Any]  # tensors that a map is made of, and None where there is none
 
 
@@ -138,33 +141,51 @@ class AttentionMap:
 
 def weights_of(looked: Looked, asked: Asked) -> Float[Tensor, "b h q k"]:
     """The weights that are asked for. A query that may look nowhere has weights of zero."""
-    query, keys, scale, bias, causal, log_sum_exp = looked
-    wide = torch.promote_types(query.dtype, torch.float32)
+    query, keys, scale, bias, causal, total = looked
     heads, queries, positions = query.shape[1], query.shape[2], keys.shape[2]
     if keys.shape[1] != heads:  # several heads share their keys
         keys = keys.repeat_interleave(heads // keys.shape[1], 1)
     # with the log-sum-exp a few keys are formed alone; a softmax is over all, and quicker where all are asked for
-    total = None if asked.keys is None else log_sum_exp
-    some_keys = None if total is None else asked.keys
-    query = taken(taken(query, 1, asked.heads), 2, asked.queries)
-    keys = taken(taken(keys, 1, asked.heads), 2, some_keys).expand(len(query), -1, -1, -1)
-    scores = scores_of(query.to(wide), keys.to(wide), scale)
-    # in place from here on: the scores are by far the largest
-    if bias is not None:
-        bias = bias.expand(*torch.broadcast_shapes(bias.shape, (1, heads, queries, positions)))
-        bias = taken(taken(taken(bias, 1, asked.heads), 2, asked.queries), 3, some_keys)
-        scores = scores.masked_fill_(~bias, -torch.inf) if bias.dtype == torch.bool else scores.add_(bias)
+    if asked.keys is None:
+        total = None
+    some = Asked(asked.heads, asked.queries, None if total is None else asked.keys)
+    masks = [] if bias is None else [bias.expand(*torch.broadcast_shapes(bias.shape, (1, heads, queries, positions)))]
     if causal:
-        near = torch.ones(queries, positions, dtype=torch.bool, device=scores.device).tril()
-        scores = scores.masked_fill_(~taken(taken(near, 0, asked.queries), 1, some_keys), -torch.inf)
-    if total is None:
-        weights = scores.softmax(-1)
-        if bias is not None:
-            weights = weights.masked_fill_(scores.isneginf().all(-1, keepdim=True), 0.0)
-        return taken(weights, 3, asked.keys)
-    total = taken(taken(total[:, :, :queries], 1, asked.heads), 2, asked.queries).to(wide)[..., None]
-    nowhere = ~total.isfinite()  # the log of nothing
-    return scores.sub_(total.masked_fill(nowhere, 0.0)).exp_().masked_fill_(nowhere, 0.0)
+        near = torch.ones(queries, positions, dtype=torch.bool, device=query.device).tril()
+        masks.append(near.expand(1, heads, -1, -1))
+    query = chosen(query, ("b", "h", "q", "d"), some)
+    keys = chosen(keys, ("b", "h", "k", "d"), some).expand(len(query), -1, -1, -1)
+    masks = [chosen(mask, AXES, some).expand(len(query), -1, -1, -1) for mask in masks]
+    if total is not None:
+        total = chosen(total[:, :, :queries], AXES[:3], some)[..., None]
+    weights = query.new_empty(*query.shape[:3], keys.shape[2], dtype=torch.promote_types(query.dtype, torch.float32))
+    for part in blocks(weights.shape):
+        scores = scores_of(query[part].to(weights), keys[part].to(weights), scale)
+        for mask in masks:
+            scores = (
+                scores.masked_fill_(~mask[part], -torch.inf) if mask.dtype == torch.bool else scores.add_(mask[part])
+            )
+        if total is None:
+            formed = torch.softmax(scores, -1, out=weights[part])
+            if masks:
+                formed.masked_fill_(scores.isneginf().all(-1, keepdim=True), 0.0)
+        else:
+            less = total[part].to(scores)
+            nowhere = ~less.isfinite()  # the log of nothing
+            torch.exp(scores.sub_(less.masked_fill(nowhere, 0.0)), out=weights[part]).masked_fill_(nowhere, 0.0)
+    return weights if total is not None else taken(weights, 3, asked.keys)
+
+
+def blocks(shape: torch.Size) -> Iterator[tuple[slice, slice]]:
+    """Rows and heads of (b, h, q, k) whose scores stay in the processor's cache until they are weights."""
+    rows, heads, size = shape[0], shape[1], shape[2] * shape[3]
+    many = max(1, BLOCK // max(1, size))
+    if many >= heads:
+        for row in range(0, rows, many // heads):
+            yield slice(row, row + many // heads), slice(None)
+    else:
+        for row, head in product(range(rows), range(0, heads, many)):
+            yield slice(row, row + 1), slice(head, head + many)
 
 
 def scores_of(
