@@ -285,6 +285,11 @@ def test_two_captures_stand_side_by_side(browser: Any, seen: Capture, tmp_path: 
     again.page.reload()
     assert [each.is_visible() for each in again.page.locator(".view").all()] == [False, True]
     assert again.page.locator("[data-show=b]").get_attribute("aria-pressed") == "true"
+    again.page.goto(f"{path.as_uri()}#layer=0&b.layer=1&b.token=keys.2")  # a link says what each shows
+    again.page.wait_for_selector(".chosen")
+    again.page.set_viewport_size({"width": 900, "height": 800})  # and what is drawn anew says the same
+    again.link("&b.token=keys.2&show=both")
+    assert [view.locator(".chosen").count() for view in again.page.locator(".view").all()] == [0, 1]
     assert not opened.wrong + again.wrong
 
 

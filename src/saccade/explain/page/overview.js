@@ -96,7 +96,7 @@ class Overview {
       const layer = Math.floor((event.clientY - box.top) / this.cell), head = Math.floor((event.clientX - box.left) / this.cell);
       return this.view.layers[layer] && head < this.view.layers[layer].heads && layer >= 0 && head >= 0 ? { layer, head } : null;
     };
-    const choose = here => { this.cursor = here; this.view.choose(here.layer, [here.head]); };
+    const choose = here => { this.cursor = here; this.view.pick(here.layer, [here.head]); };
     canvas.onpointermove = event => this.point(at(event));
     canvas.onpointerleave = () => this.point(null);
     canvas.onclick = event => { const here = at(event); if (here) choose(here); };

@@ -6,7 +6,7 @@ function element(id) { return document.getElementById(id); }
 const untouched = document.documentElement.cloneNode(true);
 const seen = JSON.parse(element("data").textContent);
 const views = [];
-const page = { show: "both", least: 0.05, text: "", going: null, writing: null, typing: null, alone: false };
+const page = { show: "both", least: 0.05, text: "", going: null, writing: null, typing: null };
 const LETTERS = "ab", PAUSE = 400;  // ms
 
 /** Those that are on the page and have something to show. */
@@ -18,7 +18,7 @@ function read(given) {
     views.push(view);
     element("views").append(view.root);
   }
-  alone(() => given.forEach((one, number) => views[number].load(one)));
+  given.forEach((one, number) => views[number].load(one));
   seen.views = given;
   element("whole").hidden = !given.length;
   element("which").hidden = given.length < 2;
@@ -41,21 +41,14 @@ function changed(view) {
   note();
   element("weak").hidden = !present().some(one => !one.axis);
   const other = views.find(one => one !== view && present().includes(one));
-  if (!other || page.alone) return;
+  if (!other) return;
   const alike = ["queries", "keys"].filter(side => view.layer[side].join("\n") === other.layer[side].join("\n"));
   const { shown, kept, stepping } = view.state, meant = here => (here && alike.includes(here.side) ? here : null);
   const before = JSON.stringify(other.state);
   other.state.shown = meant(shown);
   if (!kept && meant(other.state.kept)) other.state.kept = null;
   if (meant(kept)) Object.assign(other.state, { kept, stepping });
-  if (JSON.stringify(other.state) !== before) alone(() => other.draw());
-}
-
-/** What is done to one view without the other's following. */
-function alone(act) {
-  page.alone = true;
-  act();
-  page.alone = false;
+  if (JSON.stringify(other.state) !== before) other.draw();
 }
 
 /** The view as it may be linked to. */
@@ -90,7 +83,7 @@ function restore(said) {
     const [side, token] = (said.get(`${before}token`) || "").split(".");
     view.state.kept = side === "queries" || side === "keys" ? { side, number: Number(token) || 0 } : null;
     const own = heads === null ? [] : heads.split(".").filter(Boolean).map(Number);
-    alone(() => view.choose(layer === null ? view.first() : Number(layer), own));
+    view.choose(layer === null ? view.first() : Number(layer), own);
   });
   arrange(["a", "b"].includes(said.get("show")) ? said.get("show") : "both");
 }

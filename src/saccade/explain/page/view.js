@@ -59,6 +59,12 @@ class View {
     this.fill();
   }
 
+  /** As a user chooses. */
+  pick(number, heads) {
+    this.choose(number, heads);
+    this.onchange();
+  }
+
   every() { this.state.heads = new Set(Array(this.layer.heads).keys()); }
 
   fill() {
@@ -98,7 +104,7 @@ class View {
     const chip = (text, name, act) => {
       const button = Object.assign(document.createElement("button"), { type: "button", textContent: text });
       button.setAttribute("aria-label", name);
-      button.onclick = () => { act(); this.draw(); };
+      button.onclick = () => { act(); this.change(); };
       return button;
     };
     const { heads } = this.state, group = this.find("heads");
@@ -146,6 +152,11 @@ class View {
     this.tell();
     this.overview.mark();
     this.pen.mark();
+  }
+
+  /** Drawn anew since a user changed what is seen, which the page is told of. */
+  change() {
+    this.draw();
     this.onchange();
   }
 
@@ -235,13 +246,13 @@ class View {
 
   show(here) {
     this.state.shown = here;
-    this.draw();
+    this.change();
   }
 
   keep(here, stepping = false) {
     this.state.kept = here;
     this.state.stepping = stepping;
-    this.draw();
+    this.change();
   }
 
   step(number) {
@@ -292,7 +303,7 @@ class View {
     panel.onkeydown = event => this.move(event, here(event));
     panel.onscroll = () => this.drawPanel();
     arcs.onpointermove = arcs.onpointerdown = event => { if (this.axis) show(this.along(event)); };
-    this.find("layer").onchange = event => this.choose(Number(event.target.value), null);
+    this.find("layer").onchange = event => this.pick(Number(event.target.value), null);
     this.find("step").oninput = event => { this.stop(); this.step(Number(event.target.value)); };
     this.find("play").onclick = () => this.play();
     this.root.onkeydown = event => { if (event.key === "Escape") { this.stop(); this.state.shown = null; this.keep(null); } };
