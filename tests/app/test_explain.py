@@ -155,6 +155,7 @@ def test_bad_input(saccade: Command, checkpoints: dict[str, Path], tiny_runs: di
     broken.mkdir()
     (broken / "config.json").write_text("{}")
     for arguments, message in (
+        ([TEXT, "--model", tmp_path / "absent"], "absent: there is no such run, and no such folder"),
         ([TEXT, "--model", broken], "is no run, and no checkpoint that can be read"),
         ([" ", "--model", checkpoints["bert"]], "the text is empty"),
         ([TEXT, TEXT, "--model", checkpoints["bert"]], "has no decoder beside its encoder"),

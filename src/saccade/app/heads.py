@@ -149,6 +149,8 @@ def loaded(kind: Any, name: str) -> Any:
 
 
 def unreadable(name: str, error: Exception) -> NotFound:
+    if not Path(name).exists() and (name.startswith(("/", ".", "~")) or name.count("/") > 1):  # no name of the hub
+        return NotFound(f"{name}: there is no such run, and no such folder")
     return NotFound(f"{name} is no run, and no checkpoint that can be read: {str(error).strip().splitlines()[0]}")
 
 
