@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from saccade.attention import MultiHeadAttention
 from saccade.core.errors import InvalidInput, NotFound
-from saccade.explain import ablate, capture, measures, operators, scale
+from saccade.explain import ablate, attention_map, capture, measures, operators, scale
 from saccade.explain.attention_map import Bounds
 from saccade.explain.listening import Listening
 from tests.explain.models import Twice
@@ -236,7 +236,11 @@ def slow(query: Tensor, keys: Tensor, allowed: Tensor | None = None, scale: floa
 @modes
 @pytest.mark.parametrize("case", ["plain", "scale", "causal", "bool", "added", "empty"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_a_fused_kernel_equals_slow_loops(case: str, dtype: torch.dtype, mode: Any) -> None:
+@pytest.mark.parametrize("block", [1, 2 * 5 * LENGTH, attention_map.BLOCK])  # scores of a head, a row, all
+def test_a_fused_kernel_equals_slow_loops(
+    case: str, dtype: torch.dtype, mode: Any, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention_map, "BLOCK", block)
     query, keys = torch.randn(BATCH, HEADS, 5, 8, dtype=dtype), torch.randn(BATCH, HEADS, LENGTH, 8, dtype=dtype)
     allowed, options = torch.rand(BATCH, HEADS, 5, LENGTH) > 0.3, {}
     allowed[..., 0] = True
