@@ -61,7 +61,7 @@ class Projection(NamedTuple):
         values, symbols = [], []
         for block in self.features.to(dtype).split(at_once):
             logits = multiply(block, matrix, self.bias, held[: len(block)])
-            found = largest(logits.log_softmax(1), count)
+            found = largest(torch.log_softmax(logits, 1, out=logits), count)  # in place, so near the processor
             values.append(found[0])
             symbols.append(found[1])
         return torch.cat(values), torch.cat(symbols)
