@@ -156,6 +156,7 @@ def test_bad_input(saccade: Command, checkpoints: dict[str, Path], tiny_runs: di
     (broken / "config.json").write_text("{}")
     for arguments, message in (
         ([TEXT, "--model", tmp_path / "absent"], "absent: there is no such run, and no such folder"),
+        (["the " * 600, "--model", checkpoints["bert"]], "of 512 positions, does not take a text of 602 tokens"),
         ([TEXT, "--model", broken], "is no run, and no checkpoint that can be read"),
         ([" ", "--model", checkpoints["bert"]], "the text is empty"),
         ([TEXT, TEXT, "--model", checkpoints["bert"]], "has no decoder beside its encoder"),

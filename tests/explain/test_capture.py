@@ -1,5 +1,9 @@
 """A capture as a value: saved, read, a part of it, and what it says."""
 
+import copy
+import json
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,6 +79,111 @@ def test_a_damaged_file_is_told_and_so_is_another_one(seen: Capture, tmp_path: P
         Capture.load(tmp_path / "nothing.safetensors")
     with pytest.raises(InvalidInput, match="nothing was heard"):
         Capture().save(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda kept: kept.pop("names"),
+        lambda kept: kept.pop("axes"),
+        lambda kept: kept["names"].pop(),
+        lambda kept: kept["axes"].update({kept["names"][0]: ["q", "k"]}),
+        lambda kept: kept.update(order=[0]),
+        lambda kept: kept.update(labels={kept["names"][0]: 3}),
+    ],
+)
+def test_a_header_that_says_nonsense_is_told(seen: Capture, tmp_path: Path, change: Callable[..., object]) -> None:
+    path = tmp_path / "seen.safetensors"
+    seen.save(path)
+    with safetensors.safe_open(path, "pt") as file:
+        said, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    kept = json.loads(said["capture"])
+    change(kept)
+    safetensors.torch.save_file(tensors, path, said | {"capture": json.dumps(kept)})
+    with pytest.raises(InvalidInput, match=r"seen\.safetensors is no capture, or damaged"):
+        Capture.load(path)
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda seen: pickle.loads(pickle.dumps(seen))])
+def test_a_copy_says_the_same(seen: Capture, way: Callable[[Capture], Capture], tmp_path: Path) -> None:
+    seen.unknown = {"elsewhere": "because"}
+    seen.save(tmp_path / "seen.safetensors")
+    for found in (way(seen), Capture.load(tmp_path / "seen.safetensors"), seen.select("*")):
+        assert list(found) == list(seen)
+        assert found.labels == seen.labels
+        assert found.unknown == seen.unknown
+        for name in seen:
+            assert torch.equal(found.joined(name), seen.joined(name))
+        assert torch.equal(found.rollout(), seen.rollout())
+
+
+def test_a_folder_is_no_file(seen: Capture, tmp_path: Path) -> None:
+    for write in (seen.save, seen.to_html):
+        with pytest.raises(IsADirectoryError, match=tmp_path.name):
+            write(tmp_path)
+
+
+def test_layers_are_rolled_out_as_they_were_called_and_one_forward_at_a_time(tmp_path: Path) -> None:
+    one, two = (nn.MultiheadAttention(MODEL, HEADS, batch_first=True) for _ in range(2))
+
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = one, two
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for layer in (self.one, self.two, self.one, self.two):
+                x = layer(x, x, x, need_weights=False)[0]
+            return x
+
+    model, x = Shared().eval(), torch.randn(BATCH, LENGTH, MODEL)
+    with torch.no_grad(), capture(model) as seen:
+        model(x)
+    ordered = [seen[name][call] for call in (0, 1) for name in ("one", "two")]
+    seen.save(tmp_path / "seen.safetensors")
+    for found in (seen, Capture.load(tmp_path / "seen.safetensors")):
+        torch.testing.assert_close(found.rollout(), measures.rollout(ordered))
+        torch.testing.assert_close(found.flow(1), measures.flow(ordered, 1))
+    with torch.no_grad(), capture(model) as twice:
+        model(x)
+        model(x)
+    twice.save(tmp_path / "twice.safetensors")
+    for found in (twice, Capture.load(tmp_path / "twice.safetensors")):
+        with pytest.raises(InvalidInput, match="one was heard in several forwards"):
+            found.rollout()
+
+
+def test_distances_of_several_forwards_are_those_of_each(seen: Capture) -> None:
+    model = nn.MultiheadAttention(MODEL, HEADS, batch_first=True).eval()
+    short, long = torch.randn(BATCH, 3, MODEL), torch.randn(BATCH, LENGTH, MODEL)
+    with torch.no_grad(), capture(model) as both:
+        for x in (short, long):
+            model(x, x, x, need_weights=False)
+    expected = torch.cat([measures.distance(weights) for weights in both[""]], -1)
+    torch.testing.assert_close(both.distance(""), expected)
+    name = next(iter(seen))
+    with torch.no_grad(), capture(model, queries=[1, 2]) as some:
+        model(long, long, long, need_weights=False)
+    for part, where in ((seen.select(queries=slice(1, 3)), name), (some, "")):
+        with pytest.raises(InvalidInput, match="chosen queries"):
+            part.distance(where)
+
+
+def test_numbers_are_labels(seen: Capture, tmp_path: Path) -> None:
+    seen.label(range(LENGTH)).to_html(tmp_path / "page.html")
+    assert seen.labels[next(iter(seen))].keys == list("01234")
+
+
+@pytest.mark.parametrize("residual", [-0.1, 1.1, float("nan")])
+def test_a_share_is_between_nothing_and_all(seen: Capture, residual: float) -> None:
+    with pytest.raises(InvalidInput, match="a share between 0 and 1"):
+        seen.rollout(residual=residual)
+
+
+@pytest.mark.unhooked
+def test_half_a_place_is_none(seen: Capture) -> None:
+    with pytest.raises(InvalidInput, match="there are 5 places"):
+        seen.flow(1.5)  # type: ignore[arg-type]
 
 
 def test_a_part_of_it(seen: Capture) -> None:

@@ -549,6 +549,25 @@ def test_what_cannot_be_replaced_is_told() -> None:
         ablate()
 
 
+@pytest.mark.unhooked
+def test_what_is_of_another_type_is_told() -> None:
+    model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(BATCH, LENGTH, MODEL)
+    wrong: Any
+    for wrong in ((), (1.5,), ([0, 1],), (-1,)):
+        with pytest.raises(InvalidInput, match="numbers of heads"):
+            ablate(*wrong)
+    wrong = lambda name, weights: weights.tolist()  # noqa: E731
+    with (
+        pytest.raises(InvalidInput, match="must be a tensor or None, not list"),
+        torch.no_grad(),
+        capture(model, replace=wrong),
+    ):
+        model(x, x, x)
+    for wrong in ((None, "*"), (model, None)):
+        with pytest.raises(InvalidInput, match="expected a module and a pattern"), capture(*wrong):
+            pass
+
+
 def test_what_is_overwritten_behind_the_block_is_not_read() -> None:
     model, query, keys = Fused(), torch.randn(1, 1, 2, 8), torch.randn(1, 1, 3, 8)
     with torch.no_grad(), capture(model) as seen:

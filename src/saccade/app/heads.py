@@ -1,8 +1,10 @@
 """What `saccade explain` looks at: every head of a run, or of a checkpoint of Hugging Face, with its tokens."""
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -119,7 +121,7 @@ def of_checkpoint(name: str, text: str, target: str | None, only: str) -> Explai
         ids = answer(name, writer, tokenizer, given, target)
         written = tokenizer.convert_ids_to_tokens(ids[0].tolist())
         given["decoder_input_ids"] = ids
-    with torch.inference_mode(), capture(model, only) as seen:
+    with torch.inference_mode(), taking(name, writer, len(source)), capture(model, only) as seen:
         model(**given, use_cache=False) if written else model(**given)
     if not seen:
         why = "; ".join(f"{place}: {reason}" for place, reason in seen.unknown.items())
@@ -148,10 +150,27 @@ def loaded(kind: Any, name: str) -> Any:
         raise unreadable(name, error) from error
 
 
+def positions(model: Any) -> int | None:
+    """How many a checkpoint says it has; those whose positions are relative may take more."""
+    said = getattr(model.config, "max_position_embeddings", None)
+    return said if isinstance(said, int) and said > 1 else None
+
+
+@contextmanager
+def taking(name: str, model: Any, tokens: int) -> Iterator[None]:
+    """Where a checkpoint is called: what it does not take is told in a sentence."""
+    try:
+        yield
+    except (IndexError, RuntimeError) as error:
+        many = f", of {positions(model)} positions," if positions(model) else ""
+        first = str(error).strip().splitlines()[0]
+        raise InvalidInput(f"{name}{many} does not take a text of {tokens} tokens: {first}") from error
+
+
 def unreadable(name: str, error: Exception) -> NotFound:
     if not Path(name).exists() and (name.startswith(("/", ".", "~")) or name.count("/") > 1):  # no name of the hub
         return NotFound(f"{name}: there is no such run, and no such folder")
-    return NotFound(f"{name} is no run, and no checkpoint that can be read: {str(error).strip().splitlines()[0]}")
+    return NotFound(f"{name} is no run, and no checkpoint that can be read: {shorten(str(error), 200)}")
 
 
 def answer(name: str, writer: Any, tokenizer: Any, given: Any, target: str | None) -> torch.Tensor:
@@ -162,6 +181,7 @@ def answer(name: str, writer: Any, tokenizer: Any, given: Any, target: str | Non
     if target is not None:
         ids = tokenizer(text_target=target, return_tensors="pt")["input_ids"][:, :-1]  # without the end
         return torch.cat([start, ids], 1)
-    with torch.inference_mode():
-        found: torch.Tensor = writer.generate(**given, num_beams=1, do_sample=False, max_new_tokens=100)
+    most = min(100, (positions(writer) or 101) - 1)
+    with torch.inference_mode(), taking(name, writer, given["input_ids"].shape[1]):
+        found: torch.Tensor = writer.generate(**given, num_beams=1, do_sample=False, max_new_tokens=most)
     return found[:, :-1] if found.shape[1] > 1 else found

@@ -1,5 +1,6 @@
 """Files are replaced whole, or left as they were."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -10,6 +11,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: naming the path.
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     # beside the target: a temporary folder may be another file system, and a move across is a copy
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:

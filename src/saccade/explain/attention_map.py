@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from saccade.core.errors import InvalidInput
+
 Rows = slice | list[int] | Tensor
 AXES = ("b", "h", "q", "k")
 BLOCK = 1 << 19  # scores that are formed at a time, 2 MB in float32: more would go to memory and back
@@ -107,10 +109,11 @@ class AttentionMap:
         name: qualified name of the module.
         axes: letters of the axes of the weights.
         form: makes the weights that are asked for.
+        forward: in which forward of the model it was, where that is known.
     """
 
-    def __init__(self, name: str, axes: tuple[str, ...], form: Callable[[Asked], Tensor]) -> None:
-        self.name, self.axes, self._form = name, axes, form
+    def __init__(self, name: str, axes: tuple[str, ...], form: Callable[[Asked], Tensor], forward: int = 0) -> None:
+        self.name, self.axes, self._form, self.forward = name, axes, form, forward
 
     def weights(self, heads: Rows | None = None, queries: Rows | None = None, keys: Rows | None = None) -> Tensor:
         """The weights of these heads and queries, to these keys; None: of all, to all. In float32 at least."""
@@ -120,6 +123,14 @@ class AttentionMap:
     def top(self, count: int, heads: Rows | None = None, queries: Rows | None = None) -> tuple[Tensor, Tensor]:
         """The keys that each query looks at most, so many, or all where there are fewer: their weights, and which."""
         return largest(self.weights(heads, queries), count)
+
+    def first(self, keys: int) -> "AttentionMap":
+        """The map of so many keys, from the first."""
+
+        def form(asked: Asked) -> Tensor:
+            return chosen(self._form(Asked(asked.heads, asked.queries))[..., :keys], self.axes, Asked(keys=asked.keys))
+
+        return AttentionMap(self.name, self.axes, form, self.forward)
 
     def bounded(self, bounds: Bounds) -> "AttentionMap":
         """The map of which no more is ever formed than these heads and queries, or one head that stands for all."""
@@ -136,13 +147,15 @@ class AttentionMap:
                 whole = spread(most, places, whole.shape[-1])
             return chosen(whole, axes, Asked(asked.heads, rest, asked.keys))
 
-        return AttentionMap(self.name, axes, form)
+        return AttentionMap(self.name, axes, form, self.forward)
 
 
 def weights_of(looked: Looked, asked: Asked) -> Float[Tensor, "b h q k"]:
     """The weights that are asked for. A query that may look nowhere has weights of zero."""
     query, keys, scale, bias, causal, total = looked
-    heads, queries, positions = query.shape[1], query.shape[2], keys.shape[2]
+    batch, heads = max(len(query), len(keys)), query.shape[1] if query.shape[1] > 1 else keys.shape[1]
+    query = query.expand(batch, heads, -1, -1)  # as the kernel does, where there is one for all
+    queries, positions = query.shape[2], keys.shape[2]
     if keys.shape[1] != heads:  # several heads share their keys
         keys = keys.repeat_interleave(heads // keys.shape[1], 1)
     # with the log-sum-exp a few keys are formed alone; a softmax is over all, and quicker where all are asked for
@@ -179,7 +192,9 @@ def weights_of(looked: Looked, asked: Asked) -> Float[Tensor, "b h q k"]:
 def blocks(shape: torch.Size) -> Iterator[tuple[slice, slice]]:
     """Rows and heads of (b, h, q, k) whose scores stay in the processor's cache until they are weights."""
     rows, heads, size = shape[0], shape[1], shape[2] * shape[3]
-    many = max(1, BLOCK // max(1, size))
+    if not rows * heads * size:
+        return
+    many = max(1, BLOCK // size)
     if many >= heads:
         for row in range(0, rows, many // heads):
             yield slice(row, row + many // heads), slice(None)
@@ -198,12 +213,20 @@ def scores_of(
 
 
 def taken(tensor: Tensor, axis: int, rows: Rows | None) -> Tensor:
-    """The rows of an axis that are asked for."""
+    """The rows of an axis that are asked for; a slice may hold none.
+
+    Raises:
+        InvalidInput: there are no such rows.
+    """
     if rows is None:
         return tensor
-    if isinstance(rows, slice):
+    if isinstance(rows, slice) and (rows.step or 1) > 0:
         return tensor[(slice(None),) * axis + (rows,)]
-    return tensor.index_select(axis, torch.as_tensor(rows, device=tensor.device))
+    size = tensor.shape[axis]
+    places = list(range(size))[rows] if isinstance(rows, slice) else torch.as_tensor(rows).tolist()
+    if not places or any(isinstance(place, bool) or not 0 <= place < size for place in places):
+        raise InvalidInput(f"expected places from 0 to {size - 1}, such as [0] or slice(0, 1), not {rows}")
+    return tensor.index_select(axis, torch.as_tensor(places, device=tensor.device))
 
 
 def chosen(weights: Tensor, axes: tuple[str, ...], asked: Asked) -> Tensor:
@@ -214,6 +237,6 @@ def chosen(weights: Tensor, axes: tuple[str, ...], asked: Asked) -> Tensor:
     return weights
 
 
-def kept_map(name: str, axes: tuple[str, ...], tensor: Tensor) -> AttentionMap:
+def kept_map(name: str, axes: tuple[str, ...], tensor: Tensor, forward: int = 0) -> AttentionMap:
     """A map of a tensor that is there."""
-    return AttentionMap(name, axes, lambda asked: chosen(tensor, axes, asked))
+    return AttentionMap(name, axes, lambda asked: chosen(tensor, axes, asked), forward)

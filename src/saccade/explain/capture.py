@@ -59,16 +59,18 @@ def capture(
 
     Raises:
         NotFound: nothing matches; the message names what there is. Of a model without taps it comes at the block's end.
-        InvalidInput: `reduce` is none of these; `replace` gave a tensor of another shape; a rollout of what is no
-            self-attention; of a model without taps, there is a gradient, or its weights are never there to be replaced,
-            or a part of it is always compiled, such as flex_attention.
+        InvalidInput: what is no module, or no pattern; `reduce` is none of these; `replace` gave a tensor of another
+            shape; a rollout of what is no self-attention; of a model without taps, there is a gradient, or its weights
+            are never there to be replaced, or a part of it is always compiled, such as flex_attention.
     """
+    if not isinstance(model, nn.Module) or not isinstance(only, str):
+        raise InvalidInput(f"expected a module and a pattern of names, not {type(model).__name__} and {only!r}")
     every = {name: module for name, module in model.named_modules() if isinstance(module, Tap)}
     taps = {name: tap for name, tap in every.items() if fnmatch.fnmatchcase(name, only)}
     if every and not taps:
         raise NotFound(f"no tap matches {only!r}; there are: {', '.join(every)}")
     bounds = bounds_of(heads, queries, reduce)
-    heard = Capture({name: bounds.axes(tap.axes) for name, tap in taps.items()})
+    heard = Capture({name: bounds.axes(tap.axes) for name, tap in taps.items()}, queries is not None)
     rolling = Rolling(heard.hear) if reduce == "rollout" else None
     hear: Heard = heard.hear if rolling is None else rolling
     before = {name: (tap.listener, tap.replacing) for name, tap in taps.items()}

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import safetensors
 import safetensors.torch
@@ -37,15 +37,18 @@ class Capture(Mapping[str, list[Tensor]]):
 
     Args:
         axes: the names that are listened to, and the letters of the axes of what is heard there.
+        some_queries: whether it is of chosen queries, whose places are not known.
     """
 
-    def __init__(self, axes: Mapping[str, tuple[str, ...]] | None = None) -> None:
+    def __init__(self, axes: Mapping[str, tuple[str, ...]] | None = None, some_queries: bool = False) -> None:
+        self._some_queries = some_queries
+        self._order: dict[str, list[int]] = {}  # when each was heard
         self._axes = dict(axes or {})
         self._heard: dict[str, list[AttentionMap]] = {name: [] for name in self._axes}
         self.labels: dict[str, Labels] = {}
         """What `label` said of each name."""
         self.unknown: dict[str, str] = {}
-        """Modules with attention that could not be read, and why."""
+        """Modules with attention that could not be read, or whose weights are not those they use, and why."""
 
     def __getitem__(self, name: str) -> list[Tensor]:
         return [each.weights() for each in self.maps(name)]
@@ -72,6 +75,7 @@ class Capture(Mapping[str, list[Tensor]]):
 
     def hear(self, heard: AttentionMap) -> None:
         """Keep a map."""
+        self._order.setdefault(heard.name, []).append(sum(map(len, self._heard.values())))
         self._heard.setdefault(heard.name, []).append(heard)
         self._axes.setdefault(heard.name, heard.axes)
 
@@ -114,9 +118,9 @@ class Capture(Mapping[str, list[Tensor]]):
             return {f"{name}, call {number}": call for number, call in enumerate(calls)}
         return {name: self._end_to_end(name, self.axes(name)[-2], calls)}
 
-    def label(self, queries: Sequence[str], keys: Sequence[str] | None = None, only: str = "*") -> "Capture":
+    def label(self, queries: Sequence[object], keys: Sequence[object] | None = None, only: str = "*") -> "Capture":
         """Say what queries and keys are, of the names that match: the same tokens where no keys are given."""
-        said = Labels(list(queries), list(queries if keys is None else keys))
+        said = Labels(*(list(map(str, side)) for side in (queries, queries if keys is None else keys)))
         self.labels |= dict.fromkeys(self.matching(only), said)
         return self
 
@@ -138,7 +142,7 @@ class Capture(Mapping[str, list[Tensor]]):
         Raises:
             InvalidInput: labels of another number than the weights have.
         """
-        found = Capture()
+        found = Capture(some_queries=self._some_queries)
         found.unknown = self.unknown
         for name in self:
             for said, weights in self.in_turn(name).items():
@@ -151,7 +155,8 @@ class Capture(Mapping[str, list[Tensor]]):
 
     def select(self, only: str = "*", heads: Rows | None = None, queries: Rows | None = None) -> "Capture":
         """A part of it: the names that match, of which no other heads and queries are ever formed."""
-        part = Capture()
+        part = Capture(some_queries=self._some_queries or queries is not None)
+        part.unknown = {name: why for name, why in self.unknown.items() if fnmatch.fnmatchcase(name, only)}
         for name in self.matching(only):
             for each in self.maps(name):
                 part.hear(each.bounded(Bounds(heads, queries)))
@@ -164,12 +169,25 @@ class Capture(Mapping[str, list[Tensor]]):
         return measures.entropy(self.joined(name))
 
     def distance(self, name: str) -> Tensor:
-        """How far each look goes, in positions: the weights' axes without the keys (`measures.distance`)."""
-        return measures.distance(self.joined(name))
+        """How far each look goes, in positions: the weights' axes without the keys (`measures.distance`).
+
+        Raises:
+            InvalidInput: of chosen queries; of calls that cannot be laid end to end.
+        """
+        if self._some_queries:
+            raise InvalidInput("these are chosen queries, and how far they are from a key is not known; capture all")
+        calls = list(self.in_turn(name).values())
+        if len({call.shape[:-2] for call in calls}) > 1:
+            raise InvalidInput(f"{name} was called on batches of different sizes, which cannot be laid end to end")
+        return torch.cat([measures.distance(call) for call in calls], -1)
 
     def rollout(self, only: str = "*", residual: float = 0.5) -> Tensor:
-        """What of each input is in each output, (b, t, t), through the self-attention of all names that match, in their
-        order (`measures.rollout`)."""
+        """What of each input is in each output, (b, t, t), through the self-attention of all names that match, as they
+        were called (`measures.rollout`).
+
+        Raises:
+            InvalidInput: of several forwards; no self-attention.
+        """
         return measures.rollout(self._layers(only), residual)
 
     def flow(self, query: int, only: str = "*", residual: float = 0.5) -> Tensor:
@@ -177,7 +195,18 @@ class Capture(Mapping[str, list[Tensor]]):
         return measures.flow(self._layers(only), query, residual)
 
     def _layers(self, only: str) -> Iterator[Tensor]:
-        return (weights for name in self.matching(only) for weights in self.in_turn(name).values())
+        """Their maps in the order in which they were called; one that is not the only one of its name is formed now."""
+        found: list[tuple[int, str, Tensor | None]] = []
+        for name in self.matching(only):
+            maps, order = self.maps(name), self._order[name]
+            calls = list(self.in_turn(name).values()) if len(maps) > 1 else [None]
+            if len(calls) > 1 and len({each.forward for each in maps}) > 1:
+                raise InvalidInput(
+                    f'{name} was heard in several forwards; capture each by itself, or with reduce="rollout"'
+                )
+            found += [(order[number], name, call) for number, call in enumerate(calls)]
+        for _, name, call in sorted(found, key=lambda each: each[0]):
+            yield self[name][0] if call is None else call
 
     def alignments(
         self, name: str, row: int = 0, back: Iterable[measures.Link] | None = None, way: str = "intersection"
@@ -272,19 +301,44 @@ class Capture(Mapping[str, list[Tensor]]):
         Raises:
             InvalidInput: nothing was heard.
         """
-        tensors = {
-            f"{number}": t.cpu().clone().contiguous() for number, t in enumerate(t for name in self for t in self[name])
-        }
+        kept, tensors = self._written()
         if not tensors:
             raise InvalidInput("nothing was heard, so there is nothing to save")
-        kept = {
-            "names": [name for name in self for _ in self.maps(name)],
-            "axes": {name: list(axes) for name, axes in self._axes.items()},
-            "labels": {name: labels._asdict() for name, labels in self.labels.items()},
-        }
         said = {"saccade capture": VERSION, "capture": json.dumps(kept, ensure_ascii=False)}
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(Path(path), safetensors.torch.save(tensors, said))
+        named = {f"{number}": tensor.cpu().clone().contiguous() for number, tensor in enumerate(tensors)}
+        write_atomically(Path(path), safetensors.torch.save(named, said))
+
+    def _written(self) -> tuple[dict[str, Any], list[Tensor]]:
+        """All that it is: plain values, and the weights."""
+        maps = [each for name in self for each in self.maps(name)]
+        return {
+            "names": [each.name for each in maps],
+            "order": [number for name in self for number in self._order.get(name, [])],
+            "forwards": [each.forward for each in maps],
+            "axes": {name: list(axes) for name, axes in self._axes.items()},
+            "labels": {name: labels._asdict() for name, labels in self.labels.items()},
+            "unknown": self.unknown,
+            "some_queries": self._some_queries,
+        }, [each.weights() for each in maps]
+
+    @classmethod
+    def _read(cls, kept: dict[str, Any], tensors: list[Tensor]) -> "Capture":
+        found = cls({name: tuple(axes) for name, axes in kept["axes"].items()}, bool(kept.get("some_queries")))
+        order, forwards = kept.get("order", range(len(tensors))), kept.get("forwards", [0] * len(tensors))
+        for name, tensor, forward in zip(kept["names"], tensors, forwards, strict=True):
+            if tensor.ndim != len(found._axes[name]):
+                raise ValueError(f"{name} has {tensor.ndim} axes, not {len(found._axes[name])}")
+            found.hear(kept_map(name, found._axes[name], tensor, int(forward)))
+        numbers = iter(order)
+        found._order = {name: [int(next(numbers)) for _ in maps] for name, maps in found._heard.items()}
+        found.labels = {name: Labels(**labels) for name, labels in kept["labels"].items()}
+        found.unknown = dict(kept.get("unknown", {}))
+        return found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied or pickled it is its weights, and no longer what they are made of."""
+        return Capture._read, self._written()
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Capture":
@@ -305,12 +359,10 @@ class Capture(Mapping[str, list[Tensor]]):
             raise InvalidInput(f"{path} is no capture, or damaged: {error}") from error
         if said.get("saccade capture") != VERSION:
             raise InvalidInput(f"{path} is no capture that `Capture.save` of this version wrote")
-        kept = json.loads(said["capture"])
-        found = cls({name: tuple(axes) for name, axes in kept["axes"].items()})
-        for name, tensor in zip(kept["names"], tensors, strict=True):
-            found.hear(kept_map(name, found.axes(name), tensor))
-        found.labels = {name: Labels(**labels) for name, labels in kept["labels"].items()}
-        return found
+        try:
+            return cls._read(json.loads(said["capture"]), tensors)
+        except (KeyError, ValueError, TypeError, AttributeError, StopIteration) as error:
+            raise InvalidInput(f"{path} is no capture, or damaged: {error}") from error
 
 
 def mean_of_heads(weights: Tensor) -> Tensor:

@@ -25,10 +25,10 @@ def scale(factor: float, *heads: int) -> Replace:
     """For `capture(replace=...)`: what these heads give, so many times; of weights (b, h, q, k).
 
     Raises:
-        InvalidInput: no heads.
+        InvalidInput: no heads, or what is no number of one.
     """
-    if not heads:
-        raise InvalidInput("expected the numbers of heads, from 0")
+    if not heads or not all(isinstance(head, int) and head >= 0 for head in heads):
+        raise InvalidInput(f"expected the numbers of heads, from 0, not {heads}")
 
     def scaled(name: str, weights: Tensor) -> Tensor:
         if weights.ndim != 4 or max(heads) >= weights.shape[1]:
@@ -44,9 +44,11 @@ def replaced(replace: Replace, place: str, weights: Tensor) -> Tensor | None:
     """What takes the place of weights, if anything does.
 
     Raises:
-        InvalidInput: it has another shape.
+        InvalidInput: it is no tensor, or has another shape.
     """
     other = replace(place, weights)
+    if other is not None and not isinstance(other, Tensor):
+        raise InvalidInput(f"{place}: a replacement must be a tensor or None, not {type(other).__name__}")
     if other is not None and other.shape != weights.shape:
         raise InvalidInput(f"{place}: a replacement must have shape {tuple(weights.shape)}, not {tuple(other.shape)}")
     return other

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +22,22 @@ from saccade.explain.attention_map import EVERYTHING, Asked, AttentionMap, Bound
 from saccade.explain.held import Held, address, tracked
 from saccade.explain.interventions import Replace, refuse_gradient, replaced, with_weights
 from saccade.explain.operators import LAYERS, Unknown, arguments, attends, form
-from saccade.explain.scores import PRODUCTS, Scores
+from saccade.explain.scores import PRODUCTS, Scores, Softmax, Used
 
 Heard = Callable[[AttentionMap], None]
 AXES = {2: ("q", "k"), 3: ("n", "q", "k"), 4: ("b", "h", "q", "k")}  # of weights with so many
+
+
+class Waiting(NamedTuple):
+    """A softmax over scores that nothing has used yet: where, its map, heads in its batch, why it cannot be read."""
+
+    place: str
+    written: AttentionMap | None
+    heads: int
+    unknown: str
+
+
+NOBODY = Waiting("", None, 0, "")
 
 
 class Listening(TorchDispatchMode):
@@ -58,8 +70,9 @@ class Listening(TorchDispatchMode):
         # a compiled module runs its original here, and has its names
         self._names = {id(module): name.replace("_orig_mod.", "") for name, module in model.named_modules()}
         self._modules: list[nn.Module] = []
+        self._forward = 0  # of the model, or of a part of it that is called by itself
         self.places: dict[str, None] = {}
-        self._scores, self._waiting = Scores(), dict[int, tuple[str, AttentionMap | None, str]]()
+        self._scores, self._waiting = Scores(), dict[int, Waiting]()
         self._thread = threading.get_ident()
         self._held: dict[int, list[Held]] = {}
         self._overwritten: set[int] = set()
@@ -90,8 +103,8 @@ class Listening(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if not hasattr(func, "_schema"):  # an operator that takes functions, which are not looked into
-            if "attention" in str(func):
-                self.places[place := self.place()] = None
+            if "attention" in str(func) and (place := self.place()) is not None:
+                self.places[place] = None
                 self.unknown[place] = f"{func}: its scores are a function"
             return func(*args, **kwargs)
         name = func._schema.name.rpartition("::")[2]
@@ -103,7 +116,8 @@ class Listening(TorchDispatchMode):
         with as_unheard(func):
             out = func(*operands, **kwargs)
         if attends(name):
-            place = self.place()
+            if (place := self.place()) is None:
+                return out
             if name == "_transformer_encoder_layer_fwd":  # as it is called where it takes the long way
                 place = f"{place}.self_attn".lstrip(".")
             self.places[place] = None
@@ -114,20 +128,21 @@ class Listening(TorchDispatchMode):
 
     def _follow(self, func: Any, name: str, args: Any, out: Any) -> None:
         """Note a softmax over scores, and hear it when a product takes what it gave."""
-        softmax, used = self._scores.saw(func, name, args, out)
-        if softmax is not None:
-            place, unknown = self.place(), "" if out.ndim in AXES else f"weights of {out.ndim} axes"
-            if softmax in self._scores.in_pieces:
-                unknown = "its scores are put together in pieces, so that no column is a key"
-            written = self._written(place, out.detach()) if not unknown and self.wanted(place) else None
-            self._waiting[softmax] = place, written, unknown
-        if used is not None and used in self._waiting:
-            place, written, unknown = self._waiting.pop(used)
-            self.places[place] = None
-            if written is not None:
-                self.heard(written if self.replace is None else written.bounded(self.bounds))
-            elif unknown and self.wanted(place):
-                self.unknown[place] = unknown
+        found = self._scores.saw(func, name, args, out)
+        if isinstance(found, Softmax) and (place := self.place()) is not None:
+            written = None
+            if not found.unknown and self.wanted(place):
+                written = self._written(place, out.detach(), found.heads)
+            self._waiting[found.number] = Waiting(place, written, found.heads, found.unknown)
+        elif isinstance(found, Used) and found.number in self._waiting:
+            waiting = self._waiting.pop(found.number)
+            self.places[waiting.place] = None
+            if waiting.written is not None:
+                written = waiting.written if found.keys is None else waiting.written.first(found.keys)
+                self._hear(written if self.replace is None else written.bounded(self.bounds))
+            said = waiting.unknown or found.remark
+            if said and self.wanted(waiting.place):
+                self.unknown[waiting.place] = said
 
     def _attended(self, place: str, func: Any, args: Any, kwargs: Any, out: Any, again: bool) -> Any:
         """Hear an operator that attends, and what it gives with other weights, where there are some."""
@@ -151,7 +166,7 @@ class Listening(TorchDispatchMode):
             for tensor in held.tensors():
                 self._held.setdefault(address(tensor), []).append(held)
         if not again:
-            self.heard(found.bounded(self.bounds))
+            self._hear(found.bounded(self.bounds))
         return out
 
     def _packed(self, needed: Needed) -> int:
@@ -168,7 +183,7 @@ class Listening(TorchDispatchMode):
         found = list(args)
         for number, operand in enumerate(args):
             softmax = self._scores.softmax_of(operand)
-            place, written, _ = self._waiting.get(softmax, ("", None, ""))
+            place, written, heads, _ = self._waiting.get(softmax, NOBODY)
             if written is None or self.replace is None or torch._C._current_graph_task_id() != -1:
                 continue
             weights = written.weights()
@@ -179,14 +194,14 @@ class Listening(TorchDispatchMode):
                 raise InvalidInput(f"{place} changes its weights before it uses them; replace them in evaluation")
             refuse_gradient(place, operand)
             found[number] = other.to(operand.dtype).reshape(operand.shape)
-            self._waiting[softmax] = place, self._written(place, other), ""
+            self._waiting[softmax] = Waiting(place, self._written(place, other, heads), heads, "")
         return tuple(found)
 
-    def _written(self, place: str, weights: Tensor) -> AttentionMap:
-        """Weights that the model has made: those within the bounds are kept."""
+    def _written(self, place: str, weights: Tensor, heads: int) -> AttentionMap:
+        """Weights that the model has made: those within the bounds are kept. Heads that were laid side by side in the
+        batch are taken apart where the module says that they are heads."""
         axes, module = AXES[weights.ndim], self._modules[-1] if self._modules else None
-        heads = heads_of(module) if axes == AXES[3] else 0
-        if heads and len(weights) % heads == 0:
+        if heads and axes == AXES[3] and heads == heads_of(module) and len(weights) % heads == 0:
             weights, axes = weights.unflatten(0, (-1, heads)), AXES[4]
         bounds = EVERYTHING if self.replace is not None else self.bounds  # what is replaced is replaced whole
         held = Held(*bounds.kept(weights, axes))
@@ -194,12 +209,17 @@ class Listening(TorchDispatchMode):
             self._held.setdefault(address(tensor), []).append(held)
         return AttentionMap(place, bounds.axes(axes), held)
 
-    def place(self) -> str:
-        """Qualified name of the innermost module of the model that is being called."""
-        return next((self._names[id(module)] for module in reversed(self._modules) if id(module) in self._names), "")
+    def place(self) -> str | None:
+        """Qualified name of the innermost module of the model that is being called; None: none is."""
+        return next((self._names[id(module)] for module in reversed(self._modules) if id(module) in self._names), None)
+
+    def _hear(self, found: AttentionMap) -> None:
+        found.forward = self._forward
+        self.heard(found)
 
     def _came(self, module: nn.Module) -> None:
         if threading.get_ident() == self._thread:  # hooks are of all threads, and the mode is of one
+            self._forward += self.place() is None and id(module) in self._names
             self._modules.append(module)
 
     def _left(self, module: nn.Module) -> None:

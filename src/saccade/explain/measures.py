@@ -38,7 +38,7 @@ def rollout(layers: Iterable[Float[Tensor, "..."]], residual: float = 0.5) -> Fl
         residual: r, the share of a position itself, which goes around attention.
 
     Raises:
-        InvalidInput: no layers, or maps that are not square, or of different sizes.
+        InvalidInput: no layers, or maps that are not square, or of different sizes; no share between 0 and 1.
     """
     found: Tensor | None = None
     for weights in mean_heads(layers):
@@ -50,6 +50,8 @@ def rollout(layers: Iterable[Float[Tensor, "..."]], residual: float = 0.5) -> Fl
 
 def rolled(weights: Float[Tensor, "b t t"], below: Float[Tensor, "b t t"] | None, residual: float) -> Tensor:
     """One layer more: A R, with R that of the layers below, None of the first."""
+    if not 0 <= residual <= 1:
+        raise InvalidInput(f"residual must be a share between 0 and 1, not {residual}")
     mixed = (1 - residual) * weights + residual * torch.eye(weights.shape[-1]).to(weights)
     return mixed if below is None else mixed @ below
 
@@ -69,7 +71,7 @@ def flow(layers: Iterable[Float[Tensor, "..."]], query: int, residual: float = 0
     if not mixed:
         raise InvalidInput("expected the weights of at least one layer")
     batch, size = mixed[0].shape[:2]
-    if not -size <= query < size:
+    if not isinstance(query, int) or not -size <= query < size:
         raise InvalidInput(f"there are {size} places, from 0, and no {query}")
     tables = [w.double().tolist() for w in mixed]
     found = [

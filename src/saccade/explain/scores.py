@@ -6,6 +6,7 @@ A tensor is followed from operator to operator. A softmax of which only one half
 an output, is not attention.
 """
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -27,7 +28,11 @@ SAME = {
     "pad", "chunk", "unsafe_chunk", "tensor_split", "unsafe_split", "swapaxes", "swapdims", "moveaxis", "view_as",
     "reshape_as", "expand_as", "broadcast_to", "concat", "concatenate", "hstack", "vstack", "adjoint", "numpy_T",
     "ravel", "type", "take_along_dim", "repeat_interleave",
+    # rows that see nothing are made zero
+    "nan_to_num", "nan_to_num_",
 }  # fmt: skip
+VIEWS = {"view", "_unsafe_view", "reshape", "_reshape_alias", "flatten", "unflatten", "view_as", "reshape_as"}
+CHANGED = "its weights are changed after the softmax, whose result is what is seen"
 
 
 class Followed(NamedTuple):
@@ -37,6 +42,34 @@ class Followed(NamedTuple):
     softmax: int | None
     pieces: bool = False
     """Whether products were copied into it piece by piece: then nobody can tell which key a column is."""
+    changed: bool = False
+    """Whether it is no longer what the softmax gave."""
+    heads: int = 0
+    """How many heads were laid side by side in its first axis, those of one sequence together; 0: none is known."""
+    keys: int = 0
+    """Of a softmax's result: how many columns its rows have."""
+    all_keys: int = 0
+    """How many of them there were before the last ones were cut off."""
+
+
+class Softmax(NamedTuple):
+    """A softmax over scores, when it runs."""
+
+    number: int
+    heads: int
+    """As of `Followed`."""
+    unknown: str
+    """Why its weights cannot be read; empty: they can."""
+
+
+class Used(NamedTuple):
+    """A softmax whose result a product took: it was attention."""
+
+    number: int
+    keys: int | None
+    """So many of its columns, from the first, since the rest was cut off: it stands for no keys. None: all."""
+    remark: str
+    """What is to be said of its weights."""
 
 
 class Scores:
@@ -46,37 +79,60 @@ class Scores:
         self._known: Any = WeakIdKeyDictionary()
         self._made = 0
         self._filled: set[int] = set()  # storages of which a part was filled with a product
-        self.in_pieces: set[int] = set()
-        """The softmaxes over scores that were put together in pieces."""
 
-    def saw(self, operator: Any, name: str, args: tuple[Any, ...], out: Any) -> tuple[int | None, int | None]:
-        """Take note of a call. Returns the number of a softmax over scores, and that of one whose result was used.
-
-        The first is given when the softmax runs, the second when a product takes what it gave: then it was attention.
-        """
+    def saw(self, operator: Any, name: str, args: tuple[Any, ...], out: Any) -> Softmax | Used | None:
+        """Take note of a call. Returns a softmax over scores as it runs, and again as a product takes its result."""
         tensors = [x for x in flat(args) if isinstance(x, Tensor)]
         before = [known for x in tensors if (known := self._of(x)) is not None]
+        heads = max((known.heads for known in before), default=0)
         if name in PRODUCTS:
-            used = next((known.softmax for known in before if known.softmax is not None), None)
-            self._mark(out, Followed(True, None))
-            return None, used
-        if not before:
-            return None, None
+            return self._product(args, tensors, heads, out)
+        if name in VIEWS and isinstance(out, Tensor) and tensors:
+            heads = folded(tensors[0].shape, out.shape) or heads
         if name in SOFTMAX and over_keys(args, out):
             if not any(known.product for known in before):
-                return None, None
+                return None
             self._made += 1
-            if any(known.pieces for known in before):
-                self.in_pieces.add(self._made)
-            self._mark(out, Followed(False, self._made))
-            return self._made, None
-        if name in SAME or torch.Tag.pointwise in operator.tags:
+            pieces = any(known.pieces for known in before)
+            self._mark(out, Followed(False, self._made, pieces, False, heads, *2 * [out.shape[-1]]))
+            unknown = f"weights of {out.ndim} axes" if out.ndim > 4 else ""
+            if out.ndim == 4 and not in_order(tensors[0]):
+                unknown = "its axes stand in another order than batch, heads, queries, keys"
+            if pieces:
+                unknown = "its scores are put together in pieces, so that no column is a key"
+            return Softmax(self._made, heads, unknown)
+        if (before or heads) and (name in SAME or torch.Tag.pointwise in operator.tags):
             softmax = next((known.softmax for known in before if known.softmax is not None), None)
             product, pieces = any(known.product for known in before), any(known.pieces for known in before)
-            self._mark(out, Followed(product, softmax, pieces))
+            changed = any(known.changed for known in before) or (softmax is not None and name not in SAME)
+            keys, all_keys = max(((known.keys, known.all_keys) for known in before), default=(0, 0))
+            if isinstance(out, Tensor) and tensors[0].shape[-1:] == (keys,) and out.shape[:-1] == tensors[0].shape[:-1]:
+                cut = name == "slice" and args[2:3] in ((0,), (None,)) and out.data_ptr() == tensors[0].data_ptr()
+                changed, keys = changed or (not cut and out.shape[-1] != keys), out.shape[-1]
+            self._mark(out, Followed(product, softmax, pieces, changed, heads, keys, all_keys))
             if name == "copy_" and product and part(tensors[0]):
                 self._filled.add(address(tensors[0]))
-        return None, None
+        return None
+
+    def _product(self, args: tuple[Any, ...], tensors: list[Tensor], heads: int, out: Any) -> Used | None:
+        """A product over the keys uses weights; over another axis, such as the heads, it mixes them."""
+        operands = [(x, known) for x in tensors if (known := self._of(x)) is not None and known.softmax is not None]
+        if not operands:
+            self._mark(out, Followed(True, None, heads=heads))
+            return None
+        weights, known = operands[0]
+        left = weights is tensors[-2 if len(tensors) > 1 else 0]
+        if isinstance(args[0], str):  # an equation
+            operands_of, made = args[0].replace(" ", "").split("->") if "->" in args[0] else (args[0], "")
+            over_others = operands_of.split(",")[0 if left else -1][-1:] in made
+        else:  # what is summed over is the last axis of a left operand, and the last but one of a right one
+            over_others = (weights.shape[-1] if left else weights.shape[-2:][0]) != known.keys
+        if over_others and not known.pieces:
+            self._mark(out, known._replace(product=True, changed=True))
+            return None
+        self._mark(out, Followed(True, None, heads=heads))
+        all_there = known.changed or known.pieces or known.keys == known.all_keys
+        return Used(known.softmax or 0, None if all_there else known.keys, CHANGED if known.changed else "")
 
     def _of(self, tensor: Tensor) -> Followed | None:
         known: Followed | None = self._known.get(tensor)
@@ -93,6 +149,25 @@ class Scores:
         for tensor in flat((out,)):
             if isinstance(tensor, Tensor) and tensor.is_floating_point():
                 self._known[tensor] = known
+
+
+def folded(given: torch.Size, made: torch.Size) -> int:
+    """How many heads a change of shape lays side by side in the first or second axis; 0: it does not.
+
+    (b, h, t, d) -> (b h, t, d), or (t, b, h d) -> (t, b h, d) before the two are swapped.
+    """
+    if len(given) == 4 and len(made) == 3 and made == (given[0] * given[1], *given[2:]):
+        return given[1]
+    if len(given) == len(made) == 3 and given[0] == made[0] and made[2] and given[1] and made[1] > given[1]:
+        heads = made[1] // given[1]
+        return heads if made == (given[0], given[1] * heads, given[2] // heads) and not given[2] % heads else 0
+    return 0
+
+
+def in_order(scores: Tensor) -> bool:
+    """Whether batch, heads and rows (b, h, q, k) lie in memory one within the other, as a product leaves them."""
+    steps = [step for size, step in zip(scores.shape[:3], scores.stride(), strict=False) if size > 1]
+    return all(outer >= inner for outer, inner in pairwise(steps))
 
 
 def part(tensor: Tensor) -> bool:

@@ -1,0 +1,153 @@
+"""What a capture says of attention that is written out in unusual ways, of parts of a model, and of odd questions."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from saccade.core.errors import InvalidInput, NotFound
+from saccade.explain import capture
+
+BATCH, LENGTH, MODEL, HEADS = 2, 7, 16, 2
+MODES = [torch.enable_grad, torch.no_grad, torch.inference_mode]
+modes = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.__name__)
+
+
+class Written(nn.Module):
+    """Attention of `HEADS` heads that is written out; `weigh` makes its weights (b, h, q, k) of what it is given."""
+
+    def __init__(self, weigh: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.weigh = weigh
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.unflatten(-1, (HEADS, -1)).transpose(1, 2)
+        return self.weigh(x) @ x
+
+
+def plain(x: Tensor) -> Tensor:
+    return (x @ x.mT).softmax(-1)
+
+
+def with_sink(x: Tensor) -> Tensor:
+    scores = torch.cat([x @ x.mT, torch.ones(*x.shape[:3], 1)], -1)
+    return scores.softmax(-1)[..., :-1]
+
+
+def masked_afterwards(x: Tensor) -> Tensor:
+    weights = plain(x) * (torch.arange(x.shape[2]) < 3)
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def mixed(x: Tensor) -> Tensor:
+    return torch.einsum("bhqk,hg->bgqk", plain(x), torch.tensor([[0.3, 0.7], [0.7, 0.3]]))
+
+
+def difference(x: Tensor) -> Tensor:
+    one, two = x.chunk(2, -1)
+    return plain(one) - 0.5 * plain(two)
+
+
+@modes
+@pytest.mark.parametrize("weigh", [masked_afterwards, mixed, difference])
+def test_weights_that_are_not_those_of_the_softmax_are_told(weigh: Callable[[Tensor], Tensor], mode: Any) -> None:
+    model, x = Written(weigh), torch.randn(BATCH, LENGTH, MODEL)
+    with mode(), capture(model) as seen:
+        model(x)
+    assert "changed after the softmax" in seen.unknown[""]
+
+
+@modes
+@pytest.mark.parametrize("weigh", [plain, with_sink])
+def test_weights_that_the_model_uses_are_seen(weigh: Callable[[Tensor], Tensor], mode: Any) -> None:
+    model, x = Written(weigh), torch.randn(BATCH, LENGTH, MODEL)
+    expected = weigh(x.unflatten(-1, (HEADS, -1)).transpose(1, 2))
+    with mode(), capture(model) as seen:
+        model(x)
+    assert not seen.unknown
+    torch.testing.assert_close(seen[""][0], expected)
+    torch.testing.assert_close(seen.maps("")[0].weights(heads=[1], keys=[0, 2]), expected[:, [1]][..., [0, 2]])
+
+
+@modes
+def test_axes_in_another_order_are_named_and_not_guessed(mode: Any) -> None:
+    class Other(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            x = x.unflatten(-1, (HEADS, -1))
+            weights = torch.einsum("bqhd,bkhd->bqhk", x, x).softmax(-1)
+            return torch.einsum("bqhk,bkhd->bqhd", weights, x)
+
+    with mode(), capture(model := Other()) as seen:
+        model(torch.randn(BATCH, LENGTH, MODEL))
+    assert not seen
+    assert "another order" in seen.unknown[""]
+
+
+def test_heads_in_the_batch_are_none_unless_they_were_laid_there() -> None:
+    class OneByOne(nn.Module):
+        num_heads = HEADS
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat([(part @ part.mT).softmax(-1) @ part for part in x.chunk(HEADS, -1)], -1)
+
+    class HeadsFirst(nn.Module):
+        num_heads = HEADS
+
+        def forward(self, x: Tensor) -> Tensor:
+            parts = torch.cat(x.chunk(HEADS, -1))
+            return (parts @ parts.mT).softmax(-1) @ parts
+
+    x = torch.randn(BATCH, LENGTH, MODEL)
+    for model in (OneByOne(), HeadsFirst()):
+        with torch.no_grad(), capture(model) as seen:
+            model(x)
+        assert seen.axes("") == ("n", "q", "k")
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_part_of_a_model_is_all_that_is_heard(fast: bool) -> None:
+    layer = nn.TransformerEncoderLayer(MODEL, HEADS, 32, batch_first=True)
+    model, x = nn.TransformerEncoder(layer, 3).eval(), torch.randn(BATCH, LENGTH, MODEL)
+    with torch.no_grad() if fast else nullcontext(), capture(model) as whole:
+        model(x)
+    with torch.no_grad() if fast else nullcontext(), capture(model.layers[1]) as seen:
+        model(x)
+        (x @ x.mT).softmax(-1) @ x
+    assert list(seen) == ["self_attn"]
+    [weights] = seen["self_attn"]
+    assert torch.equal(weights, whole["layers.1.self_attn"][0])
+    with pytest.raises(NotFound), torch.no_grad(), capture(Written(plain)):
+        model(x)
+
+
+class Fused(nn.Module):
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(query, keys, keys)
+
+
+def test_one_query_for_all() -> None:
+    query, keys = torch.randn(1, 1, 3, 8), torch.randn(BATCH, HEADS, LENGTH, 8)
+    expected = (query @ keys.mT * 8**-0.5).softmax(-1)
+    for mode in (torch.enable_grad, torch.no_grad, torch.inference_mode):
+        with mode(), capture(model := Fused()) as seen:
+            model(query, keys)
+        torch.testing.assert_close(seen[""][0], expected)
+
+
+@pytest.mark.parametrize("wrong", [[9], [-1], [], [True, False], slice(None, None, -1)])
+def test_places_that_are_not_there_are_told(wrong: Any) -> None:
+    model, x = Written(plain), torch.randn(BATCH, LENGTH, MODEL)
+    with torch.no_grad(), capture(model) as seen:
+        model(x)
+    [found] = seen.maps("")
+    if isinstance(wrong, slice):
+        assert torch.equal(found.weights(heads=wrong), seen[""][0].flip(1))
+    else:
+        for where in ("heads", "queries", "keys"):
+            with pytest.raises(InvalidInput, match="expected places from 0 to"):
+                found.weights(**{where: wrong})
+    assert found.weights(heads=slice(9, 12)).shape == (BATCH, 0, LENGTH, LENGTH)
