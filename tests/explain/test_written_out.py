@@ -87,6 +87,23 @@ def test_axes_in_another_order_are_named_and_not_guessed(mode: Any) -> None:
     assert "another order" in seen.unknown[""]
 
 
+@modes
+def test_pieces_of_what_cannot_be_read_are_not_seen(mode: Any) -> None:
+    class Blocks(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            blocks = x.unflatten(1, (-1, 4)).unflatten(-1, (HEADS, -1)).transpose(2, 3)  # (b, n, h, t, d)
+            first = blocks[:, 0]  # which sees all in another way, as BigBird's does
+            return torch.cat(
+                [plain(first)[:, :, None] @ first[:, :, None], (plain(blocks) @ blocks).transpose(1, 2)], 2
+            )
+
+    model = nn.Sequential(Blocks(), nn.Identity())
+    with mode(), capture(model) as seen:
+        model(torch.randn(BATCH, 8, MODEL))
+    assert not seen
+    assert list(seen.unknown) == ["0"]
+
+
 def test_heads_in_the_batch_are_none_unless_they_were_laid_there() -> None:
     class OneByOne(nn.Module):
         num_heads = HEADS

@@ -27,6 +27,7 @@ from saccade.explain.captured import Capture
 from saccade.explain.interventions import Replace, replaced
 from saccade.explain.listening import Heard, Listening
 from saccade.explain.rolling import Rolling
+from saccade.explain.scores import CHANGED
 
 NOWHERE = (
     "there was none: no fused kernel, and no softmax over the last axis between two products; "
@@ -93,6 +94,8 @@ def capture(
         for name, tap in taps.items():
             tap.listener, tap.replacing = before[name]
         heard.unknown = listening.unknown
+        for name in [name for name in heard if heard.unknown.get(name, CHANGED) != CHANGED]:
+            heard.forget(name)  # pieces of what cannot be read whole
     if not every and not heard and not heard.unknown:
         there = ", ".join(repr(name) for name in listening.places)
         raise NotFound(f"no attention was seen in a module that matches {only!r}; {seen_in(there)}")

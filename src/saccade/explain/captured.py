@@ -79,6 +79,11 @@ class Capture(Mapping[str, list[Tensor]]):
         self._heard.setdefault(heard.name, []).append(heard)
         self._axes.setdefault(heard.name, heard.axes)
 
+    def forget(self, name: str) -> None:
+        """Leave out what was heard of a name."""
+        for each in (self._heard, self._axes, self._order):
+            each.pop(name, None)
+
     def joined(self, name: str, axis: str | None = None) -> Tensor:
         """All calls as one tensor, laid end to end along an axis; of fewer keys, as early in a generation, the rest
         is 0. Where a cache forgets, the keys of a call are those that it still had.
