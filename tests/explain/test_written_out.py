@@ -47,13 +47,17 @@ def mixed(x: Tensor) -> Tensor:
     return torch.einsum("bhqk,hg->bgqk", plain(x), torch.tensor([[0.3, 0.7], [0.7, 0.3]]))
 
 
+def mixed_by_a_layer(x: Tensor) -> Tensor:
+    return F.linear(plain(x).movedim(1, -1), torch.tensor([[0.3, 0.7], [0.7, 0.3]]), torch.zeros(2)).movedim(-1, 1)
+
+
 def difference(x: Tensor) -> Tensor:
     one, two = x.chunk(2, -1)
     return plain(one) - 0.5 * plain(two)
 
 
 @modes
-@pytest.mark.parametrize("weigh", [masked_afterwards, mixed, difference])
+@pytest.mark.parametrize("weigh", [masked_afterwards, mixed, mixed_by_a_layer, difference])
 def test_weights_that_are_not_those_of_the_softmax_are_told(weigh: Callable[[Tensor], Tensor], mode: Any) -> None:
     model, x = Written(weigh), torch.randn(BATCH, LENGTH, MODEL)
     with mode(), capture(model) as seen:

@@ -86,42 +86,51 @@ class Scores:
         before = [known for x in tensors if (known := self._of(x)) is not None]
         heads = max((known.heads for known in before), default=0)
         if name in PRODUCTS:
-            return self._product(args, tensors, heads, out)
+            return self._product(name, args, tensors, heads, out)
         if name in VIEWS and isinstance(out, Tensor) and tensors:
             heads = folded(tensors[0].shape, out.shape) or heads
         if name in SOFTMAX and over_keys(args, out):
-            if not any(known.product for known in before):
-                return None
-            self._made += 1
-            pieces = any(known.pieces for known in before)
-            self._mark(out, Followed(False, self._made, pieces, False, heads, *2 * [out.shape[-1]]))
-            unknown = f"weights of {out.ndim} axes" if out.ndim > 4 else ""
-            if out.ndim == 4 and not in_order(tensors[0]):
-                unknown = "its axes stand in another order than batch, heads, queries, keys"
-            if pieces:
-                unknown = "its scores are put together in pieces, so that no column is a key"
-            return Softmax(self._made, heads, unknown)
+            return self._softmax(tensors[0], before, heads, out)
         if (before or heads) and (name in SAME or torch.Tag.pointwise in operator.tags):
-            softmax = next((known.softmax for known in before if known.softmax is not None), None)
-            product, pieces = any(known.product for known in before), any(known.pieces for known in before)
-            changed = any(known.changed for known in before) or (softmax is not None and name not in SAME)
-            keys, all_keys = max(((known.keys, known.all_keys) for known in before), default=(0, 0))
-            if isinstance(out, Tensor) and tensors[0].shape[-1:] == (keys,) and out.shape[:-1] == tensors[0].shape[:-1]:
-                cut = name == "slice" and args[2:3] in ((0,), (None,)) and out.data_ptr() == tensors[0].data_ptr()
-                changed, keys = changed or (not cut and out.shape[-1] != keys), out.shape[-1]
-            self._mark(out, Followed(product, softmax, pieces, changed, heads, keys, all_keys))
-            if name == "copy_" and product and part(tensors[0]):
-                self._filled.add(address(tensors[0]))
+            self._pass_on(name, args, tensors[0], before, heads, out)
         return None
 
-    def _product(self, args: tuple[Any, ...], tensors: list[Tensor], heads: int, out: Any) -> Used | None:
+    def _softmax(self, scores: Tensor, before: list[Followed], heads: int, out: Tensor) -> Softmax | None:
+        if not any(known.product for known in before):
+            return None
+        self._made += 1
+        pieces = any(known.pieces for known in before)
+        self._mark(out, Followed(False, self._made, pieces, heads=heads, keys=out.shape[-1], all_keys=out.shape[-1]))
+        unknown = f"weights of {out.ndim} axes" if out.ndim > 4 else ""
+        if out.ndim == 4 and not in_order(scores):
+            unknown = "its axes stand in another order than batch, heads, queries, keys"
+        if pieces:
+            unknown = "its scores are put together in pieces, so that no column is a key"
+        return Softmax(self._made, heads, unknown)
+
+    def _pass_on(
+        self, name: str, args: tuple[Any, ...], given: Tensor, before: list[Followed], heads: int, out: Any
+    ) -> None:
+        """What is known of the operands is known of what an operator makes of them, number by number."""
+        softmax = next((known.softmax for known in before if known.softmax is not None), None)
+        product, pieces = any(known.product for known in before), any(known.pieces for known in before)
+        changed = any(known.changed for known in before) or (softmax is not None and name not in SAME)
+        keys, all_keys = max(((known.keys, known.all_keys) for known in before), default=(0, 0))
+        if isinstance(out, Tensor) and given.shape[-1:] == (keys,) and out.shape[:-1] == given.shape[:-1]:
+            cut = name == "slice" and args[2:3] in ((0,), (None,))
+            changed, keys = changed or (not cut and out.shape[-1] != keys), out.shape[-1]
+        self._mark(out, Followed(product, softmax, pieces, changed, heads, keys, all_keys))
+        if name == "copy_" and product and part(given):
+            self._filled.add(address(given))
+
+    def _product(self, name: str, args: tuple[Any, ...], tensors: list[Tensor], heads: int, out: Any) -> Used | None:
         """A product over the keys uses weights; over another axis, such as the heads, it mixes them."""
         operands = [(x, known) for x in tensors if (known := self._of(x)) is not None and known.softmax is not None]
         if not operands:
             self._mark(out, Followed(True, None, heads=heads))
             return None
         weights, known = operands[0]
-        left = weights is tensors[-2 if len(tensors) > 1 else 0]
+        left = weights is tensors[0 if name == "linear" or len(tensors) == 1 else -2]  # the first may be what is added
         if isinstance(args[0], str):  # an equation
             operands_of, made = args[0].replace(" ", "").split("->") if "->" in args[0] else (args[0], "")
             over_others = operands_of.split(",")[0 if left else -1][-1:] in made
