@@ -92,6 +92,19 @@ def test_axes_in_another_order_are_named_and_not_guessed(mode: Any) -> None:
 
 
 @modes
+def test_a_softmax_over_another_axis_is_named(mode: Any) -> None:
+    class Slots(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (x @ x.mT).softmax(1).mT @ x
+
+    with mode(), capture(model := nn.Sequential(Slots(), Written(plain))) as seen:
+        model(torch.randn(BATCH, LENGTH, MODEL))
+    assert list(seen) == ["1"]
+    assert list(seen.unknown) == ["0"]
+    assert "not over the last axis" in seen.unknown["0"]
+
+
+@modes
 def test_pieces_of_what_cannot_be_read_are_not_seen(mode: Any) -> None:
     class Blocks(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ SAME = {
     # those that come whole in inference mode
     "pad", "chunk", "unsafe_chunk", "tensor_split", "unsafe_split", "swapaxes", "swapdims", "moveaxis", "view_as",
     "reshape_as", "expand_as", "broadcast_to", "concat", "concatenate", "hstack", "vstack", "adjoint", "numpy_T",
-    "ravel", "type", "take_along_dim", "repeat_interleave",
+    "mT", "mH", "ravel", "type", "take_along_dim", "repeat_interleave",
     # rows that see nothing are made zero
     "nan_to_num", "nan_to_num_",
 }  # fmt: skip
@@ -41,7 +41,7 @@ class Followed(NamedTuple):
     product: bool
     softmax: int | None
     pieces: bool = False
-    """Whether products were copied into it piece by piece: then nobody can tell which key a column is."""
+    """Whether its columns are not all keys: products were copied into it piece by piece, or no row sums to 1."""
     changed: bool = False
     """Whether it is no longer what the softmax gave."""
     heads: int = 0
@@ -89,23 +89,28 @@ class Scores:
             return self._product(name, args, tensors, heads, out)
         if name in VIEWS and isinstance(out, Tensor) and tensors:
             heads = folded(tensors[0].shape, out.shape) or heads
-        if name in SOFTMAX and over_keys(args, out):
-            return self._softmax(tensors[0], before, heads, out)
+        if name in SOFTMAX and isinstance(out, Tensor) and out.ndim >= 2:
+            return self._softmax(tensors[0], over_keys(args, out), before, heads, out)
         if (before or heads) and (name in SAME or torch.Tag.pointwise in operator.tags):
             self._pass_on(name, args, tensors[0], before, heads, out)
         return None
 
-    def _softmax(self, scores: Tensor, before: list[Followed], heads: int, out: Tensor) -> Softmax | None:
+    def _softmax(self, scores: Tensor, last: bool, before: list[Followed], heads: int, out: Tensor) -> Softmax | None:
         if not any(known.product for known in before):
             return None
         self._made += 1
         pieces = any(known.pieces for known in before)
-        self._mark(out, Followed(False, self._made, pieces, heads=heads, keys=out.shape[-1], all_keys=out.shape[-1]))
+        self._mark(
+            out,
+            Followed(False, self._made, pieces or not last, heads=heads, keys=out.shape[-1], all_keys=out.shape[-1]),
+        )
         unknown = f"weights of {out.ndim} axes" if out.ndim > 4 else ""
         if out.ndim == 4 and not in_order(scores):
             unknown = "its axes stand in another order than batch, heads, queries, keys"
         if pieces:
             unknown = "its scores are put together in pieces, so that no column is a key"
+        if not last:
+            unknown = "its softmax is not over the last axis"
         return Softmax(self._made, heads, unknown)
 
     def _pass_on(
@@ -184,10 +189,10 @@ def part(tensor: Tensor) -> bool:
     return tensor.numel() * tensor.element_size() < tensor.untyped_storage().nbytes()
 
 
-def over_keys(args: tuple[Any, ...], out: Any) -> bool:
-    """Whether a softmax is over the last of at least two axes."""
-    axis = args[1] if len(args) > 1 else -1
-    return isinstance(out, Tensor) and out.ndim >= 2 and axis % out.ndim == out.ndim - 1
+def over_keys(args: tuple[Any, ...], out: Tensor) -> bool:
+    """Whether a softmax is over the last axis."""
+    axis: int = args[1] if len(args) > 1 else -1
+    return axis % out.ndim == out.ndim - 1
 
 
 def flat(values: Any) -> list[Any]:
