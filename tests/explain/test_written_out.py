@@ -135,8 +135,15 @@ def test_heads_in_the_batch_are_none_unless_they_were_laid_there() -> None:
             parts = torch.cat(x.chunk(HEADS, -1))
             return (parts @ parts.mT).softmax(-1) @ parts
 
-    x = torch.randn(BATCH, LENGTH, MODEL)
-    for model in (OneByOne(), HeadsFirst()):
+    class HeadsOutside(nn.Module):
+        num_heads = HEADS
+
+        def forward(self, x: Tensor) -> Tensor:
+            parts = x.unflatten(-1, (HEADS, -1)).permute(2, 0, 1, 3).flatten(0, 1)
+            return plain(parts) @ parts
+
+    x = torch.randn(BATCH * 2, LENGTH, MODEL)
+    for model in (OneByOne(), HeadsFirst(), HeadsOutside()):
         with torch.no_grad(), capture(model) as seen:
             model(x)
         assert seen.axes("") == ("n", "q", "k")
