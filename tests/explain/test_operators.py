@@ -577,6 +577,20 @@ def test_what_is_overwritten_behind_the_block_is_not_read() -> None:
         seen[""]
 
 
+def test_an_input_of_inference_mode_may_be_used_again() -> None:
+    layer = nn.TransformerEncoderLayer(MODEL, HEADS, 32, batch_first=True)
+    model = nn.TransformerEncoder(layer, 2).eval()
+    with torch.inference_mode():
+        x = torch.randn(BATCH, LENGTH, MODEL)
+        with capture(model) as expected:
+            model(x)
+        before = expected.joined("layers.0.self_attn")
+        with capture(model) as seen:
+            model(x)
+        x.copy_(torch.randn(BATCH, LENGTH, MODEL))
+        assert torch.equal(seen.joined("layers.0.self_attn"), before)
+
+
 def test_what_is_freed_is_told() -> None:
     model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(BATCH, LENGTH, MODEL)
     with torch.no_grad(), capture(model.eval()) as seen:

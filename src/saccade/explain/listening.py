@@ -152,8 +152,11 @@ class Listening(TorchDispatchMode):
             self.unknown[place] = str(unknown)
             return out
         held, groups = Held(made, needed), self._packed(needed)
-        if func._schema.name.rpartition("::")[2] in LAYERS and any(hasattr(m, "reshard") for m in self._modules):
-            held.copy()  # the projections of a sharded module are freed when it has run
+        if func._schema.name.rpartition("::")[2] in LAYERS:
+            if any(hasattr(module, "reshard") for module in self._modules):
+                held.copy()  # the projections of a sharded module are freed when it has run
+            elif needed[0].is_inference() and not needed[0].is_nested:
+                held.copy(address(needed[0]))  # it may be the caller's, and nobody counts how often it is written
         found = AttentionMap(place, AXES[4], held if groups == 1 else partial(unpacked, held))
         if self.replace is not None:
             weights = found.weights()
