@@ -88,7 +88,7 @@ def test_a_damaged_file_is_told_and_so_is_another_one(seen: Capture, tmp_path: P
         lambda kept: kept.pop("axes"),
         lambda kept: kept["names"].pop(),
         lambda kept: kept["axes"].update({kept["names"][0]: ["q", "k"]}),
-        lambda kept: kept.update(order=[0]),
+        lambda kept: kept.update(turns=[0]),
         lambda kept: kept.update(labels={kept["names"][0]: 3}),
     ],
 )
@@ -141,7 +141,7 @@ def test_layers_are_rolled_out_as_they_were_called_and_one_forward_at_a_time(tmp
         model(x)
     ordered = [seen[name][call] for call in (0, 1) for name in ("one", "two")]
     seen.save(tmp_path / "seen.safetensors")
-    for found in (seen, Capture.load(tmp_path / "seen.safetensors")):
+    for found in (seen, Capture.load(tmp_path / "seen.safetensors"), seen.select("*"), copy.deepcopy(seen)):
         torch.testing.assert_close(found.rollout(), measures.rollout(ordered))
         torch.testing.assert_close(found.flow(1), measures.flow(ordered, 1))
     with torch.no_grad(), capture(model) as twice:

@@ -110,10 +110,18 @@ class AttentionMap:
         axes: letters of the axes of the weights.
         form: makes the weights that are asked for.
         forward: in which forward of the model it was, where that is known.
+        turn: how many were heard before it; None: it was not heard yet.
     """
 
-    def __init__(self, name: str, axes: tuple[str, ...], form: Callable[[Asked], Tensor], forward: int = 0) -> None:
-        self.name, self.axes, self._form, self.forward = name, axes, form, forward
+    def __init__(
+        self,
+        name: str,
+        axes: tuple[str, ...],
+        form: Callable[[Asked], Tensor],
+        forward: int = 0,
+        turn: int | None = None,
+    ) -> None:
+        self.name, self.axes, self._form, self.forward, self.turn = name, axes, form, forward, turn
 
     def weights(self, heads: Rows | None = None, queries: Rows | None = None, keys: Rows | None = None) -> Tensor:
         """The weights of these heads and queries, to these keys; None: of all, to all. In float32 at least."""
@@ -130,7 +138,7 @@ class AttentionMap:
         def form(asked: Asked) -> Tensor:
             return chosen(self._form(Asked(asked.heads, asked.queries))[..., :keys], self.axes, Asked(keys=asked.keys))
 
-        return AttentionMap(self.name, self.axes, form, self.forward)
+        return AttentionMap(self.name, self.axes, form, self.forward, self.turn)
 
     def bounded(self, bounds: Bounds) -> "AttentionMap":
         """The map of which no more is ever formed than these heads and queries, or one head that stands for all."""
@@ -147,7 +155,7 @@ class AttentionMap:
                 whole = spread(most, places, whole.shape[-1])
             return chosen(whole, axes, Asked(asked.heads, rest, asked.keys))
 
-        return AttentionMap(self.name, axes, form, self.forward)
+        return AttentionMap(self.name, axes, form, self.forward, self.turn)
 
 
 def weights_of(looked: Looked, asked: Asked) -> Float[Tensor, "b h q k"]:
@@ -237,6 +245,8 @@ def chosen(weights: Tensor, axes: tuple[str, ...], asked: Asked) -> Tensor:
     return weights
 
 
-def kept_map(name: str, axes: tuple[str, ...], tensor: Tensor, forward: int = 0) -> AttentionMap:
+def kept_map(
+    name: str, axes: tuple[str, ...], tensor: Tensor, forward: int = 0, turn: int | None = None
+) -> AttentionMap:
     """A map of a tensor that is there."""
-    return AttentionMap(name, axes, lambda asked: chosen(tensor, axes, asked), forward)
+    return AttentionMap(name, axes, lambda asked: chosen(tensor, axes, asked), forward, turn)

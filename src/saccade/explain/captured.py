@@ -42,7 +42,6 @@ class Capture(Mapping[str, list[Tensor]]):
 
     def __init__(self, axes: Mapping[str, tuple[str, ...]] | None = None, some_queries: bool = False) -> None:
         self._some_queries = some_queries
-        self._order: dict[str, list[int]] = {}  # when each was heard
         self._axes = dict(axes or {})
         self._heard: dict[str, list[AttentionMap]] = {name: [] for name in self._axes}
         self.labels: dict[str, Labels] = {}
@@ -75,14 +74,15 @@ class Capture(Mapping[str, list[Tensor]]):
 
     def hear(self, heard: AttentionMap) -> None:
         """Keep a map."""
-        self._order.setdefault(heard.name, []).append(sum(map(len, self._heard.values())))
+        if heard.turn is None:  # one that is heard again, as in a part of this, keeps its place
+            heard.turn = sum(map(len, self._heard.values()))
         self._heard.setdefault(heard.name, []).append(heard)
         self._axes.setdefault(heard.name, heard.axes)
 
     def forget(self, name: str) -> None:
         """Leave out what was heard of a name."""
-        for each in (self._heard, self._axes, self._order):
-            each.pop(name, None)
+        self._heard.pop(name, None)
+        self._axes.pop(name, None)
 
     def joined(self, name: str, axis: str | None = None) -> Tensor:
         """All calls as one tensor, laid end to end along an axis; of fewer keys, as early in a generation, the rest
@@ -203,13 +203,14 @@ class Capture(Mapping[str, list[Tensor]]):
         """Their maps in the order in which they were called; one that is not the only one of its name is formed now."""
         found: list[tuple[int, str, Tensor | None]] = []
         for name in self.matching(only):
-            maps, order = self.maps(name), self._order[name]
+            maps = self.maps(name)
             calls = list(self.in_turn(name).values()) if len(maps) > 1 else [None]
             if len(calls) > 1 and len({each.forward for each in maps}) > 1:
                 raise InvalidInput(
                     f'{name} was heard in several forwards; capture each by itself, or with reduce="rollout"'
                 )
-            found += [(order[number], name, call) for number, call in enumerate(calls)]
+            # calls that are one map stand where the first of them does
+            found += [(each.turn or 0, name, call) for each, call in zip(maps, calls, strict=False)]
         for _, name, call in sorted(found, key=lambda each: each[0]):
             yield self[name][0] if call is None else call
 
@@ -319,7 +320,7 @@ class Capture(Mapping[str, list[Tensor]]):
         maps = [each for name in self for each in self.maps(name)]
         return {
             "names": [each.name for each in maps],
-            "order": [number for name in self for number in self._order.get(name, [])],
+            "turns": [each.turn for each in maps],
             "forwards": [each.forward for each in maps],
             "axes": {name: list(axes) for name, axes in self._axes.items()},
             "labels": {name: labels._asdict() for name, labels in self.labels.items()},
@@ -330,13 +331,11 @@ class Capture(Mapping[str, list[Tensor]]):
     @classmethod
     def _read(cls, kept: dict[str, Any], tensors: list[Tensor]) -> "Capture":
         found = cls({name: tuple(axes) for name, axes in kept["axes"].items()}, bool(kept.get("some_queries")))
-        order, forwards = kept.get("order", range(len(tensors))), kept.get("forwards", [0] * len(tensors))
-        for name, tensor, forward in zip(kept["names"], tensors, forwards, strict=True):
+        turns, forwards = kept.get("turns", range(len(tensors))), kept.get("forwards", [0] * len(tensors))
+        for name, tensor, forward, turn in zip(kept["names"], tensors, forwards, turns, strict=True):
             if tensor.ndim != len(found._axes[name]):
                 raise ValueError(f"{name} has {tensor.ndim} axes, not {len(found._axes[name])}")
-            found.hear(kept_map(name, found._axes[name], tensor, int(forward)))
-        numbers = iter(order)
-        found._order = {name: [int(next(numbers)) for _ in maps] for name, maps in found._heard.items()}
+            found.hear(kept_map(name, found._axes[name], tensor, int(forward), int(turn)))
         found.labels = {name: Labels(**labels) for name, labels in kept["labels"].items()}
         found.unknown = dict(kept.get("unknown", {}))
         return found
@@ -366,7 +365,7 @@ class Capture(Mapping[str, list[Tensor]]):
             raise InvalidInput(f"{path} is no capture that `Capture.save` of this version wrote")
         try:
             return cls._read(json.loads(said["capture"]), tensors)
-        except (KeyError, ValueError, TypeError, AttributeError, StopIteration) as error:
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise InvalidInput(f"{path} is no capture, or damaged: {error}") from error
 
 
