@@ -141,7 +141,13 @@ def test_layers_are_rolled_out_as_they_were_called_and_one_forward_at_a_time(tmp
         model(x)
     ordered = [seen[name][call] for call in (0, 1) for name in ("one", "two")]
     seen.save(tmp_path / "seen.safetensors")
-    for found in (seen, Capture.load(tmp_path / "seen.safetensors"), seen.select("*"), copy.deepcopy(seen)):
+    for found in (
+        seen,
+        Capture.load(tmp_path / "seen.safetensors"),
+        seen.select("*"),
+        copy.deepcopy(seen),
+        seen.words(),
+    ):
         torch.testing.assert_close(found.rollout(), measures.rollout(ordered))
         torch.testing.assert_close(found.flow(1), measures.flow(ordered, 1))
     with torch.no_grad(), capture(model) as twice:

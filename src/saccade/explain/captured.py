@@ -150,12 +150,12 @@ class Capture(Mapping[str, list[Tensor]]):
         found = Capture(some_queries=self._some_queries)
         found.unknown = self.unknown
         for name in self:
-            for said, weights in self.in_turn(name).items():
+            for each, (said, weights) in zip(self.maps(name), self.in_turn(name).items(), strict=False):
                 if name in self.labels:
                     (queries, rows), (keys, columns) = map(plots.words, self.labels[name])
                     weights = torch.from_numpy(plots.join(weights, rows, columns)).to(weights)
                     found.labels[said] = Labels(queries, keys)
-                found.hear(kept_map(said, self.axes(name), weights))
+                found.hear(kept_map(said, self.axes(name), weights, each.forward, each.turn))
         return found
 
     def select(self, only: str = "*", heads: Rows | None = None, queries: Rows | None = None) -> "Capture":
