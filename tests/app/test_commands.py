@@ -41,6 +41,10 @@ def test_a_run_holds_all_that_it_should(tiny_runs: dict[str, Path], system: str)
     shown = [show.values for show in catalogue.recipe(system).shows]
     assert (evidence["metrics"]["test"].get("attention_entropy", 0) > 0.01) == ("attention weight" in shown)
     assert (0 < evidence["metrics"]["test"].get("aligned", 0) <= 100) == (system == "attention_speech")
+    if look := evidence.get("look"):
+        assert (len(look["weights"]), len(look["weights"][0])) == (len(look["rows"]), len(look["columns"]))
+        assert all(sum(row) == pytest.approx(1, abs=0.02) for row in look["weights"])
+    assert (look is not None) == (system in ("rnnsearch", "transformer"))
     if "bleu" in evidence["metrics"]["test"]:
         assert {"assets/source.json", "assets/target.json", "pictures/bleu-by-length.png"} <= there
         assert evidence["metrics"]["test"]["sentences"] == evidence["data"]["pairs"]["train"] == 600

@@ -291,3 +291,39 @@ def test_a_page_has_what_one_benchmark_found(house: Path) -> None:
     written = dict(pages.pages(house))[path]
     assert "| the walk | 2 x | `benchmarks/walk.py` |" in written
     assert "the race" not in written
+
+
+def look(*weights: float, columns: str = "abc", **labels: Any) -> dict[str, Any]:
+    return {
+        "rows": ["x"], "columns": list(columns), "rows_label": "target", "columns_label": "source", "values": "weight",
+        "weights": [list(weights)], **labels,
+    }  # fmt: skip
+
+
+def test_a_page_has_the_looks_that_it_asks_for(house: Path, saccade: Command) -> None:
+    pytest.importorskip("matplotlib")
+    keep(evidence(1, 30.0, variant="row-dot") | {"look": look(0.1, 0.2, 0.7)})
+    keep(evidence(1, 31.0, variant="row-concat") | {"look": look(1.0, 0.0, 0.0)})
+    mark = "<!-- looks rnnsearch:row-dot rnnsearch:row-concat rnnsearch:row-hard -->"
+    path = page(house, f"{mark}\n<!-- /looks -->\n")
+    done = saccade("report", "--write")
+    assert done.status == 0, done.err
+    name = "pictures/looks-rnnsearch-row-dot-rnnsearch-row-concat-rnnsearch-row-hard.svg"
+    described = "Weight of x (rows) to a b c (columns): rnnsearch:row-dot, rnnsearch:row-concat"
+    assert f"![{described}](../{name})\n\nNot run yet: `rnnsearch:row-hard`.\n" in path.read_text()
+    drawn = (house / "docs" / name).read_text()
+    assert all(f">{said}<" in drawn for said in ("dot", "concat", "source", "target", "a", "x"))
+    assert "0 pages changed" in saccade("report", "--write").out
+
+
+def test_looks_are_of_the_newest_run_and_of_one_example(house: Path) -> None:
+    keep(evidence(1, 30.0, 1, variant="row-dot") | {"look": look(0.0, 1.0, 0.0)})
+    keep(evidence(2, 30.0, 2, variant="row-dot") | {"look": look(0.1, 0.2, 0.7)})
+    assert tables.looks(["rnnsearch:row-dot", "rnnsearch:row-hard"]) == {"rnnsearch:row-dot": look(0.1, 0.2, 0.7)}
+    with pytest.raises(InvalidInput, match="expected variants"):
+        tables.looks([])
+    with pytest.raises(InvalidInput, match="kept where they look"):
+        tables.looks(["rnnsearch:row-dot", "rnnsearch:default"])
+    keep(evidence(1, 31.0, variant="row-concat") | {"look": look(1.0, 0.0, columns="ab")})
+    with pytest.raises(InvalidInput, match="same example"):
+        tables.looks(["rnnsearch:row-dot", "rnnsearch:row-concat"])

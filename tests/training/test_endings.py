@@ -81,3 +81,16 @@ def test_a_run_ends_when_its_validation_loss_falls_no_more(tmp_path: Path) -> No
     left, resumed = (RunFolder(tmp_path / name) for name in ("left", "killed"))
     assert left.weights.read_bytes() == resumed.weights.read_bytes()
     assert [line["step"] for line in resumed.read_metrics()] == [line["step"] for line in left.read_metrics()]
+
+
+@pytest.mark.parametrize("threads", [1, 2, None])
+def test_a_training_takes_the_threads_it_is_told(tmp_path: Path, threads: int | None) -> None:
+    data, before, found = task(limit=40), torch.get_num_threads(), set()
+
+    def objective(model: torch.nn.Module, batch: Any, step: int) -> Loss:
+        found.add(torch.get_num_threads())
+        return data.objective(model, batch, step)
+
+    train(tmp_path / "run", data, objective=objective, steps=3, threads=threads)
+    assert found == {threads or before}
+    assert torch.get_num_threads() == before

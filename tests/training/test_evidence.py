@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import torch
 
 from saccade.app import catalogue
 from saccade.core.config import to_plain
@@ -48,3 +49,12 @@ def test_a_changed_run_is_named_so_and_claims_nothing() -> None:
     assert other["changed"] == {"training.steps": 5}
     assert other["claims"] == []
     assert other["seeds"] == [7]
+
+
+def test_threads_are_said_and_change_nothing_else() -> None:
+    plain = to_plain(catalogue.recipe("rnnsearch").config)
+    threads = {**plain, "training": {**plain["training"], "threads": 3}}
+    found = evidence(threads, 50.0)
+    assert found["hardware"]["threads"] == 3
+    assert found["changed"] == {}
+    assert evidence(plain, 50.0)["hardware"]["threads"] == torch.get_num_threads()

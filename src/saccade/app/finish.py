@@ -16,6 +16,7 @@ from saccade.explain import plots
 from saccade.training.evidence import Cost, collect
 
 SHOWN, DRAWN, MEASURED = 10, 3, 100
+FEWEST, MOST = 5, 800  # rows, and weights, of a look that is kept
 
 
 def finish(run: Run, head: Mapping[str, Any], cost: Cost) -> None:
@@ -25,6 +26,7 @@ def finish(run: Run, head: Mapping[str, Any], cost: Cost) -> None:
     metrics = {"test": scored(run, predictions, examples)}
     parameters = sum(weight.numel() for weight in run.model.parameters())
     evidence = collect(run.recipe, head, metrics, run.task.describe(), parameters, cost, str(run.device))
+    evidence |= {"look": look} if (look := first_look(run, examples)) else {}
     write_atomically(run.folder.evidence, (json.dumps(evidence, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
     print(summary(run, "test", metrics["test"]) + f"; trained in {cost.seconds:.0f} s")
     for claim in evidence["claims"]:
@@ -68,6 +70,21 @@ def attention_figures(run: Run, predictions: Sequence[Any], examples: Sequence[A
         ]  # fmt: skip
         figures |= {"aligned": 100 * statistics.fmean(right)} if right else {}
     return figures
+
+
+def first_look(run: Run, examples: Sequence[Any]) -> dict[str, Any] | None:
+    """Where the model looks, given the right answer, in the first example that makes a small picture.
+
+    The pages draw it beside those of other systems, which see the same example.
+    """
+    shows = [show for show in run.recipe.shows if show.values == WEIGHT][:1]
+    pairs = [(example, example.target) for example in examples[:SHOWN]] if shows else []
+    for show, weights, rows, columns, _ in (look for looks in run.looks_of(pairs, shows) for look in looks):
+        if len(rows) >= FEWEST and len(rows) * len(columns) <= MOST:
+            numbers = [[round(x, 3) for x in row] for row in weights.tolist()]
+            labels = {"rows_label": show.rows, "columns_label": show.columns, "values": show.values}
+            return {"rows": list(rows), "columns": list(columns), **labels, "weights": numbers}
+    return None
 
 
 def summary(run: Run, split: str, figures: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from saccade.training.evidence import Cost, commit
 from saccade.training.random_state import seed_everything
 from saccade.training.run_folder import RunFolder, one_writer
 
-FREE = ("training.steps", "training.device", "training.precision", "training.strategy")
+FREE = ("training.steps", "training.device", "training.precision", "training.strategy", "training.threads")
 
 
 class Order(NamedTuple):

@@ -8,6 +8,8 @@ A page of docs/ may ask for a table or a picture, between marks:
     <!-- /by-length -->
     <!-- over task.times_as_long label_error_rate ctc_speech:default attention_speech:default -->
     <!-- /over -->
+    <!-- looks rnnsearch:row-additive rnnsearch:row-dot -->
+    <!-- /looks -->
     <!-- measured ctc_decoding -->
     <!-- /measured -->
 
@@ -15,20 +17,17 @@ and the README of a system for a table. `tables.comparison` says what may stand 
 """
 
 import ast
-import hashlib
-import os
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from saccade.app import catalogue, tables
+from saccade.app import catalogue, drawings, tables
 from saccade.core.errors import InvalidInput, SaccadeError
 
 PACKAGE = Path(__file__).parent.parent
 WIDE = 88  # characters of code that a page shows without scrolling
 GENERATED = ("mechanisms", "systems", "pictures")  # folders of docs/ that hold nothing else
-KINDS = "table|by-length|over|measured"
+KINDS = "|".join(("table", "measured", *drawings.KINDS))
 MARKED = re.compile(rf"<!-- ({KINDS}) ([^\n]*?) *-->\n(.*?)<!-- /\1 -->", re.DOTALL)
 MARK = re.compile(rf"<!-- /?(?:{KINDS})\b")
 ROOMS = {"attention": "where to look", "memory": "what to remember", "vision": "looking at images"}
@@ -81,7 +80,7 @@ def completed(page: str, path: Path, root: Path | None = None) -> str:
     found = list(MARKED.finditer(page))
     if len(MARK.findall(page)) != 2 * len(found):
         raise InvalidInput(
-            f"{path}: expected pairs of marks <!-- table ... --> and <!-- /table -->, or by-length, or over"
+            f"{path}: expected pairs of marks <!-- table ... --> and <!-- /table -->, or {', or '.join(drawings.KINDS)}"
         )
 
     def fill(match: re.Match[str]) -> str:
@@ -101,7 +100,7 @@ def of_docs(kind: str, asked: Sequence[str], path: Path, root: Path | None) -> s
         raise InvalidInput("pictures and benchmarks are for the pages of docs/ only")
     if kind == "measured":
         return tables.benchmarks(root / "benchmarks" / "evidence", asked)
-    return linked(kind, asked, path, root / "docs" / "pictures")
+    return drawings.linked(kind, asked, path, root / "docs" / "pictures")
 
 
 def table(asked: str) -> str:
@@ -112,59 +111,6 @@ def table(asked: str) -> str:
     return tables.comparison(names.split(), metrics.split(), [head.strip() for head in heads.split(",") if head])
 
 
-class Drawing(NamedTuple):
-    """A picture of kept runs: what it is called for who cannot see it, the runs in it, and how it is made."""
-
-    described: str
-    found: Collection[str]
-    draw: Callable[[], Any]
-
-
-def drawing(kind: str, asked: Sequence[str]) -> Drawing:
-    """What a mark asks for: of each named variant that was run, a curve."""
-    from saccade.explain import plots
-
-    if kind == "by-length":
-        metric, rows = tables.by_length(asked)
-
-        def by_length() -> Any:
-            (first, own), *others = ((name.replace(":", " "), found) for name, found in rows.items())
-            return plots.score_by_length(own, metric=metric.upper(), other=dict(others), name=first)
-
-        described = f"{metric.upper()} by length of the source, mean over the seeds: {', '.join(rows)}"
-        return Drawing(described, rows, by_length)
-    if len(asked) < 3:
-        raise InvalidInput("expected a field, a metric and variants")
-    field, metric, *names = asked
-    series = tables.over(field, metric, names)
-    # system:variant+model.local.half_width=3 -> system variant, half_width 3
-    named = {
-        re.sub(r"\+(?:[\w.]*\.)?(\w+)=", lambda other: f", {other[1]} ", name).replace(":", " "): points
-        for name, points in series.items()
-    }
-    described = f"{tables.words(metric)} over {tables.words(field)}, mean over the seeds: {', '.join(series)}"
-    return Drawing(described, series, lambda: plots.curves(named, tables.axis(field), tables.axis(metric)))
-
-
-def linked(kind: str, asked: Sequence[str], path: Path, pictures: Path) -> str:
-    """The picture that a mark asks for, and what it lacks."""
-    described, found, _ = drawing(kind, asked)
-    lacking = [f"`{name}`" for name in asked if ":" in name and name not in found]
-    parts = []
-    if found:
-        target = Path(os.path.relpath(pictures / f"{picture(kind, asked)}.svg", path.parent)).as_posix()
-        parts.append(f"![{described}]({target})\n")
-    if lacking:
-        parts.append(f"Not run yet: {', '.join(lacking)}.\n")
-    return "\n".join(parts)
-
-
-def picture(kind: str, asked: Sequence[str]) -> str:
-    """The name of the picture's file; a long one, which not every file system takes, is cut."""
-    name = re.sub(r"[^\w-]+", "-", f"{kind}-{'-'.join(asked)}")
-    return name if len(name) <= 120 else f"{name[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
-
 def draw(root: Path) -> list[Path]:
     """Draw the pictures that pages ask for; returns those that changed.
 
@@ -172,24 +118,9 @@ def draw(root: Path) -> list[Path]:
         MissingExtra: there are some, and matplotlib is not installed.
     """
     texts = [path.read_text(encoding="utf-8") for path in written_by_hand(root)]
-    asked = {
-        (kind, words) for text in texts for kind, words, _ in MARKED.findall(text) if kind in ("by-length", "over")
-    }
-    drawn = (drawn_anew(kind, words.split(), root / "docs" / "pictures") for kind, words in sorted(asked))
+    asked = {(kind, words) for text in texts for kind, words, _ in MARKED.findall(text) if kind in drawings.KINDS}
+    drawn = (drawings.drawn_anew(kind, words.split(), root / "docs" / "pictures") for kind, words in sorted(asked))
     return [path for path in drawn if path]
-
-
-def drawn_anew(kind: str, asked: Sequence[str], folder: Path) -> Path | None:
-    """Draw one picture; its path where it changed."""
-    described, found, make = drawing(kind, asked)
-    if not found:
-        return None
-    from saccade.explain import plots
-
-    svg = folder / f"{picture(kind, asked)}.svg"
-    before = svg.read_bytes() if svg.exists() else None
-    plots.save(make(), svg.with_suffix(""), described)
-    return svg if svg.read_bytes() != before else None
 
 
 def filled(path: Path, mark: str, table: str) -> str:

@@ -255,6 +255,23 @@ def over(field: str, metric: str, names: Sequence[str]) -> dict[str, list[tuple[
     return series
 
 
+def looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Where the newest run of each `system:variant` looked in an example, the same of all.
+
+    Raises:
+        NotFound: no such system or variant.
+        InvalidInput: no variant; runs that looked at different examples, or kept no look.
+    """
+    if not names:
+        raise InvalidInput("expected variants, such as rnnsearch:default")
+    found = {name: group[-1].get("look") for name in names if (group := named(name))}
+    if None in found.values():
+        raise InvalidInput("expected runs that kept where they look")
+    if len({(*look["rows"], "", *look["columns"]) for look in found.values()}) > 1:
+        raise InvalidInput("expected runs that looked at the same example")
+    return found
+
+
 def words(name: str) -> str:
     """A metric or a field as a sentence calls it."""
     return NAMES.get(name, name.rpartition(".")[2].replace("_", " "))

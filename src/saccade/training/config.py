@@ -83,6 +83,9 @@ class TrainingConfig:
     """Seed of weights, order and dropout."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
+    threads: Annotated[int, Field(ge=1)] | None = None
+    """Threads that share an operation on the CPU; none: as many as torch takes. Where products are small, as in a
+    recurrent net with few units, they wait for each other longer than they compute, and one is faster."""
     strategy: Literal["auto", "ddp", "fsdp2"] = "auto"
     """How several processes (torchrun) share a run: each with all the weights (auto, ddp), or a shard each (fsdp2)."""
     precision: Literal["float32", "bfloat16", "float64"] = "float32"

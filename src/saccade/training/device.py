@@ -1,7 +1,8 @@
 """Where and in what precision a model runs, and how much memory it takes there."""
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -34,6 +35,17 @@ def pick_device(name: str) -> torch.device:
 def to_device(batch: Any, device: torch.device) -> Any:
     """The batch, a NamedTuple, with its tensors on the device."""
     return type(batch)(*(part.to(device, non_blocking=True) if isinstance(part, Tensor) else part for part in batch))
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Within the block so many threads share an operation on the CPU; None: as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def peak_memory(device: torch.device) -> float | None:

@@ -16,7 +16,7 @@ from saccade import __version__
 from saccade.core.config import flatten, to_plain
 from saccade.core.recipe import Claim, Recipe
 
-APART = ("training.seed", "training.device", "training.strategy", "task.folder")
+APART = ("training.seed", "training.device", "training.strategy", "training.threads", "task.folder")
 LIBRARIES = ("torch", "numpy", "lightning", "tokenizers", "sacrebleu")
 
 
@@ -43,11 +43,13 @@ def commit() -> str | None:
         return None
 
 
-def hardware(device: str) -> dict[str, Any]:
+def hardware(device: str, threads: int | None = None) -> dict[str, Any]:
+    """What a training ran on; the threads are those that it asked for, or torch's own number."""
     described: dict[str, Any] = {
         "machine": platform.machine(),
         "processor": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": threads or torch.get_num_threads(),
         "device": device,
     }
     if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
@@ -110,7 +112,7 @@ def collect(
         "command": head.get("command"),
         "commit": head.get("commit"),
         "versions": versions(),
-        "hardware": hardware(device),
+        "hardware": hardware(device, head["config"]["training"].get("threads")),
         "seeds": [head["config"]["training"]["seed"]],
         "wall_seconds": round(cost.seconds, 1),
         "tokens_per_second": round(cost.tokens_per_second, 1),

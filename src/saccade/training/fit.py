@@ -18,6 +18,7 @@ from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Task
 from saccade.training.checkpoint import read_checkpoint
 from saccade.training.config import TrainingConfig
+from saccade.training.device import threads
 from saccade.training.engine import quiet, trainer_for
 from saccade.training.keeper import Keeper, Objective, Report
 from saccade.training.module import Fit, Share, interruptible
@@ -81,7 +82,7 @@ def fit(
         trainer = trainer_for(config, keeper, before)
         batches = training_batches(task, config, processes, before)
         processes.hurry()
-        with interruptible(module):
+        with interruptible(module), threads(config.threads):
             trainer.fit(module, batches, ckpt_path=checkpoint, weights_only=True)
         steps = trainer.global_step
         outcome = Outcome(keeper.ended or steps >= config.steps, steps, keeper.tick(), before)

@@ -25,7 +25,7 @@ class Config:
         attention="location-aware", embedding_size=32, hidden_size=128, attention_size=128, readout_size=64
     )
     training: TrainingConfig = TrainingConfig(
-        steps=3000, batch_tokens=2000, learning_rate=1e-3, schedule="linear", warmup=200, validate_every=300
+        steps=3000, batch_tokens=2000, learning_rate=1e-3, threads=1, schedule="linear", warmup=200, validate_every=300
     )
     search: SearchConfig = SearchConfig(beam=5, length_penalty=0.0)
 
@@ -63,7 +63,7 @@ TINY = Config(
         readout_size=16, dropout=0.0, location_aware=LocationAware(filters=3, filter_width=7),
     ),
     training=TrainingConfig(
-        steps=150, batch_tokens=600, learning_rate=1e-2, validate_every=50, checkpoint_every=20, log_every=10
+        steps=150, batch_tokens=600, learning_rate=1e-2, threads=1, validate_every=50, checkpoint_every=20, log_every=10
     ),
     search=SearchConfig(beam=2, length_penalty=0.0),
 )  # fmt: skip

@@ -34,7 +34,7 @@ class Config:
     task: SpeechConfig = SpeechConfig()
     model: CTCSpeechConfig = CTCSpeechConfig()
     training: TrainingConfig = TrainingConfig(
-        steps=2500, batch_tokens=1600, learning_rate=2e-3, schedule="linear", warmup=100, validate_every=250
+        steps=2500, batch_tokens=1600, learning_rate=2e-3, threads=1, schedule="linear", warmup=100, validate_every=250
     )
     decoding: Decoding = Decoding()
 
@@ -67,7 +67,7 @@ TINY = Config(
     task=SpeechConfig(corpus="dialled", strings=300, fewest=1, most=3, bins=20, stack=2),
     model=CTCSpeechConfig(layers=1, hidden_size=16, dropout=0.0),
     training=TrainingConfig(
-        steps=120, batch_tokens=600, learning_rate=2e-2, validate_every=40, checkpoint_every=20, log_every=10
+        steps=120, batch_tokens=600, learning_rate=2e-2, threads=1, validate_every=40, checkpoint_every=20, log_every=10
     ),
     decoding=Decoding(beam=3),
 )

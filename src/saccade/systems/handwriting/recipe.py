@@ -33,7 +33,8 @@ class Config:
     task: PenConfig = PenConfig()
     model: HandwritingConfig = HandwritingConfig()
     training: TrainingConfig = TrainingConfig(
-        steps=1600, batch_tokens=4000, learning_rate=3e-3, schedule="linear", warmup=100, clip=1.0, validate_every=200,
+        steps=1600, batch_tokens=4000, learning_rate=3e-3, threads=1, schedule="linear", warmup=100, clip=1.0,
+        validate_every=200,
     )  # fmt: skip
     sampling: Sampling = Sampling()
 
@@ -66,7 +67,7 @@ TINY = Config(
     task=PenConfig(lines=400, fewest=1, most=3),
     model=HandwritingConfig(hidden_size=24, components=5),
     training=TrainingConfig(
-        steps=120, batch_tokens=400, learning_rate=2e-2, validate_every=40, checkpoint_every=20, log_every=10
+        steps=120, batch_tokens=400, learning_rate=2e-2, threads=1, validate_every=40, checkpoint_every=20, log_every=10
     ),
 )
 # the sizes of the paper, for IAM-OnDB, whose folder must be named

@@ -21,7 +21,7 @@ class Config:
     task: SpeechConfig = SpeechConfig(stack=5)
     model: OnlineSpeechConfig = OnlineSpeechConfig()
     training: TrainingConfig = TrainingConfig(
-        steps=2500, batch_tokens=1200, learning_rate=2e-3, schedule="linear", warmup=100, validate_every=250
+        steps=2500, batch_tokens=1200, learning_rate=2e-3, threads=1, schedule="linear", warmup=100, validate_every=250
     )
 
 
@@ -44,7 +44,7 @@ TINY = Config(
     task=SpeechConfig(corpus="dialled", strings=200, fewest=1, most=3, bins=20, stack=4),
     model=OnlineSpeechConfig(layers=1, hidden_size=24, embedding_size=8, dropout=0.0, pace=0.15),
     training=TrainingConfig(
-        steps=100, batch_tokens=600, learning_rate=1e-2, validate_every=50, checkpoint_every=20, log_every=10
+        steps=100, batch_tokens=600, learning_rate=1e-2, threads=1, validate_every=50, checkpoint_every=20, log_every=10
     ),
 )
 

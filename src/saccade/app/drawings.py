@@ -1,0 +1,97 @@
+"""The pictures that pages ask for: of kept evidence, drawn anew where they changed."""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from saccade.app import tables
+from saccade.core.errors import InvalidInput
+
+KINDS = ("by-length", "over", "looks")
+
+
+class Drawing(NamedTuple):
+    """A picture of kept runs: what it is called for who cannot see it, the runs in it, and how it is made."""
+
+    described: str
+    found: Collection[str]
+    draw: Callable[[], Any]
+
+
+def drawing(kind: str, asked: Sequence[str]) -> Drawing:
+    """What a mark asks for: of each named variant that was run, a curve."""
+    from saccade.explain import plots
+
+    if kind == "by-length":
+        metric, rows = tables.by_length(asked)
+
+        def by_length() -> Any:
+            (first, own), *others = ((name.replace(":", " "), found) for name, found in rows.items())
+            return plots.score_by_length(own, metric=metric.upper(), other=dict(others), name=first)
+
+        described = f"{metric.upper()} by length of the source, mean over the seeds: {', '.join(rows)}"
+        return Drawing(described, rows, by_length)
+    if kind == "looks":
+        return looks(asked)
+    if len(asked) < 3:
+        raise InvalidInput("expected a field, a metric and variants")
+    field, metric, *names = asked
+    series = tables.over(field, metric, names)
+    # system:variant+model.local.half_width=3 -> system variant, half_width 3
+    named = {
+        re.sub(r"\+(?:[\w.]*\.)?(\w+)=", lambda other: f", {other[1]} ", name).replace(":", " "): points
+        for name, points in series.items()
+    }
+    described = f"{tables.words(metric)} over {tables.words(field)}, mean over the seeds: {', '.join(series)}"
+    return Drawing(described, series, lambda: plots.curves(named, tables.axis(field), tables.axis(metric)))
+
+
+def looks(names: Sequence[str]) -> Drawing:
+    """Where the models look in one example, side by side."""
+    from saccade.explain import plots
+
+    found = tables.looks(names)
+    panels = [
+        (look["weights"], look["rows"], look["columns"], look["rows_label"], look["columns_label"], title)
+        for name, look in found.items()
+        for title in [name.partition(":")[2].removeprefix("row-")]
+    ]
+    first: dict[str, Any] = next(iter(found.values()), {"rows": (), "columns": (), "values": ""})
+    tokens = f"{' '.join(first['rows'])} (rows) to {' '.join(first['columns'])} (columns)"
+    described = f"{first['values'].capitalize()} of {tokens}: {', '.join(found)}"
+    return Drawing(described, found, lambda: plots.alignments(panels, first["values"]))
+
+
+def linked(kind: str, asked: Sequence[str], path: Path, pictures: Path) -> str:
+    """The picture that a mark asks for, and what it lacks."""
+    described, found, _ = drawing(kind, asked)
+    lacking = [f"`{name}`" for name in asked if ":" in name and name not in found]
+    parts = []
+    if found:
+        target = Path(os.path.relpath(pictures / f"{picture(kind, asked)}.svg", path.parent)).as_posix()
+        parts.append(f"![{described}]({target})\n")
+    if lacking:
+        parts.append(f"Not run yet: {', '.join(lacking)}.\n")
+    return "\n".join(parts)
+
+
+def picture(kind: str, asked: Sequence[str]) -> str:
+    """The name of the picture's file; a long one, which not every file system takes, is cut."""
+    name = re.sub(r"[^\w-]+", "-", f"{kind}-{'-'.join(asked)}")
+    return name if len(name) <= 120 else f"{name[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def drawn_anew(kind: str, asked: Sequence[str], folder: Path) -> Path | None:
+    """Draw one picture; its path where it changed."""
+    described, found, make = drawing(kind, asked)
+    if not found:
+        return None
+    from saccade.explain import plots
+
+    svg = folder / f"{picture(kind, asked)}.svg"
+    before = svg.read_bytes() if svg.exists() else None
+    plots.save(make(), svg.with_suffix(""), described)
+    return svg if svg.read_bytes() != before else None
