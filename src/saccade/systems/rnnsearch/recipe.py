@@ -116,7 +116,7 @@ def row(attention: Any, **options: Any) -> Config:
     return replace(
         MULTI30K,
         model=RNNsearchConfig(attention=attention, hidden_size=hidden, dropout=0.2, **options),
-        training=replace(MULTI30K.training, steps=1000, learning_rate=2e-3, warmup=100, validate_every=250),
+        training=replace(MULTI30K.training, steps=800, learning_rate=2e-3, warmup=100, validate_every=200, threads=1),
     )
 
 
