@@ -264,8 +264,9 @@ def looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """
     if not names:
         raise InvalidInput("expected variants, such as rnnsearch:default")
-    found = {name: group[-1].get("look") for name in names if (group := named(name))}
-    if None in found.values():
+    runs = {name: group[-1] for name in names if (group := named(name))}
+    found = {name: run["look"] for name, run in runs.items() if "look" in run}
+    if len(found) < len(runs):
         raise InvalidInput("expected runs that kept where they look")
     if len({(*look["rows"], "", *look["columns"]) for look in found.values()}) > 1:
         raise InvalidInput("expected runs that looked at the same example")

@@ -1,25 +1,20 @@
 """What was heard while a model ran: a value, to be asked, drawn, kept and sent."""
 
 import fnmatch
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from saccade.core.errors import InvalidInput, NotFound, nearest
 from saccade.core.files import write_atomically
-from saccade.explain import measures, plots
+from saccade.explain import capture_file, measures, plots
 from saccade.explain.attention_map import AttentionMap, Bounds, Rows, kept_map
 from saccade.explain.page import framed, page
-
-VERSION = "1"  # of the file
 
 
 class Labels(NamedTuple):
@@ -307,13 +302,10 @@ class Capture(Mapping[str, list[Tensor]]):
         Raises:
             InvalidInput: nothing was heard.
         """
-        kept, tensors = self._written()
+        said, tensors = self._written()
         if not tensors:
             raise InvalidInput("nothing was heard, so there is nothing to save")
-        said = {"saccade capture": VERSION, "capture": json.dumps(kept, ensure_ascii=False)}
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        named = {f"{number}": tensor.cpu().clone().contiguous() for number, tensor in enumerate(tensors)}
-        write_atomically(Path(path), safetensors.torch.save(named, said))
+        capture_file.write(Path(path), said, tensors)
 
     def _written(self) -> tuple[dict[str, Any], list[Tensor]]:
         """All that it is: plain values, and the weights."""
@@ -352,19 +344,9 @@ class Capture(Mapping[str, list[Tensor]]):
             NotFound: no such file.
             InvalidInput: a file that is damaged, or of something else.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise NotFound(f"{path}: there is no such file")
+        said, tensors = capture_file.read(Path(path))
         try:
-            with safetensors.safe_open(path, "pt") as file:
-                said = file.metadata() or {}
-                tensors = [file.get_tensor(f"{number}") for number in range(len(file.keys()))]
-        except (safetensors.SafetensorError, OSError) as error:
-            raise InvalidInput(f"{path} is no capture, or damaged: {error}") from error
-        if said.get("saccade capture") != VERSION:
-            raise InvalidInput(f"{path} is no capture that `Capture.save` of this version wrote")
-        try:
-            return cls._read(json.loads(said["capture"]), tensors)
+            return cls._read(said, tensors)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise InvalidInput(f"{path} is no capture, or damaged: {error}") from error
 
