@@ -273,9 +273,9 @@ def test_two_captures_stand_side_by_side(browser: Any, seen: Capture, tmp_path: 
     opened.page.mouse.move(0, 0)
     assert opened.page.locator(".chosen").count() == 0
     opened.page.set_viewport_size({"width": 390, "height": 800})
+    opened.page.wait_for_function("innerWidth == 390 && document.documentElement.scrollWidth <= innerWidth")
     upper, lower = (each.bounding_box() for each in opened.page.locator(".view").all())
     assert upper["y"] + upper["height"] <= lower["y"]
-    assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     opened.page.click("[data-show=b]")
     opened.page.locator(".view").nth(1).locator("[aria-label='head 0']").click()
     link = opened.link("&b.layer=1&b.heads=1.2&show=b")
