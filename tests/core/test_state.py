@@ -68,7 +68,18 @@ def test_select_of_no_rows_leaves_an_empty_batch() -> None:
 def test_a_constant_is_spread_over_the_hypotheses_of_its_sentence() -> None:
     constant = Constant((torch.tensor([4.0, 7.0]), None))
     assert constant.spread(6)[0].tolist() == [4, 4, 4, 7, 7, 7]
+    assert constant.spread(6) is constant.spread(6)  # is not copied at every step of a search
     assert constant.spread(2)[0] is constant.value[0]
+    assert constant.spread(4)[0].tolist() == [4, 4, 7, 7]
+
+
+def test_a_constant_is_spread_anew_only_where_sentences_are_left_out() -> None:
+    state = (Constant(torch.tensor([4.0, 7.0])), torch.arange(4))
+    spread = state[0].spread(4)
+    reordered = select(state, torch.tensor([1, 0, 2, 2]))
+    assert reordered[0].spread(4) is spread
+    fewer = select(state, torch.tensor([2, 3]), torch.tensor([1]))
+    assert fewer[0].spread(2).tolist() == [7, 7]
 
 
 def test_select_is_differentiable() -> None:

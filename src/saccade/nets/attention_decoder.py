@@ -80,7 +80,7 @@ class AttentionDecoder(nn.Module):
     def project(self, tokens: Int[Tensor, " n"], state: SearchState) -> tuple[Projection, SearchState]:
         """The next symbol, after this one; its log-probabilities are not multiplied out."""
         embedded = self.embedding(tokens)
-        context, decoder = self.recurrent.step(embedded, state.prepared.value, state.decoder)
+        context, decoder = self.recurrent.step(embedded, state.prepared, state.decoder)
         projection = self.readout(decoder.hidden.hidden, embedded, context)
         return projection, SearchState(state.prepared, decoder)
 

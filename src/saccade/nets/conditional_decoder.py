@@ -60,15 +60,17 @@ class ConditionalDecoder(nn.Module):
     ) -> tuple[Float[Tensor, "b c"], DecoderState]:
         """One step: the context that was read, and the state after it.
 
-        There may be several rows for each sentence that was prepared, side by side: the hypotheses of a search.
+        There may be several rows for each sentence that was prepared, side by side: the hypotheses of a search. It
+        takes what was prepared as the `Constant` of its state.
         """
         (hidden,), memory = state
+        shared = prepared if isinstance(prepared, Constant) else Constant(prepared)
         if memory == ():  # looks that leave no trace: all of a sentence's at once
-            queries = hidden.unflatten(0, (Constant(prepared).sentences, -1))
-            reading = self.mechanism.read(queries, prepared)
+            queries = hidden.unflatten(0, (shared.sentences, -1))
+            reading = self.mechanism.read(queries, shared.value)
             context = reading.context.flatten(0, 1)
         else:
-            reading = self.mechanism.read(hidden, Constant(prepared).spread(len(hidden)), memory)
+            reading = self.mechanism.read(hidden, shared.spread(len(hidden)), memory)
             context = reading.context
         projected = F.linear(torch.cat([inputs, context], -1), self.cell.weight_input, self.cell.bias)
         hidden = gru_step(split(projected), hidden, self.cell.recurrent())
