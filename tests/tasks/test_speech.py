@@ -327,6 +327,24 @@ def test_own_recordings_need_a_manifest(folder: Path) -> None:
         SpeechTask(SpeechConfig(train=given["train"])).examples("validation")
 
 
+def test_only_the_test_may_be_of_your_own_recordings(folder: Path) -> None:
+    (folder / "test.tsv").write_text("0_ann_0.wav\t0 seven\n")
+    config = SpeechConfig(corpus="dialled", strings=20, test=folder / "test.tsv")
+    task = SpeechTask(config)
+    [example] = task.examples("test")
+    assert (example.sound, example.transcript) == (folder / "0_ann_0.wav", "0 seven")
+    assert len(task.examples("train")) == 20
+    assert task.score([task.encode("0")], [example])["deletions"] == 50  # nobody taught "seven", and it is missing
+    assert task.describe()["data"] == "strings of dialled digits, test test.tsv"
+
+
+def test_a_recording_that_is_too_short_is_told_by_name_before_anything_is_learned(folder: Path) -> None:
+    write(folder / "0_bob_0.wav", tone(500)[:199])
+    (folder / "train.tsv").write_text("0_ann_0.wav\t0\n0_bob_0.wav\t0\n")
+    with pytest.raises(InvalidInput, match=r"0_bob_0\.wav has 0\.025 s, less than one frame of 25 ms"):
+        SpeechTask(SpeechConfig(train=folder / "train.tsv"))
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [

@@ -139,7 +139,7 @@ def draw_pen(look: Look, path: Path) -> Path:
 def draw_first(look: Look, path: Path) -> Path:
     """The map that a recipe shows first; of a sound above what was heard, with an axis in seconds."""
     heard = look.heard and look.heard()
-    if heard is None or not len(heard.features):  # a sound may be shorter than a frame
+    if heard is None:
         return draw_panels([look], path)
     features, frame, step = heard
     figure = plots.speech(

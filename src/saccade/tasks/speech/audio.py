@@ -14,7 +14,7 @@ from saccade.core.errors import InvalidInput, NotFound, require
 from saccade.core.files import write_atomically
 
 Samples = NDArray[np.float32]
-FRAME_SHIFT = 0.010  # seconds
+WINDOW, FRAME_SHIFT = 0.025, 0.010  # seconds of a frame, and from one to the next
 
 
 def read_audio(source: Path | bytes, rate: int, name: str = "") -> Samples:
@@ -68,7 +68,7 @@ def log_mel(samples: Samples, rate: int, bins: int = 40) -> Float[Tensor, "t bin
     options = fbank.FbankOptions()
     options.frame_opts.samp_freq = rate
     options.frame_opts.dither = 0.0  # noise would make two readings of one recording differ
-    options.frame_opts.frame_shift_ms = 1000 * FRAME_SHIFT
+    options.frame_opts.frame_length_ms, options.frame_opts.frame_shift_ms = 1000 * WINDOW, 1000 * FRAME_SHIFT
     options.mel_opts.num_bins = bins
     computer = fbank.OnlineFbank(options)
     computer.accept_waveform(rate, (samples * 32768).tolist())  # Kaldi's scale is that of 16-bit numbers

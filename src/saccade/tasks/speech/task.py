@@ -17,7 +17,7 @@ from saccade.core.files import write_atomically
 from saccade.core.masks import length_mask
 from saccade.core.recipe import Heard, Loss
 from saccade.tasks.speech import digits
-from saccade.tasks.speech.audio import FRAME_SHIFT, Samples, log_mel, read_audio, write_audio
+from saccade.tasks.speech.audio import FRAME_SHIFT, WINDOW, Samples, log_mel, read_audio, write_audio
 from saccade.tasks.speech.config import SpeechConfig
 from saccade.tasks.speech.manifest import read_manifest
 from saccade.tasks.speech.score import label_errors, latencies
@@ -108,11 +108,11 @@ class SpeechTask:
 
     def _read_split(self, split: str) -> list[tuple[digits.DigitString | Path, str, int]]:
         config = self.config
-        if config.train is not None:
-            path = getattr(config, split)
-            if path is None:
-                raise InvalidInput(f"--task.{split} FILE is needed beside --task.train")
-            rows = [(sound, text, len(read_audio(sound, config.rate))) for sound, text in read_manifest(path)]
+        path = getattr(config, split)
+        if config.train is not None and path is None:
+            raise InvalidInput(f"--task.{split} FILE is needed beside --task.train")
+        if path is not None:
+            rows = [(sound, text, self._samples(sound)) for sound, text in read_manifest(path)]
             self._own |= {sound for sound, *_ in rows}
             return list(rows)
         if config.rate != digits.RATE:
@@ -151,17 +151,24 @@ class SpeechTask:
 
         Raises:
             NotFound: no such file.
-            InvalidInput: no recording, or one of another rate.
+            InvalidInput: no recording, or one of another rate, or shorter than a frame.
         """
         path = Path(raw.strip())
-        return Example(path, len(read_audio(path, self.config.rate)), "", [])
+        return Example(path, self._samples(path), "", [])
+
+    def _samples(self, path: Path) -> int:
+        """Samples of a recording that has at least a frame."""
+        samples, rate = len(read_audio(path, self.config.rate)), self.config.rate
+        if samples < round(WINDOW * rate):
+            raise InvalidInput(f"{path} has {samples / rate:.3f} s, less than one frame of {1000 * WINDOW:.0f} ms")
+        return samples
 
     def notes(self, example: Example) -> list[str]:
         return []
 
     def steps(self, example: Example) -> int:
         """Steps of its features, without making them."""
-        window, shift = round(0.025 * self.config.rate), round(FRAME_SHIFT * self.config.rate)
+        window, shift = (round(seconds * self.config.rate) for seconds in (WINDOW, FRAME_SHIFT))
         return max(1, (1 + (example.samples - window) // shift) // self.config.stack)
 
     def cost(self, example: Example) -> tuple[int, int]:
@@ -279,9 +286,10 @@ class SpeechTask:
         own = config.train is not None
         longer = f", test {config.times_as_long} times as long" if config.times_as_long > 1 else ""
         left_out = f", {config.speaker} left out" if config.speaker else ""
+        tested = f", test {config.test.name}" if config.test and not own else ""
         what = "spoken digits (FSDD)" if config.corpus == "digits" else "dialled digits"
         return {
-            "data": config.train.name if config.train else f"strings of {what}{longer}{left_out}",
+            "data": config.train.name if config.train else f"strings of {what}{longer}{left_out}{tested}",
             "recordings" if own else "strings": {split: len(self.examples(split)) for split in SPLITS},
             "symbols": len(self.symbols),
             "sha256": digest.hexdigest(),
