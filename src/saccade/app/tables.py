@@ -12,7 +12,7 @@ from saccade.core.errors import InvalidInput
 Evidence = Mapping[str, Any]  # of one run
 # of metrics, as a reader is told
 NAMES = {"bleu": "BLEU", "bleu_no_unknown": "BLEU without unknown words", "chrf": "chrF", "right": "answers right"}
-NAMES |= {"aligned": "looks at the right place"}
+NAMES |= {"aligned": "looks at the right place", "model.every": "steps from one label to the next"}
 UNITS = {"latency": "s", "attention_entropy": "nats"}
 PER_CENT = (
     "label_error_rate",
