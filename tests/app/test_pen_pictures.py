@@ -26,13 +26,15 @@ def test_a_synthesis_shows_what_was_drawn_and_the_windows_path(
     assert pen.weights.shape == (len(pen.rows), 3)
     assert path.weights.shape == (len("a bc") + 1, len(pen.rows))
     assert path.rows == ["a", "␣", "b", "c", "<end>"]
-    show(prediction, "a bc", tmp_path)
+    show(prediction, "a bc", tmp_path, [])
     said = capsys.readouterr().out
     assert said.startswith(f"a bc: {len(pen.rows)} points in ")
     assert len(said.splitlines()) == 3  # the map of so many points is a picture, not text
     names = sorted(path.name for path in tmp_path.iterdir())
     assert [name.split("-")[0] for name in names] == ["alignment", "alignment", "pen", "pen"]
     assert {name.split(".")[-1] for name in names} == {"png", "svg"}
+    show(prediction, "a bc", tmp_path, ["--bias", "1.0"])
+    assert len(list(tmp_path.iterdir())) == 2 * len(names)  # another setting overwrites nothing
 
 
 def test_a_prediction_network_shows_what_was_drawn_alone(tmp_path: Path) -> None:

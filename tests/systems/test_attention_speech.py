@@ -1,17 +1,27 @@
+from typing import get_args
+
 import pytest
 import torch
 
+from saccade.app import flags
 from saccade.attention.ctc import ctc_loss
 from saccade.core.masks import length_mask
 from saccade.core.projection import Projection
+from saccade.nets.attention_choice import AttentionChoice
 from saccade.systems.attention_speech.model import AttentionSpeech, AttentionSpeechConfig
 from saccade.systems.attention_speech.objective import objective
-from saccade.tasks.speech import BLANK, PAD, Batch
+from saccade.systems.attention_speech.recipe import RECIPE
+from saccade.tasks.speech import BLANK, PAD, Batch, SpeechTask
 from tests.checks import randomised
 
 FEATURES, SYMBOLS = 7, 13
 INPUTS = torch.tensor([[1, 5, 5, 3], [1, 4, 0, 0]])
 TARGETS = torch.tensor([[5, 5, 3, 2], [4, 2, 0, 0]])
+
+
+@pytest.fixture(scope="module")
+def task() -> SpeechTask:
+    return SpeechTask(RECIPE.variants["tiny"].task)
 
 
 def make(ctc_weight: float = 0.0, attention: str = "location-aware") -> AttentionSpeech:
@@ -74,5 +84,19 @@ def test_a_step_of_a_search_is_a_step_of_the_training() -> None:
 @pytest.mark.unhooked
 def test_a_dot_product_wants_annotations_of_the_size_of_the_state() -> None:
     make(attention="dot")
-    with pytest.raises(ValueError, match="it must be that of an annotation, twice encoder-size: 6"):
-        AttentionSpeechConfig(attention="dot", hidden_size=10, encoder_size=3)
+    with pytest.raises(ValueError, match="hidden-size must be even for dot, not 9"):
+        AttentionSpeechConfig(attention="dot", hidden_size=9)
+
+
+@pytest.mark.parametrize("mechanism", get_args(AttentionChoice.__annotations__["attention"]))
+def test_every_mechanism_may_be_chosen_by_its_flag_and_learns_and_searches(mechanism: str, task: SpeechTask) -> None:
+    assert flags.parse(RECIPE.config, ["--model.attention", mechanism]).model.attention == mechanism
+    config = flags.parse(RECIPE.variants["tiny"], ["--model.attention", mechanism])
+    model, batch = RECIPE.build(config, task), task.collate(task.examples("test")[:3])
+    objective(model.train(), batch, 0).value.backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    assert sum(float(p.grad.abs().sum()) > 0 for p in model.parameters() if p.grad is not None) > 10
+    with torch.inference_mode():
+        found = RECIPE.predict(model.eval(), batch, config)
+    assert len(found) == 3
+    assert all(max([0, *answer]) < len(task.symbols) for answer in found)

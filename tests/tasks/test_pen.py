@@ -144,6 +144,7 @@ def test_a_text_that_cannot_be_written_is_told(task: PenTask, text: str, said: s
         ({"fewest": 7, "most": 3}, "must not be less"),
         ({"narrowest": 1.0, "widest": 0.5}, "must not be less"),
         ({"prime_text": "Fox"}, "'F' is not among"),
+        ({"prime": 18, "prime_text": "  "}, "there is no text"),
         ({"prime": 21}, "less than or equal to 20"),
     ],
 )
@@ -154,7 +155,7 @@ def test_options_that_do_not_fit_are_told(options: dict[str, object], said: str)
 
 def test_points_that_are_not_finite_are_told(task: PenTask) -> None:
     points = np.array([[0.0, 0.0, 0.0], [math.nan, 1.0, 1.0]])
-    with pytest.raises(InvalidInput, match="point 2 of a line is not finite"):
+    with pytest.raises(InvalidInput, match="point 2 of the line 'a' is not finite"):
         task.collate([task.example("a", points)])
 
 

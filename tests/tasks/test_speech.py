@@ -1,7 +1,9 @@
 """Spoken digits: reading, splits, strings, features. Recordings are made here; the real ones read where they are."""
 
 import io
+import math
 import os
+import re
 import tarfile
 from collections import Counter
 from collections.abc import Callable
@@ -151,6 +153,37 @@ def test_bad_recordings_are_told(tmp_path: Path, shape: str) -> None:
         asked = lambda: read_recordings(tmp_path / "nowhere" if shape == "folder" else tmp_path)  # noqa: E731
     with pytest.raises(kind, match=match):
         asked()
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.inf, 1e30])
+def test_a_sample_that_is_no_sound_is_told(tmp_path: Path, value: float) -> None:
+    sound = tone(300)
+    sound[7] = value
+    soundfile.write(tmp_path / "a.wav", sound, RATE, subtype="FLOAT")
+    with pytest.raises(InvalidInput, match=rf"a\.wav: sample 7 is {re.escape(format(sound[7], 'g'))}"):
+        read_audio(tmp_path / "a.wav", RATE)
+
+
+def test_a_recording_that_is_cut_off_is_told(tmp_path: Path) -> None:
+    data = write(tmp_path / "a.wav", tone(300)).read_bytes()
+    with pytest.raises(InvalidInput, match=rf"it is cut off: its header tells of {len(data):,} bytes, and there are"):
+        read_audio(data[: len(data) // 2], RATE, "it")
+    streamed = data[:4] + b"\xff" * 4 + data[8:]  # as a pipe writes it
+    assert np.array_equal(read_audio(streamed, RATE), read_audio(data, RATE))
+
+
+@pytest.mark.parametrize("name", ["a.tar.gz", "a.tar.xz", "a.tar"])
+@pytest.mark.parametrize("damage", ["cut", "other"])
+def test_a_damaged_archive_is_told(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, name: str, damage: str
+) -> None:
+    path = tmp_path_factory.mktemp("packed") / name
+    with tarfile.open(path, "w:" + path.suffix[1:].replace("tar", "")) as archive:  # type: ignore[call-overload]
+        archive.add(folder, "recordings")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] if damage == "cut" else b"not an archive" * 99)
+    with pytest.raises(InvalidInput, match=rf"{re.escape(name)} is no archive, or damaged"):
+        read_recordings(path.parent)
 
 
 def test_two_channels_are_averaged(tmp_path: Path) -> None:
@@ -318,13 +351,29 @@ def test_own_recordings_need_a_manifest(folder: Path) -> None:
     task = SpeechTask(SpeechConfig(**given))
     assert task.symbols[3:] == ["0", "1", "2", "number"]
     assert len(task.examples("test")) == 9
-    letters = SpeechTask(SpeechConfig(**given, unit="character"))
+    letters = SpeechTask(SpeechConfig(**given, unit="character", stack=1))
     example = letters.examples("test")[4]
     assert letters.decode(example.target) == "number 1"
     assert letters.score([letters.encode("numbr 1")], [example])["label_error_rate"] == pytest.approx(100 / 8)
     assert task.collate(task.examples("train")[:2]).features.shape[0] == 2
     with pytest.raises(InvalidInput, match=r"--task\.validation FILE is needed"):
         SpeechTask(SpeechConfig(train=given["train"])).examples("validation")
+
+
+def test_a_manifest_is_utf_8_with_or_without_a_mark(folder: Path) -> None:
+    (folder / "train.tsv").write_bytes("0_ann_0.wav\tz\u00e9ro\n".encode("utf-8-sig"))
+    assert SpeechTask(SpeechConfig(train=folder / "train.tsv")).symbols[3:] == ["z\u00e9ro"]
+    (folder / "train.tsv").write_bytes("0_ann_0.wav\tz\u00e9ro\n".encode("latin-1"))
+    with pytest.raises(InvalidInput, match=r"train\.tsv, line 1: not UTF-8"):
+        SpeechTask(SpeechConfig(train=folder / "train.tsv"))
+
+
+def test_a_validation_of_other_labels_is_told(folder: Path) -> None:
+    (folder / "train.tsv").write_text("0_ann_0.wav\t0\n")
+    (folder / "val.tsv").write_text("1_ann_0.wav\tone\n")
+    task = SpeechTask(SpeechConfig(train=folder / "train.tsv", validation=folder / "val.tsv"))
+    with pytest.raises(InvalidInput, match=r"no label of the validation is one of the training; .* 'one'"):
+        task.examples("validation")
 
 
 def test_only_the_test_may_be_of_your_own_recordings(folder: Path) -> None:
@@ -353,6 +402,7 @@ def test_a_recording_that_is_too_short_is_told_by_name_before_anything_is_learne
         ("0_ann_0.wav zero\n", "line 1: expected a path, a tab and a transcript"),
         ("0_ann_0.wav\tzero\n\nnobody.wav\tone\n", "line 3: there is no recording"),
         ("0_ann_0.wav\t \n", "line 1: expected a path, a tab and a transcript"),
+        ("0_ann_0.wav\t" + "0 " * 9 + "\n", r"0_ann_0\.wav has 6 steps for 9 labels"),
     ],
 )
 def test_a_bad_manifest_is_told(folder: Path, text: str | None, match: str) -> None:

@@ -39,13 +39,14 @@ def run(arguments: Sequence[str]) -> int:
     if any(not text.strip() for text in inputs):
         raise InvalidInput("there is nothing to answer: the input is empty")
     for text in inputs:
-        show(loaded.predict(text), text, Path(options.pictures) if options.pictures else loaded.folder.pictures)
+        folder = Path(options.pictures) if options.pictures else loaded.folder.pictures
+        show(loaded.predict(text), text, folder, [flag for flag in rest if flag not in more])
     if not inputs:
         stream(loaded)
     return 0
 
 
-def show(prediction: "Prediction", text: str, folder: Path) -> None:
+def show(prediction: "Prediction", text: str, folder: Path, flags: Sequence[str]) -> None:
     """The answer, the first look as text where it is a map, and where the pictures are."""
     from saccade.app.finish import draw_looks
     from saccade.explain.text import alignment_text
@@ -53,7 +54,8 @@ def show(prediction: "Prediction", text: str, folder: Path) -> None:
     tell(prediction.notes, text)
     print(prediction.text, flush=True)
     name = re.sub(r"\W+", "-", text.lower()).strip("-")[:40] or "input"
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:4]  # inputs may begin alike
+    asked = "\0".join([text, *flags])  # inputs may begin alike, and one may be answered under several settings
+    digest = hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()[:4]
     for look in [look for look in prediction.looks[:1] if look.show.picture == "alignment"]:
         table = alignment_text(look.weights, look.rows, look.columns, ascii_only=not shades())
         if (tall := table.count("\n") + 1) > LONGEST:

@@ -192,4 +192,6 @@ def mean_loss(module: Any, shares: Sequence[Any], device: torch.device, step: in
     total = weight = 0.0
     for part, share in processes.total(rows):
         total, weight = total + part, weight + share
+    if not weight:
+        raise InvalidInput("the examples of the validation have nothing that the loss counts")
     return total / weight

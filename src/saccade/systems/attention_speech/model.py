@@ -32,7 +32,8 @@ class AttentionSpeechConfig(AttentionDecoderConfig):
     layers: Count = 2
     """Bidirectional layers of the encoder."""
     encoder_size: Count = 128
-    """Units of each direction of a layer of the encoder."""
+    """Units of each direction of a layer of the encoder. For a dot product they are half of hidden-size, whatever this
+    says, so that annotations are of the state's size."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Share of each layer's outputs, of embeddings and of readout units dropped in training."""
     ctc_weight: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -40,12 +41,14 @@ class AttentionSpeechConfig(AttentionDecoderConfig):
 
     @model_validator(mode="after")
     def check_sizes(self) -> "AttentionSpeechConfig":
-        if self.attention == "dot" and self.hidden_size != 2 * self.encoder_size:
-            raise ValueError(
-                f"hidden-size is {self.hidden_size}; for a dot product it must be that of an annotation, twice "
-                f"encoder-size: {2 * self.encoder_size}"
-            )
+        if self.attention == "dot" and self.hidden_size % 2:
+            raise ValueError(f"hidden-size must be even for dot, not {self.hidden_size}")
         return self
+
+    @property
+    def units(self) -> int:
+        """Units of each direction of a layer of the encoder, as it is built."""
+        return self.hidden_size // 2 if self.attention == "dot" else self.encoder_size
 
 
 class AttentionSpeech(nn.Module):
@@ -53,9 +56,9 @@ class AttentionSpeech(nn.Module):
 
     def __init__(self, config: AttentionSpeechConfig, features: int, symbols: int) -> None:
         super().__init__()
-        self.encoder = StackedEncoder(features, config.encoder_size, config.layers, config.dropout)
+        self.encoder = StackedEncoder(features, config.units, config.layers, config.dropout)
         size = self.encoder.output_size
-        self.decoder = AttentionDecoder(config, symbols, size, config.encoder_size, config.dropout)
+        self.decoder = AttentionDecoder(config, symbols, size, config.units, config.dropout)
         self.ctc_weight = config.ctc_weight
         self.ctc = nn.Linear(size, symbols) if config.ctc_weight else None
 

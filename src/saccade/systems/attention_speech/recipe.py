@@ -60,7 +60,7 @@ TINY = Config(
     task=SpeechConfig(corpus="dialled", strings=300, fewest=1, most=3, bins=20, stack=3),
     model=AttentionSpeechConfig(
         attention="location-aware", layers=1, encoder_size=16, embedding_size=8, hidden_size=16, attention_size=16,
-        readout_size=16, dropout=0.0, location_aware=LocationAware(filters=3, filter_width=7),
+        readout_size=16, dropout=0.0,
     ),
     training=TrainingConfig(
         steps=150, batch_tokens=600, learning_rate=1e-2, threads=1, validate_every=50, checkpoint_every=20, log_every=10

@@ -79,7 +79,7 @@ RECIPE = Recipe(
             bound=17.9,
             split="test",
             variant="default",
-            why="the best constant policy, a label at every 12th step (row-constant, of 8 to 16), errs so often",
+            why="a constant policy at the mean pace, a label at every 12th step (row-constant), errs so often",
         ),
     ),
 )  # fmt: skip

@@ -58,7 +58,7 @@ def check_characters(text: str, alphabet: str) -> None:
     Raises:
         InvalidInput: naming the character.
     """
-    if not text:
+    if not text.strip():
         raise InvalidInput("there is no text to write")
     for character in text:
         if character not in alphabet:

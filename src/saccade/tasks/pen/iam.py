@@ -13,8 +13,10 @@ from xml.etree import ElementTree
 import numpy as np
 
 from saccade.core.errors import InvalidInput, NotFound
+from saccade.core.files import read_lines
 from saccade.tasks.pen.letters import Points, joined
 
+FARTHEST = 1e6  # of a coordinate; those of the whiteboard have four or five digits
 LISTS = {"train": ("trainset.txt",), "validation": ("testset_v.txt",), "test": ("testset_t.txt", "testset_f.txt")}
 NAME = re.compile(r"([a-z]\d\d-\d\d\d[a-z]?)-(\d\d)")
 
@@ -39,8 +41,8 @@ def read_strokes(path: Path) -> Points:
             points = np.array([[float(point.attrib["x"]), -float(point.attrib["y"])] for point in stroke.iter("Point")])
         except (KeyError, ValueError):
             raise InvalidInput(f"{path}, stroke {number}: a point without numbers x and y") from None
-        if not np.isfinite(points).all():
-            raise InvalidInput(f"{path}, stroke {number}: a coordinate is not finite")
+        if not (np.abs(points) < FARTHEST).all():
+            raise InvalidInput(f"{path}, stroke {number}: a coordinate is not finite, or beyond {FARTHEST:,.0f}")
         if len(points):
             strokes.append(points)
     if not strokes:
@@ -102,7 +104,7 @@ def splits(folder: Path, forms: list[str]) -> dict[str, list[str]]:
     for split, names in LISTS.items():
         paths = [path for name in names for path in folder.rglob(name)]
         if paths:
-            listed[split] = {word for path in paths for word in path.read_text(encoding="utf-8").split()}
+            listed[split] = {word for path in paths for line in read_lines(path) for word in line.split()}
     if len(listed) == len(LISTS):
         # the lists name forms without the letter of the writer's part
         return {

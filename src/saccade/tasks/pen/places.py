@@ -11,16 +11,17 @@ def sizes_of(drawn: Line | Points) -> int:
     return sum(len(letter.points) for letter in drawn.letters) if isinstance(drawn, Line) else len(drawn)
 
 
-def placed(drawn: Line | Points | None) -> Points:
-    """Where the pen was, (points, 3).
+def placed(drawn: Line | Points | None, text: str) -> Points:
+    """Where the pen was, (points, 3), as it wrote a text.
 
     Raises:
-        InvalidInput: a coordinate that is not finite.
+        InvalidInput: a coordinate that is not finite; it names the text.
     """
     assert drawn is not None, "a text that is to be written has no points"
     points = points_of(drawn) if isinstance(drawn, Line) else drawn
     if not np.isfinite(points).all():
-        raise InvalidInput(f"point {1 + int(np.argmin(np.isfinite(points).all(1)))} of a line is not finite")
+        number = 1 + int(np.argmin(np.isfinite(points).all(1)))
+        raise InvalidInput(f"point {number} of the line {text!r} is not finite")
     return points
 
 

@@ -106,7 +106,7 @@ class PenTask:
         rows = self._read("train")
         used = {character for text, _ in rows for character in text}
         self.alphabet = ALPHABET if config.corpus == "letters" else "".join(sorted(used))
-        offsets = np.concatenate([offsets_of(placed(drawn)) for _, drawn in rows[:2000]])
+        offsets = np.concatenate([offsets_of(placed(drawn, text)) for text, drawn in rows[:2000]])
         self.mean = offsets[:, :2].mean(0)
         # a coordinate that never changes is left as it is
         self.deviation = np.maximum(offsets[:, :2].std(0), 1e-6)
@@ -164,7 +164,7 @@ class PenTask:
         return max(1, example.steps), len(example.text)
 
     def collate(self, examples: Sequence[Example]) -> Batch:
-        places = [np.zeros((0, 3)) if example.drawn is None else placed(example.drawn) for example in examples]
+        places = [np.zeros((0, 3)) if one.drawn is None else placed(one.drawn, one.text) for one in examples]
         offsets = [torch.from_numpy(self.normalised(offsets_of(points))).float() for points in places]
         inputs = [torch.cat([torch.zeros(1, 3), rows[:-1]])[: len(rows)] for rows in offsets]
         lengths = torch.tensor([len(rows) for rows in offsets])
@@ -235,7 +235,7 @@ class PenTask:
         """Nats a step of the examples, beside a mixture without memory; and what a reader reads of what was written."""
         steps = sum(example.steps for example in examples)
         nats = sum(prediction.nats for prediction in predictions) / steps
-        offsets = [self.normalised(offsets_of(placed(example.drawn))) for example in examples if example.steps]
+        offsets = [self.normalised(offsets_of(placed(one.drawn, one.text))) for one in examples if one.steps]
         memoryless = -float(np.concatenate([self.memoryless.log_density(rows) for rows in offsets]).sum()) / steps
         figures = {
             "nats_per_step": nats,
@@ -272,7 +272,7 @@ class PenTask:
         for split in SPLITS:
             for text, drawn in self._read(split):
                 digest.update(text.encode("utf-8"))
-                digest.update(placed(drawn).round(6).tobytes())
+                digest.update(placed(drawn, text).round(6).tobytes())
         own = self.config.corpus == "iam"
         return {
             "data": "IAM-OnDB" if own else "lines of lower-case letters (Omniglot, 20 writers)",

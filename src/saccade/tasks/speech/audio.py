@@ -14,6 +14,7 @@ from saccade.core.errors import InvalidInput, NotFound, require
 from saccade.core.files import write_atomically
 
 Samples = NDArray[np.float32]
+LOUDEST = 1e4  # samples of floating point may go somewhat beyond 1
 WINDOW, FRAME_SHIFT = 0.025, 0.010  # seconds of a frame, and from one to the next
 
 
@@ -27,14 +28,17 @@ def read_audio(source: Path | bytes, rate: int, name: str = "") -> Samples:
 
     Raises:
         NotFound: no such file.
-        InvalidInput: not audio, another rate, or nothing in it.
+        InvalidInput: not audio, cut off, of another rate, nothing in it, or a sample that is no sound.
     """
     soundfile: Any = require("soundfile", "speech")
     called = name or str(source)
     if isinstance(source, Path) and not source.is_file():
         raise NotFound(f"{source}: there is no such recording")
+    data = source.read_bytes() if isinstance(source, Path) else source
+    if (size := cut_off(data)) is not None:
+        raise InvalidInput(f"{called} is cut off: its header tells of {size:,} bytes, and there are {len(data):,}")
     try:
-        samples, found = soundfile.read(source if isinstance(source, Path) else io.BytesIO(source), dtype="float32")
+        samples, found = soundfile.read(io.BytesIO(data), dtype="float32")
     except soundfile.LibsndfileError as error:
         raise InvalidInput(f"{called} is no recording: {error.error_string}") from None
     if found != rate:
@@ -42,7 +46,17 @@ def read_audio(source: Path | bytes, rate: int, name: str = "") -> Samples:
     mono: Samples = samples if samples.ndim == 1 else samples.mean(1)
     if not len(mono):
         raise InvalidInput(f"{called} is empty")
+    if not (fine := np.abs(mono) < LOUDEST).all():  # fails for NaN too
+        number = int(np.argmin(fine))
+        raise InvalidInput(f"{called}: sample {number} is {mono[number]:g}, which is no number from -1 to 1")
     return mono
+
+
+def cut_off(data: bytes) -> int | None:
+    """The bytes that a wav should have, where it has fewer; libsndfile reads what there is without a word."""
+    told = 8 + int.from_bytes(data[4:8], "little")
+    endless = told in (8, 8 + 0xFFFFFFFF)  # written to a pipe, by who did not know how many there would be
+    return told if data[:4] == b"RIFF" and len(data) >= 44 and len(data) < told and not endless else None
 
 
 def write_audio(path: Path, samples: Samples, rate: int) -> None:

@@ -6,8 +6,10 @@ set. A string is a recipe, drawn from a seed; the sound is joined when it is ask
 of it: silence of zeros would be a mark between digits that no microphone gives.
 """
 
+import lzma
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -62,12 +64,18 @@ def _files(folder: Path) -> Iterator[tuple[Recording, Path | bytes, str]]:
         if match := NAME.fullmatch(path.name):
             yield Recording(int(match[1]), match[2], int(match[3])), path, str(path)
         elif ".tar" in path.suffixes:
-            with tarfile.open(path) as archive:
-                for member in archive:
-                    data = archive.extractfile(member) if (match := NAME.fullmatch(Path(member.name).name)) else None
-                    if match and data is not None:
-                        recording = Recording(int(match[1]), match[2], int(match[3]))
-                        yield recording, data.read(), f"{path}: {member.name}"
+            try:
+                yield from _members(path)
+            except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+                raise InvalidInput(f"{path} is no archive, or damaged: {error}") from error
+
+
+def _members(path: Path) -> Iterator[tuple[Recording, bytes, str]]:
+    with tarfile.open(path) as archive:
+        for member in archive:
+            data = archive.extractfile(member) if (match := NAME.fullmatch(Path(member.name).name)) else None
+            if match and data is not None:
+                yield Recording(int(match[1]), match[2], int(match[3])), data.read(), f"{path}: {member.name}"
 
 
 def dialled_digits(voices: int = 3, numbers: int = 12, seed: int = 1) -> dict[Recording, Samples]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from saccade.core.errors import InvalidInput, NotFound
+from saccade.core.files import read_lines
 
 
 def read_manifest(path: Path) -> list[tuple[Path, str]]:
@@ -10,12 +11,10 @@ def read_manifest(path: Path) -> list[tuple[Path, str]]:
 
     Raises:
         NotFound: no such file, or a recording that is not there.
-        InvalidInput: a line that is not two columns; nothing in it.
+        InvalidInput: a line that is not two columns, or not UTF-8; nothing in it.
     """
-    if not path.is_file():
-        raise NotFound(f"{path}: there is no such file")
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
         columns = line.split("\t")

@@ -114,6 +114,9 @@ class SpeechTask:
         if path is not None:
             rows = [(sound, text, self._samples(sound)) for sound, text in read_manifest(path)]
             self._own |= {sound for sound, *_ in rows}
+            for sound, text, samples in rows:
+                if (labels := len(self.split(text))) > (steps := self._steps(samples)):
+                    raise InvalidInput(f"{sound} has {steps} steps for {labels} labels; is that what is said in it?")
             return list(rows)
         if config.rate != digits.RATE:
             raise InvalidInput(f"the digits have {digits.RATE} samples a second, not {config.rate}")
@@ -135,10 +138,16 @@ class SpeechTask:
         if split not in SPLITS:
             raise InvalidInput(f"there is no split {split!r}; there are {', '.join(SPLITS)}")
         if split not in self._examples:
-            self._examples[split] = [
+            found = [
                 Example(sound, samples, transcript, self.encode(transcript))
                 for sound, transcript, samples in self._read(split)
             ]
+            if split == "validation" and not any(example.target for example in found):
+                said = found[0].transcript
+                raise InvalidInput(
+                    f"no label of the validation is one of the training; its first recording is {said!r}"
+                )
+            self._examples[split] = found
         return self._examples[split]
 
     def encode(self, transcript: str) -> list[int]:
@@ -168,8 +177,11 @@ class SpeechTask:
 
     def steps(self, example: Example) -> int:
         """Steps of its features, without making them."""
+        return self._steps(example.samples)
+
+    def _steps(self, samples: int) -> int:
         window, shift = (round(seconds * self.config.rate) for seconds in (WINDOW, FRAME_SHIFT))
-        return max(1, (1 + (example.samples - window) // shift) // self.config.stack)
+        return max(1, (1 + (samples - window) // shift) // self.config.stack)
 
     def cost(self, example: Example) -> tuple[int, int]:
         return self.steps(example), len(example.target) + 1

@@ -1,43 +1,15 @@
 """Parallel text: one tab-separated file, or two aligned files, plain or gzip, UTF-8."""
 
-import gzip
 import random
-import unicodedata
-import zlib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from saccade.core.errors import InvalidInput, NotFound
+from saccade.core.errors import InvalidInput
+from saccade.core.files import read_lines
 
 Pair = tuple[str, str]
 SPLITS = ("train", "validation", "test")
-
-
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file, gzip if its first bytes say so.
-
-    Raises:
-        NotFound: there is no such file.
-        InvalidInput: a broken archive, or bytes that are not UTF-8, with the line where they stand.
-    """
-    if path.is_dir():
-        raise InvalidInput(f"{path}: a folder, not a file")
-    if not path.exists():
-        raise NotFound(f"{path}: there is no such file")
-    raw = path.read_bytes()
-    if raw[:2] == b"\x1f\x8b":
-        try:
-            raw = gzip.decompress(raw)
-        except (EOFError, OSError, zlib.error) as error:
-            raise InvalidInput(f"{path}: the gzip archive is broken or cut off ({error})") from error
-    try:
-        text = unicodedata.normalize("NFC", raw.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise InvalidInput(f"{path}, line {line}: not UTF-8 (byte 0x{raw[error.start]:02x})") from error
-    lines = text.replace("\r\n", "\n").split("\n")
-    return lines[:-1] if lines[-1] == "" else lines
 
 
 def read_pairs(paths: Sequence[Path]) -> list[Pair]:

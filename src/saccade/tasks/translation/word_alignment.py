@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput
+from saccade.core.files import read_lines
 from saccade.tasks.translation.hansard import like_hansard
-from saccade.tasks.translation.parallel_text import read_lines
 from saccade.tasks.translation.vocabulary import UNKNOWN, Vocabulary
 
 Links = frozenset[tuple[int, int]]
