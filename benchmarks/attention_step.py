@@ -27,8 +27,12 @@ from saccade.attention import (
     CosineAttention,
     DotAttention,
     GaussianWindowAttention,
+    HardAttention,
+    LocalMonotonicAttention,
     LocalPredictiveAttention,
     LocationAwareAttention,
+    PastAlignmentAttention,
+    PositionalKeysAttention,
     ScaledDotAttention,
 )
 
@@ -41,10 +45,15 @@ MADE: dict[str, Callable[[], Any]] = {
     "bilinear": lambda: BilinearAttention(SIZE, SIZE),
     "scaled-dot": lambda: ScaledDotAttention(SIZE, SIZE, SIZE),
     "cosine": lambda: CosineAttention(SIZE, SIZE),
+    "local-monotonic": lambda: LocalMonotonicAttention(SIZE, SIZE),
     "local-predictive": lambda: LocalPredictiveAttention(SIZE, SIZE),
     "gaussian-window": lambda: GaussianWindowAttention(SIZE, SIZE),
+    "positional-keys": lambda: PositionalKeysAttention(SIZE, SIZE, SIZE),
+    "past-alignment": lambda: PastAlignmentAttention(SIZE, SIZE, SIZE),
+    "hard": lambda: HardAttention(SIZE, SIZE, SIZE, "straight-through"),
 }
 TUTORIAL = ("additive", "concat", "location-aware")
+LENGTHENED = ("additive", "dot", "location-aware", "gaussian-window", "past-alignment")
 Looks = list[Tensor]
 
 
@@ -83,31 +92,117 @@ def tutorial(attention: Any, keys: Tensor, mask: Tensor, queries: Looks) -> Look
 
 def plain(attention: Any, keys: Tensor, mask: Tensor, queries: Looks) -> Looks:
     """The paper's formula on a batch; keys are projected once."""
-    name = type(attention).__name__
-    projected = attention.key(keys) if name in ("ScaledDotAttention", "BilinearAttention") else keys
-    place = torch.arange(1, keys.shape[1] + 1, dtype=keys.dtype)
-    location, contexts = 0.0, []
+    look, state, contexts = PLAIN[type(attention)](attention, keys, mask), None, []
     for query in queries:
-        if name == "GaussianWindowAttention":
-            height, sharpness, offset = attention.parameters_of(query).exp().chunk(3, 1)
-            location = location + offset
-            away = location[..., None] - place
-            weights = (height[..., None] * torch.exp(-sharpness[..., None] * away**2)).sum(1) * mask
-            contexts.append(torch.bmm(weights[:, None], keys)[:, 0])
-            continue
-        if name == "DotAttention":
-            scores = torch.bmm(keys, query[:, :, None])[..., 0]
-        elif name == "BilinearAttention":
-            scores = torch.bmm(projected, query[:, :, None])[..., 0]
-        elif name == "ScaledDotAttention":
-            scores = torch.bmm(projected, attention.query(query)[:, :, None])[..., 0] / SIZE**0.5
-        elif name == "CosineAttention":
-            strength = F.softplus(attention.strength(query))
-            scores = strength * F.cosine_similarity(attention.query(query)[:, None], keys, dim=2)
-        else:
-            raise AssertionError(name)
-        contexts.append(read(scores, keys, mask)[0])
+        weights, state = look(query, state)
+        contexts.append(torch.bmm(weights[:, None], keys)[:, 0])
     return contexts
+
+
+def scored(score: Callable[[Any, Tensor], Callable[[Tensor], Tensor]]) -> Any:
+    """Of a mechanism that remembers nothing, from its scores."""
+
+    def made(attention: Any, keys: Tensor, mask: Tensor) -> Any:
+        scores = score(attention, keys)
+        return lambda query, _: (scores(query).masked_fill(~mask, -1e10).softmax(1), None)
+
+    return made
+
+
+def dot(_: Any, keys: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda query: torch.bmm(keys, query[:, :, None])[..., 0]
+
+
+def bilinear(attention: Any, keys: Tensor) -> Callable[[Tensor], Tensor]:
+    return dot(attention, attention.key(keys))
+
+
+def scaled_dot(attention: Any, keys: Tensor) -> Callable[[Tensor], Tensor]:
+    scores = dot(attention, attention.key(keys))
+    return lambda query: scores(attention.query(query)) / SIZE**0.5
+
+
+def cosine(attention: Any, keys: Tensor) -> Callable[[Tensor], Tensor]:
+    def scores(query: Tensor) -> Tensor:
+        near = F.cosine_similarity(attention.query(query)[:, None], keys, dim=2)
+        return F.softplus(attention.strength(query)) * near
+
+    return scores
+
+
+def additive(attention: Any, keys: Tensor) -> Callable[[Tensor], Tensor]:
+    projected = attention.key(keys)
+    return lambda query: torch.tanh(projected + attention.query(query)[:, None]) @ attention.v
+
+
+def positional(attention: Any, keys: Tensor) -> Callable[[Tensor], Tensor]:
+    return additive(attention, keys + attention.positions[: keys.shape[1]])
+
+
+def gaussian_window(attention: Any, keys: Tensor, mask: Tensor) -> Any:
+    place = torch.arange(1, keys.shape[1] + 1, dtype=keys.dtype)
+
+    def look(query: Tensor, location: Any) -> tuple[Tensor, Tensor]:
+        height, sharpness, offset = attention.parameters_of(query).exp().chunk(3, 1)
+        location = offset if location is None else location + offset
+        away = location[..., None] - place
+        return (height[..., None] * torch.exp(-sharpness[..., None] * away**2)).sum(1) * mask, location
+
+    return look
+
+
+def local(attention: Any, keys: Tensor, mask: Tensor) -> Any:
+    scores, length = bilinear(attention, keys), mask.sum(1, keepdim=True)
+    place = torch.arange(1, keys.shape[1] + 1)
+
+    def look(query: Tensor, done: Any) -> tuple[Tensor, int]:
+        count = (done or 0) + 1
+        if isinstance(attention, LocalMonotonicAttention):
+            away = place - length.clamp(max=count)
+        else:
+            away = place - length * torch.sigmoid(attention.centre(torch.tanh(attention.hidden(query))))
+        near = mask & (away.abs() <= attention.half_width)
+        weights = scores(query).masked_fill(~near, -1e10).softmax(1)
+        if isinstance(attention, LocalPredictiveAttention):
+            weights = weights * torch.exp(-(away**2) / (2 * attention.sigma**2))
+        return weights, count
+
+    return look
+
+
+def past_alignment(attention: Any, keys: Tensor, mask: Tensor) -> Any:
+    projected, gates_of_keys = attention.key(keys), attention.key_gates(keys)
+    size = attention.memory_candidate.out_features
+
+    def look(query: Tensor, memory: Any) -> tuple[Tensor, Tensor]:
+        memory = keys.new_zeros(*keys.shape[:2], size) if memory is None else memory
+        hidden = torch.tanh(attention.past(memory) + projected + attention.query(query)[:, None])
+        weights = (hidden @ attention.v).masked_fill(~mask, -1e10).softmax(1)
+        inputs = gates_of_keys + attention.query_gates(query)[:, None] + weights[..., None] * attention.weight_gates
+        reset, update = torch.sigmoid(inputs[..., : 2 * size] + attention.memory_gates(memory)).chunk(2, 2)
+        candidate = torch.tanh(inputs[..., 2 * size :] + attention.memory_candidate(reset * memory))
+        return weights, update * memory + (1 - update) * candidate
+
+    return look
+
+
+def hard(attention: Any, keys: Tensor, mask: Tensor) -> Any:
+    scores = additive(attention, keys)
+
+    def look(query: Tensor, _: Any) -> tuple[Tensor, None]:
+        weights = scores(query).masked_fill(~mask, -1e10).softmax(1)
+        drawn = (weights.log() - torch.log(-torch.log(torch.rand(weights.shape)))).argmax(1)
+        return F.one_hot(drawn, weights.shape[1]) + weights - weights.detach(), None
+
+    return look
+
+
+PLAIN: dict[type, Any] = {
+    DotAttention: scored(dot), BilinearAttention: scored(bilinear), ScaledDotAttention: scored(scaled_dot),
+    CosineAttention: scored(cosine), PositionalKeysAttention: scored(positional), LocalMonotonicAttention: local,
+    LocalPredictiveAttention: local, GaussianWindowAttention: gaussian_window, PastAlignmentAttention: past_alignment,
+    HardAttention: hard,
+}  # fmt: skip
 
 
 def looks(name: str, form: str, keys: int, steps: int) -> Callable[[], list[Tensor]]:
@@ -160,25 +255,24 @@ def main() -> None:
     for name in options.only:
         forms = {"saccade": looks(name, "saccade", KEYS, STEPS)}
         peer = "tutorial" if name in TUTORIAL else "plain"
-        if name != "local-predictive":  # which the papers give in one form alone
-            compared(name, peer)
-            forms[peer] = looks(name, peer, KEYS, STEPS)
+        compared(name, peer)
+        forms[peer] = looks(name, peer, KEYS, STEPS)
         seconds = alternate(forms, options.rounds)
         found = {
             "milliseconds_a_step": {
                 form: round(1000 * statistics.median(times) / STEPS, 2) for form, times in seconds.items()
             }
         }
-        if peer in forms:
-            found["times"] = round(ratio(seconds[peer], seconds["saccade"]), 2)
-            found["peak_mb_of_50_steps"] = {form: round(peak(name, form)) for form in forms}
+        found["times"] = round(ratio(seconds[peer], seconds["saccade"]), 2)
+        found["peak_mb_of_50_steps"] = {form: round(peak(name, form)) for form in forms}
         result["mechanisms"][name] = found
         print(name, json.dumps(found))
-    longer = {keys: looks("additive", "saccade", keys, 2) for keys in (100, 400, 1600, 6400)}
-    seconds = alternate({str(keys): form for keys, form in longer.items()}, max(3, options.rounds // 2))
-    a_key = {keys: round(1e6 * statistics.median(times) / 2 / int(keys), 2) for keys, times in seconds.items()}
-    result["additive_microseconds_a_key_and_step"] = a_key
-    print(json.dumps(a_key))
+    a_key = result["microseconds_a_key_and_step"] = {}
+    for name in LENGTHENED:
+        longer = {str(keys): looks(name, "saccade", keys, 2) for keys in (100, 400, 1600, 6400)}
+        seconds = alternate(longer, max(3, options.rounds // 2))
+        a_key[name] = {keys: round(1e6 * statistics.median(times) / 2 / int(keys)) for keys, times in seconds.items()}
+        print(name, json.dumps(a_key[name]))
     if options.write:
         summary = {
             f"a look of {name} attention, forward and backward, beside the {form} form": (
@@ -189,9 +283,9 @@ def main() -> None:
             for name, found in result["mechanisms"].items()
             for form in list(found["milliseconds_a_step"])[1:]
         }
-        summary["microseconds a key and step of additive attention, 100 to 6,400 keys"] = ", ".join(
-            map(str, a_key.values())
-        )
+        for name, times in a_key.items():
+            what = f"microseconds a key and step of {name} attention, 100 to 6,400 keys"
+            summary[what] = ", ".join(map(str, times.values()))
         print(evidence("attention_step", summary, result))
 
 

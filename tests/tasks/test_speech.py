@@ -417,6 +417,7 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         ({"fewest": 5, "most": 3}, "fewest is 5, and most is 3"),
         ({"shortest_gap": 0.5}, "shortest-gap is 0.5"),
         ({"corpus": "dialled", "folder": Path("x")}, "folder is set, but corpus is 'dialled'"),
+        ({"train": Path("my.tsv"), "speaker": "zoe"}, "speaker is 'zoe', but nothing says who speaks"),
     ):
         with pytest.raises(ValidationError, match=match):
             SpeechConfig(**options)

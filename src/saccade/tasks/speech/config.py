@@ -53,6 +53,10 @@ class SpeechConfig:
     @model_validator(mode="after")
     def check_ranges(self) -> "SpeechConfig":
         refuse_unchosen(self, "corpus", {"digits": "folder"})
+        if self.train is not None and self.speaker is not None:
+            raise ValueError(
+                f"speaker is {self.speaker!r}, but nothing says who speaks in the recordings of {self.train}"
+            )
         if self.fewest > self.most:
             raise ValueError(f"fewest is {self.fewest}, and most is {self.most}; it must not be less")
         if self.shortest_gap > self.longest_gap:
