@@ -339,7 +339,7 @@ def test_sizes_that_do_not_fit_raise() -> None:
         attention.read(keys[:, 0], attention.prepare(keys))
     with pytest.raises(InvalidInput, match="keys of 2 sequences, and queries of 1"):
         attention(query[:1], keys)
-    with pytest.raises(InvalidInput, match=r"values must be \(2, 5\)"):
+    with pytest.raises(InvalidInput, match=r"values must be \(2, 5, features\), as the keys, not \(2, 4, 17\)"):
         attention(query, keys, values=values[:, 1:])
 
 

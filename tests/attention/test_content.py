@@ -160,6 +160,15 @@ def test_keys_with_positions_of_zeros_are_plain_keys() -> None:
     assert torch.equal(attention(query, keys), plain(query, keys))
 
 
+def test_learned_positions_are_counted_without_the_keys_that_are_masked() -> None:
+    attention = randomised(PositionalKeysAttention(QUERY_SIZE, KEY_SIZE, WIDTH, longest=KEYS))
+    query, keys, kept = leaf(BATCH, QUERIES, QUERY_SIZE), leaf(BATCH, KEYS, KEY_SIZE), torch.tensor([1, 3, 4])
+    mask = torch.zeros(BATCH, KEYS, dtype=torch.bool)
+    mask[:, kept] = True
+    wrt = [query, keys, *attention.parameters()]
+    assert_twins(lambda: attention(query, keys, mask), lambda: attention(query, keys[:, kept]), wrt)
+
+
 def test_more_keys_than_learned_positions_raise() -> None:
     attention = PositionalKeysAttention(QUERY_SIZE, KEY_SIZE, WIDTH, longest=KEYS - 1)
     with pytest.raises(InvalidInput, match=f"{KEYS} keys, and learned positions for {KEYS - 1}"):
@@ -173,3 +182,5 @@ def test_sizes_that_do_not_fit_raise() -> None:
         attention.prepare(torch.randn(BATCH, KEYS, QUERY_SIZE))
     with pytest.raises(InvalidInput, match=f"queries must have {QUERY_SIZE} features, not {KEY_SIZE}"):
         attention(torch.randn(BATCH, QUERIES, KEY_SIZE), torch.randn(BATCH, KEYS, KEY_SIZE))
+    with pytest.raises(InvalidInput, match=r"queries must be \(batch, 7\) or \(batch, queries, 7\), not \(7,\)"):
+        attention.read(torch.randn(QUERY_SIZE), attention.prepare(torch.randn(BATCH, KEYS, KEY_SIZE)))

@@ -107,6 +107,7 @@ def test_what_does_not_fit_raises_or_is_dropped_and_leaves_the_rest_alone() -> N
     ("change", "match"),
     [
         ({"log_probs": float("nan")}, "NaN"),
+        ({"log_probs": float("inf")}, r"\+inf"),
         ({"lengths": 6}, "from 1 to 5 frames"),
         ({"lengths": 0}, "from 1 to 5 frames"),
         ({"target_lengths": 4}, "from 0 to 3"),
@@ -124,6 +125,57 @@ def test_bad_input_is_told(change: dict[str, float], match: str) -> None:
     for function in (ctc_loss, forced_alignment, posteriors):
         with pytest.raises(InvalidInput, match=match):
             function(**arguments)
+
+
+OTHERS: list[tuple[str, Any, str]] = [
+    ("lengths", lambda x: x[:1], r"lengths must be integers of shape \(5,\), not torch.int64 of \(1,\)"),
+    ("lengths", lambda x: x[:, None], r"lengths must be integers of shape \(5,\), not torch.int64 of \(5, 1\)"),
+    ("lengths", Tensor.float, r"lengths must be integers of shape \(5,\), not torch.float32 of \(5,\)"),
+    ("target_lengths", lambda x: x[:1], r"target lengths must be integers of shape \(5,\), not torch.int64 of \(1,\)"),
+    ("target_lengths", Tensor.double, r"target lengths must be integers of shape \(5,\), not torch.float64 of \(5,\)"),
+    ("targets", lambda x: x[:1], r"targets must be integers of shape \(5, labels\), not torch.int64 of \(1, 3\)"),
+    ("targets", lambda x: x[0], r"targets must be integers of shape \(5, labels\), not torch.int64 of \(3,\)"),
+    ("targets", Tensor.float, r"targets must be integers of shape \(5, labels\), not torch.float32 of \(5, 3\)"),
+    ("log_probs", lambda x: x[0], r"log-probabilities must be \(batch, .*symbols\), not \(5, "),
+    ("all", lambda x: x[:0], "at least 1 sequence"),
+]
+
+
+@pytest.mark.unhooked
+@pytest.mark.parametrize("function", [ctc_loss, forced_alignment, posteriors, transducer_loss])
+@pytest.mark.parametrize(("name", "change", "match"), OTHERS, ids=range(len(OTHERS)))
+def test_lengths_and_labels_of_other_sequences_are_told(function: Any, name: str, change: Any, match: str) -> None:
+    shape = (4, SYMBOLS) if function is transducer_loss else (SYMBOLS,)
+    arguments = {
+        "log_probs": torch.randn(len(LENGTHS), FRAMES, *shape).log_softmax(-1), "lengths": LENGTHS, "targets": TARGETS,
+        "target_lengths": TARGET_LENGTHS,
+    }  # fmt: skip
+    for changed in arguments if name == "all" else [name]:
+        arguments[changed] = change(arguments[changed])
+    with pytest.raises(InvalidInput, match=match):
+        function(**arguments)
+
+
+@pytest.mark.unhooked
+def test_what_decodes_is_told_bad_input_too() -> None:
+    log_probs = make_logits().detach().log_softmax(2)
+    for lengths, match in (
+        (LENGTHS[:1], r"lengths must be integers of shape \(5,\), not torch.int64 of \(1,\)"),
+        (LENGTHS.float(), r"lengths must be integers of shape \(5,\), not torch.float32"),
+        (LENGTHS + 1, "lengths must be from 0 to 5 frames"),
+        (LENGTHS - 2, "lengths must be from 0 to 5 frames"),
+    ):
+        with pytest.raises(InvalidInput, match=match):
+            best_path(log_probs, lengths)
+    with pytest.raises(InvalidInput, match=r"must be \(batch, frames, symbols\), not \(5, 3\)"):
+        best_path(log_probs[0], LENGTHS)
+    with pytest.raises(InvalidInput, match=r"must be \(frames, symbols\), not \(5, 5, 3\)"):
+        prefix_beam_search(log_probs)
+    with pytest.raises(
+        InvalidInput, match=r"targets must be integers of shape \(5, labels\), not torch.int64 of \(1, 3\)"
+    ):
+        frames_needed(TARGETS[:1], TARGET_LENGTHS)
+    assert best_path(log_probs, torch.zeros_like(LENGTHS)) == [[]] * len(LENGTHS)
 
 
 def test_another_blank_is_another_name() -> None:
@@ -193,6 +245,47 @@ def test_a_narrow_prefix_search_keeps_what_its_slow_twin_keeps(seed: int, bonus:
     assert [tuple(labels) for labels, _ in found] == [labels for labels, _ in expected]
     for (_, ours), (_, theirs) in zip(found, expected, strict=True):
         assert ours == pytest.approx(theirs, abs=1e-9)
+
+
+@pytest.mark.parametrize("beam", [1, 2, 3, 4])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_narrow_prefix_search_with_a_language_model_keeps_what_its_slow_twin_keeps(seed: int, beam: int) -> None:
+    torch.manual_seed(seed)
+    log_probs = (1.5 * torch.randn(20, 4)).double().log_softmax(1)
+    table = torch.randn(4, 4, 4).log_softmax(2).tolist()
+
+    def language_model(before: tuple[int, ...], label: int) -> float:
+        first, second = (0, 0, *before)[-2:]
+        return float(table[first][second][label])
+
+    def weigh(labels: tuple[int, ...]) -> float:
+        return sum(0.8 * language_model(labels[:i], label) + 0.5 for i, label in enumerate(labels))
+
+    found = prefix_beam_search(log_probs, beam, language_model=language_model, weight=0.8, bonus=0.5)
+    expected = slow_search(log_probs, beam, weigh)
+    assert [tuple(labels) for labels, _ in found] == [labels for labels, _ in expected]
+    for (_, ours), (_, theirs) in zip(found, expected, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-9)
+
+
+@pytest.mark.parametrize("given", [math.nan, math.inf])
+def test_a_language_model_that_gives_no_log_probability_is_told(given: float) -> None:
+    log_probs = torch.randn(FRAMES, SYMBOLS).double().log_softmax(1)
+    with pytest.raises(InvalidInput, match=rf"a log-probability of label 2 after \(1,\), not {given}"):
+        prefix_beam_search(
+            log_probs, language_model=lambda before, label: given if (*before, label) == (1, 2) else -1.0
+        )
+
+
+def test_a_language_model_forbids_a_label_unless_it_weighs_nothing() -> None:
+    log_probs = torch.randn(FRAMES, SYMBOLS).double().log_softmax(1)
+
+    def language_model(before: tuple[int, ...], label: int) -> float:
+        return -math.inf if label == 2 else -0.3
+
+    assert all(2 not in labels for labels, _ in prefix_beam_search(log_probs, 10_000, language_model=language_model))
+    plain = prefix_beam_search(log_probs, 10_000)
+    assert prefix_beam_search(log_probs, 10_000, language_model=language_model, weight=0.0) == plain
 
 
 def test_a_language_model_and_a_bonus_are_added_to_each_label() -> None:
@@ -361,6 +454,7 @@ def test_what_pads_a_transducer_has_no_influence() -> None:
         ({"target_lengths": -1}, "from 0 to 3"),
         ({"targets": 7}, "labels must be"),
         ({"log_probs": float("nan")}, "NaN"),
+        ({"log_probs": float("inf")}, r"\+inf"),
     ],
 )
 def test_a_transducer_is_told_bad_input(change: dict[str, float], match: str) -> None:

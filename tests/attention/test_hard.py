@@ -66,6 +66,18 @@ def test_draws_are_as_frequent_as_the_weights_say(estimator: str) -> None:
     assert ((reading.weights.mean(0) - expected).abs() < 4 * error).all()
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_where_there_are_no_keys_there_is_no_choice(estimator: str, training: bool) -> None:
+    attention, query = make(estimator).train(training), leaf(BATCH, QUERY_SIZE)
+    prepared = attention.prepare(leaf(BATCH, 0, KEY_SIZE))
+    reading = attention.read(query, prepared, attention.initial_state(prepared))
+    assert reading.weights.shape == (BATCH, 0)
+    assert torch.equal(reading.context, torch.zeros(BATCH, KEY_SIZE, dtype=torch.float64))
+    assert not reading.state.log_prob.any()
+    assert not reading.state.entropy.any()
+
+
 def test_one_seed_gives_one_draw_and_evaluation_takes_the_likeliest() -> None:
     attention, (query, keys, mask) = make(), make_inputs()
     prepared = attention.prepare(keys.repeat(50, 1, 1), mask.repeat(50, 1))
@@ -234,6 +246,15 @@ def test_a_learned_baseline_learns_the_reward_in_any_unit_and_sends_no_gradient_
 def test_shapes_that_would_be_broadcast_raise() -> None:
     with pytest.raises(InvalidInput, match=r"rewards are \(3,\), and log-probabilities \(3, 1\)"):
         ScoreFunction("none")(torch.zeros(3), torch.zeros(3, 1))
+
+
+@pytest.mark.parametrize("reward", [-math.inf, math.inf, math.nan])
+def test_a_reward_that_is_not_finite_raises_and_leaves_the_mean_as_it_was(reward: float) -> None:
+    score, log_probs = ScoreFunction("moving"), leaf(2)
+    score(torch.tensor([2.0, 6.0]).double(), log_probs)
+    with pytest.raises(InvalidInput, match=rf"rewards must be finite, and that at \(1,\) is {reward}"):
+        score(torch.tensor([1.0, reward]).double(), log_probs)
+    assert score.mean == 4.0
 
 
 def test_the_terms_are_weighed() -> None:

@@ -110,6 +110,13 @@ def test_what_is_masked_in_the_midst_is_as_if_it_were_not_there(kind: type[Local
     torch.testing.assert_close(attention(query, keys, mask), attention(query, keys[:, kept]))
 
 
+@pytest.mark.parametrize("kind", [LocalMonotonicAttention, LocalPredictiveAttention])
+def test_no_keys_at_all_give_many_looks_nothing(kind: type[Local]) -> None:
+    attention, query = kind(QUERY_SIZE, KEY_SIZE).double(), leaf(BATCH, QUERIES, QUERY_SIZE)
+    for mask in (None, torch.ones(BATCH, 0, dtype=torch.bool), torch.ones(BATCH, QUERIES, 0, dtype=torch.bool)):
+        assert not attention(query, leaf(BATCH, 0, KEY_SIZE), mask).any()
+
+
 def test_a_window_or_a_sigma_of_nothing_raises() -> None:
     with pytest.raises(InvalidInput, match="at least 1 key, not 0"):
         LocalPredictiveAttention(QUERY_SIZE, KEY_SIZE, half_width=0, sigma=1.0)

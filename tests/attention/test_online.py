@@ -179,3 +179,20 @@ def test_lengths_that_are_not_there_raise() -> None:
     ):
         with pytest.raises(InvalidInput, match=match):
             online_log_likelihood(leaf(1, 4, 3), leaf(1, 4, 2), torch.tensor(lengths), torch.tensor(labels))
+
+
+@pytest.mark.unhooked
+def test_lengths_of_other_sequences_raise() -> None:
+    gates, labels, lengths, targets = leaf(2, 4, 3), leaf(2, 4, 2), torch.tensor([4, 3]), torch.tensor([2, 1])
+    with pytest.raises(InvalidInput, match=r"lengths must be integers of shape \(2,\), not torch.int64 of \(1,\)"):
+        online_log_likelihood(gates, labels, lengths[:1], targets)
+    with pytest.raises(
+        InvalidInput, match=r"target lengths must be integers of shape \(2,\), not torch.int64 of \(1,\)"
+    ):
+        online_log_likelihood(gates, labels, lengths, targets[:1])
+    with pytest.raises(InvalidInput, match=r"lengths must be integers of shape \(2,\), not torch.float32 of \(2,\)"):
+        online_log_likelihood(gates, labels, lengths.float(), targets)
+    with pytest.raises(InvalidInput, match=r"gates must be \(batch, frames, states\), not \(4, 3\)"):
+        online_log_likelihood(gates[0], labels[0], lengths, targets)
+    with pytest.raises(InvalidInput, match="at least 1 sequence"):
+        online_log_likelihood(gates[:0], labels[:0], lengths[:0], targets[:0])

@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from saccade.core.errors import InvalidInput
+
 SIZES = {"query_size": 5, "key_size": 7, "width": 11, "input_size": 3, "hidden_size": 13, "model_size": 12, "heads": 3}
 
 
@@ -40,16 +42,19 @@ def sizes(kind: type[nn.Module]) -> tuple[int, int]:
 
 @pytest.mark.parametrize("kind", listed("attention", "prepare"), ids=lambda kind: kind.__name__)
 class TestAttention:
-    def test_masked_keys_are_as_if_cut_off(self, kind: type[nn.Module]) -> None:
+    @pytest.mark.parametrize("kept", [slice(0, 4), slice(3, 7)], ids=["behind", "before"])
+    def test_masked_keys_are_as_if_cut_off(self, kept: slice, kind: type[nn.Module]) -> None:
         attention, (query_size, key_size) = make(kind), sizes(kind)
-        keys, query = torch.randn(2, 7, key_size).double(), torch.randn(2, query_size).double()
-        mask = torch.arange(7).expand(2, 7) < 4
-        prepared, cut = attention.prepare(keys, mask), attention.prepare(keys[:, :4], mask[:, :4])
-        long = attention.read(query, prepared, attention.initial_state(prepared))
-        short = attention.read(query, cut, attention.initial_state(cut))
-        torch.testing.assert_close(long.context, short.context, rtol=0, atol=1e-14)
-        torch.testing.assert_close(long.weights[:, :4], short.weights, rtol=0, atol=1e-14)
-        assert (long.weights[:, 4:] == 0).all()
+        keys, mask = torch.randn(2, 7, key_size).double(), torch.zeros(2, 7, dtype=torch.bool)
+        mask[:, kept] = True
+        prepared, cut = attention.prepare(keys, mask), attention.prepare(keys[:, kept], mask[:, kept])
+        states = attention.initial_state(prepared), attention.initial_state(cut)
+        for query in torch.randn(3, 2, query_size).double():
+            long, short = attention.read(query, prepared, states[0]), attention.read(query, cut, states[1])
+            states = long.state, short.state
+            torch.testing.assert_close(long.context, short.context, rtol=0, atol=1e-14)
+            torch.testing.assert_close(long.weights[:, kept], short.weights, rtol=0, atol=1e-14)
+            assert (long.weights.masked_select(~mask) == 0).all()
 
     def test_nothing_to_attend_is_zero_with_zero_gradient(self, kind: type[nn.Module]) -> None:
         attention, (query_size, key_size) = make(kind), sizes(kind)
@@ -65,6 +70,35 @@ class TestAttention:
         gradients = torch.autograd.grad(reading.context.square().sum() + chosen.sum(), [keys, query])
         assert all((gradient[1] == 0).all() and gradient.isfinite().all() for gradient in gradients)
         assert any((gradient[0] != 0).any() for gradient in gradients)
+
+    @pytest.mark.parametrize("masked", [False, True])
+    @pytest.mark.parametrize("training", [False, True])
+    def test_a_source_of_no_keys_is_nothing_to_attend(
+        self, training: bool, masked: bool, kind: type[nn.Module]
+    ) -> None:
+        attention, (query_size, key_size) = make(kind).train(training), sizes(kind)
+        keys = torch.randn(2, 0, key_size).double().requires_grad_()
+        query = torch.randn(2, query_size).double().requires_grad_()
+        prepared = attention.prepare(keys, torch.ones(2, 0, dtype=torch.bool) if masked else None)
+        state = attention.initial_state(prepared)
+        for _ in range(2):
+            shapes = [part.shape for part in state]
+            reading = attention.read(query, prepared, state)
+            state = reading.state
+            assert reading.context.shape == (2, key_size)
+            assert not reading.context.any()
+            assert reading.weights.shape == (2, 0)
+            assert [part.shape for part in state] == shapes
+        (gradient,) = torch.autograd.grad(reading.context.sum(), query)
+        assert not gradient.any()
+
+    @pytest.mark.unhooked
+    def test_keys_and_values_of_another_rank_raise(self, kind: type[nn.Module]) -> None:
+        attention, (_, key_size) = make(kind), sizes(kind)
+        with pytest.raises(InvalidInput, match=rf"keys must be \(batch, keys, .*\), not \(4, {key_size}\)"):
+            attention.prepare(torch.randn(4, key_size).double())
+        with pytest.raises(InvalidInput, match=r"values must be \(.*\), .*not \(3, 4\)"):
+            attention.prepare(torch.randn(3, 4, key_size).double(), None, torch.randn(3, 4).double())
 
     def test_the_mean_of_values_stands_where_the_weights_say(self, kind: type[nn.Module]) -> None:
         attention, (query_size, key_size) = make(kind), sizes(kind)

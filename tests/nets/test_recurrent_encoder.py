@@ -137,6 +137,15 @@ def test_an_empty_sentence_is_encoded_as_zeros(directions: Directions) -> None:
 
 
 @every_direction
+def test_a_source_of_no_steps_has_no_annotations_and_a_final_state_of_zeros(directions: Directions) -> None:
+    encoder = make_encoder(directions)
+    encoded = encoder(leaf(2, 0, INPUT), torch.ones(2, 0, dtype=torch.bool))
+    ways = len(encoder.nets)
+    assert encoded.annotations.shape == (2, 0, ways * HIDDEN)
+    assert torch.equal(encoded.final, torch.zeros(2, ways, HIDDEN, dtype=torch.float64))
+
+
+@every_direction
 def test_forward_changes_nothing_on_the_module(directions: Directions) -> None:
     encoder, (inputs, mask) = make_encoder(directions), make_batch()
     with unchanged(encoder):

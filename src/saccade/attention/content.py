@@ -36,12 +36,16 @@ def checked_values(
     """The values, which default to the keys.
 
     Raises:
-        InvalidInput: keys of another size, values of other sequences, a mask that is not bool of shape (b, k).
+        InvalidInput: keys or values of another rank, keys of another size, values of other sequences, a mask that is
+            not bool of shape (b, k).
     """
+    if keys.ndim != 3:
+        raise InvalidInput(f"keys must be (batch, keys, {key_size}), not {tuple(keys.shape)}")
     if keys.shape[-1] != key_size:
         raise InvalidInput(f"keys must have {key_size} features, not {keys.shape[-1]}")
-    if values is not None and values.shape[:2] != keys.shape[:2]:
-        raise InvalidInput(f"values must be {tuple(keys.shape[:2])}, as the keys, not {tuple(values.shape[:2])}")
+    if values is not None and (values.ndim != 3 or values.shape[:2] != keys.shape[:2]):
+        batch, size, _ = keys.shape
+        raise InvalidInput(f"values must be ({batch}, {size}, features), as the keys, not {tuple(values.shape)}")
     check_key_mask(mask, keys)
     return keys if values is None else values
 
@@ -126,7 +130,9 @@ class ContentAttention(nn.Module, ABC):
         """The contexts of many queries. The mask is (b, k) or (b, q, k)."""
         if query.ndim != 3:
             raise InvalidInput(f"queries must be (batch, queries, features), not {tuple(query.shape)}")
-        prepared = self.prepare(keys, None, values)
+        # what no query may see may change how the other keys are prepared
+        own = mask if mask is not None and mask.shape == keys.shape[:2] else None
+        prepared = self.prepare(keys, own, values)
         allowed = score_mask(mask, self._shape(query, prepared))
         weights: Tensor = self.weights(self.weigh(query, prepared, allowed))
         return weights @ prepared.values
@@ -138,6 +144,9 @@ class ContentAttention(nn.Module, ABC):
         return masked_softmax(self._scores(queries, prepared), mask)
 
     def _shape(self, queries: Tensor, prepared: Prepared) -> tuple[int, int, int]:
+        if queries.ndim != 3:
+            size, came = self.query_size, tuple(queries.shape)
+            raise InvalidInput(f"queries must be (batch, {size}) or (batch, queries, {size}), not {came}")
         if queries.shape[-1] != self.query_size:
             raise InvalidInput(f"queries must have {self.query_size} features, not {queries.shape[-1]}")
         batch, size, _ = prepared.projected.shape

@@ -9,6 +9,7 @@ It is attention too, hard and monotonic, with every alignment summed up: p(pi_t 
 Labels are conditionally independent given the frames; `transducer` mends that.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -26,7 +27,12 @@ LanguageModel = Callable[[tuple[int, ...], int], float]
 
 
 def frames_needed(targets: Int[Tensor, "b u"], target_lengths: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
-    """The fewest frames that a labelling fits in: one a label, and a blank between two that are alike."""
+    """The fewest frames that a labelling fits in: one a label, and a blank between two that are alike.
+
+    Raises:
+        InvalidInput: labels of other sequences than the lengths.
+    """
+    check_targets(targets, len(target_lengths))
     if targets.shape[1] < 2:
         return target_lengths
     alike = targets[:, 1:] == targets[:, :-1]
@@ -46,15 +52,15 @@ def ctc_loss(
     Args:
         log_probs: log softmax of the net's outputs. The gradient is that of section 4.2 for the outputs, so what is not
             normalised gets a wrong one. None counts as less than -10,000.
-        lengths: frames of each sequence; what stands behind them has no influence, but is not NaN.
+        lengths: frames of each sequence; what stands behind them has no influence, but is neither NaN nor +inf.
         targets: labels, not the blank, each row's first `target_lengths` ones; none at all is a labelling too.
         blank: which symbol it is.
         infeasible: what to do where a labelling needs more frames than there are: raise, or give it no loss and no
             gradient.
 
     Raises:
-        InvalidInput: a labelling that does not fit in its frames; log-probabilities that are NaN; the blank among the
-            labels; lengths beyond what there is.
+        InvalidInput: a labelling that does not fit in its frames; log-probabilities that are NaN or +inf; the blank
+            among the labels; lengths or labels of other sequences; lengths beyond what there is; no sequence.
     """
     log_probs = _checked(log_probs, lengths, targets, target_lengths, blank)
     short = _too_short(lengths, targets, target_lengths, raises=infeasible == "raise")
@@ -91,7 +97,14 @@ def collapse(path: Sequence[int], blank: int = 0) -> list[int]:
 
 
 def best_path(log_probs: Float[Tensor, "b t v"], lengths: Int[Tensor, " b"], blank: int = 0) -> list[list[int]]:
-    """The labelling of the most probable path, which need not be the most probable labelling (section 3.2)."""
+    """The labelling of the most probable path, which need not be the most probable labelling (section 3.2).
+
+    Raises:
+        InvalidInput: log-probabilities that are NaN or +inf; lengths of other sequences, or beyond what there is; a
+            blank that is no symbol.
+    """
+    check_log_probs(log_probs, ("batch", "frames", "symbols"), blank)
+    _check_each("lengths", lengths, len(log_probs), 0, log_probs.shape[1], " frames")
     paths = log_probs.argmax(2).tolist()
     return [collapse(path[:length], blank) for path, length in zip(paths, lengths.tolist(), strict=True)]
 
@@ -112,24 +125,30 @@ def prefix_beam_search(
         log_probs: of the frames of one sequence.
         beam: prefixes kept after each frame.
         language_model: log p(label | labels before it), called once for each prefix and label.
-        weight: of the language model.
+        weight: of the language model; with 0 it is not asked.
         bonus: for each label, against the language model's love of short answers.
 
     Raises:
-        InvalidInput: log-probabilities that are NaN, a beam below 1, a blank that is no symbol.
+        InvalidInput: log-probabilities of several sequences, or that are NaN or +inf; a language model that gives such;
+            a beam below 1; a blank that is no symbol.
     """
     if beam < 1:
         raise InvalidInput(f"a beam must be at least 1, not {beam}")
-    none = torch.zeros(1, 0, dtype=torch.long)
-    check_labels(log_probs, none, none.sum(1), blank)
+    check_log_probs(log_probs, ("frames", "symbols"), blank)
     symbols = range(log_probs.shape[-1])
 
     def added(before: tuple[int, ...]) -> list[float]:
         assert language_model is not None
-        return [weight * language_model(before, label) if label != blank else 0.0 for label in symbols]
+        scores = [language_model(before, label) if label != blank else 0.0 for label in symbols]
+        for label, score in enumerate(scores):
+            if not score < math.inf:
+                raise InvalidInput(
+                    f"the language model must give a log-probability of label {label} after {before}, not {score}"
+                )
+        return [weight * score for score in scores]
 
     frames = log_probs.detach().double().clamp(min=LEAST).cpu().numpy()
-    return search(frames, beam, blank, bonus, None if language_model is None else added)
+    return search(frames, beam, blank, bonus, None if language_model is None or weight == 0 else added)
 
 
 def forced_alignment(
@@ -193,36 +212,73 @@ def _too_short(lengths: Tensor, targets: Tensor, target_lengths: Tensor, raises:
     return short
 
 
-def check_lengths(lengths: Tensor, frames: int, target_lengths: Tensor, labels: int) -> None:
-    """Raise unless there are so many frames and labels.
+def check_log_probs(log_probs: Tensor, axes: tuple[str, ...], blank: int) -> None:
+    """Raise unless these are log-probabilities of the blank and other symbols.
 
     Raises:
-        InvalidInput: lengths beyond what there is.
+        InvalidInput: other axes, NaN or +inf, a blank that is no symbol.
     """
-    if bool((lengths > frames).any() | (lengths < 1).any()):
-        raise InvalidInput(f"lengths must be from 1 to {frames} frames, not {lengths.tolist()}")
-    if bool((target_lengths > labels).any() | (target_lengths < 0).any()):
-        raise InvalidInput(f"target lengths must be from 0 to {labels}, not {target_lengths.tolist()}")
+    if log_probs.ndim != len(axes):
+        raise InvalidInput(f"log-probabilities must be ({', '.join(axes)}), not {tuple(log_probs.shape)}")
+    if not bool((log_probs < torch.inf).all()):
+        raise InvalidInput("the log-probabilities hold NaN or +inf")
+    if not 0 <= blank < log_probs.shape[-1]:
+        raise InvalidInput(f"the blank must be one of {log_probs.shape[-1]} symbols, from 0, not {blank}")
 
 
-def check_labels(log_probs: Tensor, targets: Tensor, target_lengths: Tensor, blank: int) -> None:
+def check_lengths(batch: int, lengths: Tensor, frames: int, target_lengths: Tensor, labels: int) -> None:
+    """Raise unless there are sequences, and so many frames and labels of each.
+
+    Raises:
+        InvalidInput: no sequence; lengths of another number of sequences, no integers, or beyond what there is.
+    """
+    if not batch:
+        raise InvalidInput("a batch must have at least 1 sequence, not 0")
+    _check_each("lengths", lengths, batch, 1, frames, " frames")
+    _check_each("target lengths", target_lengths, batch, 0, labels, "")
+
+
+def check_targets(targets: Tensor, batch: int) -> None:
+    """Raise unless there is a row of integers for each sequence.
+
+    Raises:
+        InvalidInput: another shape or dtype.
+    """
+    if targets.ndim != 2 or len(targets) != batch or not _integers(targets):
+        raise InvalidInput(
+            f"targets must be integers of shape ({batch}, labels), not {targets.dtype} of {tuple(targets.shape)}"
+        )
+
+
+def check_labels(targets: Tensor, target_lengths: Tensor, symbols: int, blank: int) -> None:
     """Raise unless every label is a symbol, and another one than the blank.
 
     Raises:
-        InvalidInput: such labels, a blank that is no symbol, log-probabilities that are NaN.
+        InvalidInput: such labels.
     """
-    symbols = log_probs.shape[-1]
-    if bool(log_probs.isnan().any()):
-        raise InvalidInput("the log-probabilities hold NaN")
-    if not 0 <= blank < symbols:
-        raise InvalidInput(f"the blank must be one of {symbols} symbols, from 0, not {blank}")
     within = targets[length_mask(target_lengths, targets.shape[1])]
     if bool(((within == blank) | (within < 0) | (within >= symbols)).any()):
         raise InvalidInput(f"labels must be from 0 to {symbols - 1} and not the blank, {blank}")
 
 
+def _check_each(name: str, lengths: Tensor, batch: int, least: int, most: int, unit: str) -> None:
+    if lengths.shape != (batch,) or not _integers(lengths):
+        raise InvalidInput(
+            f"{name} must be integers of shape ({batch},), not {lengths.dtype} of {tuple(lengths.shape)}"
+        )
+    if bool(((lengths < least) | (lengths > most)).any()):
+        raise InvalidInput(f"{name} must be from {least} to {most}{unit}, not {lengths.tolist()}")
+
+
+def _integers(tensor: Tensor) -> bool:
+    return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
+
+
 def _checked(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor, blank: int) -> Tensor:
     """The log-probabilities, in float32 at least; those of what is impossible are finite."""
-    check_lengths(lengths, log_probs.shape[1], target_lengths, targets.shape[1])
-    check_labels(log_probs, targets, target_lengths, blank)
+    check_log_probs(log_probs, ("batch", "frames", "symbols"), blank)
+    batch, frames, symbols = log_probs.shape
+    check_targets(targets, batch)
+    check_lengths(batch, lengths, frames, target_lengths, targets.shape[1])
+    check_labels(targets, target_lengths, symbols, blank)
     return log_probs.to(torch.promote_types(log_probs.dtype, torch.float32)).clamp(min=LEAST)

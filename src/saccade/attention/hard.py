@@ -89,6 +89,9 @@ class HardAttention(AdditiveAttention):
         mask = score_mask(prepared.mask, self._shape(queries, prepared))
         scores = self._scores(queries, prepared).to(state.log_prob.dtype)
         log_weights = log_softmax_of(scores, mask)[:, 0]
+        if not log_weights.shape[1]:  # no keys: no choice
+            weights = self.weights(log_weights.to(prepared.values.dtype)[:, None])
+            return Reading((weights @ prepared.values)[:, 0], weights[:, 0], state)
         noise = self._noise(log_weights, generator) if self.training else 0.0
         chosen = (log_weights + noise).argmax(1) if choice is None else choice
         weights = F.one_hot(chosen, log_weights.shape[1]).to(log_weights.dtype)

@@ -36,6 +36,11 @@ def near(
     return inside if mask is None else inside & mask
 
 
+def last_place(place: Int[Tensor, "*k"]) -> Int[Tensor, "..."]:
+    """The place of the last key; 0 where there is none."""
+    return place[..., -1:].sum(-1)
+
+
 class LocalMonotonicAttention(BilinearAttention):
     """Local attention that goes on by one key a look (Luong et al. 2015, "local-m").
 
@@ -77,7 +82,7 @@ class LocalMonotonicAttention(BilinearAttention):
         self, queries: Tensor, prepared: Prepared, mask: Tensor | None, count: Int[Tensor, "b q"]
     ) -> Float[Tensor, "b q k"]:
         place = places(mask, prepared.projected.shape[1], queries.device)
-        centre = torch.minimum(count, place[..., -1])
+        centre = torch.minimum(count, last_place(place))
         return masked_softmax(self._scores(queries, prepared), near(place, centre, self.half_width, mask))
 
 
@@ -112,7 +117,7 @@ class LocalPredictiveAttention(BilinearAttention):
         place = places(mask, prepared.projected.shape[1], queries.device)
         ahead = self.centre(torch.tanh(self.hidden(queries)))[..., 0]
         # places beyond 256 are not told apart in bfloat16
-        centre = place[..., -1] * torch.sigmoid(ahead.to(torch.promote_types(ahead.dtype, torch.float32)))
+        centre = last_place(place) * torch.sigmoid(ahead.to(torch.promote_types(ahead.dtype, torch.float32)))
         weights = masked_softmax(self._scores(queries, prepared), near(place, centre, self.half_width, mask))
         gaussian = torch.exp(-0.5 * ((place - centre[..., None]) / self.sigma).square())
         return weights * gaussian.to(weights.dtype)

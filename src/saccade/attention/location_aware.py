@@ -119,7 +119,7 @@ class LocationAwareAttention(nn.Module):
             InvalidInput: several queries of a sequence; other sizes.
         """
         check_query(query, self.query.in_features, len(prepared.values))
-        hidden = self.location(self.filters(state.weights[:, None]).mT) + prepared.projected
+        hidden = self.location(self._filtered(state.weights)) + prepared.projected
         # in place: a sum over queries, keys and features is as large as all else together
         scores = hidden.add_(self.query(query)[:, None]).tanh_() @ self.v
         mask = prepared.mask
@@ -130,6 +130,12 @@ class LocationAwareAttention(nn.Module):
         weights = self.weights(weights[:, None])[:, 0]
         context = (weights[:, None] @ prepared.values)[:, 0]
         return Reading(context, weights, LastWeights(weights))
+
+    def _filtered(self, last: Float[Tensor, "b k"]) -> Float[Tensor, "b k f"]:
+        if not last.shape[1]:  # which a convolution refuses
+            return last[..., None].expand(-1, -1, self.filters.out_channels)
+        found: Tensor = self.filters(last[:, None]).mT
+        return found
 
     def _windowed(self, last: Float[Tensor, "b k"], mask: Bool[Tensor, "b k"] | None) -> Bool[Tensor, "b k"] | None:
         if self.window is None:

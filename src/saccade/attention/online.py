@@ -101,15 +101,18 @@ def online_log_likelihood(
         target_lengths: labels of each sequence.
 
     Raises:
-        InvalidInput: gates for another number of labels; lengths beyond what there is; more labels than frames.
+        InvalidInput: gates for another number of labels; lengths of other sequences, or beyond what there is; more
+            labels than frames; no sequence.
     """
+    if gate_logits.ndim != 3:
+        raise InvalidInput(f"gates must be (batch, frames, states), not {tuple(gate_logits.shape)}")
     batch, frames, states = gate_logits.shape
     if label_log_probs.shape != (batch, frames, states - 1):
         raise InvalidInput(
             f"gates after 0 to {states - 1} labels need labels of shape {(batch, frames, states - 1)}, "
             f"not {tuple(label_log_probs.shape)}"
         )
-    check_lengths(lengths, frames, target_lengths, states - 1)
+    check_lengths(batch, lengths, frames, target_lengths, states - 1)
     if bool((target_lengths > lengths).any()):
         row = int((target_lengths > lengths).nonzero()[0])
         raise InvalidInput(f"sequence {row} has {int(lengths[row])} frames for {int(target_lengths[row])} labels")

@@ -3,16 +3,19 @@
     e_qk = v . tanh(W s_q + U (h_k + P_k)),   c_q = sum_k w_qk h_k
 
 As in memory networks (Sukhbaatar et al. 2015, arXiv:1503.08895, section
-4.1, where it stands for time). Only where a key stands is added, and not to the values.
+4.1, where it stands for time). Only where a key stands is added, and not to the values; those that are masked are not
+counted.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from saccade.attention.additive import AdditiveAttention
-from saccade.attention.content import CHUNK
+from saccade.attention.content import CHUNK, Prepared, checked_values
 from saccade.core.errors import InvalidInput
+from saccade.core.masks import places
 
 
 class PositionalKeysAttention(AdditiveAttention):
@@ -25,7 +28,7 @@ class PositionalKeysAttention(AdditiveAttention):
         longest: positions that there are.
 
     Raises:
-        InvalidInput: more keys than positions.
+        InvalidInput: more keys than positions, those that are masked counted too; as of `AdditiveAttention`.
     """
 
     def __init__(self, query_size: int, key_size: int, width: int, longest: int = 512, chunk: int = CHUNK) -> None:
@@ -33,10 +36,22 @@ class PositionalKeysAttention(AdditiveAttention):
         self.positions = nn.Parameter(torch.empty(longest, key_size))
         nn.init.normal_(self.positions, std=key_size**-0.5)
 
-    def project_key(self, keys: Float[Tensor, "b k d"]) -> Float[Tensor, "b k a"]:
+    def prepare(
+        self,
+        keys: Float[Tensor, "b k d"],
+        mask: Bool[Tensor, "b k"] | None = None,
+        values: Float[Tensor, "b k c"] | None = None,
+    ) -> Prepared:
+        """Project the keys where they stand, once a sequence. Values default to the keys."""
+        values = checked_values(self.key_size, keys, mask, values)
         if keys.shape[1] > len(self.positions):
             raise InvalidInput(
                 f"there are {keys.shape[1]} keys, and learned positions for {len(self.positions)}; "
                 "make longest (--model.positional-keys.longest) as large, or cut what is longer"
             )
-        return super().project_key(keys + self.positions[: keys.shape[1]])
+        if mask is None:
+            where = self.positions[: keys.shape[1]]
+        else:
+            place = places(mask, keys.shape[1], keys.device)
+            where = F.embedding((place - 1).clamp(min=0), self.positions)
+        return Prepared(self.project_key(keys + where), values, mask)

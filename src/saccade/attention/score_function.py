@@ -71,7 +71,7 @@ class ScoreFunction(nn.Module):
         """The surrogate of each choice, to be summed or averaged as the rest of the loss is.
 
         Raises:
-            InvalidInput: shapes that differ; a learned baseline without features.
+            InvalidInput: shapes that differ; rewards that are not finite; a learned baseline without features.
 
         Args:
             rewards: R, of the choices that followed too where there are several; no gradient goes into it.
@@ -83,6 +83,9 @@ class ScoreFunction(nn.Module):
         if not rewards.shape == log_probs.shape == (log_probs if entropies is None else entropies).shape:
             raise InvalidInput(f"rewards are {tuple(rewards.shape)}, and log-probabilities {tuple(log_probs.shape)}")
         rewards = rewards.detach()
+        if not bool(rewards.isfinite().all()):  # the moving mean would never forget it
+            which = tuple((~rewards.isfinite()).nonzero()[0].tolist())
+            raise InvalidInput(f"rewards must be finite, and that at {which} is {float(rewards[which])}")
         mean, deviation = self._moments(rewards)
         expected = mean
         predicted = None

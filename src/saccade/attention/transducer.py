@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from saccade.attention.ctc import LEAST, check_labels, check_lengths
+from saccade.attention.ctc import LEAST, check_labels, check_lengths, check_log_probs, check_targets
 from saccade.core.errors import InvalidInput
 from saccade.core.masks import length_mask
 
@@ -33,14 +33,16 @@ def transducer_loss(
         blank: the symbol that goes on to the next frame.
 
     Raises:
-        InvalidInput: log-probabilities for another number of labels, or NaN; lengths beyond what there is; labels that
-            are none.
+        InvalidInput: log-probabilities for another number of labels, or that are NaN or +inf; lengths or labels of
+            other sequences; lengths beyond what there is; labels that are none; no sequence.
     """
+    check_log_probs(log_probs, ("batch", "frames", "states", "symbols"), blank)
     batch, frames, said, _ = log_probs.shape
+    check_targets(targets, batch)
     if said != targets.shape[1] + 1:
         raise InvalidInput(f"with {targets.shape[1]} labels there are {targets.shape[1] + 1} states, not {said}")
-    check_lengths(lengths, frames, target_lengths, said - 1)
-    check_labels(log_probs, targets, target_lengths, blank)
+    check_lengths(batch, lengths, frames, target_lengths, said - 1)
+    check_labels(targets, target_lengths, log_probs.shape[-1], blank)
     outside = ~length_mask(lengths, frames)[:, :, None]
     # float64: quotients of products over long sequences; what is impossible is finite, for 0 / 0 is not
     blanks = log_probs[..., blank].double().clamp(min=LEAST).masked_fill(outside, 0.0)

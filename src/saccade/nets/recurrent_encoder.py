@@ -43,6 +43,8 @@ class RecurrentEncoder(nn.Module):
     def forward(self, inputs: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> Encoded:
         """Encode. The mask is True at the first `length` positions of each sequence.
 
+        Sequences of no positions have no annotations, and final states of zero.
+
         Raises:
             InvalidInput: a mask that is not bool of shape (b, t).
         """
@@ -70,7 +72,7 @@ class RecurrentEncoder(nn.Module):
         for gates, candidate in zip(*steps, strict=True):
             hidden = gru_step(Projected(gates, candidate), hidden, recurrent)
             states.append(hidden)
-        outputs = torch.stack(states, dim=2).unbind(0)
+        outputs = (torch.stack(states, dim=2) if states else hidden[:, :, None][:, :, :0]).unbind(0)
         annotations = [
             output.flip(1) if backward else output
             for output, backward in zip(outputs, self.reads_backward, strict=True)
