@@ -48,7 +48,7 @@ def gaussian_window(
 ) -> Float[Tensor, "b k"]:
     """phi: sum_n height_n exp(-sharpness_n (location_n - place)^2)."""
     away = location[..., None] - place[..., None, :]
-    return (height[..., None, :] @ torch.exp(-sharpness[..., None] * away.square()))[..., 0, :]
+    return (height[..., None] * torch.exp(-sharpness[..., None] * away.square())).sum(-2)
 
 
 class GaussianWindowAttention(nn.Module):
@@ -124,4 +124,4 @@ class GaussianWindowAttention(nn.Module):
         if prepared.mask is not None:
             weights = weights * prepared.mask
         weights = self.weights(weights.to(prepared.values.dtype)[:, None])
-        return Reading((weights @ prepared.values)[:, 0], weights[:, 0], Window(location))
+        return Reading(torch.bmm(weights, prepared.values)[:, 0], weights[:, 0], Window(location))

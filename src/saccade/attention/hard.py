@@ -106,7 +106,7 @@ class HardAttention(AdditiveAttention):
             log_prob, entropy = log_prob.masked_fill(empty, 0.0), entropy.masked_fill(empty, 0.0)
             weights = weights.masked_fill(empty[:, None], 0.0)
         weights = self.weights(weights.to(prepared.values.dtype)[:, None])
-        context = (weights @ prepared.values)[:, 0]
+        context = torch.bmm(weights, prepared.values)[:, 0]
         return Reading(context, weights[:, 0], Choices(state.log_prob + log_prob, state.entropy + entropy))
 
     def forward(self, *_: Any, **__: Any) -> Tensor:

@@ -69,7 +69,7 @@ class LocalMonotonicAttention(BilinearAttention):
         queries, count = query[:, None], state.done + 1
         mask = score_mask(prepared.mask, self._shape(queries, prepared))
         weights = self.weights(self._weights(queries, prepared, mask, count[:, None]))
-        return Reading((weights @ prepared.values)[:, 0], weights[:, 0], Looks(count))
+        return Reading(torch.bmm(weights, prepared.values)[:, 0], weights[:, 0], Looks(count))
 
     def weigh(
         self, queries: Float[Tensor, "b q d"], prepared: Prepared, mask: Bool[Tensor, "b #q k"] | None

@@ -128,7 +128,7 @@ class LocationAwareAttention(nn.Module):
             mask = self._windowed(state.weights, mask)
         weights = masked_sigmoid(scores, mask) if self.smoothing else masked_softmax(scores, mask)
         weights = self.weights(weights[:, None])[:, 0]
-        context = (weights[:, None] @ prepared.values)[:, 0]
+        context = torch.bmm(weights[:, None], prepared.values)[:, 0]
         return Reading(context, weights, LastWeights(weights))
 
     def _filtered(self, last: Float[Tensor, "b k"]) -> Float[Tensor, "b k f"]:

@@ -97,7 +97,7 @@ class PastAlignmentAttention(nn.Module):
         hidden = self.past(state.memory) + prepared.projected
         hidden = hidden.add_(self.query(query)[:, None]).tanh_()
         weights = self.weights(masked_softmax(hidden @ self.v, prepared.mask)[:, None])[:, 0]
-        context = (weights[:, None] @ prepared.values)[:, 0]
+        context = torch.bmm(weights[:, None], prepared.values)[:, 0]
         return Reading(context, weights, Memory(self._remember(query, weights, prepared, state.memory)))
 
     def _remember(
