@@ -279,7 +279,7 @@ def test_recordings_that_are_none(tiny_runs: dict[str, Path]) -> None:
             (b"", 400, "the recording is empty"),
             (b"fLaC" + sample, 400, "this is no wav file"),
             (sample[:30], 400, "the recording is no recording"),
-            (sample[:44], 400, "is empty"),
+            (sample[:44], 400, "is cut off"),
             (rate, 400, "the recording has 44100 samples a second, not 8000"),
             (sample[:4] + sample[4:] * (1 + 2_100_000 // len(sample)), 413, "at most 2 MB"),
         ):
