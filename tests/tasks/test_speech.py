@@ -168,6 +168,8 @@ def test_a_recording_that_is_cut_off_is_told(tmp_path: Path) -> None:
     data = write(tmp_path / "a.wav", tone(300)).read_bytes()
     with pytest.raises(InvalidInput, match=rf"it is cut off: its header tells of {len(data):,} bytes, and there are"):
         read_audio(data[: len(data) // 2], RATE, "it")
+    counted = data[:4] + len(data).to_bytes(4, "little") + data[8:]  # its header too, as some writers do
+    assert np.array_equal(read_audio(counted, RATE), read_audio(data, RATE))
     streamed = data[:4] + b"\xff" * 4 + data[8:]  # as a pipe writes it
     assert np.array_equal(read_audio(streamed, RATE), read_audio(data, RATE))
 
@@ -366,6 +368,13 @@ def test_a_manifest_is_utf_8_with_or_without_a_mark(folder: Path) -> None:
     (folder / "train.tsv").write_bytes("0_ann_0.wav\tz\u00e9ro\n".encode("latin-1"))
     with pytest.raises(InvalidInput, match=r"train\.tsv, line 1: not UTF-8"):
         SpeechTask(SpeechConfig(train=folder / "train.tsv"))
+
+
+def test_a_recording_is_found_by_the_name_that_it_has(folder: Path) -> None:
+    name = "e\u0301.wav"  # in two characters, as some systems write it
+    write(folder / name, tone(300))
+    (folder / "train.tsv").write_text(f"{name}\t0\n", encoding="utf-8")
+    assert len(SpeechTask(SpeechConfig(train=folder / "train.tsv")).examples("train")) == 1
 
 
 def test_a_validation_of_other_labels_is_told(folder: Path) -> None:

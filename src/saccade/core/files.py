@@ -3,7 +3,6 @@
 import errno
 import gzip
 import os
-import unicodedata
 import zlib
 from pathlib import Path
 
@@ -49,7 +48,7 @@ def read_lines(path: Path) -> list[str]:
         except (EOFError, OSError, zlib.error) as error:
             raise InvalidInput(f"{path}: the gzip archive is broken or cut off ({error})") from error
     try:
-        text = unicodedata.normalize("NFC", raw.decode("utf-8-sig"))
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise InvalidInput(f"{path}, line {line}: not UTF-8 (byte 0x{raw[error.start]:02x})") from error

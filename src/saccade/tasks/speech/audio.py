@@ -56,7 +56,8 @@ def cut_off(data: bytes) -> int | None:
     """The bytes that a wav should have, where it has fewer; libsndfile reads what there is without a word."""
     told = 8 + int.from_bytes(data[4:8], "little")
     endless = told in (8, 8 + 0xFFFFFFFF)  # written to a pipe, by who did not know how many there would be
-    return told if data[:4] == b"RIFF" and len(data) >= 44 and len(data) < told and not endless else None
+    # some writers count the header's own 8 bytes too
+    return told if data[:4] == b"RIFF" and 44 <= len(data) < told - 8 and not endless else None
 
 
 def write_audio(path: Path, samples: Samples, rate: int) -> None:

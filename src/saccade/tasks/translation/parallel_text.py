@@ -1,6 +1,7 @@
 """Parallel text: one tab-separated file, or two aligned files, plain or gzip, UTF-8."""
 
 import random
+import unicodedata
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -10,6 +11,15 @@ from saccade.core.files import read_lines
 
 Pair = tuple[str, str]
 SPLITS = ("train", "validation", "test")
+
+
+def composed_lines(path: Path) -> list[str]:
+    """The lines of a text file; letters and their marks are composed (NFC), however they were typed.
+
+    Raises:
+        NotFound, InvalidInput: as `read_lines`.
+    """
+    return [unicodedata.normalize("NFC", line) for line in read_lines(path)]
 
 
 def read_pairs(paths: Sequence[Path]) -> list[Pair]:
@@ -23,14 +33,14 @@ def read_pairs(paths: Sequence[Path]) -> list[Pair]:
             f"parallel text is one tab-separated file or a source and a target file, not {len(paths)} files"
         )
     if len(paths) == 2:
-        sources, targets = read_lines(paths[0]), read_lines(paths[1])
+        sources, targets = composed_lines(paths[0]), composed_lines(paths[1])
         if len(sources) != len(targets):
             raise InvalidInput(
                 f"{paths[0]} has {len(sources)} lines, {paths[1]} has {len(targets)}; they must be aligned"
             )
         rows = [[source, target] for source, target in zip(sources, targets, strict=True)]
     else:
-        rows = [line.split("\t") for line in read_lines(paths[0])]
+        rows = [line.split("\t") for line in composed_lines(paths[0])]
     pairs = []
     for number, row in enumerate(rows, start=1):
         if len(row) < 2:

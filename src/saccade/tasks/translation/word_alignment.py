@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput
-from saccade.core.files import read_lines
 from saccade.tasks.translation.hansard import like_hansard
+from saccade.tasks.translation.parallel_text import composed_lines
 from saccade.tasks.translation.vocabulary import UNKNOWN, Vocabulary
 
 Links = frozenset[tuple[int, int]]
@@ -74,7 +74,7 @@ def read_gold(sentences: Sequence[Path], links: Path) -> list[GoldAlignment]:
     if len(sentences) not in (1, 2):
         raise InvalidInput(f"sentences are one file `source ||| target` or two files, not {len(sentences)} files")
     paths = [*sentences, links]
-    files = [read_lines(path) for path in paths]
+    files = [composed_lines(path) for path in paths]
     for path, lines in zip(paths, files, strict=True):
         if len(lines) != len(files[0]):
             raise InvalidInput(f"{paths[0]} has {len(files[0])} lines, {path} has {len(lines)}; they must be aligned")
