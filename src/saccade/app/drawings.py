@@ -60,7 +60,8 @@ def looks(names: Sequence[str]) -> Drawing:
         for title in [name.partition(":")[2].removeprefix("row-")]
     ]
     first: dict[str, Any] = next(iter(found.values()), {"rows": (), "columns": (), "values": ""})
-    tokens = f"{' '.join(first['rows'])} (rows) to {' '.join(first['columns'])} (columns)"
+    rows, columns = (" ".join(plots.labels(first[side])) for side in ("rows", "columns"))
+    tokens = f"{rows} (rows) to {columns} (columns)"
     described = f"{first['values'].capitalize()} of {tokens}: {', '.join(found)}"
     return Drawing(described, found, lambda: plots.alignments(panels, first["values"]))
 
