@@ -41,14 +41,15 @@ class Window(NamedTuple):
 
 
 def gaussian_window(
-    height: Float[Tensor, "b n"],
+    log_height: Float[Tensor, "b n"],
     sharpness: Float[Tensor, "b n"],
     location: Float[Tensor, "b n"],
     place: Float[Tensor, "*b k"],
 ) -> Float[Tensor, "b k"]:
-    """phi: sum_n height_n exp(-sharpness_n (location_n - place)^2)."""
+    """phi: sum_n exp(log_height_n - sharpness_n (location_n - place)^2)."""
     away = location[..., None] - place[..., None, :]
-    return (height[..., None] * torch.exp(-sharpness[..., None] * away.square())).sum(-2)
+    # the height within the exponential: one pass over all Gaussians and keys
+    return torch.addcmul(log_height[..., None], sharpness[..., None], away.square(), value=-1).exp().sum(-2)
 
 
 class GaussianWindowAttention(nn.Module):
@@ -120,7 +121,7 @@ class GaussianWindowAttention(nn.Module):
         else:
             moved = F.softplus(offset.clamp(min=-LARGEST)).clamp(max=FARTHEST)
         location = self.locations(state.location + moved)
-        weights = gaussian_window(height.exp(), sharpness.exp(), location, prepared.place)
+        weights = gaussian_window(height, sharpness.exp(), location, prepared.place)
         if prepared.mask is not None:
             weights = weights * prepared.mask
         weights = self.weights(weights.to(prepared.values.dtype)[:, None])
