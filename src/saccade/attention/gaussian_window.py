@@ -25,6 +25,7 @@ from saccade.core.masks import places
 from saccade.core.tap import Tap
 
 LARGEST = 15.0  # of what is exponentiated, so that no product of the results overflows
+LOG2E = 1 / math.log(2)  # exp(x) = 2^(LOG2E x)
 FARTHEST = 1e6  # keys that a softplus moves by at most
 
 
@@ -48,8 +49,9 @@ def gaussian_window(
 ) -> Float[Tensor, "b k"]:
     """phi: sum_n exp(log_height_n - sharpness_n (location_n - place)^2)."""
     away = location[..., None] - place[..., None, :]
-    # the height within the exponential: one pass over all Gaussians and keys
-    return torch.addcmul(log_height[..., None], sharpness[..., None], away.square(), value=-1).exp().sum(-2)
+    # a power of 2, since on a CPU exp takes 20 times as long where it underflows, as it does at most keys
+    power = torch.addcmul(LOG2E * log_height[..., None], sharpness[..., None], away.square(), value=-LOG2E)
+    return power.exp2().sum(-2)
 
 
 class GaussianWindowAttention(nn.Module):
