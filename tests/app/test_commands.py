@@ -285,3 +285,23 @@ def test_training_help_shows_every_field_with_its_default(saccade: Command) -> N
         "arXiv:1409.0473",
     ):
         assert expected in printed
+
+
+def large_pages() -> bool:
+    setting = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    return setting.exists() and "[never]" not in setting.read_text()
+
+
+@pytest.mark.skipif(not large_pages(), reason="this system gives no large pages to who asks for them")
+def test_a_command_gets_its_memory_in_large_pages() -> None:
+    code = """
+import resource
+from saccade.app.main import main
+assert main(["list"]) == 0
+import torch
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+torch.ones(16_000_000)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout.split()[-1]) < 5000  # 64 MB are 15,625 small pages

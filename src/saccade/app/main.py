@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     # before torch is imported: threads that spin while they wait crawl as soon as another program wants a core
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # and before its first tensor: in pages of 4 kB a large tensor takes longer to get than to fill
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     if {"RANK", "SLURM_STEP_NUM_TASKS"} & os.environ.keys():
         # of several processes each would print torch's notices of its inner life
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

@@ -129,13 +129,13 @@ def seeds_of(group: Sequence[Evidence]) -> str:
 def spread(values: Sequence[float], places: int = 2) -> str:
     """Their mean ± their sample standard deviation; of one value, or of equal counts, that alone.
 
-    What is below one, such as a rate, has a decimal place more.
+    What is below one, such as a rate, has a decimal place more; a thousand and more has none.
     """
     if all(isinstance(value, int) and value == values[0] for value in values):
         return f"{values[0]:,}"
     mean = statistics.fmean(values)
-    places += abs(mean) < 1
-    return f"{mean:.{places}f}" + (f" ± {statistics.stdev(values):.{places}f}" if len(values) > 1 else "")
+    places = 0 if abs(mean) >= 1000 else places + (abs(mean) < 1)
+    return f"{mean:,.{places}f}" + (f" ± {statistics.stdev(values):,.{places}f}" if len(values) > 1 else "")
 
 
 def named(name: str) -> list[Evidence]:
