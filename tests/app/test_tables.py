@@ -83,7 +83,8 @@ def test_a_group_is_the_newest_run_of_each_seed_on_the_newest_data() -> None:
 def test_spread(values: list[float], expected: str) -> None:
     assert tables.spread(values) == expected
     if "±" in expected:
-        assert float(expected.split(" ± ")[1]) == pytest.approx(statistics.stdev(values), abs=0.5 if max(values) > 1000 else 5e-3)
+        last = 1 if "." not in expected else 0.01  # of the places that are shown
+        assert float(expected.split(" ± ")[1]) == pytest.approx(statistics.stdev(values), abs=last / 2)
 
 
 def test_a_result_has_the_spread_of_every_figure_that_all_runs_have() -> None:
