@@ -20,7 +20,15 @@ def additive_scores(
     query: Float[Tensor, "b q a"], key: Float[Tensor, "b k a"], v: Float[Tensor, " a"]
 ) -> Float[Tensor, "b q k"]:
     """v . tanh(query + key) for every pair, of queries and keys that are already projected to the width."""
-    return (query[:, :, None] + key[:, None]).tanh_() @ v  # in place: the sum is as large as all else together
+    return tanh_scores(query[:, :, None] + key[:, None], v)
+
+
+def tanh_scores(hidden: Float[Tensor, "*b a"], v: Float[Tensor, " a"]) -> Float[Tensor, "*b"]:
+    """v . tanh(hidden). The sum `hidden`, which is as large as all else together, is overwritten."""
+    if hidden.dtype in (torch.bfloat16, torch.float16):  # too coarse for the difference below
+        return hidden.tanh_() @ v
+    # tanh x = 2 sigmoid(2x) - 1, and on a CPU a sigmoid takes an eighth of the time of a tanh
+    return 2 * (hidden.mul_(2).sigmoid_() @ v - (v / 2).sum())
 
 
 class AdditiveAttention(ContentAttention):

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from saccade.attention.additive import tanh_scores
 from saccade.attention.content import Prepared, check_query, checked_values
 from saccade.attention.reading import Reading
 from saccade.core.errors import InvalidInput
@@ -120,8 +121,7 @@ class LocationAwareAttention(nn.Module):
         """
         check_query(query, self.query.in_features, len(prepared.values))
         hidden = self.location(self._filtered(state.weights)) + prepared.projected
-        # in place: a sum over queries, keys and features is as large as all else together
-        scores = hidden.add_(self.query(query)[:, None]).tanh_() @ self.v
+        scores = tanh_scores(hidden.add_(self.query(query)[:, None]), self.v)
         mask = prepared.mask
         if not self.training:
             scores = scores * self.sharpening

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from saccade.attention.additive import tanh_scores
 from saccade.attention.content import check_query, checked_values
 from saccade.attention.reading import Reading
 from saccade.core.masks import masked_softmax
@@ -95,8 +96,8 @@ class PastAlignmentAttention(nn.Module):
         """
         check_query(query, self.query.in_features, len(prepared.values))
         hidden = self.past(state.memory) + prepared.projected
-        hidden = hidden.add_(self.query(query)[:, None]).tanh_()
-        weights = self.weights(masked_softmax(hidden @ self.v, prepared.mask)[:, None])[:, 0]
+        scores = tanh_scores(hidden.add_(self.query(query)[:, None]), self.v)
+        weights = self.weights(masked_softmax(scores, prepared.mask)[:, None])[:, 0]
         context = torch.bmm(weights[:, None], prepared.values)[:, 0]
         return Reading(context, weights, Memory(self._remember(query, weights, prepared, state.memory)))
 
