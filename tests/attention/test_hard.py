@@ -219,7 +219,16 @@ def test_a_moving_baseline_is_used_before_it_moves() -> None:
     nothing = torch.zeros(0).double()
     assert not score.train()(nothing, nothing).numel()
     assert score.mean == 5.0
-    assert set(score.state_dict()) == {"mean", "square", "seen"}
+    assert set(score.state_dict()) == {"mean", "variance", "seen"}
+
+
+def test_the_baseline_of_a_sum_is_as_many_means_as_it_has_terms() -> None:
+    score, log_probs, terms = ScoreFunction("moving", decay=0.75), leaf(3), torch.tensor([3.0, 2.0, 1.0]).double()
+    score(torch.tensor([-8.0, -3.0, -1.0]).double(), log_probs, terms=terms)
+    assert score.mean == -2.0  # 12 nats of 6 words
+    assert float(score.variance) == pytest.approx((4 + 1 + 1) / 3)
+    second = score(-2 * terms, log_probs, terms=terms)
+    assert not second.any()  # nothing is left of what only the lengths explain
 
 
 def test_a_learned_baseline_learns_the_reward_in_any_unit_and_sends_no_gradient_beyond() -> None:
@@ -246,6 +255,8 @@ def test_a_learned_baseline_learns_the_reward_in_any_unit_and_sends_no_gradient_
 def test_shapes_that_would_be_broadcast_raise() -> None:
     with pytest.raises(InvalidInput, match=r"rewards are \(3,\), and log-probabilities \(3, 1\)"):
         ScoreFunction("none")(torch.zeros(3), torch.zeros(3, 1))
+    with pytest.raises(InvalidInput, match=r"rewards are \(3,\), and the numbers of their terms \(1,\)"):
+        ScoreFunction("none")(torch.zeros(3), torch.zeros(3), terms=torch.ones(1))
 
 
 @pytest.mark.parametrize("reward", [-math.inf, math.inf, math.nan])

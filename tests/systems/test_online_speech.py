@@ -21,7 +21,7 @@ def make(**options: Any) -> OnlineSpeech:
     model = randomised(OnlineSpeech(sizes, FEATURES, SYMBOLS))
     if model.score_function is not None:  # as after the same past, whatever is drawn
         model.score_function.mean.fill_(-2.5)
-        model.score_function.square.fill_(8.0)
+        model.score_function.variance.fill_(1.75)
         model.score_function.seen.fill_(True)
     return model.eval()
 

@@ -558,7 +558,7 @@ def test_hard_attention_learns_by_the_exact_gradient_of_its_bound(baseline: Any,
         found = chosen()
         if model.decoder.score_function is not None and baseline != "none":  # as after the same past, whatever is drawn
             model.decoder.score_function.mean.fill_(-2.5)
-            model.decoder.score_function.square.fill_(8.0)
+            model.decoder.score_function.variance.fill_(1.75)
             model.decoder.score_function.seen.fill_(True)
         one = ChosenProjection(
             Projection(found.projection.features[row : row + 1], *found.projection[1:]),

@@ -34,8 +34,8 @@ class ScoreFunction(nn.Module):
         InvalidInput: another baseline; a learned one without a size of its features, or another one with it.
     """
 
-    mean: Tensor
-    square: Tensor
+    mean: Tensor  # of a term of a reward
+    variance: Tensor  # of the rewards about so many means
     seen: Tensor
 
     def __init__(
@@ -58,7 +58,7 @@ class ScoreFunction(nn.Module):
             nn.init.zeros_(self.predict.weight)
             nn.init.zeros_(self.predict.bias)
         self.register_buffer("mean", torch.zeros(()))
-        self.register_buffer("square", torch.zeros(()))
+        self.register_buffer("variance", torch.zeros(()))
         self.register_buffer("seen", torch.zeros((), dtype=torch.bool))
 
     def forward(
@@ -67,6 +67,7 @@ class ScoreFunction(nn.Module):
         log_probs: Float[Tensor, "*b"],
         entropies: Float[Tensor, "*b"] | None = None,
         features: Float[Tensor, "*b f"] | None = None,
+        terms: Float[Tensor, "*b"] | None = None,
     ) -> Float[Tensor, "*b"]:
         """The surrogate of each choice, to be summed or averaged as the rest of the loss is.
 
@@ -79,16 +80,22 @@ class ScoreFunction(nn.Module):
             entropies: H(p); none: no such term.
             features: what was known before the choice; a learned baseline's squared error is part of the surrogate, and
                 no gradient goes into them.
+            terms: of how many each reward is the sum, such as the words that follow a choice, where no choice changes
+                that: the baseline is so many times the mean of one. None: of one.
         """
         if not rewards.shape == log_probs.shape == (log_probs if entropies is None else entropies).shape:
             raise InvalidInput(f"rewards are {tuple(rewards.shape)}, and log-probabilities {tuple(log_probs.shape)}")
+        terms = torch.ones_like(rewards) if terms is None else terms
+        if terms.shape != rewards.shape:
+            raise InvalidInput(
+                f"rewards are {tuple(rewards.shape)}, and the numbers of their terms {tuple(terms.shape)}"
+            )
         rewards = rewards.detach()
         if not bool(rewards.isfinite().all()):  # the moving mean would never forget it
             which = tuple((~rewards.isfinite()).nonzero()[0].tolist())
             raise InvalidInput(f"rewards must be finite, and that at {which} is {float(rewards[which])}")
-        mean, deviation = self._moments(rewards)
-        expected = mean
-        predicted = None
+        mean, deviation = self._moments(rewards, terms)
+        expected, predicted = mean, None
         if self.predict is not None:
             if features is None:
                 raise InvalidInput("a learned baseline needs features")
@@ -102,20 +109,19 @@ class ScoreFunction(nn.Module):
             surrogate = surrogate + missed * self.seen.to(missed.dtype)  # the first time there is no such unit
         # after its use: a baseline that knew this reward would bias the estimate
         if self.baseline != "none" and self.training and rewards.numel():
-            self._remember(rewards)
+            self._remember(rewards, terms)
         return surrogate
 
-    def _moments(self, rewards: Tensor) -> tuple[Tensor, Tensor]:
-        """Moving mean and deviation of the rewards so far; 0 and 1 where there were none."""
-        mean = self.mean.to(rewards.dtype).clone()
-        deviation = (self.square.to(rewards.dtype) - mean.square()).clamp(min=1e-6).sqrt()
-        return mean, torch.where(self.seen, deviation, torch.ones_like(deviation))
+    def _moments(self, rewards: Tensor, terms: Tensor) -> tuple[Tensor, Tensor]:
+        """Moving mean of such rewards so far, and their deviation; 0 and 1 where there were none."""
+        deviation = self.variance.to(rewards.dtype).clamp(min=1e-6).sqrt()
+        return self.mean.to(rewards.dtype) * terms, torch.where(self.seen, deviation, torch.ones_like(deviation))
 
     @torch.no_grad()
-    def _remember(self, rewards: Tensor) -> None:
+    def _remember(self, rewards: Tensor, terms: Tensor) -> None:
         kept = torch.where(self.seen, self.decay, 0.0)
-        self.mean.copy_(kept * self.mean + (1 - kept) * rewards.mean())
-        self.square.copy_(kept * self.square + (1 - kept) * rewards.square().mean())
+        self.mean.copy_(kept * self.mean + (1 - kept) * rewards.sum() / terms.sum())
+        self.variance.copy_(kept * self.variance + (1 - kept) * (rewards - self.mean * terms).square().mean())
         self.seen.fill_(True)
 
 

@@ -19,13 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saccade.attention.hard import Choices
-from saccade.attention.score_function import following
 from saccade.core.config import config, refuse_unchosen
 from saccade.core.tap import Tap
 from saccade.memory import LSTM, LSTMState
 from saccade.memory.lstm import lstm_step
 from saccade.nets.attention_choice import AttentionChoice, GaussianWindow, build_attention, build_score_function
-from saccade.nets.choices import each_choice
+from saccade.nets.choices import each_choice, with_choices
 from saccade.nets.dropout import Dropout
 from saccade.nets.recurrent_encoder import RecurrentEncoder
 from saccade.systems.handwriting.mixture import PenMixture, pen_mixture
@@ -85,11 +84,7 @@ class Steps(NamedTuple):
         loss = -rewards.sum() / count
         if self.score_function is None or self.choices is None or not torch.is_grad_enabled():
             return loss
-        surrogate = self.score_function(
-            following(rewards)[mask], self.choices.log_prob[mask], self.choices.entropy[mask], self.known[mask]
-        )
-        mean: Tensor = surrogate.sum() / count
-        return loss + (mean - mean.detach())
+        return with_choices(loss, rewards, mask, self.choices, self.known, self.score_function)
 
 
 class Text(NamedTuple):
