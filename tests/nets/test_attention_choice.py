@@ -7,6 +7,7 @@ from torch import nn
 
 from saccade.attention import Attention
 from saccade.attention.additive import AdditiveAttention
+from saccade.attention.hard import Choices
 from saccade.nets.attention_choice import (
     AttentionChoice,
     GaussianWindow,
@@ -18,6 +19,7 @@ from saccade.nets.attention_choice import (
     build_attention,
     build_score_function,
 )  # fmt: skip
+from saccade.nets.choices import with_choices
 
 NAMES = get_args(AttentionChoice.__annotations__["attention"])
 OPTIONS: dict[str, tuple[str, Any]] = {
@@ -95,6 +97,25 @@ def test_choices_without_a_gradient_get_a_score_function() -> None:
     assert learned.predict.in_features == 5
     assert build_score_function(AttentionChoice(attention="hard", hard=Hard(estimator="gumbel")), 5) is None
     assert build_score_function(AttentionChoice(), 5) is None
+
+
+def test_a_choice_is_rewarded_by_what_follows_and_judged_by_how_much_that_is() -> None:
+    given: list[torch.Tensor] = []
+
+    class Score(nn.Module):
+        def forward(self, *arguments: torch.Tensor) -> torch.Tensor:
+            given.extend(arguments)
+            return arguments[1]
+
+    rewards = torch.tensor([[-1.0, -2.0, -4.0], [-8.0, -16.0, 0.0]])
+    kept = torch.tensor([[True, True, True], [True, True, False]])
+    log_prob = torch.zeros(2, 3, requires_grad=True)
+    choices = Choices(log_prob, torch.zeros(2, 3))
+    loss = with_choices(torch.tensor(6.2), rewards, kept, choices, torch.zeros(2, 3, 1), Score())
+    assert loss == 6.2
+    assert given[0].tolist() == [-7, -6, -4, -24, -16]
+    assert given[4].tolist() == [3, 2, 1, 2, 1]
+    assert torch.autograd.grad(loss, log_prob)[0].tolist() == [[pytest.approx(0.2)] * 3, [pytest.approx(0.2)] * 2 + [0]]
 
 
 def test_options_of_an_estimator_belong_to_it() -> None:
