@@ -49,7 +49,7 @@ def gaussian_window(
 ) -> Float[Tensor, "b k"]:
     """phi: sum_n exp(log_height_n - sharpness_n (location_n - place)^2)."""
     away = location[..., None] - place[..., None, :]
-    # a power of 2, since on a CPU exp takes 20 times as long where it underflows, as it does at most keys
+    # a power of 2, since on a CPU exp is slow where it underflows, as it does at most keys
     power = torch.addcmul(LOG2E * log_height[..., None], sharpness[..., None], away.square(), value=-LOG2E)
     return power.exp2().sum(-2)
 
