@@ -23,9 +23,9 @@ from saccade.systems.rnnsearch.model import RNNsearch, RNNsearchConfig
 
 SYMBOLS, WORDS, ANSWER, SIZE, BATCH, START = 12, 5, 3, 16, 32, 1
 ESTIMATORS: dict[str, Hard] = {
-    "score function, no baseline": Hard(baseline="none"),
-    "score function, moving baseline": Hard(baseline="moving"),
-    "score function, learned baseline": Hard(baseline="learned"),
+    "score function, no baseline": Hard(baseline="none", reward_weight=1.0, entropy_weight=0.0),
+    "score function, moving baseline": Hard(baseline="moving", reward_weight=1.0, entropy_weight=0.0),
+    "score function, learned baseline": Hard(baseline="learned", reward_weight=1.0, entropy_weight=0.0),
     "straight-through": Hard(estimator="straight-through"),
     "Gumbel, temperature 1": Hard(estimator="gumbel"),
     "Gumbel, temperature 0.3": Hard(estimator="gumbel", temperature=0.3),

@@ -527,7 +527,7 @@ def test_no_weight_of_a_new_model_is_left_unwritten(recipe: Any) -> None:
 @pytest.mark.parametrize("baseline", ["none", "moving", "learned"])
 def test_hard_attention_learns_by_the_exact_gradient_of_its_bound(baseline: Any, smoothing: float) -> None:
     """Every choice of two looks at three words, weighed by its probability: the mean of what a draw would give."""
-    options = Hard(baseline=baseline)
+    options = Hard(baseline=baseline, reward_weight=1.0, entropy_weight=0.0)
     model = make_rnnsearch(attention="hard", hard=options)
     words, target = 3, torch.tensor([[4, 9]])
     every = torch.cartesian_prod(*[torch.arange(words)] * 2)

@@ -96,9 +96,9 @@ class Hard:
     """Gumbel only: of the softmax whose gradient is taken."""
     baseline: Literal["none", "moving", "learned"] = "learned"
     """Score function only: what is taken off the reward; the mean of past ones, or that and what the state says."""
-    reward_weight: Positive = 1.0
-    """Score function only: lambda_r."""
-    entropy_weight: Annotated[float, Field(ge=0)] = 0.0
+    reward_weight: Positive = 0.2
+    """Score function only: lambda_r; at 1 the estimate has no bias, and so much noise that training settles early."""
+    entropy_weight: Annotated[float, Field(ge=0)] = 0.1
     """Score function only: lambda_e, against choices that are made too early."""
 
     @model_validator(mode="after")
