@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from saccade.core.state import Constant
+
 M = TypeVar("M", bound=nn.Module)
 Outputs = Callable[[], Tensor | tuple[Tensor, ...]]
 
@@ -78,3 +80,18 @@ class LargestTensor(TorchDispatchMode):
         sizes = [tensor.numel() for tensor in tree_leaves(made) if isinstance(tensor, Tensor)]
         self.elements = max([self.elements, *sizes])
         return made
+
+
+class Forgetful:
+    """A model that keeps nothing but the symbols so far, and reads all of them anew at each step."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def start(self, encoded: tuple[Tensor, Tensor]) -> tuple[Constant, Tensor]:
+        return Constant(encoded), torch.empty(len(encoded[0]), 0, dtype=torch.long)
+
+    def step(self, tokens: Tensor, state: tuple[Constant, Tensor]) -> tuple[Tensor, tuple[Constant, Tensor]]:
+        seen = torch.cat([state[1], tokens[:, None]], 1)
+        source, mask = state[0].spread(len(tokens))
+        return self.model(source, mask, seen).log_probs()[:, -1], (state[0], seen)

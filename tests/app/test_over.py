@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from saccade import load
 from tests.app.conftest import Command
 
 
@@ -22,6 +23,9 @@ def test_each_value_is_scored_drawn_and_kept(saccade: Command, copied: Path) -> 
     assert [row["value"] for row in rows] == ["1", "2"]
     assert rows[0]["label_error_rate"] == found["label_error_rate"]
     assert rows[1]["labels"] > 1.5 * rows[0]["labels"]
+    looks = [row["look"] for row in rows]  # kept, given the right answer, over all symbols that there are
+    assert looks[0]["rows"] == looks[1]["rows"] == list(load(copied).task.symbols)
+    assert len(looks[1]["columns"]) > len(looks[0]["columns"])
     assert "task.times_as_long 2: ctc_speech tiny, test: label error rate" in done.out
     for name in ("label_error_rate-over-task.times_as_long", "alignment-task.times_as_long-2"):
         assert {path.suffix for path in (copied / "pictures").glob(f"{name}.*")} == {".png", ".svg"}

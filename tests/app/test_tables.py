@@ -318,6 +318,30 @@ def test_a_page_has_the_looks_that_it_asks_for(house: Path, saccade: Command) ->
     assert "0 pages changed" in saccade("report", "--write").out
 
 
+def test_looks_at_a_sound_stand_one_above_another_at_a_value_of_an_evaluation(house: Path, saccade: Command) -> None:
+    pytest.importorskip("matplotlib")
+    at = {"1": look(0.5, 0.5, 0.0, step=0.5), "4": look(0.1, 0.2, 0.7, step=0.5)}
+    rows = [{"value": value, "label_error_rate": 1.0, "look": each} for value, each in at.items()]
+    for variant, more in (("row-dot", {}), ("row-concat", {"rows_label": "symbol", "rows": ["y"]})):
+        one = evidence(1, 30.0, variant=variant)
+        longer = [{**row, "look": {**row["look"], **more}} for row in rows]
+        one["metrics"]["test"]["over"] = {"task.longer+model.x=2": {"rows": longer}}
+        keep(one)
+    names = [f"rnnsearch:{variant}+model.x=2@task.longer=4" for variant in ("row-dot", "row-concat")]
+    assert tables.looks(names)[names[0]] == at["4"]
+    with pytest.raises(InvalidInput, match=r"row-dot@task.longer=4: expected runs that kept where they look"):
+        tables.looks(["rnnsearch:row-dot@task.longer=4"])
+    with pytest.raises(InvalidInput, match="where they look"):
+        tables.looks(["rnnsearch:row-dot+model.x=2@task.longer=3"])
+    path = page(house, f"<!-- looks {' '.join(names)} -->\n<!-- /looks -->\n")
+    done = saccade("report", "--write")
+    assert done.status == 0, done.err
+    assert "Weight of x (rows) to 1.5 seconds of sound (columns)" in path.read_text()
+    [drawn] = [picture.read_text() for picture in (house / "docs" / "pictures").glob("looks-*.svg")]
+    assert all(f">{said}<" in drawn for said in ("time (seconds)", "target", "symbol", "x", "y"))
+    assert "dot+model.x=2, longer 4" in drawn
+
+
 def test_looks_are_of_the_newest_run_and_of_one_example(house: Path) -> None:
     keep(evidence(1, 30.0, 1, variant="row-dot") | {"look": look(0.0, 1.0, 0.0)})
     keep(evidence(2, 30.0, 2, variant="row-dot") | {"look": look(0.1, 0.2, 0.7)})

@@ -54,6 +54,41 @@ def test_it_looks_at_one_key_and_knows_how_likely_that_was(estimator: str) -> No
     assert not reading.context[2].any()
 
 
+def slow_choice(attention: HardAttention, query: Tensor, keys: Tensor, chosen: list[int]) -> tuple[Tensor, ...]:
+    """Context, log-probability and entropy of such choices, row by row and key by key (Xu et al. 2015, 4.1)."""
+    weights, contexts = dict(attention.named_parameters()), []
+    log_probs, entropies = [], []
+    for row, length in enumerate(LENGTHS):
+        scores = []
+        for k in range(length):
+            hidden = weights["query.weight"] @ query[row] + weights["key.weight"] @ keys[row, k] + weights["key.bias"]
+            scores.append(weights["v"].flatten() @ torch.tanh(hidden))
+        exponentials = [score.exp() for score in scores]
+        shares = [exponential / sum(exponentials) for exponential in exponentials]
+        contexts.append(keys[row, chosen[row]] if length else torch.zeros_like(keys[row, 0]))
+        log_probs.append(shares[chosen[row]].log() if length else query.new_zeros(()))
+        entropies.append(sum((-share * share.log() for share in shares), query.new_zeros(())))
+    return torch.stack(contexts), torch.stack(log_probs), torch.stack(entropies)
+
+
+def test_a_given_choice_is_that_of_slow_loops_and_so_are_its_gradients() -> None:
+    attention, (query, keys, mask), chosen = make(), make_inputs(), [3, 1, 0]
+    prepared = attention.prepare(keys, mask)
+    reading = attention.read(query, prepared, attention.initial_state(prepared), choice=torch.tensor(chosen))
+    ours = (reading.context, reading.state.log_prob, reading.state.entropy)
+    theirs = slow_choice(attention, query, keys, chosen)
+    leaves = [query, keys, *attention.parameters()]
+    for found, expected in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        slope = torch.randn_like(expected)
+        one, other = (
+            torch.autograd.grad(of, leaves, slope, retain_graph=True, allow_unused=True, materialize_grads=True)
+            for of in (found, expected)
+        )
+        for mine, slow in zip(one, other, strict=True):
+            torch.testing.assert_close(mine, slow, rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_draws_are_as_frequent_as_the_weights_say(estimator: str) -> None:
     attention, draws = make(estimator, temperature=0.3), 20_000
@@ -190,20 +225,35 @@ def test_drawn_estimates_have_the_exact_mean_and_a_baseline_less_variance() -> N
     model, keys, draws = Captioner(), leaf(1, KEYS, KEY_SIZE), 2000
     log_likelihood, choices = model(keys.expand(KEYS**2, -1, -1), 1, every_choice())
     probability = choices.log_prob.exp()
-    exact = gradients((probability * log_likelihood).sum(), model)
-    mean = (probability * log_likelihood).sum().item()
+    bound = (probability * log_likelihood).sum()
+    exact = gradients(bound, model)
+    learned = ScoreFunction("learned", features=2).double()
     variances = {}
-    for name, baseline in (("none", 0.0), ("moving", mean)):
-        score = ScoreFunction(name).eval()  # type: ignore[arg-type]
-        score.mean.fill_(baseline)
+    for name, score in {"none": ScoreFunction("none"), "moving": ScoreFunction("moving"), "learned": learned}.items():
+        if name != "none":
+            score.mean.fill_(bound.item())
+            score.variance.fill_(0.25)
+            score.seen.fill_(True)
+        if score.predict is not None:  # half a unit off whatever is drawn
+            score.predict.bias.data.fill_(1.0)
         reward, drawn = model(keys.expand(draws, -1, -1), 1)
-        estimates = reward - score(reward, drawn.log_prob)
+        error = reward.std() / math.sqrt(draws)
+        assert abs(reward.mean() - bound) <= 4.5 * error
+        features = None if score.predict is None else torch.ones(draws, 2, dtype=torch.float64)
+        estimates = reward - score.eval()(reward, drawn.log_prob, features=features)
         every = torch.stack([gradients(one, model) for one in estimates[:500]])
         error = every.std(0) / math.sqrt(len(every))
         away = (every.mean(0) - exact).abs()
         assert (away <= 4.5 * error + 1e-12).all()
         variances[name] = float(every.var(0).sum())
-    assert variances["moving"] < variances["none"]
+    assert variances["moving"] < variances["learned"] < variances["none"]
+
+
+def test_without_a_baseline_nothing_is_remembered() -> None:
+    score, log_probs, rewards = ScoreFunction("none"), leaf(2), torch.tensor([2.0, 6.0]).double()
+    for _ in range(2):
+        torch.testing.assert_close(score(rewards, log_probs), -rewards * log_probs)
+    assert not score.state_dict()
 
 
 def test_a_moving_baseline_is_used_before_it_moves() -> None:

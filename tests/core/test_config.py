@@ -130,3 +130,13 @@ def test_options_may_belong_to_several_choices() -> None:
         assert Shared(kind=kind, noise_level=Gaussian(components=2)).noise_level.components == 2
     with pytest.raises(ValidationError, match="noise-level is set, but kind is 'none'; it belongs to 'soft' or 'hard'"):
         Shared(kind="none", noise_level=Gaussian(components=2))
+
+
+def test_of_a_kept_configuration_the_options_that_were_not_chosen_are_those_of_today() -> None:
+    written = {"model": {"window": "location", "gaussian": {"components": 2}}}  # a default of its time
+    assert from_plain(Whole, written, kept=True) == Whole(model=Model(window="location"))
+    with pytest.raises(ValidationError, match="gaussian is set"):
+        from_plain(Whole, written)
+    assert from_plain(Whole, {"model": {"window": "gaussian", "gaussian": {"components": 2}}}, kept=True) == Whole(
+        model=Model(window="gaussian", gaussian=Gaussian(components=2))
+    )

@@ -130,3 +130,27 @@ def test_speech_is_whole_and_without_overlaps(tokens: int, frames: int, more: bo
 def test_speech_refuses(weights: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         plots.speech(weights, ["a", "b"], **{"step": 0.1, **options})
+
+
+def test_several_looks_at_a_recording_share_an_axis_in_seconds() -> None:
+    panels = [
+        (torch.rand(2, 10), ["a", "b"], "label", "weight", "one"),
+        (torch.full((3, 10), 2.5), ["x"] * 3, "symbol", "share", "two"),
+    ]
+    figure = plots.speeches(panels, 0.5)
+    above, below = figure.axes
+    assert above.get_xlim() == below.get_xlim() == (0, 5)
+    assert (above.get_xlabel(), below.get_xlabel()) == ("", "time (seconds)")
+    assert (above.get_ylabel(), below.get_ylabel()) == ("label", "symbol")
+    assert [axes.images[0].get_clim() for axes in figure.axes] == [(0, 1), (0, 2.5)]
+    assert [axes.texts[0].get_text() for axes in figure.axes] == ["one", "two"]
+    assert above.get_position().y0 > below.get_position().y1
+
+
+@pytest.mark.parametrize(
+    ("frames", "step", "message"),
+    [((10, 9), 0.5, "as many frames"), ((), 0.5, "no panel"), ((10,), 0.0, "seconds a frame above 0")],
+)
+def test_several_looks_at_a_recording_are_refused(frames: tuple[int, ...], step: float, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        plots.speeches([(torch.rand(1, size), ["a"], "label", "weight", "") for size in frames], step)

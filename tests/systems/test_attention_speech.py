@@ -7,16 +7,19 @@ from saccade.app import flags
 from saccade.attention.ctc import ctc_loss
 from saccade.core.masks import length_mask
 from saccade.core.projection import Projection
+from saccade.explain import capture
 from saccade.nets.attention_choice import AttentionChoice
+from saccade.nets.search import Symbols, beam_search
 from saccade.systems.attention_speech.model import AttentionSpeech, AttentionSpeechConfig
 from saccade.systems.attention_speech.objective import objective
 from saccade.systems.attention_speech.recipe import RECIPE
 from saccade.tasks.speech import BLANK, PAD, Batch, SpeechTask
-from tests.checks import randomised
+from tests.checks import Forgetful, randomised
 
 FEATURES, SYMBOLS = 7, 13
 INPUTS = torch.tensor([[1, 5, 5, 3], [1, 4, 0, 0]])
 TARGETS = torch.tensor([[5, 5, 3, 2], [4, 2, 0, 0]])
+MECHANISMS = get_args(AttentionChoice.__annotations__["attention"])
 
 
 @pytest.fixture(scope="module")
@@ -72,13 +75,49 @@ def test_a_recording_too_short_for_its_labels_has_no_part_in_ctc() -> None:
     torch.testing.assert_close(found.logs["ctc"], alone[0].detach())
 
 
-def test_a_step_of_a_search_is_a_step_of_the_training() -> None:
-    model, batch = make(), make_batch()
-    together = model(batch.features, batch.mask, batch.target_inputs).log_probs()
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_a_step_of_a_search_is_a_step_of_the_training(mechanism: str) -> None:
+    model, batch = make(attention=mechanism), make_batch()
+    whole = model(batch.features, batch.mask, batch.target_inputs).log_probs()
     state = model.start(model.encode(batch.features, batch.mask))
-    for i in range(4):
-        log_probs, state = model.step(INPUTS[:, i], state)
-        torch.testing.assert_close(log_probs, together[:, i])
+    for t in range(INPUTS.shape[1]):
+        log_probs, state = model.step(INPUTS[:, t], state)
+        torch.testing.assert_close(log_probs, whole[:, t], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_what_stands_behind_a_recording_changes_nothing(mechanism: str) -> None:
+    model, batch = make(attention=mechanism), make_batch()
+    whole = model(batch.features, batch.mask, batch.target_inputs).log_probs()
+    louder = batch.features.masked_fill(~batch.mask[..., None], 7.0)
+    torch.testing.assert_close(model(louder, batch.mask, batch.target_inputs).log_probs(), whole)
+    for row, length in enumerate(batch.mask.sum(1).tolist()):
+        alone = model(batch.features[row : row + 1, :length], batch.mask[row : row + 1, :length], INPUTS[row : row + 1])
+        torch.testing.assert_close(alone.log_probs()[0], whole[row], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_a_search_finds_what_it_finds_without_anything_kept(mechanism: str) -> None:
+    model, batch = make(attention=mechanism), make_batch()
+    given, limits = (batch.features, batch.mask), torch.tensor([7, 3])
+    for beam in (1, 3, 5):
+        fast = beam_search(model, model.encode(*given), limits, Symbols(1, 2), beam)
+        slow = beam_search(Forgetful(model), given, limits, Symbols(1, 2), beam)
+        assert [[found.tokens for found in row] for row in fast] == [[found.tokens for found in row] for row in slow]
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_a_capture_sees_every_look_and_changes_nothing(mechanism: str) -> None:
+    model, batch = make(attention=mechanism), make_batch()
+    given = (batch.features, batch.mask, batch.target_inputs)
+    with torch.inference_mode():
+        whole = model(*given).log_probs()
+        with capture(model, only="*attention*") as seen:
+            assert torch.equal(model(*given).log_probs(), whole)
+    weights = seen.joined("decoder.recurrent.attention.weights")
+    assert weights.shape == (2, 1, INPUTS.shape[1], 11)
+    assert weights.any(-1).all()
+    assert not weights.masked_select(~batch.mask[:, None, None]).any()
 
 
 @pytest.mark.unhooked
@@ -88,7 +127,7 @@ def test_a_dot_product_wants_annotations_of_the_size_of_the_state() -> None:
         AttentionSpeechConfig(attention="dot", hidden_size=9)
 
 
-@pytest.mark.parametrize("mechanism", get_args(AttentionChoice.__annotations__["attention"]))
+@pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_every_mechanism_may_be_chosen_by_its_flag_and_learns_and_searches(mechanism: str, task: SpeechTask) -> None:
     assert flags.parse(RECIPE.config, ["--model.attention", mechanism]).model.attention == mechanism
     config = flags.parse(RECIPE.variants["tiny"], ["--model.attention", mechanism])

@@ -88,7 +88,7 @@ def test_the_synthesis_network_equals_its_slow_twin(task: PenTask) -> None:
     assert_twins(fast, slow, list(model.parameters()), 1e-9)
 
 
-@pytest.mark.parametrize("options", [{}, {"network": "prediction"}, {"attention": "location-aware"}])
+@pytest.mark.parametrize("options", [{"network": "prediction"}, *({"attention": name} for name in MECHANISMS)])
 def test_all_steps_at_once_equal_single_steps(task: PenTask, options: dict[str, Any]) -> None:
     model, batch = make(**options), batch_of(task)
     text = model.prepare(batch.characters, batch.lengths)
@@ -97,6 +97,26 @@ def test_all_steps_at_once_equal_single_steps(task: PenTask, options: dict[str, 
         outputs, _, state = model.step(batch.inputs[:, t].double(), text, state)
         densities.append(pen_mixture(outputs).log_density(batch.targets[:, t].double()))
     torch.testing.assert_close(model(batch).log_density(batch.targets), torch.stack(densities, 1), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_a_line_is_as_likely_alone_as_beside_others_and_a_capture_changes_nothing(
+    task: PenTask, mechanism: str
+) -> None:
+    model, examples = make(attention=mechanism), task.examples("test")[:3]
+    batch = task.collate(examples)
+    with torch.inference_mode():
+        together = model(batch).log_density(batch.targets)
+        with capture(model, "path") as seen:
+            assert torch.equal(model(batch).log_density(batch.targets), together)
+        for row, example in enumerate(examples):
+            alone = task.collate([example])
+            found = model(alone).log_density(alone.targets)[0]
+            torch.testing.assert_close(found, together[row, : len(found)], rtol=0, atol=1e-11)
+    path = seen.joined("path")
+    assert path.shape[0] == 3
+    assert path.shape[-1] == batch.inputs.shape[1]
+    assert path.any()
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
@@ -180,8 +200,9 @@ def write_texts(task: PenTask, model: Handwriting, texts: list[str], **options: 
         return write(model, task.collate([task.read(text) for text in texts]), **settings)
 
 
-def test_a_text_is_written_the_same_for_a_seed_whatever_else_is_written(task: PenTask) -> None:
-    model = make()
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_a_text_is_written_the_same_for_a_seed_whatever_else_is_written(task: PenTask, mechanism: str) -> None:
+    model = make(attention=mechanism)
     together = write_texts(task, model, ["ab", "a longer text", "c"])
     assert together == [write_texts(task, model, [text])[0] for text in ("ab", "a longer text", "c")]
     assert write_texts(task, model, ["ab"], seed=2)[0] != together[0]

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from saccade.attention.hard import Choices
 from saccade.core.masks import length_mask
 from saccade.core.projection import Projection
-from saccade.core.state import Constant
 from saccade.core.tap import Tap
 from saccade.nets.attention_choice import AttentionChoice, Hard
 from saccade.nets.choices import ChosenProjection
@@ -24,7 +23,7 @@ from saccade.systems.rnnsearch.model import RNNsearch, RNNsearchConfig
 from saccade.systems.transformer import recipe as transformer_recipe
 from saccade.systems.transformer.model import Transformer, TransformerConfig
 from saccade.tasks.translation import Batch
-from tests.checks import assert_twins, randomised, unchanged
+from tests.checks import Forgetful, assert_twins, randomised, unchanged
 
 SOURCE_SYMBOLS, TARGET_SYMBOLS, PAD = 13, 17, 0
 SOURCE_LENGTHS, TARGET_LENGTHS = [5, 3, 1], [2, 4, 3]
@@ -289,21 +288,6 @@ def test_a_search_scores_its_hypotheses_as_teacher_forcing_does(name: str, beam:
             one = model(batch.source[i : i + 1, :length], batch.source_mask[i : i + 1, :length], inputs)
             log_probs = one.logits()[0].log_softmax(-1).detach()
             assert total == pytest.approx(sum(float(log_probs[t, s]) for t, s in enumerate(symbols)), rel=1e-12)
-
-
-class Forgetful:
-    """A model that keeps nothing but the symbols so far, and reads all of them anew at each step."""
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-
-    def start(self, encoded: tuple[Tensor, Tensor]) -> tuple[Constant, Tensor]:
-        return Constant(encoded), torch.empty(len(encoded[0]), 0, dtype=torch.long)
-
-    def step(self, tokens: Tensor, state: tuple[Constant, Tensor]) -> tuple[Tensor, tuple[Constant, Tensor]]:
-        seen = torch.cat([state[1], tokens[:, None]], 1)
-        source, mask = state[0].spread(len(tokens))
-        return self.model(source, mask, seen).log_probs()[:, -1], (state[0], seen)
 
 
 @every_model

@@ -411,7 +411,8 @@ def test_a_recording_that_is_too_short_is_told_by_name_before_anything_is_learne
         ("0_ann_0.wav zero\n", "line 1: expected a path, a tab and a transcript"),
         ("0_ann_0.wav\tzero\n\nnobody.wav\tone\n", "line 3: there is no recording"),
         ("0_ann_0.wav\t \n", "line 1: expected a path, a tab and a transcript"),
-        ("0_ann_0.wav\t" + "0 " * 9 + "\n", r"0_ann_0\.wav has 6 steps for 9 labels"),
+        ("0_ann_0.wav\t" + "0 1 " * 5 + "\n", r"0_ann_0\.wav has 6 steps, and its 10 labels need 10"),
+        ("0_ann_0.wav\t" + "0 " * 5 + "\n", r"0_ann_0\.wav has 6 steps, and its 5 labels need 9"),
     ],
 )
 def test_a_bad_manifest_is_told(folder: Path, text: str | None, match: str) -> None:

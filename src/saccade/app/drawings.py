@@ -50,20 +50,34 @@ def drawing(kind: str, asked: Sequence[str]) -> Drawing:
 
 
 def looks(names: Sequence[str]) -> Drawing:
-    """Where the models look in one example, side by side."""
+    """Where the models look in one example: side by side, or one above another where that is a sound."""
     from saccade.explain import plots
 
     found = tables.looks(names)
-    panels = [
-        (look["weights"], look["rows"], look["columns"], look["rows_label"], look["columns_label"], title)
-        for name, look in found.items()
-        for title in [name.partition(":")[2].removeprefix("row-")]
-    ]
     first: dict[str, Any] = next(iter(found.values()), {"rows": (), "columns": (), "values": ""})
     rows, columns = (" ".join(plots.labels(first[side])) for side in ("rows", "columns"))
-    tokens = f"{rows} (rows) to {columns} (columns)"
-    described = f"{first['values'].capitalize()} of {tokens}: {', '.join(found)}"
-    return Drawing(described, found, lambda: plots.alignments(panels, first["values"]))
+    if "step" in first:
+        columns = f"{len(first['columns']) * first['step']:.1f} seconds of sound"
+    systems = {name.partition(":")[0] for name in found}
+    titles = [
+        re.sub(r"@(?:[\w.]*\.)?(\w+)=", lambda at: f", {tables.words(at[1])} ", name).replace(":row-", ":")
+        for name in found
+    ]
+    titles = [title.replace(":", " ") if len(systems) > 1 else title.partition(":")[2] for title in titles]
+
+    def draw() -> Any:
+        shown = list(zip(found.values(), titles, strict=True))
+        if "step" in first:
+            said = [(look["weights"], look["rows"], look["rows_label"], look["values"], title) for look, title in shown]
+            return plots.speeches(said, first["step"])
+        panels = [
+            (look["weights"], look["rows"], look["columns"], look["rows_label"], look["columns_label"], title)
+            for look, title in shown
+        ]
+        return plots.alignments(panels, first["values"])
+
+    described = f"{first['values'].capitalize()} of {rows} (rows) to {columns} (columns): {', '.join(found)}"
+    return Drawing(described, found, draw)
 
 
 def linked(kind: str, asked: Sequence[str], path: Path, pictures: Path) -> str:

@@ -1,6 +1,7 @@
 """The end of a training: the score, the evidence, ten answers, the pictures, and what to do next."""
 
 import json
+import math
 import shlex
 import statistics
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from saccade.explain import plots
 from saccade.training.evidence import Cost, collect
 
 SHOWN, DRAWN, MEASURED = 10, 3, 100
-FEWEST, MOST = 5, 800  # rows, and weights, of a look that is kept
+FEWEST, MOST = 5, 800  # rows and columns, and weights, of a look that is kept
 
 
 def finish(run: Run, head: Mapping[str, Any], cost: Cost) -> None:
@@ -72,18 +73,22 @@ def attention_figures(run: Run, predictions: Sequence[Any], examples: Sequence[A
     return figures
 
 
-def first_look(run: Run, examples: Sequence[Any]) -> dict[str, Any] | None:
+def first_look(run: Run, examples: Sequence[Any], most: int = MOST) -> dict[str, Any] | None:
     """Where the model looks, given the right answer, in the first example that makes a small picture.
 
     The pages draw it beside those of other systems, which see the same example.
     """
-    shows = [show for show in run.recipe.shows if show.values == WEIGHT][:1]
-    pairs = [(example, example.target) for example in examples[:SHOWN]] if shows else []
-    for show, weights, rows, columns, _ in (look for looks in run.looks_of(pairs, shows) for look in looks):
-        if len(rows) >= FEWEST and len(rows) * len(columns) <= MOST:
-            numbers = [[round(x, 3) for x in row] for row in weights.tolist()]
+    shows = [show for show in run.recipe.shows[:1] if show.picture == "alignment"]
+    costs = [(example, run.task.cost(example)) for example in examples[:SHOWN]] if shows else []
+    small = sorted(
+        (example for example in costs if math.prod(example[1]) <= most), key=lambda each: min(each[1]) < FEWEST
+    )
+    for example, _ in small[:1]:
+        for show, weights, rows, columns, heard in run.looks(example, example.target, shows):
+            numbers = [[round(x, 3) or 0 for x in row] for row in weights.tolist()]
             labels = {"rows_label": show.rows, "columns_label": show.columns, "values": show.values}
-            return {"rows": list(rows), "columns": list(columns), **labels, "weights": numbers}
+            step = {} if heard is None or (sound := heard()) is None else {"step": sound.step}
+            return {"rows": list(rows), "columns": list(columns), **labels, **step, "weights": numbers}
     return None
 
 

@@ -10,7 +10,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
 
-from saccade.app.finish import draw_looks, scored, summary
+from saccade.app.finish import draw_looks, first_look, scored, summary
 from saccade.app.flags import flag
 from saccade.app.runs import Run, open_run
 from saccade.app.tables import axis, words
@@ -19,6 +19,8 @@ from saccade.core.errors import InvalidInput
 from saccade.explain import plots
 from saccade.training.evidence import changed
 from saccade.training.run_folder import one_writer
+
+LARGEST = 4000  # weights of a look that is kept
 
 
 def evaluate(options: Namespace, flags: Sequence[str]) -> int:
@@ -38,6 +40,8 @@ def evaluate(options: Namespace, flags: Sequence[str]) -> int:
         predictions = run.predictions(examples)
         figures = scored(run, predictions, examples)
         rows.append({"value": value, **{name: x for name, x in figures.items() if isinstance(x, int | float)}})
+        if options.keep and (look := first_look(run, examples, LARGEST)):
+            rows[-1]["look"] = look
         if not options.json:
             print(f"{field} {value}: {summary(run, split, figures)}", flush=True)
         longest = max(range(len(examples[:10])), key=lambda row: run.task.cost(examples[row])[-1])

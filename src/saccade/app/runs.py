@@ -157,7 +157,7 @@ def open_run(path: str | Path, *arguments: str) -> Run:
 def configuration(recipe: Recipe, head: dict[str, Any], folder: RunFolder) -> Any:
     """The configuration that a run's config.yaml holds."""
     try:
-        return from_plain(type(recipe.config), head["config"])
+        return from_plain(type(recipe.config), head["config"], kept=True)
     except (ValueError, TypeError) as error:
         raise InvalidInput(f"{folder.config}: {flags.explain(error, type(recipe.config))}") from None
 

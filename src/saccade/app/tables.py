@@ -258,17 +258,32 @@ def over(field: str, metric: str, names: Sequence[str]) -> dict[str, list[tuple[
 def looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Where the newest run of each `system:variant` looked in an example, the same of all.
 
+    A name may go on with what was changed in the evaluation, `system:variant+model.x.y=2@task.times_as_long=4`: the
+    look that `evaluate --over task.times-as-long` kept at that value.
+
     Raises:
         NotFound: no such system or variant.
         InvalidInput: no variant; runs that looked at different examples, or kept no look.
     """
     if not names:
         raise InvalidInput("expected variants, such as rnnsearch:default")
-    runs = {name: group[-1] for name in names if (group := named(name))}
-    found = {name: run["look"] for name, run in runs.items() if "look" in run}
-    if len(found) < len(runs):
-        raise InvalidInput("expected runs that kept where they look")
-    if len({(*look["rows"], "", *look["columns"]) for look in found.values()}) > 1:
+    found = {}
+    for name in names:
+        variant, at, place = name.partition("@")
+        variant, plus, rest = variant.partition("+")
+        if not (group := named(variant)):
+            continue
+        field, _, value = place.partition("=")
+        rows = group[-1]["metrics"]["test"].get("over", {}).get(field + plus + rest, {"rows": []})["rows"]
+        looked = [row for row in rows if row["value"] == value] if at else group[-1:]
+        if not looked or "look" not in looked[0]:
+            raise InvalidInput(f"{name}: expected runs that kept where they look")
+        found[name] = looked[0]["look"]
+    # an answer may be drawn as its own symbols or as all that there are, a row each: the same where the input is
+    if len({tuple(look["columns"]) for look in found.values()}) > 1 or any(
+        len({tuple(look["rows"]) for look in found.values() if look["rows_label"] == label}) > 1
+        for label in {look["rows_label"] for look in found.values()}
+    ):
         raise InvalidInput("expected runs that looked at the same example")
     return found
 

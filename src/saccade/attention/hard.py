@@ -9,7 +9,7 @@ s query, h keys. A choice has no gradient. What stands in for it:
     gumbel              a_t = arg max(log w_t + g), g Gumbel noise, which is a draw from w_t; the weights have that of
                         softmax((log w_t + g) / tau) (Jang et al. 2017, arXiv:1611.01144)
 
-The first estimates the gradient without bias, the other two with a bias and less variance.
+The first estimates the gradient without bias; the other two have a bias, and mostly less variance.
 """
 
 from typing import Any, Literal, NamedTuple, get_args

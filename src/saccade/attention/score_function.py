@@ -34,6 +34,7 @@ class ScoreFunction(nn.Module):
         InvalidInput: another baseline; a learned one without a size of its features, or another one with it.
     """
 
+    # where there is a baseline
     mean: Tensor  # of a term of a reward
     variance: Tensor  # of the rewards about so many means
     seen: Tensor
@@ -57,9 +58,10 @@ class ScoreFunction(nn.Module):
         if self.predict is not None:
             nn.init.zeros_(self.predict.weight)
             nn.init.zeros_(self.predict.bias)
-        self.register_buffer("mean", torch.zeros(()))
-        self.register_buffer("variance", torch.zeros(()))
-        self.register_buffer("seen", torch.zeros((), dtype=torch.bool))
+        if baseline != "none":
+            self.register_buffer("mean", torch.zeros(()))
+            self.register_buffer("variance", torch.zeros(()))
+            self.register_buffer("seen", torch.zeros((), dtype=torch.bool))
 
     def forward(
         self,
@@ -94,23 +96,29 @@ class ScoreFunction(nn.Module):
         if not bool(rewards.isfinite().all()):  # the moving mean would never forget it
             which = tuple((~rewards.isfinite()).nonzero()[0].tolist())
             raise InvalidInput(f"rewards must be finite, and that at {which} is {float(rewards[which])}")
-        mean, deviation = self._moments(rewards, terms)
-        expected, predicted = mean, None
-        if self.predict is not None:
-            if features is None:
-                raise InvalidInput("a learned baseline needs features")
-            predicted = self.predict(features.detach())[..., 0]
-            expected = mean + deviation * predicted.detach()
-        surrogate = -self.reward_weight * (rewards - expected) * log_probs
+        expected, missed = self._baseline(rewards, terms, features)
+        surrogate = missed - self.reward_weight * (rewards - expected) * log_probs
         if entropies is not None:
             surrogate = surrogate - self.entropy_weight * entropies
-        if predicted is not None:  # in units of the deviation, or it would outweigh all else
-            missed = (predicted - (rewards - mean) / deviation).square()
-            surrogate = surrogate + missed * self.seen.to(missed.dtype)  # the first time there is no such unit
         # after its use: a baseline that knew this reward would bias the estimate
         if self.baseline != "none" and self.training and rewards.numel():
             self._remember(rewards, terms)
         return surrogate
+
+    def _baseline(self, rewards: Tensor, terms: Tensor, features: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What is expected of such rewards; and how far what the features say was off, squared, which is learned."""
+        nothing = torch.zeros_like(rewards)
+        if self.baseline == "none":
+            return nothing, nothing
+        mean, deviation = self._moments(rewards, terms)
+        if self.predict is None:
+            return mean, nothing
+        if features is None:
+            raise InvalidInput("a learned baseline needs features")
+        predicted = self.predict(features.detach())[..., 0]
+        # in units of the deviation, or it would outweigh all else; the first time there is no such unit
+        missed = (predicted - (rewards - mean) / deviation).square() * self.seen.to(rewards.dtype)
+        return mean + deviation * predicted.detach(), missed
 
     def _moments(self, rewards: Tensor, terms: Tensor) -> tuple[Tensor, Tensor]:
         """Moving mean of such rewards so far, and their deviation; 0 and 1 where there were none."""

@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 C = TypeVar("C")
+KEPT = ContextVar("KEPT", default=False)  # whether a configuration is read that was written some time ago
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field, dataclasses.field))
@@ -27,13 +29,23 @@ def to_plain(value: Any) -> dict[str, Any]:
     return plain
 
 
-def from_plain(cls: type[C], plain: Mapping[str, Any]) -> C:
+def from_plain(cls: type[C], plain: Mapping[str, Any], kept: bool = False) -> C:
     """The configuration that `to_plain` wrote, checked anew.
+
+    Args:
+        cls: its class.
+        plain: what `to_plain` gave.
+        kept: it was written some time ago. Options of a choice that was not made are then those of today, since a
+            default may have changed in between, and nobody set them.
 
     Raises:
         pydantic.ValidationError: an unknown key or a value that does not fit.
     """
-    return TypeAdapter(cls).validate_python(dict(plain))
+    before = KEPT.set(kept)
+    try:
+        return TypeAdapter(cls).validate_python(dict(plain))
+    finally:
+        KEPT.reset(before)
 
 
 def refuse_unchosen(record: Any, choice: str, options: Mapping[str, str]) -> None:
@@ -48,6 +60,9 @@ def refuse_unchosen(record: Any, choice: str, options: Mapping[str, str]) -> Non
     for field in dataclasses.fields(record):
         owners = [value for value, name in options.items() if name == field.name]
         if owners and made not in owners and getattr(record, field.name) != default(record, field.name):
+            if KEPT.get():
+                object.__setattr__(record, field.name, default(record, field.name))
+                continue
             name, value = field.name.replace("_", "-"), choice.replace("_", "-")
             raise ValueError(f"{name} is set, but {value} is {made!r}; it belongs to {' or '.join(map(repr, owners))}")
 

@@ -7,10 +7,10 @@ from saccade.explain.plots.heat_map import Panel, alignment, alignments, head_gr
 from saccade.explain.plots.images import drawing, glimpses, over_image
 from saccade.explain.plots.layers import layer_overview, positions
 from saccade.explain.plots.tokens import join, labels, words
-from saccade.explain.plots.traces import memory_trace, speech
+from saccade.explain.plots.traces import memory_trace, speech, speeches
 
 __all__ = [
     "Figure", "Panel", "Weights", "alignment", "alignments", "arcs", "curves", "drawing", "glimpses", "head_grid",
     "histogram", "join", "labels", "layer_overview", "matrix", "memory_trace", "over_image", "pen", "positions", "save",
-    "score_by_length", "speech", "training_curves", "words",
+    "score_by_length", "speech", "speeches", "training_curves", "words",
 ]  # fmt: skip

@@ -24,6 +24,7 @@ from saccade.explain.plots.charts import COLOURS
 from saccade.explain.plots.tokens import printable, short_labels
 
 Timed = tuple[Weights, float]
+Spoken = tuple[Weights, Sequence[str], str, str, str]
 
 
 def memory_trace(traces: Mapping[str, Weights], values: str = "weight", title: str = "") -> Figure:
@@ -96,17 +97,9 @@ def speech(
     if not all(0 < time < math.inf for time in times):
         raise InvalidInput(f"expected seconds a frame and samples a second above 0; got {', '.join(map(str, times))}")
     with our_style(title, tokens_label, values, *tokens):
-        high, wide = len(tokens) * min(0.22, 13.2 / len(tokens)), max(2.5, min(8.0, 0.05 * table.shape[1]))
-        figure, end = page(), table.shape[1] * step
-        axes = figure.add_axes((0, -high, wide, high))
-        drawn = _heat(axes, table, (0.0, end, float(len(tokens)), 0.0), (0.0, _largest(table)))
-        scale(axes, drawn, values, least=1.3)
-        nth = every(high / len(tokens))
-        axes.yaxis.set_ticks([i + 0.5 for i in range(0, len(tokens), nth)], short_labels(tokens)[::nth])
-        axes.tick_params(axis="y", length=0 if nth == 1 else 3)
-        axes.set(ylabel=tokens_label)
+        figure, end, wide = page(), table.shape[1] * step, _wide(table)
+        axes, top = _heard(figure, 0.0, 13.2, table, step, (tokens, tokens_label, values))
         write_title(axes, title)
-        top = -max(high, 1.3) - 0.2  # below the colour bar
         if bands is not None:
             axes = figure.add_axes((0, top - 0.9, wide, 0.9))
             end, top = max(end, len(bands) * times[-1]), top - 1.1
@@ -118,12 +111,64 @@ def speech(
             axes = figure.add_axes((0, top - 0.7, wide, 0.7))
             end = max(end, len(samples) / times[1])
             _outline(axes, samples, times[1])
-        for each in figure.axes:
-            each.spines[:].set_visible(True)
-            each.set_xlim(0, end)
-            each.tick_params(labelbottom=each is axes)
-        axes.set(xlabel="time (seconds)")
+        _in_seconds(figure, end)
         return fit(figure)
+
+
+def speeches(panels: Sequence[Spoken], step: float) -> Figure:
+    """Several looks at one recording, one above another on one axis in seconds; each has a scale as of `speech`.
+
+    Args:
+        panels: (weights (q, k), tokens, tokens_label, values, title) each, as `speech` takes them; of as many frames.
+        step: seconds from a frame to the next.
+
+    Raises:
+        InvalidInput: no panel, panels of different lengths, or as `speech`.
+    """
+    tables = [checked(weights, f"{len(tokens)} k", "weights", 0.0) for weights, tokens, *_ in panels]
+    if len({table.shape[1] for table in tables}) != 1:
+        came = ", ".join(str(table.shape[1]) for table in tables) or "no panel"
+        raise InvalidInput(f"expected panels of as many frames, at least one; got {came}")
+    if not 0 < step < math.inf:
+        raise InvalidInput(f"expected seconds a frame above 0; got {step}")
+    with our_style(*(text for _, tokens, *texts in panels for text in (*tokens, *texts))):
+        figure, top = page(), 0.0
+        for table, (_, tokens, label, values, title) in zip(tables, panels, strict=True):
+            axes, top = _heard(figure, top, 2.2, table, step, (tokens, label, values))
+            axes.annotate(printable(title), (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points")
+            top -= 0.2
+        _in_seconds(figure, tables[0].shape[1] * step)
+        return fit(figure)
+
+
+def _wide(table: Any) -> float:
+    """Inches of a map with so many frames."""
+    return max(2.5, min(8.0, 0.05 * int(table.shape[1])))
+
+
+def _heard(
+    figure: Figure, top: float, most: float, table: Any, step: float, said: tuple[Sequence[str], str, str]
+) -> tuple[Any, float]:
+    """A map over time, at most so many inches high, of (tokens, their label, what the weights are); where it ends."""
+    tokens, label, values = said
+    high = len(tokens) * min(0.22, most / len(tokens))
+    axes = figure.add_axes((0, top - high, _wide(table), high))
+    extent = (0.0, table.shape[1] * step, float(len(tokens)), 0.0)
+    scale(axes, _heat(axes, table, extent, (0.0, _largest(table))), values, least=1.3)
+    nth = every(high / len(tokens))
+    axes.yaxis.set_ticks([i + 0.5 for i in range(0, len(tokens), nth)], short_labels(tokens)[::nth])
+    axes.tick_params(axis="y", length=0 if nth == 1 else 3)
+    axes.set(ylabel=label)
+    return axes, top - max(high, 1.3) - 0.2  # below the colour bar
+
+
+def _in_seconds(figure: Figure, end: float) -> None:
+    """One axis in seconds for all, named below the last."""
+    for each in figure.axes:
+        each.spines[:].set_visible(True)
+        each.set_xlim(0, end)
+        each.tick_params(labelbottom=each is figure.axes[-1])
+    figure.axes[-1].set(xlabel="time (seconds)")
 
 
 def _largest(*tables: Any) -> float:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -115,8 +116,12 @@ class SpeechTask:
             rows = [(sound, text, self._samples(sound)) for sound, text in read_manifest(path)]
             self._own |= {sound for sound, *_ in rows}
             for sound, text, samples in rows:
-                if (labels := len(self.split(text))) > (steps := self._steps(samples)):
-                    raise InvalidInput(f"{sound} has {steps} steps for {labels} labels; is that what is said in it?")
+                labels, steps = self.split(text), self._steps(samples)
+                # a step a label, and one between two that are the same, which CTC takes for one otherwise
+                needed = len(labels) + sum(label == after for label, after in pairwise(labels))
+                if needed > steps:
+                    came = f"{steps} steps, and its {len(labels)} labels need {needed}"
+                    raise InvalidInput(f"{sound} has {came}; is that what is said in it?")
             return list(rows)
         if config.rate != digits.RATE:
             raise InvalidInput(f"the digits have {digits.RATE} samples a second, not {config.rate}")
