@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from saccade.core.errors import InvalidInput
+from tests.checks import assert_twins, leaf
 
 SIZES = {"query_size": 5, "key_size": 7, "width": 11, "input_size": 3, "hidden_size": 13, "model_size": 12, "heads": 3}
 
@@ -124,6 +125,34 @@ class TestAttention:
         for t in range(11):
             context, state = decoder.step(inputs[:, t], prepared, state)
             torch.testing.assert_close(context, decoded.contexts[:, t])
+
+    @pytest.mark.unhooked
+    def test_compiled_it_gives_the_same(self, kind: type[nn.Module]) -> None:
+        attention, (query_size, key_size) = make(kind), sizes(kind)
+        keys, query = leaf(2, 7, key_size), leaf(2, query_size)
+        mask = torch.arange(7) < torch.tensor([[5], [0]])
+
+        def looks(keys: Tensor, query: Tensor) -> tuple[Tensor, ...]:
+            prepared = attention.prepare(keys, mask)
+            first = attention.read(query, prepared, attention.initial_state(prepared))
+            second = attention.read(query.tanh(), prepared, first.state)
+            return first.context, second.context
+
+        torch.compiler.reset()
+        # the kernels of a compiler are its own matter; that a graph without a break gives the same is ours
+        compiled = torch.compile(looks, fullgraph=True, backend="aot_eager")
+        used = [keys, query] if kind.__name__ != "HardAttention" else [keys]  # a choice gives the query no gradient
+        assert_twins(lambda: compiled(keys, query), lambda: looks(keys, query), used)
+
+    def test_in_bfloat16_it_is_near(self, kind: type[nn.Module]) -> None:
+        attention, (query_size, key_size) = make(kind).float(), sizes(kind)
+        keys, query, mask = torch.randn(2, 7, key_size), torch.randn(2, query_size), torch.arange(7) < 5
+        found = []
+        for wanted in (False, True):
+            with torch.autocast("cpu", torch.bfloat16, enabled=wanted):
+                prepared = attention.prepare(keys, mask.expand(2, 7))
+                found.append(attention.read(query, prepared, attention.initial_state(prepared)).weights.float())
+        torch.testing.assert_close(*found, rtol=0, atol=0.05)
 
     def test_it_has_a_tap_and_keeps_nothing(self, kind: type[nn.Module]) -> None:
         from saccade.explain import capture
