@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from saccade.app import catalogue, pages, tables
+from saccade.app import catalogue, pages, series, tables
 from saccade.core.errors import InvalidInput
 from tests.app.conftest import Command
 
@@ -211,7 +211,7 @@ def test_a_page_has_the_picture_by_length_that_it_asks_for(house: Path, saccade:
 
 
 def test_scores_by_length_are_the_mean_of_the_seeds(house: Path) -> None:
-    metric, found = tables.by_length(["rnnsearch:default", "rnnencdec:default"])
+    metric, found = series.by_length(["rnnsearch:default", "rnnencdec:default"])
     assert metric == "bleu"
     assert found == {
         "rnnsearch:default": [
@@ -231,12 +231,12 @@ def test_without_evidence_there_is_a_line_and_no_picture(house: Path, saccade: C
 def test_runs_that_one_picture_cannot_hold_are_refused(house: Path) -> None:
     keep(evidence(1, 30.0, system="rnnencdec", decisive="chrf"))
     with pytest.raises(InvalidInput, match="one metric for all; got bleu and chrf"):
-        tables.by_length(["rnnencdec:default", "rnnsearch:default"])
+        series.by_length(["rnnencdec:default", "rnnsearch:default"])
     unmeasured = evidence(1, 30.0, variant="multi30k")
     del unmeasured["metrics"]["test"]["by_length"]
     keep(unmeasured)
     with pytest.raises(InvalidInput, match="scored by length"):
-        tables.by_length(["rnnsearch:multi30k"])
+        series.by_length(["rnnsearch:multi30k"])
 
 
 def test_a_readme_asks_for_no_picture(house: Path) -> None:
@@ -257,10 +257,10 @@ def test_a_page_has_the_curve_that_it_asks_for(house: Path, saccade: Command) ->
         curves["over"] |= over(("1", bleu - 3), field="search.beam+search.length_penalty=0")["over"]
         keep(evidence(seed, bleu, variant="multi30k", **curves))
     other = "rnnsearch:multi30k+search.length_penalty=0"
-    assert tables.over("search.beam", "bleu", [other]) == {other: [("1", 28.0)]}
+    assert series.over("search.beam", "bleu", [other]) == {other: [("1", 28.0)]}
     mark = f"<!-- over search.beam bleu rnnsearch:multi30k {other} rnnencdec:default -->"
     path = page(house, f"{mark}\n<!-- /over -->\n")
-    assert tables.over("search.beam", "bleu", ["rnnsearch:multi30k", "rnnencdec:default"]) == {
+    assert series.over("search.beam", "bleu", ["rnnsearch:multi30k", "rnnencdec:default"]) == {
         "rnnsearch:multi30k": [("1", 29.0), ("5", 31.0)]
     }
     assert saccade("report", "--write").status == 0
@@ -328,28 +328,52 @@ def test_looks_at_a_sound_stand_one_above_another_at_a_value_of_an_evaluation(ho
         one["metrics"]["test"]["over"] = {"task.longer+model.x=2": {"rows": longer}}
         keep(one)
     names = [f"rnnsearch:{variant}+model.x=2@task.longer=4" for variant in ("row-dot", "row-concat")]
-    assert tables.looks(names)[names[0]] == at["4"]
+    assert series.looks(names)[names[0]] == at["4"]
     with pytest.raises(InvalidInput, match=r"row-dot@task.longer=4: expected runs that kept where they look"):
-        tables.looks(["rnnsearch:row-dot@task.longer=4"])
+        series.looks(["rnnsearch:row-dot@task.longer=4"])
     with pytest.raises(InvalidInput, match="where they look"):
-        tables.looks(["rnnsearch:row-dot+model.x=2@task.longer=3"])
+        series.looks(["rnnsearch:row-dot+model.x=2@task.longer=3"])
     path = page(house, f"<!-- looks {' '.join(names)} -->\n<!-- /looks -->\n")
     done = saccade("report", "--write")
     assert done.status == 0, done.err
     assert "Weight of x (rows) to 1.5 seconds of sound (columns)" in path.read_text()
     [drawn] = [picture.read_text() for picture in (house / "docs" / "pictures").glob("looks-*.svg")]
     assert all(f">{said}<" in drawn for said in ("time (seconds)", "target", "symbol", "x", "y"))
-    assert "dot+model.x=2, longer 4" in drawn
+    assert "dot+model.x=2, longer: 4" in drawn
+
+
+def test_a_page_has_the_latencies_that_it_asks_for(house: Path, saccade: Command) -> None:
+    pytest.importorskip("matplotlib")
+    for seed, rows in enumerate(([(-0.1, 3), (0.0, 2)], [(0.0, 5), (0.1, 1)]), start=1):
+        kept = [{"seconds": seconds, "labels": labels} for seconds, labels in rows]
+        keep(evidence(seed, 30.0, seed, variant="row-cosine", latencies=kept))
+    assert [tuple(row.values()) for row in series.latencies(["rnnsearch:row-cosine"])] == [
+        (-0.1, 3),
+        (0.0, 7),
+        (0.1, 1),
+    ]
+    assert not series.latencies(["rnnsearch:row-dot"])
+    with pytest.raises(InvalidInput, match="expected one variant, such as online_speech:default; got 2"):
+        series.latencies(["rnnsearch:row-cosine", "rnnsearch:row-dot"])
+    path = page(house, "<!-- latency rnnsearch:row-cosine -->\n<!-- /latency -->\n")
+    done = saccade("report", "--write")
+    assert done.status == 0, done.err
+    described = "Seconds from the end of what was said until its label, all seeds: rnnsearch:row-cosine"
+    assert f"![{described}](../pictures/latency-rnnsearch-row-cosine.svg)" in path.read_text()
+    assert ">seconds<" in (house / "docs" / "pictures" / "latency-rnnsearch-row-cosine.svg").read_text()
+    keep(evidence(3, 30.0, 3, variant="row-dot"))
+    with pytest.raises(InvalidInput, match="row-dot: expected runs that kept how late"):
+        series.latencies(["rnnsearch:row-dot"])
 
 
 def test_looks_are_of_the_newest_run_and_of_one_example(house: Path) -> None:
     keep(evidence(1, 30.0, 1, variant="row-dot") | {"look": look(0.0, 1.0, 0.0)})
     keep(evidence(2, 30.0, 2, variant="row-dot") | {"look": look(0.1, 0.2, 0.7)})
-    assert tables.looks(["rnnsearch:row-dot", "rnnsearch:row-hard"]) == {"rnnsearch:row-dot": look(0.1, 0.2, 0.7)}
+    assert series.looks(["rnnsearch:row-dot", "rnnsearch:row-hard"]) == {"rnnsearch:row-dot": look(0.1, 0.2, 0.7)}
     with pytest.raises(InvalidInput, match="expected variants"):
-        tables.looks([])
+        series.looks([])
     with pytest.raises(InvalidInput, match="kept where they look"):
-        tables.looks(["rnnsearch:row-dot", "rnnsearch:default"])
+        series.looks(["rnnsearch:row-dot", "rnnsearch:default"])
     keep(evidence(1, 31.0, variant="row-concat") | {"look": look(1.0, 0.0, columns="ab")})
     with pytest.raises(InvalidInput, match="same example"):
-        tables.looks(["rnnsearch:row-dot", "rnnsearch:row-concat"])
+        series.looks(["rnnsearch:row-dot", "rnnsearch:row-concat"])

@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from saccade.app import tables
+from saccade.app import series, tables
 from saccade.core.errors import InvalidInput
 
-KINDS = ("by-length", "over", "looks")
+KINDS = ("by-length", "over", "looks", "latency")
 
 
 class Drawing(NamedTuple):
@@ -26,7 +26,7 @@ def drawing(kind: str, asked: Sequence[str]) -> Drawing:
     from saccade.explain import plots
 
     if kind == "by-length":
-        metric, rows = tables.by_length(asked)
+        metric, rows = series.by_length(asked)
 
         def by_length() -> Any:
             (first, own), *others = ((name.replace(":", " "), found) for name, found in rows.items())
@@ -36,31 +36,35 @@ def drawing(kind: str, asked: Sequence[str]) -> Drawing:
         return Drawing(described, rows, by_length)
     if kind == "looks":
         return looks(asked)
+    if kind == "latency":
+        late = series.latencies(asked)
+        described = f"Seconds from the end of what was said until its label, all seeds: {', '.join(asked)}"
+        return Drawing(described, asked if late else [], lambda: plots.histogram(late, "seconds", "labels"))
     if len(asked) < 3:
         raise InvalidInput("expected a field, a metric and variants")
     field, metric, *names = asked
-    series = tables.over(field, metric, names)
+    found = series.over(field, metric, names)
     # system:variant+model.local.half_width=3 -> system variant, half_width 3
     named = {
         re.sub(r"\+(?:[\w.]*\.)?(\w+)=", lambda other: f", {other[1]} ", name).replace(":", " "): points
-        for name, points in series.items()
+        for name, points in found.items()
     }
-    described = f"{tables.words(metric)} over {tables.words(field)}, mean over the seeds: {', '.join(series)}"
-    return Drawing(described, series, lambda: plots.curves(named, tables.axis(field), tables.axis(metric)))
+    described = f"{tables.words(metric)} over {tables.words(field)}, mean over the seeds: {', '.join(found)}"
+    return Drawing(described, found, lambda: plots.curves(named, tables.axis(field), tables.axis(metric)))
 
 
 def looks(names: Sequence[str]) -> Drawing:
     """Where the models look in one example: side by side, or one above another where that is a sound."""
     from saccade.explain import plots
 
-    found = tables.looks(names)
+    found = series.looks(names)
     first: dict[str, Any] = next(iter(found.values()), {"rows": (), "columns": (), "values": ""})
     rows, columns = (" ".join(plots.labels(first[side])) for side in ("rows", "columns"))
     if "step" in first:
         columns = f"{len(first['columns']) * first['step']:.1f} seconds of sound"
     systems = {name.partition(":")[0] for name in found}
     titles = [
-        re.sub(r"@(?:[\w.]*\.)?(\w+)=", lambda at: f", {tables.words(at[1])} ", name).replace(":row-", ":")
+        re.sub(r"@(?:[\w.]*\.)?(\w+)=", lambda at: f", {tables.words(at[1])}: ", name).replace(":row-", ":")
         for name in found
     ]
     titles = [title.replace(":", " ") if len(systems) > 1 else title.partition(":")[2] for title in titles]

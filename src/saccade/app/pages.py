@@ -10,6 +10,8 @@ A page of docs/ may ask for a table or a picture, between marks:
     <!-- /over -->
     <!-- looks rnnsearch:row-additive rnnsearch:row-dot -->
     <!-- /looks -->
+    <!-- latency online_speech:default -->
+    <!-- /latency -->
     <!-- measured ctc_decoding -->
     <!-- /measured -->
 

@@ -155,7 +155,7 @@ def _heard(
     axes = figure.add_axes((0, top - high, _wide(table), high))
     extent = (0.0, table.shape[1] * step, float(len(tokens)), 0.0)
     scale(axes, _heat(axes, table, extent, (0.0, _largest(table))), values, least=1.3)
-    nth = every(high / len(tokens))
+    nth = every(high / len(tokens), line=0.15)
     axes.yaxis.set_ticks([i + 0.5 for i in range(0, len(tokens), nth)], short_labels(tokens)[::nth])
     axes.tick_params(axis="y", length=0 if nth == 1 else 3)
     axes.set(ylabel=label)
