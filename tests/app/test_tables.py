@@ -322,7 +322,15 @@ def test_looks_at_a_sound_stand_one_above_another_at_a_value_of_an_evaluation(ho
     pytest.importorskip("matplotlib")
     at = {"1": look(0.5, 0.5, 0.0, step=0.5), "4": look(0.1, 0.2, 0.7, step=0.5)}
     rows = [{"value": value, "label_error_rate": 1.0, "look": each} for value, each in at.items()]
-    for variant, more in (("row-dot", {}), ("row-concat", {"rows_label": "symbol", "rows": ["y"]})):
+    # all symbols that there are in place of the answer's own, and steps that are shorter
+    other = {
+        "rows_label": "symbol",
+        "rows": ["y"],
+        "columns": list("abcd"),
+        "weights": [[0.1, 0.2, 0.3, 0.4]],
+        "step": 0.4,
+    }
+    for variant, more in (("row-dot", {}), ("row-concat", other)):
         one = evidence(1, 30.0, variant=variant)
         longer = [{**row, "look": {**row["look"], **more}} for row in rows]
         one["metrics"]["test"]["over"] = {"task.longer+model.x=2": {"rows": longer}}

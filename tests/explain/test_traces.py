@@ -133,13 +133,16 @@ def test_speech_refuses(weights: Any, options: dict[str, Any], message: str) -> 
 
 
 def test_several_looks_at_a_recording_share_an_axis_in_seconds() -> None:
-    panels = [
-        (torch.rand(2, 10), ["a", "b"], "label", "weight", "one"),
-        (torch.full((3, 10), 2.5), ["x"] * 3, "symbol", "share", "two"),
-    ]
-    figure = plots.speeches(panels, 0.5)
+    figure = plots.speeches(
+        [
+            (torch.rand(2, 10), ["a", "b"], 0.5, "label", "weight", "one"),
+            (torch.full((3, 20), 2.5), ["x"] * 3, 0.25, "symbol", "share", "two"),
+        ]
+    )
     above, below = figure.axes
     assert above.get_xlim() == below.get_xlim() == (0, 5)
+    assert above.images[0].get_extent()[:2] == below.images[0].get_extent()[:2] == [0, 5]
+    assert above.get_position().width == pytest.approx(below.get_position().width)
     assert (above.get_xlabel(), below.get_xlabel()) == ("", "time (seconds)")
     assert (above.get_ylabel(), below.get_ylabel()) == ("label", "symbol")
     assert [axes.images[0].get_clim() for axes in figure.axes] == [(0, 1), (0, 2.5)]
@@ -148,9 +151,8 @@ def test_several_looks_at_a_recording_share_an_axis_in_seconds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("frames", "step", "message"),
-    [((10, 9), 0.5, "as many frames"), ((), 0.5, "no panel"), ((10,), 0.0, "seconds a frame above 0")],
+    ("steps", "message"), [((), "at least one panel"), ((0.5, 0.0), r"seconds a frame above 0; got 0\.5, 0\.0")]
 )
-def test_several_looks_at_a_recording_are_refused(frames: tuple[int, ...], step: float, message: str) -> None:
+def test_several_looks_at_a_recording_are_refused(steps: tuple[float, ...], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        plots.speeches([(torch.rand(1, size), ["a"], "label", "weight", "") for size in frames], step)
+        plots.speeches([(torch.rand(1, 4), ["a"], step, "label", "weight", "") for step in steps])

@@ -67,13 +67,17 @@ def looks(names: Sequence[str]) -> Drawing:
         re.sub(r"@(?:[\w.]*\.)?(\w+)=", lambda at: f", {tables.words(at[1])}: ", name).replace(":row-", ":")
         for name in found
     ]
-    titles = [title.replace(":", " ") if len(systems) > 1 else title.partition(":")[2] for title in titles]
+    titles = [title.replace(":", " ", 1) if len(systems) > 1 else title.partition(":")[2] for title in titles]
 
     def draw() -> Any:
         shown = list(zip(found.values(), titles, strict=True))
         if "step" in first:
-            said = [(look["weights"], look["rows"], look["rows_label"], look["values"], title) for look, title in shown]
-            return plots.speeches(said, first["step"])
+            return plots.speeches(
+                [
+                    (look["weights"], look["rows"], look["step"], look["rows_label"], look["values"], title)
+                    for look, title in shown
+                ]
+            )
         panels = [
             (look["weights"], look["rows"], look["columns"], look["rows_label"], look["columns_label"], title)
             for look, title in shown

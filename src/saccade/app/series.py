@@ -102,10 +102,22 @@ def looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
         if not looked or "look" not in looked[0]:
             raise InvalidInput(f"{name}: expected runs that kept where they look")
         found[name] = looked[0]["look"]
-    # an answer may be drawn as its own symbols or as all that there are, a row each: the same where the input is
-    if len({tuple(look["columns"]) for look in found.values()}) > 1 or any(
-        len({tuple(look["rows"]) for look in found.values() if look["rows_label"] == label}) > 1
-        for label in {look["rows_label"] for look in found.values()}
-    ):
+    if not alike(list(found.values())):
         raise InvalidInput("expected runs that looked at the same example")
     return found
+
+
+def alike(looks: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether these are looks at one example.
+
+    An answer may be drawn as its own symbols, or as all that there are; a sound may be cut into longer steps.
+    """
+    steps = [look.get("step", 0.0) for look in looks]
+    seconds = [len(look["columns"]) * step for look, step in zip(looks, steps, strict=True)]
+    columns = {"" if step else tuple(look["columns"]) for look, step in zip(looks, steps, strict=True)}
+    answers = {(look["rows_label"], tuple(look["rows"])) for look in looks}
+    return (
+        len(columns) <= 1
+        and max(seconds, default=0) - min(seconds, default=0) <= max(steps, default=0)
+        and len(answers) == len({label for label, _ in answers})
+    )

@@ -24,7 +24,7 @@ from saccade.explain.plots.charts import COLOURS
 from saccade.explain.plots.tokens import printable, short_labels
 
 Timed = tuple[Weights, float]
-Spoken = tuple[Weights, Sequence[str], str, str, str]
+Spoken = tuple[Weights, Sequence[str], float, str, str, str]
 
 
 def memory_trace(traces: Mapping[str, Weights], values: str = "weight", title: str = "") -> Figure:
@@ -98,7 +98,7 @@ def speech(
         raise InvalidInput(f"expected seconds a frame and samples a second above 0; got {', '.join(map(str, times))}")
     with our_style(title, tokens_label, values, *tokens):
         figure, end, wide = page(), table.shape[1] * step, _wide(table)
-        axes, top = _heard(figure, 0.0, 13.2, table, step, (tokens, tokens_label, values))
+        axes, top = _heard(figure, (0.0, wide, 13.2), table, step, (tokens, tokens_label, values))
         write_title(axes, title)
         if bands is not None:
             axes = figure.add_axes((0, top - 0.9, wide, 0.9))
@@ -115,29 +115,28 @@ def speech(
         return fit(figure)
 
 
-def speeches(panels: Sequence[Spoken], step: float) -> Figure:
+def speeches(panels: Sequence[Spoken]) -> Figure:
     """Several looks at one recording, one above another on one axis in seconds; each has a scale as of `speech`.
 
     Args:
-        panels: (weights (q, k), tokens, tokens_label, values, title) each, as `speech` takes them; of as many frames.
-        step: seconds from a frame to the next.
+        panels: (weights (q, k), tokens, step, tokens_label, values, title) each, as `speech` takes them.
 
     Raises:
-        InvalidInput: no panel, panels of different lengths, or as `speech`.
+        InvalidInput: no panel, or as `speech`.
     """
+    if not panels:
+        raise InvalidInput("expected at least one panel to draw")
     tables = [checked(weights, f"{len(tokens)} k", "weights", 0.0) for weights, tokens, *_ in panels]
-    if len({table.shape[1] for table in tables}) != 1:
-        came = ", ".join(str(table.shape[1]) for table in tables) or "no panel"
-        raise InvalidInput(f"expected panels of as many frames, at least one; got {came}")
-    if not 0 < step < math.inf:
-        raise InvalidInput(f"expected seconds a frame above 0; got {step}")
-    with our_style(*(text for _, tokens, *texts in panels for text in (*tokens, *texts))):
+    if not all(0 < step < math.inf for _, _, step, *_ in panels):
+        raise InvalidInput(f"expected seconds a frame above 0; got {', '.join(str(step) for _, _, step, *_ in panels)}")
+    wide = max(map(_wide, tables))
+    with our_style(*(text for _, tokens, _, *texts in panels for text in (*tokens, *texts))):
         figure, top = page(), 0.0
-        for table, (_, tokens, label, values, title) in zip(tables, panels, strict=True):
-            axes, top = _heard(figure, top, 2.2, table, step, (tokens, label, values))
+        for table, (_, tokens, step, label, values, title) in zip(tables, panels, strict=True):
+            axes, top = _heard(figure, (top, wide, 2.2), table, step, (tokens, label, values))
             axes.annotate(printable(title), (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points")
             top -= 0.2
-        _in_seconds(figure, tables[0].shape[1] * step)
+        _in_seconds(figure, max(table.shape[1] * panel[2] for table, panel in zip(tables, panels, strict=True)))
         return fit(figure)
 
 
@@ -147,12 +146,15 @@ def _wide(table: Any) -> float:
 
 
 def _heard(
-    figure: Figure, top: float, most: float, table: Any, step: float, said: tuple[Sequence[str], str, str]
+    figure: Figure, place: tuple[float, float, float], table: Any, step: float, said: tuple[Sequence[str], str, str]
 ) -> tuple[Any, float]:
-    """A map over time, at most so many inches high, of (tokens, their label, what the weights are); where it ends."""
-    tokens, label, values = said
+    """A map over time of (tokens, their label, what the weights are), and where it ends.
+
+    Its place is (top, width, largest height), in inches.
+    """
+    (top, wide, most), (tokens, label, values) = place, said
     high = len(tokens) * min(0.22, most / len(tokens))
-    axes = figure.add_axes((0, top - high, _wide(table), high))
+    axes = figure.add_axes((0, top - high, wide, high))
     extent = (0.0, table.shape[1] * step, float(len(tokens)), 0.0)
     scale(axes, _heat(axes, table, extent, (0.0, _largest(table))), values, least=1.3)
     nth = every(high / len(tokens), line=0.15)
