@@ -115,9 +115,9 @@ def test_a_capture_sees_every_look_and_changes_nothing(mechanism: str) -> None:
         with capture(model, only="*attention*") as seen:
             assert torch.equal(model(*given).log_probs(), whole)
     weights = seen.joined("decoder.recurrent.attention.weights")
-    assert weights.shape == (2, 1, INPUTS.shape[1], 11)
+    assert weights.shape == (2, INPUTS.shape[1], 11)
     assert weights.any(-1).all()
-    assert not weights.masked_select(~batch.mask[:, None, None]).any()
+    assert not weights.masked_select(~batch.mask[:, None]).any()
 
 
 @pytest.mark.unhooked

@@ -49,11 +49,12 @@ def write(model: Handwriting, batch: Batch, bias: float, most: int, seed: int) -
         place = weights.argmax(-1) if text is not None else torch.full_like(lengths, -1)
         done = (place == lengths) & through if t > given else torch.zeros_like(through)
         through = through | (place == lengths - 1)
-        for row in torch.nonzero(done)[:, 0].tolist():
-            traces[row] = traces[row] or traced(steps, row, lengths, True)
+        # the limit first: where it is the last of all there is no such step
         for row, limit in enumerate(limits):
             if t == limit:
                 traces[row] = traces[row] or traced(steps, row, lengths, text is None)
+        for row in torch.nonzero(done)[:, 0].tolist():
+            traces[row] = traces[row] or traced(steps, row, lengths, True)
         if all(traces):
             break
         drawn = pen_mixture(outputs, bias).sample(uniform[:, t], normal[:, t])
