@@ -368,7 +368,9 @@ def test_a_page_has_the_latencies_that_it_asks_for(house: Path, saccade: Command
     assert done.status == 0, done.err
     described = "Seconds from the end of what was said until its label, all seeds: rnnsearch:row-cosine"
     assert f"![{described}](../pictures/latency-rnnsearch-row-cosine.svg)" in path.read_text()
-    assert ">seconds<" in (house / "docs" / "pictures" / "latency-rnnsearch-row-cosine.svg").read_text()
+    assert (
+        ">delay of a label (seconds)<" in (house / "docs" / "pictures" / "latency-rnnsearch-row-cosine.svg").read_text()
+    )
     keep(evidence(3, 30.0, 3, variant="row-dot"))
     with pytest.raises(InvalidInput, match="row-dot: expected runs that kept how late"):
         series.latencies(["rnnsearch:row-dot"])

@@ -26,20 +26,21 @@ def drawing(kind: str, asked: Sequence[str]) -> Drawing:
     from saccade.explain import plots
 
     if kind == "by-length":
-        metric, rows = series.by_length(asked)
+        metric, lengths = series.by_length(asked)
 
         def by_length() -> Any:
-            (first, own), *others = ((name.replace(":", " "), found) for name, found in rows.items())
+            (first, own), *others = ((name.replace(":", " "), found) for name, found in lengths.items())
             return plots.score_by_length(own, metric=metric.upper(), other=dict(others), name=first)
 
-        described = f"{metric.upper()} by length of the source, mean over the seeds: {', '.join(rows)}"
-        return Drawing(described, rows, by_length)
+        described = f"{metric.upper()} by length of the source, mean over the seeds: {', '.join(lengths)}"
+        return Drawing(described, lengths, by_length)
     if kind == "looks":
         return looks(asked)
     if kind == "latency":
         late = series.latencies(asked)
         described = f"Seconds from the end of what was said until its label, all seeds: {', '.join(asked)}"
-        return Drawing(described, asked if late else [], lambda: plots.histogram(late, "seconds", "labels"))
+        rows = [{"delay of a label (seconds)": row["seconds"], "labels": row["labels"]} for row in late]
+        return Drawing(described, asked if late else [], lambda: plots.histogram(rows, *rows[0]))
     if len(asked) < 3:
         raise InvalidInput("expected a field, a metric and variants")
     field, metric, *names = asked
