@@ -199,7 +199,10 @@ def test_other_precisions_train_and_predict(saccade: Command, tmp_path: Path, pr
     assert saccade("predict", out, "Go home.").status == 0
 
 
-def test_an_interrupted_run_says_how_it_goes_on_and_does(tmp_path: Path, saccade: Command) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_how_it_goes_on_and_does(
+    tmp_path: Path, saccade: Command, number: signal.Signals
+) -> None:
     out = tmp_path / "run"
     command = [
         sys.executable,
@@ -217,7 +220,7 @@ def test_an_interrupted_run_says_how_it_goes_on_and_does(tmp_path: Path, saccade
     while not (out / "metrics.jsonl").exists() or not (out / "metrics.jsonl").read_text():
         assert process.poll() is None
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     printed, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"go on with: saccade train --resume {out}" in printed
@@ -226,6 +229,17 @@ def test_an_interrupted_run_says_how_it_goes_on_and_does(tmp_path: Path, saccade
     assert json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 400
     started = shlex.join(["saccade", *command[3:]])
     assert json.loads((out / "evidence.json").read_text())["command"] == started
+
+
+def test_a_finished_run_without_its_checkpoint_is_not_trained_anew(saccade: Command, run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    shutil.rmtree(copy / "checkpoints")
+    before = (copy / "metrics.jsonl").read_bytes()
+    done = saccade("train", "--resume", copy)
+    assert done.status == 2
+    assert "came to its end before" in done.err
+    assert "last.ckpt is gone" in done.err
+    assert (copy / "metrics.jsonl").read_bytes() == before
 
 
 def test_a_finished_run_goes_on_with_more_steps(saccade: Command, run: Path, tmp_path: Path) -> None:

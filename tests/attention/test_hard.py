@@ -337,6 +337,26 @@ def test_a_baseline_and_features_that_do_not_fit_raise() -> None:
         ScoreFunction("movng")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"decay": 1.0}, "a decay must be at least 0 and below 1, not 1"),
+        ({"reward_weight": math.nan}, "the weight of the reward must be at least 0 and finite, not nan"),
+        ({"entropy_weight": -1.0}, "the weight of the entropy must be at least 0 and finite, not -1"),
+    ],
+)
+def test_settings_of_an_estimate_out_of_range_raise(options: dict[str, float], match: str) -> None:
+    with pytest.raises(InvalidInput, match=match):
+        ScoreFunction("moving", **options)  # type: ignore[arg-type]
+
+
+def test_rewards_of_no_terms_leave_the_mean_as_it_was() -> None:
+    score = ScoreFunction("moving")
+    score(torch.zeros(2).double(), leaf(2), terms=torch.zeros(2).double())
+    assert score.mean == 0
+    assert not score.seen
+
+
 @pytest.mark.unhooked
 def test_many_looks_at_once_and_other_settings_raise() -> None:
     attention, (query, keys, mask) = make(), make_inputs()

@@ -127,6 +127,27 @@ class TestAttention:
             torch.testing.assert_close(context, decoded.contexts[:, t])
 
     @pytest.mark.unhooked
+    def test_called_it_takes_many_queries_or_says_how_it_is_read(self, kind: type[nn.Module]) -> None:
+        attention, (query_size, key_size) = make(kind), sizes(kind)
+        query, keys = torch.randn(2, 3, query_size).double(), torch.randn(2, 7, key_size).double()
+        try:
+            contexts = attention(query, keys)
+        except InvalidInput as error:
+            assert "once at a time" in str(error)  # noqa: PT017
+        else:
+            assert contexts.shape == (2, 3, key_size)
+
+    @pytest.mark.unhooked
+    def test_sizes_below_one_raise_and_are_named(self, kind: type[nn.Module]) -> None:
+        parameters = inspect.signature(kind).parameters
+        required = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
+        counts = {*required, "filters", "components", "memory_size", "longest"} & set(parameters)
+        for name in sorted(counts):
+            given = {each: SIZES[each] for each in required} | {name: 0}
+            with pytest.raises(InvalidInput, match=name.replace("_", ".")):
+                kind(**given)
+
+    @pytest.mark.unhooked
     def test_compiled_it_gives_the_same(self, kind: type[nn.Module]) -> None:
         attention, (query_size, key_size) = make(kind), sizes(kind)
         keys, query = leaf(2, 7, key_size), leaf(2, query_size)

@@ -254,6 +254,11 @@ def test_real_letters_set_side_by_side_are_read_from_their_places(task: PenTask)
     written = Written(characters, tuple(map(tuple, offsets.tolist())), looks, 0, True, 0.0)
     assert task.readable([written])["read"] >= 90
     assert task.decode(written) == f"abcdefghijk: {len(offsets)} points in {int(offsets[:, 2].sum())} strokes"
+    # a pen that left for far away, or got nowhere, drew what nobody can read, and as fast
+    for factor in (1e9, float("nan")):
+        away = written._replace(points=tuple((factor * x, y, end) for x, y, end in written.points))
+        assert task.readable([away])["read"] == 0
+    assert not task.readable([written._replace(looks=())])
     replayed = task.replay(task.read("abcdefghijk"), written)
     np.testing.assert_allclose(replayed.drawn, points_of(line), atol=1e-9)
     assert {name: len(names) for name, names in task.labels(replayed).items()} == {
@@ -261,6 +266,13 @@ def test_real_letters_set_side_by_side_are_read_from_their_places(task: PenTask)
         "point": len(offsets),
         "coordinate": 3,
     }
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"alphabet": "a", "mean": [1], "std": [1, 1], "memoryless": [1, 2]}'])
+def test_damaged_assets_are_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pen.json").write_text(text)
+    with pytest.raises(InvalidInput, match=r"pen\.json: (damaged or cut off|expected)"):
+        PenTask(PenConfig(), tmp_path)
 
 
 XML = """<?xml version="1.0" encoding="ISO-8859-1"?>

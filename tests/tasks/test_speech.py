@@ -422,6 +422,23 @@ def test_a_bad_manifest_is_told(folder: Path, text: str | None, match: str) -> N
         SpeechTask(SpeechConfig(train=folder / "train.tsv"))
 
 
+@pytest.mark.parametrize("written", ["{", "[1]", "{}", '{"symbols": [], "mean": [1], "deviation": [1]}'])
+def test_damaged_assets_are_told(tmp_path: Path, written: str) -> None:
+    (tmp_path / "speech.json").write_text(written)
+    with pytest.raises(InvalidInput, match=r"speech\.json: (damaged or cut off|expected)"):
+        SpeechTask(SpeechConfig(corpus="dialled"), tmp_path)
+
+
+def test_bands_and_steps_that_do_not_fit_the_sound_are_told() -> None:
+    with pytest.raises(InvalidInput, match="128 mel bands are too many, or too few, of 8000 samples a second"):
+        make_task(bins=128)
+    with pytest.raises(InvalidInput, match=r"the string .* has 1 steps, and its . labels need .*--task\.stack"):
+        make_task(stack=1000)
+    for options in ({"bins": 2}, {"rate": 50}):
+        with pytest.raises(ValidationError, match=next(iter(options))):
+            SpeechConfig(**options)  # type: ignore[arg-type]
+
+
 def test_settings_that_contradict_each_other_are_refused() -> None:
     for options, match in (
         ({"fewest": 5, "most": 3}, "fewest is 5, and most is 3"),

@@ -13,6 +13,7 @@ import torch
 from saccade import __version__
 from saccade.app.runs import Run, assemble, dtype_of
 from saccade.core.config import flatten, to_plain
+from saccade.core.errors import InvalidInput
 from saccade.training import require_engine
 from saccade.training.device import peak_memory, pick_device
 from saccade.training.evidence import Cost, commit
@@ -100,6 +101,12 @@ def open_folder(
     from saccade.training.fit import check_resumable
 
     if order.resumed:
+        if folder.weights.exists() and not folder.last.exists():
+            raise InvalidInput(
+                f"{folder.path} came to its end before, and {folder.last} is gone, from which it could go on; "
+                "to train anew give another --out"
+            )
+        folder.checkpoints.mkdir(exist_ok=True)
         check_resumable(folder, fingerprint, FREE)
     elif first:
         folder.create(head)

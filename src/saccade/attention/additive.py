@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saccade.attention.content import CHUNK, ContentAttention
+from saccade.attention.content import CHUNK, ContentAttention, check_sizes
 
 
 def additive_scores(
@@ -47,6 +47,7 @@ class AdditiveAttention(ContentAttention):
 
     def __init__(self, query_size: int, key_size: int, width: int, chunk: int = CHUNK) -> None:
         super().__init__(query_size, key_size, chunk)
+        check_sizes(width=width)
         self.query = nn.Linear(query_size, width, bias=False)
         self.key = nn.Linear(key_size, width)
         self.v = nn.Parameter(torch.empty(width))

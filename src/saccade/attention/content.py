@@ -50,6 +50,17 @@ def checked_values(
     return keys if values is None else values
 
 
+def check_sizes(**sizes: int) -> None:
+    """Raise unless all of these are at least 1.
+
+    Raises:
+        InvalidInput: it names the one that is not.
+    """
+    for name, size in sizes.items():
+        if size < 1:
+            raise InvalidInput(f"{name} must be at least 1, not {size}")
+
+
 def check_query(query: Tensor, query_size: int, sequences: int) -> None:
     """For a mechanism that remembers its looks, and so looks once at a time.
 
@@ -79,6 +90,7 @@ class ContentAttention(nn.Module, ABC):
 
     def __init__(self, query_size: int, key_size: int, chunk: int = CHUNK) -> None:
         super().__init__()
+        check_sizes(query_size=query_size, key_size=key_size, chunk=chunk)
         self.query_size, self.key_size, self.chunk = query_size, key_size, chunk
         self.weights = Tap("b q k")
 

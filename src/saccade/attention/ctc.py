@@ -62,6 +62,8 @@ def ctc_loss(
         InvalidInput: a labelling that does not fit in its frames; log-probabilities that are NaN or +inf; the blank
             among the labels; lengths or labels of other sequences; lengths beyond what there is; no sequence.
     """
+    if infeasible not in ("raise", "drop"):
+        raise InvalidInput(f'infeasible must be "raise" or "drop", not {infeasible!r}')
     log_probs = _checked(log_probs, lengths, targets, target_lengths, blank)
     short = _too_short(lengths, targets, target_lengths, raises=infeasible == "raise")
     # no labels at all always fit, and then neither the loss nor its gradient is infinite

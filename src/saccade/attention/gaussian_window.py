@@ -18,8 +18,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saccade.attention.content import check_query, checked_values
-from saccade.attention.reading import Reading
+from saccade.attention.content import check_query, check_sizes, checked_values
+from saccade.attention.reading import OneLook, Reading
 from saccade.core.errors import InvalidInput
 from saccade.core.masks import places
 from saccade.core.tap import Tap
@@ -54,7 +54,7 @@ def gaussian_window(
     return power.exp2().sum(-2)
 
 
-class GaussianWindowAttention(nn.Module):
+class GaussianWindowAttention(OneLook):
     """A window of Gaussians that moves along the keys (Graves 2013, section 5.1).
 
     Args:
@@ -77,8 +77,9 @@ class GaussianWindowAttention(nn.Module):
         pace: float = 1.0,
     ) -> None:
         super().__init__()
-        if components < 1 or not 0 < pace <= math.exp(LARGEST):
-            raise InvalidInput(f"there must be a Gaussian and a pace above 0, not {components} and {pace}")
+        check_sizes(query_size=query_size, key_size=key_size, components=components)
+        if not 0 < pace <= math.exp(LARGEST):
+            raise InvalidInput(f"a pace must be above 0, and at most {math.exp(LARGEST):,.0f} keys; not {pace}")
         if offsets not in ("exp", "softplus"):
             raise InvalidInput(f'offsets must be "exp" or "softplus", not {offsets!r}')
         self.key_size, self.offsets, self.pace = key_size, offsets, pace

@@ -52,7 +52,7 @@ class LocalMonotonicAttention(BilinearAttention):
 
     def __init__(self, query_size: int, key_size: int, half_width: int = 10) -> None:
         super().__init__(query_size, key_size)
-        if half_width < 0:
+        if not half_width >= 0:
             raise InvalidInput(f"a half width must be at least 0 keys, not {half_width}")
         self.half_width = half_width
 
@@ -101,10 +101,10 @@ class LocalPredictiveAttention(BilinearAttention):
 
     def __init__(self, query_size: int, key_size: int, half_width: int = 10, sigma: float | None = None) -> None:
         super().__init__(query_size, key_size)
-        if half_width < 1:
+        if not half_width >= 1:
             raise InvalidInput(f"a half width must be at least 1 key, not {half_width}")
         self.half_width, self.sigma = half_width, half_width / 2 if sigma is None else sigma
-        if self.sigma <= 0:
+        if not self.sigma > 0:
             raise InvalidInput(f"sigma must be above 0, not {self.sigma}")
         self.hidden = nn.Linear(query_size, query_size, bias=False)
         self.centre = nn.Linear(query_size, 1, bias=False)

@@ -11,6 +11,7 @@ of zeros this is additive attention. Before the first look the weight is on the 
 Sharpening multiplies the scores of either normalisation.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -18,8 +19,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from saccade.attention.additive import tanh_scores
-from saccade.attention.content import Prepared, check_query, checked_values
-from saccade.attention.reading import Reading
+from saccade.attention.content import Prepared, check_query, check_sizes, checked_values
+from saccade.attention.reading import OneLook, Reading
 from saccade.core.errors import InvalidInput
 from saccade.core.masks import masked_softmax
 from saccade.core.tap import Tap
@@ -35,7 +36,7 @@ def masked_sigmoid(scores: Float[Tensor, "b k"], mask: Bool[Tensor, "b k"] | Non
     return masked_softmax(nn.functional.logsigmoid(scores), mask)
 
 
-class LocationAwareAttention(nn.Module):
+class LocationAwareAttention(OneLook):
     """Additive attention that also sees where it looked last (Chorowski et al. 2015).
 
     Args:
@@ -51,8 +52,8 @@ class LocationAwareAttention(nn.Module):
             from it on; none: all.
 
     Raises:
-        InvalidInput: an even filter width, a window below 1; a mask that is not bool of shape (b, k); sizes that do not
-            fit.
+        InvalidInput: a size below 1, an even filter width, a sharpening that is not above 0, a window below 1; a mask
+            that is not bool of shape (b, k); sizes that do not fit.
     """
 
     def __init__(
@@ -68,6 +69,9 @@ class LocationAwareAttention(nn.Module):
         content: bool = True,
     ) -> None:
         super().__init__()
+        check_sizes(query_size=query_size, key_size=key_size, width=width, filters=filters, filter_width=filter_width)
+        if not 0 < sharpening < math.inf:
+            raise InvalidInput(f"sharpening must be above 0 and finite, not {sharpening}")
         if filter_width % 2 == 0:
             raise InvalidInput(f"a filter must have a middle: an odd width, not {filter_width}")
         if window is not None and window < 1:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saccade.attention.additive import additive_scores
-from saccade.attention.content import CHUNK, ContentAttention
+from saccade.attention.content import CHUNK, ContentAttention, check_sizes
 
 
 def dot_scores(query: Float[Tensor, "b q d"], key: Float[Tensor, "b k d"]) -> Float[Tensor, "b q k"]:
@@ -30,6 +30,7 @@ class DotAttention(ContentAttention):
     """
 
     def __init__(self, model_size: int) -> None:
+        check_sizes(model_size=model_size)
         super().__init__(model_size, model_size)
 
     def score(self, query: Float[Tensor, "b q d"], key: Float[Tensor, "b k d"]) -> Float[Tensor, "b q k"]:
@@ -69,6 +70,7 @@ class ConcatAttention(ContentAttention):
 
     def __init__(self, query_size: int, key_size: int, width: int, chunk: int = CHUNK) -> None:
         super().__init__(query_size, key_size, chunk)
+        check_sizes(width=width)
         self.hidden = nn.Linear(query_size + key_size, width, bias=False)
         self.v = nn.Parameter(torch.empty(width))
         nn.init.xavier_uniform_(self.hidden.weight)

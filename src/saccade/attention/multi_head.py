@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from saccade.attention.content import check_sizes
 from saccade.attention.dot_product import dot_product_weights, scaled_dot_product
 from saccade.attention.reading import Reading
 from saccade.core.errors import InvalidInput
@@ -71,6 +72,7 @@ class MultiHeadAttention(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_sizes(model_size=model_size)
         if min(heads, *(size for size in (head_size, value_size) if size is not None), 1) < 1:
             raise InvalidInput(f"heads and their sizes must be at least 1, not {heads}, {head_size}, {value_size}")
         if model_size % heads and None in (head_size, value_size):

@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from saccade.attention.additive import tanh_scores
-from saccade.attention.content import check_query, checked_values
-from saccade.attention.reading import Reading
+from saccade.attention.content import check_query, check_sizes, checked_values
+from saccade.attention.reading import OneLook, Reading
 from saccade.core.masks import masked_softmax
 from saccade.core.tap import Tap
 
@@ -35,7 +35,7 @@ class Memory(NamedTuple):
     memory: Float[Tensor, "b k m"]
 
 
-class PastAlignmentAttention(nn.Module):
+class PastAlignmentAttention(OneLook):
     """Additive attention with a memory a key of how it was attended (Tu et al. 2016, neural coverage).
 
     Args:
@@ -50,6 +50,7 @@ class PastAlignmentAttention(nn.Module):
 
     def __init__(self, query_size: int, key_size: int, width: int, memory_size: int = 10) -> None:
         super().__init__()
+        check_sizes(query_size=query_size, key_size=key_size, width=width, memory_size=memory_size)
         self.key_size = key_size
         self.query = nn.Linear(query_size, width, bias=False)
         self.key = nn.Linear(key_size, width)

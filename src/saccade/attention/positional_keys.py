@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saccade.attention.additive import AdditiveAttention
-from saccade.attention.content import CHUNK, Prepared, checked_values
+from saccade.attention.content import CHUNK, Prepared, check_sizes, checked_values
 from saccade.core.errors import InvalidInput
 from saccade.core.masks import places
 
@@ -33,6 +33,7 @@ class PositionalKeysAttention(AdditiveAttention):
 
     def __init__(self, query_size: int, key_size: int, width: int, longest: int = 512, chunk: int = CHUNK) -> None:
         super().__init__(query_size, key_size, width, chunk)
+        check_sizes(longest=longest)
         self.positions = nn.Parameter(torch.empty(longest, key_size))
         nn.init.normal_(self.positions, std=key_size**-0.5)
 

@@ -2,7 +2,9 @@
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from saccade.core.errors import InvalidInput
 
 
 class Reading(NamedTuple):
@@ -11,6 +13,15 @@ class Reading(NamedTuple):
     context: Tensor
     weights: Tensor
     state: Any
+
+
+class OneLook(nn.Module):
+    """The base of mechanisms whose next look depends on the last one: they take one query a sequence at a time."""
+
+    def forward(self, *_: Any, **__: Any) -> Tensor:
+        raise InvalidInput(
+            f"{type(self).__name__} looks once at a time: prepare, initial_state, and read for each look"
+        )
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ The contexts are means of the values as they are. With several heads and project
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from saccade.attention.content import ContentAttention
+from saccade.attention.content import ContentAttention, check_sizes
 from saccade.attention.luong import dot_scores
 
 
@@ -24,6 +24,7 @@ class ScaledDotAttention(ContentAttention):
 
     def __init__(self, query_size: int, key_size: int, width: int) -> None:
         super().__init__(query_size, key_size)
+        check_sizes(width=width)
         self.query = nn.Linear(query_size, width, bias=False)
         self.key = nn.Linear(key_size, width, bias=False)
         for projection in (self.query, self.key):

@@ -9,6 +9,7 @@ the bound L_s = E[log p(y | a)] <= log p(y). For glimpses R may be 1 for a right
 arXiv:1406.6247), or the log-probability of the right answer.
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -31,7 +32,8 @@ class ScoreFunction(nn.Module):
         entropy_weight: lambda_e.
 
     Raises:
-        InvalidInput: another baseline; a learned one without a size of its features, or another one with it.
+        InvalidInput: another baseline; a learned one without a size of its features, or another one with it; a decay
+            or a weight out of range.
     """
 
     # where there is a baseline
@@ -52,6 +54,11 @@ class ScoreFunction(nn.Module):
             raise InvalidInput(f"a baseline must be none, moving or learned, not {baseline!r}")
         if (baseline == "learned") != (features is not None):
             raise InvalidInput(f"a learned baseline has features, and no other has; baseline is {baseline!r}")
+        if not 0 <= decay < 1:
+            raise InvalidInput(f"a decay must be at least 0 and below 1, not {decay}")
+        for name, weight in (("reward", reward_weight), ("entropy", entropy_weight)):
+            if not 0 <= weight < math.inf:
+                raise InvalidInput(f"the weight of the {name} must be at least 0 and finite, not {weight}")
         self.baseline, self.decay = baseline, decay
         self.reward_weight, self.entropy_weight = reward_weight, entropy_weight
         self.predict = None if features is None else nn.Linear(features, 1)
@@ -101,7 +108,7 @@ class ScoreFunction(nn.Module):
         if entropies is not None:
             surrogate = surrogate - self.entropy_weight * entropies
         # after its use: a baseline that knew this reward would bias the estimate
-        if self.baseline != "none" and self.training and rewards.numel():
+        if self.baseline != "none" and self.training and bool(terms.sum() > 0):
             self._remember(rewards, terms)
         return surrogate
 

@@ -2,9 +2,11 @@
 
 import errno
 import gzip
+import json
 import os
 import zlib
 from pathlib import Path
+from typing import Any
 
 from saccade.core.errors import InvalidInput, NotFound
 
@@ -28,6 +30,23 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def read_record(path: Path, *keys: str) -> dict[str, Any]:
+    """What a JSON file that we wrote holds.
+
+    Raises:
+        NotFound: there is no such file.
+        InvalidInput: it is damaged, or lacks one of the keys.
+    """
+    text = "\n".join(read_lines(path))
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise InvalidInput(f"{path}: damaged or cut off ({error})") from error
+    if not isinstance(found, dict) or not set(keys) <= set(found):
+        raise InvalidInput(f"{path}: expected a record of {', '.join(keys)}")
+    return found
 
 
 def read_lines(path: Path) -> list[str]:

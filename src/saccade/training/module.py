@@ -48,8 +48,9 @@ class Fit(LightningModule):
             shard(self, self.layers, mesh)
 
     def on_train_start(self) -> None:
-        if self.on_signal is not None and not self.processes.alone:
-            # the engine's own handler would broadcast, in the midst of whatever the processes are exchanging
+        if self.on_signal is not None:
+            # the engine's own handler ends without a checkpoint; and of several processes it would broadcast, in the
+            # midst of whatever they are exchanging
             signal.signal(signal.SIGTERM, self.on_signal)
 
     def forward(self, batch: Any, step: int) -> Loss:
@@ -96,9 +97,9 @@ class Fit(LightningModule):
 
 @contextmanager
 def interruptible(module: Fit) -> Iterator[None]:
-    """The first Ctrl-C ends the run after its step, with a checkpoint; a second one is an ordinary one.
+    """The first Ctrl-C, or SIGTERM, ends the run after its step, with a checkpoint; a second one is an ordinary one.
 
-    Of several processes each gets it more than once, from the terminal and from torchrun, which also sends SIGTERM.
+    Of several processes each gets it more than once, from the terminal and from torchrun.
     """
 
     def stop(number: int, frame: Any) -> None:
@@ -106,9 +107,8 @@ def interruptible(module: Fit) -> Iterator[None]:
         if module.processes.alone:
             signal.signal(number, previous[signal.Signals(number)])
 
-    numbers = [signal.SIGINT] if module.processes.alone else [signal.SIGINT, signal.SIGTERM]
     try:
-        previous = {number: signal.signal(number, stop) for number in numbers}
+        previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # not in the main thread: nobody can press it
         yield
         return

@@ -56,6 +56,11 @@ class Reader(nn.Module):
         return logits
 
 
+def legible(points: Points) -> bool:
+    """Whether a drawing is finite, and no larger than a picture of it could hold ten times over."""
+    return bool(np.isfinite(points).all()) and float(np.ptp(points[:, :2], axis=0).max()) <= 20 * REACH
+
+
 @torch.inference_mode()
 def read(reader: Reader, drawn: Sequence[Points]) -> str:
     """The letters that it takes the drawings for."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from saccade.core.errors import InvalidInput
-from saccade.core.files import write_atomically
+from saccade.core.files import read_record, write_atomically
 from saccade.core.masks import length_mask
 from saccade.core.recipe import Loss
 from saccade.tasks.pen import iam
@@ -32,7 +32,7 @@ from saccade.tasks.pen.letters import (
 )  # fmt: skip
 from saccade.tasks.pen.memoryless import Memoryless, fitted
 from saccade.tasks.pen.places import offsets_of, placed, sizes_of
-from saccade.tasks.pen.reader import cut_letters, read, trained_reader
+from saccade.tasks.pen.reader import cut_letters, legible, read, trained_reader
 
 SPLITS = ("train", "validation", "test")
 
@@ -97,10 +97,15 @@ class PenTask:
         self._examples: dict[str, list[Example]] = {}
         self._rows: dict[str, list[tuple[str, Line | Points]]] = {}
         if assets is not None:
-            kept = json.loads((assets / "pen.json").read_text(encoding="utf-8"))
-            self.alphabet, self.mean, self.deviation = kept["alphabet"], np.array(kept["mean"]), np.array(kept["std"])
-            *parts, ends = kept["memoryless"]
-            weights, means, covariances = (np.array(part) for part in parts)
+            path = assets / "pen.json"
+            kept = read_record(path, "alphabet", "mean", "std", "memoryless")
+            try:
+                self.alphabet = kept["alphabet"]
+                self.mean, self.deviation = (np.array(kept[name], float).reshape(2) for name in ("mean", "std"))
+                *parts, ends = kept["memoryless"]
+                weights, means, covariances = (np.array(part, float) for part in parts)
+            except (TypeError, ValueError) as error:
+                raise InvalidInput(f"{path}: expected numbers of another shape ({error})") from error
             self.memoryless = Memoryless(weights, means, covariances, ends)
             return
         rows = self._read("train")
@@ -253,17 +258,18 @@ class PenTask:
         reader, real = trained_reader(), letters("test")
         told = read(reader, [letter.points for letter in real])
         cut = [
-            pair
+            (character, points if points is not None and legible(points) else None)
             for prediction in predictions
-            for pair in cut_letters(
+            for character, points in cut_letters(
                 prediction.looks, self.text_of(prediction), self.places_of(prediction), prediction.begins
             )
         ]
         said = iter(read(reader, [points for _, points in cut if points is not None]))
         right = sum(points is not None and next(said) == character for character, points in cut)
+        if not cut:  # a net that does not say which character it writes has none that could be read
+            return {}
         return {
-            # a net that does not say which character it writes has none that could be read
-            "read": 100 * right / len(cut) if cut else 0.0,
+            "read": 100 * right / len(cut),
             "reader": 100 * sum(a == b.character for a, b in zip(told, real, strict=True)) / len(real),
         }
 

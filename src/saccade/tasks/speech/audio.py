@@ -77,7 +77,7 @@ def log_mel(samples: Samples, rate: int, bins: int = 40) -> Float[Tensor, "t bin
         bins: bands.
 
     Raises:
-        InvalidInput: a recording shorter than one frame.
+        InvalidInput: a recording shorter than one frame; more bands than there are frequencies.
     """
     fbank: Any = require("kaldi_native_fbank", "speech")
     options = fbank.FbankOptions()
@@ -85,7 +85,10 @@ def log_mel(samples: Samples, rate: int, bins: int = 40) -> Float[Tensor, "t bin
     options.frame_opts.dither = 0.0  # noise would make two readings of one recording differ
     options.frame_opts.frame_length_ms, options.frame_opts.frame_shift_ms = 1000 * WINDOW, 1000 * FRAME_SHIFT
     options.mel_opts.num_bins = bins
-    computer = fbank.OnlineFbank(options)
+    try:
+        computer = fbank.OnlineFbank(options)
+    except (RuntimeError, ValueError) as error:  # a band needs a frequency of its own
+        raise InvalidInput(f"{bins} mel bands are too many, or too few, of {rate} samples a second") from error
     computer.accept_waveform(rate, (samples * 32768).tolist())  # Kaldi's scale is that of 16-bit numbers
     computer.input_finished()
     if not computer.num_frames_ready:

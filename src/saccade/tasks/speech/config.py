@@ -43,9 +43,9 @@ class SpeechConfig:
     """Who is left out of training and is the test; none: the set's own split."""
     draw: Annotated[int, Field(ge=0)] = 1
     """Seed of the strings."""
-    rate: Count = 8000
+    rate: Annotated[int, Field(ge=1000)] = 8000
     """Samples a second."""
-    bins: Annotated[int, Field(ge=1, le=128)] = 40
+    bins: Annotated[int, Field(ge=3, le=128)] = 40
     """Mel bands."""
     stack: Count = 3
     """Frames of 10 ms that are laid side by side, so that a step of the encoder is as many times longer."""

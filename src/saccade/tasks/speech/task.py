@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from saccade.core.errors import InvalidInput
-from saccade.core.files import write_atomically
+from saccade.core.files import read_record, write_atomically
 from saccade.core.masks import length_mask
 from saccade.core.recipe import Heard, Loss
 from saccade.tasks.speech import digits
@@ -76,8 +76,13 @@ class SpeechTask:
         self._room = KEPT
         self._own: set[Path] = set()
         if assets is not None:
-            kept = json.loads((assets / "speech.json").read_text(encoding="utf-8"))
+            kept = read_record(assets / "speech.json", "symbols", "mean", "deviation")
             self.symbols, self.mean, self.deviation = kept["symbols"], kept["mean"], kept["deviation"]
+            for numbers in (self.mean, self.deviation):
+                if not isinstance(numbers, list) or len(numbers) != config.bins:
+                    raise InvalidInput(
+                        f"{assets / 'speech.json'}: expected a mean and a deviation of {config.bins} bands"
+                    )
             return
         words = {label for _, transcript, _ in self._read("train") for label in self.split(transcript)}
         self.symbols = [*SPECIAL, *sorted(words)]
@@ -116,12 +121,7 @@ class SpeechTask:
             rows = [(sound, text, self._samples(sound)) for sound, text in read_manifest(path)]
             self._own |= {sound for sound, *_ in rows}
             for sound, text, samples in rows:
-                labels, steps = self.split(text), self._steps(samples)
-                # a step a label, and one between two that are the same, which CTC takes for one otherwise
-                needed = len(labels) + sum(label == after for label, after in pairwise(labels))
-                if needed > steps:
-                    came = f"{steps} steps, and its {len(labels)} labels need {needed}"
-                    raise InvalidInput(f"{sound} has {came}; is that what is said in it?")
+                self._check_room(str(sound), text, samples)
             return list(rows)
         if config.rate != digits.RATE:
             raise InvalidInput(f"the digits have {digits.RATE} samples a second, not {config.rate}")
@@ -137,7 +137,19 @@ class SpeechTask:
             (config.shortest_gap, config.longest_gap), config.draw + SPLITS.index(split),
         )  # fmt: skip
         lengths = [sum(len(self.recordings[r]) for r in string.recordings) + sum(string.gaps) for string in strings]
+        for string, length in zip(strings, lengths, strict=True):
+            self._check_room(f"the string {string.transcript}", string.transcript, length)
         return [(string, string.transcript, length) for string, length in zip(strings, lengths, strict=True)]
+
+    def _check_room(self, sound: str, transcript: str, samples: int) -> None:
+        labels, steps = self.split(transcript), self._steps(samples)
+        # a step a label, and one between two that are the same, which CTC takes for one otherwise
+        needed = len(labels) + sum(label == after for label, after in pairwise(labels))
+        if needed > steps:
+            raise InvalidInput(
+                f"{sound} has {steps} steps, and its {len(labels)} labels need {needed}; is that what is said in it, "
+                f"and must a step have {self.config.stack} frames (--task.stack)?"
+            )
 
     def examples(self, split: str) -> Sequence[Example]:
         if split not in SPLITS:
