@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from saccade.app import catalogue, flags
+from saccade.core.errors import InvalidInput
 from saccade.training.checkpoint import AtomicCheckpointIO, read_checkpoint
 from tests.app.conftest import Command, Done
 
@@ -290,3 +292,12 @@ def test_damaged_weights_that_are_to_be_averaged_are_told_before_the_training_go
     damaged = out / "checkpoints" / "weights-4.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:999])
     refused(saccade("train", "--resume", out, "--training.steps", "8"), "weights-4.safetensors", "damaged or cut off")
+
+
+def test_what_a_variant_set_for_its_own_choice_is_not_held_against_another_one() -> None:
+    recipe = catalogue.recipe("online_speech")
+    variant = recipe.variants["tiny"]
+    constant = flags.parse(variant, ["--model.policy", "constant"])
+    assert constant.model.pace == type(constant.model)().pace
+    with pytest.raises(InvalidInput, match="pace is set, but policy is 'constant'"):
+        flags.parse(variant, ["--model.policy", "constant", "--model.pace", "0.3"])

@@ -7,6 +7,7 @@ import torch
 
 from saccade.app import catalogue
 from saccade.app.runs import open_run
+from saccade.core.errors import InvalidInput
 
 LOOKING = [name for name in catalogue.names() if name not in ("rnnencdec", "ctc_speech")]
 
@@ -41,3 +42,13 @@ def test_a_look_at_a_sound_is_drawn_above_it(tiny_runs: dict[str, Path]) -> None
     run = open_run(tiny_runs["rnnsearch"])
     [look] = run.looks(run.task.examples("test")[0], [5])
     assert look.heard is None
+
+
+def test_a_recording_may_be_named_by_a_path_and_nothing_else_is_taken(tiny_runs: dict[str, Path]) -> None:
+    run = open_run(tiny_runs["ctc_speech"])
+    sample = tiny_runs["ctc_speech"] / "sample.wav"
+    assert run.predict(sample).text == run.predict(str(sample)).text
+    with pytest.raises(InvalidInput, match="there is no path of a recording"):
+        run.predict(" ")
+    with pytest.raises(TypeError, match="PathLike"):
+        run.predict(3)  # type: ignore[arg-type]

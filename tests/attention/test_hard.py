@@ -380,3 +380,19 @@ def test_a_masked_key_cannot_be_chosen() -> None:
     ]
     torch.testing.assert_close(torch.stack(probabilities)[:, :2].sum(0), torch.ones(2).double())
     assert not torch.stack(probabilities).mT[:2][~mask[:2]].any()
+
+
+@pytest.mark.unhooked
+@pytest.mark.parametrize(
+    ("choice", "match"),
+    [
+        ([5, 0, 0], "sequence 0 cannot choose key 5 of 5"),
+        ([0, 0, -1], "sequence 2 cannot choose key -1"),
+        ([0, 0], r"choices must be \(3,\), one a sequence, not \(2,\)"),
+    ],
+)
+def test_a_choice_that_cannot_be_made_raises(choice: list[int], match: str) -> None:
+    attention, (query, keys, mask) = make(), make_inputs()
+    prepared = attention.prepare(keys, mask)
+    with pytest.raises(InvalidInput, match=match):
+        attention.read(query, prepared, attention.initial_state(prepared), choice=torch.tensor(choice))

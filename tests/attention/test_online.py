@@ -196,3 +196,25 @@ def test_lengths_of_other_sequences_raise() -> None:
         online_log_likelihood(gates[0], labels[0], lengths, targets)
     with pytest.raises(InvalidInput, match="at least 1 sequence"):
         online_log_likelihood(gates[:0], labels[:0], lengths[:0], targets[:0])
+
+
+@pytest.mark.unhooked
+def test_gates_of_other_sizes_raise() -> None:
+    attention, known, left = OnlineAttention(4), torch.randn(3, 4), torch.ones(3, dtype=torch.long)
+    for wrong in (torch.randn(3, 5), torch.randn(4), torch.randn(3, 2, 4)):
+        with pytest.raises(InvalidInput, match=r"what is known must be \(batch, 4\), not"):
+            attention(wrong)
+    with pytest.raises(InvalidInput, match="told with the labels that are left"):
+        attention(known, left)
+    with pytest.raises(InvalidInput, match=r"labels left must be \(3,\), one a sequence, not \(2,\)"):
+        attention(known, left, left[:2])
+    with pytest.raises(InvalidInput, match=r"choices must be \(3,\)"):
+        attention(known, choice=torch.ones(1, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("what", ["gates", "labels"])
+def test_a_likelihood_of_nan_raises(what: str) -> None:
+    gates, labels = torch.zeros(1, 4, 3), torch.zeros(1, 4, 2)
+    (gates if what == "gates" else labels)[0, 1, 1] = math.nan
+    with pytest.raises(InvalidInput, match="hold NaN"):
+        online_log_likelihood(gates, labels, torch.tensor([4]), torch.tensor([2]))

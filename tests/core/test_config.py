@@ -134,9 +134,11 @@ def test_options_may_belong_to_several_choices() -> None:
 
 def test_of_a_kept_configuration_the_options_that_were_not_chosen_are_those_of_today() -> None:
     written = {"model": {"window": "location", "gaussian": {"components": 2}}}  # a default of its time
-    assert from_plain(Whole, written, kept=True) == Whole(model=Model(window="location"))
+    reset: list[str] = []
+    assert from_plain(Whole, written, reset) == Whole(model=Model(window="location"))
+    assert reset == ["gaussian"]
     with pytest.raises(ValidationError, match="gaussian is set"):
         from_plain(Whole, written)
-    assert from_plain(Whole, {"model": {"window": "gaussian", "gaussian": {"components": 2}}}, kept=True) == Whole(
+    assert from_plain(Whole, {"model": {"window": "gaussian", "gaussian": {"components": 2}}}, reset=[]) == Whole(
         model=Model(window="gaussian", gaussian=Gaussian(components=2))
     )

@@ -53,7 +53,11 @@ def separate(config: Any, arguments: Sequence[str]) -> tuple[Any, list[str]]:
     for path, value in given:
         merge(plain, path, value)
     try:
-        return from_plain(type(config), plain), rest
+        reset: list[str] = []
+        made = from_plain(type(config), plain, reset)
+        if any(set(path) & set(reset) for path, _ in given):  # what was asked for may not be left out
+            made = from_plain(type(config), plain)
+        return made, rest
     except ValidationError as error:
         raise InvalidInput(sentence(error, type(config))) from None
 

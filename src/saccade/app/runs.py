@@ -1,5 +1,6 @@
 """A run, loaded: its model, task and configuration, and what it says and where it looks."""
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -55,13 +56,14 @@ class Run:
     model: nn.Module
     device: torch.device
 
-    def predict(self, raw: str) -> Prediction:
-        """Answer what a user typed.
+    def predict(self, raw: str | os.PathLike[str]) -> Prediction:
+        """Answer what a user typed, such as a sentence, or the path of a recording.
 
         Raises:
             InvalidInput: an input that the task cannot read, such as an empty one.
+            TypeError: neither text nor a path.
         """
-        example = self.task.read(raw)
+        example = self.task.read(os.fspath(raw))
         [prediction] = self.predictions([example])
         return Prediction(self.task.decode(prediction), self.looks(example, prediction), self.task.notes(example))
 
@@ -157,7 +159,7 @@ def open_run(path: str | Path, *arguments: str) -> Run:
 def configuration(recipe: Recipe, head: dict[str, Any], folder: RunFolder) -> Any:
     """The configuration that a run's config.yaml holds."""
     try:
-        return from_plain(type(recipe.config), head["config"], kept=True)
+        return from_plain(type(recipe.config), head["config"], reset=[])
     except (ValueError, TypeError) as error:
         raise InvalidInput(f"{folder.config}: {flags.explain(error, type(recipe.config))}") from None
 

@@ -83,6 +83,9 @@ class HardAttention(AdditiveAttention):
         Args:
             generator: of the draw, for a reproducible one.
             choice: the keys to look at, in place of a draw.
+
+        Raises:
+            InvalidInput: sizes that do not fit; a choice of a key that is not there.
         """
         check_query(query, self.query_size, len(prepared.values))
         queries = query[:, None]
@@ -92,6 +95,8 @@ class HardAttention(AdditiveAttention):
         if not log_weights.shape[1]:  # no keys: no choice
             weights = self.weights(log_weights.to(prepared.values.dtype)[:, None])
             return Reading((weights @ prepared.values)[:, 0], weights[:, 0], state)
+        if choice is not None:
+            check_choice(choice, *log_weights.shape)
         noise = self._noise(log_weights, generator) if self.training else 0.0
         chosen = (log_weights + noise).argmax(1) if choice is None else choice
         weights = F.one_hot(chosen, log_weights.shape[1]).to(log_weights.dtype)
@@ -117,6 +122,20 @@ class HardAttention(AdditiveAttention):
         uniform = torch.rand(like.shape, generator=generator, device=like.device, dtype=like.dtype)
         tiny = torch.finfo(like.dtype).tiny
         return -(-uniform.clamp(min=tiny).log()).clamp(min=tiny).log()
+
+
+def check_choice(choice: Tensor, sequences: int, keys: int) -> None:
+    """Raise unless each sequence has chosen a key that is there; what may not be attended has probability 0.
+
+    Raises:
+        InvalidInput: it names the sequence.
+    """
+    if choice.shape != (sequences,):
+        raise InvalidInput(f"choices must be ({sequences},), one a sequence, not {tuple(choice.shape)}")
+    outside = (choice < 0) | (choice >= keys)
+    if bool(outside.any()):
+        row = int(outside.nonzero()[0])
+        raise InvalidInput(f"sequence {row} cannot choose key {int(choice[row])} of {keys}")
 
 
 def log_softmax_of(scores: Float[Tensor, "b q k"], mask: Bool[Tensor, "b #q k"] | None) -> Float[Tensor, "b q k"]:

@@ -58,7 +58,17 @@ class OnlineAttention(nn.Module):
             frames_left, labels_left: this frame counted; None where nobody knows, as in a prediction.
             generator: of the draw, for a reproducible one.
             choice: what to decide where there is a choice, in place of a draw.
+
+        Raises:
+            InvalidInput: sizes that do not fit; what is left of one of frames and labels alone.
         """
+        if known.ndim != 2 or known.shape[1] != self.gate.in_features:
+            raise InvalidInput(f"what is known must be (batch, {self.gate.in_features}), not {tuple(known.shape)}")
+        if (frames_left is None) != (labels_left is None):
+            raise InvalidInput("the frames that are left are told with the labels that are left, or neither")
+        for name, of in (("frames left", frames_left), ("labels left", labels_left), ("choices", choice)):
+            if of is not None and of.shape != known.shape[:1]:
+                raise InvalidInput(f"{name} must be ({len(known)},), one a sequence, not {tuple(of.shape)}")
         logit = self.gate(known)[:, 0]
         logit = logit.to(torch.promote_types(logit.dtype, torch.float32))  # bfloat16 draws are too coarse
         probability = self.emission(torch.sigmoid(logit))
@@ -101,7 +111,8 @@ def online_log_likelihood(
         target_lengths: labels of each sequence.
 
     Raises:
-        InvalidInput: gates for another number of labels; lengths of other sequences, or beyond what there is; more
+        InvalidInput: gates for another number of labels; gates that are NaN, log-probabilities that are NaN or +inf;
+            lengths of other sequences, or beyond what there is; more
             labels than frames; no sequence.
     """
     if gate_logits.ndim != 3:
@@ -112,6 +123,8 @@ def online_log_likelihood(
             f"gates after 0 to {states - 1} labels need labels of shape {(batch, frames, states - 1)}, "
             f"not {tuple(label_log_probs.shape)}"
         )
+    if bool(gate_logits.isnan().any()) or not bool((label_log_probs < torch.inf).all()):
+        raise InvalidInput("the gates hold NaN, or the log-probabilities NaN or +inf")
     check_lengths(batch, lengths, frames, target_lengths, states - 1)
     if bool((target_lengths > lengths).any()):
         row = int((target_lengths > lengths).nonzero()[0])

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 C = TypeVar("C")
-KEPT = ContextVar("KEPT", default=False)  # whether a configuration is read that was written some time ago
+RESET: ContextVar[list[str] | None] = ContextVar("RESET", default=None)  # of `from_plain`
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field, dataclasses.field))
@@ -29,23 +29,24 @@ def to_plain(value: Any) -> dict[str, Any]:
     return plain
 
 
-def from_plain(cls: type[C], plain: Mapping[str, Any], kept: bool = False) -> C:
+def from_plain(cls: type[C], plain: Mapping[str, Any], reset: list[str] | None = None) -> C:
     """The configuration that `to_plain` wrote, checked anew.
 
     Args:
         cls: its class.
         plain: what `to_plain` gave.
-        kept: it was written some time ago. Options of a choice that was not made are then those of today, since a
-            default may have changed in between, and nobody set them.
+        reset: a list, where nobody may have set the options of a choice that was not made: what was written some time
+            ago holds the defaults of its time, and a variant those of its own choices. They are then as by default
+            today, and the names of those that were not are appended.
 
     Raises:
         pydantic.ValidationError: an unknown key or a value that does not fit.
     """
-    before = KEPT.set(kept)
+    before = RESET.set(reset)
     try:
         return TypeAdapter(cls).validate_python(dict(plain))
     finally:
-        KEPT.reset(before)
+        RESET.reset(before)
 
 
 def refuse_unchosen(record: Any, choice: str, options: Mapping[str, str]) -> None:
@@ -60,8 +61,9 @@ def refuse_unchosen(record: Any, choice: str, options: Mapping[str, str]) -> Non
     for field in dataclasses.fields(record):
         owners = [value for value, name in options.items() if name == field.name]
         if owners and made not in owners and getattr(record, field.name) != default(record, field.name):
-            if KEPT.get():
+            if (reset := RESET.get()) is not None:
                 object.__setattr__(record, field.name, default(record, field.name))
+                reset.append(field.name)
                 continue
             name, value = field.name.replace("_", "-"), choice.replace("_", "-")
             raise ValueError(f"{name} is set, but {value} is {made!r}; it belongs to {' or '.join(map(repr, owners))}")

@@ -179,6 +179,8 @@ class SpeechTask:
             NotFound: no such file.
             InvalidInput: no recording, or one of another rate, or shorter than a frame.
         """
+        if not raw.strip():
+            raise InvalidInput("there is no path of a recording")
         path = Path(raw.strip())
         return Example(path, self._samples(path), "", [])
 
