@@ -154,7 +154,7 @@ def test_damaged_runs(saccade: Command, run: Path, tiny_runs: dict[str, Path], t
     text = (copy / "config.yaml").read_text()
     (copy / "config.yaml").write_text(text.replace("hidden_size:", "hiden_size:", 1))
     refused(saccade("predict", copy, "Go."), "there is no field model.hiden_size", "'model.hidden_size'")
-    (copy / "config.yaml").write_text("system: rnnserch\nvariant: tiny\nconfig: {}\n")
+    (copy / "config.yaml").write_text('system: rnnserch\nvariant: tiny\nconfig: {}\nversion: "0"\n')
     refused(saccade("predict", copy, "Go."), "no system 'rnnserch'")
 
 
@@ -301,3 +301,13 @@ def test_what_a_variant_set_for_its_own_choice_is_not_held_against_another_one()
     assert constant.model.pace == type(constant.model)().pace
     with pytest.raises(InvalidInput, match="pace is set, but policy is 'constant'"):
         flags.parse(variant, ["--model.policy", "constant", "--model.pace", "0.3"])
+
+
+def test_a_configuration_that_is_cut_off_at_any_line_is_told(
+    saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(tiny_runs["rnnsearch"], tmp_path / "run"))
+    lines = (run / "config.yaml").read_text().splitlines(keepends=True)
+    for kept in (5, len(lines) // 2, len(lines) - 4):
+        (run / "config.yaml").write_text("".join(lines[:kept]))
+        refused(saccade("predict", run, "Go home."), "config.yaml")

@@ -16,7 +16,7 @@ from saccade.training.run_folder import RunFolder, one_writer
 
 def folder(path: Path) -> RunFolder:
     made = RunFolder(path / "run")
-    made.create({"system": "rnnsearch", "variant": "tiny", "config": {}})
+    made.create({"system": "rnnsearch", "variant": "tiny", "config": {}, "version": "0"})
     return made
 
 

@@ -92,7 +92,7 @@ def train(
     """A training in the folder; goes on where there is a checkpoint."""
     folder = RunFolder(path)
     if not folder.checkpoints.exists() and (processes is None or processes.rank == 0):
-        folder.create({"system": "tied", "variant": "none", "config": {}})
+        folder.create({"system": "tied", "variant": "none", "config": {}, "version": "0"})
     config = TrainingConfig(**(BASE | changes))
     resume, told = folder.last.exists(), report or silent
     return fit(

@@ -91,7 +91,8 @@ def head_of(order: Order, folder: RunFolder) -> dict[str, Any]:
         command = f"{begun}; {command}" if changes else begun
     # the commit of what runs, not of what the source has become when it ends
     made_by = {"command": command, "version": __version__, "commit": commit()}
-    return {"system": order.system, "variant": order.variant, **made_by, "config": to_plain(order.config)}
+    # who made it comes last, so that a file that is cut off lacks it
+    return {"system": order.system, "variant": order.variant, "config": to_plain(order.config), **made_by}
 
 
 def open_folder(

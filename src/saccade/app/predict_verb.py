@@ -25,11 +25,12 @@ def run(arguments: Sequence[str]) -> int:
         "Examples:\n"
         '  saccade predict RUN "I want another beer."\n'
         '  saccade predict RUN "some text" --bias 1.0       a run of handwriting\n'
+        "  saccade predict RUN recording.wav               a run of speech\n"
         "  saccade predict RUN --search.beam 1 < sentences.txt > translations.txt",
     )
     parser.add_argument("run", help="the folder that saccade train made")
     parser.add_argument("--pictures", metavar="FOLDER", help="where pictures go (default: RUN/pictures)")
-    parser.add_argument("input", nargs="*", help="what to answer, each in quotes")
+    parser.add_argument("input", nargs="*", help="what to answer, each in quotes; for speech the path of a recording")
     options, rest = parser.parse_known_args(run_first("predict", arguments))
 
     from saccade.app.runs import load

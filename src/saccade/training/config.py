@@ -48,7 +48,7 @@ class TrainingConfig:
     steps: Annotated[int, Field(ge=1)] = 1000
     """Updates of the weights."""
     batch_tokens: Annotated[int, Field(ge=1)] = 1200
-    """The most a batch may hold, padding counted: target symbols for translation."""
+    """The most a batch may hold, padding counted: target symbols of text, steps of speech, points of a pen."""
     window: Annotated[int, Field(ge=1)] = 8000
     """Examples that are sorted by length together, before they are cut into batches."""
     optimizer: Literal["adam", "adadelta", "sgd"] = "adam"

@@ -61,8 +61,9 @@ class RunFolder:
         if not self.config.is_file():
             raise NotFound(f"{self.path} is not a run: it has no {self.config.name}")
         head = read_yaml(self.config)
-        if not isinstance(head, dict) or not {"system", "variant", "config"} <= set(head):
-            raise InvalidInput(f"{self.config}: expected the keys system, variant and config")
+        keys = ("system", "variant", "config", "version")
+        if not isinstance(head, dict) or not set(keys) <= set(head):
+            raise InvalidInput(f"{self.config}: expected the keys {', '.join(keys)}; is it cut off?")
         return head
 
     def save_weights(self, model: nn.Module, tensors: Mapping[str, torch.Tensor] | None = None) -> None:
