@@ -79,17 +79,16 @@ def first_look(run: Run, examples: Sequence[Any], most: int = MOST) -> dict[str,
     The pages draw it beside those of other systems, which see the same example.
     """
     shows = [show for show in run.recipe.shows[:1] if show.picture == "alignment"]
-    costs = [(example, run.task.cost(example)) for example in examples[:SHOWN]] if shows else []
-    small = sorted(
-        (example for example in costs if math.prod(example[1]) <= most), key=lambda each: min(each[1]) < FEWEST
-    )
-    for example, _ in small[:1]:
-        for show, weights, rows, columns, heard in run.looks(example, example.target, shows):
-            numbers = [[round(x, 3) or 0 for x in row] for row in weights.tolist()]
-            labels = {"rows_label": show.rows, "columns_label": show.columns, "values": show.values}
-            step = {} if heard is None or (sound := heard()) is None else {"step": sound.step}
-            return {"rows": list(rows), "columns": list(columns), **labels, **step, "weights": numbers}
-    return None
+    costs = [run.task.cost(example) for example in examples[:SHOWN]]
+    small = [row for row, sizes in enumerate(costs) if math.prod(sizes) <= most]
+    if not shows or not small:
+        return None
+    example = examples[next((row for row in small if min(costs[row]) >= FEWEST), small[0])]
+    [(show, weights, rows, columns, heard)] = run.looks(example, example.target, shows)
+    numbers = [[round(x, 3) or 0 for x in row] for row in weights.tolist()]
+    labels = {"rows_label": show.rows, "columns_label": show.columns, "values": show.values}
+    step = {"step": heard().step} if heard else {}
+    return {"rows": list(rows), "columns": list(columns), **labels, **step, "weights": numbers}
 
 
 def summary(run: Run, split: str, figures: Mapping[str, Any]) -> str:
