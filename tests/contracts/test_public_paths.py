@@ -34,6 +34,7 @@ PATHS = [
     "saccade.memory.GRU", "saccade.memory.GRUState", "saccade.memory.LSTM", "saccade.memory.LSTMState",
     "saccade.nets.attention_decoder.AttentionDecoder",
     "saccade.nets.conditional_decoder.ConditionalDecoder", "saccade.nets.dropout.Dropout",
+    "saccade.nets.input_feeding_decoder.InputFeedingDecoder",
     "saccade.nets.transformer.TransformerDecoder", "saccade.nets.transformer.TransformerEncoder",
     "saccade.nets.readout.MaxoutReadout",
     "saccade.nets.recurrent_encoder.RecurrentEncoder", "saccade.nets.stacked_encoder.StackedEncoder",

@@ -56,6 +56,7 @@ PAPERS = {
     ),
     "transformer-output": lambda dropout=0.0: make_transformer(dropout, tie="output"),
     "rnnsearch": make_rnnsearch,
+    "rnnsearch-step-first": partial(make_rnnsearch, order="step-first"),
     "rnnencdec": make_rnnencdec,
     "rnnencdec-reversed": lambda dropout=0.0: make_rnnencdec(dropout, reverse_source=True),
 }
@@ -65,6 +66,12 @@ MODELS = PAPERS | {
         f"rnnsearch-{attention}": partial(make_rnnsearch, hidden_size=6, attention=attention)
         for attention in get_args(AttentionChoice.__annotations__["attention"])
         if attention not in ("additive", "hard")
+    },
+    **{
+        f"rnnsearch-step-first-{attention}": partial(
+            make_rnnsearch, hidden_size=6, attention=attention, order="step-first"
+        )
+        for attention in ("dot", "gaussian-window", "past-alignment")
     },
     # its choices are drawn in training, and in evaluation the likeliest are taken
     "rnnsearch-hard": lambda dropout=0.0: make_rnnsearch(
@@ -102,8 +109,11 @@ def maxout_logits(weights: dict[str, Tensor], name: str, s: Tensor, y: Tensor, c
     return weights[f"{name}.output.weight"] @ t + weights[f"{name}.output.bias"]
 
 
-def slow_rnnsearch(model: RNNsearch, source: list[int], inputs: list[int]) -> Tensor:
-    """Bahdanau et al. 2015, section 3 and A.2, for one pair: the logits of each next symbol."""
+def slow_rnnsearch(model: RNNsearch, source: list[int], inputs: list[int], step_first: bool) -> Tensor:
+    """Bahdanau et al. 2015, section 3 and A.2, for one pair: the logits of each next symbol.
+
+    Luong et al. 2015, section 3.1: where the decoder steps first, it takes in what it read last.
+    """
     weights = dict(model.named_parameters())
     words = [weights["embedding.weight"][symbol] for symbol in source]
     zeros = torch.zeros(5, dtype=torch.float64)
@@ -121,12 +131,15 @@ def slow_rnnsearch(model: RNNsearch, source: list[int], inputs: list[int]) -> Te
     W, U, b, v = (
         weights[f"decoder.recurrent.attention.{name}"] for name in ("query.weight", "key.weight", "key.bias", "v")
     )
-    logits = []
+    logits, c = [], torch.zeros(10, dtype=torch.float64)
     for symbol in inputs:
         y = weights["decoder.embedding.weight"][symbol]
+        if step_first:
+            s = gru(weights, "decoder.recurrent.cell", torch.cat([y, c]), s)
         energies = [torch.exp(v @ torch.tanh(W @ s + U @ h + b)) for h in annotations]
         c = sum(energy / sum(energies) * h for energy, h in zip(energies, annotations, strict=True))
-        s = gru(weights, "decoder.recurrent.cell", torch.cat([y, c]), s)
+        if not step_first:
+            s = gru(weights, "decoder.recurrent.cell", torch.cat([y, c]), s)
         logits.append(maxout_logits(weights, "decoder.readout", s, y, c))
     return torch.stack(logits)
 
@@ -207,8 +220,8 @@ def slow_transformer(model: Transformer, name: str, source: list[int], inputs: l
 
 
 def slow_model(name: str, model: Any, source: list[int], inputs: list[int]) -> Tensor:
-    if name == "rnnsearch":
-        return slow_rnnsearch(model, source, inputs)
+    if name.startswith("rnnsearch"):
+        return slow_rnnsearch(model, source, inputs, name.endswith("step-first"))
     if name.startswith("transformer"):
         return slow_transformer(model, name, source, inputs)
     return slow_rnnencdec(model, source, inputs, name.endswith("reversed"))
@@ -373,7 +386,7 @@ def test_taps_are_silent_and_no_part_of_the_weights(name: str) -> None:
         tap.listener = lambda tensor: calls.append(tensor) or tensor
     assert torch.equal(model(batch.source, batch.source_mask, batch.target_inputs).logits(), silent)
     nets = {"rnnsearch": 1, "transformer": 6}  # two encoder blocks with one attention, two decoder blocks with two
-    nets["rnnsearch"] += name == "rnnsearch-gaussian-window"  # and its locations
+    nets["rnnsearch"] += name.endswith("gaussian-window")  # and its locations
     looking = nets.get(name.split("-")[0], 0)
     assert len(taps) == looking + 1  # and the source's embedding
     assert len(calls) == looking * (max(TARGET_LENGTHS) if name.startswith("rnnsearch") else 1) + 1
@@ -508,11 +521,14 @@ def test_no_weight_of_a_new_model_is_left_unwritten(recipe: Any) -> None:
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("baseline", ["none", "moving", "learned"])
-def test_hard_attention_learns_by_the_exact_gradient_of_its_bound(baseline: Any, smoothing: float) -> None:
+@pytest.mark.parametrize(
+    ("baseline", "order"),
+    [("none", "look-first"), ("moving", "look-first"), ("learned", "look-first"), ("learned", "step-first")],
+)
+def test_hard_attention_learns_by_the_exact_gradient_of_its_bound(baseline: Any, order: Any, smoothing: float) -> None:
     """Every choice of two looks at three words, weighed by its probability: the mean of what a draw would give."""
     options = Hard(baseline=baseline, reward_weight=1.0, entropy_weight=0.0)
-    model = make_rnnsearch(attention="hard", hard=options)
+    model = make_rnnsearch(attention="hard", hard=options, order=order)
     words, target = 3, torch.tensor([[4, 9]])
     every = torch.cartesian_prod(*[torch.arange(words)] * 2)
     source, inputs = torch.tensor([[5, 3, 8]]).expand(len(every), -1), torch.tensor([[1, 4]]).expand(len(every), -1)

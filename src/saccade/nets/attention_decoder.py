@@ -8,7 +8,7 @@ p(y_i) = softmax(W_o maxout(U_o s_i + V_o E y_{i-1} + C_o c_i))
 As a model of a search it is started from annotations, and then takes a symbol a step.
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,6 +22,7 @@ from saccade.nets.attention_choice import AttentionChoice, build_attention, buil
 from saccade.nets.choices import ChosenProjection, each_choice
 from saccade.nets.conditional_decoder import ConditionalDecoder, DecoderState
 from saccade.nets.dropout import Dropout
+from saccade.nets.input_feeding_decoder import FeedingState, InputFeedingDecoder
 from saccade.nets.readout import MaxoutReadout
 
 Count = Annotated[int, Field(ge=1)]
@@ -37,11 +38,14 @@ class AttentionDecoderConfig(AttentionChoice):
     """Units of the decoder, n."""
     readout_size: Count = 256
     """Maxout units, l."""
+    order: Literal["look-first", "step-first"] = "look-first"
+    """Whether the last state looks before a symbol is taken in (Bahdanau et al. 2015), or the new one, which knows the
+    symbol, after it (Luong et al. 2015)."""
 
 
 class SearchState(NamedTuple):
     prepared: Constant
-    decoder: DecoderState
+    decoder: DecoderState | FeedingState
 
 
 class AttentionDecoder(nn.Module):
@@ -63,8 +67,10 @@ class AttentionDecoder(nn.Module):
         self.embedding = nn.Embedding(symbols, embedding)
         self.initial = nn.Linear(final_size, hidden)
         attention = build_attention(config, hidden, annotation_size)
-        self.recurrent = ConditionalDecoder(attention, embedding, annotation_size, hidden)
+        decoder = ConditionalDecoder if config.order == "look-first" else InputFeedingDecoder
+        self.recurrent: Any = decoder(attention, embedding, annotation_size, hidden)
         self.readout = MaxoutReadout((hidden, embedding, annotation_size), config.readout_size, symbols, dropout)
+        self.order = config.order
         self.score_function = build_score_function(config, hidden)
         self.dropout = Dropout(dropout)
         nn.init.normal_(self.embedding.weight, std=embedding**-0.5)
@@ -91,5 +97,7 @@ class AttentionDecoder(nn.Module):
         projection: Projection = self.readout(decoded.states, embedded, decoded.contexts)
         if self.score_function is None:
             return projection
-        before = torch.cat([state.decoder.hidden.hidden[:, None], decoded.states[:, :-1]], 1)
-        return ChosenProjection(projection, each_choice(decoded.memories), before, self.score_function)
+        asked = decoded.states
+        if self.order == "look-first":
+            asked = torch.cat([state.decoder.hidden.hidden[:, None], decoded.states[:, :-1]], 1)
+        return ChosenProjection(projection, each_choice(decoded.memories), asked, self.score_function)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saccade.attention.reading import Attention
+from saccade.attention.reading import Attention, Reading
 from saccade.core.state import Constant
 from saccade.memory.gru import GRU, GRUState, Projected, gru_step, split
 
@@ -27,6 +27,15 @@ class Decoded(NamedTuple):
     states: Float[Tensor, "b t h"]
     contexts: Float[Tensor, "b t c"]
     memories: tuple[Any, ...]
+
+
+def look(mechanism: Attention, hidden: Float[Tensor, "n h"], prepared: Constant, memory: Any) -> Reading:
+    """A look of each of several states a sentence, side by side; weights have the shape that the mechanism gives."""
+    if memory != ():
+        return mechanism.read(hidden, prepared.spread(len(hidden)), memory)
+    # looks that leave no trace: all of a sentence's at once
+    reading = mechanism.read(hidden.unflatten(0, (prepared.sentences, -1)), prepared.value)
+    return reading._replace(context=reading.context.flatten(0, 1))
 
 
 class ConditionalDecoder(nn.Module):
@@ -65,16 +74,10 @@ class ConditionalDecoder(nn.Module):
         """
         (hidden,), memory = state
         shared = prepared if isinstance(prepared, Constant) else Constant(prepared)
-        if memory == ():  # looks that leave no trace: all of a sentence's at once
-            queries = hidden.unflatten(0, (shared.sentences, -1))
-            reading = self.mechanism.read(queries, shared.value)
-            context = reading.context.flatten(0, 1)
-        else:
-            reading = self.mechanism.read(hidden, shared.spread(len(hidden)), memory)
-            context = reading.context
-        projected = F.linear(torch.cat([inputs, context], -1), self.cell.weight_input, self.cell.bias)
+        reading = look(self.mechanism, hidden, shared, memory)
+        projected = F.linear(torch.cat([inputs, reading.context], -1), self.cell.weight_input, self.cell.bias)
         hidden = gru_step(split(projected), hidden, self.cell.recurrent())
-        return context, DecoderState(GRUState(hidden), reading.state)
+        return reading.context, DecoderState(GRUState(hidden), reading.state)
 
     def forward(
         self, inputs: Float[Tensor, "b t d"], prepared: Any, state: DecoderState

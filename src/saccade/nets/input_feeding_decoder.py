@@ -1,0 +1,90 @@
+"""Input-feeding recurrent decoder. Luong, Pham & Manning 2015, arXiv:1508.04025, sections 3.1 and 3.3.
+
+s_i = f(s_{i-1}, y_{i-1}, c_{i-1})        what was read last enters the update; c_0 = 0
+c_i = read(s_i)                           any attention of the contract scores with the state *after* the step
+
+`ConditionalDecoder` has it the other way round: there a look knows nothing of y_{i-1}. What is fed here is the context,
+where the paper feeds tanh(W [c_{i-1}; s_{i-1}]).
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from saccade.attention.reading import Attention
+from saccade.core.state import Constant
+from saccade.memory.gru import GRU, GRUState, Projected, gru_step, split
+from saccade.nets.conditional_decoder import Decoded, look
+
+
+class FeedingState(NamedTuple):
+    hidden: GRUState
+    context: Float[Tensor, "b c"]
+    attention: Any
+
+
+class InputFeedingDecoder(nn.Module):
+    """A gated recurrent unit whose input is the last symbol and the last context; its new state chooses the next one.
+
+    Args:
+        attention: any mechanism of the contract of `saccade.attention`.
+        input_size: features of an embedded symbol.
+        context_size: features of a context.
+        hidden_size: features of the state.
+    """
+
+    def __init__(self, attention: nn.Module, input_size: int, context_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.attention = attention
+        self.cell = GRU(input_size + context_size, hidden_size)
+        self.input_size, self.context_size = input_size, context_size
+
+    @property
+    def mechanism(self) -> Attention:
+        mechanism: Any = self.attention
+        return mechanism  # type: ignore[no-any-return]
+
+    def initial_state(self, hidden: Float[Tensor, "b h"], prepared: Any) -> FeedingState:
+        # under autocast what made the state is bfloat16; the state itself is not
+        hidden = hidden.to(self.cell.bias.dtype)
+        nothing = hidden.new_zeros(len(hidden), self.context_size)
+        return FeedingState(GRUState(hidden), nothing, self.mechanism.initial_state(prepared))
+
+    def step(
+        self, inputs: Float[Tensor, "b d"], prepared: Any, state: FeedingState
+    ) -> tuple[Float[Tensor, "b c"], FeedingState]:
+        """One step: the context that was read, and the state after it.
+
+        There may be several rows for each sentence that was prepared, side by side: the hypotheses of a search. It
+        takes what was prepared as the `Constant` of its state.
+        """
+        (hidden,), last, memory = state
+        projected = F.linear(torch.cat([inputs, last], -1), self.cell.weight_input, self.cell.bias)
+        hidden = gru_step(split(projected), hidden, self.cell.recurrent())
+        shared = prepared if isinstance(prepared, Constant) else Constant(prepared)
+        reading = look(self.mechanism, hidden, shared, memory)
+        return reading.context, FeedingState(GRUState(hidden), reading.context, reading.state)
+
+    def forward(
+        self, inputs: Float[Tensor, "b t d"], prepared: Any, state: FeedingState
+    ) -> tuple[Decoded, FeedingState]:
+        """All steps on known inputs (teacher forcing)."""
+        (hidden,), context, memory = state
+        # the symbols' share of W x is known before the loop; the contexts' share is not
+        symbols, context_weight = self.cell.weight_input.split([self.input_size, self.context_size], 1)
+        projected = split(F.linear(inputs, symbols, self.cell.bias))
+        recurrent, states, contexts, memories = self.cell.recurrent(), [], [], []
+        for gates, candidate in zip(projected.gates.unbind(1), projected.candidate.unbind(1), strict=True):
+            more_gates, more_candidate = F.linear(context, context_weight).split(
+                [gates.shape[-1], candidate.shape[-1]], -1
+            )
+            hidden = gru_step(Projected(gates + more_gates, candidate + more_candidate), hidden, recurrent)
+            context, _, memory = self.mechanism.read(hidden, prepared, memory)
+            contexts.append(context)
+            states.append(hidden)
+            memories.append(memory)
+        decoded = Decoded(torch.stack(states, 1), torch.stack(contexts, 1), tuple(memories))
+        return decoded, FeedingState(GRUState(hidden), context, memory)
