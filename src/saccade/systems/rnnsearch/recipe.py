@@ -63,8 +63,9 @@ HANSARD = Config(
         corpus="folder", languages=("en", "fr"), limit=100_000, judged=2000, joined=3, vocabulary_size=8000,
         lowercase=True, label_smoothing=0.1,
     ),
+    model=RNNsearchConfig(order="step-first"),  # links are the sharper where a look knows the word before
     training=TrainingConfig(
-        steps=3500, batch_tokens=1500, window=30_000, learning_rate=1e-3, schedule="linear", warmup=200,
+        steps=3000, batch_tokens=2500, window=30_000, learning_rate=1.5e-3, schedule="linear", warmup=200,
         validate_every=500,
     ),
 )  # fmt: skip

@@ -74,7 +74,7 @@ MULTI30K = Config(
     ),
     model=TransformerConfig(hidden_size=512, norm="pre", dropout=0.3),
     training=TrainingConfig(
-        steps=4500, batch_tokens=2500, window=30_000, learning_rate=2e-3, schedule="linear", warmup=400, adam=ADAM,
+        steps=4000, batch_tokens=2500, window=30_000, learning_rate=2e-3, schedule="linear", warmup=400, adam=ADAM,
         validate_every=500, checkpoint_every=100, average=5,
     ),
 )  # fmt: skip
