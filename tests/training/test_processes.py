@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from saccade.training.processes import Processes, launched
+from saccade.training.processes import ProcessGone, Processes, launched
 from saccade.training.run_folder import RunFolder
 from tests.training.trainings import PART, STEPS, UNEQUAL, batches, build, task, train, without_tokens
 
@@ -114,6 +114,25 @@ def test_slurm_tells_who_a_process_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"], os.environ["GROUP_RANK"]) == ("node07", "16234", "1")
 
 
+@pytest.mark.parametrize(
+    ("told", "what"),
+    [
+        ("Application timeout caused pair closure", "it did not answer in time"),
+        ("[../third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:1", "is closed"),
+        ("Timed out waiting 4000ms for send operation to complete (gloo)", "it did not answer in time"),
+    ],
+)
+def test_what_a_library_says_of_a_lost_process_is_a_sentence(told: str, what: str) -> None:
+    with pytest.raises(ProcessGone, match=what), Processes(0, 2, 0, 2).watched("runs/a"):
+        raise RuntimeError(told)
+
+
+def test_any_other_error_of_a_process_stays_what_it_is() -> None:
+    with pytest.raises(RuntimeError, match="shapes") as caught, Processes(0, 2, 0, 2).watched("runs/a"):
+        raise RuntimeError("shapes do not fit")
+    assert not isinstance(caught.value, ProcessGone)
+
+
 def command(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*TORCHRUN, "-m", "saccade", "train", *map(str, arguments)],
@@ -153,6 +172,36 @@ def test_a_process_that_dies_is_told_and_the_run_goes_on(tmp_path: Path, rank: i
     steps = [line["step"] for line in RunFolder(run).read_metrics() if "loss" in line]
     assert steps == sorted(set(steps))
     assert json.loads((run / "evidence.json").read_text())["hardware"]["processes"] == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+@pytest.mark.parametrize(("net", "strategy"), [("transformer", "ddp"), ("rnnsearch", "fsdp2")])
+def test_a_process_that_hangs_is_told(tmp_path: Path, net: str, strategy: str) -> None:
+    run, program = tmp_path / "run", tmp_path / "program.py"
+    small = ["--task.limit", "60", "--search.beam", "1", "--training.steps", "20000", "--training.strategy", strategy]
+    program.write_text(
+        "import sys\nfrom datetime import timedelta\nfrom saccade.app.main import main\n"
+        "from saccade.training import processes\nprocesses.STEP = timedelta(seconds=4)\n"
+        f"sys.exit(main({['train', net, 'tiny', *small, '--out', str(run)]}))\n"
+    )
+    running = subprocess.Popen(
+        [*TORCHRUN, str(program)],
+        env=ALONE, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    while not RunFolder(run).last.exists() and running.poll() is None:
+        time.sleep(0.05)
+    left, hung = (process_of(running.pid, rank) for rank in (0, 1))
+    os.kill(hung, signal.SIGSTOP)
+    stopped = time.monotonic()
+    while Path(f"/proc/{left}/cmdline").exists() and Path(f"/proc/{left}/cmdline").read_text():
+        assert time.monotonic() - stopped < 40
+        time.sleep(0.1)
+    os.kill(hung, signal.SIGKILL)  # torchrun would wait half a minute for it
+    printed, _ = running.communicate(timeout=60)
+    assert running.returncode != 0
+    assert f"saccade: another process of this run is gone (it did not answer in time); go on with: torchrun ... " \
+        f"-m saccade train --resume {run}\n" in printed  # fmt: skip
+    assert "src/saccade" not in printed
 
 
 def test_processes_with_other_data_are_told_once(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from saccade.training.device import pick_device
 
 PREPARATION = timedelta(hours=2)  # one process may read its data long after another
 STEP = timedelta(seconds=40)  # between two steps a silent process is a lost one
+# what the libraries say of it that raise a plain RuntimeError
+LOST = re.compile("gloo|nccl|pair closure|connection (closed|reset)|broken pipe", re.IGNORECASE)
 
 
 class ProcessGone(SaccadeError, RuntimeError):
@@ -75,9 +77,13 @@ class Processes:
             yield
         except RuntimeError as error:
             text = str(error)
-            if self.alone or not (isinstance(error, dist.DistError) or re.search("gloo|nccl", text, re.IGNORECASE)):
+            if self.alone or not (isinstance(error, dist.DistError) or LOST.search(text)):
                 raise
-            what = "it did not answer in time" if "imed out" in text or "imeout" in text else "its connection is closed"
+            what = (
+                "it did not answer in time"
+                if re.search("timed? ?out", text, re.IGNORECASE)
+                else "its connection is closed"
+            )
             raise ProcessGone(
                 f"another process of this run is gone ({what}); "
                 f"go on with: torchrun ... -m saccade train --resume {run}"
