@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from saccade.training.processes import ProcessGone, Processes, launched
+from saccade.training.processes import Processes, ProcessGone, launched
 from saccade.training.run_folder import RunFolder
 from tests.training.trainings import PART, STEPS, UNEQUAL, batches, build, task, train, without_tokens
 
