@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+import saccade as package
 from saccade.app import catalogue, flags
 from saccade.core.errors import InvalidInput
+from saccade.tasks.translation.parallel_text import embedded_pairs
 from saccade.training.checkpoint import AtomicCheckpointIO, read_checkpoint
 from tests.app.conftest import Command, Done
 
@@ -49,7 +51,7 @@ def refused(done: Done, *parts: str) -> None:
         ([*TRANSFORMER, "--task.no-shared-vocabulary"], ["--model.tie all", "--task.shared-vocabulary true"]),
         (
             [*TRANSFORMER, "--model.positions", "learned", "--model.longest", "5", "--out", "never"],
-            ["is longer than the 5 positions"],
+            ["the longest example of train: ", "is longer than the 5 positions"],
         ),
         ([*TRANSFORMER, "--task.corpus", "folder"], ["--task.folder FOLDER", "--task.train"]),
         (
@@ -135,6 +137,34 @@ def test_nothing_to_predict(saccade: Command, run: Path) -> None:
     refused(saccade("predict", run, "  "), "input is empty")
     refused(saccade("predict", run, stdin=b""), "standard input is empty")
     refused(saccade("predict", run, stdin=b"\xff\n"), "line 1", "not UTF-8")
+
+
+def test_a_line_that_is_too_long_leaves_the_others_their_answers(saccade: Command, tmp_path: Path) -> None:
+    run, learned = tmp_path / "run", ["--model.positions", "learned", "--model.longest", 60]
+    assert saccade(*TRANSFORMER, *learned, "--training.steps", 1, "--out", run).status == 0
+    done = saccade("predict", run, stdin=b"Go home.\n" + b"again " * 300 + b"\nHe is sure.\n")
+    refused(done, "saccade: line 2: a sequence of", "is longer than the 60 positions", "shorten it")
+    loaded = package.load(run)
+    assert done.out.split("\n") == [str(loaded.predict("Go home.")), "", str(loaded.predict("He is sure.")), ""]
+
+
+@pytest.mark.parametrize("system", ["rnnsearch", "transformer"])
+def test_data_of_the_other_direction_are_not_scored(
+    saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path, system: str
+) -> None:
+    """A vocabulary of each language tells by itself; one of both needs the training's pairs to compare with."""
+    pairs, path = embedded_pairs("test")[:40], tmp_path / "pairs.tsv"
+    path.write_text("".join(f"{source}\t{target}\n" for source, target in pairs))
+    assert saccade("evaluate", tiny_runs[system], "--task.test", path).status == 0
+    path.write_text("".join(f"{target}\t{source}\n" for source, target in pairs))
+    done = saccade("evaluate", tiny_runs[system], "--task.test", path)
+    refused(done, "seem to go", "the sides swapped" if system == "rnnsearch" else "swap the sides")
+
+
+def test_what_a_run_has_learned_is_no_choice_any_more(saccade: Command, tiny_runs: dict[str, Path]) -> None:
+    run = tiny_runs["rnnsearch"]
+    refused(saccade("evaluate", run, "--task.shared-vocabulary", "true"), "task.shared_vocabulary is False", "True now")
+    refused(saccade("predict", run, "Go.", "--task.lowercase", "true"), "task.lowercase is False", "True now")
 
 
 def test_damaged_runs(saccade: Command, run: Path, tiny_runs: dict[str, Path], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from saccade.core.errors import InvalidInput
 from saccade.core.projection import Projection
 from saccade.tasks.translation import TranslationConfig, TranslationTask
 from saccade.tasks.translation.metric import bleu, bleu_by_length
-from saccade.tasks.translation.vocabulary import END, PAD, START
+from saccade.tasks.translation.vocabulary import END, PAD, START, UNKNOWN
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +84,22 @@ def test_sentences_with_unknown_words_are_scored_apart() -> None:
     assert 0 < figures["sentences_no_unknown"] == len(known) < 300
     assert figures["bleu_no_unknown"] == pytest.approx(100)
     assert figures["bleu"] < 100
+
+
+def test_an_unknown_symbol_is_one_wrong_word() -> None:
+    """As many points as any other word that the reference does not hold: 13a makes three words of "<unk>"."""
+    task = TranslationTask(TranslationConfig(limit=300, vocabulary="word", vocabulary_size=400))
+    examples = [e for e in task.examples("test") if UNKNOWN not in (*e.source, *e.target)]
+    pieces = task.target.pieces(range(len(task.target)))
+    words = [symbol for symbol, piece in enumerate(pieces) if piece.removeprefix("▁").isalpha()]
+    others = [next(word for word in words if word not in e.target) for e in examples]
+
+    def score(wrong: list[int]) -> float:
+        answers = [[word, *e.target[1:]] for word, e in zip(wrong, examples, strict=True)]
+        return float(task.score(answers, examples)["bleu"])
+
+    assert score([UNKNOWN] * len(examples)) == pytest.approx(score(others))
+    assert 0 < score(others) < 90
 
 
 def test_vocabularies_know_nothing_of_the_test_side(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from saccade.core.errors import InvalidInput
 from saccade.tasks.translation.parallel_text import embedded_pairs
-from saccade.tasks.translation.vocabulary import END, PAD, START, UNKNOWN, Vocabulary
+from saccade.tasks.translation.vocabulary import END, PAD, START, UNKNOWN, Vocabulary, check_direction
 
 SENTENCES = ["Je n'ai pas d'argent.", "L'eau est-elle froide ?", "« Été », dit-il !", "un deux"]
 
@@ -63,3 +63,15 @@ def test_it_comes_back_from_a_file_or_says_why_not(tmp_path: Path) -> None:
         Vocabulary.load(path)
     with pytest.raises(InvalidInput, match="missing"):
         Vocabulary.load(tmp_path / "target.json")
+
+
+def test_vocabularies_tell_the_direction() -> None:
+    for kind, size in (("bpe", 400), ("word", 2000)):
+        vocabularies = [
+            Vocabulary.learn([row[side] for row in embedded_pairs("train")[:1000]], kind, size) for side in (0, 1)
+        ]
+        texts = embedded_pairs("test")[:40]
+        check_direction(*vocabularies, texts)
+        with pytest.raises(InvalidInput, match="seem to go the other way than the run"):
+            check_direction(*vocabularies, [pair[::-1] for pair in texts])
+        check_direction(vocabularies[0], vocabularies[0], [pair[::-1] for pair in texts])

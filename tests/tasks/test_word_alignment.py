@@ -19,7 +19,6 @@ from saccade.tasks.translation.word_alignment import (
     GoldAlignment,
     aer,
     as_read,
-    check_direction,
     diagonal,
     in_parts,
     links,
@@ -286,18 +285,6 @@ def test_pairs_are_read_as_they_stand_or_as_in_the_hansard() -> None:
     assert plain == (gold, (gold.source, "i see ."), (gold.target, "je le ai élu"))
     assert hansard == (gold, (["I", "see", "."], "I see."), (["Je", "l'", "ai", "elu"], "Je l'ai elu"))
     assert hansard.reversed_() == (gold.reversed_(), hansard.target, hansard.source)
-
-
-def test_vocabularies_tell_the_direction() -> None:
-    for kind, size in (("bpe", 400), ("word", 2000)):
-        vocabularies = [
-            Vocabulary.learn([row[side] for row in embedded_pairs("train")[:1000]], kind, size) for side in (0, 1)
-        ]
-        texts = embedded_pairs("test")[:40]
-        check_direction(*vocabularies, texts)
-        with pytest.raises(InvalidInput, match="seem to go the other way than the run"):
-            check_direction(*vocabularies, [pair[::-1] for pair in texts])
-        check_direction(vocabularies[0], vocabularies[0], [pair[::-1] for pair in texts])
 
 
 # the Hansard's text

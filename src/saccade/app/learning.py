@@ -150,5 +150,8 @@ def rehearse(recipe: Any, config: Any, task: Any) -> None:
     with torch.inference_mode():
         for split in ("train", "validation", "test"):
             batch = task.collate([max(task.examples(split), key=lambda example: max(task.cost(example)))])
-            objective(model, batch, 0)
+            try:
+                objective(model, batch, 0)
+            except InvalidInput as error:
+                raise InvalidInput(f"the longest example of {split}: {error}") from None
         recipe.predict(model, batch, config)

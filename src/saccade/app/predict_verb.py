@@ -42,9 +42,7 @@ def run(arguments: Sequence[str]) -> int:
     for text in inputs:
         folder = Path(options.pictures) if options.pictures else loaded.folder.pictures
         show(loaded.predict(text), text, folder, [flag for flag in rest if flag not in more])
-    if not inputs:
-        stream(loaded)
-    return 0
+    return 0 if inputs else stream(loaded)
 
 
 def show(prediction: "Prediction", text: str, folder: Path, flags: Sequence[str]) -> None:
@@ -75,21 +73,29 @@ def shades() -> bool:
     return True
 
 
-def stream(loaded: "Run") -> None:
-    """Answer standard input line by line; an empty line stays one, so that lines keep their numbers."""
+def stream(loaded: "Run") -> int:
+    """Answer standard input line by line; the status, 2 where a line had no answer.
+
+    An empty line stays one, and a line that cannot be answered is an empty one too, so that lines keep their numbers.
+    """
     if sys.stdin.isatty():
         sys.stderr.write("type a line and press return; end with Ctrl-D\n")
-    answered = False
+    asked = failed = 0
     for number, line in enumerate(lines(), start=1):
+        answer = ""
         if line.strip():
-            example = loaded.task.read(line)
-            tell(loaded.task.notes(example), f"line {number}")
-            print(loaded.task.decode(loaded.predictions([example])[0]), flush=True)
-            answered = True
-        else:
-            print(flush=True)
-    if not answered:
+            asked += 1
+            try:
+                example = loaded.task.read(line)
+                tell(loaded.task.notes(example), f"line {number}")
+                answer = loaded.task.decode(loaded.predictions([example])[0])
+            except InvalidInput as error:  # what the other lines ask is answered nevertheless
+                sys.stderr.write(f"saccade: line {number}: {error}\n")
+                failed += 1
+        print(answer, flush=True)
+    if not asked:
         raise InvalidInput("there is nothing to answer: standard input is empty")
+    return 2 if failed else 0
 
 
 def lines() -> Iterator[str]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from saccade.app import catalogue, flags
 from saccade.core.config import from_plain
 from saccade.core.errors import InvalidInput
-from saccade.core.recipe import Heard, Hearing, Loss, Recipe, Show, Task
+from saccade.core.recipe import Heard, Hearing, Learning, Loss, Recipe, Show, Task
 from saccade.explain.capture import capture
 from saccade.training.device import autocast, pick_device, to_device
 from saccade.training.run_folder import RunFolder
@@ -132,8 +132,11 @@ def load(path: str | Path, arguments: Sequence[str] = ()) -> tuple[Run, list[str
     folder = RunFolder(Path(path))
     head = folder.head()
     recipe = catalogue.recipe(head["system"])
-    config, rest = flags.separate(configuration(recipe, head, folder), arguments)
+    trained = configuration(recipe, head, folder)
+    config, rest = flags.separate(trained, arguments)
     task = recipe.task(config, folder.assets)
+    if isinstance(task, Learning):
+        task.check_trained(trained.task)
     model = recipe.build(config, task).to(dtype_of(config))
     folder.load_weights(model)
     return assemble(folder, head["system"], head["variant"], recipe, config, task, model), rest

@@ -19,7 +19,7 @@ from saccade.core.errors import InvalidInput
 from saccade.explain.capture import capture
 from saccade.tasks.translation import word_alignment as words
 from saccade.tasks.translation.task import Example, TranslationTask
-from saccade.tasks.translation.vocabulary import END
+from saccade.tasks.translation.vocabulary import END, check_direction
 from saccade.tasks.translation.word_alignment import AlignedPair
 from saccade.training.device import to_device
 from saccade.training.run_folder import one_writer
@@ -88,7 +88,7 @@ def check(run: Run, pairs: Sequence[AlignedPair], hint: str) -> None:
         raise InvalidInput(f"{run.folder.path}: --alignments is for runs that translate, and {run.system} does not")
     shown_tap(run)
     try:
-        words.check_direction(run.task.source, run.task.target, [(one.source.text, one.target.text) for one in pairs])
+        check_direction(run.task.source, run.task.target, [(one.source.text, one.target.text) for one in pairs])
     except InvalidInput as error:
         raise InvalidInput(f"{run.folder.path}: {error}; {hint}") from None
 

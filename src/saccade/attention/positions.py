@@ -64,6 +64,6 @@ class LearnedPositions(nn.Module):
         if end > self.longest:
             raise InvalidInput(
                 f"a sequence of {end} symbols is longer than the {self.longest} positions that the model has learned; "
-                "split it, or train with more positions or with sinusoidal ones"
+                "shorten it, or train with more positions or with sinusoidal ones"
             )
         return inputs + self.table[start:end]

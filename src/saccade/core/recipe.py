@@ -82,6 +82,14 @@ class Aligning(Protocol):
         """Of each symbol of the right answer, whether the look before it (rows, columns) went to the right place."""
 
 
+@runtime_checkable
+class Learning(Protocol):
+    """A task that learned something of its data, such as a vocabulary, so that some fields are no longer a choice."""
+
+    def check_trained(self, trained: Any) -> None:
+        """Raise InvalidInput where its configuration asks for another than the one that was trained with."""
+
+
 class Heard(NamedTuple):
     """A sound, and how a look at it is laid out in time."""
 

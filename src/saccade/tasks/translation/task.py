@@ -28,7 +28,7 @@ from saccade.tasks.translation.parallel_text import (
     neighbours_joined,
     read_pairs,
 )
-from saccade.tasks.translation.vocabulary import END, PAD, START, UNKNOWN, Vocabulary
+from saccade.tasks.translation.vocabulary import END, PAD, START, UNKNOWN, Vocabulary, check_direction
 
 
 @config
@@ -103,6 +103,7 @@ class TranslationTask:
     def __init__(self, config: TranslationConfig, assets: Path | None = None) -> None:
         self.config = config
         self._encoded: dict[str, list[Example]] = {}
+        self.learned = assets is not None
         if assets is None:
             kind, size, lower = config.vocabulary, config.vocabulary_size, config.lowercase
             pairs = self.read_split("train")
@@ -169,7 +170,10 @@ class TranslationTask:
         if split not in SPLITS:
             raise InvalidInput(f"there is no split {split!r}; there are {', '.join(SPLITS)}")
         if split not in self._encoded:
-            examples = list(self._encode(self.read_split(split)))
+            pairs = self.read_split(split)
+            if split != "train" and self.learned and getattr(self.config, split):
+                self._check_sides(split, pairs)
+            examples = list(self._encode(pairs))
             if split == "train":
                 longest = self.config.longest
                 examples = [e for e in examples if max(len(e.source) - 1, len(e.target)) <= longest]
@@ -177,6 +181,33 @@ class TranslationTask:
                     raise InvalidInput(f"no training pair has at most {longest} symbols a side")
             self._encoded[split] = examples
         return self._encoded[split]
+
+    def _check_sides(self, split: str, pairs: Sequence[Pair]) -> None:
+        """Raise where a user's own pairs go the other way than the training."""
+        if self.source is not self.target:
+            check_direction(self.source, self.target, pairs)
+            return
+        try:
+            trained = self.read_split("train")
+        except InvalidInput:  # a vocabulary of both languages fits either way, and there is nothing else to tell by
+            return
+        check_order(trained, pairs, split)
+
+    def check_trained(self, trained: TranslationConfig) -> None:
+        """Raise where a field differs from the training's that its weights and vocabularies depend on.
+
+        Raises:
+            InvalidInput: naming the field.
+        """
+        names = ["vocabulary", "vocabulary_size", "shared_vocabulary", "lowercase"]
+        if self.config.corpus == trained.corpus:
+            names.append("languages")
+        for name in names:
+            asked, learned = getattr(self.config, name), getattr(trained, name)
+            if asked != learned:
+                raise InvalidInput(
+                    f"task.{name} is {learned!r} in what this run has learned; it cannot be {asked!r} now"
+                )
 
     def _encode(self, pairs: Sequence[Pair]) -> Iterable[Example]:
         sources = self.source.encode_all([pair[0] for pair in pairs])
@@ -236,8 +267,11 @@ class TranslationTask:
         return example.source_text
 
     def score(self, predictions: Sequence[Sequence[int]], examples: Sequence[Example]) -> dict[str, Any]:
-        """BLEU, chrF, BLEU of the sentences without unknown words, BLEU by source length."""
-        hypotheses = [self.decode(prediction) for prediction in predictions]
+        """BLEU, chrF, BLEU of the sentences without unknown words, BLEU by source length.
+
+        An unknown symbol counts as one wrong word: 13a would cut "<unk>" in three.
+        """
+        hypotheses = [self.target.decode(prediction, unknown="\N{REPLACEMENT CHARACTER}") for prediction in predictions]
         sources = [example.source_text for example in examples]
         references = [example.target_text for example in examples]
         lower = self.config.lowercase

@@ -18,7 +18,7 @@ from torch import Tensor
 from saccade.core.errors import InvalidInput
 from saccade.tasks.translation.hansard import like_hansard
 from saccade.tasks.translation.parallel_text import composed_lines
-from saccade.tasks.translation.vocabulary import UNKNOWN, Vocabulary
+from saccade.tasks.translation.vocabulary import Vocabulary
 
 Links = frozenset[tuple[int, int]]
 
@@ -234,23 +234,3 @@ def in_parts(predicted: Sequence[Set[tuple[int, int]]], gold: Sequence[GoldAlign
     """
     parts = slice(first), slice(first, None), slice(None)
     return Parts(*(aer(predicted[part], gold[part]) for part in parts))
-
-
-def check_direction(source: Vocabulary, target: Vocabulary, texts: Sequence[tuple[str, str]]) -> None:
-    """Raise where the vocabularies fit the pairs far better with the sides swapped; a shared vocabulary fits either.
-
-    Raises:
-        InvalidInput: they take a fifth fewer symbols so, each unknown one counted as two.
-    """
-    sides = list(zip(*texts, strict=True))
-
-    def cost(vocabulary: Vocabulary, side: int) -> int:
-        found = vocabulary.encode_all(sides[side])
-        return sum(len(symbols) + symbols.count(UNKNOWN) for symbols in found)
-
-    straight, swapped = cost(source, 0) + cost(target, 1), cost(source, 1) + cost(target, 0)
-    if 5 * straight > 6 * swapped:
-        raise InvalidInput(
-            f"the sentences seem to go the other way than the run: they take {straight} symbols of its vocabularies, "
-            f"{swapped} with the sides swapped"
-        )
