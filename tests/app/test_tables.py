@@ -142,6 +142,13 @@ def test_columns_are_named_after_metrics_and_what_a_system_lacks_is_a_dash(house
     assert search.startswith("| `rnnsearch` | default | 0.410 ± 0.010 | 120.00 ± 60.00 | 1, 2, 3 |")
 
 
+def test_a_column_may_say_what_the_runs_say_in_words(house: Path) -> None:
+    found = tables.comparison(["rnnsearch:default"], ["decisive", "bleu"], ["judged by", "BLEU"])
+    head, _, row = found.splitlines()
+    assert head.startswith("| system | variant | judged by | BLEU |")
+    assert row.startswith("| `rnnsearch` | default | bleu | ")
+
+
 def test_a_readme_has_its_table_too_and_so_has_its_page(house: Path) -> None:
     readme = catalogue.SYSTEMS / "rnnsearch" / "README.md"
     readme.write_text(readme.read_text() + "\n<!-- table rnnsearch:default | chrf -->\n<!-- /table -->\n")

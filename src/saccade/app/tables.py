@@ -149,16 +149,19 @@ def named(name: str) -> list[Evidence]:
     return next((group for group in groups(catalogue.evidence(system)) if described(group[-1]) == variant), [])
 
 
-def numbers(found: Evidence) -> dict[str, float]:
-    """What a run's evidence holds: the figures of the test by their paths, such as `alignment.aer`, and its own."""
+def figures_of(found: Evidence) -> dict[str, float | str]:
+    """What a run's evidence holds: the figures of the test by their paths, such as `alignment.aer`, and its own.
 
-    def flat(figures: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-        plain = {f"{prefix}{name}": value for name, value in figures.items() if isinstance(value, int | float)}
+    What it says in words is there too, such as which weights links were read from.
+    """
+
+    def flat(figures: Mapping[str, Any], prefix: str = "") -> dict[str, float | str]:
+        plain = {f"{prefix}{name}": value for name, value in figures.items() if isinstance(value, int | float | str)}
         for name, value in figures.items():
             plain |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {}
         return plain
 
-    own = {name: value for name, value in found.items() if isinstance(value, int | float)}
+    own = {name: value for name, value in found.items() if isinstance(value, int | float | str)}
     return own | flat(found["metrics"]["test"])
 
 
@@ -167,7 +170,7 @@ def comparison(names: Sequence[str], metrics: Sequence[str], heads: Sequence[str
 
     Args:
         names: the variants as they stand.
-        metrics: what `numbers` calls them.
+        metrics: what `figures_of` calls them.
         heads: what the columns are called, where not as the metrics.
 
     Raises:
@@ -178,7 +181,7 @@ def comparison(names: Sequence[str], metrics: Sequence[str], heads: Sequence[str
         came = f"{len(names)} variants, {len(metrics)} metrics, {len(heads)} names"
         raise InvalidInput(f"expected variants, metrics and a name for each metric or none; got {came}")
     found = {name: named(name) for name in names}
-    known = sorted({metric for group in found.values() for one in group for metric in numbers(one)})
+    known = sorted({metric for group in found.values() for one in group for metric in figures_of(one)})
     for metric in metrics:
         if known and metric not in known:
             raise InvalidInput(f"there is no metric {metric!r} in the evidence; there are: {', '.join(known)}")
@@ -194,13 +197,19 @@ def compared(group: Sequence[Evidence], metrics: Sequence[str]) -> list[str]:
     """The cells of a row: each metric that all runs of the group have, seeds, training time."""
     if not group:
         return ["not run yet", *[""] * (len(metrics) + 1)]
-    found = [numbers(one) for one in group]
+    found = [figures_of(one) for one in group]
     cells = [
-        spread([figures[metric] for figures in found]) if all(metric in figures for figures in found) else "–"
+        cell([figures[metric] for figures in found]) if all(metric in figures for figures in found) else "–"
         for metric in metrics
     ]
     minutes = statistics.fmean(one["wall_seconds"] for one in group) / 60
     return [*cells, seeds_of(group), f"{minutes:.1f}"]
+
+
+def cell(values: Sequence[float | str]) -> str:
+    """The spread of figures, or what the runs say in words, each thing once."""
+    told = [value for value in values if isinstance(value, str)]
+    return ", ".join(dict.fromkeys(told)) or spread([value for value in values if not isinstance(value, str)])
 
 
 def words(name: str) -> str:
