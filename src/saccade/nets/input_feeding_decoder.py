@@ -11,13 +11,10 @@ from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from saccade.attention.reading import Attention
-from saccade.core.state import Constant
-from saccade.memory.gru import GRU, GRUState, Projected, gru_step, split
-from saccade.nets.conditional_decoder import Decoded, look
+from saccade.memory.gru import GRUState
+from saccade.nets.attending_decoder import AttendingDecoder, Decoded
 
 
 class FeedingState(NamedTuple):
@@ -26,7 +23,7 @@ class FeedingState(NamedTuple):
     attention: Any
 
 
-class InputFeedingDecoder(nn.Module):
+class InputFeedingDecoder(AttendingDecoder):
     """A gated recurrent unit whose input is the last symbol and the last context; its new state chooses the next one.
 
     Args:
@@ -35,17 +32,6 @@ class InputFeedingDecoder(nn.Module):
         context_size: features of a context.
         hidden_size: features of the state.
     """
-
-    def __init__(self, attention: nn.Module, input_size: int, context_size: int, hidden_size: int) -> None:
-        super().__init__()
-        self.attention = attention
-        self.cell = GRU(input_size + context_size, hidden_size)
-        self.input_size, self.context_size = input_size, context_size
-
-    @property
-    def mechanism(self) -> Attention:
-        mechanism: Any = self.attention
-        return mechanism  # type: ignore[no-any-return]
 
     def initial_state(self, hidden: Float[Tensor, "b h"], prepared: Any) -> FeedingState:
         # under autocast what made the state is bfloat16; the state itself is not
@@ -62,26 +48,18 @@ class InputFeedingDecoder(nn.Module):
         takes what was prepared as the `Constant` of its state.
         """
         (hidden,), last, memory = state
-        projected = F.linear(torch.cat([inputs, last], -1), self.cell.weight_input, self.cell.bias)
-        hidden = gru_step(split(projected), hidden, self.cell.recurrent())
-        shared = prepared if isinstance(prepared, Constant) else Constant(prepared)
-        reading = look(self.mechanism, hidden, shared, memory)
-        return reading.context, FeedingState(GRUState(hidden), reading.context, reading.state)
+        hidden = self.update(inputs, last, hidden)
+        context, _, memory = self.look(hidden, prepared, memory)
+        return context, FeedingState(GRUState(hidden), context, memory)
 
     def forward(
         self, inputs: Float[Tensor, "b t d"], prepared: Any, state: FeedingState
     ) -> tuple[Decoded, FeedingState]:
         """All steps on known inputs (teacher forcing)."""
         (hidden,), context, memory = state
-        # the symbols' share of W x is known before the loop; the contexts' share is not
-        symbols, context_weight = self.cell.weight_input.split([self.input_size, self.context_size], 1)
-        projected = split(F.linear(inputs, symbols, self.cell.bias))
-        recurrent, states, contexts, memories = self.cell.recurrent(), [], [], []
-        for gates, candidate in zip(projected.gates.unbind(1), projected.candidate.unbind(1), strict=True):
-            more_gates, more_candidate = F.linear(context, context_weight).split(
-                [gates.shape[-1], candidate.shape[-1]], -1
-            )
-            hidden = gru_step(Projected(gates + more_gates, candidate + more_candidate), hidden, recurrent)
+        states, contexts, memories = [], [], []
+        for update in self.updates(inputs):
+            hidden = update(context, hidden)
             context, _, memory = self.mechanism.read(hidden, prepared, memory)
             contexts.append(context)
             states.append(hidden)
