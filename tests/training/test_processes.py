@@ -33,6 +33,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train(root / "one-ddp", data, steps=PART)
     shutil.copytree(root / "one-ddp", root / "one-fsdp2")
     train(root / "one-average", data, average=2, steps=PART)
+    for net in ("transformer", "rnnsearch"):
+        train(root / net, data, net=net)
     train(root / "one-examples", few, objective=without_tokens, **UNEQUAL)
     done = subprocess.run(
         [*TORCHRUN, "-m", "tests.training.trainings", str(root)],
@@ -66,6 +68,13 @@ def test_some_batches_have_fewer_examples_than_there_are_processes(runs: Path) -
 def test_two_processes_train_what_one_does(runs: Path, run: str) -> None:
     assert len(losses(runs / run)) == STEPS // 5 + 3
     assert_same(runs / run, runs / "one")
+
+
+@pytest.mark.parametrize("net", ["transformer", "rnnsearch"])
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_two_processes_train_a_system_as_one_does(runs: Path, strategy: str, net: str) -> None:
+    assert len(losses(runs / f"{strategy}-{net}")) == STEPS // 5 + 3
+    assert_same(runs / f"{strategy}-{net}", runs / net)
 
 
 @pytest.mark.parametrize("run", ["one-ddp", "one-fsdp2", "ddp-one", "fsdp2-one", "ddp-fsdp2", "fsdp2-ddp"])

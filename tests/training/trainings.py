@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from saccade.core.projection import Projection
 from saccade.core.recipe import Loss, Task
+from saccade.systems.rnnsearch.model import RNNsearch, RNNsearchConfig
+from saccade.systems.transformer.model import Transformer, TransformerConfig
 from saccade.tasks.translation import Batch, TranslationConfig, TranslationTask
 from saccade.training.config import TrainingConfig
 from saccade.training.fit import Outcome, fit
@@ -68,9 +71,20 @@ def batches(data: Task) -> list[list[int]]:
     return BatchSampler(costs, BASE["batch_tokens"], 8000, 1, STEPS).epoch(0)
 
 
-def build(data: Any) -> Tied:
+NETS: dict[str, Any] = {
+    "tied": Tied,
+    "transformer": partial(
+        Transformer, TransformerConfig(layers=1, model_size=12, heads=2, hidden_size=16, dropout=0.0, tie="output")
+    ),
+    "rnnsearch": partial(
+        RNNsearch, RNNsearchConfig(embedding_size=8, hidden_size=8, attention_size=8, readout_size=8, dropout=0.0)
+    ),
+}
+
+
+def build(data: Any, net: str = "tied") -> Any:
     seed_everything(1)
-    return Tied(len(data.source), len(data.target))
+    return NETS[net](len(data.source), len(data.target))
 
 
 def without_tokens(model: nn.Module, batch: Batch, step: int) -> Loss:
@@ -87,6 +101,7 @@ def train(
     processes: Processes | None = None,
     objective: Any = None,
     report: Any = None,
+    net: str = "tied",
     **changes: Any,
 ) -> Outcome:
     """A training in the folder; goes on where there is a checkpoint."""
@@ -96,7 +111,15 @@ def train(
     config = TrainingConfig(**(BASE | changes))
     resume, told = folder.last.exists(), report or silent
     return fit(
-        build(data), objective or data.objective, data, config, folder, "{}", told, resume, processes or Processes()
+        build(data, net),
+        objective or data.objective,
+        data,
+        config,
+        folder,
+        "{}",
+        told,
+        resume,
+        processes or Processes(),
     )
 
 
@@ -119,6 +142,8 @@ def of_two(root: Path) -> None:
             )
             train(root / f"{strategy}-examples", few, processes, without_tokens, strategy=strategy, **UNEQUAL)
             train(root / f"{strategy}-average", data, processes, strategy=strategy, average=2, steps=PART)
+            for net in ("transformer", "rnnsearch"):
+                train(root / f"{strategy}-{net}", data, processes, strategy=strategy, net=net)
 
 
 if __name__ == "__main__":
