@@ -146,6 +146,7 @@ RECIPE = Recipe(
         "words-30": words(30),
         "hansard": HANSARD,
         **{f"row-{attention}": row(attention, **options) for attention, options in ROWS.items()},
+        "row-step-first": row("additive", order="step-first"),
         "paper": PAPER,
     },
     shows=(Show(tap="decoder.recurrent.attention.weights", picture="alignment", rows="target", columns="source"),),
