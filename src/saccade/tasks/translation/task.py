@@ -5,16 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Int
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from saccade.core.config import config, refuse_unchosen
 from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Loss
+from saccade.tasks.translation.config import TranslationConfig
 from saccade.tasks.translation.folder import folder_pairs
 from saccade.tasks.translation.metric import bleu, bleu_by_length, chrf
 from saccade.tasks.translation.multi30k import from_hub
@@ -29,51 +28,6 @@ from saccade.tasks.translation.parallel_text import (
     read_pairs,
 )
 from saccade.tasks.translation.vocabulary import END, PAD, START, UNKNOWN, Vocabulary, check_direction
-
-
-@config
-class TranslationConfig:
-    """Parallel text and its vocabularies."""
-
-    corpus: Literal["tatoeba", "multi30k", "folder"] = "tatoeba"
-    """The embedded English-French pairs; Multi30k, from `folder` or else from the hub; whatever `folder` holds."""
-    folder: Path | None = None
-    """Aligned files, plain or gzip: train.de, train.en, val.de and so on; what lacks is held out of train."""
-    languages: Annotated[tuple[str, ...], Field(min_length=2, max_length=2)] = ("de", "en")
-    """Of Multi30k or the folder: from which to which."""
-    train: tuple[Path, ...] = ()
-    """Your own data in place of the corpus: one file source<tab>target, or two aligned files; plain or gzip."""
-    validation: tuple[Path, ...] = ()
-    """As train. None: a twentieth of the training pairs (at most 1,000) is held out."""
-    test: tuple[Path, ...] = ()
-    """As validation."""
-    limit: Annotated[int, Field(ge=1)] | None = None
-    """Keep only so many pairs of each split."""
-    judged: Annotated[int, Field(ge=1)] | None = None
-    """Keep only so many pairs of validation and of test, where they are more than a score needs."""
-    joined: Annotated[int, Field(ge=1)] = 1
-    """Up to so many neighbouring training pairs are made one, so that longer sentences are learned than there are
-    (Kondo et al. 2021, arXiv:2104.08478)."""
-    vocabulary: Literal["bpe", "word"] = "bpe"
-    """Byte-pair pieces, or whole words with an unknown symbol for the rest."""
-    vocabulary_size: Annotated[int, Field(ge=8, le=1_000_000)] = 3000
-    """Symbols of each language, at most; of both together where the vocabulary is shared."""
-    shared_vocabulary: bool = False
-    """One vocabulary for both languages, learned from both."""
-    lowercase: bool = False
-    """Lower-case both sides, and score so."""
-    longest: Annotated[int, Field(ge=1)] = 100
-    """Training pairs with more symbols on a side are left out."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Fraction of the target probability spread over the vocabulary (Szegedy et al. 2016)."""
-
-    @model_validator(mode="after")
-    def check_choices(self) -> "TranslationConfig":
-        for field in ("folder", "languages"):
-            refuse_unchosen(self, "corpus", dict.fromkeys(("multi30k", "folder"), field))
-        if self.languages[0] == self.languages[1]:
-            raise ValueError(f"languages must be two, not {self.languages[0]!r} twice")
-        return self
 
 
 class Example(NamedTuple):
