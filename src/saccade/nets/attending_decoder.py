@@ -1,6 +1,7 @@
 """What decoders have in common that look between steps: a gated recurrent unit, an attention, and how the two meet."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -71,10 +72,10 @@ class AttendingDecoder(nn.Module):
         symbols, context_weight = self.cell.weight_input.split([self.input_size, self.context_size], 1)
         gates, candidates = split(F.linear(inputs, symbols, self.cell.bias))
         recurrent, sizes = self.cell.recurrent(), [gates.shape[-1], candidates.shape[-1]]
+
+        def update(gate: Tensor, candidate: Tensor, context: Tensor, hidden: Tensor) -> Tensor:
+            more_gates, more_candidate = F.linear(context, context_weight).split(sizes, -1)
+            return gru_step(Projected(gate + more_gates, candidate + more_candidate), hidden, recurrent)
+
         for gate, candidate in zip(gates.unbind(1), candidates.unbind(1), strict=True):
-
-            def update(context: Tensor, hidden: Tensor, gate: Tensor = gate, candidate: Tensor = candidate) -> Tensor:
-                more_gates, more_candidate = F.linear(context, context_weight).split(sizes, -1)
-                return gru_step(Projected(gate + more_gates, candidate + more_candidate), hidden, recurrent)
-
-            yield update
+            yield partial(update, gate, candidate)
