@@ -1,4 +1,4 @@
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -6,7 +6,9 @@ from torch import Tensor, nn
 
 from saccade.attention import AdditiveAttention, Reading
 from saccade.memory import GRUState
+from saccade.nets.attending_decoder import AttendingDecoder
 from saccade.nets.conditional_decoder import ConditionalDecoder
+from saccade.nets.input_feeding_decoder import InputFeedingDecoder
 from tests.attention.test_additive import slow_look
 from tests.checks import assert_twins, leaf, randomised, unchanged
 from tests.memory.test_gru import slow_step
@@ -14,8 +16,11 @@ from tests.memory.test_gru import slow_step
 BATCH, STEPS, KEYS, INPUT, KEY_SIZE, HIDDEN, WIDTH = 2, 5, 7, 3, 11, 13, 17
 
 
-def make_decoder() -> ConditionalDecoder:
-    return randomised(ConditionalDecoder(AdditiveAttention(HIDDEN, KEY_SIZE, WIDTH), INPUT, KEY_SIZE, HIDDEN), 0.3)
+both_orders = pytest.mark.parametrize("kind", [ConditionalDecoder, InputFeedingDecoder])
+
+
+def make_decoder(kind: type[AttendingDecoder] = ConditionalDecoder) -> Any:
+    return randomised(kind(AdditiveAttention(HIDDEN, KEY_SIZE, WIDTH), INPUT, KEY_SIZE, HIDDEN), 0.3)
 
 
 def make_batch() -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -56,8 +61,9 @@ def test_it_equals_its_slow_twin() -> None:
     assert_twins(fast, slow, [inputs, keys, hidden, *decoder.parameters()])
 
 
-def test_all_steps_at_once_equal_single_steps() -> None:
-    decoder, (inputs, keys, mask, hidden) = make_decoder(), make_batch()
+@both_orders
+def test_all_steps_at_once_equal_single_steps(kind: type[AttendingDecoder]) -> None:
+    decoder, (inputs, keys, mask, hidden) = make_decoder(kind), make_batch()
 
     def at_once() -> tuple[Tensor, Tensor]:
         prepared = decoder.mechanism.prepare(keys, mask)
@@ -142,8 +148,9 @@ def test_any_mechanism_is_asked_with_the_state_before_the_step_and_keeps_its_mem
     assert torch.equal(later.attention.count, state.attention.count)
 
 
-def test_forward_changes_nothing_on_the_module() -> None:
-    decoder, (inputs, keys, mask, hidden) = make_decoder(), make_batch()
+@both_orders
+def test_forward_changes_nothing_on_the_module(kind: type[AttendingDecoder]) -> None:
+    decoder, (inputs, keys, mask, hidden) = make_decoder(kind), make_batch()
     with unchanged(decoder):
         prepared = decoder.mechanism.prepare(keys, mask)
         decoded, state = decoder(inputs, prepared, decoder.initial_state(hidden, prepared))
@@ -151,15 +158,17 @@ def test_forward_changes_nothing_on_the_module() -> None:
         decoded.states.sum().backward(inputs=[inputs])
 
 
-def test_its_only_parameters_are_those_of_the_attention_and_the_cell() -> None:
-    decoder = make_decoder()
+@both_orders
+def test_its_only_parameters_are_those_of_the_attention_and_the_cell(kind: type[AttendingDecoder]) -> None:
+    decoder = make_decoder(kind)
     attention = {f"attention.{name}" for name in ("query.weight", "key.weight", "key.bias", "v")}
     assert set(decoder.state_dict()) == attention | {"cell.weight_input", "cell.weight_hidden", "cell.bias"}
 
 
+@both_orders
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_lower_precision_stays_near_float64(dtype: torch.dtype) -> None:
-    decoder, (inputs, keys, mask, hidden) = make_decoder(), make_batch()
+def test_lower_precision_stays_near_float64(kind: type[AttendingDecoder], dtype: torch.dtype) -> None:
+    decoder, (inputs, keys, mask, hidden) = make_decoder(kind), make_batch()
 
     def run(kind: torch.dtype) -> Tensor:
         prepared = decoder.mechanism.prepare(keys.to(kind), mask)

@@ -1,11 +1,10 @@
-import pytest
 import torch
 from torch import Tensor
 
 from saccade.attention import AdditiveAttention
 from saccade.nets.input_feeding_decoder import InputFeedingDecoder
 from tests.attention.test_additive import slow_look
-from tests.checks import assert_twins, leaf, randomised, unchanged
+from tests.checks import assert_twins, leaf, randomised
 from tests.memory.test_gru import slow_step
 from tests.nets.test_conditional_decoder import BATCH, HIDDEN, INPUT, KEY_SIZE, STEPS, WIDTH, Remembering, make_batch
 
@@ -46,27 +45,6 @@ def test_it_equals_its_slow_twin() -> None:
         return states, contexts, states[:, -1], contexts[:, -1]
 
     assert_twins(fast, slow, [inputs, keys, hidden, *decoder.parameters()])
-
-
-def test_all_steps_at_once_equal_single_steps() -> None:
-    decoder, (inputs, keys, mask, hidden) = make_decoder(), make_batch()
-
-    def at_once() -> tuple[Tensor, Tensor]:
-        prepared = decoder.mechanism.prepare(keys, mask)
-        decoded, _ = decoder(inputs, prepared, decoder.initial_state(hidden, prepared))
-        return decoded.states, decoded.contexts
-
-    def singly() -> tuple[Tensor, Tensor]:
-        prepared = decoder.mechanism.prepare(keys, mask)
-        state = decoder.initial_state(hidden, prepared)
-        states, contexts = [], []
-        for t in range(STEPS):
-            context, state = decoder.step(inputs[:, t], prepared, state)
-            contexts.append(context)
-            states.append(state.hidden.hidden)
-        return torch.stack(states, 1), torch.stack(contexts, 1)
-
-    assert_twins(at_once, singly, [inputs, keys, hidden, *decoder.parameters()], 1e-13)
 
 
 def test_a_look_knows_the_symbol_before_it() -> None:
@@ -110,27 +88,3 @@ def test_any_mechanism_is_asked_with_the_state_after_the_step_and_keeps_its_memo
     rest, later = decoder(inputs[:, 2:], prepared, later)
     torch.testing.assert_close(torch.cat([halves.states, rest.states], 1), decoded.states, rtol=1e-13, atol=1e-13)
     assert torch.equal(later.attention.count, state.attention.count)
-
-
-def test_forward_changes_nothing_on_the_module() -> None:
-    decoder, (inputs, keys, mask, hidden) = make_decoder(), make_batch()
-    with unchanged(decoder):
-        prepared = decoder.mechanism.prepare(keys, mask)
-        decoded, state = decoder(inputs, prepared, decoder.initial_state(hidden, prepared))
-        decoder.step(inputs[:, 0], prepared, state)
-        decoded.states.sum().backward(inputs=[inputs])
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_lower_precision_stays_near_float64(dtype: torch.dtype) -> None:
-    decoder, (inputs, keys, mask, hidden) = make_decoder(), make_batch()
-
-    def run(kind: torch.dtype) -> Tensor:
-        prepared = decoder.mechanism.prepare(keys.to(kind), mask)
-        decoded, _ = decoder(inputs.to(kind), prepared, decoder.initial_state(hidden.to(kind), prepared))
-        assert decoded.states.dtype == decoded.contexts.dtype == kind
-        return decoded.states.double()
-
-    exact = run(torch.float64)
-    decoder.to(dtype)
-    torch.testing.assert_close(run(dtype), exact, rtol=0, atol={torch.float32: 1e-5, torch.bfloat16: 0.1}[dtype])

@@ -57,7 +57,7 @@ class TranslationTask:
     def __init__(self, config: TranslationConfig, assets: Path | None = None) -> None:
         self.config = config
         self._encoded: dict[str, list[Example]] = {}
-        self.learned = assets is not None
+        self._learned = assets is not None
         if assets is None:
             kind, size, lower = config.vocabulary, config.vocabulary_size, config.lowercase
             pairs = self.read_split("train")
@@ -125,7 +125,7 @@ class TranslationTask:
             raise InvalidInput(f"there is no split {split!r}; there are {', '.join(SPLITS)}")
         if split not in self._encoded:
             pairs = self.read_split(split)
-            if split != "train" and self.learned and getattr(self.config, split):
+            if split != "train" and self._learned and getattr(self.config, split):
                 self._check_sides(split, pairs)
             examples = list(self._encode(pairs))
             if split == "train":
