@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
 from saccade.core.largest import largest
+from saccade.core.linear import by_onednn, linear
 
 ROWS = 512
 
@@ -25,7 +25,7 @@ class Projection(NamedTuple):
     bias: Float[Tensor, " v"]
 
     def logits(self) -> Float[Tensor, "*b v"]:
-        return F.linear(self.features, self.weight, self.bias)
+        return linear(self.features, self.weight, self.bias)
 
     def log_probs(self) -> Float[Tensor, "*b v"]:
         """log softmax of the logits, in float32 at least: in bfloat16 a search would rank ties."""
@@ -56,7 +56,7 @@ class Projection(NamedTuple):
         """The `count` largest log-probabilities of each row, in order, and their symbols; features (n, d)."""
         dtype, rows = self._dtype(), len(self.features)
         at_once = min(ROWS, rows) if self.features.device.type == "cpu" else rows
-        matrix = self.weight.to(dtype).mT
+        matrix = self.weight.to(dtype)
         held = matrix.new_empty(at_once, len(self.weight), dtype=torch.promote_types(dtype, torch.float32))
         values, symbols = [], []
         for block in self.features.to(dtype).split(at_once):
@@ -115,7 +115,7 @@ class _CrossEntropy(torch.autograd.Function):
             for first in range(0, len(features), ROWS):
                 rows = slice(first, first + ROWS)
                 target, part = targets[rows], share[rows, None]
-                log_probs = multiply(inputs[rows], matrix.mT, bias, held[: len(target)]).log_softmax(1)
+                log_probs = multiply(inputs[rows], matrix, bias, held[: len(target)]).log_softmax(1)
                 # a row that is left out may hold -inf, which times 0 is NaN
                 left = part == 0
                 loss -= (1 - smoothing) * (log_probs.gather(1, target).masked_fill_(left, 0.0) * part).sum()
@@ -135,11 +135,11 @@ class _CrossEntropy(torch.autograd.Function):
                     slope.mul_(part).scatter_add_(1, target, part * (smoothing - 1))
                     gradients[2] += slope.sum(0)
                     slope = slope.to(dtype)
-                    gradients[0][rows] = slope @ matrix
-                    if dtype == weight.dtype:
+                    gradients[0][rows] = linear(slope, matrix.mT)
+                    if dtype == weight.dtype and not by_onednn(slope.mT, inputs[rows].mT):
                         gradients[1].addmm_(slope.mT, inputs[rows])
                     else:
-                        gradients[1] += slope.mT @ inputs[rows]
+                        gradients[1] += linear(slope.mT, inputs[rows].mT)
         ctx.gradients = gradients
         return loss
 
@@ -153,8 +153,10 @@ class _CrossEntropy(torch.autograd.Function):
         return *(gradient.mul_(slope) for gradient in gradients), None, None, None, None, None
 
 
-def multiply(left: Tensor, right: Tensor, bias: Tensor, out: Tensor) -> Tensor:
-    """left right + bias, in `out`, whose dtype may be wider than that of the product."""
-    if left.dtype == out.dtype:
-        return torch.addmm(bias, left, right, out=out)
-    return out.copy_(left @ right).add_(bias)
+def multiply(rows: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Tensor:
+    """rows weight^T + bias, in `out`, whose dtype may be wider, unless oneDNN is faster, which takes new memory."""
+    if rows.dtype != out.dtype:
+        return out.copy_(rows @ weight.mT).add_(bias)
+    if by_onednn(rows, weight, bias):
+        return linear(rows, weight, bias)
+    return torch.addmm(bias, rows, weight.mT, out=out)

@@ -15,9 +15,9 @@ from typing import Literal, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from saccade.core.errors import InvalidInput
+from saccade.core.linear import linear
 
 
 class GRUState(NamedTuple):
@@ -95,7 +95,7 @@ class GRU(nn.Module):
         """W x + b: all of a step that does not wait for the one before."""
         if inputs.shape[-1] != self.input_size:
             raise InvalidInput(f"inputs must have {self.input_size} features, not {inputs.shape[-1]}")
-        return split(F.linear(inputs, self.weight_input, self.bias))
+        return split(linear(inputs, self.weight_input, self.bias))
 
     def recurrent(self) -> Recurrent:
         """U, ready for `gru_step`: made once before a loop."""

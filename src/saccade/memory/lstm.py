@@ -15,9 +15,9 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from saccade.core.errors import InvalidInput
+from saccade.core.linear import linear
 
 
 class LSTMState(NamedTuple):
@@ -92,7 +92,7 @@ class LSTM(nn.Module):
         """W x + b: all of a step that does not wait for the one before."""
         if inputs.shape[-1] != self.input_size:
             raise InvalidInput(f"inputs must have {self.input_size} features, not {inputs.shape[-1]}")
-        return F.linear(inputs, self.weight_input, self.bias)
+        return linear(inputs, self.weight_input, self.bias)
 
     def recurrent(self) -> Recurrent:
         """What `lstm_step` multiplies by: made once before a loop."""

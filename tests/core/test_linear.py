@@ -1,0 +1,206 @@
+"""Products with weights: oneDNN's, wherever the tests run, against the equation and against torch's own."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from saccade.core import linear as room
+from saccade.core.linear import Linear, linear, onednn_is_faster
+from saccade.core.projection import Projection
+
+needs_onednn = pytest.mark.skipif(
+    not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")),
+    reason="this build of torch has no oneDNN",
+)
+
+
+@pytest.fixture
+def by_onednn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """As on a processor where oneDNN is faster, for products of any size; gives a list of those it made."""
+    made: list[int] = []
+    multiply = room._multiply
+
+    def told(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        made.append(rows.shape[0])
+        return multiply(rows, weight, bias)
+
+    monkeypatch.setattr(room, "onednn_is_faster", lambda: True)
+    monkeypatch.setattr(room, "WORTH", 1)
+    monkeypatch.setattr(room, "_multiply", told)
+    return made
+
+
+def loops(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """sum_i inputs_i weight_oi + bias_o, an entry at a time, in float64."""
+    rows = inputs.reshape(-1, inputs.shape[-1]).double()
+    sums = [
+        sum((row[i] * of[i] for i in range(len(row))), torch.zeros((), dtype=torch.float64))
+        + (0 if bias is None else bias[o])
+        for row in rows
+        for o, of in enumerate(weight.double())
+    ]
+    return torch.stack(sums).view(*inputs.shape[:-1], len(weight))
+
+
+@needs_onednn
+@pytest.mark.parametrize("shape", [(6,), (5, 6), (2, 3, 6), (2, 1, 3, 6)])
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_the_equation_and_its_gradients(shape: tuple[int, ...], with_bias: bool, by_onednn: list[int]) -> None:
+    inputs, weight = torch.randn(*shape, requires_grad=True), torch.randn(4, 6, requires_grad=True)
+    bias = torch.randn(4, requires_grad=True) if with_bias else None
+    wrt = [x for x in (inputs, weight, bias) if x is not None]
+    fast, slow = linear(inputs, weight, bias), loops(inputs, weight, bias)
+    assert by_onednn
+    assert fast.dtype == torch.float32
+    torch.testing.assert_close(fast.double(), slow, rtol=1e-5, atol=1e-5)
+    slope = torch.randn_like(fast)
+    for ours, theirs in zip(
+        torch.autograd.grad(fast, wrt, slope), torch.autograd.grad(slow, wrt, slope.double()), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@needs_onednn
+def test_the_gradient_of_a_gradient(by_onednn: list[int]) -> None:
+    wrt = inputs, weight, bias = [torch.randn(*shape, requires_grad=True) for shape in ((7, 6), (4, 6), (4,))]
+    found = []
+    for form in (linear, F.linear):
+        outputs = form(inputs, weight, bias)
+        slopes = torch.autograd.grad(outputs.pow(3).sum(), wrt, create_graph=True)
+        found.append(torch.autograd.grad(sum(slope.pow(2).sum() for slope in slopes), wrt))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@needs_onednn
+def test_parts_of_tensors_and_their_transposes(by_onednn: list[int]) -> None:
+    inputs, weight = torch.randn(9, 2, 8)[:, 1], torch.randn(5, 20)
+    for rows, part in (
+        (inputs, weight[:, :8]),
+        (inputs, weight[:, 12:]),
+        (inputs[:, ::2], weight[:, 3:7]),
+        (inputs, torch.randn(8, 5).mT),
+        (torch.randn(8, 9).mT, weight[:, 4:12]),
+        (torch.randn(1, 8).expand(9, 8), weight[:, :8]),
+    ):
+        by_onednn.clear()
+        torch.testing.assert_close(linear(rows, part), F.linear(rows, part), rtol=1e-5, atol=1e-5)
+        assert by_onednn == [9]
+
+
+@needs_onednn
+def test_a_layer_of_frozen_weights_still_passes_the_gradient_on(by_onednn: list[int]) -> None:
+    layer = Linear(6, 4).requires_grad_(False)
+    inputs = torch.randn(3, 6, requires_grad=True)
+    (slope,) = torch.autograd.grad(layer(inputs).sum(), inputs)
+    torch.testing.assert_close(slope, layer.weight.sum(0).expand(3, 6))
+    assert isinstance(layer, nn.Linear)
+    assert layer.weight.grad is None
+    with torch.no_grad():
+        assert not layer(inputs).requires_grad
+
+
+def vmapped(inputs: Tensor, layer: Linear) -> Tensor:
+    return torch.func.vmap(layer)(inputs)
+
+
+def pushed_forward(inputs: Tensor, layer: Linear) -> Tensor:
+    outputs, tangents = torch.func.jvp(layer, (inputs,), (torch.ones_like(inputs),))
+    torch.testing.assert_close(tangents, layer.weight.sum(1).expand(5, 4))
+    return outputs
+
+
+def dual(inputs: Tensor, layer: Linear) -> Tensor:
+    with torch.autograd.forward_ad.dual_level():
+        made = torch.autograd.forward_ad.make_dual(inputs, torch.ones_like(inputs))
+        outputs, tangents = torch.autograd.forward_ad.unpack_dual(layer(made))
+        assert tangents is not None
+    return outputs
+
+
+def compiled(inputs: Tensor, layer: Linear) -> Tensor:
+    return torch.compile(layer, fullgraph=True, backend="eager")(inputs)  # type: ignore[no-any-return]
+
+
+@needs_onednn
+@pytest.mark.parametrize("use", [vmapped, pushed_forward, dual, compiled])
+def test_what_transforms_a_function_sees_torchs_own_product(
+    use: Callable[[Tensor, Linear], Tensor], by_onednn: list[int]
+) -> None:
+    layer, inputs = Linear(6, 4), torch.randn(5, 6)
+    torch.testing.assert_close(use(inputs, layer), F.linear(inputs, layer.weight, layer.bias))
+    assert not by_onednn
+
+
+@needs_onednn
+def test_other_types_are_torchs(by_onednn: list[int]) -> None:
+    for dtype in (torch.float64, torch.bfloat16):
+        layer, inputs = Linear(6, 4).to(dtype), torch.randn(5, 6, dtype=dtype)
+        assert torch.equal(layer(inputs), F.linear(inputs, layer.weight, layer.bias))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert Linear(6, 4)(torch.randn(5, 6)).dtype == torch.bfloat16
+    assert Linear(6, 4, device="meta")(torch.randn(5, 6, device="meta")).shape == (5, 4)
+    assert linear(torch.randn(0, 6), torch.randn(4, 6)).shape == (0, 4)
+    assert not by_onednn
+
+
+@needs_onednn
+def test_what_does_not_fit_is_refused_as_torch_does(by_onednn: list[int]) -> None:
+    for inputs, weight, bias in (
+        (torch.randn(5, 7), torch.randn(4, 6), None),
+        (torch.randn(5, 6), torch.randn(4, 6), torch.randn(3)),
+        (torch.randn(5, 6), torch.randn(4, 6), torch.randn(4, dtype=torch.float64)),
+    ):
+        with pytest.raises(RuntimeError):
+            linear(inputs, weight, bias)
+    assert not by_onednn
+
+
+@needs_onednn
+def test_a_loss_and_a_search_by_onednn(by_onednn: list[int]) -> None:
+    parts = [torch.randn(*shape, requires_grad=True) for shape in ((30, 6), (40, 6), (40,))]
+    targets = torch.randint(0, 40, (30,))
+    loss = Projection(*parts).cross_entropy(targets, ignore=0, label_smoothing=0.1)
+    ours = loss, *torch.autograd.grad(loss, parts)
+    made = len(by_onednn)
+    values, symbols = Projection(*parts).largest(3)
+    assert made == 3
+    assert len(by_onednn) == 4
+    wide = [part.detach().double().requires_grad_() for part in parts]
+    loss = Projection(*wide).cross_entropy(targets, ignore=0, label_smoothing=0.1)
+    for our, their in zip(ours, (loss, *torch.autograd.grad(loss, wide)), strict=True):
+        torch.testing.assert_close(our.double(), their, rtol=1e-4, atol=1e-5)
+    expected = Projection(*wide).log_probs().topk(3)
+    torch.testing.assert_close(values.double(), expected.values, rtol=1e-5, atol=1e-5)
+    assert torch.equal(symbols, expected.indices)
+
+
+def test_small_products_are_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "onednn_is_faster", lambda: True)
+    inputs, weight = torch.randn(3, 8), torch.randn(5, 8)
+    assert torch.equal(linear(inputs, weight), F.linear(inputs, weight))
+    assert not room.by_onednn(inputs, weight)
+
+
+@pytest.mark.parametrize(
+    ("told", "faster"),
+    [
+        ("vendor_id\t: AuthenticAMD\ncpu family\t: 26\nmodel\t\t: 2\n", True),
+        ("vendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t\t: 17\n", False),
+        ("vendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 143\n", False),
+        ("processor\t: 0\nCPU implementer\t: 0x41\n", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_which_processors(told: str | None, faster: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    faster = faster and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    if told is not None:
+        (tmp_path / "cpuinfo").write_text(told)
+    assert onednn_is_faster(tmp_path / "cpuinfo") is faster
