@@ -22,15 +22,15 @@ needs_onednn = pytest.mark.skipif(
 def by_onednn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """As on a processor where oneDNN is faster, for products of any size; gives a list of those it made."""
     made: list[int] = []
-    multiply = room._multiply
+    product = room._product
 
     def told(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         made.append(rows.shape[0])
-        return multiply(rows, weight, bias)
+        return product(rows, weight, bias)
 
     monkeypatch.setattr(room, "onednn_is_faster", lambda: True)
     monkeypatch.setattr(room, "WORTH", 1)
-    monkeypatch.setattr(room, "_multiply", told)
+    monkeypatch.setattr(room, "_product", told)
     return made
 
 
@@ -77,6 +77,23 @@ def test_the_gradient_of_a_gradient(by_onednn: list[int]) -> None:
 
 
 @needs_onednn
+@pytest.mark.parametrize("sizes", [(6, 9), (9, 6)])
+def test_any_number_of_rows_and_few_that_onednn_sees(sizes: tuple[int, int], by_onednn: list[int]) -> None:
+    layer = Linear(*sizes)
+    wide = nn.Linear(*sizes).double()
+    wide.load_state_dict(layer.state_dict())
+    for count in range(1, 300):
+        inputs = torch.randn(count, sizes[0], requires_grad=True)
+        wide_inputs = inputs.detach().double().requires_grad_()
+        # in place, as a feed-forward layer has it
+        ours = torch.autograd.grad(layer(inputs).relu_().sum(), (inputs, *layer.parameters()))
+        theirs = torch.autograd.grad(wide(wide_inputs).relu_().sum(), (wide_inputs, *wide.parameters()))
+        for our, their in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(our.double(), their, rtol=1e-5, atol=1e-4)
+    assert len(set(by_onednn)) < 100
+
+
+@needs_onednn
 def test_parts_of_tensors_and_their_transposes(by_onednn: list[int]) -> None:
     inputs, weight = torch.randn(9, 2, 8)[:, 1], torch.randn(5, 20)
     for rows, part in (
@@ -89,7 +106,7 @@ def test_parts_of_tensors_and_their_transposes(by_onednn: list[int]) -> None:
     ):
         by_onednn.clear()
         torch.testing.assert_close(linear(rows, part), F.linear(rows, part), rtol=1e-5, atol=1e-5)
-        assert by_onednn == [9]
+        assert len(by_onednn) == 1
 
 
 @needs_onednn
@@ -167,8 +184,9 @@ def test_a_loss_and_a_search_by_onednn(by_onednn: list[int]) -> None:
     loss = Projection(*parts).cross_entropy(targets, ignore=0, label_smoothing=0.1)
     ours = loss, *torch.autograd.grad(loss, parts)
     made = len(by_onednn)
-    values, symbols = Projection(*parts).largest(3)
-    assert made == 3
+    with torch.no_grad():
+        values, symbols = Projection(*parts).largest(3)
+    assert made == 3  # the logits, their gradient, and that of the weights
     assert len(by_onednn) == 4
     wide = [part.detach().double().requires_grad_() for part in parts]
     loss = Projection(*wide).cross_entropy(targets, ignore=0, label_smoothing=0.1)

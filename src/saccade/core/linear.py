@@ -24,12 +24,9 @@ def linear(
     """inputs weight^T + bias, as `torch.nn.functional.linear`."""
     if not by_onednn(inputs, weight, bias):
         return F.linear(inputs, weight, bias)
-    rows = inputs.reshape(-1, inputs.shape[-1])
     if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (inputs, weight, bias)):
-        products: Tensor = _Linear.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
-    else:
-        products = _multiply(rows, weight, bias)
-    return products.view(*inputs.shape[:-1], len(weight))
+        return _Linear.apply(inputs, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
+    return _multiply(inputs, weight, bias)
 
 
 class Linear(nn.Linear):
@@ -48,15 +45,44 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         inputs, weight = ctx.saved_tensors
-        wanted = ctx.needs_input_grad
+        of_inputs, of_weight, of_bias = ctx.needs_input_grad
+        rows = slope.reshape(-1, len(weight))
         return (
-            linear(slope, weight.mT) if wanted[0] else None,
-            linear(slope.mT, inputs.mT) if wanted[1] else None,
-            slope.sum(0) if wanted[2] else None,
+            linear(slope, weight.mT) if of_inputs else None,
+            over_rows(rows, inputs.reshape(-1, weight.shape[1])) if of_weight else None,
+            rows.sum(0) if of_bias else None,
         )
 
 
-def _multiply(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def over_rows(left: Float[Tensor, "n o"], right: Float[Tensor, "n i"]) -> Float[Tensor, "o i"]:
+    """left^T right, the gradient of a weight, whose sums go over the rows."""
+    whole = len(left) - len(left) % _grain(len(left))
+    learned = torch.is_grad_enabled() and (left.requires_grad or right.requires_grad)
+    if learned or not by_onednn(left[:whole].mT, right[:whole].mT):
+        return left.mT @ right
+    # oneDNN lays the first factor's transpose out anew: the smaller one
+    if left.shape[1] <= right.shape[1]:
+        products = _product(left[:whole].mT, right[:whole].mT, None)
+    else:
+        products = _product(right[:whole].mT, left[:whole].mT, None).mT
+    return products if whole == len(left) else products.addmm_(left[whole:].mT, right[whole:])
+
+
+def _multiply(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The product for some rows of zeros more, so that few numbers of rows occur."""
+    rows = inputs.reshape(-1, inputs.shape[-1])
+    missing = -len(rows) % _grain(len(rows))
+    products = _product(F.pad(rows, (0, 0, 0, missing)) if missing else rows, weight, bias)
+    # no view, of which autograd would forbid to change it in place
+    return products.resize_(*inputs.shape[:-1], len(weight))
+
+
+def _grain(count: int) -> int:
+    """oneDNN compiles code for each number of rows, for milliseconds and into a megabyte: all are multiples of this."""
+    return 1 << max(0, count.bit_length() - 5)
+
+
+def _product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     products: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
     return products
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from saccade.core.largest import largest
-from saccade.core.linear import by_onednn, linear
+from saccade.core.linear import by_onednn, linear, over_rows
 
 ROWS = 512
 
@@ -139,7 +139,7 @@ class _CrossEntropy(torch.autograd.Function):
                     if dtype == weight.dtype and not by_onednn(slope.mT, inputs[rows].mT):
                         gradients[1].addmm_(slope.mT, inputs[rows])
                     else:
-                        gradients[1] += linear(slope.mT, inputs[rows].mT)
+                        gradients[1] += over_rows(slope, inputs[rows])
         ctx.gradients = gradients
         return loss
 
