@@ -144,7 +144,7 @@ def compiled(inputs: Tensor, layer: Linear) -> Tensor:
 
 
 @needs_onednn
-@pytest.mark.parametrize("use", [vmapped, pushed_forward, dual, compiled])
+@pytest.mark.parametrize("use", [vmapped, pushed_forward, dual, pytest.param(compiled, marks=pytest.mark.unhooked)])
 def test_what_transforms_a_function_sees_torchs_own_product(
     use: Callable[[Tensor, Linear], Tensor], by_onednn: list[int]
 ) -> None:
@@ -166,6 +166,7 @@ def test_other_types_are_torchs(by_onednn: list[int]) -> None:
 
 
 @needs_onednn
+@pytest.mark.unhooked
 def test_what_does_not_fit_is_refused_as_torch_does(by_onednn: list[int]) -> None:
     for inputs, weight, bias in (
         (torch.randn(5, 7), torch.randn(4, 6), None),

@@ -91,13 +91,13 @@ def by_onednn(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> boo
     """Whether this product is float32, large, on such a processor, and for eager torch and its autograd alone."""
     given = [x for x in (inputs, weight, bias) if x is not None]
     return (
-        inputs.numel() * len(weight) >= WORTH
+        not torch.compiler.is_compiling()  # first: a comparison of sizes would make them static
+        and inputs.numel() * len(weight) >= WORTH
         and all(x.dtype == torch.float32 and x.device.type == "cpu" for x in given)
         and inputs.shape[-1:] == weight.shape[1:]  # what does not fit is for `F.linear` to refuse
         and (bias is None or bias.shape == weight.shape[:1])
         and all(type(x) in (Tensor, nn.Parameter) for x in given)
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
         and not torch._C._are_functorch_transforms_active()
         and torch.autograd.forward_ad._current_level < 0
         and onednn_is_faster()
