@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saccade.core import linear as room
-from saccade.core.linear import Linear, linear, onednn_is_faster
+from saccade.core.linear import Linear, add_linear, linear, onednn_is_faster
 from saccade.core.projection import Projection
 
 needs_onednn = pytest.mark.skipif(
@@ -22,15 +22,16 @@ needs_onednn = pytest.mark.skipif(
 def by_onednn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """As on a processor where oneDNN is faster, for products of any size; gives a list of those it made."""
     made: list[int] = []
-    product = room._product
+    onednn = room._onednn
 
     def told(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         made.append(rows.shape[0])
-        return product(rows, weight, bias)
+        assert weight.is_contiguous() or weight.mT.is_contiguous(), "plain loops"
+        return onednn(rows, weight, bias)
 
     monkeypatch.setattr(room, "onednn_is_faster", lambda: True)
     monkeypatch.setattr(room, "WORTH", 1)
-    monkeypatch.setattr(room, "_product", told)
+    monkeypatch.setattr(room, "_onednn", told)
     return made
 
 
@@ -223,3 +224,16 @@ def test_which_processors(told: str | None, faster: bool, tmp_path: Path, monkey
     if told is not None:
         (tmp_path / "cpuinfo").write_text(told)
     assert onednn_is_faster(tmp_path / "cpuinfo") is faster
+
+
+@needs_onednn
+def test_sums_and_a_product(by_onednn: list[int]) -> None:
+    wrt = sums, inputs, weight = [torch.randn(*shape, requires_grad=True) for shape in ((33, 4), (33, 6), (4, 6))]
+    before = sums.detach().clone()
+    ours, theirs = add_linear(sums, inputs, weight), torch.addmm(sums, inputs, weight.mT)
+    assert by_onednn == [34]
+    assert torch.equal(sums, before)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    slope = torch.randn_like(ours)
+    for our, their in zip(*(torch.autograd.grad(sum_, wrt, slope) for sum_ in (ours, theirs)), strict=True):
+        torch.testing.assert_close(our, their, rtol=1e-5, atol=1e-5)

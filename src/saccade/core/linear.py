@@ -29,6 +29,15 @@ def linear(
     return _multiply(inputs, weight, bias)
 
 
+def add_linear(
+    sums: Float[Tensor, "n o"], inputs: Float[Tensor, "n i"], weight: Float[Tensor, "o i"]
+) -> Float[Tensor, "n o"]:
+    """sums + inputs weight^T, as `torch.addmm`."""
+    if by_onednn(inputs, weight):
+        return linear(inputs, weight).add_(sums)
+    return torch.addmm(sums, inputs, weight.mT)
+
+
 class Linear(nn.Linear):
     """`torch.nn.Linear`, by `linear`."""
 
@@ -83,6 +92,12 @@ def _grain(count: int) -> int:
 
 
 def _product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    # for a part of a matrix oneDNN has nothing better than plain loops, a thousand times slower
+    dense = weight.is_contiguous() or weight.mT.is_contiguous()
+    return _onednn(rows, weight if dense else weight.contiguous(), bias)
+
+
+def _onednn(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     products: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
     return products
 

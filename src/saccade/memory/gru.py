@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saccade.core.errors import InvalidInput
-from saccade.core.linear import linear
+from saccade.core.linear import add_linear, by_onednn, linear
 
 
 class GRUState(NamedTuple):
@@ -45,7 +45,6 @@ def gru_step(projected: Projected, hidden: Float[Tensor, "*g b h"], recurrent: R
     A leading axis g is of independent nets, such as the two directions of an encoder. Where z's block is +inf the state
     is kept to the last bit, with its gradient.
     """
-    add_product = torch.addmm if hidden.ndim == 2 else torch.baddbmm
     reset, update = torch.sigmoid(add_product(projected.gates, hidden, recurrent.gates)).chunk(2, -1)
     if recurrent.bias is None:
         candidate = torch.tanh(add_product(projected.candidate, reset * hidden, recurrent.candidate))
@@ -53,6 +52,15 @@ def gru_step(projected: Projected, hidden: Float[Tensor, "*g b h"], recurrent: R
         candidate = torch.tanh(projected.candidate + reset * (hidden @ recurrent.candidate + recurrent.bias))
     # under autocast the products are bfloat16 and the state is not
     return torch.lerp(candidate.to(hidden.dtype), hidden, update.to(hidden.dtype))
+
+
+def add_product(sums: Tensor, hidden: Tensor, weight: Tensor) -> Tensor:
+    """sums + hidden weight, of each net if there are several."""
+    if hidden.ndim == 2:
+        return add_linear(sums, hidden, weight.mT)
+    if by_onednn(hidden[0], weight[0].mT):
+        return torch.stack([add_linear(*of_net[:2], of_net[2].mT) for of_net in zip(sums, hidden, weight, strict=True)])
+    return torch.baddbmm(sums, hidden, weight)
 
 
 class GRU(nn.Module):

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saccade.core.errors import InvalidInput
-from saccade.core.linear import linear
+from saccade.core.linear import add_linear, linear
 
 
 class LSTMState(NamedTuple):
@@ -39,7 +39,7 @@ def lstm_step(projected: Float[Tensor, "b gates"], state: LSTMState, recurrent: 
     """One step from a projected input W x + b, in the order i, f, c, o."""
     hidden, cell = state
     size = hidden.shape[-1]
-    sums = torch.addmm(projected, hidden, recurrent.weight)
+    sums = add_linear(projected, hidden, recurrent.weight.mT)
     # under autocast the products are bfloat16 and the state is not
     gates, candidate, output = sums.to(cell.dtype).split([2 * size, size, size], -1)
     if recurrent.to_gates is not None:

@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from saccade.core.config import config
+from saccade.core.linear import Linear
 from saccade.core.projection import Projection
 from saccade.core.state import Constant
 from saccade.nets.attention_choice import AttentionChoice, build_attention, build_score_function
@@ -65,7 +66,7 @@ class AttentionDecoder(nn.Module):
         super().__init__()
         embedding, hidden = config.embedding_size, config.hidden_size
         self.embedding = nn.Embedding(symbols, embedding)
-        self.initial = nn.Linear(final_size, hidden)
+        self.initial = Linear(final_size, hidden)
         attention = build_attention(config, hidden, annotation_size)
         decoder = ConditionalDecoder if config.order == "look-first" else InputFeedingDecoder
         self.recurrent: Any = decoder(attention, embedding, annotation_size, hidden)

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from saccade.core.config import config
+from saccade.core.linear import Linear
 from saccade.core.projection import Projection
 from saccade.nets.attention_decoder import AttentionDecoder, AttentionDecoderConfig, SearchState
 from saccade.nets.choices import ChosenProjection
@@ -60,7 +61,7 @@ class AttentionSpeech(nn.Module):
         size = self.encoder.output_size
         self.decoder = AttentionDecoder(config, symbols, size, config.units, config.dropout)
         self.ctc_weight = config.ctc_weight
-        self.ctc = nn.Linear(size, symbols) if config.ctc_weight else None
+        self.ctc = Linear(size, symbols) if config.ctc_weight else None
 
     def encode(self, features: Float[Tensor, "b t f"], mask: Bool[Tensor, "b t"]) -> Encoded:
         """Annotations; the mask is True at the steps of each recording."""

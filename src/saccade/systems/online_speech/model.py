@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from saccade.attention.online import Gate, OnlineAttention
 from saccade.attention.score_function import ScoreFunction
 from saccade.core.config import config, refuse_unchosen
+from saccade.core.linear import Linear, linear
 from saccade.core.tap import Tap
 from saccade.memory.gru import GRU, Projected, Recurrent, gru_step, split
 from saccade.nets.dropout import Dropout
@@ -98,7 +99,7 @@ class OnlineSpeech(nn.Module):
         self.embedding = nn.Embedding(symbols, embedding)
         self.cell = GRU(size + embedding + 1, size)
         self.attention = OnlineAttention(size)
-        self.output = nn.Linear(size, symbols)
+        self.output = Linear(size, symbols)
         self.dropout = Dropout(config.dropout)
         # the reward of a decision is what is still to be said, so a baseline knows how much that is
         self.score_function = (
@@ -118,8 +119,8 @@ class OnlineSpeech(nn.Module):
         annotations = self.encoder(features.to(self.output.weight.dtype), mask).annotations
         sizes = [annotations.shape[-1], self.embedding.embedding_dim, 1]
         weight, last, said = self.cell.weight_input.split(sizes, 1)
-        projected = split(F.linear(annotations, weight, self.cell.bias))
-        return Heard(projected, F.linear(self.embedding.weight, last), said[:, 0], self.cell.recurrent())
+        projected = split(linear(annotations, weight, self.cell.bias))
+        return Heard(projected, linear(self.embedding.weight, last), said[:, 0], self.cell.recurrent())
 
     def advance(
         self, heard: Heard, step: int, last: Int[Tensor, " b"], said: Bool[Tensor, " b"], state: Float[Tensor, "b h"]

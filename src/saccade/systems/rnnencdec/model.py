@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from saccade.core.config import config
+from saccade.core.linear import Linear
 from saccade.core.projection import Projection
 from saccade.core.state import Constant
 from saccade.core.tap import Tap
@@ -55,8 +56,8 @@ class RNNEncDec(nn.Module):
         self.source_embedding = nn.Embedding(source_symbols, embedding)
         self.target_embedding = nn.Embedding(target_symbols, embedding)
         self.encoder = RecurrentEncoder(embedding, hidden, "backward" if config.reverse_source else "forward")
-        self.context = nn.Linear(hidden, hidden)
-        self.initial = nn.Linear(hidden, hidden)
+        self.context = Linear(hidden, hidden)
+        self.initial = Linear(hidden, hidden)
         self.decoder = GRU(embedding + hidden, hidden)
         self.readout = MaxoutReadout((hidden, embedding, hidden), config.readout_size, target_symbols, config.dropout)
         self.dropout = Dropout(config.dropout)

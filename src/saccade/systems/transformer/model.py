@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from saccade.attention.positions import LearnedPositions, SinusoidalPositions
 from saccade.core.config import config
+from saccade.core.linear import Linear
 from saccade.core.projection import Projection
 from saccade.core.state import Constant
 from saccade.core.tap import Tap
@@ -88,7 +89,7 @@ class Transformer(nn.Module):
         size = config.model_size
         self.target_embedding = nn.Embedding(target_symbols, size)
         self.source_embedding = self.target_embedding if config.tie == "all" else nn.Embedding(source_symbols, size)
-        self.output = nn.Linear(size, target_symbols)
+        self.output = Linear(size, target_symbols)
         if config.tie != "none":
             self.output.weight = self.target_embedding.weight
         self.source_positions, self.target_positions = (
