@@ -14,7 +14,11 @@ from typing import Any
 
 import torch
 
+from saccade.core import linear as products
 from saccade.training.evidence import commit, processor
+
+CUBE = 2048  # rows and columns of the matrices whose product is the machine's rate
+PRODUCTS = ("fastest product", "torch's product")
 
 
 def alternate(forms: Mapping[str, Callable[[], object]], rounds: int, warm: int = 2) -> dict[str, list[float]]:
@@ -36,10 +40,39 @@ def ratio(slower: list[float], faster: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(slower, faster, strict=True))
 
 
-def matrix_rate(size: int = 2048) -> Callable[[], object]:
-    """A float32 product of size-cubed matrices, to be timed beside the forms."""
-    left, right, out = torch.randn(size, size), torch.randn(size, size), torch.empty(size, size)
-    return lambda: torch.mm(left, right, out=out)
+def matrix_products() -> dict[str, Callable[[], object]]:
+    """A float32 product of square matrices, to be timed beside the forms: the fastest we know, and torch's own."""
+    left, right, out = torch.randn(CUBE, CUBE), torch.randn(CUBE, CUBE), torch.empty(CUBE, CUBE)
+
+    def fastest() -> None:
+        with torch.inference_mode():
+            products.linear(left, right)
+
+    return dict(zip(PRODUCTS, (fastest, lambda: torch.mm(left, right, out=out)), strict=True))
+
+
+def take_torchs_products() -> None:
+    """From here on multiply as on a processor where oneDNN is no faster."""
+    products.onednn_is_faster = lambda: False
+
+
+def shares_of_the_floor(operations: float, seconds: Mapping[str, list[float]], form: str) -> dict[str, float]:
+    """What share of a form's time its operations would take, at the rate of each of `matrix_products`."""
+    return {
+        product: round(ratio([operations / (2 * CUBE**3) * second for second in seconds[product]], seconds[form]), 3)
+        for product in PRODUCTS
+    }
+
+
+def gflop_per_second(seconds: Mapping[str, list[float]]) -> dict[str, float]:
+    """The rate of each of `matrix_products`."""
+    return {product: round(2 * CUBE**3 / statistics.median(seconds[product]) / 1e9, 1) for product in PRODUCTS}
+
+
+def told(shares: Mapping[str, float]) -> str:
+    """Shares of the floor, as a table shows them."""
+    fastest, torchs = (shares[product] for product in PRODUCTS)
+    return f"{fastest:.0%} (at the rate of torch's own product {torchs:.0%})"
 
 
 def peak_memory(script: str, arguments: list[str]) -> float:

@@ -13,9 +13,20 @@ import json
 import statistics
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from measure import alternate, evidence, matrix_rate, own_peak, peak_memory, ratio
+from measure import (
+    alternate,
+    evidence,
+    gflop_per_second,
+    matrix_products,
+    own_peak,
+    peak_memory,
+    ratio,
+    shares_of_the_floor,
+    told,
+)
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -108,18 +119,17 @@ def main() -> None:
             step()
         print(own_peak())
         return
-    seconds = alternate({form: update(form) for form in FORMS} | {"matrix": matrix_rate()}, options.rounds)
-    floors = [operations() / (2 * 2048**3) * second for second in seconds["matrix"]]
+    seconds = alternate({form: update(form) for form in FORMS} | matrix_products(), options.rounds)
     ours = seconds["saccade"]
-    result = {
+    result: dict[str, Any] = {
         "sizes": {"embedding": EMBEDDING, "hidden": HIDDEN, "vocabulary": VOCABULARY, "batch": BATCH, "length": LENGTH},
         "rounds": options.rounds,
         "target_tokens_per_second": {form: round(BATCH * LENGTH / statistics.median(seconds[form])) for form in FORMS},
         "times_the_tutorial_form": round(ratio(seconds["tutorial"], ours), 2),
         "times_the_tutorial_form_with_our_readout": round(ratio(seconds["tutorial-maxout"], ours), 2),
         "gflop_per_update": round(operations() / 1e9, 2),
-        "matrix_gflop_per_second": round(2 * 2048**3 / statistics.median(seconds["matrix"]) / 1e9, 1),
-        "share_of_the_floor": round(ratio(floors, ours), 3),
+        "gflop_per_second": gflop_per_second(seconds),
+        "share_of_the_floor": shares_of_the_floor(operations(), seconds, "saccade"),
         "peak_mb": {form: round(peak_memory(sys.argv[0], ["--memory-of", form])) for form in FORMS},
     }
     print(json.dumps(result, indent=1))
@@ -129,7 +139,7 @@ def main() -> None:
                 f"{result['times_the_tutorial_form']} x"
             ),
             "... beside the tutorial form with our readout": f"{result['times_the_tutorial_form_with_our_readout']} x",
-            "... share of the machine's floor": f"{result['share_of_the_floor']:.0%}",
+            "... share of the float32 floor": told(result["share_of_the_floor"]),
             "... peak memory, ours and the tutorial form's": "{saccade} MB and {tutorial} MB".format(
                 **result["peak_mb"]
             ),

@@ -1,6 +1,6 @@
 """Beam search of the Transformer and of RNNsearch beside Marian's `generate` of Hugging Face transformers.
 
-    python benchmarks/transformer_decoding.py [--precision bfloat16] [--batches 100 500]
+    python benchmarks/transformer_decoding.py [--precision bfloat16] [--torchs-products] [--batches 100 500]
 
 1,000 sentences of 15 symbols, beam 5, random weights, every answer of exactly 15 symbols (the end symbol forced at the
 last), so that both do the same work. Same sizes: d = 256, 3 + 3 layers, 8 heads, 1,024 hidden units, 6,000 symbols.
@@ -15,7 +15,18 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from measure import alternate, evidence, matrix_rate, own_peak, peak_memory, ratio
+from measure import (
+    alternate,
+    evidence,
+    gflop_per_second,
+    matrix_products,
+    own_peak,
+    peak_memory,
+    ratio,
+    shares_of_the_floor,
+    take_torchs_products,
+    told,
+)
 from torch import Tensor
 
 from saccade.core.projection import Projection
@@ -125,19 +136,22 @@ def main() -> None:
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS)
     parser.add_argument("--memory-of", choices=FORMS, help="only: run this form once, print its peak in MB")
+    parser.add_argument(
+        "--torchs-products", action="store_true", help="without oneDNN in float32, as on most processors"
+    )
     parser.add_argument("--write", action="store_true", help="write the result into benchmarks/evidence")
     options = parser.parse_args()
+    if options.torchs_products:
+        take_torchs_products()
     precision, batches = options.precision, options.batches
     if options.memory_of:
         form(options.memory_of, precision, batches[0])()
         print(own_peak())
         return
     forms = {(name, batch): form(name, precision, batch) for name in options.forms for batch in batches}
-    rate = matrix_rate()
     seconds = alternate(
-        {f"{name} {batch}": run for (name, batch), run in forms.items()} | {"matrix": rate}, options.rounds, warm=1
+        {f"{name} {batch}": run for (name, batch), run in forms.items()} | matrix_products(), options.rounds, warm=1
     )
-    floors = [operations() / (2 * 2048**3) * second for second in seconds["matrix"]]
     rates = {
         name: {batch: round(SENTENCES / statistics.median(seconds[f"{name} {batch}"])) for batch in batches}
         for name in options.forms
@@ -146,12 +160,15 @@ def main() -> None:
     result: dict[str, Any] = {
         "sizes": {"d": SIZE, "layers": LAYERS, "heads": HEADS, "hidden": HIDDEN, "vocabulary": VOCABULARY},
         "sentences": SENTENCES, "length": LENGTH, "beam": BEAM, "batches": batches, "precision": precision,
+        "torchs_products": options.torchs_products,
         "rounds": options.rounds,
         "sentences_per_second": rates,
         "share_of_the_float32_floor": {
-            name: round(ratio(floors, seconds[f"{name} {best[name]}"]), 3) for name in rates if name != "rnnsearch"
+            name: shares_of_the_floor(operations(), seconds, f"{name} {best[name]}")
+            for name in rates
+            if name != "rnnsearch"
         },
-        "matrix_gflop_per_second": round(2 * 2048**3 / statistics.median(seconds["matrix"]) / 1e9, 1),
+        "gflop_per_second": gflop_per_second(seconds),
     }  # fmt: skip
     if {"saccade", "marian"} <= set(rates):
         times = {
@@ -167,18 +184,20 @@ def main() -> None:
 
 def write(result: dict[str, Any], best: dict[str, int]) -> None:
     precision, rates = result["precision"], result["sentences_per_second"]
-    arguments = ["--precision", precision, "--batches", str(result["batches"][0]), "--memory-of"]
+    arguments = ["--precision", precision, "--batches", str(result["batches"][0])]
+    arguments += ["--torchs-products"] * result["torchs_products"] + ["--memory-of"]
+    kind = precision + ", torch's own products" * result["torchs_products"]
     peaks = {name: round(peak_memory(sys.argv[0], [*arguments, name])) for name in FORMS}
     result["peak_mb"] = peaks
     summary = {
-        f"beam-5 decoding, {precision}, beside Marian's generate": "; ".join(
+        f"beam-5 decoding, {kind}, beside Marian's generate": "; ".join(
             f"{when}: {times} x" for when, times in result["times_marian"].items()
         ),
-        f"... {precision}: sentences a second of Transformer, Marian, RNNsearch": ", ".join(
+        f"... {kind}: sentences a second of Transformer, Marian, RNNsearch": ", ".join(
             f"{rates[name][best[name]]} ({best[name]} at a time)" for name in FORMS
         ),
-        f"... {precision}: share of the float32 floor": f"{result['share_of_the_float32_floor']['saccade']:.0%}",
-        f"... {precision}: peak memory of Transformer, Marian, RNNsearch, {result['batches'][0]} at a time": (
+        f"... {kind}: share of the float32 floor": told(result["share_of_the_float32_floor"]["saccade"]),
+        f"... {kind}: peak memory of Transformer, Marian, RNNsearch, {result['batches'][0]} at a time": (
             f"{peaks['saccade']}, {peaks['marian']}, {peaks['rnnsearch']} MB"
         ),
     }

@@ -1,6 +1,6 @@
 """Training of the Transformer beside torch.nn.Transformer, and beside the machine's limit.
 
-    python benchmarks/transformer_training.py [--precision bfloat16]
+    python benchmarks/transformer_training.py [--precision bfloat16] [--torchs-products]
 
 The peer is used as its tutorials do: embeddings scaled, sinusoids from a table, one linear layer onto the vocabulary,
 logits of all positions, torch's cross-entropy with label smoothing. Sizes, optimizer and clipping are the same, and
@@ -18,7 +18,18 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from measure import alternate, evidence, matrix_rate, own_peak, peak_memory, ratio
+from measure import (
+    alternate,
+    evidence,
+    gflop_per_second,
+    matrix_products,
+    own_peak,
+    peak_memory,
+    ratio,
+    shares_of_the_floor,
+    take_torchs_products,
+    told,
+)
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -98,8 +109,13 @@ def main() -> None:
     parser.add_argument(
         "--memory-of", choices=FORMS, help="only: run this form at the first size, print its peak in MB"
     )
+    parser.add_argument(
+        "--torchs-products", action="store_true", help="without oneDNN in float32, as on most processors"
+    )
     parser.add_argument("--write", action="store_true", help="write the result into benchmarks/evidence")
     options = parser.parse_args()
+    if options.torchs_products:
+        take_torchs_products()
     if options.memory_of:
         step = update(options.memory_of, options.sizes[0], 0.1, options.precision)
         for _ in range(3):
@@ -109,6 +125,7 @@ def main() -> None:
     result: dict[str, Any] = {
         "sizes": {"heads": HEADS, "layers": LAYERS, "vocabulary": VOCABULARY, "batch": BATCH, "length": LENGTH},
         "precision": options.precision,
+        "torchs_products": options.torchs_products,
         "rounds": options.rounds,
     }
     summary = {}
@@ -116,30 +133,30 @@ def main() -> None:
         found: dict[str, Any] = {}
         for dropout in (0.1, 0.0):
             forms = {form: update(form, size, dropout, options.precision) for form in FORMS}
-            seconds = alternate(forms | {"matrix": matrix_rate()}, options.rounds)
-            floors = [operations(size) / (2 * 2048**3) * second for second in seconds["matrix"]]
+            seconds = alternate(forms | matrix_products(), options.rounds)
             found[f"dropout {dropout}"] = {
                 "target_tokens_per_second": {f: round(BATCH * LENGTH / statistics.median(seconds[f])) for f in FORMS},
                 "times_torch": round(ratio(seconds["torch"], seconds["saccade"]), 2),
-                "share_of_the_float32_floor": round(ratio(floors, seconds["saccade"]), 3),
-                "share_of_the_floor_torch": round(ratio(floors, seconds["torch"]), 3),
-                "matrix_gflop_per_second": round(2 * 2048**3 / statistics.median(seconds["matrix"]) / 1e9, 1),
+                "share_of_the_float32_floor": {
+                    form: shares_of_the_floor(operations(size), seconds, form) for form in FORMS
+                },
+                "gflop_per_second": gflop_per_second(seconds),
             }
-        arguments = ["--sizes", str(size), "--precision", options.precision, "--memory-of"]
+        arguments = ["--sizes", str(size), "--precision", options.precision]
+        arguments += ["--torchs-products"] * options.torchs_products + ["--memory-of"]
+        kind = f"d = {size}, {options.precision}" + ", torch's own products" * options.torchs_products
         peaks = {form: round(peak_memory(sys.argv[0], [*arguments, form])) for form in FORMS}
         result[f"d = {size}"] = {**found, "gflop_per_update": round(operations(size) / 1e9, 1), "peak_mb": peaks}
         with_, without = found["dropout 0.1"], found["dropout 0.0"]
         summary |= {
-            f"training of the Transformer, d = {size}, {options.precision}, beside torch.nn.Transformer": (
+            f"training of the Transformer, {kind}, beside torch.nn.Transformer": (
                 f"{with_['times_torch']} x; without dropout {without['times_torch']} x"
             ),
-            f"... d = {size}, {options.precision}: share of the float32 floor": (
-                f"{with_['share_of_the_float32_floor']:.0%}; without dropout "
-                f"{without['share_of_the_float32_floor']:.0%}"
+            f"... {kind}: share of the float32 floor": (
+                f"{told(with_['share_of_the_float32_floor']['saccade'])}; without dropout "
+                f"{told(without['share_of_the_float32_floor']['saccade'])}"
             ),
-            f"... d = {size}, {options.precision}: peak memory, ours and torch's": (
-                f"{peaks['saccade']} MB and {peaks['torch']} MB"
-            ),
+            f"... {kind}: peak memory, ours and torch's": (f"{peaks['saccade']} MB and {peaks['torch']} MB"),
         }
     print(json.dumps(result, indent=1))
     if options.write:
