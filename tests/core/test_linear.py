@@ -111,6 +111,36 @@ def test_parts_of_tensors_and_their_transposes(by_onednn: list[int]) -> None:
 
 
 @needs_onednn
+def test_a_bias_that_is_part_of_a_tensor(by_onednn: list[int]) -> None:
+    inputs, weight = torch.randn(9, 8), torch.randn(5, 8)
+    for bias in (torch.randn(10)[::2], torch.randn(1).expand(5), torch.randn(5, 3)[:, 1]):
+        torch.testing.assert_close(linear(inputs, weight, bias), F.linear(inputs, weight, bias), rtol=1e-5, atol=1e-5)
+    assert len(by_onednn) == 3
+
+
+@needs_onednn
+@pytest.mark.parametrize("sizes", [(6, 9), (9, 6)])
+def test_a_gradient_is_laid_out_as_its_tensor(sizes: tuple[int, int], by_onednn: list[int]) -> None:
+    layer, inputs = Linear(*sizes), torch.randn(33, sizes[0], requires_grad=True)
+    found = torch.autograd.grad(layer(inputs).sum(), (inputs, *layer.parameters()))
+    assert all(gradient.is_contiguous() for gradient in found)
+    assert len(by_onednn) == 3
+
+
+@needs_onednn
+def test_only_what_the_gradient_needs_is_kept(by_onednn: list[int]) -> None:
+    layer, inputs = Linear(6, 4), torch.randn(32, 6)
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
+        outputs = layer(inputs)
+        layer.requires_grad_(False)(torch.randn(32, 6, requires_grad=True))
+    assert [tensor.shape for tensor in kept] == [(32, 6), (4, 6)]
+    with torch.no_grad():
+        layer.weight.zero_()  # as an optimizer may, since no input wants a gradient
+    outputs.sum().backward()
+
+
+@needs_onednn
 def test_a_layer_of_frozen_weights_still_passes_the_gradient_on(by_onednn: list[int]) -> None:
     layer = Linear(6, 4).requires_grad_(False)
     inputs = torch.randn(3, 6, requires_grad=True)
@@ -144,8 +174,30 @@ def compiled(inputs: Tensor, layer: Linear) -> Tensor:
     return torch.compile(layer, fullgraph=True, backend="eager")(inputs)  # type: ignore[no-any-return]
 
 
+def traced(inputs: Tensor, layer: Linear) -> Tensor:
+    return torch.jit.trace(layer, (inputs,), check_trace=False)(inputs)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def symbolic(inputs: Tensor, layer: Linear) -> Tensor:
+    return torch.fx.symbolic_trace(nn.Sequential(layer))(inputs)  # type: ignore[no-any-return]
+
+
+def nested(inputs: Tensor, layer: Linear) -> Tensor:
+    made = torch.nested.nested_tensor([inputs[:2], inputs[2:]])
+    return torch.cat(layer(made).unbind())
+
+
+def forbidden(inputs: Tensor, layer: Linear) -> Tensor:
+    with torch.backends.mkldnn.flags(enabled=False):
+        return layer(inputs)  # type: ignore[no-any-return]
+
+
 @needs_onednn
-@pytest.mark.parametrize("use", [vmapped, pushed_forward, dual, pytest.param(compiled, marks=pytest.mark.unhooked)])
+@pytest.mark.parametrize(
+    "use",
+    [vmapped, pushed_forward, dual, forbidden]
+    + [pytest.param(use, marks=pytest.mark.unhooked) for use in (compiled, traced, symbolic, nested)],
+)
 def test_what_transforms_a_function_sees_torchs_own_product(
     use: Callable[[Tensor, Linear], Tensor], by_onednn: list[int]
 ) -> None:
@@ -235,5 +287,7 @@ def test_sums_and_a_product(by_onednn: list[int]) -> None:
     assert torch.equal(sums, before)
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     slope = torch.randn_like(ours)
+    with pytest.raises(RuntimeError, match="dtype"):
+        add_linear(sums.double(), inputs, weight)
     for our, their in zip(*(torch.autograd.grad(sum_, wrt, slope) for sum_ in (ours, theirs)), strict=True):
         torch.testing.assert_close(our, their, rtol=1e-5, atol=1e-5)

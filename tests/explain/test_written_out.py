@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from saccade.core import linear
 from saccade.core.errors import InvalidInput, NotFound
+from saccade.core.linear import Linear
 from saccade.explain import capture
+from saccade.explain.held import Held
 
 BATCH, LENGTH, MODEL, HEADS = 2, 7, 16, 2
 MODES = [torch.enable_grad, torch.no_grad, torch.inference_mode]
@@ -192,3 +195,27 @@ def test_places_that_are_not_there_are_told(wrong: Any) -> None:
             with pytest.raises(InvalidInput, match="expected places from 0 to"):
                 found.weights(**{where: wrong})
     assert found.weights(heads=slice(9, 12)).shape == (BATCH, 0, LENGTH, LENGTH)
+
+
+def test_scores_of_onednn_are_seen_and_nothing_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pool(nn.Module):
+        """Queries that are weights, and keys that a layer of ours makes: 33 rows, which are padded."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.key, self.score = Linear(8, 6), Linear(6, 3)
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            return self.score(self.key(inputs)).mT.softmax(-1) @ inputs  # type: ignore[no-any-return]
+
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        pytest.skip("this build of torch has no oneDNN")
+    monkeypatch.setattr(linear, "onednn_is_faster", lambda: True)
+    monkeypatch.setattr(linear, "WORTH", 1)
+    copied: list[Held] = []
+    monkeypatch.setattr(Held, "copy", lambda held, *_: copied.append(held))
+    model, inputs = Pool(), torch.randn(3, 11, 8)
+    with torch.no_grad(), capture(model) as seen:
+        model(inputs)
+    torch.testing.assert_close(seen[""][0], model.score(model.key(inputs)).mT.softmax(-1))
+    assert not copied

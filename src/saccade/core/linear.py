@@ -33,7 +33,7 @@ def add_linear(
     sums: Float[Tensor, "n o"], inputs: Float[Tensor, "n i"], weight: Float[Tensor, "o i"]
 ) -> Float[Tensor, "n o"]:
     """sums + inputs weight^T, as `torch.addmm`."""
-    if by_onednn(inputs, weight):
+    if sums.dtype == inputs.dtype and by_onednn(inputs, weight):
         return linear(inputs, weight).add_(sums)
     return torch.addmm(sums, inputs, weight.mT)
 
@@ -48,17 +48,19 @@ class Linear(nn.Linear):
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(inputs, weight)
+        of_inputs, of_weight, _ = ctx.needs_input_grad
+        ctx.save_for_backward(inputs if of_weight else None, weight if of_inputs else None)
         return _multiply(inputs, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         inputs, weight = ctx.saved_tensors
         of_inputs, of_weight, of_bias = ctx.needs_input_grad
-        rows = slope.reshape(-1, len(weight))
+        rows = slope.reshape(-1, slope.shape[-1])
         return (
             linear(slope, weight.mT) if of_inputs else None,
-            over_rows(rows, inputs.reshape(-1, weight.shape[1])) if of_weight else None,
+            # as torch lays a gradient out: not all that take one look at its strides
+            over_rows(rows, inputs.reshape(-1, inputs.shape[-1])).contiguous() if of_weight else None,
             rows.sum(0) if of_bias else None,
         )
 
@@ -79,9 +81,11 @@ def over_rows(left: Float[Tensor, "n o"], right: Float[Tensor, "n i"]) -> Float[
 
 def _multiply(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The product for some rows of zeros more, so that few numbers of rows occur."""
-    rows = inputs.reshape(-1, inputs.shape[-1])
-    missing = -len(rows) % _grain(len(rows))
-    products = _product(F.pad(rows, (0, 0, 0, missing)) if missing else rows, weight, bias)
+    count = inputs.numel() // inputs.shape[-1]
+    missing = -count % _grain(count)
+    if not missing:
+        return _product(inputs, weight, bias)
+    products = _product(F.pad(inputs.reshape(count, -1), (0, 0, 0, missing)), weight, bias)
     # no view, of which autograd would forbid to change it in place
     return products.resize_(*inputs.shape[:-1], len(weight))
 
@@ -94,7 +98,7 @@ def _grain(count: int) -> int:
 def _product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     # for a part of a matrix oneDNN has nothing better than plain loops, a thousand times slower
     dense = weight.is_contiguous() or weight.mT.is_contiguous()
-    return _onednn(rows, weight if dense else weight.contiguous(), bias)
+    return _onednn(rows, weight if dense else weight.contiguous(), None if bias is None else bias.contiguous())
 
 
 def _onednn(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -103,18 +107,23 @@ def _onednn(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def by_onednn(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
-    """Whether this product is float32, large, on such a processor, and for eager torch and its autograd alone."""
+    """Whether this product is float32, large, on such a processor, and for eager torch and its autograd alone.
+
+    `torch.backends.mkldnn.flags(enabled=False)` forbids it.
+    """
     given = [x for x in (inputs, weight, bias) if x is not None]
     return (
-        not torch.compiler.is_compiling()  # first: a comparison of sizes would make them static
+        not torch.compiler.is_compiling()  # before sizes, which a comparison would make static
+        and torch._C._get_tracing_state() is None
+        and all(type(x) in (Tensor, nn.Parameter) and x.layout == torch.strided and not x.is_nested for x in given)
         and inputs.numel() * len(weight) >= WORTH
         and all(x.dtype == torch.float32 and x.device.type == "cpu" for x in given)
         and inputs.shape[-1:] == weight.shape[1:]  # what does not fit is for `F.linear` to refuse
         and (bias is None or bias.shape == weight.shape[:1])
-        and all(type(x) in (Tensor, nn.Parameter) for x in given)
         and not torch.is_autocast_enabled("cpu")
         and not torch._C._are_functorch_transforms_active()
         and torch.autograd.forward_ad._current_level < 0
+        and torch._C._get_mkldnn_enabled()
         and onednn_is_faster()
     )
 

@@ -110,7 +110,7 @@ class Listening(TorchDispatchMode):
         name = func._schema.name.rpartition("::")[2]
         # a forward that activation checkpointing runs again, inside the backward pass, was heard the first time
         again = torch._C._current_graph_task_id() != -1
-        if func._schema.is_mutable:
+        if func._schema.is_mutable and name != "resize_":  # which writes nothing
             self._keep_what_is_written(func, args, kwargs)
         operands = self._replaced_operands(args) if self.replace is not None and name in PRODUCTS else args
         with as_unheard(func):

@@ -15,7 +15,20 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from saccade.explain.held import address
 
-PRODUCTS = {"bmm", "mm", "baddbmm", "addmm", "addbmm", "matmul", "einsum", "linear", "mv", "addmv", "dot"}
+PRODUCTS = {
+    "bmm",
+    "mm",
+    "baddbmm",
+    "addmm",
+    "addbmm",
+    "matmul",
+    "einsum",
+    "linear",
+    "mv",
+    "addmv",
+    "dot",
+    "_linear_pointwise",
+}
 SOFTMAX = {"_softmax", "_safe_softmax", "softmax"}
 # what leaves the numbers in their rows: other shapes and types, a copy, dropout, the choice of rows
 SAME = {
@@ -29,7 +42,7 @@ SAME = {
     "reshape_as", "expand_as", "broadcast_to", "concat", "concatenate", "hstack", "vstack", "adjoint", "numpy_T",
     "mT", "mH", "ravel", "type", "take_along_dim", "repeat_interleave",
     # rows that see nothing are made zero
-    "nan_to_num", "nan_to_num_",
+    "nan_to_num", "nan_to_num_", "resize_",
 }  # fmt: skip
 VIEWS = {"view", "_unsafe_view", "reshape", "_reshape_alias", "flatten", "unflatten", "view_as", "reshape_as"}
 CHANGED = "its weights are changed after the softmax, whose result is what is seen"
