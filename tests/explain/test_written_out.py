@@ -197,25 +197,47 @@ def test_places_that_are_not_there_are_told(wrong: Any) -> None:
     assert found.weights(heads=slice(9, 12)).shape == (BATCH, 0, LENGTH, LENGTH)
 
 
-def test_scores_of_onednn_are_seen_and_nothing_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Pool(nn.Module):
-        """Queries that are weights, and keys that a layer of ours makes: 33 rows, which are padded."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.key, self.score = Linear(8, 6), Linear(6, 3)
-
-        def forward(self, inputs: Tensor) -> Tensor:
-            return self.score(self.key(inputs)).mT.softmax(-1) @ inputs  # type: ignore[no-any-return]
-
+@pytest.fixture
+def by_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a processor where oneDNN is faster, for products of any size."""
     if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         pytest.skip("this build of torch has no oneDNN")
     monkeypatch.setattr(linear, "onednn_is_faster", lambda: True)
     monkeypatch.setattr(linear, "WORTH", 1)
-    copied: list[Held] = []
-    monkeypatch.setattr(Held, "copy", lambda held, *_: copied.append(held))
+
+
+@pytest.mark.usefixtures("by_onednn")
+def test_scores_that_onednn_made_are_seen() -> None:
+    class Pool(nn.Module):
+        """Queries that are weights; 33 rows, which are padded."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.score = Linear(8, 3)
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            return self.score(inputs).mT.softmax(-1) @ inputs  # type: ignore[no-any-return]
+
     model, inputs = Pool(), torch.randn(3, 11, 8)
     with torch.no_grad(), capture(model) as seen:
         model(inputs)
-    torch.testing.assert_close(seen[""][0], model.score(model.key(inputs)).mT.softmax(-1))
+    torch.testing.assert_close(seen[""][0], model.score(inputs).mT.softmax(-1))
+
+
+@pytest.mark.usefixtures("by_onednn")
+def test_queries_and_keys_that_onednn_made_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Looks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.query, self.key = Linear(8, 8), Linear(8, 8)
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            query, key = (layer(inputs)[:, None] for layer in (self.query, self.key))
+            return F.scaled_dot_product_attention(query, key, inputs[:, None])
+
+    copied: list[Held] = []
+    monkeypatch.setattr(Held, "copy", lambda held, *_: copied.append(held))
+    with torch.no_grad(), capture(model := Looks()) as seen:
+        model(torch.randn(3, 11, 8))
+    assert len(seen) == 1
     assert not copied
