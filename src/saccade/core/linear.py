@@ -85,7 +85,8 @@ def _multiply(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     missing = -count % _grain(count)
     if not missing:
         return _product(inputs, weight, bias)
-    products = _product(F.pad(inputs.reshape(count, -1), (0, 0, 0, missing)), weight, bias)
+    rows = inputs.reshape(count, -1)
+    products = _product(torch.cat([rows, rows.new_zeros(missing, rows.shape[1])]), weight, bias)
     # no view, of which autograd would forbid to change it in place
     return products.resize_(*inputs.shape[:-1], len(weight))
 
@@ -138,7 +139,7 @@ def onednn_is_faster(told: Path = Path("/proc/cpuinfo")) -> bool:
     facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     return (
         facts.get("vendor_id") == "AuthenticAMD"
-        and int(facts["cpu family"]) >= ZEN_5
+        and int(facts.get("cpu family", "0")) >= ZEN_5
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
