@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from saccade.core.projection import ROWS, Projection
+from saccade.core.projection import ROWS, Projection, Scratch
 from tests.checks import LargestTensor, assert_twins, leaf
 
 IGNORE = 0
@@ -149,6 +149,29 @@ def test_the_largest_are_those_of_all_log_probabilities(rows: int, dtype: torch.
     close = {"rtol": 1e-12 if exactly else 1e-2, "atol": 1e-12 if exactly else 0.1}
     torch.testing.assert_close(values, expected.values, **close)
     torch.testing.assert_close(log_probs.gather(1, symbols), expected.values, **close)
+
+
+def test_a_scratch_that_other_calls_used_changes_nothing() -> None:
+    scratch = Scratch()
+    for rows, vocabulary, dtype in (
+        (7, 900, torch.float32), (ROWS + 3, 900, torch.float32), (5, 900, torch.float32), (5, 40, torch.float32),
+        (5, 40, torch.float64), (9, 40, torch.bfloat16), (3, 40, torch.bfloat16),
+    ):  # fmt: skip
+        parts = [torch.randn(*shape).to(dtype) for shape in ((rows, 6), (vocabulary, 6), (vocabulary,))]
+        before = Projection(*parts).largest(3, scratch)
+        kept = [found.clone() for found in before]
+        Projection(*[torch.randn_like(part) for part in parts]).largest(3, scratch)
+        for found, other, expected in zip(before, kept, Projection(*parts).largest(3), strict=True):
+            assert torch.equal(found, expected)
+            assert torch.equal(found, other), "what was found stands in the scratch"
+
+
+def test_a_scratch_gives_its_memory_again() -> None:
+    scratch, like = Scratch(), torch.empty(0)
+    first = scratch.matrix(5, 8, like, torch.float32)
+    assert scratch.matrix(3, 8, like, torch.float32).data_ptr() == first.data_ptr()
+    assert scratch.matrix(9, 8, like, torch.float32).shape == (9, 8)
+    assert scratch.matrix(2, 8, like, torch.float64).dtype == torch.float64
 
 
 def test_log_probabilities_are_float32_under_autocast() -> None:

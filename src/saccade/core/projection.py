@@ -17,6 +17,22 @@ from saccade.core.linear import by_onednn, linear, over_rows
 ROWS = 512
 
 
+class Scratch:
+    """Memory for logits that one call leaves to the next: fresh pages cost more than what is done in them."""
+
+    def __init__(self) -> None:
+        self._kept: Tensor | None = None
+
+    def matrix(self, rows: int, columns: int, like: Tensor, dtype: torch.dtype) -> Float[Tensor, "rows columns"]:
+        """Of that size and type, on the device of `like`; what stands in it is of no use."""
+        kept = self._kept
+        if kept is None or kept.shape[1] != columns or kept.dtype != dtype or kept.device != like.device:
+            kept = None
+        if kept is None or len(kept) < rows:
+            self._kept = kept = like.new_empty(rows, columns, dtype=dtype)
+        return kept[:rows]
+
+
 class Projection(NamedTuple):
     """logits = weight features + bias, over the last axis of the features."""
 
@@ -52,12 +68,16 @@ class Projection(NamedTuple):
             found.append(reward)
         return torch.cat(found).masked_fill(~kept, 0.0).view(targets.shape)
 
-    def largest(self, count: int) -> tuple[Float[Tensor, "n c"], Int[Tensor, "n c"]]:
-        """The `count` largest log-probabilities of each row, in order, and their symbols; features (n, d)."""
+    def largest(self, count: int, scratch: Scratch | None = None) -> tuple[Float[Tensor, "n c"], Int[Tensor, "n c"]]:
+        """The `count` largest log-probabilities of each row, in order, and their symbols; features (n, d).
+
+        A search gives every step the same scratch.
+        """
         dtype, rows = self._dtype(), len(self.features)
         at_once = min(ROWS, rows) if self.features.device.type == "cpu" else rows
         matrix = self.weight.to(dtype)
-        held = matrix.new_empty(at_once, len(self.weight), dtype=torch.promote_types(dtype, torch.float32))
+        wide = torch.promote_types(dtype, torch.float32)
+        held = (scratch or Scratch()).matrix(at_once, len(self.weight), matrix, wide)
         values, symbols = [], []
         for block in self.features.to(dtype).split(at_once):
             logits = multiply(block, matrix, self.bias, held[: len(block)])

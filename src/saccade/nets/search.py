@@ -21,7 +21,7 @@ from torch import Tensor
 from saccade.core.config import config
 from saccade.core.errors import InvalidInput
 from saccade.core.largest import largest
-from saccade.core.projection import Projection
+from saccade.core.projection import Projection, Scratch
 from saccade.core.state import select
 
 
@@ -96,9 +96,9 @@ def beam_search(
     # one hypothesis a sentence, the empty one; from the second step on `beam` of them
     totals: Tensor = torch.zeros(batch, 1, device=device)
     history = torch.empty(batch, 1, 0, dtype=torch.long, device=device)
-    length = 0
+    length, scratch = 0, Scratch()
     while alive.numel():
-        values, indices, state = _candidates(model, tokens, state, beam)
+        values, indices, state = _candidates(model, tokens, state, beam, scratch)
         length += 1
         width, wanted = totals.shape[1], values.shape[1]
         values, indices = values.view(-1, width, wanted), indices.view(-1, width, wanted)
@@ -127,7 +127,9 @@ def beam_search(
     return [sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)[:beam] for hypotheses in finished]
 
 
-def _candidates(model: SearchModel, tokens: Tensor, state: Any, beam: int) -> tuple[Tensor, Tensor, Any]:
+def _candidates(
+    model: SearchModel, tokens: Tensor, state: Any, beam: int, scratch: Scratch
+) -> tuple[Tensor, Tensor, Any]:
     """The next symbols that may be among the best: log-probabilities (n, c), symbols (n, c); and the state."""
     if isinstance(model, ProjectingModel):
         projection, state = model.project(tokens, state)
@@ -139,7 +141,7 @@ def _candidates(model: SearchModel, tokens: Tensor, state: Any, beam: int) -> tu
         raise InvalidInput(f"a beam of {beam} is wider than the vocabulary, {vocabulary}; that is the most there is")
     # at most one candidate a hypothesis ends, so of 2 x beam at least `beam` go on
     wanted = min(2 * beam, vocabulary)
-    found = projection.largest(wanted) if isinstance(model, ProjectingModel) else largest(log_probs, wanted)
+    found = projection.largest(wanted, scratch) if isinstance(model, ProjectingModel) else largest(log_probs, wanted)
     return *found, state
 
 
