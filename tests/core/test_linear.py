@@ -84,7 +84,8 @@ def test_any_number_of_rows_and_few_that_onednn_sees(sizes: tuple[int, int], by_
     wide = nn.Linear(*sizes).double()
     wide.load_state_dict(layer.state_dict())
     for count in range(1, 300):
-        inputs = torch.randn(count, sizes[0], requires_grad=True)
+        shape = (count, sizes[0]) if count % 2 else (2, count // 2, sizes[0])
+        inputs = torch.randn(*shape, requires_grad=True)
         wide_inputs = inputs.detach().double().requires_grad_()
         # in place, as a feed-forward layer has it
         ours = torch.autograd.grad(layer(inputs).relu_().sum(), (inputs, *layer.parameters()))

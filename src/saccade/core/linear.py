@@ -81,14 +81,13 @@ def over_rows(left: Float[Tensor, "n o"], right: Float[Tensor, "n i"]) -> Float[
 
 def _multiply(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The product for some rows of zeros more, so that few numbers of rows occur."""
-    count = inputs.numel() // inputs.shape[-1]
-    missing = -count % _grain(count)
-    if not missing:
-        return _product(inputs, weight, bias)
-    rows = inputs.reshape(count, -1)
-    products = _product(torch.cat([rows, rows.new_zeros(missing, rows.shape[1])]), weight, bias)
+    rows = inputs.reshape(-1, inputs.shape[-1])
+    missing = -len(rows) % _grain(len(rows))
+    if missing:
+        rows = torch.cat([rows, rows.new_zeros(missing, rows.shape[1])])
+    products = _product(rows, weight, bias)
     # no view, of which autograd would forbid to change it in place
-    return products.resize_(*inputs.shape[:-1], len(weight))
+    return products if products.shape[:-1] == inputs.shape[:-1] else products.resize_(*inputs.shape[:-1], len(weight))
 
 
 def _grain(count: int) -> int:
