@@ -2,7 +2,7 @@
 
 torch multiplies float32 matrices with MKL, which on a processor that is not Intel's goes no further than AVX2. oneDNN,
 which torch takes for bfloat16, knows AVX-512, and multiplies float32 too, in float32. Where AVX-512 is twice as wide as
-AVX2, on AMD's since Zen 5, so are the products nearly twice as fast. Everywhere else this is `F.linear`.
+AVX2, on AMD's since Zen 5, the products are about twice as fast. Everywhere else this is `F.linear`.
 """
 
 import functools
