@@ -15,18 +15,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import measure
 import torch
-from measure import (
-    alternate,
-    evidence,
-    gflop_per_second,
-    matrix_products,
-    own_peak,
-    peak_memory,
-    ratio,
-    shares_of_the_floor,
-    told,
-)
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -117,20 +107,20 @@ def main() -> None:
         step = update(options.memory_of)
         for _ in range(5):
             step()
-        print(own_peak())
+        print(measure.own_peak())
         return
-    seconds = alternate({form: update(form) for form in FORMS} | matrix_products(), options.rounds)
+    seconds = measure.alternate({form: update(form) for form in FORMS} | measure.matrix_products(), options.rounds)
     ours = seconds["saccade"]
     result: dict[str, Any] = {
         "sizes": {"embedding": EMBEDDING, "hidden": HIDDEN, "vocabulary": VOCABULARY, "batch": BATCH, "length": LENGTH},
         "rounds": options.rounds,
         "target_tokens_per_second": {form: round(BATCH * LENGTH / statistics.median(seconds[form])) for form in FORMS},
-        "times_the_tutorial_form": round(ratio(seconds["tutorial"], ours), 2),
-        "times_the_tutorial_form_with_our_readout": round(ratio(seconds["tutorial-maxout"], ours), 2),
+        "times_the_tutorial_form": round(measure.ratio(seconds["tutorial"], ours), 2),
+        "times_the_tutorial_form_with_our_readout": round(measure.ratio(seconds["tutorial-maxout"], ours), 2),
         "gflop_per_update": round(operations() / 1e9, 2),
-        "gflop_per_second": gflop_per_second(seconds),
-        "share_of_the_floor": shares_of_the_floor(operations(), seconds, "saccade"),
-        "peak_mb": {form: round(peak_memory(sys.argv[0], ["--memory-of", form])) for form in FORMS},
+        "gflop_per_second": measure.gflop_per_second(seconds),
+        "share_of_the_floor": measure.shares_of_the_floor(operations(), seconds, "saccade"),
+        "peak_mb": {form: round(measure.peak_memory(sys.argv[0], ["--memory-of", form])) for form in FORMS},
     }
     print(json.dumps(result, indent=1))
     if options.write:
@@ -139,12 +129,12 @@ def main() -> None:
                 f"{result['times_the_tutorial_form']} x"
             ),
             "... beside the tutorial form with our readout": f"{result['times_the_tutorial_form_with_our_readout']} x",
-            "... share of the float32 floor": told(result["share_of_the_floor"]),
+            "... share of the float32 floor": measure.told(result["share_of_the_floor"]),
             "... peak memory, ours and the tutorial form's": "{saccade} MB and {tutorial} MB".format(
                 **result["peak_mb"]
             ),
         }
-        print(evidence("rnnsearch_training", summary, result))
+        print(measure.evidence("rnnsearch_training", summary, result))
 
 
 if __name__ == "__main__":

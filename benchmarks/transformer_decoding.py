@@ -14,19 +14,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import measure
 import torch
-from measure import (
-    alternate,
-    evidence,
-    gflop_per_second,
-    matrix_products,
-    own_peak,
-    peak_memory,
-    ratio,
-    shares_of_the_floor,
-    take_torchs_products,
-    told,
-)
 from torch import Tensor
 
 from saccade.core.projection import Projection
@@ -142,15 +131,17 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write the result into benchmarks/evidence")
     options = parser.parse_args()
     if options.torchs_products:
-        take_torchs_products()
+        measure.take_torchs_products()
     precision, batches = options.precision, options.batches
     if options.memory_of:
         form(options.memory_of, precision, batches[0])()
-        print(own_peak())
+        print(measure.own_peak())
         return
     forms = {(name, batch): form(name, precision, batch) for name in options.forms for batch in batches}
-    seconds = alternate(
-        {f"{name} {batch}": run for (name, batch), run in forms.items()} | matrix_products(), options.rounds, warm=1
+    seconds = measure.alternate(
+        {f"{name} {batch}": run for (name, batch), run in forms.items()} | measure.matrix_products(),
+        options.rounds,
+        warm=1,
     )
     rates = {
         name: {batch: round(SENTENCES / statistics.median(seconds[f"{name} {batch}"])) for batch in batches}
@@ -164,19 +155,19 @@ def main() -> None:
         "rounds": options.rounds,
         "sentences_per_second": rates,
         "share_of_the_float32_floor": {
-            name: shares_of_the_floor(operations(), seconds, f"{name} {best[name]}")
+            name: measure.shares_of_the_floor(operations(), seconds, f"{name} {best[name]}")
             for name in rates
             if name != "rnnsearch"
         },
-        "gflop_per_second": gflop_per_second(seconds),
+        "gflop_per_second": measure.gflop_per_second(seconds),
     }  # fmt: skip
     if {"saccade", "marian"} <= set(rates):
         times = {
-            f"both {batch} at a time": round(ratio(seconds[f"marian {batch}"], seconds[f"saccade {batch}"]), 2)
+            f"both {batch} at a time": round(measure.ratio(seconds[f"marian {batch}"], seconds[f"saccade {batch}"]), 2)
             for batch in batches
         }
         fastest = [seconds[f"{name} {best[name]}"] for name in ("marian", "saccade")]
-        result["times_marian"] = times | {"each at its best": round(ratio(*fastest), 2)}
+        result["times_marian"] = times | {"each at its best": round(measure.ratio(*fastest), 2)}
     print(json.dumps(result, indent=1))
     if options.write:
         write(result, best)
@@ -187,7 +178,7 @@ def write(result: dict[str, Any], best: dict[str, int]) -> None:
     arguments = ["--precision", precision, "--batches", str(result["batches"][0])]
     arguments += ["--torchs-products"] * result["torchs_products"] + ["--memory-of"]
     kind = precision + ", torch's own products" * result["torchs_products"]
-    peaks = {name: round(peak_memory(sys.argv[0], [*arguments, name])) for name in FORMS}
+    peaks = {name: round(measure.peak_memory(sys.argv[0], [*arguments, name])) for name in FORMS}
     result["peak_mb"] = peaks
     summary = {
         f"beam-5 decoding, {kind}, beside Marian's generate": "; ".join(
@@ -196,12 +187,12 @@ def write(result: dict[str, Any], best: dict[str, int]) -> None:
         f"... {kind}: sentences a second of Transformer, Marian, RNNsearch": ", ".join(
             f"{rates[name][best[name]]} ({best[name]} at a time)" for name in FORMS
         ),
-        f"... {kind}: share of the float32 floor": told(result["share_of_the_float32_floor"]["saccade"]),
+        f"... {kind}: share of the float32 floor": measure.told(result["share_of_the_float32_floor"]["saccade"]),
         f"... {kind}: peak memory of Transformer, Marian, RNNsearch, {result['batches'][0]} at a time": (
             f"{peaks['saccade']}, {peaks['marian']}, {peaks['rnnsearch']} MB"
         ),
     }
-    print(evidence("transformer_decoding", summary, result))
+    print(measure.evidence("transformer_decoding", summary, result))
 
 
 if __name__ == "__main__":

@@ -17,19 +17,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import measure
 import torch
-from measure import (
-    alternate,
-    evidence,
-    gflop_per_second,
-    matrix_products,
-    own_peak,
-    peak_memory,
-    ratio,
-    shares_of_the_floor,
-    take_torchs_products,
-    told,
-)
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -115,12 +104,12 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write the result into benchmarks/evidence")
     options = parser.parse_args()
     if options.torchs_products:
-        take_torchs_products()
+        measure.take_torchs_products()
     if options.memory_of:
         step = update(options.memory_of, options.sizes[0], 0.1, options.precision)
         for _ in range(3):
             step()
-        print(own_peak())
+        print(measure.own_peak())
         return
     result: dict[str, Any] = {
         "sizes": {"heads": HEADS, "layers": LAYERS, "vocabulary": VOCABULARY, "batch": BATCH, "length": LENGTH},
@@ -133,19 +122,19 @@ def main() -> None:
         found: dict[str, Any] = {}
         for dropout in (0.1, 0.0):
             forms = {form: update(form, size, dropout, options.precision) for form in FORMS}
-            seconds = alternate(forms | matrix_products(), options.rounds)
+            seconds = measure.alternate(forms | measure.matrix_products(), options.rounds)
             found[f"dropout {dropout}"] = {
                 "target_tokens_per_second": {f: round(BATCH * LENGTH / statistics.median(seconds[f])) for f in FORMS},
-                "times_torch": round(ratio(seconds["torch"], seconds["saccade"]), 2),
+                "times_torch": round(measure.ratio(seconds["torch"], seconds["saccade"]), 2),
                 "share_of_the_float32_floor": {
-                    form: shares_of_the_floor(operations(size), seconds, form) for form in FORMS
+                    form: measure.shares_of_the_floor(operations(size), seconds, form) for form in FORMS
                 },
-                "gflop_per_second": gflop_per_second(seconds),
+                "gflop_per_second": measure.gflop_per_second(seconds),
             }
         arguments = ["--sizes", str(size), "--precision", options.precision]
         arguments += ["--torchs-products"] * options.torchs_products + ["--memory-of"]
         kind = f"d = {size}, {options.precision}" + ", torch's own products" * options.torchs_products
-        peaks = {form: round(peak_memory(sys.argv[0], [*arguments, form])) for form in FORMS}
+        peaks = {form: round(measure.peak_memory(sys.argv[0], [*arguments, form])) for form in FORMS}
         result[f"d = {size}"] = {**found, "gflop_per_update": round(operations(size) / 1e9, 1), "peak_mb": peaks}
         with_, without = found["dropout 0.1"], found["dropout 0.0"]
         summary |= {
@@ -153,14 +142,14 @@ def main() -> None:
                 f"{with_['times_torch']} x; without dropout {without['times_torch']} x"
             ),
             f"... {kind}: share of the float32 floor": (
-                f"{told(with_['share_of_the_float32_floor']['saccade'])}; without dropout "
-                f"{told(without['share_of_the_float32_floor']['saccade'])}"
+                f"{measure.told(with_['share_of_the_float32_floor']['saccade'])}; without dropout "
+                f"{measure.told(without['share_of_the_float32_floor']['saccade'])}"
             ),
             f"... {kind}: peak memory, ours and torch's": (f"{peaks['saccade']} MB and {peaks['torch']} MB"),
         }
     print(json.dumps(result, indent=1))
     if options.write:
-        print(evidence("transformer_training", summary, result))
+        print(measure.evidence("transformer_training", summary, result))
 
 
 if __name__ == "__main__":

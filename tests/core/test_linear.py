@@ -12,28 +12,6 @@ from saccade.core import linear as room
 from saccade.core.linear import Linear, add_linear, linear, onednn_is_faster
 from saccade.core.projection import Projection
 
-needs_onednn = pytest.mark.skipif(
-    not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")),
-    reason="this build of torch has no oneDNN",
-)
-
-
-@pytest.fixture
-def by_onednn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """As on a processor where oneDNN is faster, for products of any size; gives a list of those it made."""
-    made: list[int] = []
-    onednn = room._onednn
-
-    def told(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        made.append(rows.shape[0])
-        assert weight.is_contiguous() or weight.mT.is_contiguous(), "plain loops"
-        return onednn(rows, weight, bias)
-
-    monkeypatch.setattr(room, "onednn_is_faster", lambda: True)
-    monkeypatch.setattr(room, "WORTH", 1)
-    monkeypatch.setattr(room, "_onednn", told)
-    return made
-
 
 def loops(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """sum_i inputs_i weight_oi + bias_o, an entry at a time, in float64."""
@@ -47,7 +25,6 @@ def loops(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.stack(sums).view(*inputs.shape[:-1], len(weight))
 
 
-@needs_onednn
 @pytest.mark.parametrize("shape", [(6,), (5, 6), (2, 3, 6), (2, 1, 3, 6)])
 @pytest.mark.parametrize("with_bias", [True, False])
 def test_the_equation_and_its_gradients(shape: tuple[int, ...], with_bias: bool, by_onednn: list[int]) -> None:
@@ -65,7 +42,6 @@ def test_the_equation_and_its_gradients(shape: tuple[int, ...], with_bias: bool,
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
-@needs_onednn
 def test_the_gradient_of_a_gradient(by_onednn: list[int]) -> None:
     wrt = inputs, weight, bias = [torch.randn(*shape, requires_grad=True) for shape in ((7, 6), (4, 6), (4,))]
     found = []
@@ -77,7 +53,6 @@ def test_the_gradient_of_a_gradient(by_onednn: list[int]) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-@needs_onednn
 @pytest.mark.parametrize("sizes", [(6, 9), (9, 6)])
 def test_any_number_of_rows_and_few_that_onednn_sees(sizes: tuple[int, int], by_onednn: list[int]) -> None:
     layer = Linear(*sizes)
@@ -95,7 +70,6 @@ def test_any_number_of_rows_and_few_that_onednn_sees(sizes: tuple[int, int], by_
     assert len(set(by_onednn)) < 100
 
 
-@needs_onednn
 def test_parts_of_tensors_and_their_transposes(by_onednn: list[int]) -> None:
     inputs, weight = torch.randn(9, 2, 8)[:, 1], torch.randn(5, 20)
     for rows, part in (
@@ -111,7 +85,6 @@ def test_parts_of_tensors_and_their_transposes(by_onednn: list[int]) -> None:
         assert len(by_onednn) == 1
 
 
-@needs_onednn
 def test_a_bias_that_is_part_of_a_tensor(by_onednn: list[int]) -> None:
     inputs, weight = torch.randn(9, 8), torch.randn(5, 8)
     for bias in (torch.randn(10)[::2], torch.randn(1).expand(5), torch.randn(5, 3)[:, 1]):
@@ -119,7 +92,6 @@ def test_a_bias_that_is_part_of_a_tensor(by_onednn: list[int]) -> None:
     assert len(by_onednn) == 3
 
 
-@needs_onednn
 @pytest.mark.parametrize("sizes", [(6, 9), (9, 6)])
 def test_a_gradient_is_laid_out_as_its_tensor(sizes: tuple[int, int], by_onednn: list[int]) -> None:
     layer, inputs = Linear(*sizes), torch.randn(33, sizes[0], requires_grad=True)
@@ -128,7 +100,6 @@ def test_a_gradient_is_laid_out_as_its_tensor(sizes: tuple[int, int], by_onednn:
     assert len(by_onednn) == 3
 
 
-@needs_onednn
 def test_only_what_the_gradient_needs_is_kept(by_onednn: list[int]) -> None:
     layer, inputs = Linear(6, 4), torch.randn(32, 6)
     kept: list[Tensor] = []
@@ -141,7 +112,6 @@ def test_only_what_the_gradient_needs_is_kept(by_onednn: list[int]) -> None:
     outputs.sum().backward()
 
 
-@needs_onednn
 def test_a_layer_of_frozen_weights_still_passes_the_gradient_on(by_onednn: list[int]) -> None:
     layer = Linear(6, 4).requires_grad_(False)
     inputs = torch.randn(3, 6, requires_grad=True)
@@ -193,7 +163,6 @@ def forbidden(inputs: Tensor, layer: Linear) -> Tensor:
         return layer(inputs)  # type: ignore[no-any-return]
 
 
-@needs_onednn
 @pytest.mark.parametrize(
     "use",
     [vmapped, pushed_forward, dual, forbidden]
@@ -207,7 +176,6 @@ def test_what_transforms_a_function_sees_torchs_own_product(
     assert not by_onednn
 
 
-@needs_onednn
 def test_other_types_are_torchs(by_onednn: list[int]) -> None:
     for dtype in (torch.float64, torch.bfloat16):
         layer, inputs = Linear(6, 4).to(dtype), torch.randn(5, 6, dtype=dtype)
@@ -219,7 +187,6 @@ def test_other_types_are_torchs(by_onednn: list[int]) -> None:
     assert not by_onednn
 
 
-@needs_onednn
 @pytest.mark.unhooked
 def test_what_does_not_fit_is_refused_as_torch_does(by_onednn: list[int]) -> None:
     for inputs, weight, bias in (
@@ -232,7 +199,6 @@ def test_what_does_not_fit_is_refused_as_torch_does(by_onednn: list[int]) -> Non
     assert not by_onednn
 
 
-@needs_onednn
 def test_a_loss_and_a_search_by_onednn(by_onednn: list[int]) -> None:
     parts = [torch.randn(*shape, requires_grad=True) for shape in ((30, 6), (40, 6), (40,))]
     targets = torch.randint(0, 40, (30,))
@@ -279,7 +245,6 @@ def test_which_processors(told: str | None, faster: bool, tmp_path: Path, monkey
     assert onednn_is_faster(tmp_path / "cpuinfo") is faster
 
 
-@needs_onednn
 def test_sums_and_a_product(by_onednn: list[int]) -> None:
     wrt = sums, inputs, weight = [torch.randn(*shape, requires_grad=True) for shape in ((33, 4), (33, 6), (4, 6))]
     before = sums.detach().clone()

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saccade.core import linear
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.linear import Linear
 from saccade.explain import capture
@@ -195,15 +194,6 @@ def test_places_that_are_not_there_are_told(wrong: Any) -> None:
             with pytest.raises(InvalidInput, match="expected places from 0 to"):
                 found.weights(**{where: wrong})
     assert found.weights(heads=slice(9, 12)).shape == (BATCH, 0, LENGTH, LENGTH)
-
-
-@pytest.fixture
-def by_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a processor where oneDNN is faster, for products of any size."""
-    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        pytest.skip("this build of torch has no oneDNN")
-    monkeypatch.setattr(linear, "onednn_is_faster", lambda: True)
-    monkeypatch.setattr(linear, "WORTH", 1)
 
 
 @pytest.mark.usefixtures("by_onednn")

@@ -91,12 +91,12 @@ def _multiply(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _grain(count: int) -> int:
-    """oneDNN compiles code for each number of rows, for milliseconds and into a megabyte: all are multiples of this."""
+    """oneDNN compiles and keeps code for each number of rows: all are multiples of this."""
     return 1 << max(0, count.bit_length() - 5)
 
 
 def _product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    # for a part of a matrix oneDNN has nothing better than plain loops, a thousand times slower
+    # for a part of a matrix oneDNN has nothing better than plain loops
     dense = weight.is_contiguous() or weight.mT.is_contiguous()
     return _onednn(rows, weight if dense else weight.contiguous(), None if bias is None else bias.contiguous())
 

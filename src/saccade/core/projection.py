@@ -25,10 +25,8 @@ class Scratch:
 
     def matrix(self, rows: int, columns: int, like: Tensor, dtype: torch.dtype) -> Float[Tensor, "rows columns"]:
         """Of that size and type, on the device of `like`; what stands in it is of no use."""
-        kept = self._kept
-        if kept is None or kept.shape[1] != columns or kept.dtype != dtype or kept.device != like.device:
-            kept = None
-        if kept is None or len(kept) < rows:
+        kept, wanted = self._kept, (columns, dtype, like.device)
+        if kept is None or len(kept) < rows or (kept.shape[1], kept.dtype, kept.device) != wanted:
             self._kept = kept = like.new_empty(rows, columns, dtype=dtype)
         return kept[:rows]
 

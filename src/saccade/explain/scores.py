@@ -16,19 +16,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 from saccade.explain.held import address
 
 PRODUCTS = {
-    "bmm",
-    "mm",
-    "baddbmm",
-    "addmm",
-    "addbmm",
-    "matmul",
-    "einsum",
-    "linear",
-    "mv",
-    "addmv",
-    "dot",
-    "_linear_pointwise",
-}
+    "bmm", "mm", "baddbmm", "addmm", "addbmm", "matmul", "einsum", "linear", "mv", "addmv", "dot", "_linear_pointwise",
+}  # fmt: skip
 SOFTMAX = {"_softmax", "_safe_softmax", "softmax"}
 # what leaves the numbers in their rows: other shapes and types, a copy, dropout, the choice of rows
 SAME = {

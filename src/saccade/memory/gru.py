@@ -59,7 +59,7 @@ def add_product(sums: Tensor, hidden: Tensor, weight: Tensor) -> Tensor:
     if hidden.ndim == 2:
         return add_linear(sums, hidden, weight.mT)
     if len(hidden) and by_onednn(hidden[0], weight[0].mT):
-        return torch.stack([add_linear(*of_net[:2], of_net[2].mT) for of_net in zip(sums, hidden, weight, strict=True)])
+        return torch.stack([add_linear(s, h, w.mT) for s, h, w in zip(sums, hidden, weight, strict=True)])
     return torch.baddbmm(sums, hidden, weight)
 
 
