@@ -1,112 +1,66 @@
-"""What a system is, as one value: the paper, the task, the model, the objective, the variants and the claims."""
+"""A system as one value: paper, task, model, objective, stream, pictures, variants and claims."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from saccade.core.picture import Picture
+from saccade.core.stream import Stream
+from saccade.core.task import Figure, Task
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 
-WEIGHT = "attention weight"
+class Part(NamedTuple):
+    """One term of a loss."""
+
+    value: "Tensor"
+    """The mean over what is counted."""
+    count: "Tensor | float"
+    """How many symbols, frames, pixels or examples that mean is over; 0: none, and then the value does not matter."""
+    weight: float = 1.0
 
 
 class Loss(NamedTuple):
-    """What an objective returns: the scalar to go down, and figures to log (plain numbers or scalar tensors)."""
+    """What an objective returns. An update minimises the sum of weight x mean over the parts.
 
-    value: "Tensor"
-    logs: Mapping[str, "Tensor | float"]
+    The mean of a part is that over its global count, so that batches that are accumulated, and batches that several
+    processes share, are as one batch.
+    """
 
-
-@runtime_checkable
-class Task(Protocol):
-    """Data and metric. Knows no model; a system's `predict` and the task's `decode` meet in a prediction."""
+    parts: Mapping[str, Part]
+    """None in evaluation where no loss says how good a model is: then the decisive metric does."""
+    logs: Mapping[str, "Tensor | float"] = {}
+    """Further figures for the metrics; their mean is logged."""
+    carry: Any = None
+    """What the stream hands to its next batch, such as a state."""
 
     @property
-    def metric(self) -> str:
-        """The figure of `score` that decides, e.g. "bleu"."""
-
-    @property
-    def direction(self) -> Literal["max", "min"]:
-        """Whether more of it is better, or less."""
-
-    def examples(self, split: str) -> Sequence[Any]:
-        """The examples of "train", "validation" or "test"."""
-
-    def read(self, raw: str) -> Any:
-        """An example from what a user types."""
-
-    def cost(self, example: Any) -> tuple[int, ...]:
-        """The sizes by which examples are sorted; the first is what a batch may hold so many of."""
-
-    def collate(self, examples: Sequence[Any]) -> Any:
-        """A batch: a NamedTuple of tensors."""
-
-    def objective(self, model: "nn.Module", batch: Any, step: int) -> Loss:
-        """The standard objective of the task."""
-
-    def decode(self, prediction: Any) -> str:
-        """What a user reads."""
-
-    def notes(self, example: Any) -> list[str]:
-        """What a user should know of an input, such as words that the vocabulary lacks; mostly nothing."""
-
-    def replay(self, example: Any, prediction: Any) -> Any:
-        """The example as if the prediction had been its answer, to look at the model while it gives it."""
-
-    def labels(self, example: Any) -> Mapping[str, Sequence[str]]:
-        """What a `Show` may call its rows and columns -> a label for each position of the captured tensor."""
-
-    def compare(self, example: Any, prediction: Any) -> Mapping[str, str]:
-        """Input, answer and prediction as a user reads them."""
-
-    def typed(self, example: Any, folder: Path) -> str:
-        """What a user types to ask for this example; a file that it names is written into the folder."""
-
-    def score(self, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, Any]:
-        """The metric and its companions, as evidence keeps them."""
-
-    def describe(self) -> dict[str, Any]:
-        """Sizes and a fingerprint of the data, as evidence keeps them."""
-
-    def save(self, folder: Path) -> None:
-        """Write what a prediction needs (vocabularies, labels) into a folder."""
+    def value(self) -> "Tensor":
+        """The loss of this batch alone."""
+        terms = [part.value if part.weight == 1 else part.weight * part.value for part in self.parts.values()]
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
+        return total
 
 
-@runtime_checkable
-class Aligning(Protocol):
-    """A task that knows where a model should look."""
-
-    def aligned(self, example: Any, weights: "Tensor") -> Sequence[bool]:
-        """Of each symbol of the right answer, whether the look before it (rows, columns) went to the right place."""
+Objective = Callable[["nn.Module", Any, int], Loss]
+"""(model, batch, step) -> Loss; the step serves warm-ups."""
 
 
-@runtime_checkable
-class Learning(Protocol):
-    """A task that learned something of its data, such as a vocabulary, so that some fields are no longer a choice."""
+class Answer(NamedTuple):
+    """A model and its answer to one example: what pictures and measures are made of."""
 
-    def check_trained(self, trained: Any) -> None:
-        """Raise InvalidInput where its configuration asks for another than the one that was trained with."""
-
-
-class Heard(NamedTuple):
-    """A sound, and how a look at it is laid out in time."""
-
-    features: "Tensor"
-    """(frames, bands)."""
-    frame: float
-    """Seconds from a frame of the features to the next."""
-    step: float
-    """Seconds from a column of a look to the next."""
-
-
-@runtime_checkable
-class Hearing(Protocol):
-    """A task whose inputs are sounds."""
-
-    def heard(self, example: Any) -> Heard:
-        """What is drawn of the sound."""
+    model: "nn.Module"
+    task: Any
+    config: Any
+    example: Any
+    prediction: Any
+    device: "torch.device"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,53 +70,51 @@ class Paper:
     title: str
     authors: str
     year: int
-    arxiv: str
-    """Its number there; "" where it has none, and then a doi."""
+    arxiv: str = ""
+    """Its number on arXiv; "" where it has none, and then there is a DOI or an address."""
     target: str
     """The table or figure aimed at."""
     number: str
     """The paper's number, with its unit and protocol."""
     doi: str = ""
+    address: str = ""
 
     @property
     def cited(self) -> str:
-        return f"arXiv:{self.arxiv}" if self.arxiv else f"doi:{self.doi}"
+        return f"arXiv:{self.arxiv}" if self.arxiv else f"doi:{self.doi}" if self.doi else self.address
+
+    @property
+    def link(self) -> str:
+        if self.arxiv:
+            return f"https://arxiv.org/abs/{self.arxiv}"
+        return f"https://doi.org/{self.doi}" if self.doi else self.address
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """What the evidence must support."""
+    """What the evidence must support: a figure of the score, or one of the recipe's measures."""
 
     metric: str
     direction: Literal["max", "min"]
-    bound: float
-    split: str
     variant: str
     why: str
+    bound: float | None = None
+    """The value itself; or else it is compared with another variant."""
+    against: str = ""
+    """Another variant of the system, whose newest evidence gives the bound."""
+    factor: float = 1.0
+    """Times the other variant's value."""
+    split: str = "test"
+    over: Literal["each", "mean", "best"] = "each"
+    """Each seed, the mean of the seeds, or the seed that is best on validation."""
 
-    def holds(self, value: float) -> bool:
-        return value >= self.bound if self.direction == "max" else value <= self.bound
-
-
-@dataclass(frozen=True, kw_only=True)
-class Show:
-    """What is drawn by default: a tap, the picture, and what the tap's last two axes are."""
-
-    tap: str
-    """Its qualified name, or a pattern as of `capture`: then the mean over all that match is drawn."""
-    picture: Literal["alignment", "pen"]
-    """A heat map; or what a pen drew, of rows of places x, y and whether a stroke ends there."""
-    rows: str
-    columns: str
-    title: str = ""
-    """What is seen, where a recipe shows several."""
-    values: str = WEIGHT
-    """What the numbers are, as the scale of the picture says."""
+    def holds(self, value: float, bound: float) -> bool:
+        return value >= bound if self.direction == "max" else value <= bound
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One system. `config` is the default and complete; `variants` are complete too."""
+    """One system. Every variant is a complete configuration."""
 
     paper: Paper
     task: Callable[[Any, Path | None], Task]
@@ -170,12 +122,18 @@ class Recipe:
     build: Callable[[Any, Any], "nn.Module"]
     """(config, task) -> model."""
     predict: Callable[["nn.Module", Any, Any], list[Any]]
-    """(model, batch, config) -> predictions, which `task.score` judges and `task.decode` makes readable."""
+    """(model, batch, config) -> a prediction for each example of the batch."""
     variants: Mapping[str, Any]
-    objective: Callable[["nn.Module", Any, int], Loss] | None = None
-    """(model, batch, step) -> Loss; None is the task's own."""
-    shows: tuple[Show, ...] = ()
-    claims: tuple[Claim, ...] = field(default=())
+    objective: Objective | None = None
+    """None: there is nothing to train."""
+    stream: Callable[[Any, Any, "nn.Module"], Stream] | None = None
+    """(config, task, model) -> the training batches; None: the task's examples, sorted and cut by size."""
+    pictures: Callable[[Answer], Sequence[Picture]] | None = None
+    measures: Callable[[Answer], Mapping[str, Figure]] | None = None
+    """Figures that need the model; their mean over the first 100 test examples joins the score."""
+    shards: Callable[[Any], Mapping[str, Literal["columns", "rows", "vocabulary"]]] | None = None
+    """config -> how tensor parallelism splits weights, by patterns of their names; None: it is refused."""
+    claims: tuple[Claim, ...] = ()
 
     @property
     def config(self) -> Any:
