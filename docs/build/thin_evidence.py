@@ -6,7 +6,6 @@ alignments that were not chosen all but the error rates; a field says so.
 """
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -87,16 +86,20 @@ def thinned(new: dict[str, Any]) -> dict[str, Any]:
 
 def text_of(record: Any) -> str:
     """JSON whose arrays, and short records of numbers and words, stand on one line each."""
-    text = json.dumps(record, indent=1, ensure_ascii=False)
-    for left, right in ("[]", "{}"):
-        flat = re.compile(rf"\\{left}\n\s*((?:[^\[\]{{}}\"]|\"(?:[^\"\\]|\\.)*\")*?)\n\s*\\{right}")
-        text = flat.sub(lambda found, left=left, right=right: on_one_line(found, left, right), text)
-    return text + "\n"
+    return written(record, 0) + "\n"
 
 
-def on_one_line(found: re.Match[str], left: str, right: str) -> str:
-    line = left + re.sub(r",\n\s*", ", ", found[1]) + right
-    return line if left == "[" or len(line) < 100 else found[0]
+def written(value: Any, depth: int) -> str:
+    line = json.dumps(value, ensure_ascii=False)
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    plain = not any(isinstance(one, dict | list) for one in inner)
+    if plain and (isinstance(value, list) or len(line) < 100) or not inner:
+        return line
+    pad, end = "\n" + " " * (depth + 1), "\n" + " " * depth
+    if isinstance(value, list):
+        return "[" + pad + f",{pad}".join(written(one, depth + 1) for one in value) + end + "]"
+    rows = (f"{json.dumps(key, ensure_ascii=False)}: {written(one, depth + 1)}" for key, one in value.items())
+    return "{" + pad + f",{pad}".join(rows) + end + "}"
 
 
 for path in sorted(Path("src/saccade/systems").glob("*/evidence/*.json")):
