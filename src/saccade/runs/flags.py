@@ -83,6 +83,11 @@ def tags_of(record: Any) -> tuple[str, ...]:
     return typing.get_args(typing.get_type_hints(record)[TAG])
 
 
+def flag_of(name: str) -> str:
+    """The flag of a dotted name: "search.length_penalty" is --search.length-penalty."""
+    return "--" + name.replace("_", "-")
+
+
 def parse(config: Any, arguments: Sequence[str]) -> Any:
     """The configuration with the flags, and the file of `--config`, which they override, applied.
 

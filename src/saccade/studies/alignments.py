@@ -1,50 +1,58 @@
-"""`saccade evaluate RUN --alignments ...`: where a translation run looks, against words aligned by hand.
+"""Where a translation run looks, against words aligned by hand (Och & Ney 2003).
 
-Forced decoding: the hand-aligned target is fed as if it were the answer, and the attention weights become links. Which
+Forced decoding: the hand-aligned target is fed as if it were the answer, and the attention weights become links. The
 layer or head to read is chosen on the first pairs and scored on the rest.
 """
 
+import argparse
+import fnmatch
 import hashlib
-import json
 import shlex
 import sys
-from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from saccade.app.alignment_table import table
-from saccade.app.runs import Run, open_run
+from saccade.core.device import to_device
 from saccade.core.errors import InvalidInput
+from saccade.core.stream import in_order, sizes_of
+from saccade.core.tap import Tap
 from saccade.explain.capture import capture
+from saccade.runs.run import Run, open_run
+from saccade.studies import Found, Study
 from saccade.tasks.translation import word_alignment as words
 from saccade.tasks.translation.task import Example, TranslationTask
 from saccade.tasks.translation.vocabulary import END, check_direction
 from saccade.tasks.translation.word_alignment import AlignedPair
-from saccade.training.device import to_device
-from saccade.training.run_folder import one_writer
-from saccade.training.sampler import in_order
 
 DEVELOPMENT = 100
 Links = Sequence[set[tuple[int, int]]]
 
 
-def evaluate(options: Namespace, flags: Sequence[str]) -> int:
-    """What `saccade evaluate` does with --alignments; the flags are fields of the runs' configurations."""
-    pairs = read(options.alignments, options.hansard)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE",
+        help="one file `source ||| target` or two files of sentences, then one of links (3-4 sure, 3p4 possible)",
+    )  # fmt: skip
+    parser.add_argument("--reversed", action="store_true", help="the run translates the second language of FILE")
+    parser.add_argument(
+        "--reverse", metavar="RUN2",
+        help="a run trained in the opposite direction; also scores the links that both agree on",
+    )  # fmt: skip
+    parser.add_argument("--hansard", action="store_true", help="FILE is English-French of the Canadian Hansards")
+
+
+def find(options: argparse.Namespace, flags: Sequence[str], report: Callable[[str], None]) -> Found:
+    if options.split:
+        raise InvalidInput("--split does not apply: these pairs are no split of the data")
+    pairs = read(options.files, options.hansard)
     pairs = [pair.reversed_() for pair in pairs] if options.reversed else pairs
     if options.reverse and Path(options.reverse).resolve() == Path(options.run).resolve():
-        raise InvalidInput(f"--reverse {options.reverse} is the run itself; it takes a run of the other direction")
+        raise InvalidInput(f"--reverse {options.reverse} is the run itself; it takes a run of the opposite direction")
     ours = open_run(options.run, *flags)
     theirs = open_run(options.reverse, *flags) if options.reverse else None
-    if options.keep:
-        ours.folder.read_evidence()  # where there is none, that is told before the work
     figures = about(options, ours) | measure(ours, theirs, pairs)
-    if options.keep:
-        with one_writer(ours.folder):
-            ours.folder.keep_figures("alignment", figures)
-    print(json.dumps(figures, indent=1, ensure_ascii=False) if options.json else "\n".join(table(figures)))
-    return 0
+    return Found(ours, "", figures, list(table(figures)))
 
 
 def read(files: Sequence[str], hansard: bool) -> list[AlignedPair]:
@@ -54,7 +62,7 @@ def read(files: Sequence[str], hansard: bool) -> list[AlignedPair]:
         NotFound, InvalidInput: naming the file and, where there is one, the line; fewer than two pairs.
     """
     if len(files) not in (2, 3):
-        raise InvalidInput(f"--alignments takes one or two files of sentences, then one of links, not {len(files)}")
+        raise InvalidInput(f"expected one or two files of sentences, then one of links, not {len(files)} files")
     gold = words.read_gold([Path(name) for name in files[:-1]], Path(files[-1]))
     if len(gold) < 2:
         raise InvalidInput(f"{files[-1]}: one pair to choose a layer by and one to score it on are the least")
@@ -85,19 +93,23 @@ def measure(ours: Run, theirs: Run | None, pairs: Sequence[AlignedPair]) -> dict
 def check(run: Run, pairs: Sequence[AlignedPair], hint: str) -> None:
     """Raise InvalidInput, in the run's name, unless it can align these pairs."""
     if not isinstance(run.task, TranslationTask):
-        raise InvalidInput(f"{run.folder.path}: --alignments is for runs that translate, and {run.system} does not")
-    shown_tap(run)
+        raise InvalidInput(f"{run.folder.path}: alignments are scored of runs that translate; {run.system} does not")
+    attention_taps(run)
     try:
         check_direction(run.task.source, run.task.target, [(one.source.text, one.target.text) for one in pairs])
     except InvalidInput as error:
         raise InvalidInput(f"{run.folder.path}: {error}; {hint}") from None
 
 
-def shown_tap(run: Run) -> str:
-    """The tap, or pattern of taps, of target to source that the recipe shows first."""
-    for show in run.recipe.shows:
-        if (show.rows, show.columns) == ("target", "source"):
-            return show.tap
+def attention_taps(run: Run) -> str:
+    """The pattern of the taps that hold attention from target to source: of the decoder, and not over itself.
+
+    Raises:
+        InvalidInput: the model has none.
+    """
+    for pattern in ("*cross_attention.weights", "decoder*attention.weights"):
+        if any(fnmatch.fnmatchcase(name, pattern) for name, module in run.model.named_modules() if isinstance(module, Tap)):
+            return pattern
     raise InvalidInput(f"{run.folder.path}: {run.system} has no attention from target to source to read links from")
 
 
@@ -118,10 +130,10 @@ def links_of(run: Run, pairs: Sequence[AlignedPair]) -> dict[str, Links]:
         for _, source, target in pairs
     ]
     found: dict[int, dict[str, set[tuple[int, int]]]] = {}
-    for rows in in_order([task.cost(example) for example in examples], run.config.training.batch_tokens):
+    for rows in in_order(sizes_of(task, examples), run.config.training.batch_size):
         batch = to_device(task.collate([examples[row] for row in rows]), run.device)
-        with run.running(), capture(run.model, shown_tap(run)) as seen:
-            run.objective(run.model, batch, 0)
+        with run.running(), capture(run.model, attention_taps(run)) as seen:
+            run.model(batch.source, batch.source_mask, batch.target_inputs)
             weights = {tap: seen.joined(tap).float().cpu() for tap in seen}
         for number, row in enumerate(rows):
             _, source, target = pairs[row]
@@ -139,7 +151,7 @@ def parts(links: Links, gold: Sequence[words.GoldAlignment], first: int) -> dict
 
 def about(options: Namespace, run: Run) -> dict[str, Any]:
     """What was asked, and the files by name and fingerprint: where they lie is this machine's matter."""
-    paths = [Path(name) for name in options.alignments]
+    paths = [Path(name) for name in options.files]
     return {
         "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths},
         "reversed": options.reversed,
@@ -147,3 +159,36 @@ def about(options: Namespace, run: Run) -> dict[str, Any]:
         "precision": run.config.training.precision,
         "command": "saccade " + shlex.join(sys.argv[1:]),
     }
+
+
+def table(figures: Mapping[str, Any]) -> Iterator[str]:
+    """The figures as a user reads them: each layer, the chosen reading, the baseline, and both directions."""
+    first, every, best = figures["development"], figures["pairs"], figures["chosen"]["reading"]
+    # single heads are many: of them the chosen one
+    rows = {name: row for name, row in figures["readings"].items() if ", head " not in name or name == best}
+    rows = {("* " if name == best else "  ") + name: row for name, row in rows.items()} | {
+        "  diagonal (baseline)": figures["diagonal"]
+    }
+    if "reverse" in figures:
+        chosen = figures["reverse"]["chosen"]
+        rows |= {f"  reverse run: {chosen['reading']}": chosen, "  links of both directions": figures["intersection"]}
+    width = max(map(len, rows))
+    run = f"{figures['system']} {figures['variant']}"
+    yield f"{run}: alignment error rate (AER, less is better) and its parts in percent, {every} pairs"
+    yield ""
+    yield f"{'':<{width}}  {f'first {first}':>9}  {f'the other {every - first}':^24}  {f'all {every}':>8}"
+    yield f"{'':<{width}}  {'AER':>9}  {'AER':>6} {'precision':>9} {'recall':>7}  {'AER':>8}"
+    for name, row in rows.items():
+        rest = row["rest"]
+        cells = f"{row['first']['aer']:>9.2f}  {rest['aer']:>6.2f} {rest['precision']:>9.2f} {rest['recall']:>7.2f}"
+        yield f"{name:<{width}}  {cells}  {row['all']['aer']:>8.2f}"
+    yield ""
+    ways = len(figures["readings"])
+    yield f"* of {ways} ways to read the weights (layers, heads, means; as they are, or as shares of what each source"
+    yield f"  word is given: --json prints all), the one with the least error on the first {first} pairs;"
+    yield f"  the other {every - first} were not used to choose"
+    if "reverse" in figures:
+        yield "  the reverse run's was chosen likewise, by itself"
+
+
+STUDY = Study(title="where a translation run looks, against words aligned by hand", arguments=arguments, find=find)

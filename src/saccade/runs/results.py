@@ -1,32 +1,15 @@
-"""Tables of evidence, as Markdown. What README and docs say of results is rendered here and nowhere else."""
+"""Results: kept evidence as tables. What README and docs say of results is rendered from here and nowhere else."""
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from saccade.app import catalogue
 from saccade.core.errors import InvalidInput
+from saccade.core.recipe import Paper
+from saccade.runs import catalogue
 
-Evidence = Mapping[str, Any]  # of one run
-# of metrics, as a reader is told
-NAMES = {"bleu": "BLEU", "bleu_no_unknown": "BLEU without unknown words", "chrf": "chrF", "right": "answers right"}
-NAMES |= {"aligned": "looks at the right place", "model.every": "steps from one label to the next"}
-UNITS = {"latency": "s", "attention_entropy": "nats"}
-PER_CENT = (
-    "label_error_rate",
-    "right",
-    "substitutions",
-    "deletions",
-    "insertions",
-    "aligned",
-    "ended",
-    "read",
-    "reader",
-)
-UNITS |= dict.fromkeys(PER_CENT, "%")
-
+Evidence = Mapping[str, Any]
+"""The evidence of one run, as its JSON file has it."""
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
     """The rows, the first the head, as a Markdown table."""
@@ -41,8 +24,7 @@ def overview() -> str:
     for system in catalogue.names():
         for group in headlines(catalogue.evidence(system)):
             found, paper = group[-1], group[-1]["paper"]
-            address = f"arxiv.org/abs/{paper['arxiv']}" if paper["arxiv"] else f"doi.org/{paper['doi']}"
-            cited = f"[{paper['authors']} {paper['year']}](https://{address})"
+            cited = f"[{paper['authors']} {paper['year']}]({Paper(**paper).link})"
             data, parameters = f"{found['data']['data']}, {described(found)}", f"{found['parameters']:,}"
             ours, seeds, date = result(group), seeds_of(group), found["date"][:10]
             rows.append([f"`{system}`", cited, paper["number"], ours, data, parameters, seeds, date])
@@ -61,7 +43,7 @@ def runs(system: str) -> str:
         return "No evidence has been kept yet.\n"
     rows = [["variant", "test", "claims", "parameters", "training", "processor", "seeds", "commit", "date"]]
     for found in evidence:
-        claims = [verdict(claim) for claim in found["claims"]]
+        claims = [verdict(found, claim) for claim in found["claims"]]
         hardware = found["hardware"]
         where = hardware.get("gpu") or f"{hardware['processor']}, {hardware['cores']} cores"
         rows.append(
@@ -80,9 +62,9 @@ def described(found: Evidence) -> str:
     return f"{found['variant']} with {differs}" if differs else str(found["variant"])
 
 
-def verdict(claim: Mapping[str, Any]) -> str:
+def verdict(found: Evidence, claim: Mapping[str, Any]) -> str:
     sign = ">=" if claim["direction"] == "max" else "<="
-    bound = said(claim["metric"], f"{sign} {claim['bound']}")
+    bound = said(found, claim["metric"], f"{sign} {claim['bound']:g}")
     return f"{bound}: {'holds' if claim['holds'] else '**fails**'}"
 
 
@@ -92,11 +74,11 @@ def result(group: Sequence[Evidence]) -> str:
     name = decisive["decisive"]
     others = [other for other, value in decisive.items() if isinstance(value, float) and other != name]
     companions = [
-        said(other, spread([figures[other] for figures in (decisive, *rest)], 1))
+        said(group[-1], other, spread([figures[other] for figures in (decisive, *rest)], 1))
         for other in others
         if all(other in figures for figures in rest)
     ]
-    ours = f"**{said(name, spread([figures[name] for figures in (decisive, *rest)]))}**"
+    ours = f"**{said(group[-1], name, spread([figures[name] for figures in (decisive, *rest)]))}**"
     return f"{ours} ({', '.join(companions)})" if companions else ours
 
 
@@ -162,7 +144,7 @@ def figures_of(found: Evidence) -> dict[str, float | str]:
         return plain
 
     own = {name: value for name, value in found.items() if isinstance(value, int | float | str)}
-    return own | flat(found["metrics"]["test"])
+    return own | flat(found["metrics"]["test"]) | flat(found.get("studies", {}))
 
 
 def comparison(names: Sequence[str], metrics: Sequence[str], heads: Sequence[str] = ()) -> str:
@@ -212,44 +194,15 @@ def cell(values: Sequence[float | str]) -> str:
     return ", ".join(dict.fromkeys(told)) or spread([value for value in values if not isinstance(value, str)])
 
 
-def words(name: str) -> str:
-    """A metric or a field as a sentence calls it."""
-    return NAMES.get(name, name.rpartition(".")[2].replace("_", " "))
+def words(found: Evidence, key: str) -> str:
+    """A figure as a sentence names it."""
+    return str(found["figures"].get(key, {}).get("name") or key.rpartition(".")[2].replace("_", " "))
 
 
-def axis(name: str) -> str:
-    """A metric or a field as an axis calls it, with its unit."""
-    return f"{words(name)} ({UNITS[name]})" if name in UNITS else words(name)
+def unit(found: Evidence, key: str) -> str:
+    return str(found["figures"].get(key, {}).get("unit", ""))
 
 
-def said(name: str, value: str) -> str:
-    """A metric and its value as a sentence says them."""
-    return f"{words(name)} {value} {UNITS[name]}" if name in UNITS else f"{words(name)} {value}"
-
-
-def benchmarks(folder: Path, names: Sequence[str] | None = None) -> str:
-    """What the newest run of each benchmark found, in each precision; None: of all there are."""
-    latest: dict[tuple[str, str], dict[str, Any]] = {}
-    for path in sorted(folder.glob("*.json")):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if names is not None and found["benchmark"] not in names:
-            continue
-        latest[found["benchmark"], found.get("precision", "")] = found
-    if not latest:
-        return "Nothing has been measured yet.\n"
-    rows = [["measured", "found", "by", "on", "date"]]
-    for (name, _), found in latest.items():
-        where = f"{found['processor']}, {found['cores']} cores, torch {found['torch']}"
-        rows += [
-            [what, value, f"`benchmarks/{name}.py`", where, found["date"]] for what, value in found["summary"].items()
-        ]
-    return markdown(rows)
-
-
-def fill(page: str, mark: str, table: str, path: Path) -> str:
-    """The page with the table between its marks."""
-    start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
-    if page.count(start) != 1 or page.count(end) != 1:
-        raise InvalidInput(f"{path}: expected one pair of marks {start} and {end}")
-    before, rest = page.split(start)
-    return f"{before}{start}\n{table}{end}{rest.split(end)[1]}"
+def said(found: Evidence, key: str, value: str) -> str:
+    """A figure and its value as a sentence says them."""
+    return f"{words(found, key)} {value} {unit(found, key)}".rstrip()

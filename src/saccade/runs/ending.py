@@ -1,0 +1,114 @@
+"""The end of a training: the score, the evidence, ten answers, the pictures, and what to type next."""
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from saccade.core.files import write_atomically
+from saccade.core.picture import Picture
+from saccade.core.recipe import Claim
+from saccade.core.stream import sizes_of
+from saccade.core.task import Legible, Readable, Score
+from saccade.explain import plots
+from saccade.explain.pictures import kept
+from saccade.explain.pictures.curve import Curve
+from saccade.explain.pictures.histogram import Histogram
+from saccade.runs import catalogue
+from saccade.runs.run import Run
+from saccade.runs.scoring import figures_of, plain, score, summary
+from saccade.training.evidence import Cost, collect, text_of
+
+SHOWN, DRAWN = 10, 3  # answers that are printed, and drawn
+MOST, FEWEST = 800, 5  # input times output of an example whose pictures evidence keeps, and its least side
+Say = Callable[[str], None]
+
+
+def finish(run: Run, head: Mapping[str, Any], cost: Cost, say: Say) -> None:
+    """Score the run, write its evidence and pictures, and say what came out."""
+    found, predictions, examples = score(run)
+    parameters = sum(weight.numel() for weight in run.model.parameters())
+    evidence = collect(
+        recipe=run.recipe, head=head, metrics={"test": plain(run, found)}, figures=figures_of(found),
+        series={name: series._asdict() for name, series in found.series.items()},
+        pictures=[kept(picture) for picture in small_pictures(run, examples)], data=run.task.describe(),
+        parameters=parameters, cost=cost, device=str(run.device), bound=lambda claim: bound(run.system, claim),
+    )  # fmt: skip
+    write_atomically(run.folder.evidence, text_of(evidence).encode("utf-8"))
+    say(summary(run, "test", found) + (f"; trained in {cost.seconds:.0f} s" if run.recipe.objective else ""))
+    for claim in evidence["claims"]:
+        sign = ">=" if claim["direction"] == "max" else "<="
+        verdict = {True: "holds", False: "DOES NOT HOLD", None: "not decided yet"}[claim["holds"]]
+        say(f"claim: {claim['metric']} {sign} {claim['bound']}: {verdict}")
+    say("")
+    if isinstance(run.task, Legible):
+        for example, prediction in list(zip(examples, predictions, strict=True))[:SHOWN]:
+            for name, text in run.task.compare(example, prediction).items():
+                say(f"  {name:<10} {text}")
+            say("")
+    draw_run(run, examples, predictions, found)
+    say(f"pictures: {run.folder.pictures}")
+    if isinstance(run.task, Readable):
+        say(f"next: saccade predict {shlex.quote(str(run.folder.path))} {asked(run)}".rstrip())
+
+
+def bound(system: str, claim: Claim) -> float | None:
+    """What a claim asks for; None where the variant that it is compared with has no evidence yet."""
+    if claim.bound is not None:
+        return claim.bound
+    for found in reversed(catalogue.evidence(system)):
+        if found["variant"] == claim.against and not found["changed"] and claim.metric in found["metrics"][claim.split]:
+            return float(claim.factor * found["metrics"][claim.split][claim.metric])
+    return None
+
+
+def asked(run: Run) -> str:
+    """An input to try, as it is typed: text in quotes, or the file that the run keeps."""
+    inputs = run.folder.input_files() or run.to_type(1)
+    if not inputs or isinstance(inputs[0], bytes):
+        return ""
+    return quoted(str(inputs[0])) if inputs[0] else ""
+
+
+def quoted(text: str) -> str:
+    """For a shell, in double quotes where they do, since an apostrophe is common in a sentence."""
+    return f'"{text}"' if not set(text) & set('"$`\\!') else shlex.quote(text)
+
+
+def small_pictures(run: Run, examples: Sequence[Any], most: int = MOST) -> list[Picture]:
+    """The pictures of the first examples that make small ones, given the right answer where the example has one."""
+    sizes = sizes_of(run.task, examples[:SHOWN])
+    small = [row for row, size in enumerate(sizes) if size.input * size.output <= most]
+    if not small or run.recipe.pictures is None:
+        return []
+    row = next((row for row in small if min(sizes[row]) >= FEWEST), small[0])
+    right = getattr(examples[row], "target", None)
+    return run.pictures(examples[row], run.predictions([examples[row]])[0] if right is None else right)
+
+
+def draw_run(run: Run, examples: Sequence[Any], predictions: Sequence[Any], found: Score) -> None:
+    """The pictures of the longest of the answers shown, the training curve, and the series of the score."""
+    sizes = sizes_of(run.task, examples[:SHOWN])
+    longest = sorted(range(len(sizes)), key=lambda row: -sizes[row].input)[:DRAWN]
+    for number, row in enumerate(sorted(longest), start=1):
+        draw(run.pictures(examples[row], predictions[row]), run.folder.pictures, str(number))
+    own: list[Picture] = []
+    if rows := run.folder.read_metrics():
+        own.append(Curve.of_training(rows, title=run.title))
+    own += series_pictures(found, run.title)
+    draw(own, run.folder.pictures)
+
+
+def series_pictures(found: Score, title: str) -> list[Picture]:
+    """A picture of each series of a score."""
+    kinds: dict[str, Any] = {"curve": Curve, "histogram": Histogram}
+    return [kinds[series.kind].of(series, name.replace("_", "-"), title) for name, series in found.series.items()]
+
+
+def draw(pictures: Sequence[Picture], folder: Path, ending: str = "") -> list[Path]:
+    """Write each picture as PNG and SVG; the paths of the PNGs."""
+    drawn = []
+    for picture in pictures:
+        name = f"{picture.name}-{ending}" if ending else picture.name
+        drawn.append(plots.save(picture.figure(), folder / name, picture.description())[0])
+    return drawn

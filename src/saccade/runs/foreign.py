@@ -1,0 +1,103 @@
+"""Networks that a run takes from elsewhere: another run, a folder of Hugging Face, a file of weights.
+
+A configuration field of type `Pretrained` holds a path. Before a model is built the path is resolved here, and the new
+run keeps a copy of what it took in its assets, so that it can be moved to another machine.
+"""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from saccade.core.errors import InvalidInput, NotFound, require
+from saccade.core.pretrained import Pretrained
+from saccade.training.run_folder import RunFolder, read_tensors
+
+COPIES = "pretrained"  # folder of a run's assets
+PARTS = ("config.yaml", "model.safetensors", "assets")  # what a run needs to be read
+
+
+def resolved(config: Any, folder: RunFolder | None) -> Any:
+    """The configuration with every `Pretrained` field resolved: from the run's own copy where there is one.
+
+    Raises:
+        NotFound: there is nothing at a path.
+        InvalidInput: what is there cannot be read.
+    """
+
+    def found(name: str, field: Pretrained) -> Pretrained:
+        own = None if folder is None else folder.assets / COPIES / name
+        return read(own if own is not None and own.exists() else field.path, field, name)
+
+    return changed(config, found)
+
+
+def keep(config: Any, folder: RunFolder) -> None:
+    """Copy what was resolved into the run's assets."""
+    for name, field in fields(config):
+        target = folder.assets / COPIES / name
+        if target.exists() or target.resolve() == field.path.resolve():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if field.path.is_file():
+            shutil.copyfile(field.path, target)
+        elif (field.path / "config.yaml").is_file():
+            target.mkdir()
+            for part in (field.path / part for part in PARTS):
+                (shutil.copytree if part.is_dir() else shutil.copyfile)(part, target / part.name)
+        else:
+            shutil.copytree(field.path, target)
+
+
+def fields(config: Any, prefix: str = "") -> Iterator[tuple[str, Pretrained]]:
+    """The `Pretrained` fields of a configuration, by their dotted names."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, Pretrained):
+            yield f"{prefix}{field.name}", value
+        elif dataclasses.is_dataclass(value):
+            yield from fields(value, f"{prefix}{field.name}.")
+
+
+def changed(config: Any, change: Callable[[str, Pretrained], Pretrained], prefix: str = "") -> Any:
+    """The configuration with each `Pretrained` field replaced."""
+    new = {}
+    for field in dataclasses.fields(config):
+        value, name = getattr(config, field.name), f"{prefix}{field.name}"
+        if isinstance(value, Pretrained):
+            new[field.name] = change(name, value)
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            inner = changed(value, change, f"{name}.")
+            if inner is not value:
+                new[field.name] = inner
+    return dataclasses.replace(config, **new) if new else config
+
+
+def read(path: Path, field: Pretrained, name: str) -> Pretrained:
+    """What is at a path."""
+    if path.is_file():
+        return field.resolved(weights=read_tensors(path))
+    if (path / "config.yaml").is_file():
+        from saccade.runs.run import load
+
+        run, _ = load(path)
+        return field.resolved(network=run.model.cpu(), task=run.task, config=run.config)
+    if (path / "config.json").is_file():
+        return of_hugging_face(path, field)
+    flag = "--" + name.replace("_", "-")
+    if path.exists():
+        raise InvalidInput(f"{path} is neither a run nor a folder of Hugging Face; {flag} takes one of them")
+    raise NotFound(f"{path}: there is no such run or file; {flag} takes a run, a Hugging Face folder or a file")
+
+
+def of_hugging_face(path: Path, field: Pretrained) -> Pretrained:
+    """A folder with config.json and weights, by the library that wrote it."""
+    transformers: Any = require("transformers", "hub")
+    try:
+        network = transformers.AutoModel.from_pretrained(path, local_files_only=True)
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError) as error:
+        raise InvalidInput(f"{path}: not a checkpoint that transformers reads ({str(error)[:200]})") from error
+    return field.resolved(network=network.eval(), config=config)

@@ -1,0 +1,202 @@
+"""A run, loaded: its model, task and configuration, what it answers, and the pictures of where it looks."""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from saccade.core.device import to_device
+from saccade.core.errors import InvalidInput
+from saccade.core.picture import Picture
+from saccade.core.recipe import Answer, Recipe
+from saccade.core.stream import in_order, sizes_of
+from saccade.core.task import Figure, Learning, Legible, Readable, Task
+from saccade.runs import before, catalogue, flags, foreign
+from saccade.training.device import autocast, pick_device
+from saccade.training.run_folder import RunFolder
+
+OFFER = 5  # inputs to try that a run keeps
+
+
+class Prediction(NamedTuple):
+    """An answer as a person reads it, pictures of where the model looked, and notes on the input."""
+
+    text: str
+    pictures: list[Picture]
+    notes: list[str]
+    value: Any
+    """The prediction itself, as the metric judges it."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Run:
+    """A system with its weights: `run.model`, `run.task`, `run.config`, `run.predict(raw)`."""
+
+    folder: RunFolder
+    system: str
+    variant: str
+    recipe: Recipe
+    config: Any
+    task: Task
+    model: nn.Module
+    device: torch.device
+
+    @property
+    def title(self) -> str:
+        return f"{self.system} {self.variant}"
+
+    def predict(self, raw: str | bytes | os.PathLike[str] = "") -> Prediction:
+        """Answer what a user typed, the path of a file, or a file's bytes.
+
+        Raises:
+            InvalidInput: an input that the task cannot read, or a task that reads none.
+            TypeError: neither text, bytes nor a path.
+        """
+        if not isinstance(self.task, Readable):
+            raise InvalidInput(f"{self.system} reads no input; saccade evaluate scores it on its test split")
+        example = self.task.read(raw if isinstance(raw, bytes) else os.fspath(raw))
+        [prediction] = self.predictions([example])
+        return Prediction(
+            self.said(prediction), self.pictures(example, prediction), self.task.notes(example), prediction
+        )
+
+    def said(self, prediction: Any) -> str:
+        """The prediction as a person reads it."""
+        return self.task.decode(prediction) if isinstance(self.task, Legible) else str(prediction)
+
+    def predictions(self, examples: Sequence[Any]) -> list[Any]:
+        """The predictions for many examples, in their order."""
+        answers: dict[int, Any] = {}
+        with self.running():
+            for rows in in_order(sizes_of(self.task, examples), 2 * self.config.training.batch_size):
+                batch = to_device(self.task.collate([examples[row] for row in rows]), self.device)
+                answers |= zip(rows, self.recipe.predict(self.model, batch, self.config), strict=True)
+        return [answers[row] for row in range(len(examples))]
+
+    def answer(self, example: Any, prediction: Any) -> Answer:
+        """What pictures and measures are made of."""
+        return Answer(self.model, self.task, self.config, example, prediction, self.device)
+
+    def pictures(self, example: Any, prediction: Any) -> list[Picture]:
+        """The pictures that the recipe makes of an answer."""
+        if self.recipe.pictures is None:
+            return []
+        with self.running():
+            return list(self.recipe.pictures(self.answer(example, prediction)))
+
+    def measures(self, example: Any, prediction: Any) -> Mapping[str, Figure]:
+        """The figures that need the model, of one answer."""
+        if self.recipe.measures is None:
+            return {}
+        with self.running():
+            return self.recipe.measures(self.answer(example, prediction))
+
+    def to_type(self, count: int = OFFER) -> list[str | bytes]:
+        """Inputs to try: those that the run kept when it was trained, or else those of its test split."""
+        kept = self.folder.kept_inputs()
+        if kept or not isinstance(self.task, Readable):
+            return kept[:count]
+        return self.task.examples_to_type(count)
+
+    def running(self) -> ExitStack:
+        """Evaluation: no gradients, no dropout, the configured precision."""
+        self.model.eval()
+        stack = ExitStack()
+        stack.enter_context(torch.inference_mode())
+        stack.enter_context(autocast(self.config.training.precision, self.device))
+        return stack
+
+
+def load(path: str | Path, arguments: Sequence[str] = (), known: Sequence[str] = ()) -> tuple[Run, list[str]]:
+    """Load a run folder; `saccade.load(path)` for the command line, which has flags.
+
+    Args:
+        path: the folder that `saccade train` made.
+        arguments: flags as on the command line, e.g. ["--search.beam", "1"].
+        known: further flags, of a verb, to be suggested where one is misspelt.
+
+    Returns:
+        The run, and the arguments that belong to no flag.
+
+    Raises:
+        NotFound: no such folder, no configuration, no weights.
+        InvalidInput: a damaged file, or the weights of another model.
+    """
+    folder = RunFolder(Path(path))
+    head = folder.head()
+    recipe = catalogue.recipe(head["system"])
+    trained = configuration(recipe, head, folder)
+    config, rest = flags.separate(trained, arguments, known)
+    config = foreign.resolved(config, folder)
+    task = recipe.task(config, folder.assets)
+    if isinstance(task, Learning):
+        task.check_trained(trained.task)
+    model = build(recipe, config, task)
+    folder.load_weights(model)
+    return assemble(folder, head["system"], head["variant"], recipe, config, task, model), rest
+
+
+def open_run(path: str | Path, *arguments: str) -> Run:
+    """Load a run folder, as `saccade.load`.
+
+    Args:
+        path: the folder that `saccade train` made.
+        arguments: flags as on the command line, e.g. "--search.beam", "1".
+
+    Raises:
+        NotFound: no such folder, no configuration, no weights; an argument that is no flag.
+        InvalidInput: a damaged file, or the weights of another model.
+    """
+    run, rest = load(path, arguments)
+    if rest:
+        raise InvalidInput(f"{rest[0]!r} is not a flag, such as --search.beam")
+    return run
+
+
+def untrained(system: str, arguments: Sequence[str] = ()) -> tuple[Run, list[str]]:
+    """A system that needs no training, as a run without a folder, and the arguments that belong to no flag.
+
+    Raises:
+        NotFound: no such system.
+        InvalidInput: a system that must be trained first.
+    """
+    recipe = catalogue.recipe(system)
+    if recipe.objective is not None:
+        raise InvalidInput(f"{system} must be trained first: saccade train {system}; then name the run")
+    config, rest = flags.separate(recipe.config, arguments)
+    config = foreign.resolved(config, None)
+    task = recipe.task(config, None)
+    nowhere = RunFolder(Path("runs") / system)
+    return assemble(nowhere, system, "default", recipe, config, task, build(recipe, config, task)), rest
+
+
+def configuration(recipe: Recipe, head: Mapping[str, Any], folder: RunFolder) -> Any:
+    """The configuration that a run's config.yaml holds; fields of an earlier version under their names of today."""
+    try:
+        return before.from_plain(type(recipe.config), head["config"], head["system"])
+    except (ValueError, TypeError) as error:
+        raise InvalidInput(f"{folder.config}: {flags.explain(error, type(recipe.config))}") from None
+
+
+def build(recipe: Recipe, config: Any, task: Task) -> nn.Module:
+    """The model, in the precision of its weights; bfloat16 is autocast over float32."""
+    return recipe.build(config, task).to(dtype_of(config))
+
+
+def assemble(
+    folder: RunFolder, system: str, variant: str, recipe: Recipe, config: Any, task: Task, model: nn.Module
+) -> Run:
+    device = pick_device(config.training.device)
+    return Run(folder, system, variant, recipe, config, task, model.to(device, dtype_of(config)), device)
+
+
+def dtype_of(config: Any) -> torch.dtype:
+    return torch.float64 if config.training.precision == "float64" else torch.float32

@@ -1,0 +1,76 @@
+"""The score of a run: the task's figures, those that need the model, and how both are said in one line."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from saccade.core.errors import InvalidInput
+from saccade.core.task import Figure, Score
+from saccade.runs.run import Run
+
+MEASURED = 100  # test examples over which a recipe's measures are averaged
+
+
+def score(run: Run, split: str = "test") -> tuple[Score, list[Any], Sequence[Any]]:
+    """The score on a split, the predictions and the examples."""
+    examples = run.task.examples(split)
+    if not examples:
+        raise InvalidInput(f"{run.title}: there are no examples in the {split} split")
+    predictions = run.predictions(examples)
+    return scored(run, predictions, examples), predictions, examples
+
+
+def scored(run: Run, predictions: Sequence[Any], examples: Sequence[Any]) -> Score:
+    """The task's score, joined by the recipe's measures."""
+    found = run.task.score(predictions, examples)
+    return Score({**found.figures, **measured(run, predictions, examples)}, found.series)
+
+
+def measured(run: Run, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, Figure]:
+    """The recipe's measures: their means over the first 100 examples that have them."""
+    found: dict[str, list[Figure]] = {}
+    pairs = list(zip(examples, predictions, strict=True))[:MEASURED] if run.recipe.measures else []
+    for example, prediction in pairs:
+        for key, figure in run.measures(example, prediction).items():
+            if isinstance(figure.value, int | float):
+                found.setdefault(key, []).append(figure)
+    return {
+        key: rows[0]._replace(value=statistics.fmean(float(row.value or 0) for row in rows))
+        for key, rows in found.items()
+    }
+
+
+def plain(run: Run, found: Score) -> dict[str, Any]:
+    """The figures as evidence and `--json` have them: by their keys, the decisive one named."""
+    return {"decisive": run.task.metric, **{key: figure.value for key, figure in found.figures.items()}}
+
+
+def named(key: str, figure: Figure) -> str:
+    """How a sentence names a figure."""
+    return figure.name or key.replace("_", " ")
+
+
+def said(key: str, figure: Figure) -> str:
+    """Such as "BLEU 50.14" or "label error rate 0.403 %"."""
+    value = figure.value
+    number = f"{value:.3f}" if isinstance(value, float) and abs(value) < 1 else value
+    number = f"{value:.2f}" if isinstance(value, float) and abs(value) >= 1 else number
+    return f"{named(key, figure)} {number}{' ' + figure.unit if figure.unit else ''}"
+
+
+def summary(run: Run, split: str, found: Score) -> str:
+    """One line: the figures that are numbers, the decisive one first, and how they were counted."""
+    keys = sorted(found.figures, key=lambda key: key != run.task.metric)
+    numbers = [said(key, found.figures[key]) for key in keys if isinstance(found.figures[key].value, float)]
+    signature = found.figures.get("signature")
+    counted = f" ({signature.value})" if signature else ""
+    return f"{run.title}, {split}: {', '.join(numbers)}{counted}"
+
+
+def figures_of(found: Score) -> Mapping[str, Mapping[str, str]]:
+    """Names and units of the figures, as evidence keeps them."""
+    return {
+        key: {"name": named(key, figure), "unit": figure.unit}
+        for key, figure in found.figures.items()
+        if figure.name or figure.unit
+    }

@@ -1,0 +1,84 @@
+"""How the score of a run changes with one field of its configuration.
+
+Such as longer strings than those of the training (`task.times_as_long`), wider beams, other temperatures.
+"""
+
+import argparse
+import dataclasses
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from saccade.core.config import to_plain
+from saccade.core.picture import Picture
+from saccade.core.task import Figure, Score
+from saccade.explain.pictures import kept
+from saccade.explain.pictures.curve import Curve, Line
+from saccade.runs.flags import flag_of
+from saccade.runs.results import first_pictures
+from saccade.runs.run import Run, open_run
+from saccade.runs.scoring import measured, named, summary
+from saccade.studies import Found, Study
+from saccade.training.evidence import changed
+
+LARGEST = 4000  # numbers of a picture that is kept
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("field", help="a field of the configuration, such as search.beam")
+    parser.add_argument("values", nargs="+", help="its values, such as 1 5 10")
+
+
+def find(options: argparse.Namespace, flags: Sequence[str], report: Callable[[str], None]) -> Found:
+    field, split = options.field.removeprefix("--").replace("-", "_"), options.split or "test"
+    # every value is checked before the first one is scored
+    runs = [open_run(options.run, *flags, flag_of(field), value) for value in options.values]
+    rows: list[dict[str, Any]] = []
+    pictures: list[Picture] = []
+    drawn: dict[str, Figure] = {}
+    for run, value in zip(runs, options.values, strict=True):
+        examples = run.task.examples(split)
+        predictions = run.predictions(examples)
+        found, measures = run.task.score(predictions, examples), measured(run, predictions, examples)
+        figures = {**found.figures, **measures}
+        drawn = {key: figures[key] for key in (run.task.metric, *measures)}
+        rows.append({"value": value, **{key: f.value for key, f in figures.items() if isinstance(f.value, int | float)}})
+        shown = first_pictures(run, examples, LARGEST)
+        if shown:
+            rows[-1]["picture"] = kept(shown[0])
+        pictures += [named_after(picture, field, value) for picture in shown]
+        report(f"{field} {value}: {summary(run, split, Score(figures))}")
+    run = runs[0]
+    pictures += [
+        curve(run, field, key, figure, rows)
+        for key, figure in drawn.items()
+        if all(isinstance(row.get(key), int | float) for row in rows)
+    ]
+    key = field + "".join(f"+{name}={value}" for name, value in others(run, field).items())
+    command = f"saccade {shlex.join(sys.argv[1:])}"
+    return Found(run, key, {"split": split, "command": command, "rows": rows}, [], pictures)
+
+
+def curve(run: Run, field: str, key: str, figure: Figure, rows: Sequence[dict[str, Any]]) -> Curve:
+    """A figure over the values of the field."""
+    across, up = field.rpartition(".")[2].replace("_", " "), named(key, figure)
+    points = Line(run.title, [row["value"] for row in rows], [row[key] for row in rows])
+    up = f"{up} ({figure.unit})" if figure.unit else up
+    return Curve(f"{key}-over-{field}", [points], across, up, title=run.title)
+
+
+def named_after(picture: Any, field: str, value: str) -> Any:
+    """The picture, its file named after the value; a value may be a path."""
+    safe = re.sub(r"[^\w.-]+", "-", f"{field}-{value}").strip("-.")[:60]
+    return dataclasses.replace(picture, name=f"{picture.name}-{safe}")
+
+
+def others(run: Run, field: str) -> dict[str, Any]:
+    """The other fields that differ from the run's own configuration."""
+    differs = changed(to_plain(run.config), run.folder.head()["config"])
+    return {name: value for name, value in differs.items() if name != field}
+
+
+STUDY = Study(title="the score as one field of the configuration changes", arguments=arguments, find=find)
