@@ -29,7 +29,7 @@ from saccade.explain.page import View
 from tests.app.conftest import Command
 
 for module in ("starlette", "uvicorn"):
-    pytest.importorskip(module, reason=f"{module} is not installed: pip install 'saccade[view]'")
+    pytest.importorskip(module, reason=f"{module} is not installed: pip install 'torch-saccade[view]'")
 
 
 class Server:

@@ -1,16 +1,18 @@
 """`saccade train SYSTEM [VARIANT]`: a run, from nothing to its evidence."""
 
+import io
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, redirect_stdout, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from saccade.app import catalogue, flags
-from saccade.core.errors import InvalidInput, require
+from saccade.core.errors import InvalidInput, require, require_extras, together
 
+OTHERS = ("--out", "--resume", "--help")  # flags that are no fields of the configuration
 USAGE = """usage: saccade train SYSTEM [VARIANT] [--out FOLDER] [--config FILE.yaml] [--FIELD VALUE ...]
        saccade train --resume RUN [--training.steps N] [--device D] [--precision P]
 
@@ -40,7 +42,8 @@ def run(arguments: Sequence[str]) -> int:
     if "-h" in given or "--help" in given:
         return show_help(system, variant, recipe, config)
     out = take(given, "--out")
-    config = flags.parse(config, given)
+    with together(*catalogue.extras(config)):
+        config = flags.parse(config, given, OTHERS)
     path = Path(out) if out else unused(Path("runs") / f"{system}-{variant}-{datetime.now():%Y%m%d-%H%M%S}")
     return train(path, system, variant, recipe, config, False, arguments)
 
@@ -57,10 +60,13 @@ def resume(arguments: Sequence[str]) -> int:
 
     given = list(arguments)
     path = Path(take(given, "--resume") or "")
+    if take(given, "--out"):
+        raise InvalidInput(f"--out does not go with --resume: {path} goes on where it is")
     folder = RunFolder(path)
-    head = folder.head()
-    recipe = catalogue.recipe(head["system"])
-    config = flags.parse(configuration(recipe, head, folder), given)
+    with together(*catalogue.extras_of(path)):
+        head = folder.head()
+        recipe = catalogue.recipe(head["system"])
+        config = flags.parse(configuration(recipe, head, folder), given, OTHERS)
     return train(path, head["system"], head["variant"], recipe, config, True, arguments)
 
 
@@ -87,9 +93,11 @@ def show_help(system: str, variant: str, recipe: Any, config: Any) -> int:
         f"--out FOLDER names the run, --config FILE.yaml reads fields from a file, and --seed, --device and "
         f"--precision are short for --training.seed and so on. Below, the defaults of the variant {variant}."
     )
-    with suppress(SystemExit):
+    printed = io.StringIO()  # which is no terminal, so that it is plain text
+    with suppress(SystemExit), redirect_stdout(printed):
         prog = f"saccade train {system} {variant}"
         tyro.cli(type(config), default=config, args=["--help"], prog=prog, description=about)
+    sys.stdout.write(printed.getvalue())
     return 0
 
 
@@ -99,26 +107,43 @@ def train(
     from saccade.app.learning import Order, learn
     from saccade.training.device import pick_device
     from saccade.training.processes import launched
+    from saccade.training.run_folder import RunFolder
 
+    require_extras(*catalogue.extras(config))
     pick_device(config.training.device)
     processes = launched()
-    with ExitStack() as held:
-        with processes.joined(config.training.device):
-            # a name has the time in it: that of the first process
-            path = Path(processes.agree(str(path)))
-            with processes.watched(shlex.quote(str(path))):
-                done, learned = learn(Order(path, system, variant, recipe, config, resumed, arguments), processes, held)
-        # from here on the first process is alone: its score is nothing that the others would wait for
-        if processes.rank:
-            return 0 if done else 130
-        if not done:
-            start = "saccade" if processes.alone else "torchrun ... -m saccade"
-            print(f"stopped; go on with: {start} train --resume {shlex.quote(str(path))}")
-            return 130
-        if learned is None:
-            print(f"{path} came to its end before; its evidence stays as it is")
-            return 0
-        from saccade.app.finish import finish
+    mine = resumed or not RunFolder(path).config.exists()
+    try:
+        with ExitStack() as held:
+            with processes.joined(config.training.device):
+                # a name has the time in it: that of the first process
+                path = Path(processes.agree(str(path)))
+                order = Order(path, system, variant, recipe, config, resumed, arguments)
+                with processes.watched(shlex.quote(str(path))):
+                    done, learned = learn(order, processes, held)
+            # from here on the first process is alone: its score is nothing that the others would wait for
+            if processes.rank == 0 and done:
+                finished(path, learned)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # wherever it was; the engine makes a SystemExit of it
+        if not any(isinstance(error, KeyboardInterrupt) for error in (stop, stop.__context__)):
+            raise
+        if processes.rank == 0 and not (mine and RunFolder(path).config.exists()):
+            raise KeyboardInterrupt(*stop.args if isinstance(stop, KeyboardInterrupt) else ()) from None
+        done = False
+    if done:
+        return 0
+    if processes.rank == 0:
+        start = "saccade" if processes.alone else "torchrun ... -m saccade"
+        print(f"stopped; go on with: {start} train --resume {shlex.quote(str(path))}")
+    return 130
 
-        finish(*learned)
-    return 0
+
+def finished(path: Path, learned: Any) -> None:
+    """What is left to do of a training that came to its end: its score, its evidence and its pictures."""
+    if learned is None:
+        print(f"{path} came to its end before; its evidence stays as it is")
+        return
+    from saccade.app.finish import finish
+
+    finish(*learned)
