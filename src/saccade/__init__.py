@@ -6,13 +6,13 @@ __version__ = "0.1.0.dev0"
 __all__ = ["__version__", "load"]
 
 if TYPE_CHECKING:
-    from saccade.app.runs import open_run as load
+    from saccade.runs.run import open_run as load
 
 
 def __getattr__(name: str) -> Any:
     # lazily, so that `import saccade` and `saccade --help` wait for nothing
     if name == "load":
-        from saccade.app.runs import open_run
+        from saccade.runs.run import open_run
 
         return open_run
     raise AttributeError(f"module 'saccade' has no attribute {name!r}")

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from saccade.app import catalogue
 from saccade.app.arguments import Parser
-from saccade.app.tables import described, headlines, result, seeds_of
+from saccade.runs import catalogue
+from saccade.runs.results import described, headlines, result, seeds_of
 
 
 def run(arguments: Sequence[str]) -> int:
-    parser = Parser("list", "The systems, the number of their paper, and ours where a run's evidence was kept.")
+    parser = Parser("list", "The systems, the paper's number, and ours where the evidence of a run was kept.")
     parser.parse_args(list(arguments))
     rows = [["system", "paper", "the paper's number", "ours", "data", "parameters", "seeds", "date"]]
     for system in catalogue.names():

@@ -1,27 +1,24 @@
 """`saccade train SYSTEM [VARIANT]`: a run, from nothing to its evidence."""
 
-import io
-import shlex
 import sys
+import textwrap
 from collections.abc import Sequence
-from contextlib import ExitStack, redirect_stdout, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from saccade.app import catalogue, flags
-from saccade.core.errors import InvalidInput, require, require_extras, together
+from saccade.core.errors import InvalidInput, NotFound, nearest, require_extras, together
+from saccade.runs import catalogue
 
 OTHERS = ("--out", "--resume", "--help")  # flags that are no fields of the configuration
 USAGE = """usage: saccade train SYSTEM [VARIANT] [--out FOLDER] [--config FILE.yaml] [--FIELD VALUE ...]
        saccade train --resume RUN [--training.steps N] [--device D] [--precision P]
 
-Train a system; the run becomes a folder, by default runs/SYSTEM-VARIANT-TIME. Ctrl-C saves a checkpoint and stops; a
-run that was stopped or killed goes on with --resume, and ends as if it had not been. Several processes:
+Train a system. The run is a folder, by default runs/SYSTEM-VARIANT-TIME. Ctrl-C saves a checkpoint and stops. A run
+that was stopped or killed goes on with --resume, and ends as if it had not been stopped. With several processes:
   torchrun --nproc-per-node 2 -m saccade train SYSTEM [--training.strategy fsdp2]
-Your own data:
-  saccade train rnnsearch --task.train pairs.tsv
-  saccade train rnnsearch --task.train train.en train.de --task.test test.en test.de
+Your own data, where the system reads files:
+  saccade train SYSTEM --task.train FILE --task.test FILE
 `saccade train SYSTEM --help` lists every field of the configuration.
 """
 
@@ -29,7 +26,7 @@ Your own data:
 def run(arguments: Sequence[str]) -> int:
     given = list(arguments)
     if not given or (given[0] in ("-h", "--help")):
-        sys.stdout.write(USAGE + f"\nsystems: {', '.join(catalogue.names())}\n")
+        sys.stdout.write(USAGE + "\n" + textwrap.fill(f"systems: {', '.join(catalogue.names())}", 120) + "\n")
         return 0
     if any(argument.split("=")[0] == "--resume" for argument in given):
         return resume(arguments)
@@ -42,32 +39,41 @@ def run(arguments: Sequence[str]) -> int:
     if "-h" in given or "--help" in given:
         return show_help(system, variant, recipe, config)
     out = take(given, "--out")
+
+    from saccade.runs import flags
+
     with together(*catalogue.extras(config)):
         config = flags.parse(config, given, OTHERS)
-    path = Path(out) if out else unused(Path("runs") / f"{system}-{variant}-{datetime.now():%Y%m%d-%H%M%S}")
-    return train(path, system, variant, recipe, config, False, arguments)
+    path = Path(out) if out else Path("runs") / f"{system}-{variant}-{datetime.now():%Y%m%d-%H%M%S}"
+    require_extras(*catalogue.extras(config))
 
+    from saccade.runs.learning import Order
 
-def unused(path: Path) -> Path:
-    """The path, or with a number behind it where another run of the same second has it."""
-    return next(p for p in (path, *(path.with_name(f"{path.name}-{n}") for n in range(2, 10_000))) if not p.exists())
+    return train(Order(path, bool(out), system, variant, recipe, config, False, arguments))
 
 
 def resume(arguments: Sequence[str]) -> int:
     """Go on with a run."""
-    from saccade.app.runs import configuration
-    from saccade.training.run_folder import RunFolder
-
     given = list(arguments)
     path = Path(take(given, "--resume") or "")
     if take(given, "--out"):
         raise InvalidInput(f"--out does not go with --resume: {path} goes on where it is")
-    folder = RunFolder(path)
-    with together(*catalogue.extras_of(path)):
-        head = folder.head()
-        recipe = catalogue.recipe(head["system"])
-        config = flags.parse(configuration(recipe, head, folder), given, OTHERS)
-    return train(path, head["system"], head["variant"], recipe, config, True, arguments)
+    require_extras(*catalogue.extras_of(path))
+
+    from saccade.runs import flags
+    from saccade.runs.learning import Order
+    from saccade.runs.run import configuration, run_folder
+
+    folder = run_folder(path)
+    head = folder.head()
+    recipe = catalogue.recipe(head["system"])
+    if head["variant"] not in recipe.variants:  # it may have been renamed since
+        raise NotFound(
+            f"{folder.config}: {head['system']} has no variant {head['variant']!r}; "
+            f"{nearest(head['variant'], recipe.variants)}; write the right name into that file"
+        )
+    config = flags.parse(configuration(recipe, head, folder), given, OTHERS)
+    return train(Order(path, True, head["system"], head["variant"], recipe, config, True, arguments))
 
 
 def take(given: list[str], name: str) -> str | None:
@@ -85,65 +91,27 @@ def take(given: list[str], name: str) -> str | None:
 
 
 def show_help(system: str, variant: str, recipe: Any, config: Any) -> int:
-    tyro: Any = require("tyro", "app")
+    """Every flag, with the values of the variant as defaults."""
+    from saccade.runs.help import flags_help
+
     paper = recipe.paper
-    about = (
-        f"{catalogue.title(system)}\n\n{paper.authors} {paper.year}, {paper.title}, {paper.cited}. "
-        f"The paper's number, {paper.target}: {paper.number}.\n\nVariants: {', '.join(recipe.variants)}. "
-        f"--out FOLDER names the run, --config FILE.yaml reads fields from a file, and --seed, --device and "
-        f"--precision are short for --training.seed and so on. Below, the defaults of the variant {variant}."
-    )
-    printed = io.StringIO()  # which is no terminal, so that it is plain text
-    with suppress(SystemExit), redirect_stdout(printed):
-        prog = f"saccade train {system} {variant}"
-        tyro.cli(type(config), default=config, args=["--help"], prog=prog, description=about)
-    sys.stdout.write(printed.getvalue())
+    about = [
+        f"{catalogue.title(system)}\n",
+        f"{paper.authors} {paper.year}, {paper.title}, {paper.cited}. "
+        f"The paper's number, {paper.target}: {paper.number}.\n",
+        f"Variants: {', '.join(recipe.variants)}. --out FOLDER names the run, --config FILE.yaml reads fields from a "
+        "file, and --seed, --device and --precision are short for --training.seed and so on. Below, the defaults of "
+        f"the variant {variant}.\n",
+    ]
+    print("\n".join(textwrap.fill(text, 120) + "\n" for text in about) + "\n" + flags_help(config))
     return 0
 
 
-def train(
-    path: Path, system: str, variant: str, recipe: Any, config: Any, resumed: bool, arguments: Sequence[str]
-) -> int:
-    from saccade.app.learning import Order, learn
-    from saccade.training.device import pick_device
-    from saccade.training.processes import launched
-    from saccade.training.run_folder import RunFolder
+def train(order: Any) -> int:
+    from saccade.app.progress import progress
+    from saccade.runs.learning import carry_out
 
-    require_extras(*catalogue.extras(config))
-    pick_device(config.training.device)
-    processes = launched()
-    mine = resumed or not RunFolder(path).config.exists()
-    try:
-        with ExitStack() as held:
-            with processes.joined(config.training.device):
-                # a name has the time in it: that of the first process
-                path = Path(processes.agree(str(path)))
-                order = Order(path, system, variant, recipe, config, resumed, arguments)
-                with processes.watched(shlex.quote(str(path))):
-                    done, learned = learn(order, processes, held)
-            # from here on the first process is alone: its score is nothing that the others would wait for
-            if processes.rank == 0 and done:
-                finished(path, learned)
-    except (KeyboardInterrupt, SystemExit) as stop:
-        # wherever it was; the engine makes a SystemExit of it
-        if not any(isinstance(error, KeyboardInterrupt) for error in (stop, stop.__context__)):
-            raise
-        if processes.rank == 0 and not (mine and RunFolder(path).config.exists()):
-            raise KeyboardInterrupt(*stop.args if isinstance(stop, KeyboardInterrupt) else ()) from None
-        done = False
-    if done:
-        return 0
-    if processes.rank == 0:
-        start = "saccade" if processes.alone else "torchrun ... -m saccade"
-        print(f"stopped; go on with: {start} train --resume {shlex.quote(str(path))}")
-    return 130
+    def say(line: str) -> None:
+        print(line, flush=True)
 
-
-def finished(path: Path, learned: Any) -> None:
-    """What is left to do of a training that came to its end: its score, its evidence and its pictures."""
-    if learned is None:
-        print(f"{path} came to its end before; its evidence stays as it is")
-        return
-    from saccade.app.finish import finish
-
-    finish(*learned)
+    return 0 if carry_out(order, say, progress) else 130

@@ -57,6 +57,11 @@ def extras_of(run: Path) -> tuple[str, ...]:
     return extras(recipe(found[1]).config) if found and found[1] in names() else ("app",)
 
 
+def studies() -> list[str]:
+    """The names of all studies: the files of their folder."""
+    return sorted(path.stem for path in (SYSTEMS.parent / "studies").glob("*.py") if path.stem != "__init__")
+
+
 def title(system: str) -> str:
     """The first line of the system's README."""
     readme = SYSTEMS / system / "README.md"

@@ -18,6 +18,7 @@ from saccade.runs import catalogue
 from saccade.runs.run import Run
 from saccade.runs.scoring import figures_of, plain, score, summary
 from saccade.training.evidence import Cost, collect, text_of
+from saccade.training.run_folder import RunFolder, one_writer
 
 SHOWN, DRAWN = 10, 3  # answers that are printed, and drawn
 MOST, FEWEST = 800, 5  # input times output of an example whose pictures evidence keeps, and its least side
@@ -112,3 +113,14 @@ def draw(pictures: Sequence[Picture], folder: Path, ending: str = "") -> list[Pa
         name = f"{picture.name}-{ending}" if ending else picture.name
         drawn.append(plots.save(picture.figure(), folder / name, picture.description())[0])
     return drawn
+
+
+def check_evidence(path: Path) -> None:
+    """Raise unless the run has evidence that a study's findings can be kept in."""
+    RunFolder(path).read_evidence()
+
+
+def keep_study(run: Run, name: str, key: str, kept: Mapping[str, Any]) -> None:
+    """Put what a study found into the run's evidence; all else in it stays."""
+    with one_writer(run.folder):
+        run.folder.keep_study(name, key, kept)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from saccade.core.config import from_plain, to_plain
 from saccade.core.errors import InvalidInput, NotFound, nearest
+from saccade.runs import catalogue
 
 SHORT = {"--seed": "--training.seed", "--device": "--training.device", "--precision": "--training.precision"}
 TAG = "name"  # the field of a record that says which of a choice it is
@@ -110,7 +111,7 @@ def separate(config: Any, arguments: Sequence[str], known: Sequence[str] = ()) -
     cls = type(config)
     by_flag = {field.flag: field for field in fields(cls)}
     plain = to_plain(config)
-    given, files, rest = split(by_flag, arguments, known)
+    given, files, rest = split(by_flag, arguments, known, listing(cls))
     for name in files:
         for field, value in from_yaml(cls, Path(name)):
             put(plain, field, value)
@@ -124,8 +125,13 @@ def separate(config: Any, arguments: Sequence[str], known: Sequence[str] = ()) -
         raise InvalidInput(sentence(error, cls)) from None
 
 
+def listing(cls: Any) -> str:
+    """The command that lists the flags of a configuration."""
+    return f"saccade train {catalogue.system_of(cls)} --help"
+
+
 def split(
-    by_flag: Mapping[str, FlagField], arguments: Sequence[str], known: Sequence[str]
+    by_flag: Mapping[str, FlagField], arguments: Sequence[str], known: Sequence[str], listed: str
 ) -> tuple[list[tuple[FlagField, Any]], list[str], list[str]]:
     """Fields with their raw values, files of `--config`, and the arguments that belong to no flag."""
     given: list[tuple[FlagField, Any]] = []
@@ -145,7 +151,7 @@ def split(
             continue
         if field is None and name != "--config":
             names = [*by_flag, *SHORT, "--config", "--help", *known]
-            raise NotFound(f"there is no flag {name}; {nearest(name, names)}")
+            raise NotFound(f"there is no flag {name}; {nearest(name, names, listed)}")
         values = [value] if equals else take_values(rest, field.annotation if field else str)
         if field is None:
             files.append(one(name, values))
@@ -221,22 +227,24 @@ def from_yaml(cls: Any, path: Path) -> list[tuple[FlagField, Any]]:
     from saccade.training.run_folder import read_yaml
 
     if path.is_dir():
-        raise InvalidInput(f"{path}: a folder; --config takes a file, such as {path / 'config.yaml'}")
+        inside = f"; a run's is {path / 'config.yaml'}" if (path / "config.yaml").is_file() else ""
+        raise InvalidInput(f"{path}: a folder, not a file of YAML{inside}")
     if not path.is_file():
         raise NotFound(f"{path}: there is no such file")
     plain = read_yaml(path)
     if isinstance(plain, Mapping) and {"system", "variant", "config"} <= set(plain):
-        system = cls.__module__.split(".")[-2]  # a configuration class stands in its system's folder
+        system = catalogue.system_of(cls)
         if plain["system"] != system:
             raise InvalidInput(f"{path}: the configuration of {plain['system']}, not of {system}")
         plain = plain["config"]
     if not isinstance(plain, Mapping):
         raise InvalidInput(f"{path}: expected keys and values, such as 'model: {{hidden_size: 512}}'")
-    return list(leaves(fields(cls), plain, path, (), {}))
+    return list(leaves(fields(cls), plain, path, (), {}, listing(cls)))
 
 
 def leaves(
-    known: Sequence[FlagField], plain: Mapping[str, Any], file: Path, prefix: Path_, chosen: Mapping[Path_, str]
+    known: Sequence[FlagField], plain: Mapping[str, Any], file: Path, prefix: Path_, chosen: Mapping[Path_, str],
+    listed: str,
 ) -> Iterator[tuple[FlagField, Any]]:
     """The fields and values of nested plain data, choices first."""
     made = chosen | ({prefix: str(plain[TAG])} if TAG in plain else {})
@@ -251,12 +259,12 @@ def leaves(
     for key, value in plain.items():
         path = (*prefix, str(key))
         if str(key) not in names:
-            raise NotFound(f"{file}: there is no key {'.'.join(path)!r}; {nearest(str(key), names)}")
+            raise NotFound(f"{file}: there is no key {'.'.join(path)!r}; {nearest(str(key), names, listed)}")
         if choice is not None and key == TAG:
             continue
         field = next((field for field in here if field.path == path), None)
         if isinstance(value, Mapping) and (field is None or field.tags):
-            yield from leaves(known, value, file, path, made)
+            yield from leaves(known, value, file, path, made, listed)
         elif field is not None:
             yield field, None if optional(field.annotation) and value == "none" else value
         else:
@@ -275,7 +283,7 @@ def sentence(error: ValidationError, cls: Any) -> str:
     path = without_tags(tuple(str(part) for part in fault["loc"]), known)
     if fault["type"] == "unexpected_keyword_argument":
         there = [".".join(field.path) for field in known]
-        return f"there is no field {'.'.join(path)}; {nearest('.'.join(path), there)}"
+        return f"there is no field {'.'.join(path)}; {nearest('.'.join(path), there, listing(cls))}"
     found = [field for field in known if path[: len(field.path)] == field.path]
     context, got = fault.get("ctx", {}), fault["input"]
     if not found:

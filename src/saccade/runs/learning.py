@@ -4,7 +4,7 @@ import json
 import shlex
 import statistics
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,15 +14,17 @@ from saccade import __version__
 from saccade.core.config import flatten, to_plain
 from saccade.core.device import to_device
 from saccade.core.errors import InvalidInput
-from saccade.core.recipe import Recipe
+from saccade.core.recipe import Objective, Recipe
 from saccade.core.stream import ExampleStream, Stream, sizes_of
 from saccade.core.task import Learning, Readable
 from saccade.runs import foreign
+from saccade.runs.ending import finish
 from saccade.runs.run import OFFER, Run, assemble, build
 from saccade.runs.scoring import score
 from saccade.training.device import peak_memory, pick_device
 from saccade.training.evidence import Cost, commit
 from saccade.training.fit import Outcome, Report, check_resumable, fit
+from saccade.training.processes import launched
 from saccade.training.random_state import seed_everything
 from saccade.training.run_folder import RunFolder, one_writer
 
@@ -30,16 +32,32 @@ FREE = ("training.steps", "training.device", "training.precision", "training.str
 Say = Callable[[str], None]
 
 
+MOST = 10_000  # runs of one name
+
+
 class Order(NamedTuple):
     """What is to be trained, where, and the arguments that said so."""
 
     path: Path
+    named: bool
+    """Whether the user named the path; otherwise a number may be appended to it."""
     system: str
     variant: str
     recipe: Recipe
     config: Any
     resumed: bool
     arguments: Sequence[str]
+
+
+class Ready(NamedTuple):
+    """A run that may begin, or go on: its folder, and what will be trained."""
+
+    order: Order
+    folder: RunFolder
+    head: dict[str, Any]
+    task: Any
+    model: Any
+    fingerprint: str
 
 
 class Learned(NamedTuple):
@@ -50,16 +68,51 @@ class Learned(NamedTuple):
     cost: Cost
 
 
-def learn(
-    order: Order, processes: Any, held: ExitStack, say: Say, progress: Callable[[int], Any]
-) -> tuple[bool, Learned | None]:
-    """Whether the training came to its end; and in the first process, what is to be scored, unless it was before.
+def carry_out(order: Order, say: Say, progress: Callable[[int], Any]) -> bool:
+    """Train with the processes that were started together, and score in the first one; whether it came to its end.
+
+    Args:
+        say: prints a line.
+        progress: steps -> a context manager that gives what `fit` reports to.
+
+    Raises:
+        KeyboardInterrupt: it was stopped before there was a run to go on with.
+    """
+    device = order.config.training.device
+    pick_device(device)
+    processes = launched()
+    ready: Ready | None = None
+    try:
+        with ExitStack() as held:
+            with processes.joined(device):
+                # the name has the time in it: the first process's holds for all
+                order = order._replace(path=Path(processes.agree(str(order.path))))
+                with processes.watched(shlex.quote(str(order.path)) if order.resumed else None):
+                    ready = prepared(order, processes, held, say)
+                with processes.watched(shlex.quote(str(ready.folder.path))):
+                    done, learned = trained(ready, processes, say, progress)
+            # from here on the first process is alone: nobody waits for its score
+            if processes.rank == 0 and done:
+                if learned is None:
+                    say(f"{ready.folder.path} came to its end before; its evidence stays as it is")
+                else:
+                    finish(learned.run, learned.head, learned.cost, say)
+    except KeyboardInterrupt:
+        if ready is None:
+            raise
+        done = False
+    if processes.rank == 0 and not done and ready is not None:
+        start = "saccade" if processes.alone else "torchrun ... -m saccade"
+        say(f"stopped; go on with: {start} train --resume {shlex.quote(str(ready.folder.path))}")
+    return done
+
+
+def prepared(order: Order, processes: Any, held: ExitStack, say: Say) -> Ready:
+    """All that comes before the first step. A run that goes on is only read, so that it stays as it was if refused.
 
     Args:
         processes: those that train together; each calls this, and the first one writes.
         held: what stays open until the run is done with.
-        say: prints a line, in the first process.
-        progress: steps -> a context manager that gives what `fit` reports to.
     """
     recipe, folder = order.recipe, RunFolder(order.path)
     first, begun = processes.rank == 0, processes.agree(order.resumed and folder.last.exists())
@@ -73,12 +126,20 @@ def learn(
     with processes.common():
         processes.check_same(flatten(json.loads(fingerprint)))
     with processes.common():
+        if order.resumed:
+            check_begun(folder, fingerprint)
         if not begun:
             rehearse(recipe, config, task)
             seed_everything(config.training.seed)  # as if the rehearsal had drawn nothing
-        open_folder(order, folder, head, fingerprint, first, held)
-        if first and not begun:
-            keep_assets(task, config, folder)
+        if first and not order.resumed:
+            folder = claimed(order)
+        if first:
+            held.enter_context(one_writer(folder))
+            if not order.resumed:
+                folder.write_head(head)
+            if not begun:
+                keep_assets(task, config, folder)
+    folder = RunFolder(Path(processes.agree(str(folder.path))))
     with processes.common():
         if not first and not begun:  # what each learned from the same data may differ where symbols are equally common
             task = recipe.task(config, folder.assets)
@@ -86,13 +147,24 @@ def learn(
     if first:
         parameters = sum(parameter.numel() for parameter in model.parameters())
         title = f"{order.system} {order.variant}: {parameters:,} parameters"
-        say(f"{title}; {description['data']}; the run is {order.path}")
-        if order.resumed and not begun:
+        say(f"{title}; {description['data']}; the run is {folder.path}")
+        if order.resumed and not begun and recipe.objective is not None:
             say("it has no checkpoint yet, and starts from its first step")
-    order = order._replace(config=config)
-    if recipe.objective is None:
-        return True, untrained(order, folder, head, task, model) if first else None
-    return fitted(order, folder, head, task, model, fingerprint, processes, say, progress)
+    return Ready(order._replace(config=config), folder, head, task, model, fingerprint)
+
+
+def claimed(order: Order) -> RunFolder:
+    """The folder of a new run, which no other process has; numbered where the name is taken and was not given."""
+    folder = RunFolder(order.path)
+    for number in range(2, MOST):
+        try:
+            folder.claim()
+            return folder
+        except InvalidInput:
+            if order.named:
+                raise
+        folder = RunFolder(order.path.with_name(f"{order.path.name}-{number}"))
+    raise InvalidInput(f"{order.path} and {MOST:,} names like it are taken; name the run with --out FOLDER")
 
 
 def keep_assets(task: Any, config: Any, folder: RunFolder) -> None:
@@ -117,24 +189,14 @@ def head_of(order: Order, folder: RunFolder) -> dict[str, Any]:
     return {"system": order.system, "variant": order.variant, "config": to_plain(order.config), **made_by}
 
 
-def open_folder(
-    order: Order, folder: RunFolder, head: dict[str, Any], fingerprint: str, first: bool, held: ExitStack
-) -> None:
-    """Make the folder, or check that the run in it may go on; the first process holds it from here on."""
-    if order.resumed:
-        if folder.weights.exists() and not folder.last.exists():
-            raise InvalidInput(
-                f"{folder.path} came to its end before, and {folder.last} is gone, from which it could go on; "
-                "to train anew give another --out"
-            )
-        folder.checkpoints.mkdir(exist_ok=True)
-        check_resumable(folder, fingerprint, FREE)
-    elif first:
-        folder.create(head)
-    if first:
-        held.enter_context(one_writer(folder))
-        if order.resumed:
-            folder.write_head(head)
+def check_begun(folder: RunFolder, fingerprint: str) -> None:
+    """Raise unless the run may go on."""
+    if folder.weights.exists() and not folder.last.exists() and not folder.scored():
+        raise InvalidInput(
+            f"{folder.path} came to its end before, and {folder.last} is gone, from which it could go on; "
+            "to train anew give another --out"
+        )
+    check_resumable(folder, fingerprint, FREE)
 
 
 def stream_of(recipe: Recipe, config: Any, task: Any, model: Any) -> Stream:
@@ -145,54 +207,57 @@ def stream_of(recipe: Recipe, config: Any, task: Any, model: Any) -> Stream:
     return ExampleStream(task, batch_size=training.batch_size, window=training.window, seed=training.seed)
 
 
-def untrained(order: Order, folder: RunFolder, head: dict[str, Any], task: Any, model: Any) -> Learned | None:
-    """A run of no steps."""
-    if folder.evidence.is_file():
-        return None
-    folder.save_weights(model)
-    run = assemble(folder, order.system, order.variant, order.recipe, order.config, task, model)
-    return Learned(run, head, Cost(0.0, 0.0, peak_memory(run.device)))
-
-
-def fitted(
-    order: Order, folder: RunFolder, head: dict[str, Any], task: Any, model: Any, fingerprint: str, processes: Any,
-    say: Say, progress: Callable[[int], Any],
-) -> tuple[bool, Learned | None]:  # fmt: skip
-    """Train, and load the weights that are kept."""
-    recipe, config, first = order.recipe, order.config, processes.rank == 0
-    assert recipe.objective is not None
-
-    def evaluate(trained: Any) -> float:
-        """The decisive metric on validation, where no loss says how good the model is."""
-        run = assemble(folder, order.system, order.variant, recipe, config, task, trained)
-        return float(score(run, "validation")[0].figures[task.metric].value or 0)
-
-    def train(report: Report) -> Outcome:
-        device = pick_device(config.training.device)
-        stream = stream_of(recipe, config, task, model.to(device))
-        return fit(
-            model, objective=recipe.objective, task=task, stream=stream, config=config.training, folder=folder,
-            fingerprint=fingerprint, report=report, resume=order.resumed, processes=processes, evaluate=evaluate,
-        )  # fmt: skip
-
-    if first:
-        with progress(config.training.steps) as report:
-            outcome = train(report)
-    else:
-        outcome = train(lambda figures: None)
+def trained(
+    ready: Ready, processes: Any, say: Say, progress: Callable[[int], Any]
+) -> tuple[bool, Learned | None]:
+    """Train: whether it came to its end, and then, in the first process, what is to be scored, unless it was before."""
+    order, folder, task = ready.order, ready.folder, ready.task
+    first, recipe, config = processes.rank == 0, order.recipe, order.config
+    if recipe.objective is None:  # a run of no steps
+        if not first or folder.scored():
+            return True, None
+        folder.save_weights(ready.model)
+        run = assemble(folder, order.system, order.variant, recipe, config, task, ready.model)
+        return True, Learned(run, folder.head(), Cost(0.0, 0.0, peak_memory(run.device)))
+    with progress(config.training.steps) if first else nullcontext(silent) as report:
+        outcome = fitted(ready, recipe.objective, processes, report)
     memory = peak_memory(pick_device(config.training.device))  # before the scoring, which may take more
-    scored = folder.evidence.is_file() and outcome.steps == outcome.before
-    if not outcome.done or not first or scored:
+    if not outcome.done or not first or (outcome.steps == outcome.before and folder.scored()):
         return outcome.done, None
     if outcome.steps < config.training.steps:
-        better = "lower loss" if task.direction == "min" else "better validation"
-        say(f"ended after {outcome.steps} steps: {config.training.patience} validations without a {better}")
+        say(f"ended after {outcome.steps} steps: {config.training.patience} validations without a better one")
     model = build(recipe, config, task)  # the trained one may be in shards
     folder.load_weights(model)
     run = assemble(folder, order.system, order.variant, recipe, config, task, model)
     pace = [row["counted_per_second"] for row in folder.read_metrics() if "counted_per_second" in row]
     cost = Cost(outcome.seconds, statistics.median(pace) if pace else 0.0, memory)
-    return True, Learned(run, head, cost)
+    return True, Learned(run, folder.head(), cost)
+
+
+def fitted(ready: Ready, objective: Objective, processes: Any, report: Report) -> Outcome:
+    """The training itself."""
+    order, folder, task = ready.order, ready.folder, ready.task
+    recipe, config = order.recipe, order.config
+
+    def begin(steps_left: bool) -> None:
+        # without steps to take, the code that ran is that of before
+        folder.write_head(ready.head if steps_left else {**folder.head(), "config": ready.head["config"]})
+
+    def evaluate(model: Any) -> float:
+        """The decisive metric on validation, where no loss says how good the model is."""
+        run = Run(folder, order.system, order.variant, recipe, config, task, model, pick_device(config.training.device))
+        return float(score(run, "validation")[0].figures[task.metric].value or 0)
+
+    stream = stream_of(recipe, config, task, ready.model)
+    return fit(
+        ready.model, objective=objective, task=task, stream=stream, config=config.training, folder=folder,
+        fingerprint=ready.fingerprint, report=report, resume=order.resumed, processes=processes, evaluate=evaluate,
+        begin=begin if order.resumed else None,
+    )  # fmt: skip
+
+
+def silent(figures: Any) -> None:
+    """What the other processes report to."""
 
 
 def rehearse(recipe: Recipe, config: Any, task: Any) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from saccade.core.device import to_device
-from saccade.core.errors import InvalidInput
+from saccade.core.errors import InvalidInput, together
 from saccade.core.picture import Picture
 from saccade.core.recipe import Answer, Recipe
 from saccade.core.stream import in_order, sizes_of
@@ -131,6 +131,12 @@ def load(path: str | Path, arguments: Sequence[str] = (), known: Sequence[str] =
         InvalidInput: a damaged file, or the weights of another model.
     """
     folder = RunFolder(Path(path))
+    with together(*catalogue.extras_of(folder.path)):
+        return opened(folder, arguments, known)
+
+
+def opened(folder: RunFolder, arguments: Sequence[str], known: Sequence[str]) -> tuple[Run, list[str]]:
+    """As `load`."""
     head = folder.head()
     recipe = catalogue.recipe(head["system"])
     trained = configuration(recipe, head, folder)
@@ -176,6 +182,11 @@ def untrained(system: str, arguments: Sequence[str] = ()) -> tuple[Run, list[str
     task = recipe.task(config, None)
     nowhere = RunFolder(Path("runs") / system)
     return assemble(nowhere, system, "default", recipe, config, task, build(recipe, config, task)), rest
+
+
+def run_folder(path: str | Path) -> RunFolder:
+    """The folder of a run, not yet read."""
+    return RunFolder(Path(path))
 
 
 def configuration(recipe: Recipe, head: Mapping[str, Any], folder: RunFolder) -> Any:

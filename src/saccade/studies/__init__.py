@@ -8,11 +8,11 @@ import argparse
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from saccade.core.errors import NotFound, nearest
 from saccade.core.picture import Picture
+from saccade.runs import catalogue
 from saccade.runs.run import Run
 
 
@@ -44,14 +44,9 @@ class Study:
     """
 
 
-def names() -> list[str]:
-    """All studies."""
-    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")
-
-
 def study(name: str) -> Study:
     """The study of that name; raises NotFound with the nearest one."""
-    if name not in names():
-        raise NotFound(f"there is no study {name!r}; {nearest(name, names())}")
+    if name not in catalogue.studies():
+        raise NotFound(f"there is no study {name!r}; {nearest(name, catalogue.studies())}")
     found: Study = importlib.import_module(f"saccade.studies.{name}").STUDY
     return found

@@ -5,6 +5,7 @@ Such as longer strings than those of the training (`task.times_as_long`), wider 
 
 import argparse
 import dataclasses
+import hashlib
 import re
 import shlex
 import sys
@@ -17,7 +18,7 @@ from saccade.core.task import Figure, Score
 from saccade.explain.pictures import kept
 from saccade.explain.pictures.curve import Curve, Line
 from saccade.runs.flags import flag_of
-from saccade.runs.results import first_pictures
+from saccade.runs.ending import small_pictures
 from saccade.runs.run import Run, open_run
 from saccade.runs.scoring import measured, named, summary
 from saccade.studies import Found, Study
@@ -45,7 +46,7 @@ def find(options: argparse.Namespace, flags: Sequence[str], report: Callable[[st
         figures = {**found.figures, **measures}
         drawn = {key: figures[key] for key in (run.task.metric, *measures)}
         rows.append({"value": value, **{key: f.value for key, f in figures.items() if isinstance(f.value, int | float)}})
-        shown = first_pictures(run, examples, LARGEST)
+        shown = small_pictures(run, examples, LARGEST)
         if shown:
             rows[-1]["picture"] = kept(shown[0])
         pictures += [named_after(picture, field, value) for picture in shown]
@@ -70,9 +71,12 @@ def curve(run: Run, field: str, key: str, figure: Figure, rows: Sequence[dict[st
 
 
 def named_after(picture: Any, field: str, value: str) -> Any:
-    """The picture, its file named after the value; a value may be a path."""
-    safe = re.sub(r"[^\w.-]+", "-", f"{field}-{value}").strip("-.")[:60]
-    return dataclasses.replace(picture, name=f"{picture.name}-{safe}")
+    """The picture, its file named after the value: one that is a path, or long, is cut, and told apart by a digest."""
+    text = f"{field}-{value}"
+    name = re.sub(r"[^\w.-]+", "-", text)[:50]
+    if name != text:
+        name = f"{name}-{hashlib.sha256(text.encode('utf-8')).hexdigest()[:8]}"
+    return dataclasses.replace(picture, name=f"{picture.name}-{name}")
 
 
 def others(run: Run, field: str) -> dict[str, Any]:
