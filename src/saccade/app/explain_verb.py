@@ -1,67 +1,85 @@
-"""`saccade explain TEXT --model MODEL`: where a model looks, head by head: a run, or a checkpoint of Hugging Face."""
+"""`saccade explain [INPUT] --model MODEL`: what a model looks at: a run, a system, or a checkpoint of Hugging Face."""
 
 import argparse
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from saccade.app.arguments import Parser
+from saccade.app.terminal import columns, complain, drawable
 from saccade.core.errors import InvalidInput
 
-if TYPE_CHECKING:
-    from saccade.explain.page import Layers
-
 WIDEST = 40  # characters of a name in a table
+Layers = Mapping[str, tuple[Any, Sequence[str], Sequence[str]]]
 
 
 def run(arguments: Sequence[str]) -> int:
     parser = Parser(
         "explain",
-        "Show where a model looks while it reads TEXT: the strongest links, how widely each head looks, a picture of\n"
-        "every head. MODEL is a run, or a checkpoint of Hugging Face: a folder, or a name where [hub] is installed.",
+        "Show what a model looks at while it reads INPUT: its pictures, the strongest links, how widely each head looks.\n"
+        "MODEL is a run, a system that needs no training, or a checkpoint of Hugging Face: a folder, or a name where\n"
+        "[hub] is installed. Fields of a run's configuration are flags too.",
         "Examples:\n"
         '  saccade explain "The animal didn\'t cross the street because it was too tired" --model bert-base-uncased\n'
         '  saccade explain "I want another beer." --model RUN --from bière --html look.html',
     )
-    parser.add_argument("text", help="what the model reads")
-    parser.add_argument("target", nargs="?", help="what it writes; none: what it would (a model with a decoder)")
-    parser.add_argument("--model", required=True, help="a run, a folder with a checkpoint, or its name on the hub")
+    parser.add_argument("input", nargs="?", default="", help="what the model reads; none where it needs no input")
+    parser.add_argument("--model", required=True, help="a run, a system, a folder with a checkpoint, or its hub name")
+    parser.add_argument("--answer", metavar="TEXT", help="what a checkpoint with a decoder writes (default: its answer)")
     parser.add_argument("--only", default="*", help="a pattern of layers, as in a shell: '*decoder*' (default: all)")
     parser.add_argument("--from", dest="token", metavar="TOKEN", help="only links of this token")
-    parser.add_argument("--links", type=positive, default=10, metavar="N", help="links that are told (default: 10)")
+    parser.add_argument("--links", type=positive, default=10, metavar="N", help="links that are listed (default: 10)")
     parser.add_argument("--words", action="store_true", help="join pieces of words, such as un ##believ ##able")
     parser.add_argument("--save", metavar="FILE", help="keep all weights: Capture.load(FILE) in Python")
-    parser.add_argument("--html", metavar="FILE", help="write one page in which every head can be looked at")
+    parser.add_argument("--html", metavar="FILE", help="write one page in which everything can be looked at")
     parser.add_argument(
         "--pictures", metavar="FOLDER", help="where to draw (default: MODEL/pictures of a run, else runs/pictures)"
     )
-    options = parser.parse_args(arguments)
-    if not options.text.strip():
-        raise InvalidInput("there is nothing to read: the text is empty")
+    options, rest = parser.parse_known_args(arguments)
+    name = re.sub(r"\W+", "-", Path(options.input).name.lower()).strip("-")[:40] or "input"
 
-    from saccade.app.heads import Explained, explain, is_run
+    from saccade.runs.ending import draw
+    from saccade.runs.explained import explain, heads_of, is_run
 
-    found: Explained = explain(options.model, options.text, options.target, options.only)
-    if options.words:
+    found = explain(options.model, options.input, options.answer, options.only, rest)
+    if options.words and found.seen:
         found = found._replace(seen=found.seen.words())
-    layers = found.seen.layers()  # formed once
-    print("\n".join([found.said, "", *links(layers, found.special, options.token, options.links)]))
-    print("\n".join(["", *entropies(layers)]))
+        found = found._replace(pictures=heads_of(found.seen, found.said))
+    for note in found.notes:
+        complain(f"note: {note}")
+    print(found.said)
+    for picture in found.pictures:
+        print(f"\n{drawable(picture.text(columns()))}")
+    if found.seen:
+        layers = found.seen.layers()  # formed once
+        print("\n".join(["", *links(layers, found.special, options.token, options.links)]))
+        print("\n".join(["", *entropies(layers)]))
     for place, why in found.seen.unknown.items():
         print(f"\nnot seen: {place}: {why}")
     if options.save:
         found.seen.save(options.save)
         print(f"\nkept: {options.save}")
     if options.html:
-        print(f"\npage: {found.seen.to_html(options.html, found.said)}")
+        print(f"\npage: {page(found, options.html)}")
     print()
-    name = re.sub(r"\W+", "-", options.text.lower()).strip("-")[:40] or "text"
     folder = Path(options.pictures or Path(options.model if is_run(options.model) else "runs") / "pictures")
-    for path in draw(layers, found.said, folder / f"heads-{name}"):
+    for path in draw(found.pictures, folder, name):
         print(f"picture: {path}")
     return 0
+
+
+def page(found: Any, path: str) -> Path:
+    """Write one page with all pictures; its path."""
+    from saccade.core.files import write_atomically
+    from saccade.core.picture import kind_of
+    from saccade.explain.page import View, page_of
+
+    systems = {kind_of(picture).partition(".")[0] for picture in found.pictures if "." in kind_of(picture)}
+    text = page_of([View("", "", "", found.pictures)], found.said, systems=sorted(systems))
+    write_atomically(Path(path), text.encode("utf-8"))
+    return Path(path)
 
 
 def positive(text: str) -> int:
@@ -77,9 +95,9 @@ class Link(NamedTuple):
     where: str
 
 
-def links(layers: "Layers", special: set[str], token: str | None, count: int) -> list[str]:
-    """Of each token the key that any head looks at most, itself and marks such as [SEP] aside; or of one token every
-    key, and the head that looks there most. The strongest first."""
+def links(layers: Layers, special: set[str], token: str | None, count: int) -> list[str]:
+    """The key that each token looks at most in any head, itself and marks such as [SEP] aside; or, for one token, every
+    key with the head that looks there most. The strongest first."""
     from saccade.explain.plots import labels
 
     best: dict[Any, Link] = {}
@@ -95,14 +113,14 @@ def links(layers: "Layers", special: set[str], token: str | None, count: int) ->
             weight, head = heads[:, q, k].max(0)
             where = f"{name}, head {int(head)}" if len(heads) > 1 else name
             link = Link(float(weight), queries[q], keys[k], where)
-            # of one token every key, of all of them the one each looks at most
+            # for one token every key, otherwise the key that each token looks at most
             kind = tuple(queries), tuple(keys), q, k if token is not None else None
             best[kind] = max(link, best.get(kind, link))
     if token is not None and token not in known:
         raise InvalidInput(f"there is no token {token!r}; there are: {', '.join(sorted(known))}")
     strongest = sorted(best.values(), reverse=True)[:count]
     if not strongest:
-        return ["no links but of tokens to themselves, or of marks"]
+        return ["no links except of tokens to themselves and to marks"]
     left, right = max(len(link.query) for link in strongest), max(len(link.key) for link in strongest)
     lines = (f"  {each.query:<{left}} -> {each.key:<{right}}  {each.weight:.2f}  {each.where}" for each in strongest)
     return ["the strongest links", *lines]
@@ -112,8 +130,8 @@ def plain(label: str) -> str:
     return label.removeprefix("·")
 
 
-def entropies(layers: "Layers") -> list[str]:
-    """How widely each head looks, in nats, the mean over its looks; weights that do not sum to one are made to."""
+def entropies(layers: Layers) -> list[str]:
+    """The entropy of each head in nats, its mean over the queries; weights that do not sum to one are scaled to."""
     from saccade.explain.measures import entropy
 
     rows = [
@@ -123,24 +141,8 @@ def entropies(layers: "Layers") -> list[str]:
     wide = min(WIDEST, max(len(name) for name, _ in rows))
     most = max(len(heads) for _, heads in rows)
     head = " ".join(f"{number:>5}" for number in range(most))
-    lines = [f"how widely each head looks, in nats\n  {'head':>{wide}} {head}"]
+    lines = [f"how widely each head looks: entropy in nats\n  {'head':>{wide}} {head}"]
     return lines + [
         f"  {name if len(name) <= wide else '…' + name[-wide + 1 :]:<{wide}} " + " ".join(f"{x:5.2f}" for x in heads)
         for name, heads in rows
     ]
-
-
-def draw(layers: "Layers", title: str, path: Path) -> list[Path]:
-    """Every head of the layers of one shape, in a picture for each shape."""
-    from saccade.explain import plots
-
-    shapes: dict[tuple[int, ...], list[str]] = {}
-    for name, (weights, *_) in layers.items():
-        shapes.setdefault(tuple(weights.shape), []).append(name)
-    drawn = []
-    for number, names in enumerate(shapes.values()):
-        heads = [layers[name][0].reshape(-1, *layers[name][0].shape[-2:]) for name in names]
-        figure = plots.head_grid(heads, names, title)
-        target = path if not number else path.with_name(f"{path.name}-{number + 1}")
-        drawn.append(plots.save(figure, target, f"{title}: where each head of {', '.join(names)} looks")[0])
-    return drawn

@@ -15,26 +15,26 @@ from saccade.app.terminal import STDOUT, Printed, complain, sentence
 from saccade.core.errors import InvalidInput, NotFound, SaccadeError, nearest
 
 VERBS = {
-    "list": "the systems, the paper's number and ours",
+    "list": "list the systems, with the paper's number and ours",
     "train": "train a system; the run becomes a folder",
-    "evaluate": "score a run on its test split",
+    "evaluate": "score a run on its test split, or ask a study of it",
     "predict": "answer an input with a run, and show where it looked",
-    "explain": "where a model looks, head by head: a run, or a checkpoint of Hugging Face",
-    "serve": "look at a run, or at what was kept of a look, in a browser",
-    "report": "the tables of all evidence; keep a run's, write the docs",
+    "explain": "show what a model looks at: a run, a system, or a checkpoint of Hugging Face",
+    "serve": "open a run or a saved capture in a browser",
+    "report": "print the results tables; store a run's results",
 }
 HELP = f"""saccade {__version__}: attention and memory in PyTorch. Train a system, use it, see where it looks.
 
 usage: saccade VERB ...
 
 {"".join(f"  {verb:<10} {what}{chr(10)}" for verb, what in VERBS.items())}
-  saccade list                               what there is
-  saccade train rnnsearch                    learn to translate, in a few minutes, on data that come with the package
-  saccade train rnnsearch tiny --seed 2      another variant; every field of its configuration is a flag
-  saccade train rnnsearch --help             all of them, with their defaults
-  saccade predict RUN "I want another beer." translate, and see the alignment
+  saccade list                        the systems
+  saccade train SYSTEM                train one, in minutes, on data that come with the package
+  saccade train SYSTEM tiny --seed 2  another variant; every field of its configuration is a flag
+  saccade train SYSTEM --help         all fields, with their defaults
+  saccade predict RUN "some text"     answer with the trained run, and see where it looked
 
-`saccade VERB --help` tells more. `saccade --version` prints the version.
+`saccade VERB --help` explains a verb. `saccade --version` prints the version.
 """
 
 

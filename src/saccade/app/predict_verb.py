@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saccade.app.arguments import Parser, run_first
-from saccade.app.terminal import complain, sentence
+from saccade.app.terminal import columns, complain, drawable, sentence
 from saccade.core.errors import InvalidInput, MissingExtra, SaccadeError
+from saccade.core.task import Readable
 
 if TYPE_CHECKING:
-    from saccade.app.runs import Prediction, Run
+    from saccade.runs.run import Prediction, Run
 
 LONGEST = 200  # lines of a table that anyone would read
 LONGEST_LINE = 1_000_000  # bytes of a line of standard input
@@ -23,25 +24,26 @@ def run(arguments: Sequence[str]) -> int:
         "predict",
         "Answer each INPUT, show in the terminal where the model looked, and write the picture.\n"
         "Without INPUT, standard input is read line by line and answered line by line, answers only.\n"
-        "Fields of the run's configuration are flags here too: --search.beam 1, --device cpu.",
+        "Fields of the run's configuration are flags too, such as --search.beam 1 or --device cpu.",
         "Examples:\n"
-        '  saccade predict RUN "I want another beer."\n'
-        '  saccade predict RUN "some text" --bias 1.0       a run of handwriting\n'
-        "  saccade predict RUN recording.wav               a run of speech\n"
-        "  saccade predict RUN --search.beam 1 < sentences.txt > translations.txt",
+        '  saccade predict RUN "some text"\n'
+        "  saccade predict RUN recording.wav\n"
+        "  saccade predict RUN < sentences.txt > answers.txt",
     )
     parser.add_argument("run", help="the folder that saccade train made")
     parser.add_argument("--pictures", metavar="FOLDER", help="where pictures go (default: RUN/pictures)")
-    parser.add_argument("input", nargs="*", help="what to answer, each in quotes; for speech the path of a recording")
+    parser.add_argument("input", nargs="*", help="what to answer, each in quotes: text, or the path of a file")
     options, rest = parser.parse_known_args(run_first("predict", arguments))
 
-    from saccade.app import flags
-    from saccade.app.runs import load
+    from saccade.runs.run import load
 
-    with flags.also(parser.options()):
-        loaded, more = load(options.run, rest)
+    loaded, more = load(options.run, rest, parser.options())
+    if not isinstance(loaded.task, Readable):
+        raise InvalidInput(f"{loaded.system} reads no input; saccade evaluate {options.run} scores it")
     inputs = [*options.input, *more]
-    if any(not text.strip() for text in inputs):
+    if loaded.task.accepts == ("nothing",) and not inputs:
+        inputs = [""]
+    elif any(not text.strip() for text in inputs):
         raise InvalidInput("there is nothing to answer: the input is empty")
     for text in inputs:  # all of them before the first is answered
         loaded.task.read(text)
@@ -52,31 +54,26 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def show(prediction: "Prediction", text: str, folder: Path, flags: Sequence[str]) -> None:
-    """The answer, the first look as text where it is a map, and where the pictures are."""
-    from saccade.app.finish import draw_looks
-    from saccade.explain.text import alignment_text
+    """The answer, its first picture as text, and where the pictures are."""
+    from saccade.runs.ending import draw
 
     tell(prediction.notes, text)
     print(prediction.text, flush=True)
     name = re.sub(r"\W+", "-", text.lower()).strip("-")[:40] or "input"
     asked = "\0".join([text, *flags])  # inputs may begin alike, and one may be answered under several settings
     digest = hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()[:4]
-    for look in [look for look in prediction.looks[:1] if look.show.picture == "alignment"]:
-        table = alignment_text(look.weights, look.rows, look.columns, ascii_only=not shades())
-        if (tall := table.count("\n") + 1) > LONGEST:
-            table = f"where it looked would fill {tall:,} lines of this terminal; it is in the picture"
-        print(f"\n{table}\n", flush=True)
-    for path in draw_looks(prediction.looks, folder, f"predict-{name}-{digest}"):
-        print(f"picture: {path}")
-
-
-def shades() -> bool:
-    """Whether standard output can write the shades of an alignment."""
+    for picture in prediction.pictures[:1]:
+        written = drawable(picture.text(columns()))
+        if (tall := written.count("\n") + 1) > LONGEST:
+            written = f"the picture would fill {tall:,} lines of this terminal; see its file"
+        print(f"\n{written}\n", flush=True)
     try:
-        "░▒▓█·…–�".encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return False
-    return True
+        paths = draw(prediction.pictures, folder, f"predict-{name}-{digest}")
+    except OSError as error:
+        complain(f"note: no picture was written: {sentence(error)}; --pictures FOLDER names another place")
+        return
+    for path in paths:
+        print(f"picture: {path}")
 
 
 def stream(loaded: "Run") -> int:
@@ -92,9 +89,10 @@ def stream(loaded: "Run") -> int:
         if raw.strip():
             asked += 1
             try:
+                assert isinstance(loaded.task, Readable)
                 example = loaded.task.read(decoded(raw, number))
                 tell(loaded.task.notes(example), f"line {number}")
-                answer = loaded.task.decode(loaded.predictions([example])[0])
+                answer = loaded.said(loaded.predictions([example])[0])
             except MissingExtra:
                 raise
             except (SaccadeError, OSError) as error:  # what the other lines ask is answered nevertheless

@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from saccade.app import catalogue
 from saccade.app.arguments import Parser
 from saccade.app.terminal import plain
 from saccade.core.errors import InvalidInput, NotFound, require, together
+from saccade.runs import catalogue
 
 MOST = 200  # connections at a time
 EVERYWHERE = ("0.0.0.0", "::", "")  # to listen at all addresses of this machine

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 from contextlib import suppress
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from saccade.core.printable import printable, shortened
 
 STDOUT = "standard output"
+ASCII = str.maketrans("·░▒▓█…–", ".-+*#~-")  # the shades of pictures
 
 
 class Printed:
@@ -51,3 +53,17 @@ def sentence(error: Exception) -> str:
 def plain(stream: Any) -> bool:
     """Whether only lines may be written there: it is no terminal, or one that wants neither colour nor bars."""
     return not stream.isatty() or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") in ("dumb", "unknown")
+
+
+def columns() -> int:
+    """How wide the terminal is."""
+    return shutil.get_terminal_size().columns
+
+
+def drawable(text: str) -> str:
+    """The text of a picture; in ASCII where standard output cannot write its shades."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return text.translate(ASCII).encode("ascii", "backslashreplace").decode()
+    return text

@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import json
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -50,7 +50,7 @@ class Viewer:
 
     def __init__(self, shown: Shown, names: Collection[str]) -> None:
         self.shown, self.names = shown, names
-        self._page = page_of(shown.views, shown.title, shown.reads, RECORDING)
+        self._page = page_of(shown.views, shown.title, shown.reads, RECORDING, shown.systems)
         self._one, self._waiting = asyncio.Lock(), 0
 
     def app(self) -> ASGIApp:
@@ -68,7 +68,7 @@ class Viewer:
         return of_this_machine
 
     async def index(self, request: Request) -> Response:
-        return HTMLResponse(self._page, headers=headers(bool(self.shown.reads)))
+        return HTMLResponse(self._page, headers=headers(bool(self.shown.reads), self.shown.systems))
 
     async def look(self, request: Request) -> Response:
         return await self.answer(request, "text")
@@ -200,8 +200,8 @@ async def refusal(_: Request, why: Exception) -> Response:
     return JSONResponse({"error": str(why)}, why.status, headers=headers(False))
 
 
-def headers(live: bool) -> dict[str, str]:
+def headers(live: bool, systems: Sequence[str] = ()) -> dict[str, str]:
     return {
-        "Content-Security-Policy": f"{policy(live)}; frame-ancestors 'none'", "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": f"{policy(live, systems)}; frame-ancestors 'none'", "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer", "Cache-Control": "no-store", "Cross-Origin-Resource-Policy": "same-origin",
     }  # fmt: skip

@@ -1,27 +1,29 @@
 """What the viewer shows: what a run or two answer and where they look, or captures that were kept."""
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from saccade.app.heads import layers_of
-from saccade.app.runs import Run, open_run
 from saccade.core.errors import InvalidInput, SaccadeError
-from saccade.core.recipe import Hearing
+from saccade.core.task import Readable
 from saccade.explain import Capture
 from saccade.explain.page import Reads, View
+from saccade.explain.pictures.heads import Heads
+from saccade.runs.run import Run, open_run
 
 Look = Callable[[str | bytes], list[View]]
+READS: dict[str, Reads] = {"text": "text", "audio/wav": "recording"}  # kinds of input that the page can send
 
 
 class Shown(NamedTuple):
-    """The title, what is seen at first, what can be sent, and what reads it."""
+    """The title, what is seen at first, the kind of input that can be sent, and what reads it."""
 
     title: str
     views: list[View]
     reads: Reads = ""
     look: Look | None = None
+    systems: tuple[str, ...] = ()
+    """Systems whose own kinds of pictures may be shown."""
 
 
 def of(paths: Sequence[Path]) -> Shown:
@@ -38,18 +40,21 @@ def of(paths: Sequence[Path]) -> Shown:
 
 def of_captures(paths: Sequence[Path]) -> Shown:
     names = told_apart([path.name for path in paths], paths) if len(paths) > 1 else [""]
-    views = [View(Capture.load(path).layers(), name) for path, name in zip(paths, names, strict=True)]
+    views = [
+        View(name, "", "", [Heads("heads", Capture.load(path).layers())])
+        for path, name in zip(paths, names, strict=True)
+    ]
     return Shown(", ".join(path.name for path in paths), views)
 
 
 def of_runs(paths: Sequence[Path]) -> Shown:
-    """Nothing yet, and what reads a text or a recording."""
+    """Runs that answer what is sent; one that needs no input answers at once."""
     runs = [open_run(path) for path in paths]
     reads = [reads_of(run) for run in runs]
     if len(set(reads)) > 1:
-        raise InvalidInput(f"{paths[0]} reads a {reads[0]} and {paths[1]} a {reads[1]}; they cannot be compared")
-    said = [f"{run.system} {run.variant}" for run in runs]
-    names = told_apart(said, paths) if len(runs) > 1 else [""]
+        kinds = [kind or "nothing" for kind in reads]
+        raise InvalidInput(f"{paths[0]} reads a {kinds[0]} and {paths[1]} a {kinds[1]}; they cannot be compared")
+    names = told_apart([run.title for run in runs], paths) if len(runs) > 1 else [""]
 
     def look(given: str | bytes) -> list[View]:
         views: list[View] = []
@@ -59,14 +64,18 @@ def of_runs(paths: Sequence[Path]) -> Shown:
             except SaccadeError as error:
                 if len(runs) == 1:
                     raise
-                views.append(View({}, name, note=str(error)))
+                views.append(View(name, "", str(error), []))
         return views
 
-    return Shown(" and ".join(said), [], reads[0], look)
+    systems = tuple(dict.fromkeys(run.system for run in runs))
+    title = " and ".join(run.title for run in runs)
+    if reads[0]:
+        return Shown(title, [], reads[0], look, systems)
+    return Shown(title, look(""), systems=systems)
 
 
 def told_apart(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
-    """Names of A and B, with where they are from where they are the same."""
+    """Names of A and B, with their places where they are the same."""
     same = len(set(names)) < len(names)
     where = [path.name for path in paths] if len({path.name for path in paths}) > 1 else list(map(str, paths))
     return [
@@ -76,36 +85,26 @@ def told_apart(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
 
 
 def reads_of(run: Run) -> Reads:
-    return "recording" if isinstance(run.task, Hearing) else "text"
+    """The kind of input that the page sends to a run.
+
+    Raises:
+        InvalidInput: none that the page can send.
+    """
+    accepts = run.task.accepts if isinstance(run.task, Readable) else ()
+    if "nothing" in accepts:
+        return ""
+    found = [READS[kind] for kind in accepts if kind in READS]
+    if not found:
+        raise InvalidInput(f"{run.system} reads {', '.join(accepts) or 'no input'}, which the page cannot send")
+    return found[0]
 
 
 def seen_by(run: Run, given: str | bytes) -> View:
-    """What a run answers to a text, or to the bytes of a wav file, and where it looks meanwhile.
+    """What a run answers to a text or to the bytes of a file, and where it looks meanwhile.
 
     Raises:
-        InvalidInput: what it cannot read.
+        InvalidInput: an input that it cannot read.
     """
-    if isinstance(given, str):
-        return answered(run, given)
-    if given[:4] != b"RIFF" or given[8:12] != b"WAVE":  # a packed format may hold hours in as many bytes
-        raise InvalidInput("this is no wav file")
-    with tempfile.TemporaryDirectory(prefix="saccade-") as folder:
-        path = Path(folder) / "recording.wav"
-        path.write_bytes(given)
-        try:
-            return answered(run, str(path))
-        except InvalidInput as error:
-            raise InvalidInput(str(error).replace(str(path), "the recording")) from None
-
-
-def answered(run: Run, raw: str) -> View:
-    example = run.task.read(raw)
-    [prediction] = run.predictions([example])
-    replayed = run.task.replay(example, prediction)
-    layers, axes = layers_of(run, replayed)
-    pens = run.looks(example, prediction, [show for show in run.recipe.shows if show.picture == "pen"])
-    notes = run.task.notes(example)
-    if not layers:
-        notes = [*notes, f"{run.system} has no attention to show"]
-    drawn = pens[0].weights if pens else None
-    return View(layers, "", run.task.decode(prediction), "; ".join(notes), axes, drawn)
+    found = run.predict(given)
+    notes = found.notes if found.pictures else [*found.notes, f"{run.system} has nothing to show"]
+    return View("", found.text, "; ".join(notes), found.pictures)

@@ -1,44 +1,36 @@
-"""What `saccade explain` looks at: every head of a run, or of a checkpoint of Hugging Face, with its tokens."""
+"""What `saccade explain` shows: the pictures of a run, or every head of a checkpoint of Hugging Face with its tokens."""
 
 import fnmatch
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from saccade.core.errors import InvalidInput, NotFound, require, together
+from saccade.core.picture import Picture
 from saccade.explain import Capture, capture
-
-if TYPE_CHECKING:
-    from saccade.app.runs import Run
-    from saccade.core.recipe import Show
-    from saccade.explain.page import Axes, Layers
+from saccade.explain.attention_map import AttentionMap
+from saccade.explain.pictures.alignment import Alignment
+from saccade.explain.pictures.heads import Heads, Layers
+from saccade.runs import catalogue
+from saccade.runs.run import Run, load, untrained
 
 
 class Explained(NamedTuple):
-    """What was seen, labelled; a sentence that says of what; and tokens that are marks, not words."""
+    """What there is to see of one input."""
 
-    seen: Capture
     said: str
+    """The model, its input and its answer."""
+    pictures: Sequence[Picture]
+    seen: Capture
+    """The attention maps, labelled; empty where there are none."""
     special: set[str]
-
-
-def explain(model: str, text: str, target: str | None, only: str) -> Explained:
-    """Let a model read a text.
-
-    Raises:
-        NotFound: no such model; no attention in it that matches.
-        InvalidInput: a model that cannot read it.
-    """
-    if is_run(model):
-        if target is not None:
-            raise InvalidInput("a run writes its own answer; give the text alone")
-        return of_run(model, text, only)
-    with together("hub", "app"):
-        return of_checkpoint(model, text, target, only)
+    """Tokens that are marks, not words."""
+    notes: Sequence[str] = ()
 
 
 def is_run(model: str) -> bool:
@@ -46,68 +38,79 @@ def is_run(model: str) -> bool:
     return (Path(model) / "config.yaml").exists()
 
 
-def of_run(path: str, text: str, only: str) -> Explained:
-    from saccade.app.runs import load
+def explain(model: str, given: str, answer: str | None, only: str, flags: Sequence[str] = ()) -> Explained:
+    """Let a model read an input.
 
-    run, _ = load(path)
-    return seen_by(run, text, only)
-
-
-def seen_by(run: "Run", text: str, only: str = "*") -> Explained:
-    """Where a run looks while it answers a text: what its recipe shows, head by head.
+    Args:
+        model: a run, a system that needs no training, or a checkpoint of Hugging Face.
+        given: the input; "" where the model needs none.
+        answer: what a checkpoint with a decoder is to write; None: what it would.
+        only: a pattern of layers.
+        flags: fields of the configuration of a run.
 
     Raises:
-        NotFound: nothing of it matches.
-        InvalidInput: a text that it cannot read.
+        NotFound: no such model; nothing of it matches.
+        InvalidInput: a model that cannot read the input.
     """
-    example = run.task.read(text)
-    [prediction] = run.predictions([example])
-    seen, _ = shown_by(run, run.task.replay(example, prediction))
-    found = [name for name in seen if fnmatch.fnmatchcase(name, only)]
+    if is_run(model) or (model in catalogue.names() and not Path(model).exists()):
+        if answer is not None:
+            raise InvalidInput("a run writes its own answer; leave --answer out")
+        run, rest = load(model, flags) if is_run(model) else untrained(model, flags)
+        if rest:
+            raise InvalidInput(f"{rest[0]!r} is one argument too many; flags begin with --")
+        return of_run(run, given, only)
+    if flags:
+        raise InvalidInput(f"{flags[0]} is a field of a run's configuration, and {model} is no run")
+    if not given.strip():
+        raise InvalidInput("there is nothing to read: the text is empty")
+    with together("hub", "app"):
+        return of_checkpoint(model, given, answer, only)
+
+
+def of_run(run: Run, given: str | bytes, only: str = "*") -> Explained:
+    """What a run answers, and its pictures."""
+    found = run.predict(given)
+    layers = layers_of(found.pictures)
+    chosen = {name: layer for name, layer in layers.items() if fnmatch.fnmatchcase(name, only)}
+    if only != "*" and not chosen:
+        raise NotFound(f"nothing that {run.system} shows matches {only!r}; there is: {', '.join(layers) or 'nothing'}")
+    shown = given if isinstance(given, str) else "the recording"
+    said = f"{run.title}: {shown} -> {found.text}" if shown else f"{run.title}: {found.text}"
+    return Explained(said, found.pictures, captured(chosen), {"<s>", "</s>"}, found.notes)
+
+
+def layers_of(pictures: Sequence[Picture]) -> Layers:
+    """The attention maps of pictures: every head where a picture has them, else the map that is drawn."""
+    found: dict[str, Any] = {}
+    for picture in pictures:
+        if isinstance(picture, Heads):
+            found |= picture.layers
     if not found:
-        raise NotFound(f"nothing that {run.system} shows matches {only!r}; there is: {', '.join(seen) or 'nothing'}")
-    answer = run.task.decode(prediction)
-    return Explained(seen.select(only), f"{run.system} {run.variant}: {text} -> {answer}", {"<s>", "</s>"})
+        for picture in pictures:
+            if isinstance(picture, Alignment):
+                found[picture.name] = (torch.as_tensor(picture.weights), picture.rows, picture.columns)
+    return found
 
 
-def layers_of(run: "Run", replayed: Any) -> "tuple[Layers, dict[str, Axes]]":
-    """Every layer that a recipe shows as a map, head by head, while the model gives an answer: for a page.
-
-    Returns:
-        The layers, in the order in which they run; what rows and columns are of those that are no attention.
-    """
-    from saccade.explain.page import Axes
-
-    seen, shows = shown_by(run, replayed)
-    others = {name: show for name, show in shows.items() if seen.axes(name)[-2:] != ("q", "k")}
-    return seen.layers() if seen else {}, {
-        name: Axes(show.rows, show.columns, show.values) for name, show in others.items()
-    }
+def captured(layers: Layers) -> Capture:
+    """The maps as `capture` gives them."""
+    seen = Capture()
+    for name, (weights, queries, keys) in layers.items():
+        heads = torch.as_tensor(weights).reshape(1, -1, len(queries), len(keys))
+        seen.hear(AttentionMap(name, ("b", "h", "q", "k"), partial(torch.clone, heads)))
+        seen.label(list(queries), list(keys), name)
+    return seen
 
 
-def shown_by(run: "Run", replayed: Any) -> "tuple[Capture, dict[str, Show]]":
-    """What a recipe shows as maps while the model gives an answer, labelled; and by which of its shows."""
-    from saccade.training.device import to_device
-
-    shows = [show for show in run.recipe.shows if show.picture == "alignment"]
-    labels, found, by = run.task.labels(replayed), Capture(), {}
-    if not shows:
-        return found, {}
-    with run.running(), capture(run.model) as seen:
-        run.objective(run.model, to_device(run.task.collate([replayed]), run.device), 0)
-    for name in (name for name in seen if seen.maps(name)):
-        for show in (show for show in shows if fnmatch.fnmatchcase(name, show.tap)):
-            for each in seen.maps(name):
-                found.hear(each)
-            rows, columns = (of_time(side, labels[side]) for side in (show.rows, show.columns))
-            found.label(rows, columns, name)
-            by[name] = show
-    return found, by
-
-
-def of_time(side: str, labels: Sequence[str]) -> Sequence[str]:
-    """Labels with their unit, where they are times."""
-    return [f"{label} s" for label in labels] if side.endswith("(seconds)") else labels
+def heads_of(seen: Capture, said: str) -> list[Picture]:
+    """A picture for the layers of each shape: those of one shape stand in one grid."""
+    shapes: dict[tuple[int, ...], dict[str, Any]] = {}
+    for name, layer in seen.layers().items():
+        shapes.setdefault(tuple(layer[0].shape), {})[name] = layer
+    return [
+        Heads("heads" if not number else f"heads-{number + 1}", layers, said)
+        for number, layers in enumerate(shapes.values())
+    ]
 
 
 def of_checkpoint(name: str, text: str, target: str | None, only: str) -> Explained:
@@ -139,8 +142,8 @@ def of_checkpoint(name: str, text: str, target: str | None, only: str) -> Explai
             across = any(part in heard.lower() for part in ("cross", "encdec", "encoder_attn"))
             seen.label(written, source if across else written, heard)
     said = f"{type(model).__name__} of {name}: {text}"
-    return Explained(seen, f"{said} -> {tokenizer.decode(ids[0], skip_special_tokens=True)}" if written else said,
-                     set(tokenizer.all_special_tokens))  # fmt: skip
+    said = f"{said} -> {tokenizer.decode(ids[0], skip_special_tokens=True)}" if written else said
+    return Explained(said, heads_of(seen, said), seen, set(tokenizer.all_special_tokens))
 
 
 def loaded(kind: Any, name: str) -> Any:
