@@ -14,6 +14,7 @@ from saccade.explain import plots
 from saccade.explain.pictures import kept
 from saccade.explain.pictures.curve import Curve
 from saccade.explain.pictures.histogram import Histogram
+from saccade.explain.plots.series import Line
 from saccade.runs import catalogue
 from saccade.runs.run import Run
 from saccade.runs.scoring import figures_of, plain, score, summary
@@ -95,9 +96,18 @@ def draw_run(run: Run, examples: Sequence[Any], predictions: Sequence[Any], foun
         draw(run.pictures(examples[row], predictions[row]), run.folder.pictures, str(number))
     own: list[Picture] = []
     if rows := run.folder.read_metrics():
-        own.append(Curve.of_training(rows, title=run.title))
+        own.append(training_curve(rows, run.title))
     own += series_pictures(found, run.title)
     draw(own, run.folder.pictures)
+
+
+def training_curve(rows: Sequence[Mapping[str, Any]], title: str) -> Curve:
+    """The loss of the training and what validation found, over the updates."""
+    lines = {}
+    for key in ("loss", "validation_loss", "validation_metric"):
+        if points := [(row["step"], row[key]) for row in rows if key in row]:
+            lines[key.replace("_", " ")] = Line(*zip(*points, strict=True))
+    return Curve("training", lines, "update", "loss" if "loss" in lines else "metric", title)
 
 
 def series_pictures(found: Score, title: str) -> list[Picture]:

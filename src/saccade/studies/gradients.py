@@ -18,7 +18,8 @@ from saccade.core.device import to_device
 from saccade.core.errors import InvalidInput
 from saccade.core.stream import in_order, sizes_of
 from saccade.explain.gradients import gradient_norms
-from saccade.explain.pictures.curve import Curve, Line
+from saccade.explain.pictures.curve import Curve
+from saccade.explain.plots.series import Line
 from saccade.runs.run import Run, build, open_run
 from saccade.studies import Found, Study
 from saccade.tasks.translation.task import TranslationTask
@@ -49,11 +50,11 @@ def find(options: argparse.Namespace, flags: Sequence[str], report: Callable[[st
     lines = ["symbols after it  gradient (1: mean)  untrained  pairs"]
     for row in rows:
         lines.append(f"{row['value']:>16}  {row[METRIC]:>18.3f}  {row[f'{METRIC}_untrained']:>9.3f}  {row['pairs']:>5}")
-    series = [
-        Line(name, [row["value"] for row in rows], [row[key] for row in rows])
+    lines_of = {
+        name: Line([row["value"] for row in rows], [row[key] for row in rows])
         for name, key in (("trained", METRIC), ("untrained", f"{METRIC}_untrained"))
-    ]
-    picture = Curve("gradients", series, "symbols after it", "gradient (1: mean)", title=run.title)
+    }
+    picture = Curve("gradients", lines_of, "symbols after it", "gradient (1: mean)", run.title)
     return Found(run, "symbols_after", kept, lines, [picture])
 
 

@@ -16,7 +16,8 @@ from saccade.core.config import to_plain
 from saccade.core.picture import Picture
 from saccade.core.task import Figure, Score
 from saccade.explain.pictures import kept
-from saccade.explain.pictures.curve import Curve, Line
+from saccade.explain.pictures.curve import Curve
+from saccade.explain.plots.series import Line
 from saccade.runs.flags import flag_of
 from saccade.runs.ending import small_pictures
 from saccade.runs.run import Run, open_run
@@ -65,9 +66,9 @@ def find(options: argparse.Namespace, flags: Sequence[str], report: Callable[[st
 def curve(run: Run, field: str, key: str, figure: Figure, rows: Sequence[dict[str, Any]]) -> Curve:
     """A figure over the values of the field."""
     across, up = field.rpartition(".")[2].replace("_", " "), named(key, figure)
-    points = Line(run.title, [row["value"] for row in rows], [row[key] for row in rows])
     up = f"{up} ({figure.unit})" if figure.unit else up
-    return Curve(f"{key}-over-{field}", [points], across, up, title=run.title)
+    line = Line([row["value"] for row in rows], [row[key] for row in rows])
+    return Curve(f"{key}-over-{field}", {"": line}, across, up, run.title)
 
 
 def named_after(picture: Any, field: str, value: str) -> Any:
