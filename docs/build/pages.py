@@ -1,34 +1,34 @@
-"""The pages that are written from the source: one a mechanism, one a system, and the tables and pictures of the others.
+"""The pages that are generated: one a mechanism, one a system, and the tables and pictures of the others.
 
 A page of docs/ may ask for a table or a picture, between marks:
 
     <!-- table rnnencdec:default rnnsearch:default | bleu parameters | BLEU, weights -->
     <!-- /table -->
-    <!-- by-length rnnencdec:default rnnsearch:default -->
-    <!-- /by-length -->
-    <!-- over task.times_as_long label_error_rate ctc_speech:default attention_speech:default -->
-    <!-- /over -->
-    <!-- looks rnnsearch:row-additive rnnsearch:row-dot -->
-    <!-- /looks -->
-    <!-- latency online_speech:default -->
-    <!-- /latency -->
+    <!-- series by_length rnnencdec:default rnnsearch:default -->
+    <!-- /series -->
+    <!-- study over task.times_as_long label_error_rate ctc_speech:default attention_speech:default -->
+    <!-- /study -->
+    <!-- pictures rnnsearch:row-additive rnnsearch:row-dot -->
+    <!-- /pictures -->
     <!-- measured ctc_decoding -->
     <!-- /measured -->
 
-and the README of a system for a table. `tables.comparison` says what may stand in them.
+and the README of a system for a table. `saccade.runs.results.comparison` says what may stand in them.
 """
 
-import ast
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from saccade.app import catalogue, drawings, tables
-from saccade.core.errors import InvalidInput, SaccadeError
+import drawings
+from benchmarked import benchmarks
+from mechanisms import mechanism, mechanisms
 
-PACKAGE = Path(__file__).parent.parent
-WIDE = 88  # characters of code that a page shows without scrolling
+from saccade.core.errors import InvalidInput, SaccadeError
+from saccade.runs import catalogue, results
+
 GENERATED = ("mechanisms", "systems", "pictures")  # folders of docs/ that hold nothing else
+BY_HAND = ("build",)  # and those that hold no pages
 KINDS = "|".join(("table", "measured", *drawings.KINDS))
 MARKED = re.compile(rf"<!-- ({KINDS}) ([^\n]*?) *-->\n(.*?)<!-- /\1 -->", re.DOTALL)
 MARK = re.compile(rf"<!-- /?(?:{KINDS})\b")
@@ -41,11 +41,11 @@ def pages(root: Path) -> Iterator[tuple[Path, str]]:
     Raises:
         InvalidInput: marks without their pair, or that ask for what there is not; it names the page.
     """
-    yield root / "README.md", filled(root / "README.md", "evidence", tables.overview())
-    index = "# Systems\n\n" + tables.overview() + "\n"
+    yield root / "README.md", filled(root / "README.md", "evidence", results.overview())
+    index = "# Systems\n\n" + results.overview() + "\n"
     for system in catalogue.names():
         readme = catalogue.SYSTEMS / system / "README.md"
-        page = completed(filled(readme, "evidence", tables.runs(system)), readme)
+        page = completed(filled(readme, "evidence", results.runs(system)), readme)
         yield readme, page
         yield root / "docs" / "systems" / f"{system}.md", page
         index += f"- [{catalogue.title(system)}]({system}.md)\n"
@@ -63,14 +63,14 @@ def pages(root: Path) -> Iterator[tuple[Path, str]]:
     for path in written_by_hand(root):
         page = completed(path.read_text(encoding="utf-8"), path, root)
         if "<!-- benchmarks -->" in page:
-            page = tables.fill(page, "benchmarks", tables.benchmarks(root / "benchmarks" / "evidence"), path)
+            page = fill_marks(page, "benchmarks", benchmarks(root / "benchmarks" / "evidence"), path)
         yield path, page
 
 
 def written_by_hand(root: Path) -> list[Path]:
     """The pages of docs/ that are not generated whole."""
     docs = root / "docs"
-    return sorted(path for path in docs.rglob("*.md") if path.relative_to(docs).parts[0] not in GENERATED)
+    return sorted(path for path in docs.rglob("*.md") if path.relative_to(docs).parts[0] not in (*GENERATED, *BY_HAND))
 
 
 def completed(page: str, path: Path, root: Path | None = None) -> str:
@@ -101,7 +101,7 @@ def of_docs(kind: str, asked: Sequence[str], path: Path, root: Path | None) -> s
     if root is None:
         raise InvalidInput("pictures and benchmarks are for the pages of docs/ only")
     if kind == "measured":
-        return tables.benchmarks(root / "benchmarks" / "evidence", asked)
+        return benchmarks(root / "benchmarks" / "evidence", asked)
     return drawings.linked(kind, asked, path, root / "docs" / "pictures")
 
 
@@ -110,7 +110,7 @@ def table(asked: str) -> str:
     names, metrics, heads, *more = [*(part.strip() for part in asked.split("|")), "", ""]
     if len(more) > 2:
         raise InvalidInput("expected variants | metrics | names of the columns")
-    return tables.comparison(names.split(), metrics.split(), [head.strip() for head in heads.split(",") if head])
+    return results.comparison(names.split(), metrics.split(), [head.strip() for head in heads.split(",") if head])
 
 
 def draw(root: Path) -> list[Path]:
@@ -126,70 +126,7 @@ def draw(root: Path) -> list[Path]:
 
 
 def filled(path: Path, mark: str, table: str) -> str:
-    return tables.fill(path.read_text(encoding="utf-8"), mark, table, path)
-
-
-def mechanisms(room: str) -> list[Path]:
-    """The files of a room that cite a paper; a contract or a helper state cites none."""
-    files = sorted(path for path in (PACKAGE / room).glob("*.py") if path.stem != "__init__")
-    said = {path: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "" for path in files}
-    return [path for path in files if "arXiv:" in said[path] or "doi:" in said[path]]
-
-
-def mechanism(path: Path) -> tuple[str, str]:
-    """The title and the page of a mechanism file: its docstring, then each public function and class."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    docstring = ast.get_docstring(tree) or ""
-    title, _, source = docstring.partition(". ")
-    name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-    parts = [f"# {title}\n", f"`{name}`\n", source, ""]
-    for node in documented(tree.body):
-        parts += list(described(node, "##"))
-        if isinstance(node, ast.ClassDef):
-            parts += [part for inner in documented(node.body) for part in described(inner, "###")]
-    return title, "\n".join(parts)
-
-
-def documented(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.ClassDef]:
-    """The public functions and classes that say what they do."""
-    for node in body:
-        if (
-            isinstance(node, ast.FunctionDef | ast.ClassDef)
-            and not node.name.startswith("_")
-            and ast.get_docstring(node)
-        ):
-            yield node
-
-
-def described(node: ast.FunctionDef | ast.ClassDef, level: str) -> Iterator[str]:
-    """Heading, call and docstring, its sections as Markdown."""
-    yield f"{level} {node.name}\n"
-    call: ast.AST = node
-    if isinstance(node, ast.ClassDef):
-        made = [inner for inner in node.body if isinstance(inner, ast.FunctionDef) and inner.name == "__init__"]
-        call = made[0] if made else node
-    if isinstance(call, ast.FunctionDef):
-        call.args.args = [argument for argument in call.args.args if argument.arg != "self"]
-        returns = f" -> {ast.unparse(call.returns)}" if call.returns and call is node else ""
-        written = f"{node.name}({ast.unparse(call.args)}){returns}"
-        if len(written) > WIDE:
-            each = "".join(f"    {argument},\n" for argument in arguments(call.args))
-            written = f"{node.name}(\n{each}){returns}"
-        yield f"```python\n{written}\n```\n"
-    text = ast.get_docstring(node) or ""
-    for section in ("Args", "Returns", "Raises"):
-        text = text.replace(f"\n{section}:\n", f"\n**{section.replace('Args', 'Arguments')}**\n\n")
-    # the entries of a section are indented, which Markdown would take for code
-    text = re.sub(r"^    (\w[\w, ]*): ", r"- `\1`: ", text, flags=re.MULTILINE)
-    yield re.sub(r"^        (?=\S)", "  ", text, flags=re.MULTILINE) + "\n"
-
-
-def arguments(signature: ast.arguments) -> Iterator[str]:
-    """Each parameter as it is written, with its annotation and default."""
-    defaults = [None] * (len(signature.args) - len(signature.defaults)) + list(signature.defaults)
-    for argument, default in zip(signature.args, defaults, strict=True):
-        yield ast.unparse(argument) + (f" = {ast.unparse(default)}" if default is not None else "")
-    assert not signature.kwonlyargs, "no mechanism has keyword-only parameters so far"
+    return fill_marks(path.read_text(encoding="utf-8"), mark, table, path)
 
 
 def write(root: Path) -> list[Path]:
@@ -206,3 +143,12 @@ def write(root: Path) -> list[Path]:
             path.write_text(content, encoding="utf-8")
             changed.append(path)
     return changed + draw(root)
+
+
+def fill_marks(page: str, mark: str, table: str, path: Path) -> str:
+    """The page with the table between its marks."""
+    start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    if page.count(start) != 1 or page.count(end) != 1:
+        raise InvalidInput(f"{path}: expected one pair of marks {start} and {end}")
+    before, rest = page.split(start)
+    return f"{before}{start}\n{table}{end}{rest.split(end)[1]}"

@@ -1,0 +1,19 @@
+"""Generate the docs from evidence and docstrings: `python docs/build`. Then `zensical build` makes the site.
+
+Tables and pictures of README and docs are written anew; pages of mechanisms and systems are made.
+"""
+
+import sys
+from pathlib import Path
+
+import pages
+
+from saccade.core.errors import SaccadeError
+
+if __name__ == "__main__":
+    root = Path(__file__).parents[2]
+    try:
+        changed = pages.write(root)
+    except SaccadeError as error:
+        sys.exit(f"docs/build: {error}")
+    sys.stdout.write(f"{len(changed)} files changed" + "".join(f"\n  {path.relative_to(root)}" for path in changed) + "\n")
