@@ -192,7 +192,7 @@ def run_folder(path: str | Path) -> RunFolder:
 def configuration(recipe: Recipe, head: Mapping[str, Any], folder: RunFolder) -> Any:
     """The configuration that a run's config.yaml holds; fields of an earlier version under their names of today."""
     try:
-        return before.from_plain(type(recipe.config), head["config"], head["system"])
+        return before.from_plain(type(recipe.config), head["config"], head["version"])
     except (ValueError, TypeError) as error:
         raise InvalidInput(f"{folder.config}: {flags.explain(error, type(recipe.config))}") from None
 
