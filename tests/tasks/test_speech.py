@@ -174,6 +174,15 @@ def test_a_recording_that_is_cut_off_is_told(tmp_path: Path) -> None:
     assert np.array_equal(read_audio(streamed, RATE), read_audio(data, RATE))
 
 
+def test_an_archive_of_zeros_is_not_unpacked_whole(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        member = tarfile.TarInfo("1_theo_0.wav")
+        member.size = 2**25
+        archive.addfile(member, io.BytesIO(bytes(member.size)))
+    with pytest.raises(InvalidInput, match=r"a\.tar\.gz: 1_theo_0\.wav has 33,554,432 bytes, too many"):
+        read_recordings(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["a.tar.gz", "a.tar.xz", "a.tar"])
 @pytest.mark.parametrize("damage", ["cut", "other"])
 def test_a_damaged_archive_is_told(
