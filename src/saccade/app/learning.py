@@ -23,16 +23,32 @@ from saccade.training.run_folder import RunFolder, one_writer
 FREE = ("training.steps", "training.device", "training.precision", "training.strategy", "training.threads")
 
 
+MOST = 10_000  # runs of one name
+
+
 class Order(NamedTuple):
     """What is to be trained, where, and the arguments that said so."""
 
     path: Path
+    named: bool
+    """Whether the user named the path; otherwise a number may be appended to it."""
     system: str
     variant: str
     recipe: Any
     config: Any
     resumed: bool
     arguments: Sequence[str]
+
+
+class Ready(NamedTuple):
+    """A run that may begin, or go on: its folder, and what will be trained."""
+
+    order: Order
+    folder: RunFolder
+    head: dict[str, Any]
+    task: Any
+    model: Any
+    fingerprint: str
 
 
 class Learned(NamedTuple):
@@ -43,8 +59,8 @@ class Learned(NamedTuple):
     cost: Cost
 
 
-def learn(order: Order, processes: Any, held: ExitStack) -> tuple[bool, Learned | None]:
-    """Whether it came to its end; and then, in the first process, what is to be scored, if it was not before.
+def prepared(order: Order, processes: Any, held: ExitStack) -> Ready:
+    """All that comes before the first step. A run that goes on is only read, so that it stays as it was if refused.
 
     Args:
         processes: those that train together; each calls this, and the first one writes.
@@ -63,12 +79,20 @@ def learn(order: Order, processes: Any, held: ExitStack) -> tuple[bool, Learned 
     with processes.common():
         processes.check_same(flatten(json.loads(fingerprint)))
     with processes.common():
+        if order.resumed:
+            check_begun(folder, fingerprint)
         if not begun:
             rehearse(recipe, config, task)
             seed_everything(config.training.seed)  # what the rehearsal drew is as if it had not been
-        open_folder(order, folder, head, fingerprint, first, held)
-        if first and not begun:
-            task.save(folder.assets)
+        if first and not order.resumed:
+            folder = claimed(order)
+        if first:
+            held.enter_context(one_writer(folder))
+            if not order.resumed:
+                folder.write_head(head)
+            if not begun:
+                task.save(folder.assets)
+    folder = RunFolder(Path(processes.agree(str(folder.path))))
     with processes.common():
         if not first and not begun:  # what each learned from the same data may differ, where symbols are equally common
             task = recipe.task(config, folder.assets)
@@ -76,10 +100,24 @@ def learn(order: Order, processes: Any, held: ExitStack) -> tuple[bool, Learned 
     if first:
         parameters = sum(parameter.numel() for parameter in model.parameters())
         title = f"{order.system} {order.variant}: {parameters:,} parameters"
-        print(f"{title}; {description['data']}; the run is {order.path}", flush=True)
+        print(f"{title}; {description['data']}; the run is {folder.path}", flush=True)
         if order.resumed and not begun:
             print("it has no checkpoint yet, and starts from its first step", flush=True)
-    return fitted(order, folder, head, task, model, fingerprint, processes)
+    return Ready(order, folder, head, task, model, fingerprint)
+
+
+def claimed(order: Order) -> RunFolder:
+    """The folder of a new run, which no other process has; numbered where the name is taken and was not given."""
+    folder = RunFolder(order.path)
+    for number in range(2, MOST):
+        try:
+            folder.claim()
+            return folder
+        except InvalidInput:
+            if order.named:
+                raise
+        folder = RunFolder(order.path.with_name(f"{order.path.name}-{number}"))
+    raise InvalidInput(f"{order.path} and {MOST:,} names like it are taken; name the run with --out FOLDER")
 
 
 def head_of(order: Order, folder: RunFolder) -> dict[str, Any]:
@@ -95,43 +133,39 @@ def head_of(order: Order, folder: RunFolder) -> dict[str, Any]:
     return {"system": order.system, "variant": order.variant, "config": to_plain(order.config), **made_by}
 
 
-def open_folder(
-    order: Order, folder: RunFolder, head: dict[str, Any], fingerprint: str, first: bool, held: ExitStack
-) -> None:
-    """Make the folder, or see that the run in it may go on; the first process holds it from here on."""
+def check_begun(folder: RunFolder, fingerprint: str) -> None:
+    """Raise unless the run may go on."""
     from saccade.training.fit import check_resumable
 
-    if order.resumed:
-        if folder.weights.exists() and not folder.last.exists():
-            raise InvalidInput(
-                f"{folder.path} came to its end before, and {folder.last} is gone, from which it could go on; "
-                "to train anew give another --out"
-            )
-        folder.checkpoints.mkdir(exist_ok=True)
-        check_resumable(folder, fingerprint, FREE)
-    elif first:
-        folder.create(head)
-    if first:
-        held.enter_context(one_writer(folder))
-        if order.resumed:
-            folder.write_head(head)
+    if folder.weights.exists() and not folder.last.exists():
+        raise InvalidInput(
+            f"{folder.path} came to its end before, and {folder.last} is gone, from which it could go on; "
+            "to train anew give another --out"
+        )
+    check_resumable(folder, fingerprint, FREE)
 
 
-def fitted(
-    order: Order, folder: RunFolder, head: dict[str, Any], task: Any, model: Any, fingerprint: str, processes: Any
-) -> tuple[bool, Learned | None]:
-    """Train, and load the weights that are kept."""
+def fitted(ready: Ready, processes: Any) -> tuple[bool, Learned | None]:
+    """Train: whether it came to its end, and then, in the first process, what is to be scored, if it was not before."""
     from saccade.app.progress import progress
     from saccade.training.fit import fit
 
+    order, folder, task = ready.order, ready.folder, ready.task
     first, recipe, config = processes.rank == 0, order.recipe, order.config
+
+    def begin(steps_left: bool) -> None:
+        # without steps to take, the code that ran is that of before
+        folder.write_head(ready.head if steps_left else {**folder.head(), "config": ready.head["config"]})
+
     shown: Any = progress(config.training.steps) if first else nullcontext()
     with shown as report:
         objective = recipe.objective or task.objective
-        outcome = fit(model, objective, task, config.training, folder, fingerprint, report, order.resumed, processes)
+        outcome = fit(
+            ready.model, objective, task, config.training, folder, ready.fingerprint, report, order.resumed, processes,
+            begin if order.resumed else None,
+        )  # fmt: skip
     memory = peak_memory(pick_device(config.training.device))  # before the scoring, which may take more
-    scored = folder.evidence.is_file() and outcome.steps == outcome.before
-    if not outcome.done or not first or scored:
+    if not outcome.done or not first or (outcome.steps == outcome.before and folder.scored()):
         return outcome.done, None
     if outcome.steps < config.training.steps:
         print(f"ended after {outcome.steps} steps: {config.training.patience} validations without a lower loss")
@@ -140,7 +174,7 @@ def fitted(
     run = assemble(folder, order.system, order.variant, recipe, config, task, model)
     pace = [row["tokens_per_second"] for row in folder.read_metrics() if "tokens_per_second" in row]
     cost = Cost(outcome.seconds, statistics.median(pace) if pace else 0.0, memory)
-    return True, Learned(run, head, cost)
+    return True, Learned(run, folder.head(), cost)
 
 
 def rehearse(recipe: Any, config: Any, task: Any) -> None:

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from saccade.app import catalogue, flags
-from saccade.core.errors import InvalidInput, require
+from saccade.core.errors import InvalidInput, NotFound, nearest, require
+
+if TYPE_CHECKING:
+    from saccade.app.learning import Order
 
 USAGE = """usage: saccade train SYSTEM [VARIANT] [--out FOLDER] [--config FILE.yaml] [--FIELD VALUE ...]
        saccade train --resume RUN [--training.steps N] [--device D] [--precision P]
@@ -41,17 +44,16 @@ def run(arguments: Sequence[str]) -> int:
         return show_help(system, variant, recipe, config)
     out = take(given, "--out")
     config = flags.parse(config, given)
-    path = Path(out) if out else unused(Path("runs") / f"{system}-{variant}-{datetime.now():%Y%m%d-%H%M%S}")
-    return train(path, system, variant, recipe, config, False, arguments)
+    path = Path(out) if out else Path("runs") / f"{system}-{variant}-{datetime.now():%Y%m%d-%H%M%S}"
 
+    from saccade.app.learning import Order
 
-def unused(path: Path) -> Path:
-    """The path, or with a number behind it where another run of the same second has it."""
-    return next(p for p in (path, *(path.with_name(f"{path.name}-{n}") for n in range(2, 10_000))) if not p.exists())
+    return train(Order(path, bool(out), system, variant, recipe, config, False, arguments))
 
 
 def resume(arguments: Sequence[str]) -> int:
     """Go on with a run."""
+    from saccade.app.learning import Order
     from saccade.app.runs import configuration
     from saccade.training.run_folder import RunFolder
 
@@ -60,8 +62,13 @@ def resume(arguments: Sequence[str]) -> int:
     folder = RunFolder(path)
     head = folder.head()
     recipe = catalogue.recipe(head["system"])
+    if head["variant"] not in recipe.variants:  # it may have been renamed since
+        raise NotFound(
+            f"{folder.config}: {head['system']} has no variant {head['variant']!r}; "
+            f"{nearest(head['variant'], recipe.variants)}; write the right name into that file"
+        )
     config = flags.parse(configuration(recipe, head, folder), given)
-    return train(path, head["system"], head["variant"], recipe, config, True, arguments)
+    return train(Order(path, True, head["system"], head["variant"], recipe, config, True, arguments))
 
 
 def take(given: list[str], name: str) -> str | None:
@@ -93,27 +100,29 @@ def show_help(system: str, variant: str, recipe: Any, config: Any) -> int:
     return 0
 
 
-def train(
-    path: Path, system: str, variant: str, recipe: Any, config: Any, resumed: bool, arguments: Sequence[str]
-) -> int:
-    from saccade.app.learning import Order, learn
+def train(order: "Order") -> int:
+    from saccade.app.learning import fitted, prepared
     from saccade.training.device import pick_device
     from saccade.training.processes import launched
 
-    pick_device(config.training.device)
+    device = order.config.training.device
+    pick_device(device)
     processes = launched()
     with ExitStack() as held:
-        with processes.joined(config.training.device):
+        with processes.joined(device):
             # a name has the time in it: that of the first process
-            path = Path(processes.agree(str(path)))
-            with processes.watched(shlex.quote(str(path))):
-                done, learned = learn(Order(path, system, variant, recipe, config, resumed, arguments), processes, held)
+            order = order._replace(path=Path(processes.agree(str(order.path))))
+            with processes.watched(shlex.quote(str(order.path)) if order.resumed else None):
+                ready = prepared(order, processes, held)
+            path = shlex.quote(str(ready.folder.path))
+            with processes.watched(path):
+                done, learned = fitted(ready, processes)
         # from here on the first process is alone: its score is nothing that the others would wait for
         if processes.rank:
             return 0 if done else 130
         if not done:
             start = "saccade" if processes.alone else "torchrun ... -m saccade"
-            print(f"stopped; go on with: {start} train --resume {shlex.quote(str(path))}")
+            print(f"stopped; go on with: {start} train --resume {path}")
             return 130
         if learned is None:
             print(f"{path} came to its end before; its evidence stays as it is")

@@ -67,8 +67,11 @@ class Processes:
             dist.destroy_process_group()
 
     @contextmanager
-    def watched(self, run: Any) -> Iterator[None]:
+    def watched(self, run: str | None) -> Iterator[None]:
         """While another process that dies is told in a sentence.
+
+        Args:
+            run: its folder, as one types it; None where there is none yet.
 
         Raises:
             ProcessGone: it died, or did not answer in time.
@@ -84,10 +87,8 @@ class Processes:
                 if re.search("timed? ?out", text, re.IGNORECASE)
                 else "its connection is closed"
             )
-            raise ProcessGone(
-                f"another process of this run is gone ({what}); "
-                f"go on with: torchrun ... -m saccade train --resume {run}"
-            ) from error
+            again = f"go on with: torchrun ... -m saccade train --resume {run}" if run else "start it again"
+            raise ProcessGone(f"another process of this run is gone ({what}); {again}") from error
 
     @contextmanager
     def common(self) -> Iterator[None]:
