@@ -1,14 +1,14 @@
 """`saccade report`: the tables of all evidence."""
 
 import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from saccade.app import catalogue, tables
 from saccade.app.arguments import Parser
 from saccade.core.errors import InvalidInput, NotFound
+from saccade.core.files import write_atomically
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -37,26 +37,33 @@ def keep(path: Path) -> Path:
     Nothing is lost: what was kept of the same run makes way only where all of it stands in the new evidence too, as
     after `evaluate --keep`.
     """
+    from saccade.training.record import check, read
+
     source = path / "evidence.json"
     if not source.is_file():
         raise NotFound(f"{path} has no evidence.json; a training that came to its end writes it")
-    data = source.read_bytes()
-    try:
-        found = json.loads(data)
-        catalogue.check(found["system"])
-        when = found["date"].replace(":", "").replace("-", "")
-        name = f"{when}-{found['variant']}-{hashlib.sha256(data).hexdigest()[:8]}.json"
-    except (json.JSONDecodeError, KeyError) as error:
-        raise InvalidInput(f"{source}: not the evidence of a run ({error})") from error
+    found, data = read(source)
+    catalogue.check(found["system"])
+    name = check(data, source).file_name(hashlib.sha256(data).hexdigest())
     target: Path = catalogue.SYSTEMS / found["system"] / "evidence" / name
     if target.exists():
         raise InvalidInput(f"{target} is kept already")
     target.parent.mkdir(exist_ok=True)
-    earlier = [path for path in target.parent.glob("*.json") if contains(found, json.loads(path.read_bytes()))]
-    target.write_bytes(data)
+    earlier = [path for path in target.parent.glob("*.json") if is_within(path, found)]
+    write_atomically(target, data)
     for path in earlier:
         path.unlink()
     return target
+
+
+def is_within(path: Path, found: Mapping[str, Any]) -> bool:
+    """Whether a file holds evidence, and all that it says stands in what was found."""
+    from saccade.training.record import read
+
+    try:
+        return contains(found, read(path)[0])
+    except (InvalidInput, NotFound):
+        return False  # `list` names it
 
 
 def contains(found: Any, earlier: Any) -> bool:

@@ -1,6 +1,5 @@
 """Tables of evidence, as Markdown. What README and docs say of results is rendered here and nowhere else."""
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from saccade.app import catalogue
 from saccade.core.errors import InvalidInput
+from saccade.core.files import read_record
 
 Evidence = Mapping[str, Any]  # of one run
 # of metrics, as a reader is told
@@ -88,16 +88,23 @@ def verdict(claim: Mapping[str, Any]) -> str:
 
 def result(group: Sequence[Evidence]) -> str:
     """The figure that decides, and its companions that all runs have; the mean and its spread where there are seeds."""
-    decisive, *rest = (found["metrics"]["test"] for found in reversed(group))
-    name = decisive["decisive"]
+    name = group[-1]["metrics"]["test"]["decisive"]
+    figures_of_runs = [found["metrics"]["test"] for found in reversed(group)]
+    decisive, *rest = (figures for figures in figures_of_runs if number(name, figures) is not None)
     others = [other for other, value in decisive.items() if isinstance(value, float) and other != name]
     companions = [
         said(other, spread([figures[other] for figures in (decisive, *rest)], 1))
         for other in others
-        if all(other in figures for figures in rest)
+        if all(number(other, figures) is not None for figures in rest)
     ]
     ours = f"**{said(name, spread([figures[name] for figures in (decisive, *rest)]))}**"
     return f"{ours} ({', '.join(companions)})" if companions else ours
+
+
+def number(name: str, figures: Mapping[str, Any]) -> float | None:
+    """The figure of a name; None where there is none, or no number."""
+    value = figures.get(name)
+    return value if isinstance(value, int | float) else None
 
 
 def groups(evidence: Sequence[Evidence]) -> list[list[Evidence]]:
@@ -231,7 +238,7 @@ def benchmarks(folder: Path, names: Sequence[str] | None = None) -> str:
     """What the newest run of each benchmark found, in each precision; None: of all there are."""
     latest: dict[tuple[str, str], dict[str, Any]] = {}
     for path in sorted(folder.glob("*.json")):
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_record(path, "benchmark", "summary", "processor", "cores", "torch", "date")
         if names is not None and found["benchmark"] not in names:
             continue
         latest[found["benchmark"], found.get("precision", "")] = found

@@ -17,6 +17,7 @@ from torch import nn
 
 from saccade.core.errors import InvalidInput, NotFound, require
 from saccade.core.files import naming, write_atomically
+from saccade.training import record
 
 HEAD = {"system": str, "variant": str, "config": dict, "version": str}
 """What config.yaml holds at least, and the kind of each."""
@@ -188,33 +189,32 @@ class RunFolder:
         """Whether weights and evidence are those of as many steps as config.yaml says."""
         try:
             steps = self.read_evidence()["config"]["training"]["steps"]
+            return self.weights.is_file() and bool(steps == self.head()["config"]["training"]["steps"])
         except (NotFound, InvalidInput, LookupError, TypeError):
             return False
-        return self.weights.is_file() and bool(steps == self.head()["config"]["training"]["steps"])
 
     def read_evidence(self) -> dict[str, Any]:
         """What the end of the training wrote.
 
         Raises:
             NotFound: it has not come to its end.
-            InvalidInput: another file.
+            InvalidInput: another file, or a damaged one.
         """
         if not self.evidence.is_file():
             raise NotFound(f"{self.path} has no {self.evidence.name}; a training that came to its end writes it")
-        try:
-            found = json.loads(self.evidence.read_bytes())
-        except ValueError as error:
-            raise InvalidInput(f"{self.evidence}: not JSON ({error})") from error
-        metrics = found.get("metrics") if isinstance(found, dict) else None
-        if not isinstance(metrics, dict) or not isinstance(metrics.get("test"), dict):
-            raise InvalidInput(f"{self.evidence}: not the evidence of a run; it has no metrics of the test split")
-        return dict(found)
+        return record.read(self.evidence)[0]
 
     def keep_figures(self, name: str, figures: Mapping[str, Any]) -> None:
-        """Put figures beside those of the test split; all other evidence stays as it is."""
+        """Put figures beside those of the test split; all other evidence stays as it is.
+
+        Raises:
+            InvalidInput: figures that evidence cannot hold.
+        """
         found = self.read_evidence()
         found["metrics"]["test"][name] = figures
-        write_atomically(self.evidence, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
+        data = (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode("utf-8")
+        record.check(data, self.evidence)
+        write_atomically(self.evidence, data)
 
     def keep_beside(self, name: str, key: str, figures: Mapping[str, Any]) -> None:
         """As `keep_figures`, for one of several of that name; the others stay."""
