@@ -17,6 +17,7 @@ from saccade.core.errors import InvalidInput
 from saccade.training import require_engine
 from saccade.training.device import peak_memory, pick_device
 from saccade.training.evidence import Cost, commit
+from saccade.training.memory import check_fits, numbers_kept
 from saccade.training.random_state import seed_everything
 from saccade.training.run_folder import RunFolder, one_writer
 
@@ -81,6 +82,8 @@ def prepared(order: Order, processes: Any, held: ExitStack) -> Ready:
     with processes.common():
         if order.resumed:
             check_begun(folder, fingerprint)
+        kept = numbers_kept(config.training, processes.count)
+        check_fits(lambda: recipe.build(config, task), config.training, kept, processes.local_count)
         if not begun:
             rehearse(recipe, config, task)
             seed_everything(config.training.seed)  # what the rehearsal drew is as if it had not been

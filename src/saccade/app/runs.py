@@ -17,6 +17,7 @@ from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Heard, Hearing, Learning, Loss, Recipe, Show, Task
 from saccade.explain.capture import capture
 from saccade.training.device import autocast, pick_device, to_device
+from saccade.training.memory import check_fits
 from saccade.training.run_folder import RunFolder
 from saccade.training.sampler import in_order
 
@@ -137,6 +138,7 @@ def load(path: str | Path, arguments: Sequence[str] = ()) -> tuple[Run, list[str
     task = recipe.task(config, folder.assets)
     if isinstance(task, Learning):
         task.check_trained(trained.task)
+    check_fits(lambda: recipe.build(config, task), config.training)
     model = recipe.build(config, task).to(dtype_of(config))
     folder.load_weights(model)
     return assemble(folder, head["system"], head["variant"], recipe, config, task, model), rest

@@ -3,12 +3,20 @@
 import dataclasses
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 C = TypeVar("C")
+# beyond these a number is a slip of the finger; whether the weights fit into memory is estimated when they are known
+Size = Annotated[int, Field(ge=1, le=65_536)]
+"""Features or units of a layer."""
+Parts = Annotated[int, Field(ge=1, le=1000)]
+"""Layers, heads, components: parts that are made one by one."""
+Many = Annotated[int, Field(ge=1, le=10**9)]
+"""Steps, examples, symbols: what takes time but no weights."""
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 RESET: ContextVar[list[str] | None] = ContextVar("RESET", default=None)  # of `from_plain`
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from saccade.core.config import config, refuse_unchosen
+from saccade.core.config import Many, config, refuse_unchosen
 
 
 @config
@@ -24,11 +24,11 @@ class TranslationConfig:
     """As train. None: a twentieth of the training pairs (at most 1,000) is held out."""
     test: tuple[Path, ...] = ()
     """As validation."""
-    limit: Annotated[int, Field(ge=1)] | None = None
+    limit: Many | None = None
     """Keep only so many pairs of each split."""
-    judged: Annotated[int, Field(ge=1)] | None = None
+    judged: Many | None = None
     """Keep only so many pairs of validation and of test, where they are more than a score needs."""
-    joined: Annotated[int, Field(ge=1)] = 1
+    joined: Annotated[int, Field(ge=1, le=1000)] = 1
     """Up to so many neighbouring training pairs are made one, so that longer sentences are learned than there are
     (Kondo et al. 2021, arXiv:2104.08478)."""
     vocabulary: Literal["bpe", "word"] = "bpe"
@@ -39,7 +39,7 @@ class TranslationConfig:
     """One vocabulary for both languages, learned from both."""
     lowercase: bool = False
     """Lower-case both sides, and score so."""
-    longest: Annotated[int, Field(ge=1)] = 100
+    longest: Many = 100
     """Training pairs with more symbols on a side are left out."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Fraction of the target probability spread over the vocabulary (Szegedy et al. 2016)."""
