@@ -144,3 +144,59 @@ def test_a_variant_that_is_no_more_is_told_before_the_training(saccade: Command,
     refused(done, f"{config}: rnnsearch has no variant 'small'", "write the right name into that file")
     assert files(copy) == before
     assert saccade("predict", copy, "Go home.").status == 0  # which asks for no variant
+
+
+@pytest.fixture
+def started(saccade: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of data that were named by relative paths; we are elsewhere now, where files have the same names."""
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    words = ["red", "green", "blue", "one", "two", "six"]
+    pairs = [f"{a} {b}\t{b} {a}".upper() for a in words for b in words]
+    for folder, held in ((project, 5), (elsewhere, 3)):
+        (folder / "data").mkdir(parents=True)
+        (folder / "data" / "train.tsv").write_text("\n".join(pairs))
+        (folder / "data" / "held.tsv").write_text("\n".join(pairs[:held]))
+    monkeypatch.chdir(project)
+    files = {"train": "train", "validation": "held", "test": "held"}
+    own = [f"--task.{split}=data/{name}.tsv" for split, name in files.items()]
+    done = saccade("train", "rnnsearch", "tiny", "--search.beam", 1, "--training.steps", 10, *own, "--out", "run")
+    assert done.status == 0, done.err
+    monkeypatch.chdir(elsewhere)
+    return project / "run"
+
+
+def test_relative_paths_start_from_where_the_run_was_started(saccade: Command, started: Path, tmp_path: Path) -> None:
+    evidence = json.loads((started / "evidence.json").read_text())
+    figures = evidence["metrics"]["test"]
+    assert evidence["data"]["data"] == "train.tsv, held.tsv, held.tsv"
+    assert str(tmp_path) not in json.dumps({**evidence, "command": None})
+    assert json.loads(saccade("evaluate", started, "--json").out) == figures
+    # a path that is typed now starts from here
+    other = json.loads(saccade("evaluate", started, "--task.test", "data/held.tsv", "--json").out)
+    assert (figures["sentences"], other["sentences"]) == (5, 3)
+    before = yaml.safe_load((started / "config.yaml").read_text())
+    done = saccade("train", "--resume", started, "--training.steps", 12)
+    assert done.status == 0, done.err
+    after = yaml.safe_load((started / "config.yaml").read_text())
+    assert after["folder"] == before["folder"] == str(tmp_path / "project")
+    assert after["config"]["task"] == before["config"]["task"]
+    assert after["config"]["task"]["train"] == ["data/train.tsv"]
+
+
+def test_data_that_are_gone_are_told_with_their_folder(saccade: Command, started: Path, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "project" / "data")
+    wanted = tmp_path / "project" / "data" / "held.tsv"
+    refused(saccade("evaluate", started), f"{wanted}: there is no such file")
+    refused(saccade("train", "--resume", started, "--training.steps", 12), str(wanted.with_name("train.tsv")))
+    assert saccade("predict", started, "RED ONE").status == 0  # which needs no data
+
+
+def test_of_a_run_from_another_machine_relative_paths_start_from_here(
+    saccade: Command, started: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "elsewhere" / "run"
+    shutil.move(started, moved)
+    (tmp_path / "project").rename(tmp_path / "gone")
+    assert saccade("evaluate", moved).status == 0
+    shutil.rmtree(tmp_path / "elsewhere" / "data")
+    refused(saccade("evaluate", moved), f"data/held.tsv: there is no such file in {tmp_path / 'elsewhere'}")

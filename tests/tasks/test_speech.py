@@ -4,6 +4,7 @@ import io
 import math
 import os
 import re
+import shutil
 import tarfile
 from collections import Counter
 from collections.abc import Callable
@@ -392,6 +393,23 @@ def test_a_validation_of_other_labels_is_told(folder: Path) -> None:
     task = SpeechTask(SpeechConfig(train=folder / "train.tsv", validation=folder / "val.tsv"))
     with pytest.raises(InvalidInput, match=r"no label of the validation is one of the training; .* 'one'"):
         task.examples("validation")
+
+
+def test_recordings_that_were_moved_with_their_file_are_the_same_data(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("train", "val", "test"):
+        (folder / f"{name}.tsv").write_text("0_ann_0.wav\t0\n")
+    moved = tmp_path_factory.mktemp("moved")
+    shutil.copytree(folder, moved, dirs_exist_ok=True)
+    monkeypatch.chdir(moved)
+    found = set()
+    for place in (folder, moved, Path()):
+        given = {"train": place / "train.tsv", "validation": place / "val.tsv", "test": place / "test.tsv"}
+        found.add(SpeechTask(SpeechConfig(**given)).describe()["sha256"])
+    assert len(found) == 1
+    (moved / "test.tsv").write_text("0_ann_0.wav\t0 0\n")
+    assert SpeechTask(SpeechConfig(**given)).describe()["sha256"] not in found
 
 
 def test_only_the_test_may_be_of_your_own_recordings(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """A training from its configuration to its weights, as each of its processes goes through it."""
 
 import json
+import os
 import shlex
 import statistics
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from saccade import __version__
-from saccade.app.runs import Run, assemble, dtype_of
+from saccade.app.runs import Run, assemble, dtype_of, resolved
 from saccade.core.config import flatten, to_plain
 from saccade.core.errors import InvalidInput
 from saccade.training import require_engine
@@ -72,10 +73,11 @@ def prepared(order: Order, processes: Any, held: ExitStack) -> Ready:
     seed_everything(config.training.seed)
     with processes.common():
         # before the run is made: what is wrong with the data is told now
-        task = recipe.task(config, folder.assets if begun else None)
+        head = head_of(order, folder)
+        task = recipe.task(resolved(config, head), folder.assets if begun else None)
         task.examples("train")
         require_engine()
-        head, description = head_of(order, folder), task.describe()
+        description = task.describe()
         fingerprint = json.dumps({**head["config"], "data": {"sha256": description["sha256"]}})
     with processes.common():
         processes.check_same(flatten(json.loads(fingerprint)))
@@ -98,7 +100,7 @@ def prepared(order: Order, processes: Any, held: ExitStack) -> Ready:
     folder = RunFolder(Path(processes.agree(str(folder.path))))
     with processes.common():
         if not first and not begun:  # what each learned from the same data may differ, where symbols are equally common
-            task = recipe.task(config, folder.assets)
+            task = recipe.task(resolved(config, head), folder.assets)
         model = recipe.build(config, task)
     if first:
         parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -125,13 +127,14 @@ def claimed(order: Order) -> RunFolder:
 
 def head_of(order: Order, folder: RunFolder) -> dict[str, Any]:
     """What config.yaml says of a run: how it was started, by which code, and its configuration."""
-    command = "saccade train " + shlex.join(order.arguments)
+    command, started = "saccade train " + shlex.join(order.arguments), os.getcwd()
     if order.resumed:
-        begun = folder.head().get("command", command)
+        before = folder.head()
+        begun, started = before.get("command", command), before.get("folder", "")
         changes = [argument for argument in order.arguments if argument.startswith("--") and argument[:8] != "--resume"]
         command = f"{begun}; {command}" if changes else begun
     # the commit of what runs, not of what the source has become when it ends
-    made_by = {"command": command, "version": __version__, "commit": commit()}
+    made_by = {"folder": started, "command": command, "version": __version__, "commit": commit()}
     # who made it comes last, so that a file that is cut off lacks it
     return {"system": order.system, "variant": order.variant, "config": to_plain(order.config), **made_by}
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from saccade.app.finish import draw_looks, first_look, scored, summary
 from saccade.app.flags import flag
-from saccade.app.runs import Run, open_run
+from saccade.app.runs import Run, configuration, open_run, resolved
 from saccade.app.tables import axis, words
 from saccade.core.config import to_plain
 from saccade.core.errors import InvalidInput
@@ -72,7 +72,9 @@ def evaluate(options: Namespace, flags: Sequence[str]) -> int:
 
 def others(run: Run, field: str) -> dict[str, Any]:
     """What else is not as in the run's own configuration."""
-    differs = changed(to_plain(run.config), run.folder.head()["config"])
+    head = run.folder.head()
+    trained = resolved(configuration(run.recipe, head, run.folder), head)
+    differs = changed(to_plain(run.config), to_plain(trained))
     return {name: value for name, value in differs.items() if name != field}
 
 

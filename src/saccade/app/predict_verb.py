@@ -39,14 +39,30 @@ def run(arguments: Sequence[str]) -> int:
     inputs = [*options.input, *more]
     if any(not text.strip() for text in inputs):
         raise InvalidInput("there is nothing to answer: the input is empty")
+    lost: list[OSError] = []
     for text in inputs:
         folder = Path(options.pictures) if options.pictures else loaded.folder.pictures
-        show(loaded.predict(text), text, folder, [flag for flag in rest if flag not in more])
+        try:
+            show(loaded.predict(text), text, folder, [flag for flag in rest if flag not in more])
+        except PicturesLost as error:  # what the other inputs ask is answered nevertheless
+            lost.append(error)
+    if lost and options.pictures:
+        raise InvalidInput(f"{lost[0]}; name another folder")
+    if lost:  # nobody asked for that folder, and a run may lie where one may only read
+        sys.stderr.write(f"saccade: note: {lost[0]}; pass --pictures FOLDER to write them elsewhere\n")
     return 0 if inputs else stream(loaded)
 
 
+class PicturesLost(OSError):
+    """The pictures of an answer could not be written."""
+
+
 def show(prediction: "Prediction", text: str, folder: Path, flags: Sequence[str]) -> None:
-    """The answer, the first look as text where it is a map, and where the pictures are."""
+    """The answer, the first look as text where it is a map, and where the pictures are.
+
+    Raises:
+        PicturesLost: after the answer.
+    """
     from saccade.app.finish import draw_looks
     from saccade.explain.text import alignment_text
 
@@ -60,7 +76,11 @@ def show(prediction: "Prediction", text: str, folder: Path, flags: Sequence[str]
         if (tall := table.count("\n") + 1) > LONGEST:
             table = f"where it looked would fill {tall:,} lines of this terminal; it is in the picture"
         print(f"\n{table}\n", flush=True)
-    for path in draw_looks(prediction.looks, folder, f"predict-{name}-{digest}"):
+    try:
+        drawn = draw_looks(prediction.looks, folder, f"predict-{name}-{digest}")
+    except OSError as error:
+        raise PicturesLost(f"no pictures were written to {folder} ({error.strerror or error})") from error
+    for path in drawn:
         print(f"picture: {path}")
 
 

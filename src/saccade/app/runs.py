@@ -1,7 +1,7 @@
 """A run, loaded: its model, task and configuration, and what it says and where it looks."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from saccade.app import catalogue, flags
-from saccade.core.config import from_plain
+from saccade.core.config import from_plain, placed
 from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Heard, Hearing, Learning, Loss, Recipe, Show, Task
 from saccade.explain.capture import capture
@@ -133,7 +133,7 @@ def load(path: str | Path, arguments: Sequence[str] = ()) -> tuple[Run, list[str
     folder = RunFolder(Path(path))
     head = folder.head()
     recipe = catalogue.recipe(head["system"])
-    trained = configuration(recipe, head, folder)
+    trained = resolved(configuration(recipe, head, folder), head)
     config, rest = flags.separate(trained, arguments)
     task = recipe.task(config, folder.assets)
     if isinstance(task, Learning):
@@ -161,8 +161,18 @@ def open_run(path: str | Path, *arguments: str) -> Run:
     return run
 
 
-def configuration(recipe: Recipe, head: dict[str, Any], folder: RunFolder) -> Any:
-    """The configuration that a run's config.yaml holds."""
+def resolved(config: Any, head: Mapping[str, Any]) -> Any:
+    """The configuration of a run with its relative paths, which start from where the run was started.
+
+    On another machine that folder may not be there; they then start from where we are.
+    """
+    folder = head.get("folder")
+    there = isinstance(folder, str) and Path(folder).is_absolute() and Path(folder).is_dir()
+    return placed(config, Path(str(folder))) if there else config
+
+
+def configuration(recipe: Recipe, head: Mapping[str, Any], folder: RunFolder) -> Any:
+    """The configuration that a run's config.yaml holds, as it stands there."""
     try:
         return from_plain(type(recipe.config), head["config"], reset=[])
     except (ValueError, TypeError) as error:

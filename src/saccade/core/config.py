@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field, TypeAdapter
@@ -55,6 +56,19 @@ def from_plain(cls: type[C], plain: Mapping[str, Any], reset: list[str] | None =
         return TypeAdapter(cls).validate_python(dict(plain))
     finally:
         RESET.reset(before)
+
+
+def placed(value: Any, folder: Path) -> Any:
+    """A configuration whose relative paths are those of this folder."""
+    if isinstance(value, Path):
+        return folder / value
+    if isinstance(value, tuple):
+        return tuple(placed(part, folder) for part in value)
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    held = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    changes = {name: placed(part, folder) for name, part in held.items()}
+    return dataclasses.replace(value, **{name: part for name, part in changes.items() if part != held[name]})
 
 
 def refuse_unchosen(record: Any, choice: str, options: Mapping[str, str]) -> None:

@@ -80,8 +80,7 @@ def read_lines(path: Path) -> list[str]:
     if path.is_dir():
         raise InvalidInput(f"{path}: a folder, not a file")
     if not path.exists():
-        where = "" if path.is_absolute() else f" in {Path.cwd()}"
-        raise NotFound(f"{path}: there is no such file{where}")
+        raise NotFound(f"{path}: there is no such file{against(path)}")
     raw = read_unpacked(path)
     try:
         text = raw.decode("utf-8-sig")
@@ -90,6 +89,11 @@ def read_lines(path: Path) -> list[str]:
         raise InvalidInput(f"{path}, line {line}: not UTF-8 (byte 0x{raw[error.start]:02x})") from error
     lines = text.replace("\r\n", "\n").split("\n")
     return lines[:-1] if lines[-1] == "" else lines
+
+
+def against(path: Path) -> str:
+    """For an error: the folder from which a relative path starts."""
+    return "" if path.is_absolute() else f" in {Path.cwd()}"
 
 
 def read_unpacked(path: Path) -> bytes | bytearray:

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from saccade.core.errors import InvalidInput, NotFound
-from saccade.core.files import read_lines
+from saccade.core.files import against, read_lines
 from saccade.tasks.pen.letters import Points, joined
 
 FARTHEST = 1e6  # of a coordinate; those of the whiteboard have four or five digits
@@ -72,7 +72,7 @@ def read_iam(folder: Path) -> dict[str, list[tuple[str, Points]]]:
         InvalidInput: a file that is not what it should be.
     """
     if not folder.is_dir():
-        raise NotFound(f"{folder}: there is no such folder")
+        raise NotFound(f"{folder}: there is no such folder{against(folder)}")
     lines = {path.stem: path for path in sorted(folder.rglob("lineStrokes/**/*.xml")) if NAME.fullmatch(path.stem)}
     texts = {path.stem: path for path in folder.rglob("ascii/**/*.txt")}
     if not lines:

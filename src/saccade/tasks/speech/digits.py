@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from saccade.core.errors import InvalidInput, NotFound
+from saccade.core.files import against
 from saccade.tasks.speech.audio import Samples, read_audio
 
 RATE = 8000
@@ -53,7 +54,7 @@ def read_recordings(folder: Path) -> dict[Recording, Samples]:
         InvalidInput: a file that is no recording, or of another rate.
     """
     if not folder.is_dir():
-        raise NotFound(f"{folder}: there is no such folder of recordings")
+        raise NotFound(f"{folder}: there is no such folder of recordings{against(folder)}")
     found = {recording: read_audio(source, RATE, name) for recording, source, name in _files(folder)}
     if not found:
         raise NotFound(f"{folder} holds no recording such as 7_jackson_0.wav, nor an archive of them")

@@ -246,7 +246,7 @@ class TranslationTask:
         given = [path for split in SPLITS for path in getattr(self.config, split)]
         digest = hashlib.sha256(repr([self.pairs[split] for split in SPLITS]).encode("utf-8")).hexdigest()
         return {
-            "data": ", ".join(str(path) for path in given) or self.corpus_name(),
+            "data": ", ".join(path.name for path in given) or self.corpus_name(),
             "pairs": {split: len(self.pairs[split]) for split in SPLITS},
             "symbols": {"source": len(self.source), "target": len(self.target)},
             "sha256": digest,
