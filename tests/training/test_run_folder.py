@@ -206,3 +206,19 @@ def test_a_full_disk_is_told_with_the_file_of_the_metrics(tmp_path: Path) -> Non
     with pytest.raises(OSError, match="No space left") as caught:
         made.log({"step": 1})
     assert caught.value.filename == str(made.metrics)
+
+
+def test_a_lock_that_cannot_be_made_is_told_with_the_folder(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    (made.path / ".lock").mkdir()
+    with pytest.raises(OSError, match="directory") as caught, one_writer(made):
+        pass
+    assert caught.value.filename == str(made.path)
+
+
+def test_a_mean_of_nothing_is_told(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    (made.checkpoints / "weights-last.safetensors").write_bytes(b"somebody else's")
+    assert made.earlier() == {}
+    with pytest.raises(NotFound, match="has no weights of earlier checkpoints"):
+        made.mean_of_earlier(3)

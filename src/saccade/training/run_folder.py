@@ -116,6 +116,8 @@ class RunFolder:
     def mean_of_earlier(self, count: int) -> dict[str, torch.Tensor]:
         """The mean of the last so many kept weights, summed in float64; of whole numbers the last."""
         paths = list(self.earlier().values())[-count:]
+        if not paths:
+            raise NotFound(f"{self.checkpoints} has no weights of earlier checkpoints (weights-STEP.safetensors)")
         last = read_tensors(paths[-1])
         sums = {name: torch.zeros_like(t, dtype=torch.float64) for name, t in last.items() if t.is_floating_point()}
         for path in paths:
@@ -267,7 +269,8 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     safetensors: Any = require("safetensors", "app")
     torch_format: Any = require("safetensors.torch", "app")
     try:
-        tensors: dict[str, torch.Tensor] = torch_format.load_file(path)
+        with naming(path):
+            tensors: dict[str, torch.Tensor] = torch_format.load_file(path)
     except safetensors.SafetensorError as error:
         raise InvalidInput(f"{path}: damaged or cut off ({error})") from error
     return tensors
@@ -302,10 +305,13 @@ def one_writer(folder: RunFolder) -> Iterator[None]:
     except ImportError:  # no such locks on Windows
         yield
         return
-    with (folder.path / ".lock").open("w") as file:
+    with naming(folder.path):
+        file = (folder.path / ".lock").open("w")
+    with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            with naming(folder.path):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
             raise InvalidInput(f"{folder.path} is being trained by another process") from error
         folder.sweep()
         yield
