@@ -318,9 +318,7 @@ HINTS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"), HINTS, ids=lambda value: " ".join(value)[-40:] if isinstance(value, list) else ""
-)
+@pytest.mark.parametrize(("arguments", "said"), HINTS, ids=[" ".join(given)[-40:] for given, _ in HINTS])
 def test_hints(
     saccade: Command, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
 ) -> None:

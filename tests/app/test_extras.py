@@ -29,7 +29,7 @@ def test_the_extras_are_those_of_the_distribution() -> None:
 def test_no_page_tells_anybody_to_install_somebody_elses_package() -> None:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False).stdout.decode()
     named = listed.split("\0")[:-1] or [str(path.relative_to(ROOT)) for path in (ROOT / "src").rglob("*.*")]
-    wrong = re.compile(r"(?<![\w-])saccade\[[a-z]|pip3? install[^\n&;|`]*[\s'\"](?<!torch-)saccade(?![\w/.-])")
+    wrong = re.compile(r"(?<![\w-])saccade\[[a-z]|pip3? install[^\n&;|`]*[ '\"](?<!torch-)saccade(?![\w/.-])")
     for path in (ROOT / name for name in named if name.endswith((".py", ".md", ".toml", ".txt", ".yml", "run"))):
         text = path.read_text(encoding="utf-8") if path.is_file() and path != Path(__file__) else ""
         assert not wrong.search(text), f"{path.relative_to(ROOT)}: {wrong.search(text)}"
