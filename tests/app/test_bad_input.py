@@ -288,7 +288,7 @@ def test_an_extra_that_is_not_installed(tmp_path: Path, missing: str, arguments:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert found.returncode == 2, found.stderr
     assert found.stderr.count("\n") == 1
-    assert f"pip install 'saccade[{extra}]'" in found.stderr
+    assert f"pip install 'torch-saccade[{extra}]'" in found.stderr
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(saccade: Command, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`saccade explain TEXT --model MODEL`, of checkpoints on disk and of runs."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,20 @@ def test_a_run_is_explained(saccade: Command, tiny_runs: dict[str, Path], tmp_pa
         assert done.status == 0, done.err
         assert ("head 0" in done.out or "head 1" in done.out) == heads
         assert "how widely each head looks" in done.out
+
+
+def test_where_pictures_go(
+    saccade: Command, checkpoints: dict[str, Path], tiny_runs: dict[str, Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Into the run, or, of a checkpoint, into the folder of runs, which a clone does not track."""
+    run = Path(shutil.copytree(tiny_runs["rnnsearch"], tmp_path / "RUN"))
+    monkeypatch.chdir(tmp_path)
+    assert saccade("explain", "We can do that.", "--model", "RUN").status == 0
+    assert saccade("explain", TEXT, "--model", checkpoints["bert"]).status == 0
+    assert list((run / "pictures").glob("heads-*.png"))
+    assert [path.name for path in Path("runs").rglob("*.png")] == ["heads-the-animal-was-tired.png"]
+    assert {path.name for path in tmp_path.iterdir()} == {"RUN", "runs"}
 
 
 def test_what_is_no_text_is_explained(saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path) -> None:

@@ -23,13 +23,14 @@ import torch
 
 from saccade.app.web.calls import Stopped, stoppable
 from saccade.app.web.shown import Look, Shown, of
+from saccade.core.errors import InvalidInput
 from saccade.explain import Capture
 from saccade.explain.attention_map import kept_map
 from saccade.explain.page import View
 from tests.app.conftest import Command
 
 for module in ("starlette", "uvicorn"):
-    pytest.importorskip(module, reason=f"{module} is not installed: pip install 'saccade[view]'")
+    pytest.importorskip(module, reason=f"{module} is not installed: pip install 'torch-saccade[view]'")
 
 
 class Server:
@@ -95,8 +96,10 @@ def test_the_page_and_the_looks_at_a_text(server: Server) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "headers", "status", "message"),
     [
-        ("GET", "/", None, {"Host": "evil.example"}, 403, "asked for by another name"),
         ("POST", "/look", {"text": "x"}, {"Origin": "http://evil.example"}, 403, "another origin"),
+        ("POST", "/look", {"text": "x"}, {"Origin": "null"}, 403, "another origin"),
+        ("POST", "/look", {"text": "x"}, {"Sec-Fetch-Site": "cross-site"}, 403, "another origin"),
+        ("POST", "/look", {"text": "x"}, {"Sec-Fetch-Site": "same-site"}, 403, "another origin"),
         ("POST", "/look", b"{", {}, 400, "expected JSON"),
         ("POST", "/look", b"\xff\xfe", {}, 400, "expected JSON"),
         ("POST", "/look", b"[" * 30_000, {}, 400, "expected JSON"),
@@ -115,6 +118,50 @@ def test_who_is_refused_is_told_why(
     found, answer, _ = server.ask(method, path, body, **headers)
     assert found == status
     assert message in json.loads(answer)["error"]
+
+
+def ask_at(at: str, port: int, host: str, **headers: str) -> int:
+    """The status of an answer: at an address, by a name."""
+    connection = http.client.HTTPConnection(at, port, timeout=60)
+    connection.request("POST", "/look", b'{"text": "x"}', {"Host": host, **headers})
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_by_which_names_it_may_be_asked() -> None:
+    with serving(lambda given: [View({}, answer="y")]) as place:
+        port = int(place.partition(":")[2])
+        # a browser leaves out the port where it is 80, and a tunnel may have another
+        for host in ("127.0.0.1", "localhost", "LOCALHOST", f"127.0.0.1:{port}", "localhost:9"):
+            found = [ask_at("127.0.0.1", port, host, **more) for more in ({}, {"Origin": f"http://{host.lower()}"})]
+            assert found == [200, 200 if host == host.lower() else 403], host
+        for site in ("same-origin", "none"):
+            assert ask_at("127.0.0.1", port, "localhost", **{"Sec-Fetch-Site": site}) == 200
+        for host in ("evil.example", "evil.example:80", f"{socket.gethostname()}x", "127.0.0.2", "", "[::1]"):
+            assert ask_at("127.0.0.1", port, host) == 400, host
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux listens at all of 127.0.0.0/8")
+def test_a_server_for_other_machines_answers_to_all_its_names() -> None:
+    with serving(lambda given: [View({}, answer="y")], "0.0.0.0") as place:
+        port = int(place.partition(":")[2])
+        for at in ("127.0.0.1", "127.0.0.2"):  # as good as an address of another card
+            for host in (at, f"{at}:{port}", "localhost", socket.gethostname().lower()):
+                assert ask_at(at, port, host) == 200, host
+            for host in ("evil.example", "127.0.0.3", "10.1.2.3"):
+                assert ask_at(at, port, host) == 400, host
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this Python has no IPv6")
+def test_addresses_of_version_six() -> None:
+    try:
+        with serving(lambda given: [View({}, answer="y")], "::") as place:
+            port = int(place.rpartition(":")[2])
+            assert [ask_at("::1", port, host) for host in ("[::1]", f"[::1]:{port}", "[::2]")] == [200, 200, 400]
+            assert [ask_at("127.0.0.1", port, host) for host in ("127.0.0.1", "127.0.0.2")] == [200, 400]
+    except (InvalidInput, OSError):
+        pytest.skip("this machine has no IPv6")
 
 
 @pytest.mark.parametrize("path", ["/../../etc/passwd", "/config.yaml", "/model.safetensors", "/look"])
@@ -351,16 +398,16 @@ def test_who_goes_away_frees_the_model() -> None:
 
 
 @contextmanager
-def serving(look: Look) -> Iterator[str]:
+def serving(look: Look, host: str = "127.0.0.1") -> Iterator[str]:
     """Where a viewer is that is served by this process."""
     uvicorn = pytest.importorskip("uvicorn")
-    from saccade.app.serve_verb import bound
+    from saccade.app.serve_verb import bound, names_of
     from saccade.app.web.server import Viewer
 
-    listening = bound("127.0.0.1", 0)
+    listening = bound(host, 0)
     place = f"127.0.0.1:{listening.getsockname()[1]}"
-    config = uvicorn.Config(Viewer(Shown("slow", [], "text", look), {place}).app(), log_level="warning", lifespan="off")
-    served = uvicorn.Server(config)
+    viewer = Viewer(Shown("slow", [], "text", look), names_of(host))
+    served = uvicorn.Server(uvicorn.Config(viewer.app(), log_level="warning", lifespan="off"))
     thread = threading.Thread(target=served.run, kwargs={"sockets": [listening]})
     thread.start()
     try:
@@ -438,6 +485,9 @@ def test_kept_captures_are_shown_and_read_nothing(tmp_path: Path) -> None:
 def test_bad_input(saccade: Command, tmp_path: Path, tiny_runs: dict[str, Path]) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "damaged.safetensors").write_bytes(b"x" * 50)
+    seen = Capture()
+    seen.hear(kept_map("layer", ("q", "k"), torch.eye(2)))
+    seen.save(tmp_path / "seen.safetensors")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -449,13 +499,11 @@ def test_bad_input(saccade: Command, tmp_path: Path, tiny_runs: dict[str, Path])
             ([tmp_path / "empty", tmp_path / "damaged.safetensors"], "give two runs, or two captures"),
             ([tiny_runs["rnnsearch"], tiny_runs["ctc_speech"]], "they cannot be compared"),
             ([tmp_path / "empty", "--port", "99999"], "expected a port from 0 to 65535"),
+            ([tmp_path / "seen.safetensors", "--host", "x" * 70], "cannot listen at xxx"),
         ):
             done = saccade("serve", *arguments)
             assert done.status == 2
             assert message in done.err
-        seen = Capture()
-        seen.hear(kept_map("layer", ("q", "k"), torch.eye(2)))
-        seen.save(tmp_path / "seen.safetensors")
         done = saccade("serve", tmp_path / "seen.safetensors", "--port", taken.getsockname()[1])
         assert done.status == 2
         assert "cannot listen at 127.0.0.1" in done.err

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.skipif(
-    importlib.util.find_spec("zensical") is None, reason="zensical is not installed: pip install 'saccade[docs]'"
+    importlib.util.find_spec("zensical") is None, reason="zensical is not installed: pip install 'torch-saccade[docs]'"
 )
 def test_the_site_builds(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "docs", tmp_path / "docs")

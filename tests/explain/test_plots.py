@@ -459,7 +459,7 @@ print("drawn")
 """
 
 
-@pytest.mark.parametrize(("then", "said"), [(WITHOUT, "pip install 'saccade[app]'"), (WITH, "drawn")])
+@pytest.mark.parametrize(("then", "said"), [(WITHOUT, "pip install 'torch-saccade[app]'"), (WITH, "drawn")])
 def test_matplotlib_is_imported_with_the_first_picture_and_without_pyplot(then: str, said: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", IMPORTED_LATE + then, str(tmp_path / "point")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saccade.core.errors import InvalidInput
+from saccade.core.printable import printable
 from saccade.explain import plots
-from saccade.explain.plots.tokens import printable
 from tests.explain.pictures import pixels
 
 

@@ -33,8 +33,10 @@ from saccade.tasks.speech.digits import (
     split_of,
 )  # fmt: skip
 
-soundfile = pytest.importorskip("soundfile", reason="soundfile is not installed: pip install 'saccade[speech]'")
-pytest.importorskip("kaldi_native_fbank", reason="kaldi-native-fbank is not installed: pip install 'saccade[speech]'")
+soundfile = pytest.importorskip("soundfile", reason="soundfile is not installed: pip install 'torch-saccade[speech]'")
+pytest.importorskip(
+    "kaldi_native_fbank", reason="kaldi-native-fbank is not installed: pip install 'torch-saccade[speech]'"
+)
 
 
 def tone(hertz: float, seconds: float = 0.3, rate: int = RATE) -> np.ndarray:

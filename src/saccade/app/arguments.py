@@ -20,8 +20,12 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
+    def options(self) -> list[str]:
+        """All flags of the verb itself."""
+        return [option for action in self._actions for option in action.option_strings]
+
     def error(self, message: str) -> NoReturn:
-        known = [option for action in self._actions for option in action.option_strings]
+        known = self.options()
         if found := re.match(r"unrecognized arguments: (\S+)", message):
             message = f"there is no flag {found[1]}; {nearest(found[1], known)}"
         raise InvalidInput(f"{self.prog}: {message} (see {self.prog} --help)")

@@ -1,6 +1,7 @@
 """The catalogue is the listing of the systems' folder. Nothing is imported until a system is asked for."""
 
 import importlib
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,7 @@ def names() -> list[str]:
 def check(system: str) -> None:
     """Raise NotFound, with the nearest name, unless there is such a system."""
     if system not in names():
-        raise NotFound(f"there is no system {system!r}; {nearest(system, names())}")
+        raise NotFound(f"there is no system {system!r}; {nearest(system, names(), 'saccade list')}")
 
 
 def recipe(system: str) -> "Recipe":
@@ -34,8 +35,27 @@ def recipe(system: str) -> "Recipe":
 def variant(recipe: "Recipe", name: str) -> Any:
     """The configuration of a variant; raises NotFound with the nearest name."""
     if name not in recipe.variants:
-        raise NotFound(f"there is no variant {name!r}; {nearest(name, recipe.variants)}")
+        listed = f"saccade train {system_of(type(recipe.config))} --help"
+        raise NotFound(f"there is no variant {name!r}; {nearest(name, recipe.variants, listed)}")
     return recipe.variants[name]
+
+
+def system_of(config: Any) -> str:
+    """The system whose configuration class this is: it stands in the system's folder."""
+    return str(config.__module__.split(".")[-2])
+
+
+def extras(config: Any) -> tuple[str, ...]:
+    """The extras that a configuration needs; that of its data says which those are, where they are some."""
+    return ("app", *getattr(getattr(config, "task", None), "extras", ()))
+
+
+def extras_of(run: Path) -> tuple[str, ...]:
+    """The extras that a run needs. Its config.yaml is read without a parser of YAML, which may be among them."""
+    path = run / "config.yaml"
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    found = re.match(r"system: (\w+)", text)
+    return extras(recipe(found[1]).config) if found and found[1] in names() else ("app",)
 
 
 def title(system: str) -> str:

@@ -10,7 +10,15 @@ from saccade.core.errors import InvalidInput
 
 
 def run(arguments: Sequence[str]) -> int:
-    options, rest = parsed(arguments)
+    options, rest, own = parsed(arguments)
+    from saccade.app import flags
+
+    with flags.also(own):
+        return evaluated(options, rest)
+
+
+def evaluated(options: Namespace, rest: Sequence[str]) -> int:
+    """The status of what was asked for."""
     if options.over is not None:
         from saccade.app import over
 
@@ -26,8 +34,8 @@ def run(arguments: Sequence[str]) -> int:
     return score(options, rest)
 
 
-def parsed(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
-    """What was asked for, and the flags of the configuration.
+def parsed(arguments: Sequence[str]) -> tuple[Namespace, list[str], list[str]]:
+    """What was asked for, the flags of the configuration, and the verb's own flags.
 
     Raises:
         InvalidInput: options that do not go together.
@@ -78,7 +86,7 @@ def parsed(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
         raise InvalidInput(f"{' and '.join(ways)} exclude each other; give them one after the other")
     if options.alignments is not None and options.split:
         raise InvalidInput("--split and --alignments exclude each other: these pairs are no split of the data")
-    return options, rest
+    return options, rest, parser.options()
 
 
 def score(options: Namespace, flags: Sequence[str]) -> int:

@@ -34,12 +34,14 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--words", action="store_true", help="join pieces of words, such as un ##believ ##able")
     parser.add_argument("--save", metavar="FILE", help="keep all weights: Capture.load(FILE) in Python")
     parser.add_argument("--html", metavar="FILE", help="write one page in which every head can be looked at")
-    parser.add_argument("--pictures", default="pictures", metavar="FOLDER", help="where to draw (default: pictures)")
+    parser.add_argument(
+        "--pictures", metavar="FOLDER", help="where to draw (default: MODEL/pictures of a run, else runs/pictures)"
+    )
     options = parser.parse_args(arguments)
     if not options.text.strip():
         raise InvalidInput("there is nothing to read: the text is empty")
 
-    from saccade.app.heads import Explained, explain
+    from saccade.app.heads import Explained, explain, is_run
 
     found: Explained = explain(options.model, options.text, options.target, options.only)
     if options.words:
@@ -56,7 +58,8 @@ def run(arguments: Sequence[str]) -> int:
         print(f"\npage: {found.seen.to_html(options.html, found.said)}")
     print()
     name = re.sub(r"\W+", "-", options.text.lower()).strip("-")[:40] or "text"
-    for path in draw(layers, found.said, Path(options.pictures) / f"heads-{name}"):
+    folder = Path(options.pictures or Path(options.model if is_run(options.model) else "runs") / "pictures")
+    for path in draw(layers, found.said, folder / f"heads-{name}"):
         print(f"picture: {path}")
     return 0
 

@@ -6,12 +6,14 @@ Values from flags and from YAML take one way, through pydantic, so both are told
 import dataclasses
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from saccade.app import catalogue
 from saccade.core.config import from_plain, to_plain
 from saccade.core.errors import InvalidInput, NotFound, nearest
 
@@ -32,23 +34,45 @@ def flag(path: Sequence[str]) -> str:
     return "--" + ".".join(path).replace("_", "-")
 
 
-def parse(config: Any, arguments: Sequence[str]) -> Any:
+class UnknownFlag(NotFound):
+    """A flag that does not exist, the flags that do, and the command that lists them."""
+
+    def __init__(self, name: str, known: Iterable[str], listed: str) -> None:
+        self.name, self.known, self.listed = name, list(known), listed
+        super().__init__(f"there is no flag {name}; {nearest(name, self.known, listed)}")
+
+
+def parse(config: Any, arguments: Sequence[str], others: Sequence[str] = ()) -> Any:
     """The configuration with the flags (and the file of `--config`, which they override) applied.
+
+    Args:
+        config: the configuration.
+        arguments: flags and their values.
+        others: flags of the command that are no fields, and may be meant where one does not exist.
 
     Raises:
         NotFound: an unknown flag or key, with the nearest right one; an argument that belongs to no flag.
         InvalidInput: a value that does not fit, with what would.
     """
-    changed, rest = separate(config, arguments)
+    with also(others):
+        changed, rest = separate(config, arguments)
     if rest:
         raise NotFound(f"{rest[0]!r} is one argument too many; flags begin with --")
     return changed
 
 
+@contextmanager
+def also(others: Iterable[str]) -> Iterator[None]:
+    """Within the block an unknown flag may have been meant to be one of these, too."""
+    try:
+        yield
+    except UnknownFlag as error:
+        raise UnknownFlag(error.name, [*error.known, *others], error.listed) from None
+
+
 def separate(config: Any, arguments: Sequence[str]) -> tuple[Any, list[str]]:
     """As `parse`, and the arguments that belong to no flag."""
-    system = type(config).__module__.split(".")[-2]  # a configuration class stands in its system's folder
-    given, rest = split(fields(type(config)), arguments, system)
+    given, rest = split(fields(type(config)), arguments, catalogue.system_of(type(config)))
     plain = to_plain(config)
     for path, value in given:
         merge(plain, path, value)
@@ -90,7 +114,7 @@ def split(
         elif name in flags:
             from_flags.append((flags[name], read(kind, name, values)))
         else:
-            raise NotFound(f"there is no flag {name}; {nearest(name, [*flags, *SHORT, '--config'])}")
+            raise UnknownFlag(name, [*flags, *SHORT, "--config"], f"saccade train {system} --help")
     return from_file + from_flags, positional
 
 
@@ -135,6 +159,9 @@ def from_yaml(known: Mapping[tuple[str, ...], Any], name: str, system: str) -> l
     from saccade.training.run_folder import read_yaml
 
     path = Path(name)
+    if path.is_dir():
+        inside = f"; a run's is {path / 'config.yaml'}" if (path / "config.yaml").is_file() else ""
+        raise InvalidInput(f"{path}: a folder, not a file of YAML{inside}")
     if not path.is_file():
         raise NotFound(f"{path}: there is no such file")
     plain = read_yaml(path)
@@ -144,21 +171,21 @@ def from_yaml(known: Mapping[tuple[str, ...], Any], name: str, system: str) -> l
         plain = plain["config"]
     if not isinstance(plain, Mapping):
         raise InvalidInput(f"{path}: expected keys and values, such as 'model: {{hidden_size: 512}}'")
-    return list(leaves(known, plain, path, ()))
+    return list(leaves(known, plain, path, (), f"saccade train {system} --help"))
 
 
 def leaves(
-    known: Mapping[tuple[str, ...], Any], plain: Mapping[str, Any], file: Path, prefix: tuple[str, ...]
+    known: Mapping[tuple[str, ...], Any], plain: Mapping[str, Any], file: Path, prefix: tuple[str, ...], listed: str
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
     names = {path[len(prefix)] for path in known if path[: len(prefix)] == prefix}
     for key, value in plain.items():
         path = (*prefix, str(key))
         if str(key) not in names:
-            raise NotFound(f"{file}: there is no key {'.'.join(path)!r}; {nearest(str(key), names)}")
+            raise NotFound(f"{file}: there is no key {'.'.join(path)!r}; {nearest(str(key), names, listed)}")
         if path in known:
             yield path, None if optional(known[path]) and value == "none" else value
         elif isinstance(value, Mapping):
-            yield from leaves(known, value, file, path)
+            yield from leaves(known, value, file, path, listed)
         else:
             raise InvalidInput(f"{file}: {'.'.join(path)} holds options, not a value")
 
@@ -180,7 +207,8 @@ def sentence(error: ValidationError, cls: Any) -> str:
     path = tuple(str(part) for part in fault["loc"])
     if fault["type"] == "unexpected_keyword_argument":
         there = [".".join(field) for field in fields(cls)]
-        return f"there is no field {'.'.join(path)}; {nearest('.'.join(path), there)}"
+        listed = f"saccade train {catalogue.system_of(cls)} --help"
+        return f"there is no field {'.'.join(path)}; {nearest('.'.join(path), there, listed)}"
     known = [field for field in fields(cls) if path[: len(field)] == field]
     context, got = fault.get("ctx", {}), fault["input"]
     if not known:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from saccade.core.errors import InvalidInput, NotFound, require
+from saccade.core.errors import InvalidInput, NotFound, require, together
 from saccade.explain import Capture, capture
 
 if TYPE_CHECKING:
@@ -33,11 +33,17 @@ def explain(model: str, text: str, target: str | None, only: str) -> Explained:
         NotFound: no such model; no attention in it that matches.
         InvalidInput: a model that cannot read it.
     """
-    if (Path(model) / "config.yaml").exists():
+    if is_run(model):
         if target is not None:
             raise InvalidInput("a run writes its own answer; give the text alone")
         return of_run(model, text, only)
-    return of_checkpoint(model, text, target, only)
+    with together("hub", "app"):
+        return of_checkpoint(model, text, target, only)
+
+
+def is_run(model: str) -> bool:
+    """Whether a name is that of a run's folder, and not of a checkpoint."""
+    return (Path(model) / "config.yaml").exists()
 
 
 def of_run(path: str, text: str, only: str) -> Explained:

@@ -3,11 +3,16 @@
 import importlib
 import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from saccade import __version__
-from saccade.core.errors import NotFound, SaccadeError, nearest
+from saccade.app.terminal import STDOUT, Printed, complain, sentence
+from saccade.core.errors import InvalidInput, NotFound, SaccadeError, nearest
 
 VERBS = {
     "list": "the systems, the paper's number and ours",
@@ -35,7 +40,44 @@ usage: saccade VERB ...
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns 0, or 2 where the user's input does not do, or 130 where it was interrupted."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    closed = sys.stdout is None
+    fill_streams()
+    out = sys.stdout
+    try:
+        with terminable():
+            if closed:
+                raise InvalidInput("standard output is closed: send it to a file, or to /dev/null")
+            sys.stdout = Printed(out)
+            return written(decoded(sys.argv[1:] if arguments is None else arguments))
+    except SaccadeError as error:
+        complain(str(error))
+        return 2
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) and error.filename == STDOUT:
+            return 0  # the reader of a pipe left, as `head` does
+        complain(sentence(error))
+        return 2
+    except KeyboardInterrupt as stop:
+        complain(f"ended by {stop}" if str(stop) else "interrupted")
+        return 130
+    finally:
+        sys.stdout = out
+        settle(out)
+
+
+def written(given: Sequence[str]) -> int:
+    """The status of a command, once all that it said is written."""
+    try:
+        status = command(given)
+    except SystemExit:  # of a verb's --help
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+    return status
+
+
+def command(given: Sequence[str]) -> int:
+    """Run the verb that is named first."""
     if not given or given[0] in ("-h", "--help", "help"):
         sys.stdout.write(HELP)
         return 0
@@ -46,30 +88,71 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # and before its first tensor: in pages of 4 kB a large tensor takes longer to get than to fill
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    # pictures go to files; matplotlib does not start under the name of a display that it does not know
+    os.environ["MPLBACKEND"] = "agg"
     if {"RANK", "SLURM_STEP_NUM_TASKS"} & os.environ.keys():
         # of several processes each would print torch's notices of its inner life
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    if given[0] not in VERBS:
+        raise NotFound(f"there is no verb {given[0]!r}; {nearest(given[0], [*VERBS, '--help', '--version'])}")
+    verb = importlib.import_module(f"saccade.app.{given[0]}_verb")
+    status: int = verb.run(given[1:])
+    return status
+
+
+def decoded(arguments: Sequence[str]) -> list[str]:
+    """The arguments as text.
+
+    Raises:
+        InvalidInput: one that is not UTF-8.
+    """
+    return [as_text(argument, number) for number, argument in enumerate(arguments, start=1)]
+
+
+def as_text(argument: str, number: int) -> str:
+    try:
+        argument.encode("utf-8")
+    except UnicodeEncodeError:  # it holds bytes that the locale does not know; in an ASCII one, all beyond ASCII
+        raw = os.fsencode(argument)
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InvalidInput(
+                f"argument {number} is not UTF-8 (byte 0x{raw[error.start]:02x}): {ascii(raw)[1:]}"
+            ) from None
+    return argument
+
+
+def fill_streams() -> None:
+    """Put empty streams where standard ones are closed, whose numbers the next open files would get."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter gets its number, not a traceback
             stream.reconfigure(errors="backslashreplace")
+
+
+def settle(out: Any) -> None:
+    """Write what is left; where that fails, throw it away, or Python would complain of it at exit."""
     try:
-        if given[0] not in VERBS:
-            raise NotFound(f"there is no verb {given[0]!r}; {nearest(given[0], VERBS)}")
-        verb = importlib.import_module(f"saccade.app.{given[0]}_verb")
-        status: int = verb.run(given[1:])
-        sys.stdout.flush()
-        return status
-    except SaccadeError as error:
-        sys.stderr.write(f"saccade: {error}\n")
-        return 2
-    except BrokenPipeError:
-        # the reader of a pipe left, as `head` does; nothing more can be written, not even at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        sys.stderr.write(f"saccade: {where}{error.strerror or error}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("saccade: interrupted\n")
-        return 130
+        out.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Within the block SIGTERM interrupts as Ctrl-C does."""
+
+    def stop(number: int, _: Any) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    if signal.getsignal(signal.SIGTERM) != signal.SIG_DFL or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

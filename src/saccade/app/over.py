@@ -3,7 +3,9 @@
 Such as strings that are longer than those of the training (`task.times_as_long`), wider beams, other temperatures.
 """
 
+import hashlib
 import json
+import re
 import shlex
 import sys
 from argparse import Namespace
@@ -45,7 +47,7 @@ def evaluate(options: Namespace, flags: Sequence[str]) -> int:
         if not options.json:
             print(f"{field} {value}: {summary(run, split, figures)}", flush=True)
         longest = max(range(len(examples[:10])), key=lambda row: run.task.cost(examples[row])[-1])
-        draw_looks(run.looks(examples[longest], predictions[longest]), folder.pictures, f"{field}-{value}")
+        draw_looks(run.looks(examples[longest], predictions[longest]), folder.pictures, file_name(f"{field}-{value}"))
     key = field + "".join(f"+{name}={value}" for name, value in others(runs[0], field).items())
     found = {"split": split, "command": f"saccade {shlex.join(sys.argv[1:])}", "rows": rows}
     if options.keep:
@@ -68,6 +70,12 @@ def evaluate(options: Namespace, flags: Sequence[str]) -> int:
         end="",
     )
     return 0
+
+
+def file_name(text: str) -> str:
+    """The text as the name of a file: one that is a path, or long, is cut, and told apart by a digest."""
+    name = re.sub(r"[^\w.-]+", "-", text)[:50]
+    return name if name == text else f"{name}-{hashlib.sha256(text.encode('utf-8')).hexdigest()[:8]}"
 
 
 def others(run: Run, field: str) -> dict[str, Any]:

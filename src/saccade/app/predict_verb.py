@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saccade.app.arguments import Parser, run_first
-from saccade.core.errors import InvalidInput
+from saccade.app.terminal import complain, sentence
+from saccade.core.errors import InvalidInput, MissingExtra, SaccadeError
 
 if TYPE_CHECKING:
     from saccade.app.runs import Prediction, Run
 
 LONGEST = 200  # lines of a table that anyone would read
+LONGEST_LINE = 1_000_000  # bytes of a line of standard input
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -33,12 +35,16 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("input", nargs="*", help="what to answer, each in quotes; for speech the path of a recording")
     options, rest = parser.parse_known_args(run_first("predict", arguments))
 
+    from saccade.app import flags
     from saccade.app.runs import load
 
-    loaded, more = load(options.run, rest)
+    with flags.also(parser.options()):
+        loaded, more = load(options.run, rest)
     inputs = [*options.input, *more]
     if any(not text.strip() for text in inputs):
         raise InvalidInput("there is nothing to answer: the input is empty")
+    for text in inputs:  # all of them before the first is answered
+        loaded.task.read(text)
     lost: list[OSError] = []
     for text in inputs:
         folder = Path(options.pictures) if options.pictures else loaded.folder.pictures
@@ -101,16 +107,18 @@ def stream(loaded: "Run") -> int:
     if sys.stdin.isatty():
         sys.stderr.write("type a line and press return; end with Ctrl-D\n")
     asked = failed = 0
-    for number, line in enumerate(lines(), start=1):
+    for number, raw in enumerate(lines(), start=1):
         answer = ""
-        if line.strip():
+        if raw.strip():
             asked += 1
             try:
-                example = loaded.task.read(line)
+                example = loaded.task.read(decoded(raw, number))
                 tell(loaded.task.notes(example), f"line {number}")
                 answer = loaded.task.decode(loaded.predictions([example])[0])
-            except InvalidInput as error:  # what the other lines ask is answered nevertheless
-                sys.stderr.write(f"saccade: line {number}: {error}\n")
+            except MissingExtra:
+                raise
+            except (SaccadeError, OSError) as error:  # what the other lines ask is answered nevertheless
+                complain(f"line {number}: {sentence(error)}")
                 failed += 1
         print(answer, flush=True)
     if not asked:
@@ -118,14 +126,32 @@ def stream(loaded: "Run") -> int:
     return 2 if failed else 0
 
 
-def lines() -> Iterator[str]:
-    for number, raw in enumerate(sys.stdin.buffer, start=1):
-        try:
-            yield raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise InvalidInput(f"standard input, line {number}: not UTF-8 (byte 0x{raw[error.start]:02x})") from error
+def lines() -> Iterator[bytes]:
+    """The lines of standard input; of one that is longer than `LONGEST_LINE`, that much and a byte."""
+    try:
+        while raw := sys.stdin.buffer.readline(LONGEST_LINE + 1):
+            rest = raw
+            while rest and not rest.endswith(b"\n"):
+                rest = sys.stdin.buffer.readline(LONGEST_LINE + 1)
+            yield raw
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard input") from None
+
+
+def decoded(raw: bytes, number: int) -> str:
+    """A line as text, without the mark that some editors put before the first.
+
+    Raises:
+        InvalidInput: it is too long, or not UTF-8.
+    """
+    if len(raw) > LONGEST_LINE:
+        raise InvalidInput(f"expected a line of at most {LONGEST_LINE:,} bytes")
+    try:
+        return raw.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"not UTF-8 (byte 0x{raw[error.start]:02x})") from None
 
 
 def tell(notes: Sequence[str], where: str) -> None:
     for note in notes:
-        sys.stderr.write(f"saccade: note: {where}: {note}\n")
+        complain(f"note: {where}: {note}")

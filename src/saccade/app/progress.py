@@ -1,10 +1,15 @@
-"""Progress of a training: a bar with the remaining time on a terminal, a line now and then elsewhere."""
+"""Progress of a training: a bar with the remaining time on a terminal, a line now and then elsewhere.
 
+Lines are also what a terminal gets under NO_COLOR, or with TERM=dumb.
+"""
+
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from saccade.app.terminal import plain
 from saccade.core.errors import require
 
 
@@ -25,10 +30,10 @@ def duration(seconds: float) -> str:
 @contextmanager
 def progress(steps: int) -> Iterator[Any]:
     """Yields what `fit` reports to."""
-    console = require("rich.console", "app").Console(stderr=True)
-    if not console.is_terminal:
+    if plain(sys.stderr):
         yield Lines(steps)
         return
+    console = require("rich.console", "app").Console(stderr=True)
     rich: Any = require("rich.progress", "app")
     columns = (
         rich.BarColumn(bar_width=30), rich.MofNCompleteColumn(), rich.TextColumn("left"), rich.TimeRemainingColumn(),

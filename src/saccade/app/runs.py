@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from saccade.app import catalogue, flags
 from saccade.core.config import from_plain, placed
-from saccade.core.errors import InvalidInput
+from saccade.core.errors import InvalidInput, together
 from saccade.core.recipe import Heard, Hearing, Learning, Loss, Recipe, Show, Task
 from saccade.explain.capture import capture
 from saccade.training.device import autocast, pick_device, to_device
@@ -131,6 +131,11 @@ def load(path: str | Path, arguments: Sequence[str] = ()) -> tuple[Run, list[str
         InvalidInput: a damaged file, or the weights of another model.
     """
     folder = RunFolder(Path(path))
+    with together(*catalogue.extras_of(folder.path)):
+        return opened(folder, arguments)
+
+
+def opened(folder: RunFolder, arguments: Sequence[str]) -> tuple[Run, list[str]]:
     head = folder.head()
     recipe = catalogue.recipe(head["system"])
     trained = resolved(configuration(recipe, head, folder), head)

@@ -1,16 +1,21 @@
 """`saccade serve RUN [OTHER]`, `saccade serve FILE [OTHER]`: look at runs, or at captures, in a browser."""
 
 import argparse
+import itertools
 import socket
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from saccade.app import catalogue
 from saccade.app.arguments import Parser
-from saccade.core.errors import InvalidInput, NotFound, require
+from saccade.app.terminal import plain
+from saccade.core.errors import InvalidInput, NotFound, require, together
 
 MOST = 200  # connections at a time
+EVERYWHERE = ("0.0.0.0", "::", "")  # to listen at all addresses of this machine
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -23,13 +28,18 @@ def run(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("what", help="the folder of a run, or a file with a capture")
     parser.add_argument("other", nargs="?", help="another of the same kind, to compare with")
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen; others than 127.0.0.1 let others in")
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen; 0.0.0.0 lets other machines in")
     parser.add_argument("--port", type=port, default=8123, help="0: any that is free (default: 8123)")
     options = parser.parse_args(arguments)
     paths = [Path(what) for what in (options.what, options.other) if what is not None]
     for path in paths:
         if not path.exists():
             raise NotFound(f"{path}: there is no such run, and no such file")
+    with together("view", *itertools.chain.from_iterable(catalogue.extras_of(path) for path in paths if path.is_dir())):
+        return serve(paths, options.host, options.port)
+
+
+def serve(paths: Sequence[Path], host: str, number: int) -> int:
     uvicorn: Any = require("uvicorn", "view")
     require("starlette", "view")
 
@@ -37,17 +47,27 @@ def run(arguments: Sequence[str]) -> int:
     from saccade.app.web.shown import of
 
     shown = of(paths)
-    listening = bound(options.host, options.port)
+    listening = bound(host, number)
     number = listening.getsockname()[1]
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    viewer = Viewer(shown, {f"{name}:{number}" for name in {host, "127.0.0.1", "localhost"}})
+    names = names_of(host)
     config = uvicorn.Config(
-        viewer.app(), log_level="warning", lifespan="off", timeout_keep_alive=5, limit_concurrency=MOST
-    )
-    print(f"open http://{host}:{number}   (Ctrl-C ends it)", flush=True)
+        Viewer(shown, names).app(), log_level="warning", lifespan="off", timeout_keep_alive=5, limit_concurrency=MOST,
+        use_colors=not plain(sys.stderr),
+    )  # fmt: skip
+    others = f", or from other machines http://{names[2]}:{number}" if host in EVERYWHERE else ""
+    print(f"open http://{names[0]}:{number}{others}   (Ctrl-C ends it)", flush=True)
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])
     return 0
+
+
+def names_of(host: str) -> list[str]:
+    """The names that a server which listens there is asked for by, as they stand in an address."""
+    if host in EVERYWHERE:
+        name = socket.gethostname().lower()
+        return ["127.0.0.1", "localhost", name, f"{name}.local", socket.getfqdn().lower()]
+    shown = f"[{host}]" if ":" in host else host.lower()
+    return [shown] if shown != "127.0.0.1" else ["127.0.0.1", "localhost"]
 
 
 def port(text: str) -> int:
@@ -67,9 +87,8 @@ def bound(host: str, number: int) -> socket.socket:
     try:
         listening.bind((host, number))
         listening.listen(MOST)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter of a name that no machine can have
         listening.close()
-        raise InvalidInput(
-            f"cannot listen at {host}:{number}: {error.strerror}; --port 0 takes any that is free"
-        ) from None
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise InvalidInput(f"cannot listen at {host}:{number}: {why}; --port 0 takes any that is free") from None
     return listening

@@ -35,7 +35,11 @@ class Task(Protocol):
         """The examples of "train", "validation" or "test"."""
 
     def read(self, raw: str) -> Any:
-        """An example from what a user types."""
+        """An example from what a user types.
+
+        Raises:
+            InvalidInput: an input that it cannot take, such as one longer than the task states; before the model runs.
+        """
 
     def cost(self, example: Any) -> tuple[int, ...]:
         """The sizes by which examples are sorted; the first is what a batch may hold so many of."""

@@ -19,6 +19,7 @@ from saccade.training.device import pick_device
 
 PREPARATION = timedelta(hours=2)  # one process may read its data long after another
 STEP = timedelta(seconds=40)  # between two steps a silent process is a lost one
+START = "start several processes with torchrun, and a single one with: env -u RANK -u WORLD_SIZE saccade ..."
 # what the libraries say of it that raise a plain RuntimeError
 LOST = re.compile("gloo|nccl|pair closure|connection (closed|reset)|broken pipe", re.IGNORECASE)
 
@@ -149,7 +150,7 @@ def launched() -> Processes:
     """The processes that torchrun, or SLURM's srun, started together with this one.
 
     Raises:
-        InvalidInput: SLURM put different numbers of them on its machines.
+        InvalidInput: SLURM put different numbers of them on its machines; only a part of what says who they are.
     """
     names = os.environ
     if "RANK" not in names and int(names.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
@@ -163,6 +164,27 @@ def launched() -> Processes:
         names |= {"RANK": names["SLURM_PROCID"], "WORLD_SIZE": str(count), "LOCAL_RANK": names["SLURM_LOCALID"]}
         names |= {"LOCAL_WORLD_SIZE": str(count // nodes), "GROUP_RANK": names["SLURM_NODEID"]}
         names |= {"MASTER_ADDR": names.get("MASTER_ADDR", address), "MASTER_PORT": names.get("MASTER_PORT", str(port))}
-    if "RANK" not in names or int(names["WORLD_SIZE"]) == 1:
+    if "RANK" not in names and names.get("WORLD_SIZE", "1") == "1":
         return Processes()
-    return Processes(*(int(names[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))
+    rank, count = (number_in(names, name) for name in ("RANK", "WORLD_SIZE"))
+    if rank >= count:
+        raise InvalidInput(f"RANK is {rank}, and WORLD_SIZE is {count}: expected a rank from 0 to {count - 1}")
+    if count == 1:
+        return Processes()
+    if absent := [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in names]:
+        raise InvalidInput(f"WORLD_SIZE is {count}, but no {' and no '.join(absent)}: {START}")
+    return Processes(rank, count, number_in(names, "LOCAL_RANK"), number_in(names, "LOCAL_WORLD_SIZE"))
+
+
+def number_in(names: Mapping[str, str], name: str) -> int:
+    """A whole number of the environment.
+
+    Raises:
+        InvalidInput: it is not set, or is none.
+    """
+    if name not in names:
+        there = ", ".join(other for other in ("RANK", "WORLD_SIZE") if other in names)
+        raise InvalidInput(f"{there} in the environment, and no {name}: {START}")
+    if not (names[name].isascii() and names[name].isdigit()) or len(names[name]) > 9:
+        raise InvalidInput(f"{name} in the environment is {names[name]!r}: expected a whole number; {START}")
+    return int(names[name])

@@ -1,25 +1,30 @@
 """The server of `saccade serve`: one page, and the looks at a text or a recording that is sent from it.
 
-It listens on this machine alone unless told otherwise, and answers only those who asked for it by its own name: a page
-of another origin, or a name that somebody else's server answers for, is refused. One text is read at a time; others
+It listens on this machine alone unless told otherwise, and answers only requests for this machine's own names and
+addresses, since a page of another site may point a name of its own here; a page of another origin may not ask for an
+answer. One text is read at a time; others
 wait, and when too many do they are sent away. Who goes away ends the reading of theirs, and so does the clock.
 """
 
 import asyncio
+import ipaddress
 import json
 import threading
+from collections.abc import Collection
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from saccade.app.web.calls import Stopped, stoppable
 from saccade.app.web.shown import Shown
 from saccade.core.errors import SaccadeError
+from saccade.core.printable import printable
 from saccade.explain.page import packed, page_of, policy
-from saccade.explain.plots.tokens import printable
 
 LONGEST, LARGEST = 2000, 1 << 16  # characters of a text, bytes of a request with one
 RECORDING = 2_000_000  # bytes of a recording: two minutes of 8,000 samples a second
@@ -40,24 +45,29 @@ class Viewer:
 
     Args:
         shown: the title, the views, and what reads a text or a recording.
-        hosts: the names, with the port, by which it may be asked for.
+        names: those that it may be asked for by, beside the address that a request comes in at.
     """
 
-    def __init__(self, shown: Shown, hosts: set[str]) -> None:
-        self.shown, self.hosts = shown, hosts
+    def __init__(self, shown: Shown, names: Collection[str]) -> None:
+        self.shown, self.names = shown, names
         self._page = page_of(shown.views, shown.title, shown.reads, RECORDING)
         self._one, self._waiting = asyncio.Lock(), 0
 
-    def app(self) -> Starlette:
+    def app(self) -> ASGIApp:
         routes = [
             Route("/", self.index, methods=["GET"]),
             Route("/look", self.look, methods=["POST"]),
             Route("/hear", self.hear, methods=["POST"]),
         ]
-        return Starlette(routes=routes, exception_handlers={Refused: refusal})
+        inner = Starlette(routes=routes, exception_handlers={Refused: refusal})
+
+        async def of_this_machine(scope: Scope, receive: Receive, send: Send) -> None:
+            names = [*self.names, *address_of(scope)]
+            await TrustedHostMiddleware(inner, names, www_redirect=False)(scope, receive, send)
+
+        return of_this_machine
 
     async def index(self, request: Request) -> Response:
-        self.check(request)
         return HTMLResponse(self._page, headers=headers(bool(self.shown.reads)))
 
     async def look(self, request: Request) -> Response:
@@ -67,7 +77,7 @@ class Viewer:
         return await self.answer(request, "recording")
 
     async def answer(self, request: Request, kind: str) -> Response:
-        self.check(request)
+        check_origin(request)
         if not self.shown.reads:
             raise Refused(404, "a capture is served, which reads nothing")
         if self.shown.reads != kind:
@@ -114,13 +124,31 @@ class Viewer:
         said = f": {given} -> {views[0].answer}" if isinstance(given, str) and len(views) == 1 else ""
         return {"title": printable(f"{self.shown.title}{said}"), "views": [packed(view) for view in views]}
 
-    def check(self, request: Request) -> None:
-        """Raise where another server's name, or a page of another origin, is behind the request."""
-        host, origin = request.headers.get("host", ""), request.headers.get("origin")
-        if host not in self.hosts:
-            raise Refused(403, "this server is asked for by another name")
-        if origin is not None and origin.partition("://")[2] not in self.hosts:
-            raise Refused(403, "a page of another origin may not ask")
+
+def address_of(scope: Scope) -> list[str]:
+    """The address of this machine that a request came in at, as it stands in a Host header; none where it is not one.
+
+    Of a machine that has several, and listens at all of them, each is its own.
+    """
+    try:
+        address = ipaddress.ip_address((scope.get("server") or ("",))[0])
+    except ValueError:  # a Unix socket
+        return []
+    if address.version == 4:
+        return [str(address)]
+    return [str(address.ipv4_mapped)] if address.ipv4_mapped else [f"[{address}]"]
+
+
+def check_origin(request: Request) -> None:
+    """Raise where a page of another origin is behind the request.
+
+    Browsers say so in Sec-Fetch-Site, which no page can set; over plain HTTP to another machine only in Origin. A
+    request with neither comes from no page.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    own = origin is None or origin.partition("://")[2] == request.headers.get("host")
+    if site not in (None, "same-origin", "none") or not own:
+        raise Refused(403, "a page of another origin may not ask")
 
 
 async def body_of(request: Request, largest: int, why: str) -> bytes:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput, SaccadeError
-from saccade.explain.plots.tokens import labels, printable
+from saccade.core.printable import printable
+from saccade.explain.plots.tokens import labels
 
 Layers = Mapping[str, tuple[Tensor, Sequence[str], Sequence[str]]]
 Reads = Literal["", "text", "recording"]

@@ -16,7 +16,7 @@ from typing import Any
 
 from saccade.core.errors import InvalidInput, require
 from saccade.core.files import write_atomically
-from saccade.explain.plots.tokens import printable
+from saccade.core.printable import printable
 
 Figure = Any  # matplotlib.figure.Figure: matplotlib may be absent
 Weights = Any  # (rows, columns): a torch tensor, a numpy array, or lists

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from saccade.core.printable import printable
 from saccade.explain.plots.arrays import checked, named
 from saccade.explain.plots.canvas import (
     WHITE_TO_BLUE,
@@ -19,7 +20,6 @@ from saccade.explain.plots.canvas import (
     scale,
     write_title,
 )
-from saccade.explain.plots.tokens import printable
 
 # orange to blue through grey, by lightness: L* from 95 over 65 to 20, so that signs differ in print too
 BELOW_AND_ABOVE = ((0.0, "#fff0d9"), (0.25, "#fdc38d"), (0.5, "#9e9e9e"), (0.75, "#2f6fae"), (1.0, "#08306b"))

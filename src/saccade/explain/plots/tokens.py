@@ -1,13 +1,13 @@
 """What a reader sees of a token, and of any text that a picture says; and the words that tokens are pieces of."""
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from saccade.core.errors import InvalidInput
+from saccade.core.printable import printable
 from saccade.explain.plots.arrays import numbers
 
 SPACE, SPECIAL = "▁", re.compile(r"<[^<>\s]+>")
@@ -95,12 +95,6 @@ def join(weights: Any, rows: Sequence[range] | None = None, columns: Sequence[ra
         if axis == -2:
             found /= np.array([len(group) for group in groups])[:, None]
     return found
-
-
-def printable(text: str) -> str:
-    """The text with "�" for what breaks a line, steers a terminal, or may not stand in XML."""
-    bad = ("Cc", "Cs", "Zl", "Zp")
-    return "".join("�" if unicodedata.category(c) in bad or ord(c) | 1 == 0xFFFF else c for c in text)
 
 
 def pieces(tokens: Sequence[str]) -> list[Piece]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from saccade.core.errors import InvalidInput
+from saccade.core.printable import printable
 from saccade.explain.plots.arrays import checked
 from saccade.explain.plots.canvas import (
     Figure,
@@ -21,7 +22,7 @@ from saccade.explain.plots.canvas import (
     write_title,
 )
 from saccade.explain.plots.charts import COLOURS
-from saccade.explain.plots.tokens import printable, short_labels
+from saccade.explain.plots.tokens import short_labels
 
 Timed = tuple[Weights, float]
 Spoken = tuple[Weights, Sequence[str], float, str, str, str]

@@ -91,6 +91,8 @@ class PenTask:
 
     metric = "nats_per_step"
     direction: Literal["min"] = "min"
+    longest_input = 500
+    """Characters of a text that is to be written."""
 
     def __init__(self, config: PenConfig, assets: Path | None = None) -> None:
         self.config = config
@@ -156,9 +158,13 @@ class PenTask:
         """A text to be written.
 
         Raises:
-            InvalidInput: nothing, or a character that the training lines have not.
+            InvalidInput: nothing, more than `longest_input`, or a character that the training lines lack.
         """
         text = " ".join(raw.split())
+        if len(text) > self.longest_input:
+            raise InvalidInput(
+                f"expected at most {self.longest_input:,} characters, got {len(text):,}: give it in parts"
+            )
         check_characters(text, self.alphabet)
         return self.example(text, None)
 

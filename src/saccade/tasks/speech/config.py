@@ -50,6 +50,11 @@ class SpeechConfig:
     stack: Count = 3
     """Frames of 10 ms that are laid side by side, so that a step of the encoder is as many times longer."""
 
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """The extras that reading and scoring these data need."""
+        return ("speech",)
+
     @model_validator(mode="after")
     def check_ranges(self) -> "SpeechConfig":
         refuse_unchosen(self, "corpus", {"digits": "folder"})

@@ -68,6 +68,8 @@ class SpeechTask:
 
     metric = "label_error_rate"
     direction: Literal["min"] = "min"
+    longest_input = 120
+    """Seconds of a recording that a user names."""
 
     def __init__(self, config: SpeechConfig, assets: Path | None = None) -> None:
         self.config = config
@@ -178,12 +180,17 @@ class SpeechTask:
 
         Raises:
             NotFound: no such file.
-            InvalidInput: no recording, or one of another rate, or shorter than a frame.
+            InvalidInput: no recording, or one of another rate, shorter than a frame, or longer than `longest_input`.
         """
         if not raw.strip():
             raise InvalidInput("there is no path of a recording")
         path = Path(raw.strip())
-        return Example(path, self._samples(path), "", [])
+        samples = self._samples(path)
+        if (seconds := samples / self.config.rate) > self.longest_input:
+            raise InvalidInput(
+                f"{path}: expected at most {self.longest_input} seconds of sound, got {seconds:,.0f}: give it in parts"
+            )
+        return Example(path, samples, "", [])
 
     def _samples(self, path: Path) -> int:
         """Samples of a recording that has at least a frame."""

@@ -44,6 +44,11 @@ class TranslationConfig:
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Fraction of the target probability spread over the vocabulary (Szegedy et al. 2016)."""
 
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """The extras that reading and scoring these data need."""
+        return ("text", "hub") if self.corpus == "multi30k" and not (self.folder or self.train) else ("text",)
+
     @model_validator(mode="after")
     def check_choices(self) -> "TranslationConfig":
         for field in ("folder", "languages"):

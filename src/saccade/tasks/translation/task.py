@@ -53,6 +53,8 @@ class TranslationTask:
 
     metric = "bleu"
     direction: Literal["max"] = "max"
+    longest_input = 2000
+    """Characters of a sentence that a user types."""
 
     def __init__(self, config: TranslationConfig, assets: Path | None = None) -> None:
         self.config = config
@@ -173,11 +175,15 @@ class TranslationTask:
         """A sentence that a user typed.
 
         Raises:
-            InvalidInput: an empty sentence.
+            InvalidInput: an empty sentence, or one longer than `longest_input`.
         """
         sentence = " ".join(raw.split())
         if not sentence:
             raise InvalidInput("there is nothing to translate: the input is empty")
+        if len(sentence) > self.longest_input:
+            raise InvalidInput(
+                f"expected at most {self.longest_input:,} characters, got {len(sentence):,}: give it in parts"
+            )
         return Example(sentence, "", [*self.source.encode(sentence), END], [])
 
     def notes(self, example: Example) -> list[str]:
