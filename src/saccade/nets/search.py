@@ -9,8 +9,8 @@ step whose log-probabilities are still a `Projection`, is spared those that no b
 A hypothesis y of n symbols, the end symbol counted, is ranked by log p(y) / ((5 + n) / 6)^alpha (Wu et al. 2016,
 arXiv:1609.08144, equation 14, without the coverage term); alpha = 0 ranks by log p(y). A beam of 1 is greedy search.
 
-The log-probability of a live hypothesis only falls as it grows, and alpha >= 0 favours length, so with log-probability l
-it ends with at most l / ((5 + limit) / 6)^alpha. A sentence is done when that is no more than it has already.
+The log-probability l of a live hypothesis only falls as it grows, and alpha >= 0 favours length, so that its score at
+the end is at most l / ((5 + limit) / 6)^alpha. A sentence is done when that is no more than the scores it has.
 """
 
 import heapq
