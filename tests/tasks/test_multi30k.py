@@ -122,6 +122,12 @@ def test_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
         from_hub("train", ("fr", "en"))
 
 
+def test_what_the_hub_has_is_composed_as_files_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = Columns(de=["u\u0308ber"], en=["cafe\u0301  au lait"])
+    monkeypatch.setitem(sys.modules, "datasets", stand_in(lambda name, split: rows))
+    assert from_hub("train", ("de", "en")) == [("\u00fcber", "caf\u00e9 au lait")]
+
+
 def test_a_hub_out_of_reach_and_a_missing_library_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     def load_dataset(name: str, split: str) -> None:
         raise ConnectionError("no route")

@@ -362,6 +362,21 @@ def test_own_recordings_need_a_manifest(folder: Path) -> None:
         SpeechTask(SpeechConfig(train=given["train"])).examples("validation")
 
 
+@pytest.mark.parametrize("unit", ["word", "character"])
+def test_transcripts_are_composed_however_they_were_typed(folder: Path, unit: Any) -> None:
+    recordings = sorted(folder.glob("*.wav"))[:2]
+    # the name of a file stays as it is on the disk
+    recordings[0] = recordings[0].rename(folder / "cafe\u0301.wav")
+    paths = {}
+    for split, text in (("train", "caf\u00e9"), ("test", "cafe\u0301")):
+        paths[split] = folder / f"{split}.tsv"
+        paths[split].write_text(f"{recordings[0].name}\t{text}\n{recordings[1].name}\tnoir\n", encoding="utf-8")
+    task = SpeechTask(SpeechConfig(**paths, validation=paths["test"], unit=unit, stack=1))
+    said, test = [example.target for example in task.examples("train")], task.examples("test")
+    assert [example.target for example in test] == said
+    assert task.score(said, test)["label_error_rate"] == 0
+
+
 def test_a_manifest_is_utf_8_with_or_without_a_mark(folder: Path) -> None:
     (folder / "train.tsv").write_bytes("0_ann_0.wav\tz\u00e9ro\n".encode("utf-8-sig"))
     assert SpeechTask(SpeechConfig(train=folder / "train.tsv")).symbols[3:] == ["z\u00e9ro"]

@@ -136,6 +136,10 @@ def test_an_empty_input_and_an_unknown_split_are_told(task: TranslationTask) -> 
         task.examples("dev")
 
 
+def test_a_sentence_is_composed_as_the_data_are(task: TranslationTask) -> None:
+    assert task.read("Je suis fatigue\u0301.") == task.read("Je suis fatigu\u00e9.")
+
+
 def test_what_is_judged_may_be_less_than_what_is_learned() -> None:
     sizes = {"train": 500, "validation": 30, "test": 30}
     task = TranslationTask(TranslationConfig(limit=500, judged=30, vocabulary_size=200))

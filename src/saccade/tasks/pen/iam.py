@@ -2,8 +2,8 @@
 
 A folder with `lineStrokes/` (XML, one file a line) and `ascii/` (one text a form, its lines below "CSR:"). If it also
 holds the lists of the task IAM-OnDB-t1, they make the splits: trainset.txt, the two validation sets testset_v.txt and
-testset_t.txt, and the final test set testset_f.txt. Otherwise one form in twenty is for validation and one for the test,
-and a writer may have forms in two splits. Lines without a text are left out; the database has some (form z01-000z).
+testset_t.txt, and the final test set testset_f.txt. Otherwise one form in twenty is for validation and one for the
+test, and a writer may have forms in two splits. Lines without a text, as those of form z01-000z, are left out.
 """
 
 import re

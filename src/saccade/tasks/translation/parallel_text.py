@@ -1,13 +1,12 @@
 """Parallel text: one tab-separated file, or two aligned files, plain or gzip, UTF-8."""
 
 import random
-import unicodedata
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
 from saccade.core.errors import InvalidInput
-from saccade.core.files import read_lines
+from saccade.core.files import composed, read_lines
 
 Pair = tuple[str, str]
 SPLITS = ("train", "validation", "test")
@@ -19,7 +18,7 @@ def composed_lines(path: Path) -> list[str]:
     Raises:
         NotFound, InvalidInput: as `read_lines`.
     """
-    return [unicodedata.normalize("NFC", line) for line in read_lines(path)]
+    return [composed(line) for line in read_lines(path)]
 
 
 def read_pairs(paths: Sequence[Path]) -> list[Pair]:

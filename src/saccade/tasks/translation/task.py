@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from saccade.core.errors import InvalidInput
+from saccade.core.files import composed
 from saccade.core.recipe import Loss
 from saccade.tasks.translation.config import TranslationConfig
 from saccade.tasks.translation.folder import folder_pairs
@@ -175,7 +176,7 @@ class TranslationTask:
         Raises:
             InvalidInput: an empty sentence.
         """
-        sentence = " ".join(raw.split())
+        sentence = " ".join(composed(raw).split())
         if not sentence:
             raise InvalidInput("there is nothing to translate: the input is empty")
         return Example(sentence, "", [*self.source.encode(sentence), END], [])
