@@ -171,7 +171,7 @@ def test_text_in_another_order_is_refused_and_a_copy_is_not() -> None:
     check_order(train, [("ein Hund .", "a dog .")], "test")
     check_order([("a b", "a b")], [("b a", "b a")], "test")
     check_order(train, [("un homme", "xyz")], "test")
-    with pytest.raises(InvalidInput, match="the test pairs seem to go from the target.*--task.check-direction false"):
+    with pytest.raises(InvalidInput, match=r"the test pairs seem to go from the target.*--task\.check-direction false"):
         check_order(train, [("a man runs", "ein Mann rennt")], "test")
 
 
@@ -191,12 +191,12 @@ def test_the_check_of_the_direction_can_be_turned_off(tmp_path: Path, folder: Pa
     given |= {"validation": given["train"], "vocabulary_size": 300}
     for shared in (False, True):
         options = {**given, "shared_vocabulary": shared}
-        with pytest.raises(InvalidInput, match="--task.check-direction false"):
+        with pytest.raises(InvalidInput, match=r"--task\.check-direction false"):
             TranslationTask(TranslationConfig(**options))
         task = TranslationTask(TranslationConfig(**options, check_direction=False))
         assert len(task.examples("test")) == len(right)
         task.save(tmp_path)
-        with pytest.raises(InvalidInput, match="--task.check-direction false"):  # as `evaluate` asks for them
+        with pytest.raises(InvalidInput, match=r"--task\.check-direction false"):  # as `evaluate` asks for them
             TranslationTask(TranslationConfig(**options), tmp_path).examples("test")
         loaded = TranslationTask(TranslationConfig(**options, check_direction=False), tmp_path)
         assert loaded.examples("test") == task.examples("test")

@@ -116,7 +116,7 @@ def test_the_tokenizer_is_a_setting_and_stands_in_the_signature(
 ) -> None:
     path = tmp_path / "pairs.tsv"
     path.write_text("".join(f"sentence {i}\t{CHINESE[i % 2]}\n" for i in range(10)), encoding="utf-8")
-    given: dict[str, Any] = {split: (path,) for split in ("train", "validation", "test")}
+    given: dict[str, Any] = dict.fromkeys(("train", "validation", "test"), (path,))
     for setting, expected in (("auto", "zh"), ("char", "char"), ("none", "none")):
         task = TranslationTask(TranslationConfig(**given, bleu_tokenizer=setting))
         examples = task.examples("test")
