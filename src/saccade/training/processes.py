@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from saccade.core.errors import InvalidInput, SaccadeError
 from saccade.training.device import pick_device
 
 PREPARATION = timedelta(hours=2)  # one process may read its data long after another
+MEETING = timedelta(minutes=1)  # the first process says which run it is as soon as it can be reached
 STEP = timedelta(seconds=40)  # between two steps a silent process is a lost one
 # what the libraries say of it that raise a plain RuntimeError
 LOST = re.compile("gloo|nccl|pair closure|connection (closed|reset)|broken pipe", re.IGNORECASE)
@@ -35,6 +36,8 @@ class Processes:
     count: int = 1
     local_rank: int = 0
     local_count: int = 1
+    run: str = field(default="", compare=False)
+    """The name of this run, which all its processes know and no other run has; "" where the launcher gives none."""
 
     @property
     def alone(self) -> bool:
@@ -45,7 +48,7 @@ class Processes:
         """While all processes are connected.
 
         Raises:
-            InvalidInput: a device that several processes cannot share.
+            InvalidInput: a device that several processes cannot share; a port that is taken, or by another run.
         """
         if self.alone:
             yield
@@ -60,7 +63,12 @@ class Processes:
                 )
             torch.cuda.set_device(self.local_rank)
         # what is agreed on lies on the CPU: gloo sees a dead process at once, and raises
-        dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo", timeout=PREPARATION)
+        backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
+        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # torchrun has opened a port of its own
+            dist.init_process_group(backend, timeout=PREPARATION)
+        else:
+            store, rank, count = meet(self), self.rank, self.count
+            dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PREPARATION)
         try:
             yield
         finally:
@@ -144,24 +152,53 @@ class Processes:
             dist.distributed_c10d._set_pg_timeout(STEP, group)
 
 
+def meet(processes: Processes) -> dist.Store:
+    """Where the processes of a run exchange their addresses: a store in the first one, at MASTER_ADDR and MASTER_PORT.
+
+    Raises:
+        InvalidInput: the port is taken, nothing that is known answers there, or another run does.
+    """
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    name, place = processes.run or f"{processes.count} processes", f"port {port} of {address}"
+    other = "set MASTER_PORT to another port, the same for all processes of this run"
+    try:
+        store = dist.TCPStore(address, port, None, processes.rank == 0, PREPARATION, wait_for_workers=False)
+        if processes.rank == 0:
+            store.set("run", name)
+        else:
+            store.set_timeout(MEETING)
+            if (found := store.get("run").decode()) != name:
+                raise InvalidInput(f"{place} is that of another run ({found}; this is {name}); {other}")
+            store.set_timeout(PREPARATION)
+    except dist.DistError as error:
+        if processes.rank == 0:
+            raise InvalidInput(f"{place} cannot be opened; another run may have it; {other}") from error
+        raise InvalidInput(f"the first process does not answer at {place}; {other}") from error
+    return dist.PrefixStore(name, store)  # apart from what another program may put there
+
+
 def launched() -> Processes:
     """The processes that torchrun, or SLURM's srun, started together with this one.
 
     Raises:
         InvalidInput: SLURM put different numbers of them on its machines.
     """
-    names = os.environ
+    names, run = os.environ, ""
     if "RANK" not in names and int(names.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
         count, nodes = int(names["SLURM_STEP_NUM_TASKS"]), int(names["SLURM_STEP_NUM_NODES"])
         if count % nodes:
             raise InvalidInput(f"{count} tasks on {nodes} nodes: each node must have as many; see --ntasks-per-node")
-        from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+        if "MASTER_ADDR" not in names:
+            from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
-        address = SLURMEnvironment.resolve_root_node_address(names["SLURM_STEP_NODELIST"])
-        port = 15_000 + int(names["SLURM_JOB_ID"]) % 10_000
+            names["MASTER_ADDR"] = SLURMEnvironment.resolve_root_node_address(names["SLURM_STEP_NODELIST"])
+        job, step = int(names["SLURM_JOB_ID"]), int(names.get("SLURM_STEP_ID", "0"))
+        # near jobs and near steps have different ports; all are below those that systems lend to connections
+        port = 15_000 + (job + 1_009 * step) % 16_381
         names |= {"RANK": names["SLURM_PROCID"], "WORLD_SIZE": str(count), "LOCAL_RANK": names["SLURM_LOCALID"]}
         names |= {"LOCAL_WORLD_SIZE": str(count // nodes), "GROUP_RANK": names["SLURM_NODEID"]}
-        names |= {"MASTER_ADDR": names.get("MASTER_ADDR", address), "MASTER_PORT": names.get("MASTER_PORT", str(port))}
+        names.setdefault("MASTER_PORT", str(port))
+        run = f"job {job}, step {step}"
     if "RANK" not in names or int(names["WORLD_SIZE"]) == 1:
         return Processes()
-    return Processes(*(int(names[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))
+    return Processes(*(int(names[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")), run=run)
