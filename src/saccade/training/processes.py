@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from saccade.core.errors import InvalidInput, SaccadeError
 from saccade.training.device import pick_device
@@ -152,7 +153,7 @@ class Processes:
             dist.distributed_c10d._set_pg_timeout(STEP, group)
 
 
-def meet(processes: Processes) -> dist.Store:
+def meet(processes: Processes) -> Store:
     """Where the processes of a run exchange their addresses: a store in the first one, at MASTER_ADDR and MASTER_PORT.
 
     Raises:
@@ -161,9 +162,10 @@ def meet(processes: Processes) -> dist.Store:
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     name, place = processes.run or f"{processes.count} processes", f"port {port} of {address}"
     other = "set MASTER_PORT to another port, the same for all processes of this run"
-    try:
-        store = dist.TCPStore(address, port, None, processes.rank == 0, PREPARATION, wait_for_workers=False)
-        if processes.rank == 0:
+    first = processes.rank == 0
+    try:  # the others come when they come
+        store: Any = dist.TCPStore(address, port, None, first, PREPARATION, False)  # type: ignore[attr-defined]
+        if first:
             store.set("run", name)
         else:
             store.set_timeout(MEETING)
@@ -171,10 +173,10 @@ def meet(processes: Processes) -> dist.Store:
                 raise InvalidInput(f"{place} is that of another run ({found}; this is {name}); {other}")
             store.set_timeout(PREPARATION)
     except dist.DistError as error:
-        if processes.rank == 0:
+        if first:
             raise InvalidInput(f"{place} cannot be opened; another run may have it; {other}") from error
         raise InvalidInput(f"the first process does not answer at {place}; {other}") from error
-    return dist.PrefixStore(name, store)  # apart from what another program may put there
+    return PrefixStore(name, store)  # apart from what another program may put there
 
 
 def launched() -> Processes:
@@ -201,4 +203,5 @@ def launched() -> Processes:
         run = f"job {job}, step {step}"
     if "RANK" not in names or int(names["WORLD_SIZE"]) == 1:
         return Processes()
-    return Processes(*(int(names[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")), run=run)
+    local = int(names["LOCAL_RANK"]), int(names["LOCAL_WORLD_SIZE"])
+    return Processes(int(names["RANK"]), int(names["WORLD_SIZE"]), *local, run)

@@ -105,8 +105,8 @@ def splits(folder: Path, forms: list[str]) -> dict[str, list[str]]:
         if paths:
             listed[split] = {word for path in paths for line in read_lines(path) for word in line.split()}
     if listed and (missing := [split for split in LISTS if split not in listed]):
-        names = " and ".join(" or ".join(LISTS[split]) for split in missing)
-        raise NotFound(f"{folder} holds lists of the splits, but no {names}; add them, or take all lists out")
+        lacking = " and ".join(" or ".join(LISTS[split]) for split in missing)
+        raise NotFound(f"{folder} holds lists of the splits, but no {lacking}; add them, or take all lists out")
     if listed:
         # the lists name forms without the letter of the writer's part
         return {
