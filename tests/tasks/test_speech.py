@@ -169,12 +169,40 @@ def test_a_sample_that_is_no_sound_is_told(tmp_path: Path, value: float) -> None
 
 def test_a_recording_that_is_cut_off_is_told(tmp_path: Path) -> None:
     data = write(tmp_path / "a.wav", tone(300)).read_bytes()
-    with pytest.raises(InvalidInput, match=rf"it is cut off: its header tells of {len(data):,} bytes, and there are"):
+    with pytest.raises(InvalidInput, match=rf"it is cut off: its header says {len(data):,} bytes, and there are"):
         read_audio(data[: len(data) // 2], RATE, "it")
     counted = data[:4] + len(data).to_bytes(4, "little") + data[8:]  # its header too, as some writers do
     assert np.array_equal(read_audio(counted, RATE), read_audio(data, RATE))
-    streamed = data[:4] + b"\xff" * 4 + data[8:]  # as a pipe writes it
-    assert np.array_equal(read_audio(streamed, RATE), read_audio(data, RATE))
+
+
+@pytest.mark.parametrize(
+    ("riff", "size"),
+    [(0, 0), (0x7FFFF024, 0x7FFFF000), (2_000_000_036, 2_000_000_000), (0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFF, 0)],
+    ids=["libsndfile", "sox", "pocket-tts", "ffmpeg", "mixed"],
+)
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_a_recording_that_was_written_to_a_pipe_is_read_to_its_end(riff: int, size: int, subtype: str) -> None:
+    with io.BytesIO() as file:
+        soundfile.write(file, tone(300), RATE, format="WAV", subtype=subtype)
+        data = file.getvalue()
+    at = data.index(b"data")
+    piped = data[:4] + riff.to_bytes(4, "little") + data[8 : at + 4] + size.to_bytes(4, "little") + data[at + 8 :]
+    assert np.array_equal(read_audio(piped, RATE), read_audio(data, RATE))
+    # a size that is right is believed, so that what stands behind the sound is not heard
+    behind = data[:4] + riff.to_bytes(4, "little") + data[8:] + b"LIST" + (4).to_bytes(4, "little") + b"INFO"
+    assert np.array_equal(read_audio(behind, RATE), read_audio(data, RATE))
+    empty = piped[: at + 8]
+    with pytest.raises(InvalidInput, match=r"it is (empty|no recording)"):
+        read_audio(empty, RATE, "it")
+
+
+@pytest.mark.parametrize("peak", [100.0, 3000.0, 9999.0, 32768.0])
+def test_floats_on_the_scale_of_16_bit_numbers_are_refused(tmp_path: Path, peak: float) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(300) * peak, RATE, subtype="FLOAT")
+    with pytest.raises(InvalidInput, match="from -1 to 1; divide samples on the scale of 16-bit numbers by"):
+        read_audio(tmp_path / "a.wav", RATE)
+    soundfile.write(tmp_path / "b.wav", tone(300) * 4, RATE, subtype="FLOAT")  # a loud mixture
+    assert np.abs(read_audio(tmp_path / "b.wav", RATE)).max() == pytest.approx(2, abs=1e-3)
 
 
 def test_an_archive_of_zeros_is_not_unpacked_whole(tmp_path: Path) -> None:
@@ -372,6 +400,21 @@ def test_own_recordings_need_a_manifest(folder: Path) -> None:
     assert task.collate(task.examples("train")[:2]).features.shape[0] == 2
     with pytest.raises(InvalidInput, match=r"--task\.validation FILE is needed"):
         SpeechTask(SpeechConfig(train=given["train"])).examples("validation")
+
+
+@pytest.mark.parametrize("unit", ["word", "character"])
+def test_transcripts_are_composed_however_they_were_typed(folder: Path, unit: Any) -> None:
+    recordings = sorted(folder.glob("*.wav"))[:2]
+    # the name of a file stays as it is on the disk
+    recordings[0] = recordings[0].rename(folder / "cafe\u0301.wav")
+    paths = {}
+    for split, text in (("train", "caf\u00e9"), ("test", "cafe\u0301")):
+        paths[split] = folder / f"{split}.tsv"
+        paths[split].write_text(f"{recordings[0].name}\t{text}\n{recordings[1].name}\tnoir\n", encoding="utf-8")
+    task = SpeechTask(SpeechConfig(**paths, validation=paths["test"], unit=unit, stack=1))
+    said, test = [example.target for example in task.examples("train")], task.examples("test")
+    assert [example.target for example in test] == said
+    assert task.score(said, test)["label_error_rate"] == 0
 
 
 def test_a_manifest_is_utf_8_with_or_without_a_mark(folder: Path) -> None:

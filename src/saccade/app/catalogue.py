@@ -16,7 +16,15 @@ SYSTEMS = Path(__file__).parent.parent / "systems"
 
 
 def names() -> list[str]:
-    """All systems: the folders that hold a recipe."""
+    """All systems: the folders that hold a recipe.
+
+    Raises:
+        InvalidInput: the package is in a zip.
+    """
+    if not SYSTEMS.is_dir():
+        raise InvalidInput(
+            f"expected a folder at {SYSTEMS}; the commands do not run from a zip: unpack it, and try again"
+        )
     return sorted(path.parent.name for path in SYSTEMS.glob("*/recipe.py"))
 
 

@@ -87,6 +87,8 @@ def check(run: Run, pairs: Sequence[AlignedPair], hint: str) -> None:
     if not isinstance(run.task, TranslationTask):
         raise InvalidInput(f"{run.folder.path}: --alignments is for runs that translate, and {run.system} does not")
     shown_tap(run)
+    if not run.task.config.check_direction:
+        return
     try:
         check_direction(run.task.source, run.task.target, [(one.source.text, one.target.text) for one in pairs])
     except InvalidInput as error:

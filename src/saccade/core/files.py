@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import secrets
+import unicodedata
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,14 @@ def write_atomically(path: Path, data: bytes) -> None:
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
+
+
+def composed(text: str) -> str:
+    """The text with letters and their marks composed (NFC), however they were typed. Readers of text call it.
+
+    Not for names of files, which some systems keep decomposed.
+    """
+    return unicodedata.normalize("NFC", text)
 
 
 def read_record(path: Path, *keys: str) -> dict[str, Any]:

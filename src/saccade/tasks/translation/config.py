@@ -39,6 +39,11 @@ class TranslationConfig:
     """One vocabulary for both languages, learned from both."""
     lowercase: bool = False
     """Lower-case both sides, and score so."""
+    bleu_tokenizer: Literal["auto", "13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none"] = "auto"
+    """sacreBLEU's tokenizer. auto: by the script of the references, zh for Chinese, ja-mecab (if installed, else char)
+    for Japanese, char for other scripts without spaces, 13a for all others."""
+    check_direction: bool = True
+    """Refuse validation or test pairs that seem to go from the target language to the source language."""
     longest: Many = 100
     """Training pairs with more symbols on a side are left out."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
