@@ -27,6 +27,7 @@ from saccade.explain import Capture
 from saccade.explain.attention_map import kept_map
 from saccade.explain.page import View
 from tests.app.conftest import Command
+from tests.conftest import LONGEST
 
 for module in ("starlette", "uvicorn"):
     pytest.importorskip(module, reason=f"{module} is not installed: pip install 'saccade[view]'")
@@ -65,7 +66,7 @@ class Server:
 
     def stop(self) -> tuple[int, str]:
         self.process.send_signal(signal.SIGINT)
-        _, said = self.process.communicate(timeout=60)
+        _, said = self.process.communicate(timeout=180)
         return self.process.returncode, said
 
 
@@ -136,22 +137,11 @@ def test_two_hundred_at_once(server: Server) -> None:
     assert server.ask("POST", "/look", bodies[0])[0] == 200
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("there is no Chromium on this machine, in which to look at the page")
-    with playwright.sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     """A page on which nothing goes wrong; an answer that is a refusal is no fault of it."""
     page, wrong = browser.new_page(), []
+    page.set_default_timeout(LONGEST)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda said: wrong.append(said.text) if "Content Security" in said.text else None)
     yield page
@@ -182,13 +172,19 @@ def test_a_text_is_typed_and_looked_at(server: Server, page: Any) -> None:
 def test_what_is_typed_is_looked_at_once_the_keys_rest(server: Server, page: Any) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
+    page.clock.install(time=0)
     page.goto(server.url)
-    page.locator("#text").press_sequentially("We can do that.", delay=20)
+    page.clock.pause_at(600_000)  # a busy machine would put rests between the keys
+    page.locator("#text").press_sequentially("We can do that.")
+    page.clock.run_for(200)
+    assert not asked
+    page.clock.run_for(2000)
     page.wait_for_selector(".answer:not(:empty)")
     assert page.locator(".answer").text_content() == json.loads(server.look("We can do that."))["views"][0]["answer"]
     page.keyboard.press("Enter")  # asks again, and not twice
-    page.wait_for_timeout(800)
-    assert asked == [f"{server.url}look"] * 2 or asked == [f"{server.url}/look"] * 2
+    page.clock.run_for(2000)
+    page.wait_for_function("() => document.querySelector('#wait').textContent == ''")
+    assert asked == [f"{server.url}look"] * 2
 
 
 def test_a_link_asks_again(server: Server, page: Any) -> None:
@@ -370,12 +366,15 @@ def serving(look: Look) -> Iterator[str]:
         thread.join()
 
 
-def test_a_later_text_ends_the_reading_of_an_earlier_one(browser: Any) -> None:
+def test_a_later_text_ends_the_reading_of_an_earlier_one(browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from saccade.app.web import server
+
+    monkeypatch.setattr(server, "READING", 3600.0)  # so that nothing else ends it
     model, ended = torch.nn.Linear(2, 2), []
 
     def look(given: str | bytes) -> list[View]:
         try:
-            for _ in range(3000 if given == "slow" else 1):
+            while given == "slow":
                 model(torch.zeros(2))
                 time.sleep(0.01)
         except Stopped:
@@ -389,7 +388,7 @@ def test_a_later_text_ends_the_reading_of_an_earlier_one(browser: Any) -> None:
         for text in ("slow", "quick"):
             page.fill("#text", text)
             page.keyboard.press("Enter")
-        page.get_by_text("read 'quick'").wait_for(timeout=10_000)  # the slow one would take half a minute
+        page.get_by_text("read 'quick'").wait_for(timeout=LONGEST)  # the slow one goes on for ever
         assert ended == ["slow"]
         page.close()
 
@@ -398,7 +397,7 @@ def test_who_sends_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) ->
     from saccade.app.web import server
 
     monkeypatch.setattr(server, "ARRIVING", 0.3)
-    with serving(lambda given: []) as place, socket.create_connection(place.split(":"), timeout=20) as sender:
+    with serving(lambda given: []) as place, socket.create_connection(place.split(":"), timeout=180) as sender:
         sender.sendall(f"POST /look HTTP/1.1\r\nHost: {place}\r\nContent-Length: 9\r\n\r\n".encode())
         assert sender.recv(100).startswith(b"HTTP/1.1 408")
 
