@@ -1,8 +1,8 @@
 """Multi30k by path and from the hub, and what is said when a language is not there or the order is another."""
 
 import gzip
-import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +16,6 @@ from saccade.tasks.translation.folder import folder_pairs
 from saccade.tasks.translation.multi30k import from_hub
 from saccade.tasks.translation.parallel_text import check_order, embedded_pairs, languages_of
 
-DATA = Path(os.environ.get("SACCADE_DATA", "nowhere")) / "multi30k"
 GERMAN, ENGLISH = "ein Mann liest .", "a man reads ."
 
 
@@ -205,8 +204,8 @@ def test_the_check_of_the_direction_can_be_turned_off(tmp_path: Path, folder: Pa
     TranslationTask(TranslationConfig(**files, vocabulary_size=20, check_direction=False))
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="Multi30k is not here (SACCADE_DATA names the folder that holds it)")
 @pytest.mark.parametrize("language", ["en", "fr", "cs"])
-def test_the_real_files(language: str) -> None:
-    sizes = {split: len(folder_pairs(DATA, split, ("de", language))) for split in ("train", "validation", "test")}
+def test_the_real_files(real_data: Callable[[str], Path], language: str) -> None:
+    folder = real_data("multi30k")
+    sizes = {split: len(folder_pairs(folder, split, ("de", language))) for split in ("train", "validation", "test")}
     assert sizes == {"train": 29_000, "validation": 1_014, "test": 1_000}

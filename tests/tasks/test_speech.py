@@ -533,12 +533,8 @@ def test_labels_name_every_row_and_column() -> None:
     assert found["time (seconds)"][:3] == ["0.00", "0.05", "0.10"]
 
 
-REAL = Path(os.environ.get("SACCADE_DATA", "")) / "free_spoken_digits"
-
-
-@pytest.mark.skipif(not REAL.is_dir(), reason="the Free Spoken Digit Dataset is not in $SACCADE_DATA")
-def test_the_real_recordings() -> None:
-    recordings = read_recordings(REAL)
+def test_the_real_recordings(real_data: Callable[[str], Path]) -> None:
+    recordings = read_recordings(real_data("free_spoken_digits"))
     assert len(recordings) == 3000
     assert Counter(split_of(r, None) for r in recordings) == {"train": 2520, "validation": 180, "test": 300}
     assert len({r.speaker for r in recordings}) == 6

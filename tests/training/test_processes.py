@@ -25,6 +25,7 @@ from tests.training.trainings import PART, STEPS, UNEQUAL, batches, build, task,
 pytestmark = pytest.mark.unhooked
 ROOT = Path(__file__).parents[2]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+LONGEST = 180  # seconds until a process counts as hung, on a busy machine too
 ALONE = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
@@ -258,10 +259,8 @@ def test_a_process_that_dies_is_told_and_the_run_goes_on(tmp_path: Path, rank: i
     while not RunFolder(run).last.exists() and running.poll() is None:
         time.sleep(0.05)
     os.kill(process_of(running.pid, rank), signal.SIGKILL)
-    killed = time.monotonic()
-    printed, _ = running.communicate(timeout=60)
+    printed, _ = running.communicate(timeout=LONGEST)
     assert running.returncode != 0
-    assert time.monotonic() - killed < 60
     assert f"saccade: another process of this run is gone (its connection is closed); go on with: torchrun ... " \
         f"-m saccade train --resume {run}\n" in printed  # fmt: skip
     assert "src/saccade" not in printed  # no traceback of ours; torchrun has one of its own
@@ -269,7 +268,7 @@ def test_a_process_that_dies_is_told_and_the_run_goes_on(tmp_path: Path, rank: i
     if rank == 0:
         return
     resumed = command("--resume", run, "--training.steps", step + 10, "--training.strategy", "ddp")
-    printed, _ = resumed.communicate(timeout=120)
+    printed, _ = resumed.communicate(timeout=LONGEST)
     assert resumed.returncode == 0, printed
     assert printed.count("the run is") == printed.count("pictures: ") == 1  # only the first process speaks
     steps = [line["step"] for line in RunFolder(run).read_metrics() if "loss" in line]
@@ -295,12 +294,12 @@ def test_a_process_that_hangs_is_told(tmp_path: Path, net: str, strategy: str) -
         time.sleep(0.05)
     left, hung = (process_of(running.pid, rank) for rank in (0, 1))
     os.kill(hung, signal.SIGSTOP)
-    stopped = time.monotonic()
+    latest = time.monotonic() + LONGEST
     while Path(f"/proc/{left}/cmdline").exists() and Path(f"/proc/{left}/cmdline").read_text():
-        assert time.monotonic() - stopped < 40
+        assert time.monotonic() < latest, "it waits for the process that hangs"
         time.sleep(0.1)
     os.kill(hung, signal.SIGKILL)  # torchrun would wait half a minute for it
-    printed, _ = running.communicate(timeout=60)
+    printed, _ = running.communicate(timeout=LONGEST)
     assert running.returncode != 0
     assert f"saccade: another process of this run is gone (it did not answer in time); go on with: torchrun ... " \
         f"-m saccade train --resume {run}\n" in printed  # fmt: skip
