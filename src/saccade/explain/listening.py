@@ -1,12 +1,10 @@
 """Listen to the operators that a model runs: every call of attention, with the module that it happened in.
 
 A dispatch mode stands below autograd and autocast: it sees fused kernels with their queries, keys and log-sum-exp, and
-leaves the model's own fast paths as they are, which a hook on a module, or a mode above autograd, would switch off. The
-names of modules come from hooks that are global, which no module's fast path asks about.
+leaves the model's own fast paths as they are, which a hook on a module, or a mode above autograd, would switch off.
 """
 
 import functools
-import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -14,7 +12,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import module as hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from saccade.core.errors import InvalidInput
@@ -22,6 +19,7 @@ from saccade.explain.attention_map import EVERYTHING, Asked, AttentionMap, Bound
 from saccade.explain.held import Held, address, tracked
 from saccade.explain.interventions import Replace, refuse_gradient, replaced, with_weights
 from saccade.explain.operators import LAYERS, Unknown, arguments, attends, form
+from saccade.explain.places import Places
 from saccade.explain.scores import PRODUCTS, Scores, Softmax, Used
 
 Heard = Callable[[AttentionMap], None]
@@ -47,7 +45,7 @@ class Listening(TorchDispatchMode):
     it cannot be read, and why.
 
     Args:
-        model: whose modules give the names.
+        calls: the modules that are being called.
         wanted: whether the maps of a module of this name are wanted.
         heard: called with each of them.
         bounds: what is seen; nothing else is kept where a model writes its weights out.
@@ -58,52 +56,39 @@ class Listening(TorchDispatchMode):
 
     def __init__(
         self,
-        model: nn.Module,
+        calls: Places,
         wanted: Callable[[str], bool],
         heard: Heard,
         bounds: Bounds = EVERYTHING,
         replace: Replace | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.wanted, self.heard, self.bounds, self.replace = wanted, heard, bounds, replace
+        self.calls, self.wanted, self.heard, self.bounds, self.replace = calls, wanted, heard, bounds, replace
         self.unknown: dict[str, str] = {}
-        # a compiled module runs its original here, and has its names
-        self._names = {id(module): name.replace("_orig_mod.", "") for name, module in model.named_modules()}
-        self._modules: list[nn.Module] = []
-        self._forward = 0  # of the model, or of a part of it that is called by itself
         self.places: dict[str, None] = {}
         self._scores, self._waiting = Scores(), dict[int, Waiting]()
-        self._thread = threading.get_ident()
         self._held: dict[int, list[Held]] = {}
         self._overwritten: set[int] = set()
-        self._hooks: list[Any] = []
 
     def __enter__(self) -> "Listening":
         others = torch.utils._python_dispatch._get_current_dispatch_mode_stack()
         if any(isinstance(mode, Listening) and (self.replace or mode.replace) for mode in others):
             raise InvalidInput("weights are replaced where nobody else listens; leave the outer capture first")
-        self._hooks = [
-            hooks.register_module_forward_pre_hook(lambda module, _: self._came(module)),
-            hooks.register_module_forward_hook(lambda module, *_: self._left(module), always_call=True),
-        ]
-        self._thread = threading.get_ident()
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)  # type: ignore[no-untyped-call]
-        for hook in self._hooks:
-            hook.remove()
         for storage in self._overwritten & set(self._held):  # and will be again
             for held in self._held[storage]:
                 held.copy(storage)
-        for part in (self._modules, self._waiting, self._held):
+        for part in (self._waiting, self._held):
             part.clear()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if not hasattr(func, "_schema"):  # an operator that takes functions, which are not looked into
-            if "attention" in str(func) and (place := self.place()) is not None:
+            if "attention" in str(func) and (place := self.calls.audible()) is not None:
                 self.places[place] = None
                 self.unknown[place] = f"{func}: its scores are a function"
             return func(*args, **kwargs)
@@ -116,7 +101,7 @@ class Listening(TorchDispatchMode):
         with as_unheard(func):
             out = func(*operands, **kwargs)
         if attends(name):
-            if (place := self.place()) is None:
+            if (place := self.calls.audible()) is None:
                 return out
             if name == "_transformer_encoder_layer_fwd":  # as it is called where it takes the long way
                 place = f"{place}.self_attn".lstrip(".")
@@ -129,13 +114,15 @@ class Listening(TorchDispatchMode):
     def _follow(self, func: Any, name: str, args: Any, out: Any) -> None:
         """Note a softmax over scores, and hear it when a product takes what it gave."""
         found = self._scores.saw(func, name, args, out)
-        if isinstance(found, Softmax) and (place := self.place()) is not None:
+        if isinstance(found, Softmax) and (place := self.calls.audible()) is not None:
             written = None
             if not found.unknown and self.wanted(place):
                 written = self._written(place, out.detach(), found.heads)
             self._waiting[found.number] = Waiting(place, written, found.heads, found.unknown)
         elif isinstance(found, Used) and found.number in self._waiting:
             waiting = self._waiting.pop(found.number)
+            if self.calls.is_silent(waiting.place):  # a tap heard what the softmax gave
+                return
             self.places[waiting.place] = None
             if waiting.written is not None:
                 written = waiting.written if found.keys is None else waiting.written.first(found.keys)
@@ -153,7 +140,7 @@ class Listening(TorchDispatchMode):
             return out
         held, groups = Held(made, needed), self._packed(needed)
         if func._schema.name.rpartition("::")[2] in LAYERS:
-            if any(hasattr(module, "reshard") for module in self._modules):
+            if any(hasattr(module, "reshard") for module in self.calls.modules):
                 held.copy()  # the projections of a sharded module are freed when it has run
             elif needed[0].is_inference() and not needed[0].is_nested:
                 held.copy(address(needed[0]))  # it may be the caller's, and nobody counts how often it is written
@@ -174,7 +161,7 @@ class Listening(TorchDispatchMode):
 
     def _packed(self, needed: Needed) -> int:
         """Heads that share their keys and stand as queries of one, as Hugging Face packs a single query; else 1."""
-        module = self._modules[-1] if self._modules else None
+        module = self.calls.modules[-1] if self.calls.modules else None
         groups, config = getattr(module, "num_key_value_groups", 1), getattr(module, "config", None)
         query = needed[0]
         heads = getattr(config, "num_attention_heads", None)
@@ -203,7 +190,7 @@ class Listening(TorchDispatchMode):
     def _written(self, place: str, weights: Tensor, heads: int) -> AttentionMap:
         """Weights that the model has made: those within the bounds are kept. Heads that were laid side by side in the
         batch are taken apart where the module says that they are heads."""
-        axes, module = AXES[weights.ndim], self._modules[-1] if self._modules else None
+        axes, module = AXES[weights.ndim], self.calls.modules[-1] if self.calls.modules else None
         if heads and axes == AXES[3] and heads == heads_of(module) and len(weights) % heads == 0:
             weights, axes = weights.unflatten(0, (-1, heads)), AXES[4]
         bounds = EVERYTHING if self.replace is not None else self.bounds  # what is replaced is replaced whole
@@ -212,23 +199,9 @@ class Listening(TorchDispatchMode):
             self._held.setdefault(address(tensor), []).append(held)
         return AttentionMap(place, bounds.axes(axes), held)
 
-    def place(self) -> str | None:
-        """Qualified name of the innermost module of the model that is being called; None: none is."""
-        return next((self._names[id(module)] for module in reversed(self._modules) if id(module) in self._names), None)
-
     def _hear(self, found: AttentionMap) -> None:
-        found.forward = self._forward
+        found.forward = self.calls.forward
         self.heard(found)
-
-    def _came(self, module: nn.Module) -> None:
-        if threading.get_ident() == self._thread:  # hooks are of all threads, and the mode is of one
-            self._forward += self.place() is None and id(module) in self._names
-            self._modules.append(module)
-
-    def _left(self, module: nn.Module) -> None:
-        # a module that raised was left without its hook
-        while threading.get_ident() == self._thread and self._modules and self._modules.pop() is not module:
-            pass
 
     def _keep_what_is_written(self, func: Any, args: Any, kwargs: Any) -> None:
         """Copy what is about to be overwritten, such as a cache of keys, where a map will need it."""
