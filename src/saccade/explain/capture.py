@@ -25,11 +25,11 @@ from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.tap import Tap
 from saccade.explain.attention_map import AttentionMap, Bounds, Rows
 from saccade.explain.captured import Capture
+from saccade.explain.findings import Heard
 from saccade.explain.interventions import Replace, replaced
-from saccade.explain.listening import Heard, Listening
+from saccade.explain.listening import Listening
 from saccade.explain.places import Places
 from saccade.explain.rolling import Rolling
-from saccade.explain.scores import CHANGED
 
 NOWHERE = (
     "there was none: no fused kernel, and no softmax over the last axis between two products; "
@@ -83,7 +83,7 @@ def capture(
     listening = Listening(calls, lambda name: fnmatch.fnmatchcase(name, only), hear, bounds, replace)
     try:
         for name, tap in taps.items():
-            tap.listener = _listener(name, tap.axes, hear, bounds, replace, tap.listener)
+            tap.listener = _listener(name, tap.axes, hear, bounds, replace, tap.listener, calls)
             tap.replacing = tap.replacing or replace is not None
         with warnings.catch_warnings(), rolling or nullcontext(), calls, listening if listens else nullcontext():
             # it asks whether global hooks are meant for a compiled module, and they are
@@ -98,11 +98,11 @@ def capture(
     finally:
         for name, tap in taps.items():
             tap.listener, tap.replacing = before[name]
-        heard.unknown = listening.unknown
-        for name in [name for name in heard if heard.unknown.get(name, CHANGED) != CHANGED]:
+        heard.unknown = listening.found.unknown
+        for name in listening.found.broken:
             heard.forget(name)  # pieces of what cannot be read whole
     if not taps and not heard and not heard.unknown:
-        there = ", ".join(map(repr, [*every, *listening.places]))
+        there = ", ".join(map(repr, [*every, *listening.found.places]))
         raise NotFound(f"no attention was seen in a module that matches {only!r}; {seen_in(there)}")
 
 
@@ -136,6 +136,7 @@ def _listener(
     bounds: Bounds,
     replace: Replace | None,
     outer: Callable[[Tensor], Tensor] | None,
+    calls: Places,
 ) -> Callable[[Tensor], Tensor]:
     def listen(tensor: Tensor) -> Tensor:
         tensor = tensor if outer is None else outer(tensor)
@@ -144,7 +145,8 @@ def _listener(
         # a forward that activation checkpointing runs again, inside the backward pass, was heard the first time
         if torch._C._current_graph_task_id() == -1:
             form, needed = bounds.kept(tensor.detach(), axes)
-            hear(AttentionMap(name, bounds.axes(axes), partial(form, needed)))
+            sizes = (tensor.shape[-2], tensor.shape[-1]) if axes[-2:] == ("q", "k") else None
+            hear(AttentionMap(name, bounds.axes(axes), partial(form, needed), calls.forward, sizes=sizes))
         return tensor
 
     return listen
