@@ -97,6 +97,7 @@ class Scores:
         self._known: Any = WeakIdKeyDictionary()
         self._made = 0
         self._filled: set[int] = set()  # storages of which a part was filled with a product
+        self._noise: Any = WeakIdKeyDictionary()  # what dropout multiplies with
         self.columns = Columns()
 
     def saw(self, operator: Any, name: str, args: tuple[Any, ...], out: Any) -> list[Softmax | Used]:
@@ -114,6 +115,9 @@ class Scores:
             heads = folded(tensors[0].shape, out.shape) or heads
         if name in SOFTMAX and isinstance(out, Tensor) and out.ndim:
             return self._softmax(tensors[0], over_keys(args, out), [known for _, known in before], heads, out)
+        noise = name.startswith("bernoulli") or any(x in self._noise for x in tensors[:1])
+        if noise and isinstance(out, Tensor):
+            self._noise[out] = None
         if before or heads:
             self._pass_on(operator, name, args, tensors[0], before, heads, out)
         return []
@@ -181,10 +185,12 @@ class Scores:
     ) -> None:  # fmt: skip
         """What is known of the operands is known of what an operator makes of them, number by number."""
         pointwise = torch.Tag.pointwise in operator.tags
-        moves = name in VIEWS or name in MOVES or name in KEPT
+        dropped = name.startswith("mul") and any(x in self._noise for x in flat(args) if isinstance(x, Tensor))
+        moves = name in VIEWS or name in MOVES or name in KEPT or dropped
         first = next((known for _, known in before if known.softmaxes), None)
         if not (moves or pointwise or name in CHOSEN):
-            kept_rows = isinstance(out, Tensor) and out.ndim and first is not None and out.shape[-1] == first.keys
+            there = next((x for x in flat((out,)) if isinstance(x, Tensor) and not x.is_nested and x.ndim), None)
+            kept_rows = there is not None and first is not None and there.shape[-1] == first.keys
             if first is None or not (kept_rows or name in ORDERED) or name.endswith("_like"):
                 return
         found = Followed(
