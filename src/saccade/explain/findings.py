@@ -7,7 +7,7 @@ from torch import fx, jit
 from saccade.explain.attention_map import AttentionMap
 from saccade.explain.held import Holder
 from saccade.explain.places import Places
-from saccade.explain.scores import MORE_AXES, PIECES
+from saccade.explain.scores import PIECES
 
 Heard = Callable[[AttentionMap], None]
 PROGRAM = "it is a scripted, traced or exported program, which has lost the names of its modules; each call is a map"
@@ -48,5 +48,5 @@ class Findings:
         said = self.unknown.get(place, "")
         if why not in said:
             self.unknown[place] = f"{said}; {why}" if said else why
-        if why == PIECES or why.endswith(MORE_AXES):
+        if why == PIECES:
             self.broken.add(place)

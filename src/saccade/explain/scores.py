@@ -33,6 +33,7 @@ CHOSEN = {
     "masked_fill_", "stack", "tril", "triu", "roll", "repeat", "flip", "slice_scatter", "select_scatter", "pad",
     "concat", "concatenate", "hstack", "vstack", "take_along_dim", "repeat_interleave", "nan_to_num", "nan_to_num_",
 }  # fmt: skip
+JOINS = {"cat", "stack", "concat", "concatenate", "hstack", "vstack"}
 ORDERED = {"topk", "sort"}
 CHANGED = "its weights are changed after the softmax, whose result is what is seen"
 PIECES = "its scores are put together in pieces, so that no column is a key"
@@ -62,6 +63,8 @@ class Followed(NamedTuple):
     """Where it stands in the softmax's result (`layout`); None: that is not known."""
     gone: int = 0
     """Of scores: how many keys came before the first of their columns."""
+    contexts: frozenset[int] = frozenset()
+    """Which softmaxes' results it is made of by the product that used them."""
 
 
 class Softmax(NamedTuple):
@@ -90,6 +93,12 @@ class Used(NamedTuple):
     """As of `Followed`."""
 
 
+class Joined(NamedTuple):
+    """Softmaxes that may be pieces of one attention: what they gave was put side by side."""
+
+    numbers: frozenset[int]
+
+
 class Scores:
     """Follows tensors, and says which softmax is attention."""
 
@@ -100,8 +109,9 @@ class Scores:
         self._noise: Any = WeakIdKeyDictionary()  # what dropout multiplies with
         self.columns = Columns()
 
-    def saw(self, operator: Any, name: str, args: tuple[Any, ...], out: Any) -> list[Softmax | Used]:
-        """Take note of a call. Returns a softmax over scores as it runs, and again as a product takes its result."""
+    def saw(self, operator: Any, name: str, args: tuple[Any, ...], out: Any) -> list[Softmax | Used | Joined]:
+        """Take note of a call. Returns a softmax over scores as it runs, again as a product takes its result, and once
+        more as what several gave is put side by side."""
         self.columns.saw(operator, name, args, out)
         tensors = [x for x in flat(args) if isinstance(x, Tensor)]
         before = [(x, known) for x in tensors if (known := self._of(x)) is not None]
@@ -109,7 +119,8 @@ class Scores:
         if name in PRODUCTS:
             used, mixed = self.uses(name, args)
             gone = self.columns.gone(tensors[-1], -1) if tensors and tensors[-1].ndim else 0
-            self._mark(out, Followed(True, heads=heads, gone=gone) if mixed is None else mixed)
+            contexts = frozenset(each.number for each in used)
+            self._mark(out, Followed(True, heads=heads, gone=gone, contexts=contexts) if mixed is None else mixed)
             return [*used]
         if name in VIEWS and isinstance(out, Tensor) and tensors and not tensors[0].is_nested:
             heads = folded(tensors[0].shape, out.shape) or heads
@@ -120,7 +131,8 @@ class Scores:
             self._noise[out] = None
         if before or heads:
             self._pass_on(operator, name, args, tensors[0], before, heads, out)
-        return []
+        contexts = frozenset[int]().union(*(known.contexts for _, known in before))
+        return [Joined(contexts)] if name in JOINS and len(contexts) > 1 else []
 
     def uses(self, name: str, args: tuple[Any, ...]) -> tuple[list[Used], Followed | None]:
         """The softmaxes whose results a product takes; or where it mixes weights, such as those of several heads, what
@@ -159,7 +171,7 @@ class Scores:
 
     def _softmax(
         self, scores: Tensor, last: bool, before: list[Followed], heads: int, out: Tensor
-    ) -> list[Softmax | Used]:
+    ) -> list[Softmax | Used | Joined]:
         if not any(known.product for known in before):
             return []
         self._made += 1
@@ -203,6 +215,7 @@ class Scores:
             max((known.all_keys for _, known in before), default=0),
             None,
             max((known.gone for _, known in before), default=0) if kept_columns(given, out) else 0,
+            frozenset[int]() if pointwise else frozenset[int]().union(*(known.contexts for _, known in before)),
         )
         if first is not None:
             found = rows_of(found, given, out)

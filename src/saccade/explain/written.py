@@ -11,7 +11,7 @@ from saccade.explain.attention_map import AXES, Asked, AttentionMap, Bounds, kep
 from saccade.explain.findings import Findings
 from saccade.explain.held import Held
 from saccade.explain.interventions import Replace, refuse_gradient, replaced
-from saccade.explain.scores import CHANGED, OTHER_ORDER, Scores, Softmax, Used
+from saccade.explain.scores import CHANGED, OTHER_ORDER, Joined, Scores, Softmax, Used
 
 
 class Waiting(NamedTuple):
@@ -39,6 +39,7 @@ class Written:
         self._scores = Scores()
         self._waiting: dict[int, Waiting] = {}
         self._cut: dict[int, tuple[AttentionMap, AttentionMap]] = {}  # the columns that are used, and all
+        self._unread: dict[int, str] = {}  # of what cannot be read, where it was
         self._other: dict[int, AttentionMap] = {}  # what stands in the place of weights
 
     def saw(self, operator: Any, name: str, args: tuple[Any, ...], out: Any) -> None:
@@ -46,6 +47,8 @@ class Written:
         for found in self._scores.saw(operator, name, args, out):
             if isinstance(found, Softmax):
                 self._ran(found, out)
+            elif isinstance(found, Joined):
+                self.found.broken |= {self._unread[number] for number in found.numbers if number in self._unread}
             elif found.number in self._waiting:
                 self._used(found, self._waiting[found.number])
             elif found.number in self._cut and found.columns is not None:  # its other columns are used too
@@ -106,6 +109,7 @@ class Written:
         if waiting.held is None:
             del self._waiting[used.number]
             if waiting.softmax.unknown:
+                self._unread[used.number] = waiting.place
                 self.found.say(waiting.place, waiting.softmax.unknown)
             return
         found = self._map(used, waiting, waiting.held)
