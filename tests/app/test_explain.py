@@ -45,6 +45,34 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ),
         "t5": transformers.T5ForConditionalGeneration(transformers.T5Config(vocab_size=size, **t5)),
     }
+    towers: dict[str, Any] = options | {"hidden_size": 16}
+    images: dict[str, Any] = {"image_size": 16, "patch_size": 8}
+    sound: dict[str, Any] = {f"{side}_{what}": number for side in ("encoder", "decoder") for what, number in (
+        ("layers", 1), ("attention_heads", 2), ("ffn_dim", 32),
+    )}  # fmt: skip
+    sound |= {"d_model": 16, "num_mel_bins": 8, "max_source_positions": 10, "vocab_size": size} | dict.fromkeys(
+        ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"), 0
+    )
+    heard = transformers.Wav2Vec2Config(
+        **towers,
+        **dict.fromkeys(("conv_dim", "conv_kernel", "conv_stride"), (4,)),
+        num_conv_pos_embeddings=4,
+        num_conv_pos_embedding_groups=2,
+    )
+    made |= {
+        "clip": transformers.CLIPModel(
+            transformers.CLIPConfig(text_config={**towers, "vocab_size": size}, vision_config={**towers, **images})
+        ),
+        "whisper": transformers.WhisperForConditionalGeneration(transformers.WhisperConfig(**sound)),
+        "vit": transformers.ViTModel(transformers.ViTConfig(**towers, **images)),
+        "wav2vec2": transformers.Wav2Vec2Model(heard),
+        "speech": transformers.SpeechEncoderDecoderModel(
+            transformers.SpeechEncoderDecoderConfig.from_encoder_decoder_configs(
+                heard,
+                transformers.BertConfig(**towers, vocab_size=size, is_decoder=True, add_cross_attention=True),
+            )
+        ),
+    }
     for name, model in made.items():
         model.save_pretrained(root / name)
         tokenizer.save_pretrained(root / name)
@@ -124,6 +152,26 @@ def test_a_decoder_looks_at_both_sides(
     assert cross.queries == own.queries == own.keys
     assert not target or cross.queries == ["[PAD]", "[CLS]", "the", "street"]
     assert [len(cross.queries), len(cross.keys)] == list(seen["decoder.block.0.layer.1.EncDecAttention"][0].shape[2:])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("clip", "is a clip checkpoint, which does not run on text alone: it also reads pixel_values"),
+        ("whisper", "is a Whisper checkpoint, which does not answer a text with a text"),
+        ("speech", "is a SpeechEncoderDecoder checkpoint, which does not answer a text with a text"),
+        ("vit", "is a vit checkpoint: it reads pixel_values, not text"),
+        ("wav2vec2", "is a wav2vec2 checkpoint: it reads input_values, not text"),
+    ],
+)
+def test_a_checkpoint_that_reads_no_text_alone_is_told_in_a_line(
+    saccade: Command, checkpoints: dict[str, Path], tmp_path: Path, name: str, message: str
+) -> None:
+    for target in ([], ["the street"]):
+        done = saccade("explain", TEXT, *target, "--model", checkpoints[name], "--pictures", tmp_path)
+        assert done.status == 2
+        assert len(done.err.strip().splitlines()) == 1
+        assert message in done.err or (target and "has no decoder beside its encoder" in done.err)
 
 
 def test_a_run_is_explained(saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path) -> None:

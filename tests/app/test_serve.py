@@ -73,15 +73,16 @@ class Server:
 
 
 @contextmanager
-def serving(shown: Shown) -> Iterator[str]:
+def serving(shown: Shown | Look, host: str = "127.0.0.1") -> Iterator[str]:
     """Where a viewer is that is served by this process, which is quicker than a process of its own."""
     uvicorn = pytest.importorskip("uvicorn")
-    from saccade.app.serve_verb import bound
+    from saccade.app.serve_verb import bound, names_of
     from saccade.app.web.server import Viewer
 
-    listening = bound("127.0.0.1", 0)
+    shown = shown if isinstance(shown, Shown) else Shown("slow", [], "text", shown)
+    listening = bound(host, 0)
     place = f"127.0.0.1:{listening.getsockname()[1]}"
-    config = uvicorn.Config(Viewer(shown, {place}).app(), log_level="warning", lifespan="off")
+    config = uvicorn.Config(Viewer(shown, names_of(host)).app(), log_level="warning", lifespan="off")
     served = uvicorn.Server(config)
     thread = threading.Thread(target=served.run, kwargs={"sockets": [listening]})
     thread.start()
@@ -402,26 +403,6 @@ def test_who_goes_away_frees_the_model() -> None:
         other.start()
         other.join()
     assert model(torch.zeros(2)).shape == (2,)  # behind the block nobody minds
-
-
-@contextmanager
-def serving(look: Look, host: str = "127.0.0.1") -> Iterator[str]:
-    """Where a viewer is that is served by this process."""
-    uvicorn = pytest.importorskip("uvicorn")
-    from saccade.app.serve_verb import bound, names_of
-    from saccade.app.web.server import Viewer
-
-    listening = bound(host, 0)
-    place = f"127.0.0.1:{listening.getsockname()[1]}"
-    viewer = Viewer(Shown("slow", [], "text", look), names_of(host))
-    served = uvicorn.Server(uvicorn.Config(viewer.app(), log_level="warning", lifespan="off"))
-    thread = threading.Thread(target=served.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        yield place
-    finally:
-        served.should_exit = True
-        thread.join()
 
 
 def test_a_later_text_ends_the_reading_of_an_earlier_one(browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
