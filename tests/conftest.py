@@ -1,11 +1,21 @@
-"""What every test starts from: one thread, one seed, and memory that is poisoned until it is written."""
+"""What every test starts from: one thread, one seed, memory that is poisoned until it is written; a browser, real data.
 
-from collections.abc import Iterator
+`SACCADE_BROWSER=required` turns a missing browser from a skip into a failure; `SACCADE_DATA` names the folder of the
+real data sets.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 import torch
 from torch import Tensor
+
+LONGEST = 180_000  # milliseconds that a browser may take before a test gives up: a hang, not a busy machine
 
 torch.set_num_threads(1)
 hypothesis.settings.register_profile("saccade", max_examples=30, deadline=None, derandomize=True, database=None)
@@ -45,3 +55,37 @@ def by_onednn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(linear, "WORTH", 1)
     monkeypatch.setattr(linear, "_onednn", told)
     return made
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, which the system provides: playwright's own would be downloaded."""
+    missing = pytest.fail if os.environ.get("SACCADE_BROWSER") == "required" else pytest.skip
+    found = [path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))]
+    if not found:
+        missing("no Chromium on the PATH to open the page in: apt-get install chromium")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError:
+        missing("playwright is not installed: pip install playwright")
+    with sync_playwright() as player:
+        # --no-sandbox: root has none; a shared-memory folder of a container may be too small for Chromium
+        options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        browser = player.chromium.launch(executable_path=found[0], args=options, timeout=LONGEST)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """The path of a real data set by its name in the folder `SACCADE_DATA`; skips the test where it is missing."""
+
+    def path(name: str) -> Path:
+        folder = os.environ.get("SACCADE_DATA")
+        if not folder:
+            pytest.skip(f"{name} is real data: python -m tests --data FOLDER, or set SACCADE_DATA")
+        if not (found := Path(folder) / name).exists():
+            pytest.skip(f"{name} is real data, and the folder SACCADE_DATA={folder} does not hold it")
+        return found
+
+    return path

@@ -117,7 +117,7 @@ def test_a_reader_that_left(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         lambda text: [*TINY, "--training.steps", text],
         lambda text: [*TINY, "--config", text],
         lambda text: ["predict", text, "Go."],
-        lambda text: ["evaluate", "RUN", "--split", text],
+        lambda text: ["evaluate", text],
         lambda text: ["explain", "Go.", "--model", f"/nowhere/{text}"],
         lambda text: ["serve", text],
         lambda text: ["report", "--keep", text],
@@ -318,7 +318,7 @@ HINTS = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "said"), HINTS, ids=lambda value: " ".join(value)[-40:])
+@pytest.mark.parametrize(("arguments", "said"), HINTS, ids=[" ".join(given)[-40:] for given, _ in HINTS])
 def test_hints(
     saccade: Command, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
 ) -> None:

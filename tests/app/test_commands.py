@@ -19,6 +19,7 @@ from saccade.app import catalogue
 from tests.app.conftest import Command
 
 SYSTEMS = catalogue.names()
+SMALL = ["--task.limit", "60", "--search.beam", "1"]  # where the score does not matter
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -67,7 +68,7 @@ def test_training_ends_with_score_answers_pictures_and_what_is_next(saccade: Com
 def test_one_seed_gives_one_model_and_another_another(saccade: Command, tmp_path: Path) -> None:
     weights = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        saccade("train", "rnnencdec", "tiny", "--training.steps", 10, "--seed", seed, "--out", tmp_path / name)
+        saccade("train", "rnnencdec", "tiny", "--training.steps", 10, *SMALL, "--seed", seed, "--out", tmp_path / name)
         weights.append((tmp_path / name / "model.safetensors").read_bytes())
     assert weights[0] == weights[1] != weights[2]
 
@@ -178,7 +179,17 @@ def test_flags_file_and_seed_meet_in_the_configuration(saccade: Command, tmp_pat
     file.write_text("model: {hidden_size: 12, dropout: 0.5}\ntraining: {steps: 6}\n")
     out = tmp_path / "run"
     done = saccade(
-        "train", "rnnsearch", "tiny", "--config", file, "--model.dropout", "0.1", "--task.lowercase", "--out", out
+        "train",
+        "rnnsearch",
+        "tiny",
+        "--config",
+        file,
+        "--model.dropout",
+        "0.1",
+        "--task.lowercase",
+        *SMALL,
+        "--out",
+        out,
     )
     assert done.status == 0, done.err
     config = yaml.safe_load((out / "config.yaml").read_text())["config"]
@@ -194,7 +205,7 @@ def test_flags_file_and_seed_meet_in_the_configuration(saccade: Command, tmp_pat
 @pytest.mark.parametrize("precision", ["float64", "bfloat16"])
 def test_other_precisions_train_and_predict(saccade: Command, tmp_path: Path, precision: str) -> None:
     out = tmp_path / "run"
-    flags = ["--precision", precision, "--training.steps", 10, "--out", out]
+    flags = ["--precision", precision, "--training.steps", 10, *SMALL, "--out", out]
     assert saccade("train", "rnnsearch", "tiny", *flags).status == 0
     assert saccade("predict", out, "Go home.").status == 0
 
@@ -212,7 +223,8 @@ def test_an_interrupted_run_says_how_it_goes_on_and_does(
         "rnnsearch",
         "tiny",
         "--training.steps",
-        "400",
+        "200",
+        *SMALL,
         "--out",
         str(out),
     ]
@@ -221,12 +233,12 @@ def test_an_interrupted_run_says_how_it_goes_on_and_does(
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(number)
-    printed, _ = process.communicate(timeout=60)
+    printed, _ = process.communicate(timeout=180)
     assert process.returncode == 130
     assert f"go on with: saccade train --resume {out}" in printed
     resumed = saccade("train", "--resume", out)
     assert resumed.status == 0, resumed.err
-    assert json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 400
+    assert json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 200
     started = shlex.join(["saccade", *command[3:]])
     assert json.loads((out / "evidence.json").read_text())["command"] == started
 

@@ -66,6 +66,8 @@ def test_shell_lines_run_with_tiny(
             elif "--task.folder" in words:  # a variant of real data, which are not here
                 words[2:3] = ["tiny", "--task.corpus", "folder"]
             words += ["--training.steps", "3"] * ("--help" not in words)
+            if hasattr(catalogue.recipe(words[1]).variants["tiny"].task, "limit"):
+                words += ["--task.limit", "60"] * ("--help" not in words and "--task.limit" not in words)
         elif words[0] in ("report", "serve"):
             continue  # one writes into the source, the other goes on for ever; both have tests of their own
         done = saccade(*words, stdin=stdin)

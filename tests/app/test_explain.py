@@ -1,5 +1,6 @@
 """`saccade explain TEXT --model MODEL`, of checkpoints on disk and of runs."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,34 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             transformers.LongformerConfig(vocab_size=size, hidden_size=32, attention_window=[4, 4], **options)
         ),
         "t5": transformers.T5ForConditionalGeneration(transformers.T5Config(vocab_size=size, **t5)),
+    }
+    towers: dict[str, Any] = options | {"hidden_size": 16}
+    images: dict[str, Any] = {"image_size": 16, "patch_size": 8}
+    sound: dict[str, Any] = {f"{side}_{what}": number for side in ("encoder", "decoder") for what, number in (
+        ("layers", 1), ("attention_heads", 2), ("ffn_dim", 32),
+    )}  # fmt: skip
+    sound |= {"d_model": 16, "num_mel_bins": 8, "max_source_positions": 10, "vocab_size": size} | dict.fromkeys(
+        ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"), 0
+    )
+    heard = transformers.Wav2Vec2Config(
+        **towers,
+        **dict.fromkeys(("conv_dim", "conv_kernel", "conv_stride"), (4,)),
+        num_conv_pos_embeddings=4,
+        num_conv_pos_embedding_groups=2,
+    )
+    made |= {
+        "clip": transformers.CLIPModel(
+            transformers.CLIPConfig(text_config={**towers, "vocab_size": size}, vision_config={**towers, **images})
+        ),
+        "whisper": transformers.WhisperForConditionalGeneration(transformers.WhisperConfig(**sound)),
+        "vit": transformers.ViTModel(transformers.ViTConfig(**towers, **images)),
+        "wav2vec2": transformers.Wav2Vec2Model(heard),
+        "speech": transformers.SpeechEncoderDecoderModel(
+            transformers.SpeechEncoderDecoderConfig.from_encoder_decoder_configs(
+                heard,
+                transformers.BertConfig(**towers, vocab_size=size, is_decoder=True, add_cross_attention=True),
+            )
+        ),
     }
     for name, model in made.items():
         model.save_pretrained(root / name)
@@ -125,12 +154,46 @@ def test_a_decoder_looks_at_both_sides(
     assert [len(cross.queries), len(cross.keys)] == list(seen["decoder.block.0.layer.1.EncDecAttention"][0].shape[2:])
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("clip", "is a clip checkpoint, which does not run on text alone: it also reads pixel_values"),
+        ("whisper", "is a Whisper checkpoint, which does not answer a text with a text"),
+        ("speech", "is a SpeechEncoderDecoder checkpoint, which does not answer a text with a text"),
+        ("vit", "is a vit checkpoint: it reads pixel_values, not text"),
+        ("wav2vec2", "is a wav2vec2 checkpoint: it reads input_values, not text"),
+    ],
+)
+def test_a_checkpoint_that_reads_no_text_alone_is_told_in_a_line(
+    saccade: Command, checkpoints: dict[str, Path], tmp_path: Path, name: str, message: str
+) -> None:
+    for target in ([], ["the street"]):
+        done = saccade("explain", TEXT, *target, "--model", checkpoints[name], "--pictures", tmp_path)
+        assert done.status == 2
+        assert len(done.err.strip().splitlines()) == 1
+        assert message in done.err or (target and "has no decoder beside its encoder" in done.err)
+
+
 def test_a_run_is_explained(saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path) -> None:
     for system, heads in (("transformer", True), ("rnnsearch", False)):
         done = saccade("explain", "We can do that.", "--model", tiny_runs[system], "--pictures", tmp_path)
         assert done.status == 0, done.err
         assert ("head 0" in done.out or "head 1" in done.out) == heads
         assert "how widely each head looks" in done.out
+
+
+def test_where_pictures_go(
+    saccade: Command, checkpoints: dict[str, Path], tiny_runs: dict[str, Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Into the run, or, of a checkpoint, into the folder of runs, which a clone does not track."""
+    run = Path(shutil.copytree(tiny_runs["rnnsearch"], tmp_path / "RUN"))
+    monkeypatch.chdir(tmp_path)
+    assert saccade("explain", "We can do that.", "--model", "RUN").status == 0
+    assert saccade("explain", TEXT, "--model", checkpoints["bert"]).status == 0
+    assert list((run / "pictures").glob("heads-*.png"))
+    assert [path.name for path in Path("runs").rglob("*.png")] == ["heads-the-animal-was-tired.png"]
+    assert {path.name for path in tmp_path.iterdir()} == {"RUN", "runs"}
 
 
 def test_what_is_no_text_is_explained(saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path) -> None:

@@ -24,10 +24,14 @@ def evidence(
     test = {"decisive": "bleu", "bleu": bleu, "chrf": bleu + 20, "sentences": 14, "by_length": lengths, **figures}
     return {
         "system": system, "variant": variant, "changed": changed or {}, "date": f"2026-01-{day:02}T00:00:00Z",
-        "commit": "c0ffee", "hardware": {"processor": "a processor", "cores": 2}, "seeds": [seed],
-        "wall_seconds": 60.0 * seed, "parameters": 1234, "data": {"data": "some pairs", "sha256": data},
-        "paper": {"authors": "Nobody", "year": 2026, "arxiv": "0000.00000", "number": "26.75 BLEU"},
-        "metrics": {"test": test}, "claims": [],
+        "command": None, "commit": "c0ffee0", "versions": {}, "seeds": [seed], "wall_seconds": 60.0 * seed,
+        "hardware": {"machine": "m", "processor": "a processor", "cores": 2, "device": "cpu"},
+        "parameters": 1234, "data": {"data": "some pairs", "sha256": data},
+        "paper": {
+            "title": "None", "authors": "Nobody", "year": 2026, "arxiv": "0000.00000", "target": "table 1",
+            "number": "26.75 BLEU",
+        },
+        "metrics": {"test": test}, "claims": [], "config": {},
     }  # fmt: skip
 
 

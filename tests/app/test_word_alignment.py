@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from saccade.app import word_alignment
+from saccade.app import catalogue, word_alignment
 from saccade.app.runs import Run
 from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Show
@@ -220,7 +220,8 @@ def test_figures_are_kept_beside_all_else(tmp_path: Path, runs: dict[str, Run], 
         path.write_text(damaged)
         assert "evidence.json: not" in refused(saccade, "layers", "--alignments", *files, "--keep")
         assert path.read_text() == damaged
-    before = {"system": "stub", "metrics": {"test": {"decisive": "bleu", "bleu": 1.5}}, "é": [1]}
+    before = {**catalogue.evidence("rnnsearch")[-1], "command": "é"}
+    before["metrics"] = {"test": {"decisive": "bleu", "bleu": 1.5}}
     path.write_text(json.dumps(before))
     figures(saccade, "layers", "--alignments", *files)
     assert json.loads(path.read_text()) == before

@@ -272,6 +272,13 @@ def test_a_moving_baseline_is_used_before_it_moves() -> None:
     assert set(score.state_dict()) == {"mean", "variance", "seen"}
 
 
+def test_a_decay_is_as_exact_as_the_module() -> None:
+    score = ScoreFunction("moving", decay=0.9).double()
+    score(torch.tensor([2.0]).double(), leaf(1))
+    score(torch.tensor([8.0]).double(), leaf(1))
+    assert float(score.mean) == 0.9 * 2.0 + (1 - 0.9) * 8.0  # in float32 the decay is off by 2e-8
+
+
 def test_the_baseline_of_a_sum_is_as_many_means_as_it_has_terms() -> None:
     score, log_probs, terms = ScoreFunction("moving", decay=0.75), leaf(3), torch.tensor([3.0, 2.0, 1.0]).double()
     score(torch.tensor([-8.0, -3.0, -1.0]).double(), log_probs, terms=terms)

@@ -3,7 +3,8 @@
 import dataclasses
 import fnmatch
 import re
-from typing import Any
+import typing
+from typing import Annotated, Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import torch
 from saccade.app import catalogue, flags
 from saccade.core.config import from_plain, to_plain
 from saccade.core.tap import Tap
+from saccade.training.memory import sized
 from saccade.training.sampler import in_order
 
 SYSTEMS = catalogue.names()
@@ -22,6 +24,26 @@ def built(system: str) -> tuple[Any, Any, Any, Any]:
     config = recipe.variants["tiny"]
     task = recipe.task(config, None)
     return recipe, config, task, recipe.build(config, task)
+
+
+def whole_numbers(cls: Any, prefix: str = "") -> dict[str, tuple[list[Any], Any]]:
+    """The fields of a nested configuration that are whole numbers -> what is said of them, and their annotation."""
+    found: dict[str, tuple[list[Any], Any]] = {}
+    for name, field in cls.__pydantic_fields__.items():
+        kind = typing.get_type_hints(cls, include_extras=True)[name]
+        if dataclasses.is_dataclass(kind):
+            found |= whole_numbers(kind, f"{prefix}{name}.")
+        parts = [kind, *typing.get_args(kind)]  # of `Annotated[int, ...] | None` the first
+        for part in parts:
+            base, *metadata = typing.get_args(part) if typing.get_origin(part) is Annotated else (part,)
+            if base is int:
+                found[prefix + name] = ([*metadata, *field.metadata], kind)
+                break
+    flat: dict[str, tuple[list[Any], Any]] = {}
+    for name, (metadata, kind) in found.items():
+        inner = [each for one in metadata for each in getattr(one, "metadata", [one])]  # of a `Field(...)`
+        flat[name] = (inner, kind)
+    return flat
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -92,6 +114,22 @@ class TestSystem:
         for found in catalogue.evidence(system):
             assert keys <= set(found)
             assert found["system"] == system
+
+    def test_its_size_is_known_before_it_is_made(self, system: str) -> None:
+        recipe, config, task, model = built(system)
+        before = torch.random.get_rng_state()
+        weights = dict(sized(lambda: recipe.build(config, task)).named_parameters())
+        assert {name: weight.shape for name, weight in weights.items()} == {
+            name: weight.shape for name, weight in model.named_parameters()
+        }
+        assert {weight.device.type for weight in weights.values()} == {"meta"}
+        assert torch.equal(before, torch.random.get_rng_state())
+
+    def test_every_whole_number_of_its_configuration_has_bounds(self, system: str) -> None:
+        for name, (metadata, kind) in whole_numbers(type(catalogue.recipe(system).config)).items():
+            bounds = {bound for each in metadata for bound in ("ge", "gt", "le", "lt") if hasattr(each, bound)}
+            assert bounds & {"le", "lt"}, f"{name} ({kind}) has no upper bound"
+            assert bounds & {"ge", "gt"}, f"{name} ({kind}) has no lower bound"
 
     def test_batches_hold_each_example_once(self, system: str) -> None:
         _, config, task, _ = built(system)

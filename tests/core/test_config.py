@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from saccade.core.config import config, from_plain, refuse_unchosen, to_plain
+from saccade.core.config import config, from_plain, placed, refuse_unchosen, to_plain
 
 
 @config
@@ -142,3 +142,10 @@ def test_of_a_kept_configuration_the_options_that_were_not_chosen_are_those_of_t
     assert from_plain(Whole, {"model": {"window": "gaussian", "gaussian": {"components": 2}}}, reset=[]) == Whole(
         model=Model(window="gaussian", gaussian=Gaussian(components=2))
     )
+
+
+def test_relative_paths_are_placed_and_nothing_else_changes() -> None:
+    before = Model(files=(Path("a.tsv"), Path("/b.tsv")), hidden_size=3)
+    after = placed(before, Path("/data"))
+    assert after == dataclasses.replace(before, files=(Path("/data/a.tsv"), Path("/b.tsv")))
+    assert placed(Model(), Path("/data")) == Model()

@@ -1,6 +1,5 @@
 """The head view as a figure."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -87,14 +86,12 @@ def test_a_head_view_is_whole_and_without_overlaps(rows: int, columns: int, head
     assert_saved(figure, tmp_path)
 
 
-def test_five_hundred_tokens_are_named_at_marks_and_drawn_in_seconds(tmp_path: Path) -> None:
+def test_five_hundred_tokens_are_named_at_marks(tmp_path: Path) -> None:
     names = [f"▁{i}" for i in range(500)]
-    start = time.perf_counter()
     figure = plots.arcs(torch.rand(3, 500, 500), names, names, query=13)
     plots.save(figure, tmp_path / "long", "words")
     figure = plots.arcs(torch.rand(3, 500, 500), names, names)
     assert_saved(figure, tmp_path)
-    assert time.perf_counter() - start < 60
     assert len(drawn(figure)) == MOST
     assert min(colour[3] for *_, colour in drawn(figure)) > 0.99  # the strongest of 750,000
     assert_apart(figure)

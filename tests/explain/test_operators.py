@@ -16,6 +16,7 @@ from saccade.core.errors import InvalidInput, NotFound
 from saccade.explain import ablate, attention_map, capture, measures, operators, scale
 from saccade.explain.attention_map import Bounds
 from saccade.explain.listening import Listening
+from saccade.explain.places import Places
 from tests.explain.models import Twice
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -325,7 +326,7 @@ def test_no_more_than_the_largest_is_held() -> None:
     """Where a model writes its weights out: of 400 keys three, and their places."""
     model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(1, 400, MODEL)
     heard: list[Any] = []
-    with torch.no_grad(), Listening(model, lambda _: True, heard.append, Bounds(top=3)):
+    with torch.no_grad(), Places(model) as calls, Listening(calls, lambda _: True, heard.append, Bounds(top=3)):
         model(x, x, x, need_weights=True)
     [found] = heard
     assert sum(tensor.numel() for tensor in found._form.tensors()) == 2 * HEADS * 400 * 3

@@ -4,9 +4,7 @@ import html
 import itertools
 import json
 import re
-import shutil
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from saccade.explain import Capture
 from saccade.explain.attention_map import kept_map
 from saccade.explain.page import VENDORED, Axes, View, framed, page, page_of, policy, text_of
 from saccade.explain.plots import labels
+from tests.conftest import LONGEST
 
 QUERIES, KEYS = ["▁je", "▁veux", "</script>", "<b>x</b>"], ["▁I", "▁want", "▁an", "other", "&amp;"]
 
@@ -36,23 +35,12 @@ def seen() -> Capture:
     return found.label(QUERIES, KEYS)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    found = [path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))]
-    if not found:
-        pytest.skip("there is no Chromium on this machine, in which to look at the page")
-    with playwright.sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=found[0], args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
-
-
 class Opened:
     """A page, what it complained of, and what it asked for."""
 
     def __init__(self, browser: Any, path: Path, link: str = "", **options: Any) -> None:
         self.page = browser.new_page(**options)
+        self.page.set_default_timeout(LONGEST)
         self.wrong: list[str] = []
         self.asked: list[str] = []
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
@@ -88,28 +76,6 @@ class Opened:
         """The address, once it ends so: it is written a moment later."""
         self.page.wait_for_function("end => location.href.endsWith(end)", arg=end)
         return str(self.page.url)
-
-    def milliseconds(self, act: str) -> float:
-        """The median time of an act, and of drawing it to the last pixel; the best of three."""
-        medians = self.page.evaluate(
-            """act => {
-                const view = views[0], run = new Function("view", "i", act), medians = [];
-                for (let round = 0; round < 3; round++) {
-                    const times = [];
-                    for (let i = 0; i < 9; i++) {
-                        const before = performance.now();
-                        run(view, i);
-                        for (const name of ["arcs", "matrix"])
-                            view.find(name).getContext("2d").getImageData(0, 0, 1, 1);
-                        times.push(performance.now() - before);
-                    }
-                    medians.push(times.sort((one, two) => one - two)[4]);
-                }
-                return medians;
-            }""",
-            act,
-        )
-        return float(min(medians))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -428,7 +394,7 @@ def test_tokens_of_any_script_and_of_no_width(browser: Any, tmp_path: Path) -> N
     assert not opened.wrong
 
 
-def test_twelve_layers_of_twelve_heads_are_drawn_in_time(browser: Any, tmp_path: Path) -> None:
+def test_twelve_layers_of_twelve_heads_are_drawn_at_their_strongest(browser: Any, tmp_path: Path) -> None:
     torch.manual_seed(1)
     many = (4 * torch.randn(12, 128, 128)).softmax(-1)  # sharp, as heads are: many links to draw
     tokens = [f"word{i}" for i in range(128)]
@@ -436,12 +402,7 @@ def test_twelve_layers_of_twelve_heads_are_drawn_in_time(browser: Any, tmp_path:
     path.write_text(page({f"block.{n}.attention": (many, tokens, tokens) for n in range(12)}), encoding="utf-8")
     assert path.stat().st_size < 10e6
     opened = Opened(browser, path)
-    painted = "() => performance.getEntriesByName('first-contentful-paint').map(entry => entry.startTime)[0]"
-    opened.page.wait_for_function(painted)
-    assert opened.page.evaluate(painted) < 1000
-    assert opened.milliseconds("view.step(20 + i)") < 16
-    assert opened.milliseconds("view.state.kept = null; view.state.heads = new Set([i, i + 1]); view.draw()") < 16
-    assert opened.milliseconds("view.every(); view.state.heads.delete(i); view.draw()") < 16
+    opened.page.locator(".heads button").nth(1).click()
     assert "strongest links are drawn" in opened.said()
     opened.page.locator(".every").scroll_into_view_if_needed()
     opened.page.wait_for_selector(".every[data-painted='12']")
@@ -449,15 +410,16 @@ def test_twelve_layers_of_twelve_heads_are_drawn_in_time(browser: Any, tmp_path:
     assert not opened.wrong
 
 
-def test_five_hundred_tokens_are_drawn_in_time(browser: Any, tmp_path: Path) -> None:
+def test_five_hundred_tokens_are_drawn(browser: Any, tmp_path: Path) -> None:
     [wide] = make((1, 500, 500))
     tokens = [f"word{i}" for i in range(500)]
     path = tmp_path / "page.html"
     path.write_text(page({"wide": (wide * 50 / (wide * 50).amax(), tokens, tokens)}), encoding="utf-8")
     opened = Opened(browser, path)
     assert opened.tokens("keys").count() == 500
-    assert opened.milliseconds("view.step(40 * i)") < 100
-    assert opened.milliseconds("view.keep(null)") < 100
+    opened.page.evaluate("views[0].step(400)")
+    assert "“word400” looks at" in opened.said()
+    opened.page.evaluate("views[0].keep(null)")
     opened.tokens("queries").nth(499).hover()  # scrolls to it
     assert "“word499” looks at" in opened.said()
     assert opened.page.locator(".panel").bounding_box()["height"] < 800

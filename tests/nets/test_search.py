@@ -100,7 +100,7 @@ def slow_beam(model: RandomModel, sentence: Tensor, limit: int, beam: int, alpha
     """Beam search over one sentence with lists.
 
     Of the candidates of a step, those that end among the best `beam` are finished, and the best `beam` that do not end
-    go on, until `beam` are finished or the limit is reached.
+    go on, up to the limit: to stop sooner must change nothing. A beam of 1 stops where it first ends.
     """
     alive: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
     finished: list[Hypothesis] = []
@@ -116,7 +116,7 @@ def slow_beam(model: RandomModel, sentence: Tensor, limit: int, beam: int, alpha
             if last == END:
                 finished.append(Hypothesis(tokens, total, rank(total, length, alpha)))
         alive = [candidate for candidate in candidates if candidate[0][-1] != END][:beam]
-        if len(finished) >= beam:
+        if beam == 1 and finished:
             break
     if not finished:
         finished = [Hypothesis(list(tokens), total, rank(total, limit, alpha)) for tokens, total in alive]
@@ -183,11 +183,72 @@ def test_a_larger_penalty_never_shortens_the_best_of_all_answers(seed: int) -> N
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.5])
 @pytest.mark.parametrize("beam", [1, 2, 3, 5])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_it_equals_its_slow_twin(seed: int, beam: int, alpha: float) -> None:
-    model, sentences, limits = RandomModel(seed), make_sentences(seed), [7, 2, 5]
-    found = beam_search(model, sentences, torch.tensor(limits), SYMBOLS, beam, alpha)
-    for sentence, limit, hypotheses in zip(sentences, limits, found, strict=True):
-        assert_same(hypotheses, slow_beam(model, sentence, limit, beam, alpha))
+def test_it_equals_its_slow_twin_which_never_stops_before_the_limit(seed: int, beam: int, alpha: float) -> None:
+    model, sentences, limits = RandomModel(seed), make_sentences(seed), [11, 2, 5]
+    expected = [slow_beam(model, *each, beam, alpha) for each in zip(sentences, limits, strict=True)]
+    for count in range(1, beam + 1):
+        found = beam_search(model, sentences, torch.tensor(limits), SYMBOLS, beam, alpha, count)
+        for hypotheses, theirs in zip(found, expected, strict=True):
+            assert_same(hypotheses, theirs[:count])
+
+
+class Onwards(RandomModel):
+    """Eight symbols, 0.9 for going on and 0.05 for the end, up to the eighth step, where the end has 0.9."""
+
+    def __init__(self) -> None:
+        super().__init__(0, possible=11)
+        self.steps = 0
+
+    def start(self, encoded: Tensor) -> State:
+        self.steps = 0
+        return super().start(encoded)
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        _, state = super().step(tokens, state)
+        self.steps += 1
+        rows = torch.full((len(tokens), self.vocabulary), 0.05 / 9, dtype=torch.float64)
+        rows[:, 3], rows[:, END] = (0.05, 0.9) if self.steps > 7 else (0.9, 0.05)
+        return rows.log(), state
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("beam", [1, 2, 3, 5])
+def test_a_live_hypothesis_that_is_far_better_is_not_given_up(beam: int, alpha: float) -> None:
+    """With as many finished as the beam is wide the search used to stop: beams of 2 and 5 found the empty answer."""
+    model, limit = Onwards(), torch.tensor([20])
+    ((best, *_),) = beam_search(model, make_sentences(0, batch=1), limit, SYMBOLS, beam, alpha)
+    assert best.tokens == [3] * 7
+    assert math.isclose(best.log_prob, 8 * math.log(0.9), rel_tol=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6, 1.5])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_best_answer_of_a_wide_beam_is_the_best_of_all(seed: int, alpha: float) -> None:
+    possible, limit = 4, 4
+    model, sentences = RandomModel(seed, possible, vocabulary=109), make_sentences(seed, batch=2)
+    found = beam_search(model, sentences, torch.full((2,), limit), SYMBOLS, 4 * 27, alpha, count=1)
+    for sentence, hypotheses in zip(sentences, found, strict=True):
+        assert_same(hypotheses, every_answer(model, sentence, possible, limit, alpha)[:1])
+
+
+def test_a_search_stops_once_nothing_can_win() -> None:
+    # ending has a probability of 0.99 at once, so that a live hypothesis has at most log 0.01
+    model, sentences = RandomModel(0, possible=5, ending=30.0), make_sentences(0)
+    for alpha in (0.0, 0.6, 1.0):
+        model.rows.clear()
+        found = beam_search(model, sentences, torch.full((3,), 50), SYMBOLS, 5, alpha, count=1)
+        assert [[hypothesis.tokens for hypothesis in each] for each in found] == [[[]]] * 3
+        assert len(model.rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"count": 0}, "count must be from 1 to the beam, which is 5, not 0"), ({"count": 6}, "not 6"),
+     ({"length_penalty": -0.1}, "length penalty must be at least 0"), ({"length_penalty": math.nan}, "not nan")],
+)  # fmt: skip
+def test_options_of_a_search_out_of_range_raise(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        beam_search(RandomModel(0), make_sentences(0), torch.full((3,), 7), SYMBOLS, **options)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -1,8 +1,8 @@
 """Multi30k by path and from the hub, and what is said when a language is not there or the order is another."""
 
 import gzip
-import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,9 +14,8 @@ from saccade.core.errors import InvalidInput, MissingExtra, NotFound
 from saccade.tasks.translation import TranslationConfig, TranslationTask
 from saccade.tasks.translation.folder import folder_pairs
 from saccade.tasks.translation.multi30k import from_hub
-from saccade.tasks.translation.parallel_text import check_order, languages_of
+from saccade.tasks.translation.parallel_text import check_order, embedded_pairs, languages_of
 
-DATA = Path(os.environ.get("SACCADE_DATA", "nowhere")) / "multi30k"
 GERMAN, ENGLISH = "ein Mann liest .", "a man reads ."
 
 
@@ -122,6 +121,12 @@ def test_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
         from_hub("train", ("fr", "en"))
 
 
+def test_what_the_hub_has_is_composed_as_files_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = Columns(de=["u\u0308ber"], en=["cafe\u0301  au lait"])
+    monkeypatch.setitem(sys.modules, "datasets", stand_in(lambda name, split: rows))
+    assert from_hub("train", ("de", "en")) == [("\u00fcber", "caf\u00e9 au lait")]
+
+
 def test_a_hub_out_of_reach_and_a_missing_library_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     def load_dataset(name: str, split: str) -> None:
         raise ConnectionError("no route")
@@ -165,12 +170,42 @@ def test_text_in_another_order_is_refused_and_a_copy_is_not() -> None:
     check_order(train, [("ein Hund .", "a dog .")], "test")
     check_order([("a b", "a b")], [("b a", "b a")], "test")
     check_order(train, [("un homme", "xyz")], "test")
-    with pytest.raises(InvalidInput, match="the test pairs seem to go from the target language"):
+    with pytest.raises(InvalidInput, match=r"the test pairs seem to go from the target.*--task\.check-direction false"):
         check_order(train, [("a man runs", "ein Mann rennt")], "test")
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="Multi30k is not here (SACCADE_DATA names the folder that holds it)")
+def test_past_tenses_are_in_order_though_some_are_verbs_of_their_own() -> None:
+    """A word a side: those of the validation are new, and two past tenses are base forms in the training."""
+    train = [("find", "found"), ("walk", "walked"), ("ground", "grounded"), ("rent", "rented"), ("see", "saw")]
+    check_order(train, [("grind", "ground"), ("rend", "rent"), ("leave", "left")], "validation")
+    with pytest.raises(InvalidInput, match="swap the sides"):
+        check_order(train, [("found", "find"), ("saw", "see"), ("left", "leave")], "validation")
+
+
+def test_the_check_of_the_direction_can_be_turned_off(tmp_path: Path, folder: Path) -> None:
+    right = embedded_pairs("train")[:300]
+    for name, pairs in (("train", right), ("test", [pair[::-1] for pair in right])):
+        (tmp_path / f"{name}.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in pairs), encoding="utf-8")
+    given: dict[str, Any] = {"train": (tmp_path / "train.tsv",), "test": (tmp_path / "test.tsv",)}
+    given |= {"validation": given["train"], "vocabulary_size": 300}
+    for shared in (False, True):
+        options = {**given, "shared_vocabulary": shared}
+        with pytest.raises(InvalidInput, match=r"--task\.check-direction false"):
+            TranslationTask(TranslationConfig(**options))
+        task = TranslationTask(TranslationConfig(**options, check_direction=False))
+        assert len(task.examples("test")) == len(right)
+        task.save(tmp_path)
+        with pytest.raises(InvalidInput, match=r"--task\.check-direction false"):  # as `evaluate` asks for them
+            TranslationTask(TranslationConfig(**options), tmp_path).examples("test")
+        loaded = TranslationTask(TranslationConfig(**options, check_direction=False), tmp_path)
+        assert loaded.examples("test") == task.examples("test")
+    ordered = tuple(folder / name for name in ("val.de", "val.en.gz"))
+    files: dict[str, Any] = {"train": ordered, "validation": ordered, "test": ordered[::-1]}
+    TranslationTask(TranslationConfig(**files, vocabulary_size=20, check_direction=False))
+
+
 @pytest.mark.parametrize("language", ["en", "fr", "cs"])
-def test_the_real_files(language: str) -> None:
-    sizes = {split: len(folder_pairs(DATA, split, ("de", language))) for split in ("train", "validation", "test")}
+def test_the_real_files(real_data: Callable[[str], Path], language: str) -> None:
+    folder = real_data("multi30k")
+    sizes = {split: len(folder_pairs(folder, split, ("de", language))) for split in ("train", "validation", "test")}
     assert sizes == {"train": 29_000, "validation": 1_014, "test": 1_000}

@@ -66,3 +66,30 @@ def test_held_out_pairs_leave_training() -> None:
     assert hold_out(pairs) == (kept, held)
     with pytest.raises(InvalidInput, match="too few"):
         hold_out(pairs[:7])
+
+
+def sides(pairs: list[tuple[str, str]], side: int, lowercase: bool) -> set[str]:
+    return {pair[side].lower() if lowercase else pair[side] for pair in pairs}
+
+
+@pytest.mark.parametrize("lowercase", [False, True])
+@pytest.mark.parametrize("turned", [False, True])
+def test_no_side_of_a_held_out_pair_stays_in_training(turned: bool, lowercase: bool) -> None:
+    """Tatoeba has several translations of a sentence, and the same translation of several sentences."""
+    pairs = [(f"Sentence {i} .", f"phrase {i} , version {j} .") for i in range(100) for j in range(5)]
+    pairs += [(source.upper(), target) for source, target in pairs[::7]]
+    pairs = [pair[::-1] for pair in pairs] if turned else pairs
+    kept, held = hold_out(pairs, lowercase=lowercase)
+    assert len(held) == len(set(held)) == (len(pairs) if not lowercase else 500) // 20
+    assert set(kept) < set(pairs)
+    for side in (0, 1):
+        assert not sides(kept, side, lowercase) & sides(held, side, lowercase)
+    # and nothing else is left out
+    known = [sides(held, side, lowercase) for side in (0, 1)]
+    gone = [pair for pair in pairs if pair not in kept]
+    assert all(sides([pair], 0, lowercase) & known[0] or sides([pair], 1, lowercase) & known[1] for pair in gone)
+
+
+def test_pairs_that_nearly_all_share_a_side_are_not_held_out() -> None:
+    with pytest.raises(InvalidInput, match="of 400 pairs only 0 share no side with the 20 that would be held out"):
+        hold_out([(f"sentence {i}", "yes" if i % 2 else "no") for i in range(400)])

@@ -39,7 +39,7 @@ def task() -> PenTask:
 
 
 def test_the_embedded_letters_are_whole_small_and_split_by_writer() -> None:
-    assert EMBEDDED.stat().st_size < 400_000
+    assert len(EMBEDDED.read_bytes()) < 400_000
     assert {split: len(letters(split)) for split in WRITERS} == {"train": 10 * 364, "validation": 78, "test": 78}
     for split, writers in WRITERS.items():
         found = {(letter.character, letter.writer) for letter in letters(split)}
@@ -327,15 +327,44 @@ def test_iam_is_read_from_its_own_files(tmp_path: Path) -> None:
 
 
 def test_iam_has_its_own_splits(tmp_path: Path) -> None:
+    """The task IAM-OnDB-t1 has a training set, two validation sets and a final test set."""
     write_iam(tmp_path, 7)
-    (tmp_path / "trainset.txt").write_text("a00-000\na01-001\na02-002z\n")
-    (tmp_path / "testset_v.txt").write_text("a03-003\n")
+    lists = {"trainset": "a00-000\na01-001\n", "testset_v": "a02-002z\n", "testset_t": "a03-003\na06-006\n"}
+    for name, forms in lists.items():
+        (tmp_path / f"{name}.txt").write_text(forms)
+    with pytest.raises(NotFound, match=r"holds lists of the splits, but no testset_f\.txt"):
+        read_iam(tmp_path)
     (tmp_path / "testset_f.txt").write_text("a04-004\na05-005\n")
-    assert {split: len(lines) for split, lines in read_iam(tmp_path).items()} == {
-        "train": 3,
-        "validation": 1,
-        "test": 2,
+    assert {split: [text for text, _ in lines] for split, lines in read_iam(tmp_path).items()} == {
+        "train": ["A move 0", "A move 1"],
+        "validation": ["A move 2", "A move 3", "A move 6"],
+        "test": ["A move 4", "A move 5"],
     }
+    (tmp_path / "testset_t.txt").unlink()  # either validation set does
+    assert len(read_iam(tmp_path)["validation"]) == 1
+
+
+@pytest.mark.parametrize("text", [None, "OCR:\nA move\n", "OCR:\nA move\n\nCSR:\n\n"])
+def test_a_form_without_text_is_left_out_and_counted(tmp_path: Path, text: str | None) -> None:
+    write_iam(tmp_path, 5)
+    path = next(tmp_path.rglob("a03-003z.txt"))
+    path.unlink() if text is None else path.write_text(text)
+    found = read_iam(tmp_path)
+    assert [text for text, _ in found["train"]] == ["A move 2", "A move 4"]
+    assert found.without_text == 1
+    task = PenTask(PenConfig(corpus="iam", folder=tmp_path))
+    assert task.describe()["data"] == "IAM-OnDB, 1 line without text left out"
+
+
+def test_eleven_percent_signs_are_a_line_break(tmp_path: Path) -> None:
+    paths = write_iam(tmp_path, 3)
+    for number in (2, 3):
+        (paths[2].with_name(f"a02-002z-{number:02d}.xml")).write_text(XML)
+    text = next(tmp_path.rglob("a02-002z.txt"))
+    text.write_text("OCR:\n\nCSR:\n\nfirst line%%%%%%%%%%%100 % sure%%%%%%%%%%%cafe\u0301\n", encoding="utf-8")
+    found = read_iam(tmp_path)
+    assert [text for text, _ in found["train"]] == ["first line", "100 % sure", "caf\u00e9"]
+    assert found.without_text == 0
 
 
 @pytest.mark.parametrize(
@@ -368,10 +397,10 @@ def test_what_a_folder_of_iam_lacks_is_named(tmp_path: Path) -> None:
         read_iam(tmp_path)
     other = tmp_path / "other"
     write_iam(other, 3)
-    text = next(other.rglob("a02-002z.txt"))
-    text.write_text("OCR:\nA move")
-    with pytest.raises(InvalidInput, match='no part "CSR:"'):
+    next(other.rglob("a02-002z.txt")).unlink()
+    with pytest.raises(NotFound, match="no line of the train split that has a text"):
         read_iam(other)
-    text.unlink()
-    with pytest.raises(NotFound, match="holds lines of a02-002z, but no ascii"):
+    for text in other.rglob("a*.txt"):
+        text.unlink()
+    with pytest.raises(NotFound, match="holds no text such as ascii"):
         read_iam(other)

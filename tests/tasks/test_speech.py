@@ -4,6 +4,7 @@ import io
 import math
 import os
 import re
+import shutil
 import tarfile
 from collections import Counter
 from collections.abc import Callable
@@ -168,12 +169,49 @@ def test_a_sample_that_is_no_sound_is_told(tmp_path: Path, value: float) -> None
 
 def test_a_recording_that_is_cut_off_is_told(tmp_path: Path) -> None:
     data = write(tmp_path / "a.wav", tone(300)).read_bytes()
-    with pytest.raises(InvalidInput, match=rf"it is cut off: its header tells of {len(data):,} bytes, and there are"):
+    with pytest.raises(InvalidInput, match=rf"it is cut off: its header says {len(data):,} bytes, and there are"):
         read_audio(data[: len(data) // 2], RATE, "it")
     counted = data[:4] + len(data).to_bytes(4, "little") + data[8:]  # its header too, as some writers do
     assert np.array_equal(read_audio(counted, RATE), read_audio(data, RATE))
-    streamed = data[:4] + b"\xff" * 4 + data[8:]  # as a pipe writes it
-    assert np.array_equal(read_audio(streamed, RATE), read_audio(data, RATE))
+
+
+@pytest.mark.parametrize(
+    ("riff", "size"),
+    [(0, 0), (0x7FFFF024, 0x7FFFF000), (2_000_000_036, 2_000_000_000), (0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFF, 0)],
+    ids=["libsndfile", "sox", "pocket-tts", "ffmpeg", "mixed"],
+)
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_a_recording_that_was_written_to_a_pipe_is_read_to_its_end(riff: int, size: int, subtype: str) -> None:
+    with io.BytesIO() as file:
+        soundfile.write(file, tone(300), RATE, format="WAV", subtype=subtype)
+        data = file.getvalue()
+    at = data.index(b"data")
+    piped = data[:4] + riff.to_bytes(4, "little") + data[8 : at + 4] + size.to_bytes(4, "little") + data[at + 8 :]
+    assert np.array_equal(read_audio(piped, RATE), read_audio(data, RATE))
+    # a size that is right is believed, so that what stands behind the sound is not heard
+    behind = data[:4] + riff.to_bytes(4, "little") + data[8:] + b"LIST" + (4).to_bytes(4, "little") + b"INFO"
+    assert np.array_equal(read_audio(behind, RATE), read_audio(data, RATE))
+    empty = piped[: at + 8]
+    with pytest.raises(InvalidInput, match=r"it is (empty|no recording)"):
+        read_audio(empty, RATE, "it")
+
+
+@pytest.mark.parametrize("peak", [100.0, 3000.0, 9999.0, 32768.0])
+def test_floats_on_the_scale_of_16_bit_numbers_are_refused(tmp_path: Path, peak: float) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(300) * peak, RATE, subtype="FLOAT")
+    with pytest.raises(InvalidInput, match="from -1 to 1; divide samples on the scale of 16-bit numbers by"):
+        read_audio(tmp_path / "a.wav", RATE)
+    soundfile.write(tmp_path / "b.wav", tone(300) * 4, RATE, subtype="FLOAT")  # a loud mixture
+    assert np.abs(read_audio(tmp_path / "b.wav", RATE)).max() == pytest.approx(2, abs=1e-3)
+
+
+def test_an_archive_of_zeros_is_not_unpacked_whole(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        member = tarfile.TarInfo("1_theo_0.wav")
+        member.size = 2**25
+        archive.addfile(member, io.BytesIO(bytes(member.size)))
+    with pytest.raises(InvalidInput, match=r"a\.tar\.gz: 1_theo_0\.wav has 33,554,432 bytes, too many"):
+        read_recordings(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a.tar.gz", "a.tar.xz", "a.tar"])
@@ -364,6 +402,21 @@ def test_own_recordings_need_a_manifest(folder: Path) -> None:
         SpeechTask(SpeechConfig(train=given["train"])).examples("validation")
 
 
+@pytest.mark.parametrize("unit", ["word", "character"])
+def test_transcripts_are_composed_however_they_were_typed(folder: Path, unit: Any) -> None:
+    recordings = sorted(folder.glob("*.wav"))[:2]
+    # the name of a file stays as it is on the disk
+    recordings[0] = recordings[0].rename(folder / "cafe\u0301.wav")
+    paths = {}
+    for split, text in (("train", "caf\u00e9"), ("test", "cafe\u0301")):
+        paths[split] = folder / f"{split}.tsv"
+        paths[split].write_text(f"{recordings[0].name}\t{text}\n{recordings[1].name}\tnoir\n", encoding="utf-8")
+    task = SpeechTask(SpeechConfig(**paths, validation=paths["test"], unit=unit, stack=1))
+    said, test = [example.target for example in task.examples("train")], task.examples("test")
+    assert [example.target for example in test] == said
+    assert task.score(said, test)["label_error_rate"] == 0
+
+
 def test_a_manifest_is_utf_8_with_or_without_a_mark(folder: Path) -> None:
     (folder / "train.tsv").write_bytes("0_ann_0.wav\tz\u00e9ro\n".encode("utf-8-sig"))
     assert SpeechTask(SpeechConfig(train=folder / "train.tsv")).symbols[3:] == ["z\u00e9ro"]
@@ -385,6 +438,23 @@ def test_a_validation_of_other_labels_is_told(folder: Path) -> None:
     task = SpeechTask(SpeechConfig(train=folder / "train.tsv", validation=folder / "val.tsv"))
     with pytest.raises(InvalidInput, match=r"no label of the validation is one of the training; .* 'one'"):
         task.examples("validation")
+
+
+def test_recordings_that_were_moved_with_their_file_are_the_same_data(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("train", "val", "test"):
+        (folder / f"{name}.tsv").write_text("0_ann_0.wav\t0\n")
+    moved = tmp_path_factory.mktemp("moved")
+    shutil.copytree(folder, moved, dirs_exist_ok=True)
+    monkeypatch.chdir(moved)
+    found = set()
+    for place in (folder, moved, Path()):
+        given = {"train": place / "train.tsv", "validation": place / "val.tsv", "test": place / "test.tsv"}
+        found.add(SpeechTask(SpeechConfig(**given)).describe()["sha256"])
+    assert len(found) == 1
+    (moved / "test.tsv").write_text("0_ann_0.wav\t0 0\n")
+    assert SpeechTask(SpeechConfig(**given)).describe()["sha256"] not in found
 
 
 def test_only_the_test_may_be_of_your_own_recordings(folder: Path) -> None:
@@ -463,12 +533,8 @@ def test_labels_name_every_row_and_column() -> None:
     assert found["time (seconds)"][:3] == ["0.00", "0.05", "0.10"]
 
 
-REAL = Path(os.environ.get("SACCADE_DATA", "")) / "free_spoken_digits"
-
-
-@pytest.mark.skipif(not REAL.is_dir(), reason="the Free Spoken Digit Dataset is not in $SACCADE_DATA")
-def test_the_real_recordings() -> None:
-    recordings = read_recordings(REAL)
+def test_the_real_recordings(real_data: Callable[[str], Path]) -> None:
+    recordings = read_recordings(real_data("free_spoken_digits"))
     assert len(recordings) == 3000
     assert Counter(split_of(r, None) for r in recordings) == {"train": 2520, "validation": 180, "test": 300}
     assert len({r.speaker for r in recordings}) == 6

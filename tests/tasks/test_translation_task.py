@@ -1,6 +1,7 @@
 """The task: batches, the standard objective, the score."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,10 +9,10 @@ from sacrebleu.metrics import BLEU
 from torch import nn
 from torch.nn import functional as F
 
-from saccade.core.errors import InvalidInput
+from saccade.core.errors import InvalidInput, MissingExtra
 from saccade.core.projection import Projection
 from saccade.tasks.translation import TranslationConfig, TranslationTask
-from saccade.tasks.translation.metric import bleu, bleu_by_length
+from saccade.tasks.translation.metric import bleu, bleu_by_length, tokenizer_for
 from saccade.tasks.translation.vocabulary import END, PAD, START, UNKNOWN
 
 
@@ -76,6 +77,57 @@ def test_bleu_is_sacrebleu_and_its_lengths_are_counted_apart() -> None:
     assert bleu_by_length(["yes"], ["yes"], ["oui"])[0]["bleu"] == pytest.approx(100)
 
 
+CHINESE = ["我今天去学校了。", "他昨天买了三本书。"]
+JAPANESE = ["彼女はコーヒーが好きではありません。"]
+THAI = ["ฉันไปโรงเรียน"]
+
+
+@pytest.mark.parametrize(
+    ("references", "expected"),
+    [(CHINESE, "zh"), (JAPANESE, "char"), (THAI, "char"), (["Le chat dort."], "13a"),
+     (["The character 学 means learning."], "13a"), (["3.5 % !"], "13a"),
+     (["나는 학교에 간다."], "13a"), (["Кот спит."], "13a")],
+)  # fmt: skip
+def test_the_tokenizer_is_that_of_the_script(
+    monkeypatch: pytest.MonkeyPatch, references: list[str], expected: str
+) -> None:
+    monkeypatch.setattr("saccade.tasks.translation.metric.find_spec", lambda name: None)
+    ours = [text[:-3] + text[-2:] for text in references]
+    score, signature = bleu(ours, references)
+    assert score == BLEU(tokenize=expected).corpus_score(ours, [references]).score
+    assert f"tok:{expected}|" in signature
+    assert ("pip install 'sacrebleu[ja]'" in signature) == (references == JAPANESE)
+    if references == JAPANESE:
+        monkeypatch.setattr("saccade.tasks.translation.metric.find_spec", lambda name: object())
+        assert tokenizer_for(references) == ("ja-mecab", "")
+        assert tokenizer_for([*references, *40 * CHINESE]) == ("zh", "")
+
+
+def test_lengths_are_in_words_or_in_the_tokens_of_a_script_without_spaces() -> None:
+    rows = bleu_by_length(["a b c d"], ["a b c d"], ["我今天去学校" * 3])
+    assert [(row["words"], row["sentences"]) for row in rows] == [("16-20", 1)]
+    # a range may hold sentences of another script; it is scored as all are
+    rows = bleu_by_length(["OK OK", CHINESE[1]], ["OK OK", CHINESE[1]], ["one", "one two three"])
+    assert [row["bleu"] for row in rows] == pytest.approx([100, 100])
+
+
+def test_the_tokenizer_is_a_setting_and_stands_in_the_signature(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join(f"sentence {i}\t{CHINESE[i % 2]}\n" for i in range(10)), encoding="utf-8")
+    given: dict[str, Any] = dict.fromkeys(("train", "validation", "test"), (path,))
+    for setting, expected in (("auto", "zh"), ("char", "char"), ("none", "none")):
+        task = TranslationTask(TranslationConfig(**given, bleu_tokenizer=setting))
+        examples = task.examples("test")
+        figures = task.score([example.target for example in examples], examples)
+        assert f"tok:{expected}|" in figures["signature"]
+        assert figures["bleu"] == pytest.approx(100 if setting != "none" else 0)
+    monkeypatch.setattr("saccade.tasks.translation.metric.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"ja-mecab needs a package: pip install 'sacrebleu\[ja\]'"):
+        TranslationTask(TranslationConfig(**given, bleu_tokenizer="ja-mecab"))  # before a training, not at its end
+
+
 def test_sentences_with_unknown_words_are_scored_apart() -> None:
     task = TranslationTask(TranslationConfig(limit=300, vocabulary="word", vocabulary_size=400))
     examples = task.examples("test")
@@ -117,8 +169,28 @@ def test_own_data_without_other_splits_hold_some_out(tmp_path: Path) -> None:
     task = TranslationTask(TranslationConfig(train=(path,), vocabulary_size=100))
     sizes = task.describe()["pairs"]
     assert sizes == {"train": 91, "validation": 5, "test": 4}
+    assert "left out" not in task.describe()["data"]
     pairs = [pair for split in task.pairs.values() for pair in split]
     assert len(set(pairs)) == len(pairs) == 100
+
+
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_what_is_held_out_is_not_in_training_and_what_is_left_out_is_said(tmp_path: Path, lowercase: bool) -> None:
+    path = tmp_path / "pairs.tsv"
+    rows = [f"{word} {i}\ttarget {i} {word}\n" for i in range(100) for word in ("one", "One", "two")]
+    rows += [f"one {i}\tagain {i}\n" for i in range(0, 100, 2)]
+    path.write_text("".join(rows))
+    task = TranslationTask(TranslationConfig(train=(path,), vocabulary_size=100, lowercase=lowercase))
+    seen: set[str] = set()
+    for split in ("train", "validation", "test"):
+        own = {text.lower() if lowercase else text for pair in task.pairs[split] for text in pair}
+        assert not seen & own
+        seen |= own
+    left_out = len(rows) - sum(map(len, task.pairs.values()))
+    assert left_out > 0
+    assert task.describe()["data"].endswith(
+        f"({left_out} training pairs that share a side with a held-out pair left out)"
+    )
 
 
 def test_assets_are_enough_to_predict(task: TranslationTask, tmp_path: Path) -> None:
@@ -134,6 +206,10 @@ def test_an_empty_input_and_an_unknown_split_are_told(task: TranslationTask) -> 
         task.read(" \n")
     with pytest.raises(InvalidInput, match="there are train, validation, test"):
         task.examples("dev")
+
+
+def test_a_sentence_is_composed_as_the_data_are(task: TranslationTask) -> None:
+    assert task.read("Je suis fatigue\u0301.") == task.read("Je suis fatigu\u00e9.")
 
 
 def test_what_is_judged_may_be_less_than_what_is_learned() -> None:

@@ -1,9 +1,9 @@
 """Word alignment: gold links are read, the error rate is that of Och & Ney, weights of symbols become links."""
 
 import gzip
-import os
 import re
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -334,16 +334,6 @@ def test_no_token_is_lost_or_moved(tokens: list[str]) -> None:
 # the files: counts as published (README of the data), and what the baseline gets
 
 
-@pytest.fixture(scope="module")
-def data() -> Path:
-    folder = os.environ.get("SACCADE_DATA")
-    if not folder:
-        pytest.skip("gold alignments: set SACCADE_DATA to the folder that holds word_alignment/ and hansard/")
-    if not (Path(folder) / "word_alignment").is_dir():
-        pytest.skip(f"gold alignments: SACCADE_DATA={folder} holds no word_alignment/")
-    return Path(folder)
-
-
 PUBLISHED = {
     "enfr": (447, 4038, 13400, 53.84),
     "roen": (248, 6198, 0, 71.07),
@@ -352,8 +342,8 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_the_published_counts_and_the_diagonal(data: Path, name: str) -> None:
-    folder = data / "word_alignment"
+def test_the_published_counts_and_the_diagonal(real_data: Callable[[str], Path], name: str) -> None:
+    folder = real_data("word_alignment")
     files = [folder / "deen.de", folder / "deen.en"] if name == "deen" else [folder / f"{name}.src-tgt"]
     gold = read_gold(files, folder / f"{name}.gold.talp")
     pairs, sure, only_possible, error_rate = PUBLISHED[name]
@@ -365,13 +355,13 @@ def test_the_published_counts_and_the_diagonal(data: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(("language", "before", "after"), [("en", 7, 7), ("fr", 34, 9)])
-def test_gold_words_come_nearer_to_the_hansard(data: Path, language: str, before: float, after: float) -> None:
-    path = data / "hansard" / f"train.{language}.gz"
-    if not path.is_file():
-        pytest.skip(f"Hansard text: SACCADE_DATA={data} holds no hansard/train.{language}.gz")
+def test_gold_words_come_nearer_to_the_hansard(
+    real_data: Callable[[str], Path], language: str, before: float, after: float
+) -> None:
+    path, folder = real_data(f"hansard/train.{language}.gz"), real_data("word_alignment")
     lines = gzip.decompress(path.read_bytes()).decode("utf-8").split("\n")[:100_000]
     known = {word for line in lines for word in re.findall(r"\w+['’]?|[^\w\s]", line)}
-    gold = read_gold([data / "word_alignment" / "enfr.src-tgt"], data / "word_alignment" / "enfr.gold.talp")
+    gold = read_gold([folder / "enfr.src-tgt"], folder / "enfr.gold.talp")
     sentences = [row[("en", "fr").index(language)] for row in gold]
     shares = []
     for written in (sentences, [like_hansard(sentence, language)[0] for sentence in sentences]):

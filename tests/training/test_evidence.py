@@ -1,5 +1,7 @@
 """Evidence says what was run, and a claim can fail."""
 
+import subprocess
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ import torch
 from saccade.app import catalogue
 from saccade.core.config import to_plain
 from saccade.core.recipe import Claim
-from saccade.training.evidence import Cost, changed, collect, verdicts
+from saccade.training.evidence import Cost, changed, collect, commit, verdicts
 
 
 def claim(direction: Any, bound: float) -> Claim:
@@ -58,3 +60,16 @@ def test_threads_are_said_and_change_nothing_else() -> None:
     assert found["hardware"]["threads"] == 3
     assert found["changed"] == {}
     assert evidence(plain, 50.0)["hardware"]["threads"] == torch.get_num_threads()
+
+
+def test_the_source_is_asked_for_its_commit_without_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill would leave the lock behind, and the user's next commit would be refused."""
+    asked: list[list[str]] = []
+
+    def run(command: list[str], **options: Any) -> Any:
+        asked.append(command)
+        return SimpleNamespace(stdout="abc\n")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert commit() == "abc+"
+    assert all("--no-optional-locks" in command for command in asked)

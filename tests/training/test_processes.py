@@ -4,22 +4,28 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from datetime import timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch.distributed as dist
 from safetensors.torch import load_file
 
-from saccade.training.processes import Processes, ProcessGone, launched
+from saccade.core.errors import InvalidInput
+from saccade.training.processes import Processes, ProcessGone, launched, meet
 from saccade.training.run_folder import RunFolder
 from tests.training.trainings import PART, STEPS, UNEQUAL, batches, build, task, train, without_tokens
 
 pytestmark = pytest.mark.unhooked
 ROOT = Path(__file__).parents[2]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+LONGEST = 180  # seconds until a process counts as hung, on a busy machine too
 ALONE = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
@@ -120,7 +126,96 @@ def test_slurm_tells_who_a_process_is(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**told, "STEP_NODELIST": "node[07-08]"}.items():
         monkeypatch.setenv(f"SLURM_{name}", str(value))
     assert launched() == Processes(rank=4, count=6, local_rank=1, local_count=3)
-    assert (os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"], os.environ["GROUP_RANK"]) == ("node07", "16234", "1")
+    assert launched().run == ""  # from here on it looks as torchrun's
+    assert (os.environ["MASTER_ADDR"], os.environ["GROUP_RANK"]) == ("node07", "1")
+
+
+LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
+SLURM = {"STEP_NUM_TASKS": 2, "STEP_NUM_NODES": 1, "PROCID": 0, "LOCALID": 0, "NODEID": 0, "STEP_NODELIST": "localhost"}
+
+
+def slurm(job: int, step: int, rank: int = 0) -> dict[str, str]:
+    told = {**SLURM, "JOB_ID": job, "STEP_ID": step, "PROCID": rank, "LOCALID": rank}
+    return {f"SLURM_{name}": str(value) for name, value in told.items()}
+
+
+def test_steps_and_jobs_have_ports_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two steps of a job, or jobs 10,000 apart, met at one port, and one joined the other's run."""
+    found: dict[str, str] = {}
+    for job, step in product((123_456, 123_457, 133_456), range(4)):
+        for name in LAUNCHER:
+            monkeypatch.setenv(name, "")
+            monkeypatch.delenv(name)
+        for name, value in slurm(job, step).items():
+            monkeypatch.setenv(name, value)
+        assert launched().run == f"job {job}, step {step}"
+        port = os.environ["MASTER_PORT"]
+        assert 15_000 <= int(port) < 32_768
+        assert port not in found
+        found[port] = f"{job} {step}"
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> int:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        number = int(free.getsockname()[1])
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
+    monkeypatch.setenv("MASTER_PORT", str(number))
+    return number
+
+
+def test_nobody_joins_the_run_of_another(port: int) -> None:
+    first = meet(Processes(0, 2, run="job 1, step 0"))
+    other = rf"port {port} of localhost is that of another run \(job 1, step 0; this is job 1, step 1\)"
+    with pytest.raises(InvalidInput, match=other):
+        meet(Processes(1, 2, run="job 1, step 1"))
+    with pytest.raises(InvalidInput, match=f"port {port} of localhost cannot be opened; another run may have it"):
+        meet(Processes(0, 2, run="job 1, step 1"))
+    second = meet(Processes(1, 2, run="job 1, step 0"))
+    first.set("here", "yes")
+    assert second.get("here") == b"yes"
+
+
+def test_who_does_not_answer_is_told(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saccade.training.processes.PREPARATION", timedelta(seconds=0.2))
+    with pytest.raises(InvalidInput, match=f"the first process does not answer at port {port} of localhost"):
+        meet(Processes(1, 2))
+    monkeypatch.setattr("saccade.training.processes.MEETING", timedelta(seconds=0.2))
+    silent = dist.TCPStore("localhost", port, None, True, wait_for_workers=False)
+    with pytest.raises(InvalidInput, match="the first process does not answer"):
+        meet(Processes(1, 2))
+    del silent
+
+
+def test_two_runs_of_one_port_stay_apart(port: int) -> None:
+    """The first process of one run, and both of another, which was given the same port."""
+    code = (
+        "from saccade.training.processes import launched\nfrom saccade.core.errors import InvalidInput\n"
+        "import sys\nprocesses = launched()\ntry:\n    with processes.joined('cpu'):\n"
+        "        print(processes.run, processes.gather(processes.rank))\n"
+        "except InvalidInput as error:\n    sys.exit(f'told: {error}')\n"
+    )
+
+    def start(step: int, rank: int) -> subprocess.Popen[str]:
+        names = {name: value for name, value in ALONE.items() if name not in LAUNCHER}
+        names |= slurm(77, step, rank) | {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+        pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen([sys.executable, "-c", code], env=names, **pipes)
+
+    waiting = start(0, 0)
+    while socket.socket().connect_ex(("localhost", port)):
+        time.sleep(0.1)
+    strangers = [start(1, rank) for rank in (0, 1)]
+    said = [stranger.communicate(timeout=60)[1] for stranger in strangers]
+    assert said[0].startswith(f"told: port {port} of localhost cannot be opened; another run may have it")
+    assert said[1].startswith(
+        f"told: port {port} of localhost is that of another run (job 77, step 0; this is job 77, "
+    )
+    partner = start(0, 1)
+    for each in (waiting, partner):
+        assert each.communicate(timeout=60)[0] == "job 77, step 0 [0, 1]\n"
+        assert each.returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -164,10 +259,8 @@ def test_a_process_that_dies_is_told_and_the_run_goes_on(tmp_path: Path, rank: i
     while not RunFolder(run).last.exists() and running.poll() is None:
         time.sleep(0.05)
     os.kill(process_of(running.pid, rank), signal.SIGKILL)
-    killed = time.monotonic()
-    printed, _ = running.communicate(timeout=60)
+    printed, _ = running.communicate(timeout=LONGEST)
     assert running.returncode != 0
-    assert time.monotonic() - killed < 60
     assert f"saccade: another process of this run is gone (its connection is closed); go on with: torchrun ... " \
         f"-m saccade train --resume {run}\n" in printed  # fmt: skip
     assert "src/saccade" not in printed  # no traceback of ours; torchrun has one of its own
@@ -175,7 +268,7 @@ def test_a_process_that_dies_is_told_and_the_run_goes_on(tmp_path: Path, rank: i
     if rank == 0:
         return
     resumed = command("--resume", run, "--training.steps", step + 10, "--training.strategy", "ddp")
-    printed, _ = resumed.communicate(timeout=120)
+    printed, _ = resumed.communicate(timeout=LONGEST)
     assert resumed.returncode == 0, printed
     assert printed.count("the run is") == printed.count("pictures: ") == 1  # only the first process speaks
     steps = [line["step"] for line in RunFolder(run).read_metrics() if "loss" in line]
@@ -201,12 +294,12 @@ def test_a_process_that_hangs_is_told(tmp_path: Path, net: str, strategy: str) -
         time.sleep(0.05)
     left, hung = (process_of(running.pid, rank) for rank in (0, 1))
     os.kill(hung, signal.SIGSTOP)
-    stopped = time.monotonic()
+    latest = time.monotonic() + LONGEST
     while Path(f"/proc/{left}/cmdline").exists() and Path(f"/proc/{left}/cmdline").read_text():
-        assert time.monotonic() - stopped < 40
+        assert time.monotonic() < latest, "it waits for the process that hangs"
         time.sleep(0.1)
     os.kill(hung, signal.SIGKILL)  # torchrun would wait half a minute for it
-    printed, _ = running.communicate(timeout=60)
+    printed, _ = running.communicate(timeout=LONGEST)
     assert running.returncode != 0
     assert f"saccade: another process of this run is gone (it did not answer in time); go on with: torchrun ... " \
         f"-m saccade train --resume {run}\n" in printed  # fmt: skip

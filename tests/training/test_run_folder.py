@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,116 @@ def test_two_commands_do_not_write_one_run(tmp_path: Path) -> None:
         pass
     with one_writer(made):
         pass
+
+
+def test_of_many_processes_one_gets_a_folder(tmp_path: Path) -> None:
+    for there in (False, True):
+        path, start, got = tmp_path / f"run-{there}", threading.Barrier(16), []
+        if there:
+            path.mkdir()
+
+        def claim(path: Path = path, start: threading.Barrier = start, got: list[bool] = got) -> None:
+            start.wait()
+            try:
+                RunFolder(path).claim()
+            except InvalidInput:
+                return
+            got.append(True)
+
+        threads = [threading.Thread(target=claim) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert got == [True]
+
+
+def test_a_folder_of_other_files_is_not_taken(tmp_path: Path) -> None:
+    for name in ("model.safetensors", "config.yaml", "notes.txt"):
+        path = tmp_path / name.replace(".", "-")
+        path.mkdir()
+        (path / name).write_text("theirs")
+        with pytest.raises(InvalidInput, match=rf"neither a run nor empty \(it holds {name}\); name a new folder"):
+            RunFolder(path).create({})
+        assert os.listdir(path) == [name]
+        assert (path / name).read_text() == "theirs"
+
+
+def test_a_damaged_line_of_the_metrics_is_told_and_a_last_one_that_is_cut_off_is_dropped(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    for step in (10, 20, 30):
+        made.log({"step": step, "loss": 1.0})
+    lines = made.metrics.read_bytes().splitlines(keepends=True)
+    for tail in (b'{"step": 40, "lo', b"\xff\xfe", b"\0" * 4096):
+        made.metrics.write_bytes(b"".join(lines) + tail)
+        assert [line["step"] for line in made.read_metrics()] == [10, 20, 30]
+        made.write_csv()
+    for damaged in (
+        b'{"step": 20, "lo\n',
+        b"3\n",
+        b'{"loss": 1}\n',
+        b'{"step": null}\n',
+        b"\xff\n",
+        b"[" * 99_999 + b"\n",
+    ):
+        made.metrics.write_bytes(lines[0] + damaged + lines[2])
+        for read in (made.read_metrics, made.write_csv, lambda: made.start_metrics(20)):
+            with pytest.raises(InvalidInput, match=r"metrics\.jsonl, line 2: expected metrics of a step, not"):
+                read()
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.int64, torch.bool, torch.uint8])
+def test_weights_of_another_kind_of_number_are_refused(tmp_path: Path, kind: torch.dtype) -> None:
+    made, model = folder(tmp_path), nn.Linear(3, 5)
+    made.save_weights(model, {name: weight.to(kind) for name, weight in model.state_dict().items()})
+    with pytest.raises(InvalidInput, match=rf"weight holds {kind} numbers, and this model expects torch.float32"):
+        made.load_weights(model)
+
+
+def test_weights_of_another_precision_are_taken(tmp_path: Path) -> None:
+    made, model, other = folder(tmp_path), nn.Linear(3, 5), nn.Linear(3, 5)
+    made.save_weights(model.double())
+    made.load_weights(other)
+    assert torch.equal(other.weight, model.weight.float())
+
+
+def test_a_whole_number_is_not_taken_from_a_fraction(tmp_path: Path) -> None:
+    made, model = folder(tmp_path), nn.BatchNorm1d(3)
+    made.save_weights(model, {**model.state_dict(), "num_batches_tracked": torch.tensor(0.5)})
+    with pytest.raises(InvalidInput, match=r"num_batches_tracked holds torch.float32 numbers"):
+        made.load_weights(model)
+
+
+def test_what_a_configuration_file_says_is_of_its_kind(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    whole = made.head()
+    for key, value in (("system", ["rnnsearch"]), ("variant", 3), ("config", "none"), ("version", 0.1)):
+        made.write_head({**whole, key: value})
+        with pytest.raises(InvalidInput, match=rf"config\.yaml: {key} must be"):
+            made.head()
+
+
+def test_a_full_disk_is_told_with_the_file_of_the_metrics(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no device that is always full")
+    made.metrics.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        made.log({"step": 1})
+    assert caught.value.filename == str(made.metrics)
+
+
+def test_a_lock_that_cannot_be_made_is_told_with_the_folder(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    (made.path / ".lock").mkdir()
+    with pytest.raises(OSError, match="directory") as caught, one_writer(made):
+        pass
+    assert caught.value.filename == str(made.path)
+
+
+def test_a_mean_of_nothing_is_told(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    (made.checkpoints / "weights-last.safetensors").write_bytes(b"somebody else's")
+    assert made.earlier() == {}
+    with pytest.raises(NotFound, match="has no weights of earlier checkpoints"):
+        made.mean_of_earlier(3)

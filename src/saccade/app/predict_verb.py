@@ -47,14 +47,19 @@ def run(arguments: Sequence[str]) -> int:
         raise InvalidInput("there is nothing to answer: the input is empty")
     for text in inputs:  # all of them before the first is answered
         loaded.task.read(text)
+    lost = ""
     for text in inputs:
         folder = Path(options.pictures) if options.pictures else loaded.folder.pictures
-        show(loaded.predict(text), text, folder, [flag for flag in rest if flag not in more])
+        lost = show(loaded.predict(text), text, folder, [flag for flag in rest if flag not in more])
+    if lost and options.pictures:
+        raise InvalidInput(f"{lost}; name another folder")
+    if lost:  # nobody asked for that folder, and a run may lie where one may only read
+        complain(f"note: {lost}; pass --pictures FOLDER to write them elsewhere")
     return 0 if inputs else stream(loaded)
 
 
-def show(prediction: "Prediction", text: str, folder: Path, flags: Sequence[str]) -> None:
-    """The answer, its first picture as text, and where the pictures are."""
+def show(prediction: "Prediction", text: str, folder: Path, flags: Sequence[str]) -> str:
+    """Print the answer, its first picture as text, and where the pictures are; why none were written, or ""."""
     from saccade.runs.ending import draw
 
     tell(prediction.notes, text)
@@ -70,10 +75,10 @@ def show(prediction: "Prediction", text: str, folder: Path, flags: Sequence[str]
     try:
         paths = draw(prediction.pictures, folder, f"predict-{name}-{digest}")
     except OSError as error:
-        complain(f"note: no picture was written: {sentence(error)}; --pictures FOLDER names another place")
-        return
+        return f"no pictures were written to {folder} ({error.strerror or error})"
     for path in paths:
         print(f"picture: {path}")
+    return ""
 
 
 def stream(loaded: "Run") -> int:

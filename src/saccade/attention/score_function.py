@@ -135,7 +135,7 @@ class ScoreFunction(nn.Module):
 
     @torch.no_grad()
     def _remember(self, rewards: Tensor, terms: Tensor) -> None:
-        kept = torch.where(self.seen, self.decay, 0.0)
+        kept = self.decay * self.seen.to(self.mean.dtype)
         self.mean.copy_(kept * self.mean + (1 - kept) * rewards.sum() / terms.sum())
         self.variance.copy_(kept * self.variance + (1 - kept) * (rewards - self.mean * terms).square().mean())
         self.seen.fill_(True)

@@ -3,12 +3,21 @@
 import dataclasses
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any, TypeVar, dataclass_transform
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 C = TypeVar("C")
+# beyond these a number is a slip of the finger; whether the weights fit into memory is estimated when they are known
+Size = Annotated[int, Field(ge=1, le=65_536)]
+"""Features or units of a layer."""
+Parts = Annotated[int, Field(ge=1, le=1000)]
+"""Layers, heads, components: parts that are made one by one."""
+Many = Annotated[int, Field(ge=1, le=10**9)]
+"""Steps, examples, symbols: what takes time but no weights."""
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 RESET: ContextVar[list[str] | None] = ContextVar("RESET", default=None)  # of `from_plain`
 
 
@@ -47,6 +56,19 @@ def from_plain(cls: type[C], plain: Mapping[str, Any], reset: list[str] | None =
         return TypeAdapter(cls).validate_python(dict(plain))
     finally:
         RESET.reset(before)
+
+
+def placed(value: Any, folder: Path) -> Any:
+    """A configuration whose relative paths are those of this folder."""
+    if isinstance(value, Path):
+        return folder / value
+    if isinstance(value, tuple):
+        return tuple(placed(part, folder) for part in value)
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    held = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    changes = {name: placed(part, folder) for name, part in held.items()}
+    return dataclasses.replace(value, **{name: part for name, part in changes.items() if part != held[name]})
 
 
 def refuse_unchosen(record: Any, choice: str, options: Mapping[str, str]) -> None:

@@ -21,11 +21,15 @@ class Tap(nn.Module):
         self.axes = tuple(axes.split())
         self.listener: Listener | None = None
         self.replacing = False
+        self.reached: Callable[[], None] | None = None
+        """Called where `lazy` is reached, while the operators around are listened to."""
 
     def forward(self, tensor: Tensor) -> Tensor:
         return tensor if self.listener is None else self.listener(tensor)
 
     def lazy(self, function: Callable[[], Tensor]) -> None:
+        if self.reached is not None:
+            self.reached()
         if self.listener is not None:
             with torch.no_grad():  # the graph, and what it keeps for the backward pass, are as if nobody listened
                 self.listener(function())

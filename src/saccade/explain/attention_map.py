@@ -19,7 +19,7 @@ from torch import Tensor
 from saccade.core.errors import InvalidInput
 
 Rows = slice | list[int] | Tensor
-AXES = ("b", "h", "q", "k")
+AXES = {2: ("q", "k"), 3: ("n", "q", "k"), 4: ("b", "h", "q", "k")}  # of weights with so many
 BLOCK = 1 << 19  # scores that are formed at a time, 2 MB in float32: more would go to memory and back
 Needed = list[Any]  # tensors that a map is made of, and None where there is none
 
@@ -37,6 +37,7 @@ class Looked(NamedTuple):
 
     `bias` is added to the scores, and is of their shape, where 1 stands for all; of a mask that is bool True = may be
     attended. `causal`: query i sees keys 0 to i. `log_sum_exp` is of the shape (b, h, q), where there is one.
+    `nowhere`: the weights of a query that may look nowhere.
     """
 
     query: Float[Tensor, "b h q d"]
@@ -45,6 +46,7 @@ class Looked(NamedTuple):
     bias: Tensor | None = None
     causal: bool = False
     log_sum_exp: Float[Tensor, "b h q"] | None = None
+    nowhere: float = 0.0
 
 
 Form = Callable[[Needed, Asked], Tensor]
@@ -111,6 +113,9 @@ class AttentionMap:
         form: makes the weights that are asked for.
         forward: in which forward of the model it was, where that is known.
         turn: how many were heard before it; None: it was not heard yet.
+        sizes: how many queries and keys there were, of which some may be chosen; None: all that the weights have.
+        gone: how many keys came before the first that a cache still had.
+        apart: whether it is never a step of what was heard before under the same name.
     """
 
     def __init__(
@@ -120,8 +125,12 @@ class AttentionMap:
         form: Callable[[Asked], Tensor],
         forward: int = 0,
         turn: int | None = None,
+        sizes: tuple[int, int] | None = None,
+        gone: int = 0,
+        apart: bool = False,
     ) -> None:
         self.name, self.axes, self._form, self.forward, self.turn = name, axes, form, forward, turn
+        self.sizes, self.gone, self.apart = sizes, gone, apart
 
     def weights(self, heads: Rows | None = None, queries: Rows | None = None, keys: Rows | None = None) -> Tensor:
         """The weights of these heads and queries, to these keys; None: of all, to all. In float32 at least."""
@@ -132,13 +141,30 @@ class AttentionMap:
         """The keys that each query looks at most, so many, or all where there are fewer: their weights, and which."""
         return largest(self.weights(heads, queries), count)
 
-    def first(self, keys: int) -> "AttentionMap":
-        """The map of so many keys, from the first."""
+    def part(self, first: int, last: int) -> "AttentionMap":
+        """The map of the keys from one to another, without the last."""
 
         def form(asked: Asked) -> Tensor:
-            return chosen(self._form(Asked(asked.heads, asked.queries))[..., :keys], self.axes, Asked(keys=asked.keys))
+            some = self._form(Asked(asked.heads, asked.queries))[..., first:last]
+            return chosen(some, self.axes, Asked(keys=asked.keys))
 
-        return AttentionMap(self.name, self.axes, form, self.forward, self.turn)
+        sizes = None if self.sizes is None else (self.sizes[0], last - first)
+        return self._with(self.axes, form, sizes)
+
+    def become(self, other: "AttentionMap") -> None:
+        """Be of other keys."""
+        self._form, self.sizes = other._form, other.sizes
+
+    def named(self, name: str) -> "AttentionMap":
+        """The same under another name."""
+        found = self._with(self.axes, self._form, self.sizes)
+        found.name = name
+        return found
+
+    def _with(
+        self, axes: tuple[str, ...], form: Callable[[Asked], Tensor], sizes: tuple[int, int] | None
+    ) -> "AttentionMap":
+        return AttentionMap(self.name, axes, form, self.forward, self.turn, sizes, self.gone, self.apart)
 
     def bounded(self, bounds: Bounds) -> "AttentionMap":
         """The map of which no more is ever formed than these heads and queries, or one head that stands for all."""
@@ -155,12 +181,12 @@ class AttentionMap:
                 whole = spread(most, places, whole.shape[-1])
             return chosen(whole, axes, Asked(asked.heads, rest, asked.keys))
 
-        return AttentionMap(self.name, axes, form, self.forward, self.turn)
+        return self._with(axes, form, self.sizes)
 
 
 def weights_of(looked: Looked, asked: Asked) -> Float[Tensor, "b h q k"]:
-    """The weights that are asked for. A query that may look nowhere has weights of zero."""
-    query, keys, scale, bias, causal, total = looked
+    """The weights that are asked for. A query that may look nowhere has weights of `looked.nowhere`."""
+    query, keys, scale, bias, causal, total, nowhere = looked
     batch, heads = max(len(query), len(keys)), query.shape[1] if query.shape[1] > 1 else keys.shape[1]
     query = query.expand(batch, heads, -1, -1)  # as the kernel does, where there is one for all
     queries, positions = query.shape[2], keys.shape[2]
@@ -176,9 +202,9 @@ def weights_of(looked: Looked, asked: Asked) -> Float[Tensor, "b h q k"]:
         masks.append(near.expand(1, heads, -1, -1))
     query = chosen(query, ("b", "h", "q", "d"), some)
     keys = chosen(keys, ("b", "h", "k", "d"), some).expand(len(query), -1, -1, -1)
-    masks = [chosen(mask, AXES, some).expand(len(query), -1, -1, -1) for mask in masks]
+    masks = [chosen(mask, AXES[4], some).expand(len(query), -1, -1, -1) for mask in masks]
     if total is not None:
-        total = chosen(total[:, :, :queries], AXES[:3], some)[..., None]
+        total = chosen(total[:, :, :queries], AXES[4][:3], some)[..., None]
     weights = query.new_empty(*query.shape[:3], keys.shape[2], dtype=torch.promote_types(query.dtype, torch.float32))
     for part in blocks(weights.shape):
         scores = scores_of(query[part].to(weights), keys[part].to(weights), scale)
@@ -189,11 +215,11 @@ def weights_of(looked: Looked, asked: Asked) -> Float[Tensor, "b h q k"]:
         if total is None:
             formed = torch.softmax(scores, -1, out=weights[part])
             if masks:
-                formed.masked_fill_(scores.isneginf().all(-1, keepdim=True), 0.0)
+                formed.masked_fill_(scores.isneginf().all(-1, keepdim=True), nowhere)
         else:
             less = total[part].to(scores)
-            nowhere = ~less.isfinite()  # the log of nothing
-            torch.exp(scores.sub_(less.masked_fill(nowhere, 0.0)), out=weights[part]).masked_fill_(nowhere, 0.0)
+            empty = ~less.isfinite()  # the log of nothing
+            torch.exp(scores.sub_(less.masked_fill(empty, 0.0)), out=weights[part]).masked_fill_(empty, nowhere)
     return weights if total is not None else taken(weights, 3, asked.keys)
 
 
@@ -245,8 +271,6 @@ def chosen(weights: Tensor, axes: tuple[str, ...], asked: Asked) -> Tensor:
     return weights
 
 
-def kept_map(
-    name: str, axes: tuple[str, ...], tensor: Tensor, forward: int = 0, turn: int | None = None
-) -> AttentionMap:
-    """A map of a tensor that is there."""
-    return AttentionMap(name, axes, lambda asked: chosen(tensor, axes, asked), forward, turn)
+def kept_map(name: str, axes: tuple[str, ...], tensor: Tensor, *more: Any, **options: Any) -> AttentionMap:
+    """A map of a tensor that is there; what more there is to say as `AttentionMap` has it."""
+    return AttentionMap(name, axes, lambda asked: chosen(tensor, axes, asked), *more, **options)

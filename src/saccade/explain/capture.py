@@ -5,9 +5,10 @@ with capture(model, only="*attention.weights") as seen:
 seen["decoder.recurrent.attention.weights"]        # one tensor a call, in the order of the calls
 seen.joined("decoder.recurrent.attention.weights") # (b, q, k): the calls of a recurrent decoder as rows of one map
 
-A model of this library has taps, which name every tensor worth seeing. In any other model the operators are listened
-to, and the names are those of the modules in which there was attention; nothing in the model changes, not to the last
-bit. What is held is what the weights are made of, where a fused kernel makes none; they are formed when asked for.
+A model of this library has taps, which name every tensor worth seeing. Of modules without a tap beneath them the
+operators are listened to, and the names are those of the modules in which there was attention; nothing in the model
+changes, not to the last bit. What is held is what the weights are made of, where a fused kernel makes none; they are
+formed when asked for.
 """
 
 import fnmatch
@@ -24,10 +25,11 @@ from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.tap import Tap
 from saccade.explain.attention_map import AttentionMap, Bounds, Rows
 from saccade.explain.captured import Capture
+from saccade.explain.findings import Heard
 from saccade.explain.interventions import Replace, replaced
-from saccade.explain.listening import Heard, Listening
+from saccade.explain.listening import Listening
+from saccade.explain.places import Places
 from saccade.explain.rolling import Rolling
-from saccade.explain.scores import CHANGED
 
 NOWHERE = (
     "there was none: no fused kernel, and no softmax over the last axis between two products; "
@@ -49,38 +51,41 @@ def capture(
     With `replace`, a backward pass that recomputes (activation checkpoints) belongs within the block too.
 
     Args:
-        model: any module: the taps in it are listened to, or where there is none its operators.
+        model: any module: its taps are listened to, and the operators of the modules that no tap stands beneath.
         only: a pattern of names, as in a shell: "*decoder*".
-        replace: called with the name and the tensor; what it returns takes the tensor's place, None leaves it. Of a
-            model without taps weights are replaced, in `torch.no_grad()`.
+        replace: called with the name and the tensor; what it returns takes the tensor's place, None leaves it. Weights
+            that no tap names are replaced in `torch.no_grad()`.
         heads, queries: which of them are seen; None: all.
         reduce: "mean" or "max": of the heads that are seen their mean, or the largest weight; then the weights have no
             axis of heads. "top-N", such as "top-8": of each look the N largest weights, the others being 0. "rollout":
             the weights of a layer are the rollout from the input to it, (b, q, k) (`measures.rollout`).
 
     Raises:
-        NotFound: nothing matches; the message names what there is. Of a model without taps it comes at the block's end.
+        NotFound: nothing matches; the message names what there is. It comes at the block's end where a module matches,
+            in which attention may be seen.
         InvalidInput: what is no module, or no pattern; `reduce` is none of these; `replace` gave a tensor of another
-            shape; a rollout of what is no self-attention; of a model without taps, there is a gradient, or its weights
-            are never there to be replaced, or a part of it is always compiled, such as flex_attention.
+            shape; a rollout of what is no self-attention; where no tap names the weights, there is a gradient, or they
+            are never there to be replaced, or a part of the model is always compiled, such as flex_attention.
     """
     if not isinstance(model, nn.Module) or not isinstance(only, str):
         raise InvalidInput(f"expected a module and a pattern of names, not {type(model).__name__} and {only!r}")
     every = {name: module for name, module in model.named_modules() if isinstance(module, Tap)}
     taps = {name: tap for name, tap in every.items() if fnmatch.fnmatchcase(name, only)}
-    if every and not taps:
+    calls = Places(model)
+    listens = not every or any(fnmatch.fnmatchcase(name, only) for name in calls.operators())
+    if not taps and not listens:
         raise NotFound(f"no tap matches {only!r}; there are: {', '.join(every)}")
     bounds = bounds_of(heads, queries, reduce)
     heard = Capture({name: bounds.axes(tap.axes) for name, tap in taps.items()}, queries is not None)
     rolling = Rolling(heard.hear) if reduce == "rollout" else None
     hear: Heard = heard.hear if rolling is None else rolling
     before = {name: (tap.listener, tap.replacing) for name, tap in taps.items()}
-    listening = Listening(model, lambda name: fnmatch.fnmatchcase(name, only), hear, bounds, replace)
+    listening = Listening(calls, lambda name: fnmatch.fnmatchcase(name, only), hear, bounds, replace)
     try:
         for name, tap in taps.items():
-            tap.listener = _listener(name, tap.axes, hear, bounds, replace, tap.listener)
+            tap.listener = _listener(name, tap.axes, hear, bounds, replace, tap.listener, calls)
             tap.replacing = tap.replacing or replace is not None
-        with warnings.catch_warnings(), rolling or nullcontext(), nullcontext() if every else listening:
+        with warnings.catch_warnings(), rolling or nullcontext(), calls, listening if listens else nullcontext():
             # it asks whether global hooks are meant for a compiled module, and they are
             warnings.filterwarnings("ignore", message="Using `torch.compile\\(module\\)` when there are global hooks")
             yield heard
@@ -93,11 +98,11 @@ def capture(
     finally:
         for name, tap in taps.items():
             tap.listener, tap.replacing = before[name]
-        heard.unknown = listening.unknown
-        for name in [name for name in heard if heard.unknown.get(name, CHANGED) != CHANGED]:
+        heard.unknown = listening.found.unknown
+        for name in listening.found.broken:
             heard.forget(name)  # pieces of what cannot be read whole
-    if not every and not heard and not heard.unknown:
-        there = ", ".join(repr(name) for name in listening.places)
+    if not taps and not heard and not heard.unknown:
+        there = ", ".join(map(repr, [*every, *listening.found.places]))
         raise NotFound(f"no attention was seen in a module that matches {only!r}; {seen_in(there)}")
 
 
@@ -131,6 +136,7 @@ def _listener(
     bounds: Bounds,
     replace: Replace | None,
     outer: Callable[[Tensor], Tensor] | None,
+    calls: Places,
 ) -> Callable[[Tensor], Tensor]:
     def listen(tensor: Tensor) -> Tensor:
         tensor = tensor if outer is None else outer(tensor)
@@ -139,7 +145,8 @@ def _listener(
         # a forward that activation checkpointing runs again, inside the backward pass, was heard the first time
         if torch._C._current_graph_task_id() == -1:
             form, needed = bounds.kept(tensor.detach(), axes)
-            hear(AttentionMap(name, bounds.axes(axes), partial(form, needed)))
+            sizes = (tensor.shape[-2], tensor.shape[-1]) if axes[-2:] == ("q", "k") else None
+            hear(AttentionMap(name, bounds.axes(axes), partial(form, needed), calls.forward, sizes=sizes))
         return tensor
 
     return listen

@@ -15,6 +15,7 @@ from saccade.core.files import write_atomically
 from saccade.explain import capture_file, measures, plots
 from saccade.explain.attention_map import AttentionMap, Bounds, Rows, kept_map
 from saccade.explain.page import framed, page
+from saccade.explain.series import Call, series
 
 
 class Labels(NamedTuple):
@@ -80,43 +81,63 @@ class Capture(Mapping[str, list[Tensor]]):
         self._axes.pop(name, None)
 
     def joined(self, name: str, axis: str | None = None) -> Tensor:
-        """All calls as one tensor, laid end to end along an axis; of fewer keys, as early in a generation, the rest
-        is 0. Where a cache forgets, the keys of a call are those that it still had.
+        """All calls as one tensor, laid end to end along an axis.
+
+        Along that of who looks, the default, each key has its column: a call of fewer keys, as early in a generation,
+        or of a cache that forgets, is 0 elsewhere.
 
         Args:
             name: where.
-            axis: its letter; None: the last but one, that of who looks.
+            axis: its letter; None: the last but one, that of who looks, where the calls are steps of one map.
 
         Raises:
             NotFound: no such name.
-            InvalidInput: there is no such axis, or nothing was heard.
+            InvalidInput: there is no such axis, or nothing was heard; no axis, and calls that are maps of their own.
         """
         axes = self.axes(name)
-        axis = axes[-2] if axis is None and len(axes) > 1 else axis
-        if axis is None or axis not in axes:
+        by = axes[-2] if axis is None and len(axes) > 1 else axis
+        if by is None or by not in axes:
             raise InvalidInput(f"{name} has the axes {' '.join(axes)}, not {axis!r}")
-        return self._end_to_end(name, axis, self[name])
+        calls = self[name]
+        if axis is None and len(self._series(name, calls)) > 1:
+            raise InvalidInput(f"{not_joined(name, by, calls)}; they are no steps of one map, and seen[name] has each")
+        return self._end_to_end(name, by, calls, self.maps(name))
 
-    def _end_to_end(self, name: str, axis: str, calls: list[Tensor]) -> Tensor:
-        axes = self.axes(name)
+    def _end_to_end(self, name: str, axis: str, calls: list[Tensor], maps: Sequence[AttentionMap]) -> Tensor:
         if not calls:
             raise InvalidInput(f"{name} was not called while it was listened to")
+        axes = maps[0].axes
         if axis == axes[-2]:
-            widest = max(call.shape[-1] for call in calls)
-            calls = [F.pad(call, (0, widest - call.shape[-1])) for call in calls]
+            calls = in_columns(calls, [each.gone for each in maps])
         place = axes.index(axis)
-        if len({(*call.shape[:place], *call.shape[place + 1 :]) for call in calls}) > 1:
-            came = ", ".join(map(str, sorted({tuple(call.shape) for call in calls})))
-            raise InvalidInput(f"{name} was called on what cannot be laid end to end along {axis!r}: {came}")
+        if len({(each.axes, *call.shape[:place], *call.shape[place + 1 :])
+                for each, call in zip(maps, calls, strict=True)}) > 1:  # fmt: skip
+            raise InvalidInput(not_joined(name, axis, calls))
         return torch.cat(calls, dim=place)
 
+    def _series(self, name: str, calls: Sequence[Tensor]) -> list[list[int]]:
+        """The places of the calls that are steps of one map, map by map."""
+        maps = self.maps(name)
+        if any(each.axes[-2:] != ("q", "k") for each in maps):
+            return [list(range(len(calls)))]
+        return series([call_of(each, call) for each, call in zip(maps, calls, strict=True)])
+
     def in_turn(self, name: str) -> dict[str, Tensor]:
-        """The calls as maps: joined; or each by itself, with its number, where each is of a whole sequence to itself,
-        as of one module in several layers, or of several forwards."""
-        calls = self[name]  # formed once
-        if len(calls) > 1 and all(call.shape[-1] == call.shape[-2] > 1 for call in calls):
-            return {f"{name}, call {number}": call for number, call in enumerate(calls)}
-        return {name: self._end_to_end(name, self.axes(name)[-2], calls)}
+        """The calls as maps. Those that are steps of one map are joined; one of several maps, as of one module in
+        several layers, or called both ways, or in several forwards, has the number of its first call."""
+        return {said: weights for said, _, weights in self._turns(name)}
+
+    def _turns(self, name: str) -> list[tuple[str, AttentionMap, Tensor]]:
+        """Of each map its name, its first call, and its weights."""
+        calls, maps = self[name], self.maps(name)  # formed once
+        found = []
+        every = self._series(name, calls) or [[]]
+        for places in every:
+            some = [maps[place] for place in places]
+            axis = self.axes(name)[-2]
+            weights = self._end_to_end(name, axis, [calls[place] for place in places], some)
+            found.append((name if len(every) == 1 else f"{name}, call {places[0]}", some[0], weights))
+        return found
 
     def label(self, queries: Sequence[object], keys: Sequence[object] | None = None, only: str = "*") -> "Capture":
         """Say what queries and keys are, of the names that match: the same tokens where no keys are given."""
@@ -145,12 +166,13 @@ class Capture(Mapping[str, list[Tensor]]):
         found = Capture(some_queries=self._some_queries)
         found.unknown = self.unknown
         for name in self:
-            for each, (said, weights) in zip(self.maps(name), self.in_turn(name).items(), strict=False):
-                if name in self.labels:
-                    (queries, rows), (keys, columns) = map(plots.words, self.labels[name])
+            turns = self._turns(name)
+            for said, each, weights in turns:
+                if labels := self._labels(name, weights, len(turns) > 1):
+                    (queries, rows), (keys, columns) = map(plots.words, labels)
                     weights = torch.from_numpy(plots.join(weights, rows, columns)).to(weights)
                     found.labels[said] = Labels(queries, keys)
-                found.hear(kept_map(said, self.axes(name), weights, each.forward, each.turn))
+                found.hear(kept_map(said, each.axes, weights, each.forward, each.turn))
         return found
 
     def select(self, only: str = "*", heads: Rows | None = None, queries: Rows | None = None) -> "Capture":
@@ -166,7 +188,7 @@ class Capture(Mapping[str, list[Tensor]]):
 
     def entropy(self, name: str) -> Tensor:
         """How widely each look is spread, in nats: the weights' axes without the keys (`measures.entropy`)."""
-        return measures.entropy(self.joined(name))
+        return torch.cat([measures.entropy(weights) for weights in self.in_turn(name).values()], -1)
 
     def distance(self, name: str) -> Tensor:
         """How far each look goes, in positions: the weights' axes without the keys (`measures.distance`).
@@ -199,13 +221,13 @@ class Capture(Mapping[str, list[Tensor]]):
         found: list[tuple[int, str, Tensor | None]] = []
         for name in self.matching(only):
             maps = self.maps(name)
-            calls = list(self.in_turn(name).values()) if len(maps) > 1 else [None]
-            if len(calls) > 1 and len({each.forward for each in maps}) > 1:
+            turns = self._turns(name) if len(maps) > 1 else [(name, maps[0], None)] if maps else []
+            if len(turns) > 1 and len({each.forward for each in maps}) > 1:
                 raise InvalidInput(
                     f'{name} was heard in several forwards; capture each by itself, or with reduce="rollout"'
                 )
             # calls that are one map stand where the first of them does
-            found += [(each.turn or 0, name, call) for each, call in zip(maps, calls, strict=False)]
+            found += [(first.turn or 0, name, call) for _, first, call in turns]
         for _, name, call in sorted(found, key=lambda each: each[0]):
             yield self[name][0] if call is None else call
 
@@ -278,14 +300,23 @@ class Capture(Mapping[str, list[Tensor]]):
         """
         layers = {}
         for name in [only] if only in self else self.matching(only):
-            for said, weights in self.in_turn(name).items():
-                if self.axes(name)[0] != "q":
+            turns = self._turns(name)
+            for said, first, weights in turns:
+                if first.axes[0] != "q":
                     if not -len(weights) <= row < len(weights):
                         raise InvalidInput(f"{name}: there are {len(weights)} rows, from 0, and no {row}")
                     weights = weights[row]
                 counted = Labels(*(list(map(str, range(size))) for size in weights.shape[-2:]))
-                layers[said] = (weights, *self.labels.get(name, counted))
+                layers[said] = (weights, *(self._labels(name, weights, len(turns) > 1) or counted))
         return layers
+
+    def _labels(self, name: str, weights: Tensor, several: bool) -> Labels | None:
+        """The labels of a map. One of several has those that are as many, as where a module is called both ways."""
+        said = self.labels.get(name)
+        if said is None or not several:
+            return said
+        ways = (said, Labels(said.keys, said.queries))
+        return next((each for each in ways if tuple(map(len, each)) == tuple(weights.shape[-2:])), None)
 
     def _one(self, name: str, row: int) -> Layer:
         found = self.layers(row, name)
@@ -314,6 +345,10 @@ class Capture(Mapping[str, list[Tensor]]):
             "names": [each.name for each in maps],
             "turns": [each.turn for each in maps],
             "forwards": [each.forward for each in maps],
+            "axes of maps": [list(each.axes) for each in maps],
+            "sizes": [each.sizes for each in maps],
+            "gone": [each.gone for each in maps],
+            "apart": [each.apart for each in maps],
             "axes": {name: list(axes) for name, axes in self._axes.items()},
             "labels": {name: labels._asdict() for name, labels in self.labels.items()},
             "unknown": self.unknown,
@@ -323,11 +358,20 @@ class Capture(Mapping[str, list[Tensor]]):
     @classmethod
     def _read(cls, kept: dict[str, Any], tensors: list[Tensor]) -> "Capture":
         found = cls({name: tuple(axes) for name, axes in kept["axes"].items()}, bool(kept.get("some_queries")))
-        turns, forwards = kept.get("turns", range(len(tensors))), kept.get("forwards", [0] * len(tensors))
-        for name, tensor, forward, turn in zip(kept["names"], tensors, forwards, turns, strict=True):
-            if tensor.ndim != len(found._axes[name]):
-                raise ValueError(f"{name} has {tensor.ndim} axes, not {len(found._axes[name])}")
-            found.hear(kept_map(name, found._axes[name], tensor, int(forward), int(turn)))
+        count, names = len(tensors), kept["names"]
+        turns, forwards = kept.get("turns", range(count)), kept.get("forwards", [0] * count)
+        axes = kept.get("axes of maps", [found._axes[name] for name in names])
+        more = zip(kept.get("sizes", [None] * count), kept.get("gone", [0] * count), kept.get("apart", [False] * count),
+                   strict=True)  # fmt: skip
+        for name, tensor, of, forward, turn, (sizes, gone, apart) in zip(
+            names, tensors, axes, forwards, turns, more, strict=True
+        ):
+            if tensor.ndim != len(of):
+                raise ValueError(f"{name} has {tensor.ndim} axes, not {len(of)}")
+            both = None if sizes is None else (int(sizes[0]), int(sizes[1]))
+            found.hear(kept_map(name, tuple(of), tensor, int(forward), int(turn), both, int(gone), bool(apart)))
+            if found._heard[name][0].axes != found._axes[name]:
+                raise ValueError(f"{name} has two kinds of axes")
         found.labels = {name: Labels(**labels) for name, labels in kept["labels"].items()}
         found.unknown = dict(kept.get("unknown", {}))
         return found
@@ -354,3 +398,23 @@ class Capture(Mapping[str, list[Tensor]]):
 def mean_of_heads(weights: Tensor) -> Tensor:
     """(h, q, k) or (q, k) -> (q, k)."""
     return weights.mean(0) if weights.ndim == 3 else weights
+
+
+def call_of(heard: AttentionMap, weights: Tensor) -> Call:
+    """What there is to know of a call, to tell whether it is a step."""
+    queries, keys = heard.sizes or tuple(weights.shape[-2:])
+    return Call(heard.forward, (heard.axes, *weights.shape[:-2]), queries, keys, heard.gone, heard.apart)
+
+
+def in_columns(calls: Sequence[Tensor], gone: Sequence[int]) -> list[Tensor]:
+    """Each key in the same column in all calls; 0 where a call has none."""
+    first = min(gone)
+    last = max(before + call.shape[-1] for before, call in zip(gone, calls, strict=True))
+    return [
+        F.pad(call, (before - first, last - before - call.shape[-1])) for before, call in zip(gone, calls, strict=True)
+    ]
+
+
+def not_joined(name: str, axis: str, calls: Sequence[Tensor]) -> str:
+    came = ", ".join(map(str, sorted({tuple(call.shape) for call in calls})))
+    return f"{name} was called on what cannot be laid end to end along {axis!r}: {came}"

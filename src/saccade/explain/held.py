@@ -18,6 +18,7 @@ class Held:
             self._needed = [tensor.detach() if isinstance(tensor, Tensor) else tensor for tensor in needed]
         self._form = form
         self._versions = [version(tensor) for tensor in self._needed]
+        self.copied = False
 
     def __call__(self, asked: Asked) -> Tensor:
         if self._versions != [version(tensor) for tensor in self._needed]:
@@ -34,6 +35,40 @@ class Held:
         there = {id(tensor) for tensor in self.tensors() if storage in (None, address(tensor))}
         self._needed = [tensor.clone() if id(tensor) in there else tensor for tensor in self._needed]
         self._versions = [version(tensor) for tensor in self._needed]
+        self.copied = True
+
+
+class Holder:
+    """All that is held, by the memory in which it stands."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, list[Held]] = {}
+        self._overwritten: set[int] = set()
+
+    def hold(self, held: Held) -> Held:
+        for tensor in held.tensors():
+            self._held.setdefault(address(tensor), []).append(held)
+        return held
+
+    def is_written(self, storage: int) -> None:
+        """The model is about to write there."""
+        self._overwritten.add(storage)
+        for held in self._held.pop(storage, ()):
+            held.copy(storage)
+
+    def end(self) -> None:
+        """What was overwritten once will be again."""
+        for storage in self._overwritten & set(self._held):
+            for held in self._held[storage]:
+                held.copy(storage)
+        self._held.clear()
+
+
+def is_equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same numbers; not, where it cannot be asked, as while a graph is recorded."""
+    if one.is_meta or (one.is_cuda and torch.cuda.is_current_stream_capturing()):
+        return False
+    return one.shape == other.shape and torch.equal(one, other)
 
 
 def version(tensor: Any) -> int:
@@ -42,8 +77,11 @@ def version(tensor: Any) -> int:
 
 
 def address(tensor: Tensor) -> int:
-    """The same for all views of one storage."""
-    return tensor.untyped_storage().data_ptr()
+    """The same for all views of one storage; 0 of a tensor that has none, as a sparse one."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (NotImplementedError, RuntimeError):
+        return 0
 
 
 def tracked() -> AbstractContextManager[Any]:

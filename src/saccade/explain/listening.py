@@ -1,53 +1,55 @@
 """Listen to the operators that a model runs: every call of attention, with the module that it happened in.
 
 A dispatch mode stands below autograd and autocast: it sees fused kernels with their queries, keys and log-sum-exp, and
-leaves the model's own fast paths as they are, which a hook on a module, or a mode above autograd, would switch off. The
-names of modules come from hooks that are global, which no module's fast path asks about.
+leaves the model's own fast paths as they are, which a hook on a module, or a mode above autograd, would switch off.
+Nothing that is done here may make a model fail: what cannot be followed is named, and the model goes on.
 """
 
 import functools
-import threading
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules import module as hooks
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from saccade.core.errors import InvalidInput
-from saccade.explain.attention_map import EVERYTHING, Asked, AttentionMap, Bounds, Needed, chosen, kept_map
-from saccade.explain.held import Held, address, tracked
-from saccade.explain.interventions import Replace, refuse_gradient, replaced, with_weights
-from saccade.explain.operators import LAYERS, Unknown, arguments, attends, form
-from saccade.explain.scores import PRODUCTS, Scores, Softmax, Used
-
-Heard = Callable[[AttentionMap], None]
-AXES = {2: ("q", "k"), 3: ("n", "q", "k"), 4: ("b", "h", "q", "k")}  # of weights with so many
-
-
-class Waiting(NamedTuple):
-    """A softmax over scores that nothing has used yet: where, its map, heads in its batch, why it cannot be read."""
-
-    place: str
-    written: AttentionMap | None
-    heads: int
-    unknown: str
+from saccade.explain.attention_map import AXES, EVERYTHING, Asked, AttentionMap, Bounds, Needed, chosen, kept_map
+from saccade.explain.findings import Findings, Heard
+from saccade.explain.held import Held, address, is_equal, tracked, version
+from saccade.explain.interventions import Replace, replaced, with_weights
+from saccade.explain.operators import LAYERS, Unknown, arguments, attends, form, sizes
+from saccade.explain.places import Places
+from saccade.explain.scores import PRODUCTS
+from saccade.explain.written import Written
 
 
-NOBODY = Waiting("", None, 0, "")
+class _Undisturbed:
+    """The dispatch, without the compiler.
+
+    PyTorch wraps a `__torch_dispatch__` that stands in a mode's own body so that the compiler leaves it alone, and for
+    that imports the compiler, 800 modules or 1.4 seconds, the first time that an operator runs. One that stands in a
+    base is not wrapped; here that is done once somebody else has imported the compiler.
+    """
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        compiler = sys.modules.get("torch._dynamo")
+        if self._handle is None and hasattr(compiler, "disable"):
+            self._handle = compiler.disable(self.saw, recursive=True)
+        return (self.saw if self._handle is None else self._handle)(func, args, kwargs or {})
+
+    _handle: Any = None
+    saw: Callable[..., Any]
 
 
-class Listening(TorchDispatchMode):
+class Listening(_Undisturbed, TorchDispatchMode):
     """While it is entered, `heard` is given each map of attention that is wanted.
 
-    `places` collects the names of the modules in which there was attention, wanted or not, and `unknown` those of which
-    it cannot be read, and why.
-
     Args:
-        model: whose modules give the names.
+        calls: the modules that are being called.
         wanted: whether the maps of a module of this name are wanted.
         heard: called with each of them.
         bounds: what is seen; nothing else is kept where a model writes its weights out.
@@ -58,177 +60,124 @@ class Listening(TorchDispatchMode):
 
     def __init__(
         self,
-        model: nn.Module,
+        calls: Places,
         wanted: Callable[[str], bool],
         heard: Heard,
         bounds: Bounds = EVERYTHING,
         replace: Replace | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.wanted, self.heard, self.bounds, self.replace = wanted, heard, bounds, replace
-        self.unknown: dict[str, str] = {}
-        # a compiled module runs its original here, and has its names
-        self._names = {id(module): name.replace("_orig_mod.", "") for name, module in model.named_modules()}
-        self._modules: list[nn.Module] = []
-        self._forward = 0  # of the model, or of a part of it that is called by itself
-        self.places: dict[str, None] = {}
-        self._scores, self._waiting = Scores(), dict[int, Waiting]()
-        self._thread = threading.get_ident()
-        self._held: dict[int, list[Held]] = {}
-        self._overwritten: set[int] = set()
-        self._hooks: list[Any] = []
+        self.calls, self.bounds, self.replace = calls, bounds, replace
+        self.found = Findings(calls, wanted, heard)
+        self._written = Written(self.found, bounds, replace)
+        self._last: dict[str, tuple[Any, Held, Tensor | None]] = {}  # of each module, what it looked with
 
     def __enter__(self) -> "Listening":
         others = torch.utils._python_dispatch._get_current_dispatch_mode_stack()
         if any(isinstance(mode, Listening) and (self.replace or mode.replace) for mode in others):
             raise InvalidInput("weights are replaced where nobody else listens; leave the outer capture first")
-        self._hooks = [
-            hooks.register_module_forward_pre_hook(lambda module, _: self._came(module)),
-            hooks.register_module_forward_hook(lambda module, *_: self._left(module), always_call=True),
-        ]
-        self._thread = threading.get_ident()
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)  # type: ignore[no-untyped-call]
-        for hook in self._hooks:
-            hook.remove()
-        for storage in self._overwritten & set(self._held):  # and will be again
-            for held in self._held[storage]:
-                held.copy(storage)
-        for part in (self._modules, self._waiting, self._held):
-            part.clear()
+        self.found.held.end()
+        self._written.end()
+        self._last.clear()
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+    def saw(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Run an operator, and take note of it."""
         if not hasattr(func, "_schema"):  # an operator that takes functions, which are not looked into
-            if "attention" in str(func) and (place := self.place()) is not None:
-                self.places[place] = None
-                self.unknown[place] = f"{func}: its scores are a function"
+            if "attention" in str(func) and (place := self.calls.audible()) is not None:
+                self.found.say(place, f"{func}: its scores are a function")
             return func(*args, **kwargs)
         name = func._schema.name.rpartition("::")[2]
         # a forward that activation checkpointing runs again, inside the backward pass, was heard the first time
         again = torch._C._current_graph_task_id() != -1
-        if func._schema.is_mutable and name != "resize_":  # which writes nothing
-            self._keep_what_is_written(func, args, kwargs)
-        operands = self._replaced_operands(args) if self.replace is not None and name in PRODUCTS else args
+        operands = args
+        try:
+            if func._schema.is_mutable and name != "resize_":  # which writes nothing
+                self._keep_what_is_written(func, args, kwargs)
+            if self.replace is not None and name in PRODUCTS and not again:
+                operands = self._written.replaced_operands(name, args)
+        except Exception as error:
+            self._go_on(func, error)
         with as_unheard(func):
             out = func(*operands, **kwargs)
-        if attends(name):
-            if (place := self.place()) is None:
-                return out
-            if name == "_transformer_encoder_layer_fwd":  # as it is called where it takes the long way
-                place = f"{place}.self_attn".lstrip(".")
-            self.places[place] = None
-            return self._attended(place, func, args, kwargs, out, again) if self.wanted(place) else out
-        if not again:
-            self._follow(func, name, args, out)
+        try:
+            if attends(name):
+                return self._attended(name, func, args, kwargs, out, again)
+            if not again:
+                self._written.saw(func, name, args, out)
+        except Exception as error:
+            self._go_on(func, error)
         return out
 
-    def _follow(self, func: Any, name: str, args: Any, out: Any) -> None:
-        """Note a softmax over scores, and hear it when a product takes what it gave."""
-        found = self._scores.saw(func, name, args, out)
-        if isinstance(found, Softmax) and (place := self.place()) is not None:
-            written = None
-            if not found.unknown and self.wanted(place):
-                written = self._written(place, out.detach(), found.heads)
-            self._waiting[found.number] = Waiting(place, written, found.heads, found.unknown)
-        elif isinstance(found, Used) and found.number in self._waiting:
-            waiting = self._waiting.pop(found.number)
-            self.places[waiting.place] = None
-            if waiting.written is not None:
-                written = waiting.written if found.keys is None else waiting.written.first(found.keys)
-                self._hear(written if self.replace is None else written.bounded(self.bounds))
-            said = waiting.unknown or found.remark
-            if said and self.wanted(waiting.place):
-                self.unknown[waiting.place] = said
+    def _go_on(self, func: Any, error: Exception) -> None:
+        """What goes wrong here is not the model's fault; but a replacement or a rollout may be refused."""
+        if isinstance(error, InvalidInput):
+            raise error
+        if (place := self.calls.audible()) is not None:
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            self.found.say(place, f"{func._schema.name} cannot be followed: {said}")
 
-    def _attended(self, place: str, func: Any, args: Any, kwargs: Any, out: Any, again: bool) -> Any:
+    def _attended(self, name: str, func: Any, args: Any, kwargs: Any, out: Any, again: bool) -> Any:
         """Hear an operator that attends, and what it gives with other weights, where there are some."""
+        if (place := self.calls.audible()) is None:
+            return out
+        if name == "_transformer_encoder_layer_fwd":  # as it is called where it takes the long way
+            place = f"{place}.self_attn".lstrip(".")
+        self.found.places[place] = None
+        if not self.found.wanted(place):
+            return out
         try:
             made, needed = form(func, args, kwargs, out)
         except Unknown as unknown:
-            self.unknown[place] = str(unknown)
+            self.found.say(place, str(unknown))
             return out
         held, groups = Held(made, needed), self._packed(needed)
-        if func._schema.name.rpartition("::")[2] in LAYERS:
-            if any(hasattr(module, "reshard") for module in self._modules):
+        twice = self._same_again(place, needed, held)
+        if name in LAYERS:
+            if any(hasattr(module, "reshard") for module in self.calls.modules):
                 held.copy()  # the projections of a sharded module are freed when it has run
             elif needed[0].is_inference() and not needed[0].is_nested:
                 held.copy(address(needed[0]))  # it may be the caller's, and nobody counts how often it is written
-        found = AttentionMap(place, AXES[4], held if groups == 1 else partial(unpacked, held))
+        queries, keys = sizes(needed) or (None, None)
+        seen = None if queries is None or keys is None else (queries if groups == 1 else 1, keys)
+        gone = 0 if name in LAYERS else self._written.gone(needed[1])
+        found = AttentionMap(place, AXES[4], held if groups == 1 else partial(unpacked, held), sizes=seen, gone=gone)
         if self.replace is not None:
             weights = found.weights()
             other = replaced(self.replace, place, weights)
             if other is not None:
                 given = other if groups == 1 else other.unflatten(1, (-1, groups))[:, :, :, 0]
                 out = with_weights(place, func, args, kwargs, out, given)
-            found = kept_map(place, AXES[4], weights if other is None else other)
+            found = kept_map(place, AXES[4], weights if other is None else other, sizes=seen, gone=gone)
         else:
-            for tensor in held.tensors():
-                self._held.setdefault(address(tensor), []).append(held)
-        if not again:
-            self._hear(found.bounded(self.bounds))
+            self.found.held.hold(held)
+        if not again and not twice:
+            self.found.hear(found.bounded(self.bounds))
         return out
+
+    def _same_again(self, place: str, needed: Needed, held: Held) -> bool:
+        """Whether a module looks once more with the queries, keys and mask of its last look, at other values."""
+        query, keys, mask = needed[:3]
+        if query.is_nested or keys.is_nested:
+            return False
+        both = self.calls.forward, *((x.data_ptr(), x.shape, x.stride(), version(x)) for x in (query, keys))
+        before, last, hidden = self._last.get(place, (None, held, None))
+        self._last[place] = both, held, mask
+        same = mask is hidden or (mask is not None and hidden is not None and is_equal(mask, hidden))
+        return before == both and not last.copied and same
 
     def _packed(self, needed: Needed) -> int:
         """Heads that share their keys and stand as queries of one, as Hugging Face packs a single query; else 1."""
-        module = self._modules[-1] if self._modules else None
+        module = self.calls.modules[-1] if self.calls.modules else None
         groups, config = getattr(module, "num_key_value_groups", 1), getattr(module, "config", None)
         query = needed[0]
         heads = getattr(config, "num_attention_heads", None)
         packed = groups > 1 and query.ndim == 4 and query.shape[2] == groups and query.shape[1] * groups == heads
         return groups if packed else 1
-
-    def _replaced_operands(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The operands of a product, other weights in the place of those that a softmax gave."""
-        found = list(args)
-        for number, operand in enumerate(args):
-            softmax = self._scores.softmax_of(operand)
-            place, written, heads, _ = self._waiting.get(softmax, NOBODY)
-            if written is None or self.replace is None or torch._C._current_graph_task_id() != -1:
-                continue
-            weights = written.weights()
-            other = replaced(self.replace, place, weights)
-            if other is None:
-                continue
-            if operand.numel() != weights.numel() or not torch.equal(weights.reshape(operand.shape), operand):
-                raise InvalidInput(f"{place} changes its weights before it uses them; replace them in evaluation")
-            refuse_gradient(place, operand)
-            found[number] = other.to(operand.dtype).reshape(operand.shape)
-            self._waiting[softmax] = Waiting(place, self._written(place, other, heads), heads, "")
-        return tuple(found)
-
-    def _written(self, place: str, weights: Tensor, heads: int) -> AttentionMap:
-        """Weights that the model has made: those within the bounds are kept. Heads that were laid side by side in the
-        batch are taken apart where the module says that they are heads."""
-        axes, module = AXES[weights.ndim], self._modules[-1] if self._modules else None
-        if heads and axes == AXES[3] and heads == heads_of(module) and len(weights) % heads == 0:
-            weights, axes = weights.unflatten(0, (-1, heads)), AXES[4]
-        bounds = EVERYTHING if self.replace is not None else self.bounds  # what is replaced is replaced whole
-        held = Held(*bounds.kept(weights, axes))
-        for tensor in held.tensors():  # the model may change its weights in place
-            self._held.setdefault(address(tensor), []).append(held)
-        return AttentionMap(place, bounds.axes(axes), held)
-
-    def place(self) -> str | None:
-        """Qualified name of the innermost module of the model that is being called; None: none is."""
-        return next((self._names[id(module)] for module in reversed(self._modules) if id(module) in self._names), None)
-
-    def _hear(self, found: AttentionMap) -> None:
-        found.forward = self._forward
-        self.heard(found)
-
-    def _came(self, module: nn.Module) -> None:
-        if threading.get_ident() == self._thread:  # hooks are of all threads, and the mode is of one
-            self._forward += self.place() is None and id(module) in self._names
-            self._modules.append(module)
-
-    def _left(self, module: nn.Module) -> None:
-        # a module that raised was left without its hook
-        while threading.get_ident() == self._thread and self._modules and self._modules.pop() is not module:
-            pass
 
     def _keep_what_is_written(self, func: Any, args: Any, kwargs: Any) -> None:
         """Copy what is about to be overwritten, such as a cache of keys, where a map will need it."""
@@ -237,16 +186,7 @@ class Listening(TorchDispatchMode):
             value = given.get(argument.name)
             written = argument.alias_info is not None and argument.alias_info.is_write
             if written and isinstance(value, Tensor) and not value.is_nested:
-                storage = address(value)
-                self._overwritten.add(storage)
-                for held in self._held.pop(storage, ()):
-                    held.copy(storage)
-
-
-def heads_of(module: nn.Module | None) -> int:
-    """How many heads a module says it has, that lays them side by side in the batch; 0: it does not say."""
-    said = (getattr(module, name, None) for name in ("num_heads", "num_attention_heads", "n_heads", "heads"))
-    return next((heads for heads in said if isinstance(heads, int) and heads > 0), 0)
+                self.found.held.is_written(address(value))
 
 
 def unpacked(held: Held, asked: Asked) -> Tensor:

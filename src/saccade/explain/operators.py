@@ -40,6 +40,12 @@ def form(operator: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: A
         raise Unknown(f"{name}: {error}") from error
 
 
+def sizes(needed: Needed) -> tuple[int, int] | None:
+    """How many queries and keys there are; None of nested tensors, where it differs."""
+    query, keys = needed[0], needed[1]
+    return None if query.is_nested or keys.is_nested else (query.shape[-2], keys.shape[-2])
+
+
 def arguments(operator: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """What an operator was given, by the names of its schema."""
     names = (argument.name for argument in operator._schema.arguments)
@@ -87,7 +93,9 @@ def _layer(given: Mapping[str, Any]) -> tuple[Form, Needed]:
         if mask is not None:  # there True = may not be attended
             shown = ~(mask[:, None, None] if kind == PADDING_MASK else mask).bool()
             allowed = shown if allowed is None else allowed & shown
-        weights = weights_of(Looked(query, keys, query.shape[-1] ** -0.5, allowed), asked)
+        # the operator gives NaN where a query of a tensor that is not nested may look nowhere
+        nowhere = torch.nan if there is None else 0.0
+        weights = weights_of(Looked(query, keys, query.shape[-1] ** -0.5, allowed, nowhere=nowhere), asked)
         # behind a sentence nobody looks
         return weights if there is None else weights * taken(there[:, None, :, None], 2, asked.queries)
 

@@ -13,45 +13,58 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
+from saccade.explain import layout
+from saccade.explain.columns import Columns
 from saccade.explain.held import address
+from saccade.explain.layout import MOVES, VIEWS
 
 PRODUCTS = {
     "bmm", "mm", "baddbmm", "addmm", "addbmm", "matmul", "einsum", "linear", "mv", "addmv", "dot", "_linear_pointwise",
 }  # fmt: skip
 SOFTMAX = {"_softmax", "_safe_softmax", "softmax"}
-# what leaves the numbers in their rows: other shapes and types, a copy, dropout, the choice of rows
-SAME = {
-    "view", "_unsafe_view", "reshape", "_reshape_alias", "expand", "permute", "transpose", "t", "movedim", "flatten",
-    "unflatten", "unsqueeze", "squeeze", "slice", "select", "narrow", "as_strided", "split", "split_with_sizes",
-    "unbind", "index", "index_select", "gather", "cat", "constant_pad_nd", "clone", "contiguous", "_to_copy", "to",
-    "type_as", "detach", "alias", "copy_", "dropout", "native_dropout", "where", "masked_fill", "masked_fill_", "stack",
-    "tril", "triu", "roll", "repeat", "flip", "slice_scatter", "select_scatter",
-    # those that come whole in inference mode
-    "pad", "chunk", "unsafe_chunk", "tensor_split", "unsafe_split", "swapaxes", "swapdims", "moveaxis", "view_as",
-    "reshape_as", "expand_as", "broadcast_to", "concat", "concatenate", "hstack", "vstack", "adjoint", "numpy_T",
-    "mT", "mH", "ravel", "type", "take_along_dim", "repeat_interleave",
-    # rows that see nothing are made zero
-    "nan_to_num", "nan_to_num_", "resize_",
+# what leaves the numbers as they are: other types, a copy, dropout
+KEPT = {
+    "clone", "contiguous", "_to_copy", "to", "type_as", "type", "detach", "alias", "dropout", "native_dropout",
+    "expand_as", "resize_",
 }  # fmt: skip
-VIEWS = {"view", "_unsafe_view", "reshape", "_reshape_alias", "flatten", "unflatten", "view_as", "reshape_as"}
+# what leaves a tensor made of a product: rows that are chosen or put side by side
+CHOSEN = {
+    "as_strided", "index", "index_select", "gather", "cat", "constant_pad_nd", "copy_", "where", "masked_fill",
+    "masked_fill_", "stack", "tril", "triu", "roll", "repeat", "flip", "slice_scatter", "select_scatter", "pad",
+    "concat", "concatenate", "hstack", "vstack", "take_along_dim", "repeat_interleave", "nan_to_num", "nan_to_num_",
+}  # fmt: skip
+JOINS = {"cat", "stack", "concat", "concatenate", "hstack", "vstack"}
+ORDERED = {"topk", "sort"}
 CHANGED = "its weights are changed after the softmax, whose result is what is seen"
+PIECES = "its scores are put together in pieces, so that no column is a key"
+NESTED = "its tensors are nested"
+OTHER_AXIS = "a softmax in it is not over the last axis"
+OTHER_ORDER = "its axes stand in another order than batch, heads, queries, keys"
+MORE_AXES = "axes, more than four"
+OWN_KEYS = "each query has keys of its own, and columns are their places among them"
 
 
 class Followed(NamedTuple):
-    """What is known of a tensor: whether it is made of a product, and of which softmax's result."""
+    """What is known of a tensor: whether it is made of a product, and of which softmaxes' results."""
 
     product: bool
-    softmax: int | None
+    softmaxes: tuple[int, ...] = ()
     pieces: bool = False
     """Whether its columns are not all keys: products were copied into it piece by piece, or no row sums to 1."""
     changed: bool = False
-    """Whether it is no longer what the softmax gave."""
+    """Whether it may be something else than what the softmax gave."""
     heads: int = 0
     """How many heads were laid side by side in its first axis, those of one sequence together; 0: none is known."""
     keys: int = 0
     """Of a softmax's result: how many columns its rows have."""
     all_keys: int = 0
-    """How many of them there were before the last ones were cut off."""
+    """How many the softmax had."""
+    stand: Tensor | None = None
+    """Where it stands in the softmax's result (`layout`); None: that is not known."""
+    gone: int = 0
+    """Of scores: how many keys came before the first of their columns."""
+    contexts: frozenset[int] = frozenset()
+    """Which softmaxes' results it is made of by the product that used them."""
 
 
 class Softmax(NamedTuple):
@@ -60,6 +73,7 @@ class Softmax(NamedTuple):
     number: int
     heads: int
     """As of `Followed`."""
+    gone: int
     unknown: str
     """Why its weights cannot be read; empty: they can."""
 
@@ -68,10 +82,21 @@ class Used(NamedTuple):
     """A softmax whose result a product took: it was attention."""
 
     number: int
-    keys: int | None
-    """So many of its columns, from the first, since the rest was cut off: it stands for no keys. None: all."""
-    remark: str
-    """What is to be said of its weights."""
+    operand: Tensor
+    stand: Tensor | None
+    """Where the operand stands in the softmax's result."""
+    looks: Tensor | None
+    """The same as (n, q, k) or (q, k) (`layout.looks`)."""
+    columns: tuple[int, int] | None
+    """Which of its columns are looked at, from and to; None: that cannot be said, and all are shown."""
+    changed: bool
+    """As of `Followed`."""
+
+
+class Joined(NamedTuple):
+    """Softmaxes that may be pieces of one attention: what they gave was put side by side."""
+
+    numbers: frozenset[int]
 
 
 class Scores:
@@ -81,90 +106,167 @@ class Scores:
         self._known: Any = WeakIdKeyDictionary()
         self._made = 0
         self._filled: set[int] = set()  # storages of which a part was filled with a product
+        self._noise: Any = WeakIdKeyDictionary()  # what dropout multiplies with
+        self.columns = Columns()
 
-    def saw(self, operator: Any, name: str, args: tuple[Any, ...], out: Any) -> Softmax | Used | None:
-        """Take note of a call. Returns a softmax over scores as it runs, and again as a product takes its result."""
+    def saw(self, operator: Any, name: str, args: tuple[Any, ...], out: Any) -> list[Softmax | Used | Joined]:
+        """Take note of a call. Returns a softmax over scores as it runs, again as a product takes its result, and once
+        more as what several gave is put side by side."""
+        self.columns.saw(operator, name, args, out)
         tensors = [x for x in flat(args) if isinstance(x, Tensor)]
-        before = [known for x in tensors if (known := self._of(x)) is not None]
-        heads = max((known.heads for known in before), default=0)
+        before = [(x, known) for x in tensors if (known := self._of(x)) is not None]
+        heads = max((known.heads for _, known in before), default=0)
         if name in PRODUCTS:
-            return self._product(name, args, tensors, heads, out)
-        if name in VIEWS and isinstance(out, Tensor) and tensors:
+            used, mixed = self.uses(name, args)
+            gone = self.columns.gone(tensors[-1], -1) if tensors and tensors[-1].ndim else 0
+            contexts = frozenset(each.number for each in used)
+            self._mark(out, Followed(True, heads=heads, gone=gone, contexts=contexts) if mixed is None else mixed)
+            return [*used]
+        if name in VIEWS and isinstance(out, Tensor) and tensors and not tensors[0].is_nested:
             heads = folded(tensors[0].shape, out.shape) or heads
-        if name in SOFTMAX and isinstance(out, Tensor) and out.ndim >= 2:
-            return self._softmax(tensors[0], over_keys(args, out), before, heads, out)
-        if (before or heads) and (name in SAME or torch.Tag.pointwise in operator.tags):
-            self._pass_on(name, args, tensors[0], before, heads, out)
-        return None
+        if name in SOFTMAX and isinstance(out, Tensor) and out.ndim:
+            return self._softmax(tensors[0], over_keys(args, out), [known for _, known in before], heads, out)
+        noise = name.startswith("bernoulli") or any(x in self._noise for x in tensors[:1])
+        if noise and isinstance(out, Tensor):
+            self._noise[out] = None
+        if before or heads:
+            self._pass_on(operator, name, args, tensors[0], before, heads, out)
+        contexts = frozenset[int]().union(*(known.contexts for _, known in before))
+        return [Joined(contexts)] if name in JOINS and len(contexts) > 1 else []
 
-    def _softmax(self, scores: Tensor, last: bool, before: list[Followed], heads: int, out: Tensor) -> Softmax | None:
-        if not any(known.product for known in before):
-            return None
-        self._made += 1
-        pieces = any(known.pieces for known in before)
-        self._mark(
-            out,
-            Followed(False, self._made, pieces or not last, heads=heads, keys=out.shape[-1], all_keys=out.shape[-1]),
-        )
-        unknown = f"weights of {out.ndim} axes" if out.ndim > 4 else ""
-        if out.ndim == 4 and not in_order(scores):
-            unknown = "its axes stand in another order than batch, heads, queries, keys"
-        if pieces:
-            unknown = "its scores are put together in pieces, so that no column is a key"
-        if not last:
-            unknown = "its softmax is not over the last axis"
-        return Softmax(self._made, heads, unknown)
+    def uses(self, name: str, args: tuple[Any, ...]) -> tuple[list[Used], Followed | None]:
+        """The softmaxes whose results a product takes; or where it mixes weights, such as those of several heads, what
+        is known of them afterwards."""
+        tensors = [x for x in flat(args) if isinstance(x, Tensor)]
+        for operand in tensors:
+            known = self._of(operand)
+            if known is not None and known.softmaxes:
+                left = operand is tensors[0 if name == "linear" or len(tensors) == 1 else -2]  # the first may be added
+                return self._uses(name, args, operand, known, left)
+        return [], None
 
-    def _pass_on(
-        self, name: str, args: tuple[Any, ...], given: Tensor, before: list[Followed], heads: int, out: Any
-    ) -> None:
-        """What is known of the operands is known of what an operator makes of them, number by number."""
-        softmax = next((known.softmax for known in before if known.softmax is not None), None)
-        product, pieces = any(known.product for known in before), any(known.pieces for known in before)
-        changed = any(known.changed for known in before) or (softmax is not None and name not in SAME)
-        keys, all_keys = max(((known.keys, known.all_keys) for known in before), default=(0, 0))
-        if isinstance(out, Tensor) and given.shape[-1:] == (keys,) and out.shape[:-1] == given.shape[:-1]:
-            cut = name == "slice" and args[2:3] in ((0,), (None,))
-            changed, keys = changed or (not cut and out.shape[-1] != keys), out.shape[-1]
-        self._mark(out, Followed(product, softmax, pieces, changed, heads, keys, all_keys))
-        if name == "copy_" and product and part(given):
-            self._filled.add(address(given))
-
-    def _product(self, name: str, args: tuple[Any, ...], tensors: list[Tensor], heads: int, out: Any) -> Used | None:
-        """A product over the keys uses weights; over another axis, such as the heads, it mixes them."""
-        operands = [(x, known) for x in tensors if (known := self._of(x)) is not None and known.softmax is not None]
-        if not operands:
-            self._mark(out, Followed(True, None, heads=heads))
-            return None
-        weights, known = operands[0]
-        left = weights is tensors[0 if name == "linear" or len(tensors) == 1 else -2]  # the first may be what is added
+    def _uses(
+        self, name: str, args: tuple[Any, ...], operand: Tensor, known: Followed, left: bool
+    ) -> tuple[list[Used], Followed | None]:
+        """A product over the keys uses weights; over another axis it mixes them."""
+        stand, looks, columns = known.stand, None, None
+        if operand.is_nested:
+            return [Used(number, operand, None, None, None, known.changed) for number in known.softmaxes], None
         if isinstance(args[0], str):  # an equation
             operands_of, made = args[0].replace(" ", "").split("->") if "->" in args[0] else (args[0], "")
             over_others = operands_of.split(",")[0 if left else -1][-1:] in made
         else:  # what is summed over is the last axis of a left operand, and the last but one of a right one
-            over_others = (weights.shape[-1] if left else weights.shape[-2:][0]) != known.keys
+            axis = -1 if left else -min(2, operand.ndim)
+            over_others = operand.shape[axis] != known.keys
+            if stand is not None and operand.shape[axis] > 1:
+                over_others = stand.stride(axis) != 1
         if over_others and not known.pieces:
-            self._mark(out, known._replace(product=True, changed=True))
+            return [], known._replace(product=True, changed=True, stand=None)
+        if stand is not None:
+            looks = layout.looks(name, args, operand, stand, left)
+            along = looks if looks is not None else stand if left or stand.ndim < 2 else stand.mT
+            columns = layout.columns(along, known.all_keys)
+        changed = known.changed or (columns is None and known.keys != known.all_keys)
+        return [Used(number, operand, stand, looks, columns, changed) for number in known.softmaxes], None
+
+    def _softmax(
+        self, scores: Tensor, last: bool, before: list[Followed], heads: int, out: Tensor
+    ) -> list[Softmax | Used | Joined]:
+        if not any(known.product for known in before):
+            return []
+        self._made += 1
+        pieces = any(known.pieces for known in before)
+        if out.is_nested:
+            self._mark(out, Followed(False, (self._made,)))
+            return [Softmax(self._made, 0, 0, NESTED)]
+        keys, gone = out.shape[-1], max(known.gone for known in before)
+        stand = layout.whole(out) if last else None
+        self._mark(out, Followed(False, (self._made,), pieces or not last, False, heads, keys, keys, stand))
+        unknown = f"weights of {out.ndim} {MORE_AXES}" if out.ndim > 4 else ""
+        if out.ndim == 4 and not in_order(scores):
+            unknown = OTHER_ORDER
+        if pieces:
+            unknown = PIECES
+        if not last:
+            unknown = OTHER_AXIS
+        return [Softmax(self._made, heads, gone, unknown)]
+
+    def _pass_on(
+        self, operator: Any, name: str, args: tuple[Any, ...], given: Tensor,
+        before: list[tuple[Tensor, Followed]], heads: int, out: Any,
+    ) -> None:  # fmt: skip
+        """What is known of the operands is known of what an operator makes of them, number by number."""
+        pointwise = torch.Tag.pointwise in operator.tags
+        dropped = name.startswith("mul") and any(x in self._noise for x in flat(args) if isinstance(x, Tensor))
+        moves = name in VIEWS or name in MOVES or name in KEPT or dropped
+        first = next((known for _, known in before if known.softmaxes), None)
+        if not (moves or pointwise or name in CHOSEN):
+            there = next((x for x in flat((out,)) if isinstance(x, Tensor) and not x.is_nested and x.ndim), None)
+            kept_rows = there is not None and first is not None and there.shape[-1] == first.keys
+            if first is None or not (kept_rows or name in ORDERED) or name.endswith("_like"):
+                return
+        found = Followed(
+            any(known.product for _, known in before),
+            tuple(dict.fromkeys(number for _, known in before for number in known.softmaxes)),
+            any(known.pieces for _, known in before),
+            any(known.changed for _, known in before) or (first is not None and not moves),
+            heads,
+            max((known.keys for _, known in before), default=0),
+            max((known.all_keys for _, known in before), default=0),
+            None,
+            max((known.gone for _, known in before), default=0) if kept_columns(given, out) else 0,
+            frozenset[int]() if pointwise else frozenset[int]().union(*(known.contexts for _, known in before)),
+        )
+        if first is not None:
+            found = rows_of(found, given, out)
+            source = next(x for x, known in before if known is first)
+            self._mark_with(out, found, self._stands(operator, name, args, source, first, out))
+        else:
+            self._mark(out, found)
+        if name == "copy_" and found.product and part(given):
+            self._filled.add(address(given))
+
+    def _stands(
+        self, operator: Any, name: str, args: tuple[Any, ...], source: Tensor, known: Followed, out: Any
+    ) -> Any:
+        """Where what an operator gives stands in the softmax's result."""
+        if known.stand is None:
             return None
-        self._mark(out, Followed(True, None, heads=heads))
-        all_there = known.changed or known.pieces or known.keys == known.all_keys
-        return Used(known.softmax or 0, None if all_there else known.keys, CHANGED if known.changed else "")
+        if name in VIEWS or name in MOVES:
+            return layout.moved(operator, name, args, known.stand, out)
+        there = out[0] if isinstance(out, tuple | list) and out else out
+        return known.stand if isinstance(there, Tensor) and there.shape == source.shape else None
 
     def _of(self, tensor: Tensor) -> Followed | None:
         known: Followed | None = self._known.get(tensor)
-        if known is None and self._filled and not tensor.is_nested and address(tensor) in self._filled:
-            known = Followed(True, None, True)
+        if known is None and self._filled and address(tensor) in self._filled:
+            known = Followed(True, pieces=True)
         return known
-
-    def softmax_of(self, value: Any) -> int:
-        """The number of the softmax whose result a tensor is; 0 of none."""
-        known = self._known.get(value) if isinstance(value, Tensor) else None
-        return known.softmax or 0 if known is not None else 0
 
     def _mark(self, out: Any, known: Followed) -> None:
         for tensor in flat((out,)):
             if isinstance(tensor, Tensor) and tensor.is_floating_point():
                 self._known[tensor] = known
+
+    def _mark_with(self, out: Any, known: Followed, stands: Any) -> None:
+        several = isinstance(stands, tuple | list)
+        for place, tensor in enumerate(flat((out,))):
+            self._mark(tensor, known._replace(stand=stands[place] if several else stands if place == 0 else None))
+
+
+def kept_columns(given: Tensor, out: Any) -> bool:
+    """Whether the last axis may be the same."""
+    there = not given.is_nested and isinstance(out, Tensor) and not out.is_nested
+    return there and given.shape[-1:] == out.shape[-1:]
+
+
+def rows_of(known: Followed, given: Tensor, out: Any) -> Followed:
+    """What is known of weights whose rows are another number of columns now."""
+    if given.is_nested or not isinstance(out, Tensor) or out.is_nested:
+        return known
+    if given.shape[-1:] == (known.keys,) and out.shape[:-1] == given.shape[:-1] and out.ndim:
+        return known._replace(keys=out.shape[-1])
+    return known
 
 
 def folded(given: torch.Size, made: torch.Size) -> int:

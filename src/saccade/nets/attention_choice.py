@@ -16,9 +16,9 @@ from saccade.attention.past_alignment import PastAlignmentAttention
 from saccade.attention.positional_keys import PositionalKeysAttention
 from saccade.attention.scaled_dot import ScaledDotAttention
 from saccade.attention.score_function import ScoreFunction
-from saccade.core.config import config, refuse_unchosen
+from saccade.core.config import Many, Parts, Size, config, refuse_unchosen
 
-Count = Annotated[int, Field(ge=1)]
+Count = Size
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -44,7 +44,7 @@ class LocationAware:
     """Normalise sigmoids in place of exponentials."""
     sharpening: Positive = 1.0
     """In evaluation the scores are multiplied by this."""
-    window: Count | None = None
+    window: Many | None = None
     """In evaluation, keys on either side of the median of the last weights that may be attended; none: all."""
     content: bool = True
     """Score keys by what they are too, or by where they are alone."""
@@ -62,7 +62,7 @@ class LocationAware:
 class GaussianWindow:
     """Gaussian window attention (Graves 2013)."""
 
-    components: Count = 10
+    components: Parts = 10
     """Gaussians, K."""
     offsets: Literal["exp", "softplus"] = "exp"
     """What makes the moves positive."""

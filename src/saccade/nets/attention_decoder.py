@@ -8,14 +8,13 @@ p(y_i) = softmax(W_o maxout(U_o s_i + V_o E y_{i-1} + C_o c_i))
 As a model of a search it is started from annotations, and then takes a symbol a step.
 """
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import Field
 from torch import Tensor, nn
 
-from saccade.core.config import config
+from saccade.core.config import Size, config
 from saccade.core.linear import Linear
 from saccade.core.projection import Projection
 from saccade.core.state import Constant
@@ -26,18 +25,16 @@ from saccade.nets.dropout import Dropout
 from saccade.nets.input_feeding_decoder import FeedingState, InputFeedingDecoder
 from saccade.nets.readout import MaxoutReadout
 
-Count = Annotated[int, Field(ge=1)]
-
 
 @config
 class AttentionDecoderConfig(AttentionChoice):
     """Sizes of the decoder."""
 
-    embedding_size: Count = 256
+    embedding_size: Size = 256
     """Features of a symbol, m."""
-    hidden_size: Count = 256
+    hidden_size: Size = 256
     """Units of the decoder, n."""
-    readout_size: Count = 256
+    readout_size: Size = 256
     """Maxout units, l."""
     order: Literal["look-first", "step-first"] = "look-first"
     """Whether the last state looks before a symbol is taken in (Bahdanau et al. 2015), or the new one, which knows the

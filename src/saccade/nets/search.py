@@ -8,13 +8,17 @@ step whose log-probabilities are still a `Projection`, is spared those that no b
 
 A hypothesis y of n symbols, the end symbol counted, is ranked by log p(y) / ((5 + n) / 6)^alpha (Wu et al. 2016,
 arXiv:1609.08144, equation 14, without the coverage term); alpha = 0 ranks by log p(y). A beam of 1 is greedy search.
+
+The log-probability l of a live hypothesis only falls as it grows, and alpha >= 0 favours length, so that its score at
+the end is at most l / ((5 + limit) / 6)^alpha. A sentence is done when that is no more than the scores it has.
 """
 
+import heapq
 import math
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
@@ -73,21 +77,28 @@ def beam_search(
     symbols: Symbols,
     beam: int = 5,
     length_penalty: float = 0.6,
+    count: int | None = None,
 ) -> list[list[Hypothesis]]:
-    """For each sentence up to `beam` hypotheses, best first. A sentence that has its hypotheses leaves the batch.
+    """For each sentence up to `count` hypotheses, best first. A sentence that is done leaves the batch.
+
+    A sentence is done when no live hypothesis can displace one of its `count` best finished ones, or at its limit; a
+    beam of 1, as soon as it has ended.
 
     Args:
-        model: what is searched.
+        model: the model to search.
         encoded: what `model.start` takes, for b sentences.
-        limits: the most symbols of an answer, end included, at least 1; what has not ended by then is taken as it is,
-            where its sentence has nothing that ended.
+        limits: the most symbols of an answer, end included, at least 1; a sentence of which nothing has ended by then
+            gets its live hypotheses as they are.
         symbols: start and end.
         beam: hypotheses kept alive; 1 is greedy search.
-        length_penalty: alpha; the score is log p / ((5 + n) / 6)^alpha.
+        length_penalty: alpha, at least 0; the score is log p / ((5 + n) / 6)^alpha.
+        count: hypotheses to return, from 1 to `beam`; with fewer a sentence is done sooner. None: `beam`.
 
     Raises:
-        InvalidInput: a beam wider than the vocabulary; log-probabilities that are NaN or nowhere finite.
+        InvalidInput: a beam wider than the vocabulary; a count or a length penalty out of range; log-probabilities that
+            are NaN or nowhere finite.
     """
+    count = _checked(count, beam, length_penalty)
     batch, device = limits.shape[0], limits.device
     finished: list[list[Hypothesis]] = [[] for _ in range(batch)]
     alive = torch.arange(batch, device=device)  # the sentences still searched
@@ -106,25 +117,35 @@ def beam_search(
         best, place = (totals[:, :, None] + values).flatten(1).topk(min(2 * beam, width * wanted), dim=1)
         parent, symbol = place // wanted, indices.flatten(1).gather(1, place)
         ends = symbol == symbols.end
-        _keep_finished(finished, alive, history, (best, parent, ends), beam, length, length_penalty)
+        _keep_finished(finished, alive, history, (best, parent, ends), (beam, count), length, length_penalty)
         order = ends.long().argsort(dim=1, stable=True)[:, :beam]
         totals = best.gather(1, order).masked_fill(ends.gather(1, order), -torch.inf)
         parent, symbol = parent.gather(1, order), symbol.gather(1, order)
         history = torch.cat([history.gather(1, parent[:, :, None].expand(-1, -1, length - 1)), symbol[:, :, None]], 2)
 
-        over = limits[alive] <= length
-        _keep_unfinished(finished, alive, history, (totals, over), length, length_penalty)
+        left = limits[alive]
+        over = left <= length
+        _keep_unfinished(finished, alive, history, (totals, over), count, length, length_penalty)
         rows = torch.arange(alive.numel(), device=device)[:, None] * width
         state = select(state, (rows + parent).flatten())
-        enough = torch.tensor([len(finished[i]) >= beam for i in alive.tolist()], device=device)
-        if bool((over | enough).any()):
-            stay = (~(over | enough)).nonzero()[:, 0]
+        done = over | _settled([finished[i] for i in alive.tolist()], totals, left, (beam, count), length_penalty)
+        if bool(done.any()):
+            stay = (~done).nonzero()[:, 0]
             alive, totals, history, symbol = alive[stay], totals[stay], history[stay], symbol[stay]
             state = select(state, (stay[:, None] * beam + torch.arange(beam, device=device)).flatten(), stay)
         tokens = symbol.flatten()
     if not all(finished):
         raise InvalidInput("the model gives no finite log-probability; are its weights finite?")
-    return [sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)[:beam] for hypotheses in finished]
+    return finished
+
+
+def _checked(count: int | None, beam: int, penalty: float) -> int:
+    """The hypotheses to return, of a search whose options make sense."""
+    if not penalty >= 0:  # the bound of a live hypothesis would not hold
+        raise InvalidInput(f"a length penalty must be at least 0, not {penalty}")
+    if count is not None and not 1 <= count <= beam:
+        raise InvalidInput(f"count must be from 1 to the beam, which is {beam}, not {count}")
+    return beam if count is None else count
 
 
 def _candidates(
@@ -155,16 +176,34 @@ def _keep_finished(
     alive: Tensor,
     history: Tensor,
     found: tuple[Tensor, Tensor, Tensor],
-    beam: int,
+    sizes: tuple[int, int],
     length: int,
     penalty: float,
 ) -> None:
-    """A candidate that ends among the best `beam` of its sentence is finished."""
+    """A candidate that ends among the best `beam` of its sentence is finished; the best `count` are kept, in order."""
+    beam, count = sizes
     best, parent, ends = (tensor[:, :beam] for tensor in found)
     for row, rank in (ends & best.isfinite()).nonzero().tolist():
-        log_prob = float(best[row, rank])
+        log_prob, sentence = float(best[row, rank]), int(alive[row])
         tokens = history[row, parent[row, rank]].tolist()
-        finished[int(alive[row])].append(Hypothesis(tokens, log_prob, normalised(log_prob, length, penalty)))
+        ended = [*finished[sentence], Hypothesis(tokens, log_prob, normalised(log_prob, length, penalty))]
+        finished[sentence] = heapq.nlargest(count, ended, key=lambda hypothesis: hypothesis.score)
+
+
+def _settled(
+    finished: list[list[Hypothesis]],
+    totals: Float[Tensor, "b h"],
+    limits: Int[Tensor, " b"],
+    sizes: tuple[int, int],
+    penalty: float,
+) -> Bool[Tensor, " b"]:
+    """Whether no live hypothesis of a sentence, the best of which comes first, can displace a finished one."""
+    beam, count = sizes
+    scores = [kept[-1].score if len(kept) == count else -torch.inf for kept in finished]
+    least = torch.tensor(scores, dtype=totals.dtype, device=totals.device)
+    if beam == 1:
+        return least > -torch.inf
+    return least >= totals[:, 0] / ((5 + limits.to(totals.dtype)) / 6) ** penalty
 
 
 def _keep_unfinished(
@@ -172,6 +211,7 @@ def _keep_unfinished(
     alive: Tensor,
     history: Tensor,
     found: tuple[Tensor, Tensor],
+    count: int,
     length: int,
     penalty: float,
 ) -> None:
@@ -179,10 +219,12 @@ def _keep_unfinished(
     totals, over = found
     for row in over.nonzero()[:, 0].tolist():
         if not finished[int(alive[row])]:
-            for log_prob, tokens in zip(totals[row].tolist(), history[row].tolist(), strict=True):
-                if log_prob > -float("inf"):
-                    hypothesis = Hypothesis(tokens, log_prob, normalised(log_prob, length, penalty))
-                    finished[int(alive[row])].append(hypothesis)
+            rows = zip(totals[row].tolist()[:count], history[row].tolist(), strict=False)  # in order, best first
+            finished[int(alive[row])] = [
+                Hypothesis(tokens, log_prob, normalised(log_prob, length, penalty))
+                for log_prob, tokens in rows
+                if log_prob > -float("inf")
+            ]
 
 
 @torch.no_grad()
@@ -243,5 +285,5 @@ def answers(
     if options.method == "sample":
         generator = torch.Generator(limits.device).manual_seed(seed)
         return [drawn.tokens for drawn in sample(model, encoded, limits, symbols, options.temperature, generator)]
-    found = beam_search(model, encoded, limits, symbols, options.beam, options.length_penalty)
+    found = beam_search(model, encoded, limits, symbols, options.beam, options.length_penalty, count=1)
     return [hypotheses[0].tokens for hypotheses in found]

@@ -1,8 +1,9 @@
 """The catalogue is the listing of the systems' folder. Nothing is imported until a system is asked for."""
 
 import importlib
-import json
 import re
+import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,15 @@ SYSTEMS = Path(__file__).parent.parent / "systems"
 
 
 def names() -> list[str]:
-    """All systems: the folders that hold a recipe."""
+    """All systems: the folders that hold a recipe.
+
+    Raises:
+        InvalidInput: the package is in a zip.
+    """
+    if not SYSTEMS.is_dir():
+        raise InvalidInput(
+            f"expected a folder at {SYSTEMS}; the commands do not run from a zip: unpack it, and try again"
+        )
     return sorted(path.parent.name for path in SYSTEMS.glob("*/recipe.py"))
 
 
@@ -69,15 +78,23 @@ def title(system: str) -> str:
 
 
 def evidence(system: str) -> list[dict[str, Any]]:
-    """What was kept of the system's runs, oldest first.
+    """What was kept of the system's runs, oldest first. A file that is not evidence is left out, and named once."""
+    from saccade.training.record import read
 
-    Raises:
-        InvalidInput: a file that is not JSON.
-    """
     found = []
     for path in sorted((SYSTEMS / system / "evidence").glob("*.json")):
         try:
-            found.append(json.loads(path.read_text(encoding="utf-8")))
-        except json.JSONDecodeError as error:
-            raise InvalidInput(f"{path}: not JSON ({error})") from error
+            kept, _ = read(path)
+            if kept["system"] != system:
+                raise InvalidInput(f"{path}: the evidence of {kept['system']}, not of {system}")
+        except (InvalidInput, NotFound, OSError) as error:
+            tell(f"left out: {error}")
+        else:
+            found.append(kept)
     return sorted(found, key=lambda one: str(one["date"]))
+
+
+@cache
+def tell(note: str) -> None:
+    """Say it on standard error, the first time."""
+    sys.stderr.write(f"saccade: note: {note}\n")

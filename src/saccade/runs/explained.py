@@ -1,6 +1,8 @@
 """What `saccade explain` shows: the pictures of a run, or every head of a checkpoint of Hugging Face with its tokens."""
 
 import fnmatch
+import inspect
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -10,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from saccade.core.errors import InvalidInput, NotFound, require, together
+from saccade.core.errors import InvalidInput, NotFound, SaccadeError, require, together
 from saccade.core.picture import Picture
 from saccade.explain import Capture, capture
 from saccade.explain.attention_map import AttentionMap
@@ -18,6 +20,9 @@ from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.heads import Heads, Layers
 from saccade.runs import catalogue
 from saccade.runs.run import Run, load, untrained
+
+BESIDE_TEXT = ("pixel_", "input_features", "input_values", "image", "visual_", "bbox", "audio")
+"""Inputs that a model may need beside text."""
 
 
 class Explained(NamedTuple):
@@ -123,6 +128,8 @@ def of_checkpoint(name: str, text: str, target: str | None, only: str) -> Explai
         raise InvalidInput(f"{name} has no decoder beside its encoder; give the text alone")
     writer = loaded(transformers.AutoModelForSeq2SeqLM if writes else transformers.AutoModel, name).eval()
     model = writer.base_model  # without what turns states into words
+    if (reads := getattr(model, "main_input_name", "input_ids")) != "input_ids":
+        raise InvalidInput(f"{name} is a {kind_of(writer)} checkpoint: it reads {reads}, not text")
     given = tokenizer(text, return_tensors="pt")
     source = tokenizer.convert_ids_to_tokens(given["input_ids"][0].tolist())
     written: list[str] = []
@@ -150,12 +157,12 @@ def loaded(kind: Any, name: str) -> Any:
     """From the disk where it is there, and else from the hub."""
     try:
         return kind.from_pretrained(name, local_files_only=True)
-    except (OSError, ValueError) as absent:
+    except (OSError, ValueError, ImportError, AttributeError, KeyError, TypeError) as absent:
         if Path(name).is_dir():
             raise unreadable(name, absent) from absent
     try:
         return kind.from_pretrained(name)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError, AttributeError, KeyError, TypeError) as error:
         raise unreadable(name, error) from error
 
 
@@ -167,16 +174,31 @@ def positions(model: Any) -> int | None:
 
 @contextmanager
 def taking(name: str, model: Any, tokens: int) -> Iterator[None]:
-    """Where a checkpoint is called: what it does not take is told in a sentence."""
+    """While a checkpoint is called: an input that it does not take is reported in one sentence."""
     try:
         yield
+    except SaccadeError:
+        raise
+    except (AttributeError, AssertionError, KeyError, TypeError, ValueError, NotImplementedError) as error:
+        others = [read for read in inspect.signature(model.forward).parameters if read.startswith(BESIDE_TEXT)]
+        why = f"it also reads {others[0]}" if others else (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InvalidInput(
+            f"{name} is a {kind_of(model)} checkpoint, which does not run on text alone: {why}"
+        ) from error
     except (IndexError, RuntimeError) as error:
         many = f", of {positions(model)} positions," if positions(model) else ""
         first = str(error).strip().splitlines()[0]
         raise InvalidInput(f"{name}{many} does not take a text of {tokens} tokens: {first}") from error
 
 
-def unreadable(name: str, error: Exception) -> NotFound:
+def kind_of(model: Any) -> str:
+    """The architecture that a checkpoint says it has, such as "clip"."""
+    return str(getattr(model.config, "model_type", "") or type(model).__name__)
+
+
+def unreadable(name: str, error: Exception) -> SaccadeError:
+    if found := re.match(r"Unrecognized configuration class .*?(\w+)Config'?>?", str(error)):
+        return InvalidInput(f"{name} is a {found[1]} checkpoint, which does not answer a text with a text")
     if not Path(name).exists() and (name.startswith(("/", ".", "~")) or name.count("/") > 1):  # no name of the hub
         return NotFound(f"{name}: there is no such run, and no such folder")
     return NotFound(f"{name} is no run, and no checkpoint that can be read: {shorten(str(error), 200)}")

@@ -1,6 +1,7 @@
 """A training from its configuration to its weights, as each of its processes goes through it."""
 
 import json
+import os
 import shlex
 import statistics
 from collections.abc import Callable, Sequence
@@ -19,11 +20,12 @@ from saccade.core.stream import ExampleStream, Stream, sizes_of
 from saccade.core.task import Learning, Readable
 from saccade.runs import foreign
 from saccade.runs.ending import finish
-from saccade.runs.run import OFFER, Run, assemble, build
+from saccade.runs.run import OFFER, Run, assemble, build, resolved
 from saccade.runs.scoring import score
 from saccade.training.device import peak_memory, pick_device
 from saccade.training.evidence import Cost, commit
 from saccade.training.fit import Outcome, Report, check_resumable, fit
+from saccade.training.memory import check_fits, numbers_kept
 from saccade.training.processes import launched
 from saccade.training.random_state import seed_everything
 from saccade.training.run_folder import RunFolder, one_writer
@@ -119,9 +121,10 @@ def prepared(order: Order, processes: Any, held: ExitStack, say: Say) -> Ready:
     seed_everything(order.config.training.seed)
     with processes.common():
         # before the run is made: faults of the data are reported now
-        config = foreign.resolved(order.config, folder if order.resumed else None)
+        head = head_of(order, folder)
+        config = foreign.resolved(resolved(order.config, head), folder if order.resumed else None)
         task = recipe.task(config, folder.assets if begun else None)
-        head, description = head_of(order, folder), task.describe()
+        description = task.describe()
         fingerprint = json.dumps({**head["config"], "data": {"sha256": description["sha256"]}})
     with processes.common():
         processes.check_same(flatten(json.loads(fingerprint)))
@@ -129,6 +132,8 @@ def prepared(order: Order, processes: Any, held: ExitStack, say: Say) -> Ready:
         if order.resumed:
             check_begun(folder, fingerprint)
         if not begun:
+            kept = numbers_kept(config.training, processes.count)
+            check_fits(lambda: recipe.build(config, task), config.training, kept, processes.local_count)
             rehearse(recipe, config, task)
             seed_everything(config.training.seed)  # as if the rehearsal had drawn nothing
         if first and not order.resumed:
@@ -178,13 +183,14 @@ def keep_assets(task: Any, config: Any, folder: RunFolder) -> None:
 
 def head_of(order: Order, folder: RunFolder) -> dict[str, Any]:
     """What config.yaml says of a run: how it was started, by which code, and its configuration."""
-    command = "saccade train " + shlex.join(order.arguments)
+    command, started = "saccade train " + shlex.join(order.arguments), os.getcwd()
     if order.resumed:
-        begun = folder.head().get("command", command)
+        before = folder.head()
+        begun, started = before.get("command", command), before.get("folder", "")
         changes = [argument for argument in order.arguments if argument.startswith("--") and argument[:8] != "--resume"]
         command = f"{begun}; {command}" if changes else begun
     # the commit of what runs, not of what the source has become when it ends
-    made_by = {"command": command, "version": __version__, "commit": commit()}
+    made_by = {"folder": started, "command": command, "version": __version__, "commit": commit()}
     # who made it comes last, so that a file that is cut off lacks it
     return {"system": order.system, "variant": order.variant, "config": to_plain(order.config), **made_by}
 

@@ -1,10 +1,13 @@
 """Results: kept evidence as tables. What README and docs say of results is rendered from here and nowhere else."""
 
+import hashlib
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from saccade.core.errors import InvalidInput
+from saccade.core.errors import InvalidInput, NotFound
+from saccade.core.files import write_atomically
 from saccade.core.recipe import Paper
 from saccade.runs import catalogue
 
@@ -70,16 +73,23 @@ def verdict(found: Evidence, claim: Mapping[str, Any]) -> str:
 
 def result(group: Sequence[Evidence]) -> str:
     """The figure that decides, and its companions that all runs have; the mean and its spread where there are seeds."""
-    decisive, *rest = (found["metrics"]["test"] for found in reversed(group))
-    name = decisive["decisive"]
+    name = group[-1]["metrics"]["test"]["decisive"]
+    figures_of_runs = [found["metrics"]["test"] for found in reversed(group)]
+    decisive, *rest = (figures for figures in figures_of_runs if number(name, figures) is not None)
     others = [other for other, value in decisive.items() if isinstance(value, float) and other != name]
     companions = [
         said(group[-1], other, spread([figures[other] for figures in (decisive, *rest)], 1))
         for other in others
-        if all(other in figures for figures in rest)
+        if all(number(other, figures) is not None for figures in rest)
     ]
     ours = f"**{said(group[-1], name, spread([figures[name] for figures in (decisive, *rest)]))}**"
     return f"{ours} ({', '.join(companions)})" if companions else ours
+
+
+def number(name: str, figures: Mapping[str, Any]) -> float | None:
+    """The figure of a name; None where there is none, or no number."""
+    value = figures.get(name)
+    return value if isinstance(value, int | float) else None
 
 
 def groups(evidence: Sequence[Evidence]) -> list[list[Evidence]]:
@@ -206,3 +216,47 @@ def unit(found: Evidence, key: str) -> str:
 def said(found: Evidence, key: str, value: str) -> str:
     """A figure and its value as a sentence says them."""
     return f"{words(found, key)} {value} {unit(found, key)}".rstrip()
+
+
+def keep(path: Path) -> Path:
+    """Copy a run's evidence into its system's folder, under its date, variant and digest.
+
+    Nothing is lost: what was kept of the same run makes way only where all of it stands in the new evidence too, as
+    after `evaluate --keep`.
+    """
+    from saccade.training.record import check, read
+
+    source = path / "evidence.json"
+    if not source.is_file():
+        raise NotFound(f"{path} has no evidence.json; a training that came to its end writes it")
+    found, data = read(source)
+    catalogue.check(found["system"])
+    name = check(data, source).file_name(hashlib.sha256(data).hexdigest())
+    target: Path = catalogue.SYSTEMS / found["system"] / "evidence" / name
+    if target.exists():
+        raise InvalidInput(f"{target} is kept already")
+    target.parent.mkdir(exist_ok=True)
+    earlier = [path for path in target.parent.glob("*.json") if is_within(path, found)]
+    write_atomically(target, data)
+    for path in earlier:
+        path.unlink()
+    return target
+
+
+def is_within(path: Path, found: Mapping[str, Any]) -> bool:
+    """Whether a file holds evidence, and all that it says stands in what was found."""
+    from saccade.training.record import read
+
+    try:
+        return contains(found, read(path)[0])
+    except (InvalidInput, NotFound):
+        return False  # `list` names it
+
+
+def contains(found: Any, earlier: Any) -> bool:
+    """Whether all that the earlier evidence says stands in what was found."""
+    if isinstance(found, dict) and isinstance(earlier, dict):
+        return all(name in found and contains(found[name], value) for name, value in earlier.items())
+    if isinstance(found, list) and isinstance(earlier, list) and len(found) == len(earlier):
+        return all(contains(*pair) for pair in zip(found, earlier, strict=True))
+    return bool(found == earlier)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from saccade.core.config import placed
 from saccade.core.device import to_device
 from saccade.core.errors import InvalidInput, together
 from saccade.core.picture import Picture
@@ -18,6 +19,7 @@ from saccade.core.stream import in_order, sizes_of
 from saccade.core.task import Figure, Learning, Legible, Readable, Task
 from saccade.runs import before, catalogue, flags, foreign
 from saccade.training.device import autocast, pick_device
+from saccade.training.memory import check_fits
 from saccade.training.run_folder import RunFolder
 
 OFFER = 5  # inputs to try that a run keeps
@@ -139,12 +141,13 @@ def opened(folder: RunFolder, arguments: Sequence[str], known: Sequence[str]) ->
     """As `load`."""
     head = folder.head()
     recipe = catalogue.recipe(head["system"])
-    trained = configuration(recipe, head, folder)
+    trained = resolved(configuration(recipe, head, folder), head)
     config, rest = flags.separate(trained, arguments, known)
     config = foreign.resolved(config, folder)
     task = recipe.task(config, folder.assets)
     if isinstance(task, Learning):
         task.check_trained(trained.task)
+    check_fits(lambda: recipe.build(config, task), config.training)
     model = build(recipe, config, task)
     folder.load_weights(model)
     return assemble(folder, head["system"], head["variant"], recipe, config, task, model), rest
@@ -195,6 +198,16 @@ def configuration(recipe: Recipe, head: Mapping[str, Any], folder: RunFolder) ->
         return before.from_plain(type(recipe.config), head["config"], head["version"])
     except (ValueError, TypeError) as error:
         raise InvalidInput(f"{folder.config}: {flags.explain(error, type(recipe.config))}") from None
+
+
+def resolved(config: Any, head: Mapping[str, Any]) -> Any:
+    """The configuration of a run with its relative paths, which start from where the run was started.
+
+    On another machine that folder may not be there; they then start from where we are.
+    """
+    folder = head.get("folder")
+    there = isinstance(folder, str) and Path(folder).is_absolute() and Path(folder).is_dir()
+    return placed(config, Path(str(folder))) if there else config
 
 
 def build(recipe: Recipe, config: Any, task: Task) -> nn.Module:

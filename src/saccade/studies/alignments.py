@@ -95,6 +95,8 @@ def check(run: Run, pairs: Sequence[AlignedPair], hint: str) -> None:
     if not isinstance(run.task, TranslationTask):
         raise InvalidInput(f"{run.folder.path}: alignments are scored of runs that translate; {run.system} does not")
     attention_taps(run)
+    if not run.task.config.check_direction:
+        return
     try:
         check_direction(run.task.source, run.task.target, [(one.source.text, one.target.text) for one in pairs])
     except InvalidInput as error:

@@ -20,7 +20,7 @@ from saccade.explain.pictures.curve import Curve
 from saccade.explain.plots.series import Line
 from saccade.runs.flags import flag_of
 from saccade.runs.ending import small_pictures
-from saccade.runs.run import Run, open_run
+from saccade.runs.run import Run, configuration, open_run, resolved
 from saccade.runs.scoring import measured, named, summary
 from saccade.studies import Found, Study
 from saccade.training.evidence import changed
@@ -82,7 +82,9 @@ def named_after(picture: Any, field: str, value: str) -> Any:
 
 def others(run: Run, field: str) -> dict[str, Any]:
     """The other fields that differ from the run's own configuration."""
-    differs = changed(to_plain(run.config), run.folder.head()["config"])
+    head = run.folder.head()
+    trained = resolved(configuration(run.recipe, head, run.folder), head)
+    differs = changed(to_plain(run.config), to_plain(trained))
     return {name: value for name, value in differs.items() if name != field}
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from saccade.core.config import config, refuse_unchosen
+from saccade.core.config import Many, Seed, config, refuse_unchosen
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
@@ -45,11 +45,11 @@ class SGD:
 class TrainingConfig:
     """How the weights are found."""
 
-    steps: Annotated[int, Field(ge=1)] = 1000
+    steps: Many = 1000
     """Updates of the weights."""
-    batch_tokens: Annotated[int, Field(ge=1)] = 1200
+    batch_tokens: Many = 1200
     """The most a batch may hold, padding counted: target symbols of text, steps of speech, points of a pen."""
-    window: Annotated[int, Field(ge=1)] = 8000
+    window: Many = 8000
     """Examples that are sorted by length together, before they are cut into batches."""
     optimizer: Literal["adam", "adadelta", "sgd"] = "adam"
     """The rule that turns gradients into updates."""
@@ -60,30 +60,30 @@ class TrainingConfig:
     """The largest learning rate; the schedule multiplies it by a factor from 0 to 1."""
     schedule: Literal["constant", "linear", "inverse-root"] = "linear"
     """After the warm-up: as it is, falling to 0 at the last step, or as 1/sqrt(step) (Vaswani et al. 2017)."""
-    warmup: Annotated[int, Field(ge=0)] = 0
+    warmup: Annotated[int, Field(ge=0, le=10**9)] = 0
     """Steps over which the rate rises from 0."""
     clip: Annotated[float, Field(gt=0)] | None = 1.0
     """Largest norm of the gradient (Pascanu et al. 2013); none: unclipped."""
-    accumulate: Annotated[int, Field(ge=1)] = 1
+    accumulate: Many = 1
     """Batches whose gradients make one update: the mean over all their tokens, as if they were one batch."""
-    validate_every: Annotated[int, Field(ge=1)] = 500
+    validate_every: Many = 500
     """Steps between losses on the validation split."""
-    checkpoint_every: Annotated[int, Field(ge=1)] = 500
+    checkpoint_every: Many = 500
     """Steps between checkpoints."""
-    log_every: Annotated[int, Field(ge=1)] = 50
+    log_every: Many = 50
     """Steps between lines of the metrics."""
     keep: Literal["last", "best"] = "last"
     """The weights that a run ends with: those of the last step, or those of the lowest validation loss."""
-    average: Annotated[int, Field(ge=1)] = 1
+    average: Annotated[int, Field(ge=1, le=1000)] = 1
     """The weights that a run ends with are the mean of its last so many checkpoints, or of all where there are fewer
     (Vaswani et al. 2017, 6.1)."""
-    patience: Annotated[int, Field(ge=1)] | None = None
+    patience: Many | None = None
     """Validations without a lower loss before the run ends; none: it takes all its steps."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    seed: Seed = 1
     """Seed of weights, order and dropout."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
-    threads: Annotated[int, Field(ge=1)] | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Threads that share an operation on the CPU; none: as many as torch takes. Where products are small, as in a
     recurrent net with few units, they wait for each other longer than they compute, and one is faster."""
     strategy: Literal["auto", "ddp", "fsdp2"] = "auto"

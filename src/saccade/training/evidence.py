@@ -33,7 +33,8 @@ def commit() -> str | None:
     package = Path(__file__).parent.parent
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(package), *arguments]
+        # without locks: a kill would leave one behind, and then git refuses to commit
+        command = ["git", "--no-optional-locks", "-C", str(package), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:

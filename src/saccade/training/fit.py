@@ -6,7 +6,7 @@ checkpoint.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -51,6 +51,7 @@ def fit(
     report: Report,
     resume: bool = False,
     processes: Processes = ALONE,
+    begin: Callable[[bool], None] | None = None,
 ) -> Outcome:
     """Train until `config.steps`, or until Ctrl-C; then the weights to keep are in the folder.
 
@@ -61,6 +62,7 @@ def fit(
         fingerprint: the configuration as text; a checkpoint of another one is refused by `check_resumable`.
         report: called with each line of the metrics, which holds `step`, in the first process.
         resume: go on from the last checkpoint, or from the start where there is none.
+        begin: called in the first process once nothing can be refused any more, with whether there are steps to take.
     """
     quiet()
     checkpoint = folder.last if resume and folder.last.exists() else None
@@ -71,7 +73,11 @@ def fit(
         with processes.common():
             kept = readable(model, config, folder)
     before, earlier = kept["global_step"], kept["saccade"]
-    if config.patience is not None and earlier.get("waited", 0) >= config.patience:  # it ended early, and is done
+    early = config.patience is not None and earlier.get("waited", 0) >= config.patience
+    ended = early or before >= config.steps
+    if ended and processes.agree(folder.scored()):
+        return Outcome(True, before, earlier["seconds"], before)
+    if early:
         outcome = Outcome(True, before, earlier["seconds"], before)
     else:
         module = Fit(model, objective, config, processes)
@@ -82,6 +88,8 @@ def fit(
         trainer = trainer_for(config, keeper, before)
         batches = training_batches(task, config, processes, before)
         processes.hurry()
+        if begin is not None and processes.rank == 0:
+            begin(not ended)
         with interruptible(module), threads(config.threads):
             trainer.fit(module, batches, ckpt_path=checkpoint, weights_only=True)
         steps = trainer.global_step
@@ -97,17 +105,21 @@ def readable(model: nn.Module, config: TrainingConfig, folder: RunFolder) -> dic
     """The last checkpoint.
 
     Raises:
-        InvalidInput: it is of another model, or of a step behind the end; earlier weights that will be wanted are
-            damaged.
+        InvalidInput: it is of another model, or of a step behind the end; the metrics, or other weights that the end
+            will read, are damaged.
     """
     kept = read_checkpoint(folder.last)
     weights = {name.removeprefix("model."): tensor for name, tensor in kept["state_dict"].items()}
     check_fit(model, weights, str(folder.last))
     if kept["global_step"] > config.steps:
         raise InvalidInput(f"{folder.path} has done {kept['global_step']} steps; it cannot end after {config.steps}")
-    if config.average > 1:  # told now, and not when they are averaged
+    # what the end will read is read now, before steps are taken in vain
+    folder.read_metrics()
+    if config.average > 1:
         for path in folder.earlier().values():
             read_tensors(path)
+    if config.keep == "best" and folder.best.exists():
+        read_checkpoint(folder.best)
     return kept
 
 

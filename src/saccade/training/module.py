@@ -77,6 +77,7 @@ class Fit(LightningModule):
         ]
         self.parts = []
         total, loss, *sums, stop = self.processes.total([*map(sum, zip(*rows, strict=True)), float(self.stop)])
+        total = total or 1.0  # of an update without any token the gradient and the figures are zero as they are
         # the engine took means over the processes and over the batches
         scale = self.processes.count * self.config.accumulate / total
         for group in optimizer.param_groups:

@@ -7,17 +7,19 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from saccade.core.errors import InvalidInput, SaccadeError
 from saccade.training.device import pick_device
 
 PREPARATION = timedelta(hours=2)  # one process may read its data long after another
+MEETING = timedelta(minutes=1)  # the first process says which run it is as soon as it can be reached
 STEP = timedelta(seconds=40)  # between two steps a silent process is a lost one
 START = "start several processes with torchrun, and a single one with: env -u RANK -u WORLD_SIZE saccade ..."
 # what the libraries say of it that raise a plain RuntimeError
@@ -36,6 +38,8 @@ class Processes:
     count: int = 1
     local_rank: int = 0
     local_count: int = 1
+    run: str = field(default="", compare=False)
+    """The name of this run, which all its processes know and no other run has; "" where the launcher gives none."""
 
     @property
     def alone(self) -> bool:
@@ -46,7 +50,7 @@ class Processes:
         """While all processes are connected.
 
         Raises:
-            InvalidInput: a device that several processes cannot share.
+            InvalidInput: a device that several processes cannot share; a port that is taken, or by another run.
         """
         if self.alone:
             yield
@@ -61,15 +65,23 @@ class Processes:
                 )
             torch.cuda.set_device(self.local_rank)
         # what is agreed on lies on the CPU: gloo sees a dead process at once, and raises
-        dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo", timeout=PREPARATION)
+        backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
+        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # torchrun has opened a port of its own
+            dist.init_process_group(backend, timeout=PREPARATION)
+        else:
+            store, rank, count = meet(self), self.rank, self.count
+            dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PREPARATION)
         try:
             yield
         finally:
             dist.destroy_process_group()
 
     @contextmanager
-    def watched(self, run: Any) -> Iterator[None]:
+    def watched(self, run: str | None) -> Iterator[None]:
         """While another process that dies is told in a sentence.
+
+        Args:
+            run: its folder, as one types it; None where there is none yet.
 
         Raises:
             ProcessGone: it died, or did not answer in time.
@@ -85,10 +97,8 @@ class Processes:
                 if re.search("timed? ?out", text, re.IGNORECASE)
                 else "its connection is closed"
             )
-            raise ProcessGone(
-                f"another process of this run is gone ({what}); "
-                f"go on with: torchrun ... -m saccade train --resume {run}"
-            ) from error
+            again = f"go on with: torchrun ... -m saccade train --resume {run}" if run else "start it again"
+            raise ProcessGone(f"another process of this run is gone ({what}); {again}") from error
 
     @contextmanager
     def common(self) -> Iterator[None]:
@@ -145,24 +155,54 @@ class Processes:
             dist.distributed_c10d._set_pg_timeout(STEP, group)
 
 
+def meet(processes: Processes) -> Store:
+    """Where the processes of a run exchange their addresses: a store in the first one, at MASTER_ADDR and MASTER_PORT.
+
+    Raises:
+        InvalidInput: the port is taken, nothing that is known answers there, or another run does.
+    """
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    name, place = processes.run or f"{processes.count} processes", f"port {port} of {address}"
+    other = "set MASTER_PORT to another port, the same for all processes of this run"
+    first = processes.rank == 0
+    try:  # the others come when they come
+        store: Any = dist.TCPStore(address, port, None, first, PREPARATION, False)  # type: ignore[attr-defined]
+        if first:
+            store.set("run", name)
+        else:
+            store.set_timeout(MEETING)
+            if (found := store.get("run").decode()) != name:
+                raise InvalidInput(f"{place} is that of another run ({found}; this is {name}); {other}")
+            store.set_timeout(PREPARATION)
+    except dist.DistError as error:
+        if first:
+            raise InvalidInput(f"{place} cannot be opened; another run may have it; {other}") from error
+        raise InvalidInput(f"the first process does not answer at {place}; {other}") from error
+    return PrefixStore(name, store)  # apart from what another program may put there
+
+
 def launched() -> Processes:
     """The processes that torchrun, or SLURM's srun, started together with this one.
 
     Raises:
         InvalidInput: SLURM put different numbers of them on its machines; only a part of what says who they are.
     """
-    names = os.environ
+    names, run = os.environ, ""
     if "RANK" not in names and int(names.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
         count, nodes = int(names["SLURM_STEP_NUM_TASKS"]), int(names["SLURM_STEP_NUM_NODES"])
         if count % nodes:
             raise InvalidInput(f"{count} tasks on {nodes} nodes: each node must have as many; see --ntasks-per-node")
-        from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+        if "MASTER_ADDR" not in names:
+            from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
-        address = SLURMEnvironment.resolve_root_node_address(names["SLURM_STEP_NODELIST"])
-        port = 15_000 + int(names["SLURM_JOB_ID"]) % 10_000
+            names["MASTER_ADDR"] = SLURMEnvironment.resolve_root_node_address(names["SLURM_STEP_NODELIST"])
+        job, step = int(names["SLURM_JOB_ID"]), int(names.get("SLURM_STEP_ID", "0"))
+        # near jobs and near steps have different ports; all are below those that systems lend to connections
+        port = 15_000 + (job + 1_009 * step) % 16_381
         names |= {"RANK": names["SLURM_PROCID"], "WORLD_SIZE": str(count), "LOCAL_RANK": names["SLURM_LOCALID"]}
         names |= {"LOCAL_WORLD_SIZE": str(count // nodes), "GROUP_RANK": names["SLURM_NODEID"]}
-        names |= {"MASTER_ADDR": names.get("MASTER_ADDR", address), "MASTER_PORT": names.get("MASTER_PORT", str(port))}
+        names.setdefault("MASTER_PORT", str(port))
+        run = f"job {job}, step {step}"
     if "RANK" not in names and names.get("WORLD_SIZE", "1") == "1":
         return Processes()
     rank, count = (number_in(names, name) for name in ("RANK", "WORLD_SIZE"))
@@ -172,7 +212,7 @@ def launched() -> Processes:
         return Processes()
     if absent := [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in names]:
         raise InvalidInput(f"WORLD_SIZE is {count}, but no {' and no '.join(absent)}: {START}")
-    return Processes(rank, count, number_in(names, "LOCAL_RANK"), number_in(names, "LOCAL_WORLD_SIZE"))
+    return Processes(rank, count, number_in(names, "LOCAL_RANK"), number_in(names, "LOCAL_WORLD_SIZE"), run)
 
 
 def number_in(names: Mapping[str, str], name: str) -> int:

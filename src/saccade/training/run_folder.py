@@ -6,6 +6,7 @@ Files are replaced whole; metrics.jsonl grows by lines, and one that a kill cut 
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,13 @@ import torch
 from torch import nn
 
 from saccade.core.errors import InvalidInput, NotFound, require
-from saccade.core.files import write_atomically
+from saccade.core.files import naming, write_atomically
+from saccade.training import record
+
+HEAD = {"system": str, "variant": str, "config": dict, "version": str}
+"""What config.yaml holds at least, and the kind of each."""
+PRECISIONS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+EARLIER = re.compile(r"weights-(\d{1,18})\.safetensors")
 
 
 class RunFolder:
@@ -33,17 +40,41 @@ class RunFolder:
         self.evidence = path / "evidence.json"
         self.pictures = path / "pictures"
 
-    def create(self, head: Mapping[str, Any]) -> None:
-        """Make the folders and write the configuration.
+    def claim(self) -> None:
+        """Take the folder for a new run: of several processes that try, one gets it.
 
         Raises:
-            InvalidInput: there is a run already.
+            InvalidInput: it holds a run, or any other file, or another process took it.
         """
-        if self.config.exists():
+        if self.is_run():
             raise InvalidInput(f"{self.path} is a run already; go on with: saccade train --resume {self.path}")
-        for folder in (self.path, self.assets, self.checkpoints, self.pictures):
-            folder.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(parents=True, exist_ok=True)
+        if held := sorted(path.name for path in self.path.iterdir() if not path.name.startswith(".")):
+            named = ", ".join(held[:3]) + (", ..." if held[3:] else "")
+            raise InvalidInput(f"{self.path} is neither a run nor empty (it holds {named}); name a new folder")
+        try:
+            self.checkpoints.mkdir()  # of all that try, one makes it
+        except FileExistsError:
+            raise InvalidInput(f"{self.path} was just taken by another process; name a new folder") from None
+        for folder in (self.assets, self.pictures):
+            folder.mkdir(exist_ok=True)
+
+    def create(self, head: Mapping[str, Any]) -> None:
+        """Claim the folder and write the configuration.
+
+        Raises:
+            InvalidInput: as `claim`.
+        """
+        self.claim()
         self.write_head(head)
+
+    def is_run(self) -> bool:
+        """Whether config.yaml is there and is one of ours; weights alone may be anybody's checkpoint."""
+        try:
+            self.head()
+        except (NotFound, InvalidInput):
+            return False
+        return True
 
     def write_head(self, head: Mapping[str, Any]) -> None:
         yaml: Any = require("yaml", "app")
@@ -61,9 +92,12 @@ class RunFolder:
         if not self.config.is_file():
             raise NotFound(f"{self.path} is not a run: it has no {self.config.name}")
         head = read_yaml(self.config)
-        keys = ("system", "variant", "config", "version")
-        if not isinstance(head, dict) or not set(keys) <= set(head):
-            raise InvalidInput(f"{self.config}: expected the keys {', '.join(keys)}; is it cut off?")
+        if not isinstance(head, dict) or not set(HEAD) <= set(head):
+            raise InvalidInput(f"{self.config}: expected the keys {', '.join(HEAD)}; is it cut off?")
+        for name, kind in HEAD.items():
+            if not isinstance(head[name], kind):
+                expected = "text" if kind is str else "options"
+                raise InvalidInput(f"{self.config}: {name} must be {expected}, not {head[name]!r}")
         return head
 
     def save_weights(self, model: nn.Module, tensors: Mapping[str, torch.Tensor] | None = None) -> None:
@@ -72,8 +106,8 @@ class RunFolder:
 
     def earlier(self) -> dict[int, Path]:
         """Step -> the file of the weights that a checkpoint of it had, in order."""
-        files = {int(path.stem.split("-")[1]): path for path in self.checkpoints.glob("weights-*.safetensors")}
-        return dict(sorted(files.items()))
+        there = [(EARLIER.fullmatch(path.name), path) for path in self.checkpoints.glob("weights-*.safetensors")]
+        return dict(sorted((int(name[1]), path) for name, path in there if name))
 
     def save_earlier(self, step: int, tensors: Mapping[str, torch.Tensor], tied: Mapping[str, str]) -> None:
         """Keep the weights of a checkpoint for the mean of several."""
@@ -82,6 +116,8 @@ class RunFolder:
     def mean_of_earlier(self, count: int) -> dict[str, torch.Tensor]:
         """The mean of the last so many kept weights, summed in float64; of whole numbers the last."""
         paths = list(self.earlier().values())[-count:]
+        if not paths:
+            raise NotFound(f"{self.checkpoints} has no weights of earlier checkpoints (weights-STEP.safetensors)")
         last = read_tensors(paths[-1])
         sums = {name: torch.zeros_like(t, dtype=torch.float64) for name, t in last.items() if t.is_floating_point()}
         for path in paths:
@@ -113,16 +149,25 @@ class RunFolder:
 
     def start_metrics(self, step: int) -> None:
         """Keep the lines up to that step, so that none is doubled when a run goes on from there."""
-        lines = self.metrics.read_bytes().splitlines(keepends=True) if self.metrics.exists() else []
-        # a line that a kill cut off has no end; what it said will be said again
-        kept = [line for line in lines if line.endswith(b"\n") and self._step(line) <= step]
+        kept = [line for line, found in self._metrics() if found["step"] <= step]
         write_atomically(self.metrics, b"".join(kept))
 
-    def _step(self, line: bytes) -> int:
+    def _metrics(self) -> list[tuple[bytes, dict[str, Any]]]:
+        """The lines of the metrics, as they stand and as they are read."""
+        with naming(self.metrics):
+            lines = self.metrics.read_bytes().splitlines(keepends=True) if self.metrics.exists() else []
+        # a line that a kill cut off has no end; its step is taken again when the run goes on
+        whole = lines[:-1] if lines and not lines[-1].endswith(b"\n") else lines
+        return [(line, self._figures(number, line)) for number, line in enumerate(whole, start=1)]
+
+    def _figures(self, number: int, line: bytes) -> dict[str, Any]:
         try:
-            return int(json.loads(line)["step"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise InvalidInput(f"{self.metrics}: not a line of metrics: {line[:60]!r}") from error
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or type(found.get("step")) is not int:
+            raise InvalidInput(f"{self.metrics}, line {number}: expected metrics of a step, not {line[:60]!r}")
+        return found
 
     def sweep(self) -> None:
         """Remove what a kill left half-written beside a file."""
@@ -131,36 +176,47 @@ class RunFolder:
                 path.unlink(missing_ok=True)
 
     def log(self, line: Mapping[str, Any]) -> None:
-        with self.metrics.open("a", encoding="utf-8") as file:
+        with naming(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
-        return [json.loads(line) for line in lines]
+        """The lines of the metrics; a last one that a kill cut off is dropped.
+
+        Raises:
+            InvalidInput: another line that is damaged, with its number.
+        """
+        return [found for _, found in self._metrics()]
+
+    def scored(self) -> bool:
+        """Whether weights and evidence are those of as many steps as config.yaml says."""
+        try:
+            steps = self.read_evidence()["config"]["training"]["steps"]
+            return self.weights.is_file() and bool(steps == self.head()["config"]["training"]["steps"])
+        except (NotFound, InvalidInput, LookupError, TypeError):
+            return False
 
     def read_evidence(self) -> dict[str, Any]:
         """What the end of the training wrote.
 
         Raises:
             NotFound: it has not come to its end.
-            InvalidInput: another file.
+            InvalidInput: another file, or a damaged one.
         """
         if not self.evidence.is_file():
             raise NotFound(f"{self.path} has no {self.evidence.name}; a training that came to its end writes it")
-        try:
-            found = json.loads(self.evidence.read_bytes())
-        except ValueError as error:
-            raise InvalidInput(f"{self.evidence}: not JSON ({error})") from error
-        metrics = found.get("metrics") if isinstance(found, dict) else None
-        if not isinstance(metrics, dict) or not isinstance(metrics.get("test"), dict):
-            raise InvalidInput(f"{self.evidence}: not the evidence of a run; it has no metrics of the test split")
-        return dict(found)
+        return record.read(self.evidence)[0]
 
     def keep_figures(self, name: str, figures: Mapping[str, Any]) -> None:
-        """Put figures beside those of the test split; all other evidence stays as it is."""
+        """Put figures beside those of the test split; all other evidence stays as it is.
+
+        Raises:
+            InvalidInput: figures that evidence cannot hold.
+        """
         found = self.read_evidence()
         found["metrics"]["test"][name] = figures
-        write_atomically(self.evidence, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
+        data = (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode("utf-8")
+        record.check(data, self.evidence)
+        write_atomically(self.evidence, data)
 
     def keep_beside(self, name: str, key: str, figures: Mapping[str, Any]) -> None:
         """As `keep_figures`, for one of several of that name; the others stay."""
@@ -213,14 +269,15 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     safetensors: Any = require("safetensors", "app")
     torch_format: Any = require("safetensors.torch", "app")
     try:
-        tensors: dict[str, torch.Tensor] = torch_format.load_file(path)
+        with naming(path):
+            tensors: dict[str, torch.Tensor] = torch_format.load_file(path)
     except safetensors.SafetensorError as error:
         raise InvalidInput(f"{path}: damaged or cut off ({error})") from error
     return tensors
 
 
 def check_fit(model: nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> None:
-    """Raise InvalidInput unless the tensors are those of the model, by name and shape."""
+    """Raise InvalidInput unless the tensors are those of the model, by name, shape and kind of number."""
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     for name in [*expected, *found]:
@@ -229,6 +286,11 @@ def check_fit(model: nn.Module, tensors: Mapping[str, torch.Tensor], source: str
                 f"{source}: the weights of another model: {name} is {found.get(name, 'not there')}, "
                 f"this model expects {expected.get(name, 'no such weight')}"
             )
+    for name, tensor in model.state_dict().items():
+        ours, theirs = tensor.dtype, tensors[name].dtype
+        # a model may be asked for in another precision than it was trained in
+        if theirs != ours and not (ours in PRECISIONS and theirs in PRECISIONS):
+            raise InvalidInput(f"{source}: {name} holds {theirs} numbers, and this model expects {ours}")
 
 
 @contextmanager
@@ -243,10 +305,13 @@ def one_writer(folder: RunFolder) -> Iterator[None]:
     except ImportError:  # no such locks on Windows
         yield
         return
-    with (folder.path / ".lock").open("w") as file:
+    with naming(folder.path):
+        file = (folder.path / ".lock").open("w")
+    with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            with naming(folder.path):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
             raise InvalidInput(f"{folder.path} is being trained by another process") from error
         folder.sweep()
         yield

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from saccade.core.config import config
+from saccade.core.config import Parts, Size, config
 from saccade.core.linear import Linear
 from saccade.core.projection import Projection
 from saccade.nets.attention_decoder import AttentionDecoder, AttentionDecoderConfig, SearchState
@@ -23,16 +23,14 @@ from saccade.nets.choices import ChosenProjection
 from saccade.nets.recurrent_encoder import Encoded
 from saccade.nets.stacked_encoder import StackedEncoder
 
-Count = Annotated[int, Field(ge=1)]
-
 
 @config
 class AttentionSpeechConfig(AttentionDecoderConfig):
     """Sizes of the net."""
 
-    layers: Count = 2
+    layers: Parts = 2
     """Bidirectional layers of the encoder."""
-    encoder_size: Count = 128
+    encoder_size: Size = 128
     """Units of each direction of a layer of the encoder. For a dot product they are half of hidden-size, whatever this
     says, so that annotations are of the state's size."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2

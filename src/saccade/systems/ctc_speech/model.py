@@ -13,21 +13,19 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from saccade.core.config import config
+from saccade.core.config import Parts, Size, config
 from saccade.core.linear import Linear
 from saccade.core.tap import Tap
 from saccade.nets.stacked_encoder import StackedEncoder
-
-Count = Annotated[int, Field(ge=1)]
 
 
 @config
 class CTCSpeechConfig:
     """Sizes of the net."""
 
-    layers: Count = 2
+    layers: Parts = 2
     """Bidirectional layers."""
-    hidden_size: Count = 128
+    hidden_size: Size = 128
     """Units of each direction of a layer."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Share of each layer's outputs dropped in training."""

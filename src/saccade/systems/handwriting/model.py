@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saccade.attention.hard import Choices
-from saccade.core.config import config, refuse_unchosen
+from saccade.core.config import Parts, Size, config, refuse_unchosen
 from saccade.core.linear import Linear, linear
 from saccade.core.tap import Tap
 from saccade.memory import LSTM, LSTMState
@@ -31,8 +31,6 @@ from saccade.nets.recurrent_encoder import RecurrentEncoder
 from saccade.systems.handwriting.mixture import PenMixture, pen_mixture
 from saccade.tasks.pen import Batch
 
-Count = Annotated[int, Field(ge=1)]
-
 
 @config
 class HandwritingConfig(AttentionChoice):
@@ -42,9 +40,9 @@ class HandwritingConfig(AttentionChoice):
     """Whether it writes a text, or goes on with what the pen did."""
     layers: Annotated[int, Field(ge=1, le=8)] = 3
     """Layers of long short-term memory."""
-    hidden_size: Count = 160
+    hidden_size: Size = 160
     """Cells of a layer."""
-    components: Count = 20
+    components: Parts = 20
     """Gaussians of the mixture that a point is drawn from."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.25
     """Share of each layer's outputs dropped in training, on their way up."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 
-from saccade.core.config import config
+from saccade.core.config import Seed, config
 from saccade.core.recipe import Claim, Paper, Recipe, Show
 from saccade.systems.handwriting.model import Handwriting, HandwritingConfig
 from saccade.systems.handwriting.writing import write
@@ -18,7 +18,7 @@ from saccade.training.config import TrainingConfig
 class Sampling:
     """How a text is written."""
 
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Seed = 1
     """Seed of the draws; with another one the same text is written differently."""
     most: Annotated[int, Field(ge=1, le=1000)] = 25
     """Steps a character of a text that has not come to its end by then."""

@@ -20,31 +20,29 @@ from torch.nn import functional as F
 
 from saccade.attention.online import Gate, OnlineAttention
 from saccade.attention.score_function import ScoreFunction
-from saccade.core.config import config, refuse_unchosen
+from saccade.core.config import Many, Parts, Size, config, refuse_unchosen
 from saccade.core.linear import Linear, linear
 from saccade.core.tap import Tap
 from saccade.memory.gru import GRU, Projected, Recurrent, gru_step, split
 from saccade.nets.dropout import Dropout
 from saccade.nets.stacked_encoder import StackedEncoder
 
-Count = Annotated[int, Field(ge=1)]
-
 
 @config
 class OnlineSpeechConfig:
     """Sizes of the net, and who decides when a label is said."""
 
-    layers: Count = 2
+    layers: Parts = 2
     """Forward layers over the features."""
-    hidden_size: Count = 192
+    hidden_size: Size = 192
     """Units of each layer, and of the one that decides."""
-    embedding_size: Count = 32
+    embedding_size: Size = 32
     """Features of the last label."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Share of each layer's outputs dropped in training."""
     policy: Literal["learned", "constant"] = "learned"
     """Gates that are drawn and learn, or a label at every n-th step, whatever is heard."""
-    every: Count = 12
+    every: Many = 12
     """Constant only: steps from one label to the next."""
     pace: Annotated[float, Field(gt=0, lt=1)] = 0.08
     """Learned only: the probability with which a new model says a label at a step."""
@@ -56,7 +54,7 @@ class OnlineSpeechConfig:
     entropy_weight: Annotated[float, Field(ge=0)] = 0.0
     """Learned only: lambda_e, against gates that settle too early; it falls to 0 over `entropy_steps`. A large
     weight makes labels come before anything was heard, since gates that seldom open are far from undecided."""
-    entropy_steps: Count = 1500
+    entropy_steps: Many = 1500
     """Learned only: updates until the entropy counts no more."""
 
     @model_validator(mode="after")
@@ -112,7 +110,7 @@ class OnlineSpeech(nn.Module):
         nn.init.xavier_uniform_(self.output.weight)
         nn.init.zeros_(self.output.bias)
         with torch.no_grad():
-            self.attention.gate.bias.fill_(torch.tensor(config.pace).logit().item())
+            self.attention.gate.bias.fill_(torch.tensor(config.pace, device="cpu").logit().item())
 
     def prepare(self, features: Float[Tensor, "b t f"], mask: Bool[Tensor, "b t"]) -> Heard:
         """All that no decision changes, before the first one."""

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
-from saccade.core.config import config
+from saccade.core.config import Size, config
 from saccade.core.linear import Linear
 from saccade.core.projection import Projection
 from saccade.core.state import Constant
@@ -30,11 +30,11 @@ from saccade.nets.recurrent_encoder import RecurrentEncoder
 class RNNEncDecConfig:
     """Sizes of the net."""
 
-    embedding_size: Annotated[int, Field(ge=1)] = 256
+    embedding_size: Size = 256
     """Features of a symbol."""
-    hidden_size: Annotated[int, Field(ge=1)] = 256
+    hidden_size: Size = 256
     """Units of the encoder, of the decoder, and of the vector between them."""
-    readout_size: Annotated[int, Field(ge=1)] = 256
+    readout_size: Size = 256
     """Maxout units."""
     reverse_source: bool = False
     """Read the source from its end (Sutskever et al. 2014)."""

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from saccade.attention.positions import LearnedPositions, SinusoidalPositions
-from saccade.core.config import config
+from saccade.core.config import Parts, Size, config
 from saccade.core.linear import Linear
 from saccade.core.projection import Projection
 from saccade.core.state import Constant
@@ -22,30 +22,28 @@ from saccade.core.tap import Tap
 from saccade.nets.dropout import Dropout
 from saccade.nets.transformer import TransformerDecoder, TransformerEncoder
 
-Count = Annotated[int, Field(ge=1)]
-
 
 @config
 class TransformerConfig:
     """Sizes of the net."""
 
-    layers: Count = 3
+    layers: Parts = 3
     """Blocks of the encoder, and of the decoder, N."""
-    model_size: Count = 256
+    model_size: Size = 256
     """Features of a position, d_model."""
-    heads: Count = 8
+    heads: Parts = 8
     """Parallel looks of an attention, h."""
-    hidden_size: Count = 1024
+    hidden_size: Size = 1024
     """Units of a feed-forward layer, d_ff."""
-    head_size: Count | None = None
+    head_size: Size | None = None
     """Features of a query and of a key in a head, d_k; none: model size / heads."""
-    value_size: Count | None = None
+    value_size: Size | None = None
     """Features of a value in a head, d_v; none: model size / heads."""
     norm: Literal["post", "pre"] = "post"
     """Layer normalisation after each sum, as in the paper, or before each sub-layer."""
     positions: Literal["sinusoidal", "learned"] = "sinusoidal"
     """Fixed sines and cosines, or a learned vector a position."""
-    longest: Count = 512
+    longest: Size = 512
     """Learned positions only: symbols that a sentence may have, its end included."""
     tie: Literal["none", "output", "all"] = "all"
     """One matrix for target embedding and output, or for the source embedding too (then with a shared vocabulary)."""

@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from saccade.core.config import config, refuse_unchosen
+from saccade.core.config import Seed, config, refuse_unchosen
 from saccade.core.errors import InvalidInput
 from saccade.tasks.pen.letters import ALPHABET
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1000)]
 Spacing = Annotated[float, Field(ge=0, le=5)]
 
 
@@ -21,7 +21,7 @@ class PenConfig:
     """Lines set together from embedded letters, lower case only; or those of IAM-OnDB in `folder`."""
     folder: Path | None = None
     """IAM-OnDB: a folder with lineStrokes, ascii and, for its own splits, the lists."""
-    lines: Count = 12000
+    lines: Annotated[int, Field(ge=1, le=100_000)] = 12000
     """Training lines of letters, each distorted in its own way; validation and test have a sixtieth of them each."""
     fewest: Count = 2
     """Characters of a line of letters, at least."""
@@ -31,7 +31,7 @@ class PenConfig:
     """Least distance between two letters, in x-heights."""
     widest: Spacing = 0.45
     """Greatest distance between two letters, in x-heights."""
-    draw: Annotated[int, Field(ge=0)] = 1
+    draw: Seed = 1
     """Seed of the lines."""
     prime: Annotated[int, Field(ge=1, le=20)] | None = None
     """Whose hand a synthesised text goes on in, a writer of the embedded letters: some of theirs are put before it."""

@@ -9,7 +9,7 @@ smoothed: the mouse left stairs. Of a stroke those points are kept that a polyli
 import gzip
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
+from importlib import resources
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from saccade.core.errors import InvalidInput
 
 Points = NDArray[np.float64]  # (points, 2): x to the right and y up; or (points, 3) with 1 where a stroke ends
 ALPHABET = " abcdefghijklmnopqrstuvwxyz"
-EMBEDDED = Path(__file__).parent / "data" / "omniglot_latin.tsv.gz"
+EMBEDDED = resources.files("saccade.tasks.pen").joinpath("data", "omniglot_latin.tsv.gz")
 WRITERS = {"train": range(1, 15), "validation": range(15, 18), "test": range(18, 21)}
 EXTENTS = {
     **dict.fromkeys("acemnorsuvwxzi", (0.0, 1.0)), **dict.fromkeys("bdfhkl", (0.0, 1.7)), "t": (0.0, 1.4),

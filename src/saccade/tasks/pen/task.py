@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from saccade.core.errors import InvalidInput
-from saccade.core.files import read_record, write_atomically
+from saccade.core.files import composed, read_record, write_atomically
 from saccade.core.masks import length_mask
 from saccade.core.recipe import Loss
 from saccade.tasks.pen import iam
@@ -120,7 +120,7 @@ class PenTask:
         self.memoryless = fitted(self.normalised(offsets))
 
     @cached_property
-    def _iam(self) -> dict[str, list[tuple[str, Points]]]:
+    def _iam(self) -> iam.Corpus:
         assert self.config.folder is not None, "the configuration was checked"
         return iam.read_iam(self.config.folder)
 
@@ -160,7 +160,7 @@ class PenTask:
         Raises:
             InvalidInput: nothing, more than `longest_input`, or a character that the training lines lack.
         """
-        text = " ".join(raw.split())
+        text = " ".join(composed(raw).split())
         if len(text) > self.longest_input:
             raise InvalidInput(
                 f"expected at most {self.longest_input:,} characters, got {len(text):,}: give it in parts"
@@ -285,9 +285,12 @@ class PenTask:
             for text, drawn in self._read(split):
                 digest.update(text.encode("utf-8"))
                 digest.update(placed(drawn, text).round(6).tobytes())
-        own = self.config.corpus == "iam"
+        data = "lines of lower-case letters (Omniglot, 20 writers)"
+        if self.config.corpus == "iam":
+            count = self._iam.without_text
+            data = "IAM-OnDB" + (f", {count} line{'s' * (count > 1)} without text left out" if count else "")
         return {
-            "data": "IAM-OnDB" if own else "lines of lower-case letters (Omniglot, 20 writers)",
+            "data": data,
             "lines": {split: len(self._read(split)) for split in SPLITS},
             "characters": len(self.alphabet),
             "deviation": [round(float(x), 6) for x in self.deviation],

@@ -14,7 +14,8 @@ from saccade.core.errors import InvalidInput, NotFound, require
 from saccade.core.files import write_atomically
 
 Samples = NDArray[np.float32]
-LOUDEST = 1e4  # samples of floating point may go somewhat beyond 1
+LOUDEST = 10  # samples of floating point may go somewhat beyond 1, as a mixture does
+ENDLESS = 2_000_000_000  # sizes from here on are written where the true one is unknown: 35 hours at 8 kHz
 WINDOW, FRAME_SHIFT = 0.025, 0.010  # seconds of a frame, and from one to the next
 
 
@@ -28,7 +29,7 @@ def read_audio(source: Path | bytes, rate: int, name: str = "") -> Samples:
 
     Raises:
         NotFound: no such file.
-        InvalidInput: not audio, cut off, of another rate, nothing in it, or a sample that is no sound.
+        InvalidInput: not audio, cut off, of another rate, nothing in it, or a sample far beyond [-1, 1].
     """
     soundfile: Any = require("soundfile", "speech")
     called = name or str(source)
@@ -36,7 +37,8 @@ def read_audio(source: Path | bytes, rate: int, name: str = "") -> Samples:
         raise NotFound(f"{source}: there is no such recording")
     data = source.read_bytes() if isinstance(source, Path) else source
     if (size := cut_off(data)) is not None:
-        raise InvalidInput(f"{called} is cut off: its header tells of {size:,} bytes, and there are {len(data):,}")
+        raise InvalidInput(f"{called} is cut off: its header says {size:,} bytes, and there are {len(data):,}")
+    data = measured(data)
     try:
         samples, found = soundfile.read(io.BytesIO(data), dtype="float32")
     except soundfile.LibsndfileError as error:
@@ -48,16 +50,40 @@ def read_audio(source: Path | bytes, rate: int, name: str = "") -> Samples:
         raise InvalidInput(f"{called} is empty")
     if not (fine := np.abs(mono) < LOUDEST).all():  # fails for NaN too
         number = int(np.argmin(fine))
-        raise InvalidInput(f"{called}: sample {number} is {mono[number]:g}, which is no number from -1 to 1")
+        hint = "; divide samples on the scale of 16-bit numbers by 32,768" if np.isfinite(mono[number]) else ""
+        raise InvalidInput(f"{called}: sample {number} is {mono[number]:g}, and samples go from -1 to 1{hint}")
     return mono
 
 
 def cut_off(data: bytes) -> int | None:
     """The bytes that a wav should have, where it has fewer; libsndfile reads what there is without a word."""
     told = 8 + int.from_bytes(data[4:8], "little")
-    endless = told in (8, 8 + 0xFFFFFFFF)  # written to a pipe, by who did not know how many there would be
     # some writers count the header's own 8 bytes too
-    return told if data[:4] == b"RIFF" and 44 <= len(data) < told - 8 and not endless else None
+    return told if data[:4] == b"RIFF" and 44 <= len(data) < told - 8 and not streamed(data) else None
+
+
+def streamed(data: bytes) -> bool:
+    """Whether a wav was written to a pipe, where nobody can go back and fill in its size.
+
+    libsndfile then leaves 0, sox 0x7ffff024, pocket-tts 2,000,000,036, ffmpeg 0xffffffff.
+    """
+    size = int.from_bytes(data[4:8], "little")
+    return data[:4] == b"RIFF" and data[8:12] == b"WAVE" and (size == 0 or ENDLESS <= size != len(data) - 8)
+
+
+def measured(data: bytes) -> bytes:
+    """A wav with the sizes that it has, where it was written to a pipe; its sound then goes on to the end."""
+    if not streamed(data):
+        return data
+    start = 12
+    while start + 8 <= len(data):
+        size, left = int.from_bytes(data[start + 4 : start + 8], "little"), len(data) - start - 8
+        if data[start : start + 4] == b"data":
+            true = size if 0 < size <= left else left
+            sizes = [(len(data) - 8).to_bytes(4, "little"), true.to_bytes(4, "little")]
+            return data[:4] + sizes[0] + data[8 : start + 4] + sizes[1] + data[start + 8 :]
+        start += 8 + size + size % 2
+    return data
 
 
 def write_audio(path: Path, samples: Samples, rate: int) -> None:

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from saccade.core.config import config, refuse_unchosen
+from saccade.core.config import Seed, config, refuse_unchosen
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1000)]
 Seconds = Annotated[float, Field(ge=0, le=10)]
 
 
@@ -27,7 +27,7 @@ class SpeechConfig:
     """As train."""
     unit: Literal["word", "character"] = "word"
     """What a label of a transcript is."""
-    strings: Count = 4000
+    strings: Annotated[int, Field(ge=1, le=100_000)] = 4000
     """Training strings of digits; validation has a tenth of them, and the test a fifth."""
     fewest: Count = 3
     """Digits of a string, at least."""
@@ -41,9 +41,9 @@ class SpeechConfig:
     """Silence around a digit, in seconds, at most."""
     speaker: str | None = None
     """Who is left out of training and is the test; none: the set's own split."""
-    draw: Annotated[int, Field(ge=0)] = 1
+    draw: Seed = 1
     """Seed of the strings."""
-    rate: Annotated[int, Field(ge=1000)] = 8000
+    rate: Annotated[int, Field(ge=1000, le=1_000_000)] = 8000
     """Samples a second."""
     bins: Annotated[int, Field(ge=3, le=128)] = 40
     """Mel bands."""

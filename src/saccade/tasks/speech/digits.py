@@ -17,11 +17,13 @@ from typing import NamedTuple
 import numpy as np
 
 from saccade.core.errors import InvalidInput, NotFound
+from saccade.core.files import against
 from saccade.tasks.speech.audio import Samples, read_audio
 
 RATE = 8000
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")  # of the whole set
 TEST, VALIDATION = range(5), range(5, 8)  # numbers of a speaker's recordings of a digit; the rest is for training
+LARGEST = 2**24  # bytes of a recording in an archive, which may unpack to far more than it has itself
 NOISE = 1e-3  # standard deviation, of a sound in [-1, 1]
 NAME = re.compile(r"(\d)_([^_/]+)_(\d+)\.wav")
 
@@ -52,7 +54,7 @@ def read_recordings(folder: Path) -> dict[Recording, Samples]:
         InvalidInput: a file that is no recording, or of another rate.
     """
     if not folder.is_dir():
-        raise NotFound(f"{folder}: there is no such folder of recordings")
+        raise NotFound(f"{folder}: there is no such folder of recordings{against(folder)}")
     found = {recording: read_audio(source, RATE, name) for recording, source, name in _files(folder)}
     if not found:
         raise NotFound(f"{folder} holds no recording such as 7_jackson_0.wav, nor an archive of them")
@@ -75,6 +77,8 @@ def _members(path: Path) -> Iterator[tuple[Recording, bytes, str]]:
         for member in archive:
             data = archive.extractfile(member) if (match := NAME.fullmatch(Path(member.name).name)) else None
             if match and data is not None:
+                if member.size > LARGEST:
+                    raise InvalidInput(f"{path}: {member.name} has {member.size:,} bytes, too many for a spoken digit")
                 yield Recording(int(match[1]), match[2], int(match[3])), data.read(), f"{path}: {member.name}"
 
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from saccade.core.errors import InvalidInput, NotFound
-from saccade.core.files import read_lines
+from saccade.core.files import composed, read_lines
 
 
 def read_manifest(path: Path) -> list[tuple[Path, str]]:
-    """Lines of path<tab>transcript; a path is taken from where the manifest is.
+    """Lines of path<tab>transcript; a path is taken from where the manifest is, and a transcript is composed (NFC).
 
     Raises:
         NotFound: no such file, or a recording that is not there.
@@ -23,7 +23,7 @@ def read_manifest(path: Path) -> list[tuple[Path, str]]:
         recording = path.parent / columns[0].strip()
         if not recording.is_file():
             raise NotFound(f"{path}, line {number}: there is no recording {recording}")
-        rows.append((recording, columns[1].strip()))
+        rows.append((recording, composed(columns[1].strip())))
     if not rows:
         raise InvalidInput(f"{path} is empty")
     return rows

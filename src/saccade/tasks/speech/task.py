@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -317,7 +318,7 @@ class SpeechTask:
 
     def describe(self) -> dict[str, Any]:
         config = self.config
-        digest = hashlib.sha256(repr([self._read(split) for split in SPLITS]).encode("utf-8"))
+        digest = hashlib.sha256(repr([self._rows_as_named(split) for split in SPLITS]).encode("utf-8"))
         if config.train is None:
             for sound in self.recordings.values():
                 digest.update(sound.tobytes())
@@ -332,6 +333,14 @@ class SpeechTask:
             "symbols": len(self.symbols),
             "sha256": digest.hexdigest(),
         }
+
+    def _rows_as_named(self, split: str) -> list[Any]:
+        """What is read, with recordings as the user's file names them: they may be moved, file and all."""
+        file = getattr(self.config, split) or self.config.train
+        return [
+            (Path(os.path.relpath(sound, file.parent)) if isinstance(sound, Path) else sound, *more)
+            for sound, *more in self._read(split)
+        ]
 
     def save(self, folder: Path) -> None:
         kept = {"symbols": self.symbols, "mean": self.mean, "deviation": self.deviation}

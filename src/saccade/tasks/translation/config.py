@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from saccade.core.config import config, refuse_unchosen
+from saccade.core.config import Many, config, refuse_unchosen
 
 
 @config
@@ -24,11 +24,11 @@ class TranslationConfig:
     """As train. None: a twentieth of the training pairs (at most 1,000) is held out."""
     test: tuple[Path, ...] = ()
     """As validation."""
-    limit: Annotated[int, Field(ge=1)] | None = None
+    limit: Many | None = None
     """Keep only so many pairs of each split."""
-    judged: Annotated[int, Field(ge=1)] | None = None
+    judged: Many | None = None
     """Keep only so many pairs of validation and of test, where they are more than a score needs."""
-    joined: Annotated[int, Field(ge=1)] = 1
+    joined: Annotated[int, Field(ge=1, le=1000)] = 1
     """Up to so many neighbouring training pairs are made one, so that longer sentences are learned than there are
     (Kondo et al. 2021, arXiv:2104.08478)."""
     vocabulary: Literal["bpe", "word"] = "bpe"
@@ -39,7 +39,12 @@ class TranslationConfig:
     """One vocabulary for both languages, learned from both."""
     lowercase: bool = False
     """Lower-case both sides, and score so."""
-    longest: Annotated[int, Field(ge=1)] = 100
+    bleu_tokenizer: Literal["auto", "13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none"] = "auto"
+    """sacreBLEU's tokenizer. auto: by the script of the references, zh for Chinese, ja-mecab (if installed, else char)
+    for Japanese, char for other scripts without spaces, 13a for all others."""
+    check_direction: bool = True
+    """Refuse validation or test pairs that seem to go from the target language to the source language."""
+    longest: Many = 100
     """Training pairs with more symbols on a side are left out."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Fraction of the target probability spread over the vocabulary (Szegedy et al. 2016)."""

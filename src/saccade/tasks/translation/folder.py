@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from saccade.core.errors import NotFound
+from saccade.core.files import against
 from saccade.tasks.translation.parallel_text import Pair, read_pairs
 
 STEMS = {
@@ -21,7 +22,8 @@ def folder_pairs(folder: Path, split: str, languages: Sequence[str]) -> list[Pai
         NotFound: no such folder, no training files, or one of the languages is not there.
     """
     if not folder.is_dir():
-        raise NotFound(f"{folder}: " + ("a file, not a folder" if folder.exists() else "there is no such folder"))
+        why = "a file, not a folder" if folder.exists() else f"there is no such folder{against(folder)}"
+        raise NotFound(f"{folder}: {why}")
     for stem in STEMS[split]:
         # train.de before train.de.gz; a file such as train.tok.de is another one
         found = [path for path in sorted(folder.glob(f"{stem}.*"), reverse=True) if path.is_file()]

@@ -1,24 +1,75 @@
 """Translation metrics: BLEU (Papineni et al. 2002), chrF (Popovic 2015); by sacreBLEU (Post 2018, arXiv:1804.08771)."""
 
+import re
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
-from saccade.core.errors import require
+from saccade.core.errors import MissingExtra, require
 
 BINS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 15), (16, 20), (21, 30), (31, 10_000))
+HAN = re.compile("[\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+KANA = re.compile("[\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f]")
+# Thai, Lao, Tibetan, Burmese, Khmer, which have no spaces between words either
+UNSPACED = re.compile("[\u0e01-\u0fff\u1000-\u109f\u1780-\u17ff]")
+MECAB = {"ja-mecab": ("ipadic", "ja"), "ko-mecab": ("mecab_ko", "ko")}
+"""Tokenizers that need a package, and the extra of sacreBLEU that brings it."""
+
+
+def tokenizer_for(texts: Sequence[str], setting: str = "auto") -> tuple[str, str]:
+    """sacreBLEU's tokenizer for these texts, by the script they are written in; and a note for the signature, or ""."""
+    if setting != "auto":
+        return setting, ""
+    text = " ".join(texts)
+    han, kana, unspaced = (len(script.findall(text)) for script in (HAN, KANA, UNSPACED))
+    if 2 * (han + kana + unspaced) <= sum(map(str.isalpha, text)):
+        return "13a", ""
+    if 20 * kana > han + kana:  # a Chinese text may quote some
+        if installed("ja-mecab"):
+            return "ja-mecab", ""
+        return "char", "; ja-mecab is not installed: pip install 'sacrebleu[ja]'"
+    return ("zh" if han > unspaced else "char"), ""
+
+
+def installed(tokenizer: str) -> bool:
+    return tokenizer not in MECAB or find_spec(MECAB[tokenizer][0]) is not None
+
+
+def check_tokenizer(setting: str) -> None:
+    """Raise where the tokenizer needs a package that is not installed: before a training, and not at its end.
+
+    Raises:
+        MissingExtra: with the pip command that mends it.
+    """
+    if not installed(setting):
+        raise MissingExtra(
+            f"--task.bleu-tokenizer {setting} needs a package: pip install 'sacrebleu[{MECAB[setting][1]}]'; "
+            "without it there are auto and char"
+        )
 
 
 def bleu(
-    hypotheses: Sequence[str], references: Sequence[str], lowercase: bool = False, short: bool = False
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    lowercase: bool = False,
+    short: bool = False,
+    tokenizer: str = "auto",
 ) -> tuple[float, str]:
-    """Corpus BLEU, 13a tokens, in [0, 100], and the signature that says how it was counted.
+    """Corpus BLEU, in [0, 100], and the signature that says how it was counted.
 
-    With `short`, n-grams that no sentence is long enough for do not count (sacreBLEU's effective order).
+    Args:
+        short: leave out n-grams that no sentence is long enough for (sacreBLEU's effective order).
+        tokenizer: sacreBLEU's name for it; auto: `tokenizer_for` the references.
+
+    Raises:
+        MissingExtra: a tokenizer whose package is not installed.
     """
     metrics: Any = require("sacrebleu.metrics", "text")
-    metric = metrics.BLEU(lowercase=lowercase, effective_order=short)
+    check_tokenizer(tokenizer)
+    name, note = tokenizer_for(references, tokenizer)
+    metric = metrics.BLEU(lowercase=lowercase, effective_order=short, tokenize=name)
     score = metric.corpus_score(list(hypotheses), [list(references)])
-    return float(score.score), str(metric.get_signature())
+    return float(score.score), str(metric.get_signature()) + note
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[str], lowercase: bool = False) -> float:
@@ -27,16 +78,32 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str], lowercase: bool =
     return float(metrics.CHRF(lowercase=lowercase).corpus_score(list(hypotheses), [list(references)]).score)
 
 
+def lengths(texts: Sequence[str]) -> list[int]:
+    """Words of each text; where the script has no spaces between words, tokens of `tokenizer_for` it."""
+    name, _ = tokenizer_for(texts)
+    if name == "13a":
+        return [len(text.split()) for text in texts]
+    metrics: Any = require("sacrebleu.metrics", "text")
+    tokenize = metrics.BLEU(tokenize=name).tokenizer
+    return [len(tokenize(text).split()) for text in texts]
+
+
 def bleu_by_length(
-    hypotheses: Sequence[str], references: Sequence[str], sources: Sequence[str], lowercase: bool = False
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    sources: Sequence[str],
+    lowercase: bool = False,
+    tokenizer: str = "auto",
 ) -> list[dict[str, Any]]:
     """BLEU of the sentences in each range of source words, where there are any, with their number."""
-    lengths = [len(source.split()) for source in sources]
+    name, _ = tokenizer_for(references, tokenizer)  # of all, so that every range has the same
+    counts = lengths(sources)
     rows = []
     for low, high in BINS:
-        chosen = [i for i, length in enumerate(lengths) if low <= length <= high]
+        chosen = [i for i, count in enumerate(counts) if low <= count <= high]
         if chosen:
-            score, _ = bleu([hypotheses[i] for i in chosen], [references[i] for i in chosen], lowercase, short=True)
+            some = [hypotheses[i] for i in chosen], [references[i] for i in chosen]
+            score, _ = bleu(*some, lowercase, short=True, tokenizer=name)
             rows.append(
                 {"words": f"{low}-{high}" if high < 10_000 else f"{low}-", "sentences": len(chosen), "bleu": score}
             )

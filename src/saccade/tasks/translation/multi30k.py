@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from saccade.core.errors import InvalidInput, MissingExtra, require
+from saccade.core.files import composed
 from saccade.tasks.translation.parallel_text import Pair
 
 HUB = "bentrevett/multi30k"
@@ -36,4 +37,5 @@ def from_hub(split: str, languages: Sequence[str]) -> list[Pair]:
         if language not in rows.column_names:
             raise InvalidInput(f"the hub's {HUB} has no {language!r}; there are: {', '.join(rows.column_names)}")
     source, target = (rows[language] for language in languages)
-    return [(" ".join(s.split()), " ".join(t.split())) for s, t in zip(source, target, strict=True)]
+    sides = ([" ".join(composed(text).split()) for text in side] for side in (source, target))
+    return list(zip(*sides, strict=True))

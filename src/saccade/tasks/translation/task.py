@@ -12,12 +12,14 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from saccade.core.errors import InvalidInput
+from saccade.core.files import composed
 from saccade.core.recipe import Loss
 from saccade.tasks.translation.config import TranslationConfig
 from saccade.tasks.translation.folder import folder_pairs
-from saccade.tasks.translation.metric import bleu, bleu_by_length, chrf
+from saccade.tasks.translation.metric import bleu, bleu_by_length, check_tokenizer, chrf, tokenizer_for
 from saccade.tasks.translation.multi30k import from_hub
 from saccade.tasks.translation.parallel_text import (
+    OVERRIDE,
     SPLITS,
     Pair,
     check_order,
@@ -60,11 +62,13 @@ class TranslationTask:
         self.config = config
         self._encoded: dict[str, list[Example]] = {}
         self._learned = assets is not None
+        self._left_out = 0
+        check_tokenizer(config.bleu_tokenizer)
         if assets is None:
             kind, size, lower = config.vocabulary, config.vocabulary_size, config.lowercase
             pairs = self.read_split("train")
             for split in ("validation", "test"):
-                if getattr(config, split):
+                if config.check_direction and getattr(config, split):
                     check_order(pairs, self.read_split(split), split)
             if config.shared_vocabulary:
                 self.source = self.target = Vocabulary.learn(chain.from_iterable(pairs), kind, size, lower)
@@ -93,14 +97,18 @@ class TranslationTask:
         splits = {"train": own if own is not None else self._own_pairs("train") or []}
         for held_out in ("validation", "test"):
             if held_out == split or self._own_pairs(held_out) is None:
-                splits["train"], splits[held_out] = hold_out(splits["train"])
+                splits["train"], splits[held_out] = hold_out(splits["train"], lowercase=self.config.lowercase)
+        if split == "train" and len(splits) > 1:
+            kept = {pair for pairs in splits.values() for pair in pairs}
+            self._left_out = sum(pair not in kept for pair in own or [])
         return splits[split]
 
     def _own_pairs(self, split: str) -> list[Pair] | None:
         """The pairs of a split that has its own; None: it is held out of the training pairs."""
         config = self.config
         if given := getattr(config, split):
-            self._check_languages(split, given)
+            if config.check_direction:
+                self._check_languages(split, given)
             return read_pairs(given)
         if config.train:
             return None
@@ -119,7 +127,7 @@ class TranslationTask:
         if trained is not None and languages_of(paths) == (trained[1], trained[0]):
             raise InvalidInput(
                 f"{paths[0]} and {paths[1]} go from {trained[1]} to {trained[0]}, but training goes from {trained[0]} "
-                f"to {trained[1]}: --task.{split} {paths[1]} {paths[0]}"
+                f"to {trained[1]}: --task.{split} {paths[1]} {paths[0]}{OVERRIDE}"
             )
 
     def examples(self, split: str) -> Sequence[Example]:
@@ -127,7 +135,7 @@ class TranslationTask:
             raise InvalidInput(f"there is no split {split!r}; there are {', '.join(SPLITS)}")
         if split not in self._encoded:
             pairs = self.read_split(split)
-            if split != "train" and self._learned and getattr(self.config, split):
+            if split != "train" and self._learned and self.config.check_direction and getattr(self.config, split):
                 self._check_sides(split, pairs)
             examples = list(self._encode(pairs))
             if split == "train":
@@ -177,7 +185,7 @@ class TranslationTask:
         Raises:
             InvalidInput: an empty sentence, or one longer than `longest_input`.
         """
-        sentence = " ".join(raw.split())
+        sentence = " ".join(composed(raw).split())
         if not sentence:
             raise InvalidInput("there is nothing to translate: the input is empty")
         if len(sentence) > self.longest_input:
@@ -229,30 +237,35 @@ class TranslationTask:
     def score(self, predictions: Sequence[Sequence[int]], examples: Sequence[Example]) -> dict[str, Any]:
         """BLEU, chrF, BLEU of the sentences without unknown words, BLEU by source length.
 
-        An unknown symbol counts as one wrong word: 13a would cut "<unk>" in three.
+        An unknown symbol counts as one wrong word: 13a would cut "<unk>" in three. Lengths are in words, or in the
+        tokens of a script that is written without spaces.
         """
         hypotheses = [self.target.decode(prediction, unknown="\N{REPLACEMENT CHARACTER}") for prediction in predictions]
         sources = [example.source_text for example in examples]
         references = [example.target_text for example in examples]
         lower = self.config.lowercase
-        score, signature = bleu(hypotheses, references, lower)
+        tokenizer, note = tokenizer_for(references, self.config.bleu_tokenizer)
+        score, signature = bleu(hypotheses, references, lower, tokenizer=tokenizer)
         known = [i for i, e in enumerate(examples) if UNKNOWN not in e.source and UNKNOWN not in e.target]
-        known_score = bleu([hypotheses[i] for i in known], [references[i] for i in known], lower)[0] if known else None
+        some = [hypotheses[i] for i in known], [references[i] for i in known]
+        known_score = bleu(*some, lower, tokenizer=tokenizer)[0] if known else None
         return {
             "bleu": score,
             "chrf": chrf(hypotheses, references, lower),
             "bleu_no_unknown": known_score,
             "sentences": len(examples),
             "sentences_no_unknown": len(known),
-            "by_length": bleu_by_length(hypotheses, references, sources, lower),
-            "signature": signature,
+            "by_length": bleu_by_length(hypotheses, references, sources, lower, tokenizer),
+            "signature": signature + note,
         }
 
     def describe(self) -> dict[str, Any]:
         given = [path for split in SPLITS for path in getattr(self.config, split)]
         digest = hashlib.sha256(repr([self.pairs[split] for split in SPLITS]).encode("utf-8")).hexdigest()
+        count = self._left_out
+        left_out = f" ({count:,} training pairs that share a side with a held-out pair left out)" if count else ""
         return {
-            "data": ", ".join(str(path) for path in given) or self.corpus_name(),
+            "data": (", ".join(path.name for path in given) or self.corpus_name()) + left_out,
             "pairs": {split: len(self.pairs[split]) for split in SPLITS},
             "symbols": {"source": len(self.source), "target": len(self.target)},
             "sha256": digest,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from saccade.core.errors import InvalidInput, require
 from saccade.core.files import write_atomically
+from saccade.tasks.translation.parallel_text import OVERRIDE
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -102,7 +103,8 @@ def check_direction(source: Vocabulary, target: Vocabulary, texts: Sequence[tupl
     """Raise where the vocabularies fit the pairs far better with the sides swapped; a shared vocabulary fits either.
 
     Raises:
-        InvalidInput: they take a fifth fewer symbols so, each unknown one counted as two.
+        InvalidInput: swapped, they take a sixth fewer symbols in all, and fewer on both sides, each unknown one counted
+            as two.
     """
     sides = list(zip(*texts, strict=True))
 
@@ -110,9 +112,10 @@ def check_direction(source: Vocabulary, target: Vocabulary, texts: Sequence[tupl
         found = vocabulary.encode_all(sides[side])
         return sum(len(symbols) + symbols.count(UNKNOWN) for symbols in found)
 
-    straight, swapped = cost(source, 0) + cost(target, 1), cost(source, 1) + cost(target, 0)
-    if 5 * straight > 6 * swapped:
+    straight, swapped = [cost(source, 0), cost(target, 1)], [cost(target, 0), cost(source, 1)]
+    both = all(ours > theirs for ours, theirs in zip(straight, swapped, strict=True))
+    if both and 5 * sum(straight) > 6 * sum(swapped):
         raise InvalidInput(
-            f"the sentences seem to go the other way than the run: they take {straight} symbols of its vocabularies, "
-            f"{swapped} with the sides swapped"
+            f"the sentences seem to go the other way than the run: they take {sum(straight)} symbols of its "
+            f"vocabularies, and {sum(swapped)} with the sides swapped{OVERRIDE}"
         )

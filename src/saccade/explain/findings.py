@@ -1,0 +1,52 @@
+"""What was found where, while a model ran."""
+
+from collections.abc import Callable
+
+from torch import fx, jit
+
+from saccade.explain.attention_map import AttentionMap
+from saccade.explain.held import Holder
+from saccade.explain.places import Places
+from saccade.explain.scores import PIECES
+
+Heard = Callable[[AttentionMap], None]
+PROGRAM = "it is a scripted, traced or exported program, which has lost the names of its modules; each call is a map"
+
+
+class Findings:
+    """The modules with attention, and what there is to say of them.
+
+    Args:
+        calls: the modules that are being called.
+        wanted: whether the maps of a module of this name are wanted.
+        heard: called with each of them.
+    """
+
+    def __init__(self, calls: Places, wanted: Callable[[str], bool], heard: Heard) -> None:
+        self.calls, self.wanted, self._heard = calls, wanted, heard
+        self.held = Holder()
+        self.places: dict[str, None] = {}
+        """The modules in which there was attention, wanted or not."""
+        self.unknown: dict[str, str] = {}
+        """Those of which it cannot be read, or is not what they use, and why."""
+        self.broken: set[str] = set()
+        """Those of which pieces were heard, that cannot be put together."""
+
+    def hear(self, found: AttentionMap) -> None:
+        """Pass a map on."""
+        found.forward = self.calls.forward
+        if isinstance(self.calls.innermost(), jit.ScriptModule | fx.GraphModule):
+            found.apart = True
+            self.say(found.name, PROGRAM)
+        self._heard(found)
+
+    def say(self, place: str, why: str) -> None:
+        """Say why a module cannot be read."""
+        self.places[place] = None
+        if not self.wanted(place):
+            return
+        said = self.unknown.get(place, "")
+        if why not in said:
+            self.unknown[place] = f"{said}; {why}" if said else why
+        if why == PIECES:
+            self.broken.add(place)

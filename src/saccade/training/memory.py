@@ -1,0 +1,86 @@
+"""Whether a model fits into memory, estimated before it is made."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from saccade.core.errors import InvalidInput
+from saccade.training.config import TrainingConfig
+from saccade.training.device import pick_device
+
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container
+STATES = {"adam": 2, "adadelta": 2, "sgd": 1}  # numbers that an optimizer keeps for each weight
+FILLS = {"normal_", "uniform_", "trunc_normal_", "constant_", "fill_", "zero_", "copy_", "eye_", "mul_", "erfinv_"}
+
+
+class Sizes(TorchFunctionMode):
+    """Tensors that are made have sizes and no numbers, so nothing fills them."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = kwargs or {}
+        if getattr(func, "__name__", "") in FILLS:
+            return args[0] if args else named["tensor"]
+        if func is torch.zeros_like:  # the first of these on such a tensor imports hundreds of modules
+            func = torch.empty_like
+        return func(*args, **named)
+
+
+def sized(build: Callable[[], nn.Module]) -> nn.Module:
+    """The model, its weights on the meta device: they take no memory, and no random number is drawn."""
+    with torch.device("meta"), Sizes():
+        return build()
+
+
+def check_fits(build: Callable[[], nn.Module], config: TrainingConfig, kept: float = 1.0, processes: int = 1) -> None:
+    """Raise where a model would not fit into the memory of its device, or of this machine, where it is made.
+
+    Args:
+        build: makes it; one whose numbers decide its sizes is not estimated.
+        config: on which device it will run, and in which precision.
+        kept: numbers that are kept for each weight.
+        processes: how many on this machine do the same.
+
+    Raises:
+        InvalidInput: with what it takes and what there is.
+    """
+    try:
+        model = sized(build)
+    except (RuntimeError, NotImplementedError):
+        return
+    device, size = pick_device(config.device), 8 if config.precision == "float64" else 4
+    count = sum(weight.numel() for weight in model.parameters())
+    others = sum(buffer.numel() for buffer in model.buffers())
+    for place, times in ((device, kept), (torch.device("cpu"), 1.0)):
+        needed, there = size * (count * times + others) * (processes if place.type == "cpu" else 1), memory(place)
+        if needed > there:
+            raise InvalidInput(
+                f"the model has {count:,} weights, which take at least {needed / 1e9:,.2f} GB; this machine's "
+                f"{place.type} has {there / 1e9:,.2f} GB of memory; choose smaller sizes"
+            )
+
+
+def numbers_kept(config: TrainingConfig, processes: int = 1) -> float:
+    """Numbers that a training keeps for each weight: itself, its gradient, and what the optimizer has of it."""
+    states = 0 if config.optimizer == "sgd" and not config.sgd.momentum else STATES[config.optimizer]
+    return (2 + states) / (processes if config.strategy == "fsdp2" else 1)
+
+
+def memory(device: torch.device) -> float:
+    """Bytes that a device has; of the CPU all that this machine, or this container, has. Infinite where not known."""
+    if device.type == "cuda":
+        return float(torch.cuda.get_device_properties(device).total_memory)
+    try:
+        found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        found = []
+    for path in map(Path, LIMITS):
+        try:
+            found.append(int(path.read_text()))
+        except (OSError, ValueError):  # there is no limit, or it is "max"
+            continue
+    return float(min((size for size in found if size > 0), default=float("inf")))

@@ -1,0 +1,231 @@
+"""The record of evidence, as a type: what is kept in a system's folder, and listed, is checked like a configuration.
+
+Nothing here imports torch, so that the catalogue is quick.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
+
+from saccade.core.config import config
+from saccade.core.errors import InvalidInput, NotFound
+
+LARGEST = 2**20
+"""Bytes of a file."""
+DEEPEST, LONGEST = 20, 20_000  # of its JSON: lists within lists, and characters of a text
+MOST = 10**15
+WHEN = "%Y-%m-%dT%H:%M:%SZ"
+
+Line = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+"""Text that is printed as it stands, so it has no control characters."""
+Name = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
+"""What may be a part of a file's name."""
+Whole = Annotated[int, Field(ge=0, le=MOST)]
+Amount = Annotated[float, Field(ge=0, le=MOST)]
+Scalar = Line | bool | int | float | None
+
+
+@config
+class PaperRecord:
+    """The paper of a system, as it was cited."""
+
+    title: Line
+    authors: Line
+    year: Annotated[int, Field(ge=1800, le=2200)]
+    arxiv: Line
+    target: Line
+    number: Line
+    doi: Line = ""
+    address: Line = ""
+
+
+@config
+class HardwareRecord:
+    """What a training ran on."""
+
+    machine: Line
+    processor: Line
+    cores: Whole
+    device: Line
+    threads: Whole | None = None
+    processes: Whole | None = None
+    gpu: Line | None = None
+
+
+@config
+class Verdict:
+    """A claim, the value found, and whether it holds."""
+
+    metric: Line
+    direction: Literal["max", "min"]
+    bound: float | None
+    """None where the other variant has no evidence yet."""
+    split: Line
+    variant: Line
+    why: Line
+    value: float
+    holds: bool | None
+    against: Line = ""
+    factor: float = 1.0
+    over: Literal["each", "mean", "best"] = "each"
+
+
+@config
+class FigureRecord:
+    """How a figure is named, and its unit."""
+
+    name: Line
+    unit: Line
+
+
+@config
+class SeriesRecord:
+    """A score that changes with something, or a count of it."""
+
+    x: tuple[float | Line, ...]
+    y: tuple[float, ...]
+    x_label: Line
+    y_label: Line
+    kind: Literal["curve", "histogram"]
+    counts: tuple[Whole, ...]
+    thinned: bool = False
+
+    @model_validator(mode="after")
+    def check_lengths(self) -> "SeriesRecord":
+        if len(self.x) != len(self.y) or len(self.counts) not in (0, len(self.x)):
+            raise ValueError(f"{len(self.x)} places with {len(self.y)} values and {len(self.counts)} counts")
+        return self
+
+
+@config
+class Evidence:
+    """What was run, on what, with what result."""
+
+    system: Name
+    variant: Name
+    changed: dict[Line, Scalar | tuple[Scalar, ...]]
+    date: str
+    command: str | None
+    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}\+?$")] | None
+    versions: dict[Line, Line]
+    hardware: HardwareRecord
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**64)], ...], Field(min_length=1)]
+    wall_seconds: Amount
+    parameters: Whole
+    paper: PaperRecord
+    data: dict[Line, Any]
+    metrics: dict[Line, dict[Line, Any]]
+    claims: tuple[Verdict, ...]
+    config: dict[str, Any]
+    figures: dict[Line, FigureRecord]
+    series: dict[Line, SeriesRecord]
+    studies: dict[Name, dict[Line, Any]]
+    pictures: tuple[dict[Line, Any], ...]
+    counted_per_second: Amount | None = None
+    peak_memory_mb: Amount | None = None
+    thinned: bool = False
+
+    @field_validator("date")
+    @classmethod
+    def check_date(cls, date: str) -> str:
+        try:
+            same = datetime.strptime(date, WHEN).strftime(WHEN) == date
+        except ValueError:
+            same = False
+        if not same:
+            raise ValueError("expected a date such as 2026-01-31T12:00:00Z")
+        return date
+
+    @field_validator("data")
+    @classmethod
+    def check_data(cls, data: dict[str, Any]) -> dict[str, Any]:
+        TypeAdapter(Line).validate_python(data.get("data"))
+        TypeAdapter(Line | None).validate_python(data.get("sha256"))
+        return data
+
+    @field_validator("metrics")
+    @classmethod
+    def check_metrics(cls, metrics: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        test = metrics.get("test", {})
+        if not isinstance(name := test.get("decisive"), str) or type(test.get(name)) not in (int, float):
+            raise ValueError("expected the figures of the test split, and in decisive the name of one of them")
+        for figure, value in test.items():
+            if isinstance(value, int | float) and not abs(value) <= MOST:
+                raise ValueError(f"{figure} is {value:g}, which is no number up to {MOST:g}")
+        return metrics
+
+    def file_name(self, digest: str) -> str:
+        """What its file is called; every part of it has been checked."""
+        return f"{datetime.strptime(self.date, WHEN):%Y%m%dT%H%M%SZ}-{self.variant}-{digest[:8]}.json"
+
+
+@cache
+def evidence() -> TypeAdapter[Evidence]:
+    return TypeAdapter(Evidence)
+
+
+def check(data: bytes, source: Path) -> Evidence:
+    """The evidence that a file holds.
+
+    Raises:
+        InvalidInput: not the evidence of a run, with the field and what is wrong with it.
+    """
+    wrong = f"{source}: not the evidence of a run"
+    if len(data) > LARGEST:
+        raise InvalidInput(f"{wrong}; it has more than {LARGEST / 2**20:g} MB")
+    try:
+        found = evidence().validate_json(data, strict=True)
+        check_plain(json.loads(data))
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(part)[:40] for part in fault["loc"])
+        why = fault["msg"].removeprefix("Value error, ")
+        raise InvalidInput(f"{wrong}; {f'{place}: ' if place else ''}{why[:1].lower()}{why[1:]}") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{wrong}; {error}") from None
+    return found
+
+
+def check_plain(value: Any, place: str = "", depth: int = 0) -> None:
+    """Raise ValueError where JSON holds what cannot be kept or printed, though it is of the right type."""
+    if depth > DEEPEST:
+        raise ValueError(f"{place}: nested more than {DEEPEST} deep")
+    match value:
+        case str():
+            if len(value) > LONGEST:
+                raise ValueError(f"{place}: a text of {len(value):,} characters")
+            value.encode("utf-8")  # which half of a pair is not
+        case int():
+            if abs(value) >= 2**64:
+                raise ValueError(f"{place}: a number of {value.bit_length()} bits")
+        case float():
+            if not math.isfinite(value):
+                raise ValueError(f"{place}: {value}, which is no finite number")
+        case Mapping():
+            for name, part in value.items():
+                check_plain(name, place, depth + 1)
+                check_plain(part, f"{place}.{name[:40]}" if place else name[:40], depth + 1)
+        case list():
+            for part in value:
+                check_plain(part, place, depth + 1)
+
+
+def read(path: Path) -> tuple[dict[str, Any], bytes]:
+    """The evidence in a file, as plain values, and the bytes that hold it.
+
+    Raises:
+        NotFound: there is no such file.
+        InvalidInput: it is not the evidence of a run.
+    """
+    if not path.is_file():
+        raise NotFound(f"{path}: there is no such file")
+    with path.open("rb") as file:
+        data = file.read(LARGEST + 1)
+    check(data, path)
+    return json.loads(data), data

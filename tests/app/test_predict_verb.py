@@ -1,0 +1,42 @@
+"""An answer does not depend on whether its pictures can be written."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import saccade as package
+from tests.app.conftest import Command
+
+
+@pytest.fixture
+def closed(run: Path, tmp_path: Path) -> Path:
+    """A run in whose folder no picture can be written, not even by the superuser."""
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    shutil.rmtree(copy / "pictures")
+    (copy / "pictures").write_text("")
+    return copy
+
+
+def test_a_run_that_may_only_be_read_answers_and_says_where_pictures_may_go(saccade: Command, closed: Path) -> None:
+    texts = ("Go home.", "He is sure.")
+    done = saccade("predict", closed, *texts)
+    assert done.status == 0
+    assert done.err.count("\n") == 1
+    assert done.err.startswith(f"saccade: note: no pictures were written to {closed / 'pictures'} (")
+    assert "pass --pictures FOLDER" in done.err
+    answers = [str(package.load(closed).predict(text)) for text in texts]
+    assert [line for line in done.out.splitlines() if line in answers] == answers
+    assert "picture: " not in done.out
+    done = saccade("predict", closed, *texts, "--pictures", closed.parent / "elsewhere")
+    assert (done.status, done.err) == (0, "")
+    assert len(list((closed.parent / "elsewhere").glob("*.png"))) == 2
+
+
+def test_a_folder_that_was_named_and_cannot_be_written_is_an_error(saccade: Command, closed: Path) -> None:
+    done = saccade("predict", closed, "Go home.", "--pictures", closed / "pictures")
+    assert done.status == 2
+    assert done.out.splitlines()[0] == str(package.load(closed).predict("Go home."))
+    assert done.err.startswith("saccade: no pictures were written to ")
+    assert done.err.rstrip().endswith("name another folder")
+    assert done.err.count("\n") == 1
