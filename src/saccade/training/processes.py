@@ -40,6 +40,16 @@ class Processes:
     def alone(self) -> bool:
         return self.count == 1
 
+    @property
+    def data_rank(self) -> int:
+        """The place of this process on the data axis, which shares out the batches."""
+        return self.rank
+
+    @property
+    def data_count(self) -> int:
+        """The processes of the data axis."""
+        return self.count
+
     @contextmanager
     def joined(self, device: str) -> Iterator[None]:
         """While all processes are connected.
@@ -144,6 +154,11 @@ class Processes:
             dist.distributed_c10d._set_pg_timeout(STEP, group)
 
 
+def first_node(nodes: str) -> str:
+    """The first of SLURM's list of nodes: "gpu07" of "gpu[07-08,12],login1"."""
+    return re.sub(r"\[([^],-]*)[^]]*\]", r"\1", nodes).replace(" ", ",").split(",")[0]
+
+
 def launched() -> Processes:
     """The processes that torchrun, or SLURM's srun, started together with this one.
 
@@ -155,9 +170,7 @@ def launched() -> Processes:
         count, nodes = int(names["SLURM_STEP_NUM_TASKS"]), int(names["SLURM_STEP_NUM_NODES"])
         if count % nodes:
             raise InvalidInput(f"{count} tasks on {nodes} nodes: each node must have as many; see --ntasks-per-node")
-        from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-
-        address = SLURMEnvironment.resolve_root_node_address(names["SLURM_STEP_NODELIST"])
+        address = first_node(names["SLURM_STEP_NODELIST"])
         port = 15_000 + int(names["SLURM_JOB_ID"]) % 10_000
         names |= {"RANK": names["SLURM_PROCID"], "WORLD_SIZE": str(count), "LOCAL_RANK": names["SLURM_LOCALID"]}
         names |= {"LOCAL_WORLD_SIZE": str(count // nodes), "GROUP_RANK": names["SLURM_NODEID"]}

@@ -16,6 +16,7 @@ from torch import nn
 
 from saccade.core.errors import InvalidInput, NotFound, require
 from saccade.core.files import write_atomically
+from saccade.training.evidence import written
 
 
 class RunFolder:
@@ -156,11 +157,14 @@ class RunFolder:
             raise InvalidInput(f"{self.evidence}: not the evidence of a run; it has no metrics of the test split")
         return dict(found)
 
+    def write_evidence(self, found: Mapping[str, Any]) -> None:
+        write_atomically(self.evidence, written(found))
+
     def keep_figures(self, name: str, figures: Mapping[str, Any]) -> None:
         """Put figures beside those of the test split; all other evidence stays as it is."""
         found = self.read_evidence()
         found["metrics"]["test"][name] = figures
-        write_atomically(self.evidence, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
+        self.write_evidence(found)
 
     def keep_beside(self, name: str, key: str, figures: Mapping[str, Any]) -> None:
         """As `keep_figures`, for one of several of that name; the others stay."""
