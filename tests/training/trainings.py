@@ -232,7 +232,7 @@ def train(
         folder=folder,
         fingerprint="{}",
         report=report or silent,
-        resume=folder.last.exists(),
+        resume=processes.agree(folder.last.exists()),
         processes=processes,
         evaluate=evaluate,
     )

@@ -56,7 +56,7 @@ def share_out(
         processes.hurry(mesh.get_group())
         return call
     # a model may leave weights out of a step, and one process does not mind
-    shared = DistributedDataParallel(call, find_unused_parameters=True, broadcast_buffers=False)
+    shared = DistributedDataParallel(call, find_unused_parameters=True)
     processes.hurry()
     return shared
 
