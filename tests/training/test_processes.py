@@ -14,7 +14,20 @@ from safetensors.torch import load_file
 
 from saccade.training.processes import Processes, ProcessGone, first_node, launched
 from saccade.training.run_folder import RunFolder
-from tests.training.trainings import EXACT, PART, STEPS, UNEQUAL, Reversals, build, epoch_of, examples, train, two_parts
+from tests.training.trainings import (
+    EXACT,
+    PART,
+    STEPS,
+    UNEQUAL,
+    Carrying,
+    Reversals,
+    build,
+    carried,
+    epoch_of,
+    examples,
+    train,
+    two_parts,
+)  # fmt: skip
 
 pytestmark = pytest.mark.unhooked
 ROOT = Path(__file__).parents[2]
@@ -36,6 +49,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train(root / "one-examples", few, objective=examples, **UNEQUAL)
     train(root / "one-two-parts", few, objective=two_parts, **EXACT)
     train(root / "large-two-parts", few, objective=two_parts, **EXACT, batch_size=10_000)
+    train(root / "carried-one", task, objective=carried, stream=Carrying(task), steps=PART)
     done = subprocess.run(
         [*TORCHRUN, "-m", "tests.training.trainings", str(root)],
         cwd=ROOT, env=ALONE, capture_output=True, text=True, check=False,
@@ -113,6 +127,20 @@ def test_two_parts_accumulated_by_two_processes_are_one_batch_in_float64(runs: P
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
 def test_an_average_of_weights_is_that_of_one_process(runs: Path, strategy: str, kind: str) -> None:
     assert_same(runs / f"{strategy}-{kind}", runs / f"one-{kind}")
+
+
+def test_two_processes_resume_a_stream_with_a_state(runs: Path) -> None:
+    """To the last bit: each has a state of its own."""
+    left, resumed = (RunFolder(runs / f"carried-{name}") for name in ("left", "resumed"))
+    assert left.weights.read_bytes() == resumed.weights.read_bytes()
+    assert losses(left.path) == losses(resumed.path)
+
+
+def test_a_stream_with_a_state_is_not_resumed_by_another_number_of_processes(runs: Path) -> None:
+    assert (runs / "refused").read_text() == (
+        f"{runs / 'carried-one'} was trained by 1 process, and each process carries a state from batch to batch; "
+        "resume it with 1, not 2"
+    )
 
 
 def test_tied_weights_are_written_once_and_stay_tied(runs: Path) -> None:

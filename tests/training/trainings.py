@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from saccade.attention import MultiHeadAttention
+from saccade.core.errors import InvalidInput
 from saccade.core.projection import Projection
 from saccade.core.recipe import Loss, Part
 from saccade.core.stream import ExampleStream, Share
@@ -185,17 +186,31 @@ def losses_of(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     return losses, batch.targets != PAD
 
 
-class Whole:
-    """All examples in one batch; or in several, which are those of another stream."""
+class Carrying:
+    """A stream whose batches depend on the losses before: of the examples it leaves out as many as those were large."""
 
-    def __init__(self, task: Reversals, stream: ExampleStream | None = None) -> None:
-        self.task, self.stream = task, stream
+    def __init__(self, task: Reversals) -> None:
+        self.task, self.state = task, torch.zeros(2)
 
     def share(self, batch: int, rank: int = 0, processes: int = 1) -> Share:
-        if self.stream is not None:
-            return self.stream.share(batch, rank, processes)
-        own = list(self.task.examples("train"))[rank::processes]
-        return Share(self.task.collate(own))
+        rows = list(self.task.examples("train"))[batch % 7 + int(self.state.sum() * 10) % 5 :][:8]
+        return Share(self.task.collate(rows[rank::processes]))
+
+    def after(self, batch: int, loss: Loss) -> None:
+        assert not loss.carry[0].requires_grad
+        self.state = torch.stack([self.state[1] / 2 + batch % 3, loss.carry[0]])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"state": self.state, "size": 2}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        assert state["size"] == 2
+        self.state = state["state"]
+
+
+def carried(model: nn.Module, batch: Batch, step: int) -> Loss:
+    loss = symbols(model, batch, step)
+    return loss._replace(carry=(loss.value, {"width": 3}))
 
 
 def stream_of(task: Reversals, config: TrainingConfig) -> ExampleStream:
@@ -245,8 +260,18 @@ def silent(figures: Mapping[str, Any]) -> None:
 def of_two(root: Path) -> None:
     """All trainings of two processes, while they are connected once."""
     processes, task, few = launched(), Reversals(), Reversals(7)
+    follow = partial(train, processes=processes, objective=carried)
     parts = partial(train, processes=processes, accumulate=len(epoch_of(few)), **EXACT)
     with processes.joined("cpu"):
+        follow(root / "carried-left", task, stream=Carrying(task), accumulate=2)
+        follow(root / "carried-resumed", task, stream=Carrying(task), accumulate=2, steps=PART)
+        follow(root / "carried-resumed", task, stream=Carrying(task), accumulate=2)
+        try:
+            follow(root / "carried-one", task, stream=Carrying(task))  # which one process began
+        except InvalidInput as error:
+            (root / "refused").write_text(str(error))
+        except SystemExit:  # of the second process
+            pass
         for strategy, other in (("ddp", "fsdp2"), ("fsdp2", "ddp")):
             own = partial(train, processes=processes, strategy=strategy)
             own(root / strategy, task)

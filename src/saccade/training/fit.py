@@ -244,8 +244,8 @@ class Training:
             if count != self.processes.data_count:
                 with self.processes.common():
                     raise InvalidInput(
-                        f"{self.folder.path} was trained by {count} processes, and its batches depend on what each of "
-                        f"them did: resume it with {count}, not {self.processes.data_count}"
+                        f"{self.folder.path} was trained by {count} process{'es' * (count > 1)}, and each process carries a "
+                        f"state from batch to batch; resume it with {count}, not {self.processes.data_count}"
                     )
             self.stateful.load_state_dict(copy.deepcopy(kept["streams"][self.processes.data_rank]))
 
