@@ -162,7 +162,7 @@ def written(evidence: Mapping[str, Any], most: int = MOST) -> bytes:
         longest = max(series, key=lambda name: len(series[name]["x"]))
         if len(series[longest]["x"]) < 4:
             break
-        series[longest] = thinned(series[longest])
+        series[longest] = rounded(thinned(series[longest]))
     return text
 
 
