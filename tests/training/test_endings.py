@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from saccade.core.recipe import Loss, Part
 from saccade.training.config import TrainingConfig
 from saccade.training.run_folder import RunFolder
-from tests.training.trainings import Reversals, build, symbols, train
+from tests.training.trainings import Reversals, build, symbols, train, two_parts
 
 pytestmark = pytest.mark.unhooked
 
@@ -157,6 +157,23 @@ def test_without_a_loss_the_metric_decides(tmp_path: Path, direction: Any) -> No
     assert RunFolder(tmp_path / "run").weights.read_bytes() == RunFolder(tmp_path / "four").weights.read_bytes()
     with pytest.raises(ValueError, match="no loss in evaluation; give fit an evaluate"):
         train(tmp_path / "none", task, objective=objective, steps=1)
+
+
+def test_lines_of_the_metrics_go_on_where_a_checkpoint_lies_between_them(tmp_path: Path) -> None:
+    task, settings = Reversals(40), {"checkpoint_every": 3, "log_every": 10, "steps": 20, "objective": two_parts}
+    train(tmp_path / "left", task, **settings)
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", task, report=killed_at(10), **settings)
+    train(tmp_path / "killed", task, **settings)
+    left, killed = (
+        [
+            {name: value for name, value in line.items() if name != "counted_per_second"}
+            for line in folder.read_metrics()
+        ]
+        for folder in (RunFolder(tmp_path / "left"), RunFolder(tmp_path / "killed"))
+    )
+    assert left == killed
+    assert set(left[0]) == {"step", "loss", "long", "ends", "width", "learning_rate"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -13,6 +13,7 @@ from saccade.core.stream import Share
 from saccade.training.config import Adam, TrainingConfig
 from saccade.training.processes import Processes
 from saccade.training.run_folder import RunFolder
+from saccade.training.signals import Stop
 from saccade.training.update import Gradients, Update
 from tests.training.trainings import PAD, Reversals, build, epoch_of, losses_of, symbols, train, two_parts
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.unhooked
 
 def gradients_of(objective: Any, shares: list[Share], **changes: Any) -> tuple[Update, list[Tensor | None]]:
     config = TrainingConfig(accumulate=len(shares), precision="float64", device="cpu", **changes)
-    gradients = Gradients(build(), objective, config, Processes(), lambda: False, lambda: None)
+    gradients = Gradients(build(), objective, config, Processes(), Stop(), lambda: None)
     for share in shares:
         gradients.add(share, 0)
     update = gradients.finish()

@@ -5,16 +5,17 @@ not: stream, weights, optimizer, schedule, averages and random state are in the 
 """
 
 import copy
+import math
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Objective
 from saccade.core.stream import StatefulStream, Stream
 from saccade.core.task import Task
@@ -35,15 +36,12 @@ ALONE = Processes()
 
 
 class Outcome(NamedTuple):
-    """What a training came to."""
+    """What a training came to; its seconds are those of the whole run, `before` the steps of its earlier parts."""
 
     done: bool
-    """It has no steps left."""
     steps: int
     seconds: float
-    """Earlier parts of the run included."""
     before: int
-    """Steps of those earlier parts."""
 
 
 def fit(
@@ -82,9 +80,9 @@ def fit(
     else:
         with interruptible(processes.alone) as stop, threads(config.threads):
             validation = Validation(task, config, processes, evaluate)
-            gradients = Gradients(model, objective, config, processes, lambda: stop.asked, validation.example)
-            training = Training(gradients, stream, validation, config, folder, fingerprint, processes)
-            outcome = training.run(kept, report)
+            gradients = Gradients(model, objective, config, processes, stop, validation.example)
+            training = Training(gradients, validation, stream, folder, fingerprint)
+            outcome = training.run(kept or {"step": 0, "window": []}, report)
     if processes.rank == 0:
         if outcome.done:
             folder.save_weights(model, final_weights(folder, config))
@@ -96,35 +94,25 @@ class Training:
     """A run under way."""
 
     def __init__(
-        self,
-        gradients: Gradients,
-        stream: Stream,
-        validation: Validation,
-        config: TrainingConfig,
-        folder: RunFolder,
-        fingerprint: str,
-        processes: Processes,
+        self, gradients: Gradients, validation: Validation, stream: Stream, folder: RunFolder, fingerprint: str
     ) -> None:
-        self.gradients, self.stream, self.validation, self.config = gradients, stream, validation, config
-        self.folder, self.fingerprint, self.processes = folder, fingerprint, processes
+        self.gradients, self.validation, self.stream = gradients, validation, stream
+        self.folder, self.fingerprint = folder, fingerprint
+        self.config, self.processes = gradients.config, gradients.processes
         self.stateful = stream if isinstance(stream, StatefulStream) else None
-        self.optimizer = build_optimizer(config, gradients.weights)
-        self.average = MovingAverage(gradients.model, config.ema) if config.ema is not None else None
+        self.optimizer = build_optimizer(self.config, gradients.weights)
+        self.average = MovingAverage(gradients.model, self.config.ema) if self.config.ema is not None else None
         self.step = self.waited = 0  # updates; validations since the best one
-        self.best: float | None = None
-        self.seconds = 0.0
-        self.ended = False
+        self.best, self.seconds, self.ended = math.inf, 0.0, False
 
-    def run(self, kept: Mapping[str, Any] | None, report: Report) -> Outcome:
+    def run(self, kept: Mapping[str, Any], report: Report) -> Outcome:
         """Train from a checkpoint on, or from the start."""
-        if kept is not None:
+        before, first = kept["step"], self.processes.rank == 0
+        self.metrics = Metrics(self.folder if first else None, report, before, kept["window"])
+        if before:
             self.restore(kept)
-        before, first = self.step, self.processes.rank == 0
-        self.metrics = Metrics(self.folder if first else None, report, before, kept["window"] if kept else [])
         if first:
-            self.keep_earlier()
-        if kept is not None:
-            self.restore_random(kept)
+            self.prune()
         self.clock = time.perf_counter()
         try:
             self.loop()
@@ -133,22 +121,26 @@ class Training:
         return Outcome(self.ended, self.step, self.seconds, before)
 
     def loop(self) -> None:
-        config, gradients, metrics = self.config, self.gradients, self.metrics
+        config, gradients = self.config, self.gradients
         rank, count = self.processes.data_rank, self.processes.data_count
         self.ended = self.step >= config.steps
         while not self.ended and not gradients.stopping:
+            gradients.begin()
             for batch in range(self.step * config.accumulate, (self.step + 1) * config.accumulate):
                 loss = gradients.add(self.stream.share(batch, rank, count), self.step)
                 if self.stateful is not None:
                     self.stateful.after(batch, loss)
             update = gradients.finish()
             if update.loss is not None:
-                self.change(config.learning_rate * rate_at(config, self.step))
-            gradients.begin()
+                if config.clip is not None:
+                    torch.nn.utils.clip_grad_norm_(gradients.weights, config.clip)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = config.learning_rate * rate_at(config, self.step)
+                self.optimizer.step()
             self.step += 1
             if self.average is not None:
                 self.average.update(self.step)
-            metrics.window.append(update)
+            self.metrics.window.append(update)
             last = self.step == config.steps
             if self.step % config.log_every == 0 or last:
                 self.log()
@@ -158,14 +150,6 @@ class Training:
             if self.step % config.checkpoint_every == 0 or self.ended or gradients.stopping:
                 self.checkpoint()
 
-    def change(self, rate: float) -> None:
-        """Clip the gradients, and change the weights."""
-        if self.config.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.gradients.weights, self.config.clip)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-
     def log(self) -> None:
         self.check_finite()
         rate = self.config.learning_rate * rate_at(self.config, self.step - 1)
@@ -174,95 +158,80 @@ class Training:
     def validate(self) -> None:
         started = time.perf_counter()
         with self.average.in_place() if self.average is not None else nullcontext():
-            found = self.validation(self.gradients, self.step)
-        self.metrics.record(self.step, {found.name: found.value})
-        cost = found.sign * found.value
-        better = self.best is None or cost < self.best
-        if better:
-            self.best = cost
-        self.waited = 0 if better else self.waited + 1
+            name, value, cost = self.validation(self.gradients, self.step)
+        self.metrics.record(self.step, {name: value})
+        better = cost < self.best
+        self.best, self.waited = min(self.best, cost), 0 if better else self.waited + 1
         if better and self.config.keep == "best":
-            weights = self.weights()
-            if self.processes.rank == 0:
-                write_checkpoint(self.folder.best, {**weights, "step": self.step, "config": self.fingerprint})
+            self.write(self.folder.best, self.weights())
         self.metrics.since += time.perf_counter() - started
 
     def check_finite(self) -> None:
         """Before a line is written, and before a good checkpoint is replaced."""
         if not self.metrics.finite():
-            with self.processes.common():
-                raise InvalidInput(
-                    f"the loss is not finite at step {self.step}; "
-                    "try a smaller --training.learning-rate or --training.clip"
-                )
+            self.processes.refuse(
+                f"the loss is not finite at step {self.step}; try a smaller --training.learning-rate or --training.clip"
+            )
 
     def weights(self) -> dict[str, Any]:
         """The weights of the model, and their moving averages; whole on the first process."""
         return {"model": self.gradients.call.weights(), "average": self.average.state() if self.average else {}}
+
+    def write(self, path: Path, state: Mapping[str, Any]) -> None:
+        if self.processes.rank == 0:
+            write_checkpoint(path, {**state, "step": self.step, "config": self.fingerprint})
 
     def checkpoint(self) -> None:
         """Write all that a resumed run needs to go on as if it had not stopped."""
         now = time.perf_counter()
         self.seconds, self.clock = self.seconds + now - self.clock, now
         self.check_finite()
-        weights, step, config = self.weights(), self.step, self.config
-        streams = self.processes.gather(on_cpu(self.stateful.state_dict())) if self.stateful is not None else []
+        weights, config = self.weights(), self.config
         state = {
-            **weights,
-            "step": step,
             "optimizer": whole(self.optimizer.state_dict()),
-            "streams": streams,
+            "streams": self.processes.gather(on_cpu(self.stateful.state_dict())) if self.stateful is not None else [],
             "random": self.processes.gather(random_state()),
             "best": self.best,
             "waited": self.waited,
             "seconds": self.seconds,
             "window": self.metrics.state(),
-            "config": self.fingerprint,
         }
-        if self.processes.rank:
-            return
-        if config.average > 1 and (self.ended or step % config.checkpoint_every == 0):
+        first = self.processes.rank == 0
+        if first and config.average > 1 and (self.ended or self.step % config.checkpoint_every == 0):
             # before the checkpoint itself: one that is there has its weights beside it
-            self.folder.save_earlier(step, weights["model"], ties(self.gradients.model))
-        write_checkpoint(self.folder.last, state)
-        self.keep_earlier()
+            self.folder.save_earlier(self.step, weights["model"], ties(self.gradients.model))
+        self.write(self.folder.last, weights | state)
+        if first:
+            self.prune()
 
     def restore(self, kept: Mapping[str, Any]) -> None:
-        """Take up a checkpoint, the random state aside."""
+        """Take up a checkpoint."""
         self.step, self.best, self.waited, self.seconds = (kept[name] for name in ("step", "best", "waited", "seconds"))
         self.gradients.call.load(kept["model"])
         if self.average is not None:
             self.average.load(kept["average"])
-        weights = self.gradients.weights
+        weights, processes = self.gradients.weights, self.processes
         state = {
             number: {name: shard_like(value, weights[number]) for name, value in values.items()}
             for number, values in kept["optimizer"]["state"].items()
         }
         self.optimizer.load_state_dict({**kept["optimizer"], "state": state})
         if self.stateful is not None:
-            count = len(kept["streams"])
-            if count != self.processes.data_count:
-                with self.processes.common():
-                    raise InvalidInput(
-                        f"{self.folder.path} was trained by {count} process{'es' * (count > 1)}, and each process carries a "
-                        f"state from batch to batch; resume it with {count}, not {self.processes.data_count}"
-                    )
-            self.stateful.load_state_dict(copy.deepcopy(kept["streams"][self.processes.data_rank]))
-
-    def restore_random(self, kept: Mapping[str, Any]) -> None:
-        if len(kept["random"]) == self.processes.count:
-            restore_random_state(kept["random"][self.processes.rank])
+            if (count := len(kept["streams"])) != processes.data_count:
+                processes.refuse(
+                    f"{self.folder.path} was trained by {count} process{'es' * (count > 1)}, and each process carries "
+                    f"a state from batch to batch; resume it with {count}, not {processes.data_count}"
+                )
+            self.stateful.load_state_dict(copy.deepcopy(kept["streams"][processes.data_rank]))
+        if len(kept["random"]) == processes.count:
+            restore_random_state(kept["random"][processes.rank])
         else:  # as many processes as there were have their state; now there are more, or fewer
-            seed_everything(derived(self.config.seed, self.processes.rank, self.step))
+            seed_everything(derived(self.config.seed, processes.rank, self.step))
 
-    def keep_earlier(self) -> None:
-        """Keep the last weights to be averaged, up to this step: those that a run that was never stopped has."""
-        files, config = self.folder.earlier(), self.config
+    def prune(self) -> None:
+        config = self.config
         last = self.step if self.ended else config.steps
-        kept = [at for at in files if at <= self.step and (at % config.checkpoint_every == 0 or at == last)]
-        for at, path in files.items():
-            if at not in kept[-config.average :]:
-                path.unlink()
+        self.folder.prune_earlier(self.step, config.checkpoint_every, last, config.average)
 
 
 def on_cpu(state: Any) -> Any:

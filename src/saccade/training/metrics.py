@@ -1,10 +1,14 @@
 """The metrics of a training: a line of metrics.jsonl now and then, TensorBoard, and whoever wants to hear of them."""
 
+import math
+import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from saccade.core.errors import require
 from saccade.training.run_folder import RunFolder
@@ -22,7 +26,7 @@ class Metrics:
         window: what `state` gave of the updates since the last line.
     """
 
-    def __init__(self, folder: RunFolder | None, report: Report, start: int, window: list[list[Any]]) -> None:
+    def __init__(self, folder: RunFolder | None, report: Report, start: int, window: Sequence[Sequence[Any]]) -> None:
         self.folder, self.report = folder, report
         self.window = [Update(*row) for row in window]
         self.since = time.perf_counter()
@@ -35,51 +39,31 @@ class Metrics:
 
     def figures(self) -> dict[str, float]:
         """Means since they were last asked for, each over the updates that counted something."""
-        now = time.perf_counter()
+        now, found = time.perf_counter(), defaultdict[str, list[Any]](list)
         counted = [update for update in self.window if update.loss is not None]
-        figures = {"loss": mean([update.loss for update in counted])} if counted else {}
-        for name in dict.fromkeys(name for update in counted for name in update.parts):
-            figures[name] = mean([update.parts[name] for update in counted if name in update.parts])
-        for name in dict.fromkeys(name for update in counted for name in update.logs):
-            figures[name] = mean([update.logs[name] for update in counted if name in update.logs])
+        for update in counted:
+            for name, value in {"loss": update.loss, **update.parts, **update.logs}.items():
+                found[name].append(value)
+        figures = {name: statistics.fmean(map(float, values)) for name, values in found.items()}
         figures["counted_per_second"] = sum(update.counted for update in counted) / max(now - self.since, 1e-9)
         self.window, self.since = [], now
         return figures
 
     def finite(self) -> bool:
         """Whether all losses since the last line are numbers."""
-        losses = [float(update.loss) for update in self.window if update.loss is not None]
-        return bool(torch.tensor(losses).isfinite().all())
+        return all(math.isfinite(update.loss) for update in self.window if update.loss is not None)
 
     def record(self, step: int, figures: Mapping[str, float]) -> None:
-        if self.folder is None:
-            return
-        self.folder.log({"step": step, **figures})
-        for name, value in figures.items():
-            self.board.add_scalar(name, value, step)
-        self.report({"step": step, **figures})
+        if self.folder is not None:
+            self.folder.log({"step": step, **figures})
+            for name, value in figures.items():
+                self.board.add_scalar(name, value, step)
+            self.report({"step": step, **figures})
 
     def close(self) -> None:
         if self.folder is not None:
             self.board.close()
 
-    def state(self) -> list[list[Any]]:
+    def state(self) -> list[Any]:
         """What a resumed run needs so that it writes the same lines."""
-        return [
-            [
-                update.counted,
-                None if update.loss is None else float(update.loss),
-                plain(update.parts),
-                plain(update.logs),
-            ]
-            for u in self.window
-        ]
-
-
-def mean(numbers: list[Any]) -> float:
-    """Of numbers and scalars of any device and precision."""
-    return float(torch.tensor([float(number) for number in numbers], dtype=torch.float64).mean())
-
-
-def plain(numbers: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(number) for name, number in numbers.items()}
+        return tree_map(lambda own: own.item() if isinstance(own, Tensor) else own, [list(u) for u in self.window])  # type: ignore[no-any-return]

@@ -115,6 +115,15 @@ class Processes:
             if told is not None:
                 raise InvalidInput(f"process {rank}: {told}" if rank else told) if self.rank == 0 else SystemExit(2)
 
+    def refuse(self, why: str) -> None:
+        """Raise, where all processes found the same.
+
+        Raises:
+            InvalidInput: in the first process; the others leave.
+        """
+        with self.common():
+            raise InvalidInput(why)
+
     def agree(self, value: Any) -> Any:
         """The value that the first process gave."""
         box = [value]

@@ -80,6 +80,13 @@ class RunFolder:
         """Keep the weights of a checkpoint for the mean of several."""
         write_tensors(self.checkpoints / f"weights-{step}.safetensors", tensors, tied)
 
+    def prune_earlier(self, step: int, every: int, last: int, count: int) -> None:
+        """Keep what a run that was never stopped has after this step: the last `count`, of checkpoints only."""
+        files = self.earlier()
+        kept = [at for at in files if at <= step and (at % every == 0 or at == last)]
+        for at in set(files) - set(kept[-count:]):
+            files[at].unlink()
+
     def mean_of_earlier(self, count: int) -> dict[str, torch.Tensor]:
         """The mean of the last so many kept weights, summed in float64; of whole numbers the last."""
         paths = list(self.earlier().values())[-count:]

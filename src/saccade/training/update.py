@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Loss, Objective
 from saccade.core.stream import Share
 from saccade.training.config import TrainingConfig
 from saccade.training.device import autocast, pick_device, to_device
 from saccade.training.processes import Processes
 from saccade.training.sharding import Call, follow_first, separate_layers, share_out, sum_gradients
+from saccade.training.signals import Stop
 
 Number = Tensor | float
 
@@ -26,11 +26,11 @@ class Update(NamedTuple):
     """The means of an update."""
 
     counted: float
-    """What the first part counts."""
+    """The count of the first part."""
     loss: Number | None
     """None where nothing was counted."""
     parts: Mapping[str, Number]
-    """None where the loss has one part only."""
+    """Empty where the loss has one part only."""
     logs: Mapping[str, Number]
 
 
@@ -38,38 +38,30 @@ class Gradients:
     """Adds up the gradients of the batches of an update in the weights of the model.
 
     Args:
-        stopping: whether this process shall stop; after each update `stopping` is whether any process shall.
-        example: the smallest batch there is, to see how the model uses its layers.
+        stop: whether this process shall stop; `stopping` is whether any process shall, after each update.
+        example: makes a small batch, to see how the model uses its layers.
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        objective: Objective,
-        config: TrainingConfig,
-        processes: Processes,
-        asked: Callable[[], bool],
+        self, model: nn.Module, objective: Objective, config: TrainingConfig, processes: Processes, stop: Stop,
         example: Callable[[], Any],
-    ) -> None:
-        self.objective, self.config, self.processes, self.asked = objective, config, processes, asked
+    ) -> None:  # fmt: skip
+        self.objective, self.config, self.processes, self.stop = objective, config, processes, stop
         self.device = pick_device(config.device)
         self.dtype = torch.float64 if config.precision == "float64" else None
-        self.model = model.to(self.device, self.dtype)
+        self.model, self.call = model.to(self.device, self.dtype), Call(model)
         self.sharded = config.strategy == "fsdp2" and not processes.alone
         layers = []
-        if self.sharded:
+        if self.sharded:  # an objective without a loss in evaluation shows nothing of how the model uses its layers
             batch = example()
-            # an objective without a loss in evaluation shows nothing of how the model uses its layers
             layers = separate_layers(model, lambda: self.loss(model, batch, 0).parts)
-        names, kept = {name for name, _ in model.named_buffers()}, model.state_dict()
-        self.buffers = [] if processes.alone else [name for name in kept if name in names]
-        self.call = Call(model)
+        buffers, state = dict(model.named_buffers()), model.state_dict()
+        self.buffers = [] if processes.alone else [name for name in state if name in buffers]
         self.shared = share_out(self.call, config.strategy, processes, self.device, layers)
         self.weights = [weight for weight in model.parameters() if weight.requires_grad]
-        self.whole = processes.alone and config.accumulate == 1  # a batch of this process is an update
-        # those of several batches are added up here, and of several processes only at the end, unless they are sharded
-        self.apart = config.accumulate > 1
-        self.averaged = processes.data_count if self.sharded or not self.apart else 1  # as DDP and FSDP2 do it
+        self.whole = processes.alone and config.accumulate == 1  # one batch of one process is an update
+        self.apart = config.accumulate > 1  # the gradients of several batches are sums, and scaled in the end
+        self.averaged = processes.data_count if self.sharded or not self.apart else 1  # as DDP and FSDP2 average
         self.stopping = False
         self.begin()
 
@@ -88,8 +80,7 @@ class Gradients:
 
     def add(self, share: Share, step: int) -> Loss:
         """Compute one share, forward and backward; its loss, detached."""
-        call = self.call if self.apart else self.shared
-        terms, loss = call(self._terms, share, step)
+        terms, loss = (self.call if self.apart else self.shared)(self._terms, share, step)
         for place, (name, term) in enumerate(terms.items(), start=1):
             term.backward(retain_graph=place < len(terms))
             if self.apart and len(loss.parts) > 1:
@@ -97,33 +88,29 @@ class Gradients:
         return loss  # type: ignore[no-any-return]
 
     def _terms(self, model: nn.Module, share: Share, step: int) -> tuple[dict[str, Tensor], Loss]:
-        """What to derive, in one go or a part at a time; and the loss, detached."""
+        """The terms to go backward from: all in one, or, for sums, one for each part. And the loss, detached."""
         loss = self.loss(model, share.batch, step)
         if not loss.parts:
             raise ValueError("expected a loss to train with, but the objective returned one without parts")
-        detached = _detached(loss)
+        noted = detached(loss)
         counts = {name: float(part.count) if share.counted else 0.0 for name, part in loss.parts.items()}
+        # under FSDP2 all processes go the same way, also through a part that counts nothing
+        parts = {name: part for name, part in loss.parts.items() if counts[name] or self.sharded}
         if self.whole:
-            parts = {name: part for name, part in loss.parts.items() if counts[name]}
             total = loss._replace(parts=parts).value if parts else None
-            means = {name: detached.parts[name].value for name in parts} if len(counts) > 1 else {}
-            counted = next(iter(counts.values()))
-            self.update = Update(counted, None if total is None else total.detach(), means, detached.logs)
-            return ({} if total is None else {"": total}), detached
-        self._note(detached, counts)
-        factors = {name: part.weight * counts[name] * self.averaged for name, part in loss.parts.items()}
+            means = {name: noted.parts[name].value for name in parts} if len(counts) > 1 else {}
+            first = next(iter(counts.values()))
+            self.update = Update(first, None if total is None else total.detach(), means, noted.logs)
+            return {} if total is None else {"": total}, noted
+        self._note(noted, counts)
+        terms = {name: part.weight * counts[name] * self.averaged * part.value for name, part in parts.items()}
         if self.apart:
-            terms = {name: factors[name] * part.value for name, part in loss.parts.items()}
-            return {name: term for name, term in terms.items() if self.sharded or counts[name]}, detached
+            return terms, noted
         self.totals = self.processes.total(self.rows.pop())
         sums = dict(zip(counts, self.totals[::2], strict=False))
-        terms = {
-            name: factors[name] / (sums[name] or 1.0) * part.value
-            for name, part in loss.parts.items()
-            if self.sharded or counts[name]
-        }
+        means = [term / (sums[name] or 1.0) for name, term in terms.items()]
         # a process that counts nothing takes part with gradients of zero
-        return {"": sum(terms.values()) if terms else sum(weight.sum() for weight in self.weights) * 0}, detached
+        return {"": sum(means) if means else sum(weight.sum() for weight in self.weights) * 0}, noted
 
     def _note(self, loss: Loss, counts: Mapping[str, float]) -> None:
         """A row to add up: the count of each part and count x mean, the logs times the first count, flaws, a stop."""
@@ -135,7 +122,7 @@ class Gradients:
         row = [number for name, n in counts.items() for number in (n, n * values[name] if n else 0.0)]
         logs = [float(log) * row[0] if row[0] else 0.0 for log in loss.logs.values()]
         flaws = sum(self.sharded and not n and not math.isfinite(values[name]) for name, n in counts.items())
-        self.rows.append([*row, *logs, float(flaws), float(self.asked())])
+        self.rows.append([*row, *logs, float(flaws), float(self.stop.asked)])
 
     def _hold(self, name: str) -> None:
         """Move the gradients to those of a part."""
@@ -149,7 +136,7 @@ class Gradients:
         """Make the gradients those of the update."""
         if self.whole:
             assert self.update is not None, "no batch was added"
-            self.stopping = self.asked()
+            self.stopping = self.stop.asked
             return self.update
         if self.apart:
             self.totals = self.processes.total([sum(column) for column in zip(*self.rows, strict=True)])
@@ -157,11 +144,10 @@ class Gradients:
         *sums, flaws, stopping = self.totals
         self.stopping = bool(stopping)
         if flaws:
-            with self.processes.common():
-                raise InvalidInput(
-                    "a part of the loss counts nothing in this batch and is not finite, which fsdp2 cannot leave out; "
-                    "use --training.strategy ddp"
-                )
+            self.processes.refuse(
+                "a part of the loss counts nothing in this batch and is not finite, which fsdp2 cannot leave out; "
+                "use --training.strategy ddp"
+            )
         parts, size = self.last.parts, 2 * len(self.last.parts)
         counts = dict(zip(parts, sums[:size:2], strict=True))
         if self.apart:
@@ -174,23 +160,19 @@ class Gradients:
         return Update(sums[0], loss, means if len(parts) > 1 else {}, logs if sums[0] else {})
 
     def _scale(self, counts: Mapping[str, float]) -> None:
-        """From sums to means; the parts are added up."""
-        scales = {name: 1 / count if count else 0.0 for name, count in counts.items()}
-        for name, held in self.held.items():
-            for weight, gradient in zip(self.weights, held, strict=True):
+        """From sums to means; the parts are added up, and the processes."""
+        held = self.held or {name: [weight.grad for weight in self.weights] for name in counts}
+        for name, gradients in held.items():
+            for weight, gradient in zip(self.weights, gradients, strict=True):
                 if gradient is not None:
-                    gradient.mul_(scales[name])
-                    weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
-        if len(scales) == 1:
-            [scale] = scales.values()
-            for weight in self.weights:
-                if weight.grad is not None:
-                    weight.grad.mul_(scale)
+                    gradient.div_(counts[name] or 1.0)
+                    first = weight.grad is None or weight.grad is gradient
+                    weight.grad = gradient if first else weight.grad.add_(gradient)
         if not self.sharded and not self.processes.alone:
             sum_gradients(self.weights, self.processes)
 
 
-def _detached(loss: Loss) -> Loss:
+def detached(loss: Loss) -> Loss:
     parts = {name: part._replace(value=part.value.detach()) for name, part in loss.parts.items()}
     logs = {name: log.detach() if isinstance(log, Tensor) else log for name, log in loss.logs.items()}
     carry = loss.carry
