@@ -4,14 +4,17 @@ import os
 import pickle
 import random
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 
 from saccade.core.errors import InvalidInput, NotFound
-from saccade.training.checkpoint import AtomicCheckpointIO, read_checkpoint
+from saccade.training.checkpoint import read_checkpoint, write_checkpoint
 from saccade.training.random_state import random_state, restore_random_state
+
+STATE = {"model": {}, "average": {}, "step": 0, "config": "{}"}
 
 
 class Payload:
@@ -30,7 +33,7 @@ def test_a_payload_is_refused_and_not_executed(tmp_path: Path, bare: bool) -> No
     if bare:
         path.write_bytes(pickle.dumps(Payload(trace), protocol=2))
     else:
-        torch.save({"state_dict": {}, "saccade": Payload(trace)}, path)
+        torch.save({"model": {}, "average": {}, "step": 0, "config": Payload(trace)}, path)
     with pytest.raises(InvalidInput):
         read_checkpoint(path)
     assert not trace.exists()
@@ -40,9 +43,9 @@ def test_a_payload_is_refused_and_not_executed(tmp_path: Path, bare: bool) -> No
         assert trace.exists()
 
 
-def test_a_truncated_checkpoint_is_told(tmp_path: Path) -> None:
+def test_a_truncated_checkpoint_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
-    AtomicCheckpointIO().save_checkpoint({"state_dict": torch.zeros(1000), "saccade": 0, "global_step": 0}, path)
+    write_checkpoint(path, STATE | {"model": {"weight": torch.zeros(1000)}})
     data = path.read_bytes()
     for size in (0, 1, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:size])
@@ -50,6 +53,9 @@ def test_a_truncated_checkpoint_is_told(tmp_path: Path) -> None:
             read_checkpoint(path)
     torch.save({"weights": 1}, path)
     with pytest.raises(InvalidInput, match="not a checkpoint"):
+        read_checkpoint(path)
+    torch.save({"state_dict": {}, "global_step": 1, "saccade": {}}, path)
+    with pytest.raises(InvalidInput, match="written by an earlier version of saccade, which alone can resume it"):
         read_checkpoint(path)
     with pytest.raises(NotFound):
         read_checkpoint(tmp_path / "other.ckpt")
@@ -61,8 +67,21 @@ def test_random_state_comes_back_through_a_checkpoint(tmp_path: Path) -> None:
 
     draw()
     path = tmp_path / "last.ckpt"
-    AtomicCheckpointIO().save_checkpoint({"saccade": random_state(), "state_dict": {}, "global_step": 0}, path)
+    write_checkpoint(path, STATE | {"random": random_state()})
     expected = draw()
     draw()
-    restore_random_state(read_checkpoint(path)["saccade"])
+    restore_random_state(read_checkpoint(path)["random"])
     assert draw() == expected
+
+
+class State(NamedTuple):
+    hidden: torch.Tensor
+
+
+def test_a_state_that_could_not_be_read_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    write_checkpoint(path, STATE)
+    before = path.read_bytes()
+    with pytest.raises(TypeError, match=r"\['streams'\]\[0\]\['memory'\] is a State; expected tensors and JSON values"):
+        write_checkpoint(path, STATE | {"streams": [{"memory": State(torch.zeros(2))}]})
+    assert path.read_bytes() == before

@@ -1,20 +1,54 @@
 """Evidence says what was run, and a claim can fail."""
 
+import json
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from saccade.app import catalogue
-from saccade.core.config import to_plain
-from saccade.core.recipe import Claim
-from saccade.training.evidence import Cost, changed, collect, commit, verdicts
+from saccade.core.config import config, to_plain
+from saccade.core.recipe import Claim, Paper, Recipe
+from saccade.core.task import Figure, Score, Series
+from saccade.training.config import TrainingConfig
+from saccade.training.evidence import MOST, Cost, changed, collect, commit, verdict, written
+from saccade.training.run_folder import RunFolder
 
 
-def claim(direction: Any, bound: float) -> Claim:
-    return Claim(metric="bleu", direction=direction, bound=bound, split="test", variant="default", why="a test")
+@config
+class Config:
+    """A system."""
+
+    training: TrainingConfig = TrainingConfig()
+
+
+def claim(**changes: Any) -> Claim:
+    return Claim(
+        **{"metric": "bleu", "direction": "max", "bound": 42.0, "variant": "default", "why": "a test"} | changes
+    )
+
+
+def recipe(*claims: Claim) -> Recipe:
+    def missing(*arguments: Any) -> Any: ...
+
+    paper = Paper(title="A", authors="B", year=2026, doi="10.0/0", target="none", number="none")
+    return Recipe(
+        paper=paper, task=missing, build=missing, predict=missing, variants={"default": Config()}, claims=claims
+    )
+
+
+SCORE = Score(
+    {"bleu": Figure(30.0, name="BLEU"), "delay": Figure(0.25, "s"), "sentences": Figure(7), "signature": Figure("13a")},
+    {"by_length": Series([1, 2], [3.0, 4.0], "words", "BLEU", counts=[5, 6])},
+)
+
+
+def evidence(plain: dict[str, Any], *claims: Claim, **changes: Any) -> dict[str, Any]:
+    head = {"system": "toy", "variant": "default", "commit": "abc", "config": plain}
+    cost = Cost(2.04, 300.04, 512.4)
+    return collect(recipe(*claims), head, {"test": SCORE}, "bleu", {}, 1, cost, "cpu", **changes)
 
 
 @pytest.mark.parametrize(
@@ -22,44 +56,92 @@ def claim(direction: Any, bound: float) -> Claim:
     [("max", 42.0, 42.0, True), ("max", 42.0, 41.9, False), ("min", 2.0, 2.0, True), ("min", 2.0, 2.1, False)],
 )
 def test_a_claim_holds_on_its_side_of_the_bound(direction: str, bound: float, value: float, holds: bool) -> None:
-    [verdict] = verdicts([claim(direction, bound)], {"test": {"bleu": value}})
-    assert verdict["holds"] is holds
-    assert verdict["value"] == value
+    row = verdict(claim(direction=direction, bound=bound), value, bound)
+    assert (row["holds"], row["value"], row["bound"]) == (holds, value, bound)
 
 
 def test_a_claim_about_a_figure_that_is_not_there_is_not_dropped() -> None:
-    with pytest.raises(KeyError, match="bleu"):
-        verdicts([claim("max", 42.0)], {"test": {"blue": 50.0}})
+    with pytest.raises(KeyError, match="blue"):
+        evidence(to_plain(Config()), claim(metric="blue"))
 
 
-def evidence(config: dict[str, Any], bleu: float) -> dict[str, Any]:
-    head = {"system": "rnnsearch", "variant": "default", "commit": "abc", "config": config}
-    metrics = {"test": {"bleu": bleu}}
-    return collect(catalogue.recipe("rnnsearch"), head, metrics, {}, 1, Cost(2.04, 300.0, 512.4), "cpu")
+def test_a_claim_against_another_variant_has_the_bound_that_the_caller_found() -> None:
+    against = claim(bound=None, against="tiny", factor=1.1)
+    found = {"tiny": 20.0}
+    [row] = evidence(to_plain(Config()), against, bounds=lambda c: found[c.against] * c.factor)["claims"]
+    assert (row["bound"], row["holds"], row["against"]) == (pytest.approx(22.0), True, "tiny")
+    [row] = evidence(to_plain(Config()), against, bounds=lambda c: None)["claims"]
+    assert (row["bound"], row["holds"]) == (None, None)
 
 
-def test_a_changed_run_is_named_so_and_claims_nothing() -> None:
-    plain = to_plain(catalogue.recipe("rnnsearch").config)
+def test_a_changed_run_names_its_changes_and_claims_nothing() -> None:
+    plain = to_plain(Config())
     assert changed(plain, plain) == {}
-    as_it_stands = evidence(plain, 30.0)
+    as_it_stands = evidence(plain, claim())
     assert as_it_stands["changed"] == {}
-    cost = [as_it_stands[name] for name in ("wall_seconds", "tokens_per_second", "peak_memory_mb")]
+    cost = [as_it_stands[name] for name in ("wall_seconds", "counted_per_second", "peak_memory_mb")]
     assert cost == [2.0, 300.0, 512]
-    assert [verdict["holds"] for verdict in as_it_stands["claims"]] == [False]
-    shorter = {**plain, "training": {**plain["training"], "steps": 5, "seed": 7}}
-    other = evidence(shorter, 50.0)
+    assert [row["holds"] for row in as_it_stands["claims"]] == [False]
+    other = evidence({**plain, "training": {**plain["training"], "steps": 5, "seed": 7}}, claim())
     assert other["changed"] == {"training.steps": 5}
     assert other["claims"] == []
     assert other["seeds"] == [7]
 
 
-def test_threads_are_said_and_change_nothing_else() -> None:
-    plain = to_plain(catalogue.recipe("rnnsearch").config)
-    threads = {**plain, "training": {**plain["training"], "threads": 3}}
-    found = evidence(threads, 50.0)
+def test_threads_are_reported_and_change_nothing_else() -> None:
+    plain = to_plain(Config())
+    found = evidence({**plain, "training": {**plain["training"], "threads": 3}})
     assert found["hardware"]["threads"] == 3
     assert found["changed"] == {}
-    assert evidence(plain, 50.0)["hardware"]["threads"] == torch.get_num_threads()
+    assert evidence(plain)["hardware"]["threads"] == torch.get_num_threads()
+
+
+def test_figures_have_their_names_and_units_and_series_their_axes() -> None:
+    found = json.loads(written(evidence(to_plain(Config()))))
+    figures = {"bleu": 30.0, "delay": 0.25, "sentences": 7, "signature": "13a"}
+    assert found["metrics"] == {"test": {"decisive": "bleu", **figures}}
+    assert found["figures"] == {"bleu": {"name": "BLEU"}, "delay": {"unit": "s"}}
+    series = {"x": [1, 2], "y": [3.0, 4.0], "x_label": "words", "y_label": "BLEU", "kind": "curve", "counts": [5, 6]}
+    assert found["series"] == {"by_length": series}
+
+
+def test_an_array_is_one_line() -> None:
+    found = {"a": [1, 2.5, "three"], "b": {"c": [], "d": {}}, "e": [[1, 2], [3, 4]], "f": [{"g": None, "é": True}]}
+    text = written(found).decode()
+    assert json.loads(text) == {**found, "series": {}}
+    rows = [line.strip() for line in text.splitlines()]
+    assert '"a": [1, 2.5, "three"],' in rows
+    assert "[1, 2]," in rows
+    assert '"é": true' in rows
+
+
+def test_long_series_are_thinned_to_the_size_and_say_so() -> None:
+    def series(length: int, kind: str) -> dict[str, Any]:
+        x, y = list(range(length)), [place / 7 for place in range(length)]
+        return Series(x, y, "steps", "nats", kind)._asdict()  # type: ignore[arg-type]
+
+    drawn = {"long": series(9000, "curve"), "bars": series(4001, "histogram"), "short": series(9, "curve")}
+    found = {**evidence(to_plain(Config())), "series": drawn}
+    text = written(found)
+    assert MOST / 4 < len(text) <= MOST
+    kept = json.loads(text)
+    assert {name: one.get("thinned", False) for name, one in kept["series"].items()} == {
+        "long": True, "bars": True, "short": False,
+    }  # fmt: skip
+    assert sum(kept["series"]["bars"]["y"]) == pytest.approx(sum(found["series"]["bars"]["y"]), rel=1e-4)
+    assert len(kept["series"]["long"]["x"]) == len(kept["series"]["long"]["y"])
+    assert kept["series"]["short"]["y"][5] == float(f"{5 / 7:.6g}")
+    assert {name: kept[name] for name in found if name != "series"} == {n: found[n] for n in found if n != "series"}
+    assert written(kept) == text, "writing it again changes nothing"
+
+
+def test_figures_are_kept_beside_those_of_the_test_split(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_evidence(evidence(to_plain(Config())))
+    folder.keep_beside("over", "hansard", {"bleu": 1.0})
+    folder.keep_beside("over", "news", {"bleu": 2.0})
+    assert folder.read_evidence()["metrics"]["test"]["over"] == {"hansard": {"bleu": 1.0}, "news": {"bleu": 2.0}}
+    assert folder.read_evidence()["metrics"]["test"]["bleu"] == 30.0
 
 
 def test_the_source_is_asked_for_its_commit_without_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:

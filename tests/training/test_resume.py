@@ -1,31 +1,69 @@
-"""A run killed at any moment ends as if it had not been (DESIGN.md, section 6)."""
+"""A run killed at any moment ends as if it had not been (DESIGN.md, section 6), whatever its stream."""
 
-import importlib.util
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import pytest
 
+from saccade.training.run_folder import RunFolder
+
+pytestmark = pytest.mark.unhooked
+ROOT = Path(__file__).parents[2]
 SHARED_MEMORY = Path("/dev/shm")
+ALONE = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
-@pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "kill_and_resume.py"
-    spec = importlib.util.spec_from_file_location("kill_and_resume", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def lines(run: Path) -> list[dict[str, Any]]:
+    """The metrics, without what depends on the clock."""
+    rows = RunFolder(run).read_metrics()
+    return [{name: value for name, value in row.items() if name != "counted_per_second"} for row in rows]
 
 
-def test_five_kills_leave_no_trace(benchmark: ModuleType, tmp_path: Path) -> None:
-    elsewhere = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
-    found = benchmark.kill_and_resume(tmp_path, kills=5, temporary=elsewhere)
-    assert found["kills"] == 5
-    assert found["kills_before_the_first_checkpoint"] >= 1
-    assert found["weights_identical"]
-    assert found["metrics_identical"]
-    if elsewhere is None or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("bit-identical; but there is no second file system for the temporary folder here")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("name", ["toy_stream", "toy_text", "toy_corridor"])
+def test_a_killed_toy_ends_as_if_it_had_not_been(tmp_path: Path, name: str) -> None:
+    """Killed before the first checkpoint, just after one, and just before one."""
+    kills = ["3", "20", "34"]
+    subprocess.run([sys.executable, "-m", "tests.training.toys", name, str(tmp_path), *kills], check=True, cwd=ROOT)
+    left, killed = RunFolder(tmp_path / "left"), RunFolder(tmp_path / "killed")
+    assert left.weights.read_bytes() == killed.weights.read_bytes()
+    assert lines(left.path) == lines(killed.path)
+    assert len(lines(left.path)) == 12
+
+
+def test_kills_at_random_moments_leave_no_trace(tmp_path: Path) -> None:
+    """While it starts, between two steps, in a checkpoint; the temporary folder is on another file system."""
+    temporary = {"TMPDIR": str(SHARED_MEMORY)} if SHARED_MEMORY.is_dir() else {}
+
+    program = (
+        "import sys, torch; from pathlib import Path; from tests.training.trainings import Reversals, train; "
+        "torch.set_num_threads(1); train(Path(sys.argv[1]), Reversals(), steps=500, checkpoint_every=20, ema=0.9)"
+    )
+
+    def started(run: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", program, str(tmp_path / run)], env=ALONE | temporary, cwd=ROOT)
+
+    left, draw, kills = started("left"), random.Random(0), 0
+    process, checkpoint = started("killed"), RunFolder(tmp_path / "killed").last
+    while kills < 2:
+        seen = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        while process.poll() is None and (not checkpoint.exists() or checkpoint.stat().st_mtime_ns == seen):
+            time.sleep(0.002)
+        time.sleep(draw.uniform(0, 0.3))
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+        process = started("killed")
+    assert process.wait() == left.wait() == 0
+    assert kills
+    left_folder, killed_folder = RunFolder(tmp_path / "left"), RunFolder(tmp_path / "killed")
+    assert left_folder.weights.read_bytes() == killed_folder.weights.read_bytes()
+    assert lines(left_folder.path) == lines(killed_folder.path)

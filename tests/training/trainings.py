@@ -1,44 +1,98 @@
 """Small trainings to compare. As a program under torchrun: those of two processes, which `test_processes.py` judges."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from saccade.attention import MultiHeadAttention
+from saccade.core.errors import InvalidInput
 from saccade.core.projection import Projection
-from saccade.core.recipe import Loss, Task
-from saccade.systems.rnnsearch.model import RNNsearch, RNNsearchConfig
-from saccade.systems.transformer.model import Transformer, TransformerConfig
-from saccade.tasks.translation import Batch, TranslationConfig, TranslationTask
-from saccade.training.config import TrainingConfig
+from saccade.core.recipe import Loss, Part
+from saccade.core.stream import ExampleStream, Share
+from saccade.core.task import Figure, Score, Size
+from saccade.memory import GRU
+from saccade.training import processes as module
+from saccade.training.config import SGD, TrainingConfig
 from saccade.training.fit import Outcome, fit
-from saccade.training.processes import Processes, launched
+from saccade.training.processes import Processes, ProcessGone, launched
 from saccade.training.random_state import seed_everything
 from saccade.training.run_folder import RunFolder
-from saccade.training.sampler import BatchSampler
 
-STEPS, PART = 50, 20
+STEPS, PART, PAD, SYMBOLS = 50, 20, 0, 30
 BASE: dict[str, Any] = {
-    "steps": STEPS, "batch_tokens": 40, "learning_rate": 1e-2, "schedule": "constant", "validate_every": 20,
+    "steps": STEPS, "batch_size": 16, "learning_rate": 1e-2, "schedule": "constant", "validate_every": 20,
     "checkpoint_every": 10, "log_every": 5, "device": "cpu",
 }  # fmt: skip
-UNEQUAL: dict[str, Any] = {"steps": 3, "optimizer": "sgd", "learning_rate": 0.5, "log_every": 1}
+UNEQUAL: dict[str, Any] = {"steps": 3, "optimizer": SGD(), "learning_rate": 0.5, "log_every": 1}
+EXACT: dict[str, Any] = {**UNEQUAL, "precision": "float64", "clip": None}
+
+
+class Example(NamedTuple):
+    source: tuple[int, ...]
+    target: tuple[int, ...]
+
+
+class Batch(NamedTuple):
+    source: Tensor
+    source_mask: Tensor
+    target_inputs: Tensor
+    targets: Tensor
+    """The last of each row is the end, symbol 1."""
+
+
+class Reversals:
+    """Sequences of symbols, to be read backwards."""
+
+    metric = "right"
+    direction: Literal["max", "min"] = "max"
+    unit = "%"
+
+    def __init__(self, limit: int = 120) -> None:
+        self.limit = limit
+
+    def examples(self, split: str) -> Sequence[Example]:
+        generator = torch.Generator().manual_seed(("train", "validation", "test").index(split))
+        count = self.limit if split == "train" else 21
+        lengths = torch.randint(1, 9, (count,), generator=generator).tolist()
+        rows = [torch.randint(2, SYMBOLS, (length,), generator=generator).tolist() for length in lengths]
+        return [Example(tuple(row), tuple(row[::-1][: 1 + len(row) // 2])) for row in rows]
+
+    def size(self, example: Example) -> Size:
+        return Size(len(example.source), len(example.target) + 1)
+
+    def collate(self, examples: Sequence[Example], generator: Any = None) -> Batch:
+        source = pad([example.source for example in examples])
+        inputs, targets = pad([(1, *e.target) for e in examples]), pad([(*e.target, 1) for e in examples])
+        return Batch(source, source != PAD, inputs, targets)
+
+    def score(self, predictions: Sequence[Any], examples: Sequence[Any]) -> Score:
+        return Score({"right": Figure(0.0, "%")})
+
+    def describe(self) -> dict[str, Any]:
+        return {"data": "symbols", "sha256": "0" * 64}
+
+
+def pad(rows: Sequence[Sequence[int]]) -> Tensor:
+    width = max(map(len, rows))
+    return torch.tensor([[*row, *[PAD] * (width - len(row))] for row in rows])
 
 
 class Tied(nn.Module):
-    """Layers over a bag of words, and a readout that has the weights of the embedding."""
+    """Layers over a bag of symbols, and a readout that has the weights of the embedding."""
 
-    def __init__(self, source_symbols: int, target_symbols: int, size: int = 12) -> None:
+    def __init__(self, size: int = 12) -> None:
         super().__init__()
-        self.source_embedding = nn.Embedding(source_symbols, size)
-        self.embedding = nn.Embedding(target_symbols, size)
+        self.source_embedding = nn.Embedding(SYMBOLS, size)
+        self.embedding = nn.Embedding(SYMBOLS, size)
         self.layers = nn.ModuleList(nn.Linear(size, size) for _ in range(2))
         self.gates = nn.ModuleList([Gate(size)])
-        self.readout = nn.Linear(size, target_symbols)
+        self.readout = nn.Linear(size, SYMBOLS)
         self.readout.weight = self.embedding.weight
 
     def forward(self, source: Tensor, source_mask: Tensor, target_inputs: Tensor) -> Projection:
@@ -60,66 +114,142 @@ class Gate(nn.Module):
         return features * torch.sigmoid(self.linear(features))
 
 
-def task(limit: int = 120, assets: Path | None = None) -> TranslationTask:
-    """Two that learn their vocabularies may differ: symbols that are equally common come in any order."""
-    return TranslationTask(TranslationConfig(limit=limit, vocabulary_size=150), assets)
+class Attending(nn.Module):
+    """Layers of attention, and a recurrent net that is asked for its steps; nothing is tied, one weight is unused."""
+
+    def __init__(self, size: int = 8) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(SYMBOLS, size)
+        self.layers = nn.ModuleList(MultiHeadAttention(size, 2) for _ in range(2))
+        self.memory = GRU(size, size)
+        self.readout = nn.Linear(size, SYMBOLS)
+        self.unused = nn.Linear(size, size)
+
+    def forward(self, source: Tensor, source_mask: Tensor, target_inputs: Tensor) -> Projection:
+        keys, features = self.embedding(source), self.embedding(target_inputs)
+        for layer in self.layers:
+            features = features + layer(features, keys, source_mask)
+        state, steps = self.memory.initial_state(len(source)), []
+        for inputs in features.unbind(1):
+            output, state = self.memory.step(inputs, state)
+            steps.append(output)
+        return Projection(torch.stack(steps, 1), self.readout.weight, self.readout.bias)
 
 
-def batches(data: Task) -> list[list[int]]:
-    """Those of the first epoch."""
-    costs = [data.cost(example) for example in data.examples("train")]
-    return BatchSampler(costs, BASE["batch_tokens"], 8000, 1, STEPS).epoch(0)
+NETS: dict[str, Any] = {"tied": Tied, "attending": Attending}
 
 
-NETS: dict[str, Any] = {
-    "tied": Tied,
-    "transformer": partial(
-        Transformer, TransformerConfig(layers=1, model_size=12, heads=2, hidden_size=16, dropout=0.0, tie="output")
-    ),
-    "rnnsearch": partial(
-        RNNsearch, RNNsearchConfig(embedding_size=8, hidden_size=8, attention_size=8, readout_size=8, dropout=0.0)
-    ),
-}
-
-
-def build(data: Any, net: str = "tied") -> Any:
+def build(net: str = "tied") -> Any:
     seed_everything(1)
-    return NETS[net](len(data.source), len(data.target))
+    return NETS[net]()
 
 
-def without_tokens(model: nn.Module, batch: Batch, step: int) -> Loss:
+def symbols(model: nn.Module, batch: Batch, step: int) -> Loss:
+    """The mean over symbols."""
+    loss = model(batch.source, batch.source_mask, batch.target_inputs).cross_entropy(batch.targets, PAD, 0.0)
+    return Loss({"symbols": Part(loss, (batch.targets != PAD).sum())}, {"largest": batch.targets.max().double()})
+
+
+def examples(model: nn.Module, batch: Batch, step: int) -> Loss:
     """A mean over examples: their losses, each the mean over its own symbols."""
+    losses, kept = losses_of(model, batch)
+    return Loss({"examples": Part((losses.sum(1) / kept.sum(1)).mean(), len(batch.targets))})
+
+
+def two_parts(model: nn.Module, batch: Batch, step: int) -> Loss:
+    """As of CTC beside attention: a mean over the symbols of long enough sources, and one over the others' ends.
+
+    Some batches have none of the first, and its mean is not a number there.
+    """
+    losses, kept = losses_of(model, batch)
+    long = (batch.source_mask.sum(1) > 4)[:, None] & kept
+    ends = batch.targets == 1
+    parts = {
+        "long": Part((losses * long).sum() / long.sum(), long.sum(), 0.7),
+        "ends": Part((losses * ends).sum() / ends.sum(), int(ends.sum()), 0.3),
+    }
+    return Loss(parts, {"width": float(batch.targets.shape[1])})
+
+
+def two_finite_parts(model: nn.Module, batch: Batch, step: int) -> Loss:
+    """As `two_parts`, with a mean of 0 where it is over nothing."""
+    loss = two_parts(model, batch, step)
+    losses, kept = losses_of(model, batch)
+    long = (batch.source_mask.sum(1) > 4)[:, None] & kept
+    part = loss.parts["long"]._replace(value=(losses * long).sum() / long.sum().clamp(min=1))
+    return loss._replace(parts={**loss.parts, "long": part})
+
+
+def losses_of(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     logits = model(batch.source, batch.source_mask, batch.target_inputs).logits()
-    losses = nn.functional.cross_entropy(logits.mT, batch.targets, ignore_index=0, reduction="none")
-    kept = batch.targets != 0
-    return Loss(((losses * kept).sum(1) / kept.sum(1)).mean(), {})
+    losses = nn.functional.cross_entropy(logits.mT, batch.targets, ignore_index=PAD, reduction="none")
+    return losses, batch.targets != PAD
+
+
+class Carrying:
+    """A stream whose batches depend on the losses before: of the examples it leaves out as many as those were large."""
+
+    def __init__(self, task: Reversals) -> None:
+        self.task, self.state = task, torch.zeros(2)
+
+    def share(self, batch: int, rank: int = 0, processes: int = 1) -> Share:
+        rows = list(self.task.examples("train"))[batch % 7 + int(self.state.sum() * 10) % 5 :][:8]
+        return Share(self.task.collate(rows[rank::processes]))
+
+    def after(self, batch: int, loss: Loss) -> None:
+        assert not loss.carry[0].requires_grad
+        self.state = torch.stack([self.state[1] / 2 + batch % 3, loss.carry[0]])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"state": self.state, "size": 2}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        assert state["size"] == 2
+        self.state = state["state"]
+
+
+def carried(model: nn.Module, batch: Batch, step: int) -> Loss:
+    loss = symbols(model, batch, step)
+    return loss._replace(carry=(loss.value, {"width": 3}))
+
+
+def stream_of(task: Reversals, config: TrainingConfig) -> ExampleStream:
+    return ExampleStream(task, batch_size=config.batch_size, window=config.window, seed=config.seed)
+
+
+def epoch_of(task: Reversals) -> list[list[int]]:
+    """The batches of the first epoch."""
+    return stream_of(task, TrainingConfig(**BASE)).epoch(0)
 
 
 def train(
     path: Path,
-    data: Task,
+    task: Reversals,
     processes: Processes | None = None,
-    objective: Any = None,
+    objective: Any = symbols,
     report: Any = None,
-    net: str = "tied",
+    net: Any = "tied",
+    stream: Any = None,
+    evaluate: Any = None,
     **changes: Any,
 ) -> Outcome:
     """A training in the folder; goes on where there is a checkpoint."""
-    folder = RunFolder(path)
-    if not folder.checkpoints.exists() and (processes is None or processes.rank == 0):
+    folder, processes = RunFolder(path), processes or Processes()
+    if not folder.checkpoints.exists() and processes.rank == 0:
         folder.create({"system": "tied", "variant": "none", "config": {}, "version": "0"})
     config = TrainingConfig(**(BASE | changes))
-    resume, told = folder.last.exists(), report or silent
     return fit(
-        build(data, net),
-        objective or data.objective,
-        data,
-        config,
-        folder,
-        "{}",
-        told,
-        resume,
-        processes or Processes(),
+        build(net) if isinstance(net, str) else net,
+        objective=objective,
+        task=task,
+        stream=stream or stream_of(task, config),
+        config=config,
+        folder=folder,
+        fingerprint="{}",
+        report=report or silent,
+        resume=processes.agree(folder.last.exists()),
+        processes=processes,
+        evaluate=evaluate,
     )
 
 
@@ -129,23 +259,49 @@ def silent(figures: Mapping[str, Any]) -> None:
 
 def of_two(root: Path) -> None:
     """All trainings of two processes, while they are connected once."""
-    processes, data, few = launched(), task(assets=root), task(7, root)
+    processes, task, few = launched(), Reversals(), Reversals(7)
+    follow = partial(train, processes=processes, objective=carried)
+    parts = partial(train, processes=processes, accumulate=len(epoch_of(few)), **EXACT)
     with processes.joined("cpu"):
+        follow(root / "carried-left", task, stream=Carrying(task), accumulate=2)
+        follow(root / "carried-resumed", task, stream=Carrying(task), accumulate=2, steps=PART)
+        follow(root / "carried-resumed", task, stream=Carrying(task), accumulate=2)
+        try:
+            follow(root / "carried-one", task, stream=Carrying(task))  # which one process began
+        except InvalidInput as error:
+            (root / "refused").write_text(str(error))
+        except SystemExit:  # of the second process
+            pass
         for strategy, other in (("ddp", "fsdp2"), ("fsdp2", "ddp")):
-            train(root / strategy, data, processes, strategy=strategy)
-            train(root / f"one-{strategy}", data, processes, strategy=strategy)  # PART of it is there
-            train(root / f"{strategy}-one", data, processes, strategy=strategy, steps=PART)
-            train(root / f"{strategy}-{other}", data, processes, strategy=strategy, steps=PART)
-            train(root / f"{strategy}-{other}", data, processes, strategy=other)
-            train(
-                root / f"{strategy}-unequal", few, processes, strategy=strategy, accumulate=len(batches(few)), **UNEQUAL
-            )
-            train(root / f"{strategy}-examples", few, processes, without_tokens, strategy=strategy, **UNEQUAL)
-            train(root / f"{strategy}-average", data, processes, strategy=strategy, average=2, steps=PART)
-            for net in ("transformer", "rnnsearch"):
-                train(root / f"{strategy}-{net}", data, processes, strategy=strategy, net=net)
+            own = partial(train, processes=processes, strategy=strategy)
+            own(root / strategy, task)
+            own(root / f"one-{strategy}", task)  # PART of it is there
+            own(root / f"{strategy}-one", task, steps=PART)
+            own(root / f"{strategy}-{other}", task, steps=PART)
+            train(root / f"{strategy}-{other}", task, processes, strategy=other)
+            own(root / f"{strategy}-unequal", few, accumulate=len(epoch_of(few)), **UNEQUAL)
+            own(root / f"{strategy}-examples", few, objective=examples, **UNEQUAL)
+            own(root / f"{strategy}-average", task, average=2, steps=PART)
+            own(root / f"{strategy}-ema", task, ema=0.8, keep="best", steps=PART)
+            own(root / f"{strategy}-attending", task, net="attending")
+            objective = two_parts if strategy == "ddp" else two_finite_parts
+            own(root / f"{strategy}-two-parts", few, objective=objective, **EXACT)
+            parts(root / f"{strategy}-two-parts-apart", few, objective=objective, strategy=strategy)
+
+
+def until_lost(run: Path, strategy: str, net: str, patience: float, steps: int) -> None:
+    """A training that is meant to lose a process; as the command does, the first says so."""
+    processes, module.STEP = launched(), timedelta(seconds=patience)
+    try:
+        with processes.joined("cpu"), processes.watched(run):
+            train(run, Reversals(), processes, strategy=strategy, net=net, steps=steps)
+    except ProcessGone as error:
+        sys.exit(f"saccade: {error}")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    of_two(Path(sys.argv[1]))
+    if sys.argv[2:]:
+        until_lost(Path(sys.argv[1]), sys.argv[2], sys.argv[3], float(sys.argv[4]), int(sys.argv[5]))
+    else:
+        of_two(Path(sys.argv[1]))

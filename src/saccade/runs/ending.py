@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from saccade.core.files import write_atomically
 from saccade.core.picture import Picture
 from saccade.core.recipe import Claim
 from saccade.core.stream import sizes_of
@@ -17,8 +16,8 @@ from saccade.explain.pictures.histogram import Histogram
 from saccade.explain.plots.series import Line
 from saccade.runs import catalogue
 from saccade.runs.run import Run
-from saccade.runs.scoring import figures_of, plain, score, summary
-from saccade.training.evidence import Cost, collect, text_of
+from saccade.runs.scoring import score, summary
+from saccade.training.evidence import Cost, collect
 from saccade.training.run_folder import RunFolder, one_writer
 
 SHOWN, DRAWN = 10, 3  # answers that are printed, and drawn
@@ -31,12 +30,11 @@ def finish(run: Run, head: Mapping[str, Any], cost: Cost, say: Say) -> None:
     found, predictions, examples = score(run)
     parameters = sum(weight.numel() for weight in run.model.parameters())
     evidence = collect(
-        recipe=run.recipe, head=head, metrics={"test": plain(run, found)}, figures=figures_of(found),
-        series={name: series._asdict() for name, series in found.series.items()},
-        pictures=[kept(picture) for picture in small_pictures(run, examples)], data=run.task.describe(),
-        parameters=parameters, cost=cost, device=str(run.device), bound=lambda claim: bound(run.system, claim),
+        run.recipe, head, {"test": found}, run.task.metric, run.task.describe(), parameters, cost, str(run.device),
+        lambda claim: bound(run.system, claim),
     )  # fmt: skip
-    write_atomically(run.folder.evidence, text_of(evidence).encode("utf-8"))
+    evidence |= {"studies": {}, "pictures": [kept(picture) for picture in small_pictures(run, examples)]}
+    run.folder.write_evidence(evidence)
     say(summary(run, "test", found) + (f"; trained in {cost.seconds:.0f} s" if run.recipe.objective else ""))
     for claim in evidence["claims"]:
         sign = ">=" if claim["direction"] == "max" else "<="

@@ -24,7 +24,9 @@ from saccade.runs.run import OFFER, Run, assemble, build, resolved
 from saccade.runs.scoring import score
 from saccade.training.device import peak_memory, pick_device
 from saccade.training.evidence import Cost, commit
-from saccade.training.fit import Outcome, Report, check_resumable, fit
+from saccade.training.checkpoint import check_resumable
+from saccade.training.fit import Outcome, fit
+from saccade.training.metrics import Report
 from saccade.training.memory import check_fits, numbers_kept
 from saccade.training.processes import launched
 from saccade.training.random_state import seed_everything

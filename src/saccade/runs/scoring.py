@@ -65,12 +65,3 @@ def summary(run: Run, split: str, found: Score) -> str:
     signature = found.figures.get("signature")
     counted = f" ({signature.value})" if signature else ""
     return f"{run.title}, {split}: {', '.join(numbers)}{counted}"
-
-
-def figures_of(found: Score) -> Mapping[str, Mapping[str, str]]:
-    """Names and units of the figures, as evidence keeps them."""
-    return {
-        key: {"name": named(key, figure), "unit": figure.unit}
-        for key, figure in found.figures.items()
-        if figure.name or figure.unit
-    }

@@ -1,30 +1,32 @@
-"""Checkpoints: written atomically, read without unpickling code."""
+"""Checkpoints: tensors and plain values, written atomically, read without unpickling code."""
 
 import io
+import json
 import pickle
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.plugins.io import CheckpointIO
+from torch import Tensor, nn
 
+from saccade.core.config import flatten
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.files import write_atomically
+from saccade.training.config import TrainingConfig
+from saccade.training.run_folder import RunFolder, check_fit, read_tensors
 
 
-class AtomicCheckpointIO(CheckpointIO):
-    """How the training engine reads and writes its checkpoints here."""
+def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write it, or leave the old one.
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        write_atomically(Path(path), buffer.getvalue())
-
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: Any = None) -> dict[str, Any]:
-        return read_checkpoint(Path(path))
-
-    def remove_checkpoint(self, path: Any) -> None:
-        Path(path).unlink(missing_ok=True)
+    Raises:
+        TypeError: it holds what `read_checkpoint` would refuse.
+    """
+    check_plain(dict(state), "state")
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    write_atomically(path, buffer.getvalue())
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -43,6 +45,65 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     except (RuntimeError, EOFError, OSError) as error:
         raise InvalidInput(f"{path}: damaged or cut off ({type(error).__name__})") from error
-    if not isinstance(checkpoint, dict) or not {"state_dict", "global_step", "saccade"} <= set(checkpoint):
+    if isinstance(checkpoint, dict) and {"state_dict", "global_step"} <= set(checkpoint):
+        raise InvalidInput(f"{path}: written by an earlier version of saccade, which alone can resume it")
+    if not isinstance(checkpoint, dict) or not {"model", "average", "step", "config"} <= set(checkpoint):
         raise InvalidInput(f"{path}: not a checkpoint of a run")
     return checkpoint
+
+
+def check_plain(value: Any, name: str) -> None:
+    """Raise TypeError, naming it, where there is anything but tensors, numbers, words, and plain containers of them."""
+    if type(value) in (dict, list, tuple):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            check_plain(inner, f"{name}[{key!r}]")
+    elif not isinstance(value, Tensor) and type(value) not in (str, int, float, bool, type(None)):
+        raise TypeError(f"{name} is a {type(value).__name__}; expected tensors and JSON values")
+
+
+def read_last(model: nn.Module, config: TrainingConfig, folder: RunFolder) -> dict[str, Any]:
+    """The checkpoint that a run is resumed from.
+
+    Raises:
+        InvalidInput: it is of another model, or of a later step than the last; the metrics, or
+            other weights that the end will read, are damaged.
+    """
+    kept = read_checkpoint(folder.last)
+    check_fit(model, kept["model"], str(folder.last))
+    if kept["step"] > config.steps:
+        raise InvalidInput(f"{folder.path} has done {kept['step']} steps; it cannot end after {config.steps}")
+    # what the end will read is read now, so that the run fails before steps are taken in vain
+    folder.read_metrics()
+    if config.keep == "best" and folder.best.exists():
+        read_checkpoint(folder.best)
+    if config.average > 1:
+        for path in folder.earlier().values():
+            read_tensors(path)
+    return kept
+
+
+def final_weights(folder: RunFolder, config: TrainingConfig) -> dict[str, Tensor]:
+    """The weights that a run keeps which came to its end."""
+    if config.average > 1:
+        return folder.mean_of_earlier(config.average)
+    kept = read_checkpoint(folder.best if config.keep == "best" and folder.best.exists() else folder.last)
+    return {**kept["model"], **kept["average"]}
+
+
+def check_resumable(folder: RunFolder, fingerprint: str, free: Sequence[str]) -> None:
+    """Raise where the run was made under another configuration, or on other data.
+
+    Raises:
+        InvalidInput: naming what differs, the free fields aside.
+    """
+    made = [flatten(folder.head()["config"])]
+    if folder.last.exists():
+        made.append(flatten(json.loads(read_checkpoint(folder.last)["config"])))
+    now = flatten(json.loads(fingerprint))
+    for then in made:
+        for name in sorted(set(then) & set(now)):
+            if name not in free and then[name] != now[name]:
+                raise InvalidInput(
+                    f"{folder.path} was trained with {name} = {then[name]}, not {now[name]}; "
+                    f"only {', '.join(free)} may change in a resumed run"
+                )

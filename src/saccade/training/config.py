@@ -1,25 +1,29 @@
-"""How a system is trained: length, batches, optimizer, schedule, precision. Systems import this module and no other."""
+"""How a system is run and trained: length, batches, optimizer, schedule, precision. Systems import only this module."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from saccade.core.config import Many, Seed, config, refuse_unchosen
+from saccade.core.config import config
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
+Small = Annotated[float, Field(gt=0, le=1)]
+Decay = Annotated[float, Field(ge=0, le=10)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
 
 
 @config
 class Adam:
     """Adam (Kingma & Ba 2015, arXiv:1412.6980)."""
 
+    name: Literal["adam"] = "adam"
     beta1: Rate = 0.9
     """Decay of the mean."""
     beta2: Rate = 0.999
     """Decay of the square."""
-    epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    epsilon: Small = 1e-8
     """Added to the root of the square."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Decay = 0.0
     """Decoupled decay of the weights (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
 
 
@@ -27,9 +31,10 @@ class Adam:
 class Adadelta:
     """Adadelta (Zeiler 2012, arXiv:1212.5701)."""
 
+    name: Literal["adadelta"] = "adadelta"
     rho: Rate = 0.95
     """Decay of the squares."""
-    epsilon: Annotated[float, Field(gt=0)] = 1e-6
+    epsilon: Small = 1e-6
     """Added under both roots."""
 
 
@@ -37,65 +42,108 @@ class Adadelta:
 class SGD:
     """Stochastic gradient descent."""
 
+    name: Literal["sgd"] = "sgd"
     momentum: Rate = 0.0
-    """Share of the last step that is kept."""
+    """Fraction of the last step that is added to the next."""
+    nesterov: bool = False
+    """Nesterov's momentum (Sutskever et al. 2013)."""
+    weight_decay: Decay = 0.0
+    """Times the weights, added to the gradient (L2)."""
+
+    @model_validator(mode="after")
+    def check_momentum(self) -> "SGD":
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0, such as 0.9")
+        return self
 
 
 @config
-class TrainingConfig:
-    """How the weights are found."""
+class RMSprop:
+    """RMSprop (Tieleman & Hinton 2012; centered: Graves 2013, arXiv:1308.0850)."""
 
-    steps: Many = 1000
-    """Updates of the weights."""
-    batch_tokens: Many = 1200
-    """The most a batch may hold, padding counted: target symbols of text, steps of speech, points of a pen."""
-    window: Many = 8000
-    """Examples that are sorted by length together, before they are cut into batches."""
-    optimizer: Literal["adam", "adadelta", "sgd"] = "adam"
-    """The rule that turns gradients into updates."""
-    adam: Adam = Adam()
-    adadelta: Adadelta = Adadelta()
-    sgd: SGD = SGD()
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    """The largest learning rate; the schedule multiplies it by a factor from 0 to 1."""
-    schedule: Literal["constant", "linear", "inverse-root"] = "linear"
-    """After the warm-up: as it is, falling to 0 at the last step, or as 1/sqrt(step) (Vaswani et al. 2017)."""
-    warmup: Annotated[int, Field(ge=0, le=10**9)] = 0
-    """Steps over which the rate rises from 0."""
-    clip: Annotated[float, Field(gt=0)] | None = 1.0
-    """Largest norm of the gradient (Pascanu et al. 2013); none: unclipped."""
-    accumulate: Many = 1
-    """Batches whose gradients make one update: the mean over all their tokens, as if they were one batch."""
-    validate_every: Many = 500
-    """Steps between losses on the validation split."""
-    checkpoint_every: Many = 500
-    """Steps between checkpoints."""
-    log_every: Many = 50
-    """Steps between lines of the metrics."""
-    keep: Literal["last", "best"] = "last"
-    """The weights that a run ends with: those of the last step, or those of the lowest validation loss."""
-    average: Annotated[int, Field(ge=1, le=1000)] = 1
-    """The weights that a run ends with are the mean of its last so many checkpoints, or of all where there are fewer
-    (Vaswani et al. 2017, 6.1)."""
-    patience: Many | None = None
-    """Validations without a lower loss before the run ends; none: it takes all its steps."""
-    seed: Seed = 1
+    name: Literal["rmsprop"] = "rmsprop"
+    alpha: Rate = 0.99
+    """Decay of the square."""
+    epsilon: Small = 1e-8
+    """Added to the root of the square."""
+    momentum: Rate = 0.0
+    """Fraction of the last step that is added to the next."""
+    centered: bool = False
+    """Divide by the standard deviation of the gradient, not by the root of its mean square."""
+    weight_decay: Decay = 0.0
+    """Times the weights, added to the gradient (L2)."""
+
+
+@config
+class RunConfig:
+    """What every run has, trained or not."""
+
+    batch_size: Count = 1200
+    """The most that a batch holds, padding counted: symbols, frames or points; or examples, where the task has no
+    sizes."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     """Seed of weights, order and dropout."""
     device: str = "auto"
-    """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
-    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Threads that share an operation on the CPU; none: as many as torch takes. Where products are small, as in a
-    recurrent net with few units, they wait for each other longer than they compute, and one is faster."""
-    strategy: Literal["auto", "ddp", "fsdp2"] = "auto"
-    """How several processes (torchrun) share a run: each with all the weights (auto, ddp), or a shard each (fsdp2)."""
+    """cpu, cuda, cuda:1, ...; auto uses a GPU if there is one."""
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
     """Number format; bfloat16 is mixed precision (autocast over float32 weights)."""
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Threads of an operation on the CPU; none: torch's default. Small products, as in a recurrent net with few units,
+    are often faster with one."""
+
+
+@config
+class TrainingConfig(RunConfig):
+    """How the weights are trained."""
+
+    steps: Count = 1000
+    """Updates of the weights."""
+    window: Count = 8000
+    """Examples that are sorted by size together before they are cut into batches."""
+    optimizer: Annotated[Adam | Adadelta | SGD | RMSprop, Field(discriminator="name")] = Adam()
+    """The rule that turns gradients into updates."""
+    learning_rate: Annotated[float, Field(gt=0, le=1000)] = 1e-3
+    """The largest learning rate; the schedule multiplies it by a factor from 0 to 1."""
+    schedule: Literal["constant", "linear", "inverse-root", "cosine", "step"] = "linear"
+    """After the warm-up: constant, falling to 0 at the last step on a line or a cosine (Loshchilov & Hutter 2017),
+    falling as 1/sqrt(step) (Vaswani et al. 2017), or multiplied by step_factor every step_every steps."""
+    step_every: Count | None = None
+    """Steps between two falls of the step schedule, which requires it."""
+    step_factor: Small = 0.1
+    """Factor of each fall of the step schedule."""
+    warmup: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    """Steps over which the rate rises from 0."""
+    clip: Annotated[float, Field(gt=0, le=1e9)] | None = 1.0
+    """Largest norm of the gradient (Pascanu et al. 2013); none: not clipped."""
+    accumulate: Annotated[int, Field(ge=1, le=100_000)] = 1
+    """Batches of an update, which is the same as if they were one batch."""
+    validate_every: Count = 500
+    """Steps between validations."""
+    checkpoint_every: Count = 500
+    """Steps between checkpoints."""
+    log_every: Count = 50
+    """Steps between lines of the metrics."""
+    keep: Literal["last", "best"] = "last"
+    """The weights that a run ends with: those of the last step, or those of the best validation."""
+    average: Annotated[int, Field(ge=1, le=1000)] = 1
+    """The weights that a run ends with are the mean of this many last checkpoints, or of all if there are fewer
+    (Vaswani et al. 2017, 6.1)."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of an exponential moving average of the weights, which is then what is validated and kept (Kingma & Ba
+    2015, 7.2); none: no average."""
+    patience: Count | None = None
+    """Validations without an improvement before the run ends; none: it takes all its steps."""
+    strategy: Literal["auto", "ddp", "fsdp2"] = "auto"
+    """How several processes (torchrun) share a run: each with all the weights (auto, ddp), or a shard each (fsdp2)."""
 
     @model_validator(mode="after")
     def check_choices(self) -> "TrainingConfig":
-        refuse_unchosen(self, "optimizer", {"adam": "adam", "adadelta": "adadelta", "sgd": "sgd"})
         if self.average > 1 and self.keep == "best":
             raise ValueError(f"average is {self.average}, which is of the last checkpoints, but keep is 'best'")
-        if self.strategy == "fsdp2" and self.precision == "float64":
-            raise ValueError("precision is 'float64', which fsdp2 does not do; strategy 'ddp' does")
+        if self.average > 1 and self.ema is not None:
+            raise ValueError(f"average is {self.average} and ema is {self.ema}; set only one of them")
+        if self.schedule == "step" and self.step_every is None:
+            raise ValueError("schedule is 'step', which needs step_every, such as 1000")
+        if self.schedule != "step" and (self.step_every, self.step_factor) != (None, 0.1):
+            raise ValueError(f"step_every and step_factor belong to the schedule 'step', but it is {self.schedule!r}")
         return self

@@ -1,4 +1,4 @@
-"""Where and in what precision a model runs, and how much memory it takes there."""
+"""The device and precision that a model runs in, and the memory that it takes."""
 
 import sys
 from collections.abc import Iterator
@@ -6,7 +6,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from saccade.core.errors import InvalidInput
 
@@ -32,14 +33,24 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def to_device(batch: Any, device: torch.device) -> Any:
-    """The batch, a NamedTuple, with its tensors on the device."""
-    return type(batch)(*(part.to(device, non_blocking=True) if isinstance(part, Tensor) else part for part in batch))
+def to_device(batch: Any, device: torch.device, dtype: torch.dtype | None = None) -> Any:
+    """The batch with its tensors on the device, also those in tuples, lists and dicts of it.
+
+    Args:
+        dtype: of its floating-point tensors; None: as they are.
+    """
+
+    def moved(part: Any) -> Any:
+        if not isinstance(part, Tensor):
+            return part
+        return part.to(device, dtype if part.is_floating_point() else None, non_blocking=True)
+
+    return batch if device.type == "cpu" and dtype is None else tree_map(moved, batch)
 
 
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
-    """Within the block so many threads share an operation on the CPU; None: as many as before."""
+    """The number of threads of an operation on the CPU, within the block; None: as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
@@ -49,7 +60,7 @@ def threads(count: int | None) -> Iterator[None]:
 
 
 def peak_memory(device: torch.device) -> float | None:
-    """The most memory so far, in megabytes: of a GPU what tensors took, else all of this process; None: not known."""
+    """Peak memory so far in megabytes: of tensors on a GPU, else of this process; None: unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     try:
@@ -61,5 +72,30 @@ def peak_memory(device: torch.device) -> float | None:
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    """bfloat16 is autocast over float32 weights; the other precisions are those of the weights."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+    """bfloat16 is autocast over float32 weights; in float64 new tensors have the precision of the weights."""
+    if precision == "bfloat16":
+        return torch.autocast(device.type, torch.bfloat16)
+    return default_dtype(torch.float64) if precision == "float64" else nullcontext()
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model is in evaluation mode, without gradients; then each of its modules is as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training

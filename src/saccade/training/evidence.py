@@ -1,9 +1,10 @@
-"""Evidence: one small JSON a run, written by the program. What was run, on what, with what result."""
+"""Evidence: one small JSON file for each run, written by the program: what was run, on what, with what result."""
 
+import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -15,17 +16,22 @@ import torch
 from saccade import __version__
 from saccade.core.config import flatten, to_plain
 from saccade.core.recipe import Claim, Recipe
+from saccade.core.task import Figure, Score
 
 APART = ("training.seed", "training.device", "training.strategy", "training.threads", "task.folder")
-LIBRARIES = ("torch", "numpy", "lightning", "tokenizers", "sacrebleu")
+LIBRARIES = ("torch", "numpy", "tokenizers", "sacrebleu")
+MOST = 30_000
+"""Bytes of a file."""
 
 
 class Cost(NamedTuple):
-    """What a training took: seconds, tokens a second (the middle of what was logged), and the most memory in MB."""
+    """What a training took."""
 
     seconds: float
-    tokens_per_second: float
+    counted_per_second: float
+    """The median of what was logged: symbols, frames or examples, as the first part of the loss counts."""
     peak_memory: float | None
+    """In megabytes."""
 
 
 def commit() -> str | None:
@@ -45,7 +51,7 @@ def commit() -> str | None:
 
 
 def hardware(device: str, threads: int | None = None) -> dict[str, Any]:
-    """What a training ran on; the threads are those that it asked for, or torch's own number."""
+    """What a training ran on; the number of threads is the configured one, or torch's default."""
     described: dict[str, Any] = {
         "machine": platform.machine(),
         "processor": processor(),
@@ -78,17 +84,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def verdicts(claims: Sequence[Claim], metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Each claim, the value found, and whether it holds."""
-    rows = []
-    for claim in claims:
-        value = float(metrics[claim.split][claim.metric])
-        rows.append({**asdict(claim), "value": value, "holds": claim.holds(value)})
-    return rows
+def verdict(claim: Claim, value: float, bound: float | None) -> dict[str, Any]:
+    """A claim, the value found, the bound used, and whether it holds; None where the bound is not known."""
+    holds = None if bound is None else claim.holds(value, bound)
+    return {**asdict(claim), "value": value, "bound": bound, "holds": holds}
 
 
 def changed(config: Mapping[str, Any], variant: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a run that are not those of its variant; seed, device and data are reported by themselves."""
+    """The fields of a run that differ from its variant; seed, device and data are reported by themselves."""
     now, then = flatten(config), flatten(variant)
     return {name: now[name] for name in now if name not in APART and now[name] != then.get(name)}
 
@@ -96,15 +99,28 @@ def changed(config: Mapping[str, Any], variant: Mapping[str, Any]) -> dict[str, 
 def collect(
     recipe: Recipe,
     head: Mapping[str, Any],
-    metrics: Mapping[str, Mapping[str, Any]],
+    scores: Mapping[str, Score],
+    decisive: str,
     data: Mapping[str, Any],
     parameters: int,
     cost: Cost,
     device: str,
+    bounds: Callable[[Claim], float | None] = lambda claim: claim.bound,
 ) -> dict[str, Any]:
-    """The evidence of a run. What was changed from the variant is said, and then nothing is claimed of the variant."""
+    """The evidence of a run. A run that changes its variant names the changes, and claims nothing of the variant.
+
+    Args:
+        head: what config.yaml holds.
+        scores: a score for each split that was scored, "test" among them.
+        decisive: the key of the figure that decides.
+        bounds: the bound of a claim; of one against another variant, factor included; None where it is not known.
+    """
     differs = changed(head["config"], to_plain(recipe.variants[head["variant"]]))
     claims = [] if differs else [claim for claim in recipe.claims if claim.variant == head["variant"]]
+    metrics = {
+        split: {"decisive": decisive, **{key: figure.value for key, figure in score.figures.items()}}
+        for split, score in scores.items()
+    }
     return {
         "system": head["system"],
         "variant": head["variant"],
@@ -116,12 +132,65 @@ def collect(
         "hardware": hardware(device, head["config"]["training"].get("threads")),
         "seeds": [head["config"]["training"]["seed"]],
         "wall_seconds": round(cost.seconds, 1),
-        "tokens_per_second": round(cost.tokens_per_second, 1),
+        "counted_per_second": round(cost.counted_per_second, 1),
         "peak_memory_mb": None if cost.peak_memory is None else round(cost.peak_memory),
         "parameters": parameters,
         "paper": asdict(recipe.paper),
         "data": dict(data),
-        "metrics": dict(metrics),
-        "claims": verdicts(claims, metrics),
+        "metrics": metrics,
+        "figures": named([score.figures for score in scores.values()]),
+        "series": {name: series._asdict() for name, series in scores["test"].series.items()},
+        "claims": [verdict(c, float(metrics[c.split][c.metric]), bounds(c)) for c in claims],
         "config": head["config"],
     }
+
+
+def named(scores: Sequence[Mapping[str, Figure]]) -> dict[str, dict[str, str]]:
+    """Name and unit of the figures that have one."""
+    found: dict[str, dict[str, str]] = {}
+    for key, figure in (pair for figures in scores for pair in figures.items()):
+        said = {"name": figure.name, "unit": figure.unit}
+        if any(said.values()):
+            found[key] = {name: word for name, word in said.items() if word}
+    return found
+
+
+def written(evidence: Mapping[str, Any], most: int = MOST) -> bytes:
+    """The evidence as JSON, each array of numbers on one line; series are thinned until it has at most `most` bytes."""
+    found = dict(evidence)
+    found["series"] = series = {name: rounded(one) for name, one in found.get("series", {}).items()}
+    while len(text := (lines(found) + "\n").encode("utf-8")) > most and series:
+        longest = max(series, key=lambda name: len(series[name]["x"]))
+        if len(series[longest]["x"]) < 4:
+            break
+        series[longest] = rounded(thinned(series[longest]))
+    return text
+
+
+def rounded(series: Mapping[str, Any]) -> dict[str, Any]:
+    """With six significant digits."""
+
+    def short(number: Any) -> Any:
+        return float(f"{number:.6g}") if isinstance(number, float) else number
+
+    return {**series, "x": [short(x) for x in series["x"]], "y": [short(y) for y in series["y"]]}
+
+
+def thinned(series: Mapping[str, Any]) -> dict[str, Any]:
+    """Half of the points of a curve; of a histogram half of the bars, each the sum of two."""
+    pairs = [series["y"][place : place + 2] for place in range(0, len(series["y"]), 2)]
+    y = [sum(pair) if series["kind"] == "histogram" else pair[0] for pair in pairs]
+    return {**series, "x": series["x"][::2], "y": y, "counts": series["counts"][::2], "thinned": True}
+
+
+def lines(value: Any, indent: str = "") -> str:
+    """JSON with a line for each entry of a dict, and for each array without a dict or another array in it."""
+    inner = indent + " "
+    if isinstance(value, Mapping) and value:
+        rows = [f"{json.dumps(str(key), ensure_ascii=False)}: {lines(one, inner)}" for key, one in value.items()]
+    elif isinstance(value, list | tuple) and any(isinstance(one, Mapping | list | tuple) for one in value):
+        rows = [lines(one, inner) for one in value]
+    else:
+        return json.dumps(value, ensure_ascii=False)
+    opening, closing = "{}" if isinstance(value, Mapping) else "[]"
+    return opening + ",".join(f"\n{inner}{row}" for row in rows) + f"\n{indent}{closing}"

@@ -1,99 +1,96 @@
-"""A model is trained on examples until its end, by the training engine. It knows a model, an objective and examples.
+"""The loop: a model is trained on the batches of a stream until its end.
 
 A run that is killed at any moment goes on from its last checkpoint and ends, on a CPU, bit-identical to one that was
-not: the batch of a step is a function of seed and step, and weights, optimizer, schedule and random state are in the
-checkpoint.
+not: stream, weights, optimizer, schedule, averages and random state are in the checkpoint.
 """
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+import copy
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils._pytree import tree_map
 
-from saccade.core.config import flatten
-from saccade.core.errors import InvalidInput
-from saccade.core.recipe import Task
-from saccade.training.checkpoint import read_checkpoint
+from saccade.core.recipe import Objective
+from saccade.core.stream import StatefulStream, Stream
+from saccade.core.task import Task
+from saccade.training.checkpoint import final_weights, read_last, write_checkpoint
 from saccade.training.config import TrainingConfig
 from saccade.training.device import threads
-from saccade.training.engine import quiet, trainer_for
-from saccade.training.keeper import Keeper, Objective, Report
-from saccade.training.module import Fit, Share, interruptible
+from saccade.training.metrics import Metrics, Report
+from saccade.training.optimizers import MovingAverage, build_optimizer, rate_at
 from saccade.training.processes import Processes
-from saccade.training.random_state import derived, seed_everything
-from saccade.training.run_folder import RunFolder, check_fit, read_tensors
-from saccade.training.sampler import BatchSampler, in_order
-from saccade.training.sharding import separate_layers
+from saccade.training.random_state import derived, random_state, restore_random_state, seed_everything
+from saccade.training.run_folder import RunFolder, ties
+from saccade.training.sharding import shard_like, whole
+from saccade.training.signals import interruptible
+from saccade.training.update import Gradients
+from saccade.training.validate import Evaluate, Validation
 
 ALONE = Processes()
 
 
 class Outcome(NamedTuple):
-    """Of a training: whether it came to its end, its steps, and its seconds, earlier parts of the run included."""
+    """What a training came to; its seconds are those of the whole run, `before` the steps of its earlier parts."""
 
     done: bool
     steps: int
     seconds: float
     before: int
-    """Steps of those earlier parts."""
 
 
 def fit(
     model: nn.Module,
+    *,
     objective: Objective,
     task: Task,
+    stream: Stream,
     config: TrainingConfig,
     folder: RunFolder,
     fingerprint: str,
     report: Report,
     resume: bool = False,
     processes: Processes = ALONE,
+    evaluate: Evaluate | None = None,
     begin: Callable[[bool], None] | None = None,
 ) -> Outcome:
-    """Train until `config.steps`, or until Ctrl-C; then the weights to keep are in the folder.
+    """Train until `config.steps`, or until Ctrl-C; at the end the weights to keep are in the folder.
 
-    Of several processes each calls this with the same arguments, and takes its share of every batch; the first writes.
-    The model may be in shards afterwards: build it anew, and load the weights.
+    Several processes call this with the same arguments; each takes its share of every batch, and the first writes.
+    The model may be sharded afterwards: build it anew, and load the weights.
 
     Args:
-        fingerprint: the configuration as text; a checkpoint of another one is refused by `check_resumable`.
-        report: called with each line of the metrics, which holds `step`, in the first process.
+        fingerprint: the configuration as text; `check_resumable` refuses a checkpoint of another one.
+        report: called in the first process with each line of the metrics, which holds `step`.
         resume: go on from the last checkpoint, or from the start where there is none.
+        evaluate: the decisive metric on the validation split; called where the objective has no loss in evaluation.
         begin: called in the first process once nothing can be refused any more, with whether there are steps to take.
     """
-    quiet()
-    checkpoint = folder.last if resume and folder.last.exists() else None
+    kept: dict[str, Any] | None = None
     if processes.rank:  # dropout of its own; the first draws what one process would
         seed_everything(derived(config.seed, processes.rank, 0))
-    kept: Mapping[str, Any] = {"global_step": 0, "saccade": {}}
-    if checkpoint is not None:
+    if resume and folder.last.exists():
         with processes.common():
-            kept = readable(model, config, folder)
-    before, earlier = kept["global_step"], kept["saccade"]
-    early = config.patience is not None and earlier.get("waited", 0) >= config.patience
-    ended = early or before >= config.steps
-    if ended and processes.agree(folder.scored()):
-        return Outcome(True, before, earlier["seconds"], before)
-    if early:
-        outcome = Outcome(True, before, earlier["seconds"], before)
+            kept = read_last(model, config, folder)
+    early = bool(kept and config.patience is not None and kept["waited"] >= config.patience)
+    ended = bool(kept) and (early or kept["step"] >= config.steps)
+    if kept and ended and processes.agree(folder.scored()):
+        return Outcome(True, kept["step"], kept["seconds"], kept["step"])
+    if begin is not None and processes.rank == 0:
+        begin(not ended)
+    if kept and early:
+        outcome = Outcome(True, kept["step"], kept["seconds"], kept["step"])
     else:
-        module = Fit(model, objective, config, processes)
-        if config.strategy == "fsdp2" and not processes.alone:
-            batch = task.collate(task.examples("train")[:1])
-            module.layers = separate_layers(model, lambda: objective(model, batch, 0))
-        keeper = Keeper(folder, validation_batches(task, config), fingerprint, report, processes)
-        trainer = trainer_for(config, keeper, before)
-        batches = training_batches(task, config, processes, before)
-        processes.hurry()
-        if begin is not None and processes.rank == 0:
-            begin(not ended)
-        with interruptible(module), threads(config.threads):
-            trainer.fit(module, batches, ckpt_path=checkpoint, weights_only=True)
-        steps = trainer.global_step
-        outcome = Outcome(keeper.ended or steps >= config.steps, steps, keeper.tick(), before)
+        with interruptible(processes.alone) as stop, threads(config.threads):
+            validation = Validation(task, config, processes, evaluate)
+            gradients = Gradients(model, objective, config, processes, stop, validation.example)
+            training = Training(gradients, validation, stream, folder, fingerprint)
+            outcome = training.run(kept or {"step": 0, "window": []}, report)
     if processes.rank == 0:
         if outcome.done:
             folder.save_weights(model, final_weights(folder, config))
@@ -101,83 +98,149 @@ def fit(
     return outcome
 
 
-def readable(model: nn.Module, config: TrainingConfig, folder: RunFolder) -> dict[str, Any]:
-    """The last checkpoint.
+class Training:
+    """A run under way."""
 
-    Raises:
-        InvalidInput: it is of another model, or of a step behind the end; the metrics, or other weights that the end
-            will read, are damaged.
-    """
-    kept = read_checkpoint(folder.last)
-    weights = {name.removeprefix("model."): tensor for name, tensor in kept["state_dict"].items()}
-    check_fit(model, weights, str(folder.last))
-    if kept["global_step"] > config.steps:
-        raise InvalidInput(f"{folder.path} has done {kept['global_step']} steps; it cannot end after {config.steps}")
-    # what the end will read is read now, before steps are taken in vain
-    folder.read_metrics()
-    if config.average > 1:
-        for path in folder.earlier().values():
-            read_tensors(path)
-    if config.keep == "best" and folder.best.exists():
-        read_checkpoint(folder.best)
-    return kept
+    def __init__(
+        self, gradients: Gradients, validation: Validation, stream: Stream, folder: RunFolder, fingerprint: str
+    ) -> None:
+        self.gradients, self.validation, self.stream = gradients, validation, stream
+        self.folder, self.fingerprint = folder, fingerprint
+        self.config, self.processes = gradients.config, gradients.processes
+        self.stateful = stream if isinstance(stream, StatefulStream) else None
+        self.optimizer = build_optimizer(self.config, gradients.weights)
+        self.average = MovingAverage(gradients.model, self.config.ema) if self.config.ema is not None else None
+        self.step = self.waited = 0  # updates; validations since the best one
+        self.best, self.seconds, self.ended = math.inf, 0.0, False
 
+    def run(self, kept: Mapping[str, Any], report: Report) -> Outcome:
+        """Train from a checkpoint on, or from the start."""
+        before, first = kept["step"], self.processes.rank == 0
+        self.metrics = Metrics(self.folder if first else None, report, before, kept["window"])
+        if before:
+            self.restore(kept)
+        if first:
+            self.prune()
+        self.clock = time.perf_counter()
+        try:
+            self.loop()
+        finally:
+            self.metrics.close()
+        return Outcome(self.ended, self.step, self.seconds, before)
 
-def training_batches(task: Task, config: TrainingConfig, processes: Processes, done: int) -> Any:
-    """A loader of this process's shares of the batches after so many steps."""
-    examples, rank, count = task.examples("train"), processes.rank, processes.count
-    batches = config.steps * config.accumulate
-    sampler = BatchSampler([task.cost(e) for e in examples], config.batch_tokens, config.window, config.seed, batches)
-    sampler.start = done * config.accumulate
+    def loop(self) -> None:
+        config, gradients = self.config, self.gradients
+        rank, count = self.processes.data_rank, self.processes.data_count
+        self.ended = self.step >= config.steps
+        while not self.ended and not gradients.stopping:
+            gradients.begin()
+            for batch in range(self.step * config.accumulate, (self.step + 1) * config.accumulate):
+                loss = gradients.add(self.stream.share(batch, rank, count), self.step)
+                if self.stateful is not None:
+                    self.stateful.after(batch, loss)
+            update = gradients.finish()
+            if update.loss is not None:
+                if config.clip is not None:
+                    torch.nn.utils.clip_grad_norm_(gradients.weights, config.clip)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = config.learning_rate * rate_at(config, self.step)
+                self.optimizer.step()
+            self.step += 1
+            if self.average is not None:
+                self.average.update(self.step)
+            self.metrics.window.append(update)
+            last = self.step == config.steps
+            if self.step % config.log_every == 0 or last:
+                self.log()
+            if self.step % config.validate_every == 0 or last:
+                self.validate()
+            self.ended = last or (config.patience is not None and self.waited >= config.patience)
+            if self.step % config.checkpoint_every == 0 or self.ended or gradients.stopping:
+                self.checkpoint()
 
-    def share(rows: list[Any]) -> Share:
-        own = rows[rank::count]
-        return Share(task.collate(own or rows[:1]), len(own))
+    def log(self) -> None:
+        self.check_finite()
+        rate = self.config.learning_rate * rate_at(self.config, self.step - 1)
+        self.metrics.record(self.step, {**self.metrics.figures(), "learning_rate": rate})
 
-    return DataLoader(Examples(examples), batch_sampler=sampler, collate_fn=share, generator=torch.Generator())
+    def validate(self) -> None:
+        started = time.perf_counter()
+        with self.average.in_place() if self.average is not None else nullcontext():
+            name, value, cost = self.validation(self.gradients, self.step)
+        self.metrics.record(self.step, {name: value})
+        better = cost < self.best
+        self.best, self.waited = min(self.best, cost), 0 if better else self.waited + 1
+        if better and self.config.keep == "best":
+            self.write(self.folder.best, self.weights())
+        self.metrics.since += time.perf_counter() - started
 
+    def check_finite(self) -> None:
+        """Before a line is written, and before a good checkpoint is replaced."""
+        if not self.metrics.finite():
+            self.processes.refuse(
+                f"the loss is not finite at step {self.step}; try a smaller --training.learning-rate or --training.clip"
+            )
 
-def validation_batches(task: Task, config: TrainingConfig) -> list[Share]:
-    """All of them, whole: each process looks at its own share of them."""
-    examples = task.examples("validation")
-    batches = in_order([task.cost(example) for example in examples], config.batch_tokens)
-    return [Share(task.collate([examples[i] for i in batch]), len(batch)) for batch in batches]
+    def weights(self) -> dict[str, Any]:
+        """The weights of the model, and their moving averages; whole on the first process."""
+        return {"model": self.gradients.call.weights(), "average": self.average.state() if self.average else {}}
 
+    def write(self, path: Path, state: Mapping[str, Any]) -> None:
+        if self.processes.rank == 0:
+            write_checkpoint(path, {**state, "step": self.step, "config": self.fingerprint})
 
-def final_weights(folder: RunFolder, config: TrainingConfig) -> dict[str, Tensor]:
-    """The weights to keep, of a run that came to its end."""
-    if config.average > 1:
-        return folder.mean_of_earlier(config.average)
-    best = config.keep == "best" and folder.best.exists()
-    weights = read_checkpoint(folder.best if best else folder.last)["state_dict"]
-    return {name.removeprefix("model."): tensor for name, tensor in weights.items()}
+    def checkpoint(self) -> None:
+        """Write all that a resumed run needs to go on as if it had not stopped."""
+        now = time.perf_counter()
+        self.seconds, self.clock = self.seconds + now - self.clock, now
+        self.check_finite()
+        weights, config = self.weights(), self.config
+        state = {
+            "optimizer": whole(self.optimizer.state_dict()),
+            "streams": self.processes.gather(on_cpu(self.stateful.state_dict())) if self.stateful is not None else [],
+            "random": self.processes.gather(random_state()),
+            "best": self.best,
+            "waited": self.waited,
+            "seconds": self.seconds,
+            "window": self.metrics.state(),
+        }
+        first = self.processes.rank == 0
+        if first and config.average > 1 and (self.ended or self.step % config.checkpoint_every == 0):
+            # before the checkpoint itself: one that is there has its weights beside it
+            self.folder.save_earlier(self.step, weights["model"], ties(self.gradients.model))
+        self.write(self.folder.last, weights | state)
+        if first:
+            self.prune()
 
-
-class Examples(torch.utils.data.Dataset[Any]):
-    def __init__(self, examples: Sequence[Any]) -> None:
-        self.examples = examples
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.examples[index]
-
-
-def check_resumable(folder: RunFolder, fingerprint: str, free: Sequence[str]) -> None:
-    """Raise where the run was made under another configuration, or on other data.
-
-    Raises:
-        InvalidInput: naming what differs, the free fields aside.
-    """
-    made = [flatten(folder.head()["config"])]
-    if folder.last.exists():
-        made.append(flatten(json.loads(read_checkpoint(folder.last)["saccade"]["config"])))
-    now = flatten(json.loads(fingerprint))
-    for then in made:
-        for name in sorted(set(then) & set(now)):
-            if name not in free and then[name] != now[name]:
-                raise InvalidInput(
-                    f"{folder.path} was trained with {name} = {then[name]}, not {now[name]}; "
-                    f"only {', '.join(free)} may change in a run that goes on"
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Take up a checkpoint."""
+        self.step, self.best, self.waited, self.seconds = (kept[name] for name in ("step", "best", "waited", "seconds"))
+        self.gradients.call.load(kept["model"])
+        if self.average is not None:
+            self.average.load(kept["average"])
+        weights, processes = self.gradients.weights, self.processes
+        state = {
+            number: {name: shard_like(value, weights[number]) for name, value in values.items()}
+            for number, values in kept["optimizer"]["state"].items()
+        }
+        self.optimizer.load_state_dict({**kept["optimizer"], "state": state})
+        if self.stateful is not None:
+            if (count := len(kept["streams"])) != processes.data_count:
+                processes.refuse(
+                    f"{self.folder.path} was trained by {count} process{'es' * (count > 1)}, and each process carries "
+                    f"a state from batch to batch; resume it with {count}, not {processes.data_count}"
                 )
+            self.stateful.load_state_dict(copy.deepcopy(kept["streams"][processes.data_rank]))
+        if len(kept["random"]) == processes.count:
+            restore_random_state(kept["random"][processes.rank])
+        else:  # as many processes as there were have their state; now there are more, or fewer
+            seed_everything(derived(self.config.seed, processes.rank, self.step))
+
+    def prune(self) -> None:
+        config = self.config
+        last = self.step if self.ended else config.steps
+        self.folder.prune_earlier(self.step, config.checkpoint_every, last, config.average)
+
+
+def on_cpu(state: Any) -> Any:
+    return tree_map(lambda own: own.detach().cpu() if isinstance(own, Tensor) else own, state)

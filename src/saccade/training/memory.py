@@ -10,11 +10,11 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from saccade.core.errors import InvalidInput
-from saccade.training.config import TrainingConfig
+from saccade.training.config import SGD, RunConfig, TrainingConfig
 from saccade.training.device import pick_device
 
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container
-STATES = {"adam": 2, "adadelta": 2, "sgd": 1}  # numbers that an optimizer keeps for each weight
+STATES = {"adam": 2, "adadelta": 2, "rmsprop": 2, "sgd": 1}  # numbers that an optimizer keeps for each weight
 FILLS = {"normal_", "uniform_", "trunc_normal_", "constant_", "fill_", "zero_", "copy_", "eye_", "mul_", "erfinv_"}
 
 
@@ -36,7 +36,7 @@ def sized(build: Callable[[], nn.Module]) -> nn.Module:
         return build()
 
 
-def check_fits(build: Callable[[], nn.Module], config: TrainingConfig, kept: float = 1.0, processes: int = 1) -> None:
+def check_fits(build: Callable[[], nn.Module], config: RunConfig, kept: float = 1.0, processes: int = 1) -> None:
     """Raise where a model would not fit into the memory of its device, or of this machine, where it is made.
 
     Args:
@@ -64,10 +64,13 @@ def check_fits(build: Callable[[], nn.Module], config: TrainingConfig, kept: flo
             )
 
 
-def numbers_kept(config: TrainingConfig, processes: int = 1) -> float:
+def numbers_kept(config: RunConfig, processes: int = 1) -> float:
     """Numbers that a training keeps for each weight: itself, its gradient, and what the optimizer has of it."""
-    states = 0 if config.optimizer == "sgd" and not config.sgd.momentum else STATES[config.optimizer]
-    return (2 + states) / (processes if config.strategy == "fsdp2" else 1)
+    if not isinstance(config, TrainingConfig):
+        return 1.0
+    rule = config.optimizer
+    states = 0 if isinstance(rule, SGD) and not rule.momentum else STATES[rule.name]
+    return (2 + states + (config.ema is not None)) / (processes if config.strategy == "fsdp2" else 1)
 
 
 def memory(device: torch.device) -> float:

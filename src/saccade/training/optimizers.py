@@ -1,38 +1,85 @@
-"""Optimizers and schedules under the papers' names."""
+"""Optimizers, schedules and the moving average of the weights, under the papers' names."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from saccade.training.config import TrainingConfig
+from saccade.training.config import SGD, Adadelta, Adam, RMSprop, TrainingConfig
+from saccade.training.sharding import local, shard_like, whole
 
 
 def build_optimizer(config: TrainingConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """The configured rule over these parameters."""
+    """The configured rule over the parameters that are trained."""
     weights, rate = [p for p in parameters if p.requires_grad], config.learning_rate
     match config.optimizer:
-        case "adam":
-            o = config.adam
-            # the engine cannot clip for a fused optimizer under autocast
-            fused = config.precision != "bfloat16"
-            return torch.optim.AdamW(weights, rate, (o.beta1, o.beta2), o.epsilon, o.weight_decay, fused=fused)
-        case "adadelta":
-            return torch.optim.Adadelta(weights, rate, config.adadelta.rho, config.adadelta.epsilon)
-        case "sgd":
-            return torch.optim.SGD(weights, rate, config.sgd.momentum)
+        case Adam() as o:
+            return torch.optim.AdamW(weights, rate, (o.beta1, o.beta2), o.epsilon, o.weight_decay, fused=True)
+        case Adadelta() as o:
+            return torch.optim.Adadelta(weights, rate, o.rho, o.epsilon)
+        case SGD() as o:
+            return torch.optim.SGD(weights, rate, o.momentum, 0.0, o.weight_decay, o.nesterov)
+        case RMSprop() as o:
+            return torch.optim.RMSprop(weights, rate, o.alpha, o.epsilon, o.weight_decay, o.momentum, o.centered)
 
 
 def rate_at(config: TrainingConfig, step: int) -> float:
     """The factor of the learning rate at update `step`, counted from 0; 1 at the end of the warm-up."""
     warm = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
+    rest = max(1, config.steps - config.warmup)
     match config.schedule:
         case "constant":
             return warm
         case "linear":
-            rest = max(1, config.steps - config.warmup)
             return warm * min(1.0, max(0.0, (config.steps - step) / rest))
+        case "cosine":
+            return warm * (1 + math.cos(math.pi * min(1.0, max(0.0, (step - config.warmup) / rest)))) / 2
         case "inverse-root":
-            after = max(1, config.warmup)
-            return warm * min(1.0, math.sqrt(after / (step + 1)))
+            return warm * min(1.0, math.sqrt(max(1, config.warmup) / (step + 1)))
+        case "step":
+            return warm * config.step_factor ** (step // (config.step_every or config.steps))
+
+
+class MovingAverage:
+    """Exponential moving average of the weights after each update, without bias (Kingma & Ba 2015, 7.2).
+
+    a_t = sum_i (1 - d) d^(t - i) w_i / (1 - d^t)      d decay, w_i the weights after update i
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.means = {name: p.detach().clone() for name, p in self.weights.items()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """After update `step`, counted from 1."""
+        share = (1 - self.decay) / (1 - self.decay**step)
+        torch._foreach_lerp_([local(m) for m in self.means.values()], [local(w) for w in self.weights.values()], share)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The model has the means for its weights."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for name, weight in self.weights.items():
+            before = local(weight).clone()
+            local(weight).copy_(local(self.means[name]))
+            local(self.means[name]).copy_(before)
+
+    def state(self) -> dict[str, Any]:
+        return whole(self.means)  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def load(self, kept: Mapping[str, Tensor]) -> None:
+        for name, mean in self.means.items():
+            local(mean).copy_(local(shard_like(kept[name], mean)))

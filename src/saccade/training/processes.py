@@ -45,6 +45,16 @@ class Processes:
     def alone(self) -> bool:
         return self.count == 1
 
+    @property
+    def data_rank(self) -> int:
+        """The place of this process on the data axis, which shares out the batches."""
+        return self.rank
+
+    @property
+    def data_count(self) -> int:
+        """The processes of the data axis."""
+        return self.count
+
     @contextmanager
     def joined(self, device: str) -> Iterator[None]:
         """While all processes are connected.
@@ -116,6 +126,15 @@ class Processes:
             if told is not None:
                 raise InvalidInput(f"process {rank}: {told}" if rank else told) if self.rank == 0 else SystemExit(2)
 
+    def refuse(self, why: str) -> None:
+        """Raise, where all processes found the same.
+
+        Raises:
+            InvalidInput: in the first process; the others leave.
+        """
+        with self.common():
+            raise InvalidInput(why)
+
     def agree(self, value: Any) -> Any:
         """The value that the first process gave."""
         box = [value]
@@ -181,6 +200,11 @@ def meet(processes: Processes) -> Store:
     return PrefixStore(name, store)  # apart from what another program may put there
 
 
+def first_node(nodes: str) -> str:
+    """The first of SLURM's list of nodes: "gpu07" of "gpu[07-08,12],login1"."""
+    return re.sub(r"\[([^],-]*)[^]]*\]", r"\1", nodes).replace(" ", ",").split(",")[0]
+
+
 def launched() -> Processes:
     """The processes that torchrun, or SLURM's srun, started together with this one.
 
@@ -192,10 +216,7 @@ def launched() -> Processes:
         count, nodes = int(names["SLURM_STEP_NUM_TASKS"]), int(names["SLURM_STEP_NUM_NODES"])
         if count % nodes:
             raise InvalidInput(f"{count} tasks on {nodes} nodes: each node must have as many; see --ntasks-per-node")
-        if "MASTER_ADDR" not in names:
-            from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-
-            names["MASTER_ADDR"] = SLURMEnvironment.resolve_root_node_address(names["SLURM_STEP_NODELIST"])
+        names.setdefault("MASTER_ADDR", first_node(names["SLURM_STEP_NODELIST"]))
         job, step = int(names["SLURM_JOB_ID"]), int(names.get("SLURM_STEP_ID", "0"))
         # near jobs and near steps have different ports; all are below those that systems lend to connections
         port = 15_000 + (job + 1_009 * step) % 16_381

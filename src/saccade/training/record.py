@@ -80,8 +80,8 @@ class Verdict:
 class FigureRecord:
     """How a figure is named, and its unit."""
 
-    name: Line
-    unit: Line
+    name: Line = ""
+    unit: Line = ""
 
 
 @config

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import nn
 from saccade.core.errors import InvalidInput, NotFound, require
 from saccade.core.files import naming, write_atomically
 from saccade.training import record
+from saccade.training.evidence import written
 
 HEAD = {"system": str, "variant": str, "config": dict, "version": str}
 """What config.yaml holds at least, and the kind of each."""
@@ -38,6 +39,7 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.weights = path / "model.safetensors"
         self.evidence = path / "evidence.json"
+        self.inputs = self.assets / "inputs"
         self.pictures = path / "pictures"
 
     def claim(self) -> None:
@@ -112,6 +114,13 @@ class RunFolder:
     def save_earlier(self, step: int, tensors: Mapping[str, torch.Tensor], tied: Mapping[str, str]) -> None:
         """Keep the weights of a checkpoint for the mean of several."""
         write_tensors(self.checkpoints / f"weights-{step}.safetensors", tensors, tied)
+
+    def prune_earlier(self, step: int, every: int, last: int, count: int) -> None:
+        """Keep what a run that was never stopped has after this step: the last `count`, of checkpoints only."""
+        files = self.earlier()
+        kept = [at for at in files if at <= step and (at % every == 0 or at == last)]
+        for at in set(files) - set(kept[-count:]):
+            files[at].unlink()
 
     def mean_of_earlier(self, count: int) -> dict[str, torch.Tensor]:
         """The mean of the last so many kept weights, summed in float64; of whole numbers the last."""
@@ -206,21 +215,44 @@ class RunFolder:
             raise NotFound(f"{self.path} has no {self.evidence.name}; a training that came to its end writes it")
         return record.read(self.evidence)[0]
 
-    def keep_figures(self, name: str, figures: Mapping[str, Any]) -> None:
-        """Put figures beside those of the test split; all other evidence stays as it is.
+    def write_evidence(self, found: Mapping[str, Any]) -> None:
+        """Replace the evidence.
 
         Raises:
-            InvalidInput: figures that evidence cannot hold.
+            InvalidInput: values that evidence cannot hold.
         """
-        found = self.read_evidence()
-        found["metrics"]["test"][name] = figures
-        data = (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode("utf-8")
+        data = written(found)
         record.check(data, self.evidence)
         write_atomically(self.evidence, data)
 
-    def keep_beside(self, name: str, key: str, figures: Mapping[str, Any]) -> None:
-        """As `keep_figures`, for one of several of that name; the others stay."""
-        self.keep_figures(name, {**self.read_evidence()["metrics"]["test"].get(name, {}), key: figures})
+    def keep_study(self, name: str, key: str, found: Mapping[str, Any]) -> None:
+        """Put what a study found into the evidence, beside what it found under other keys; all else stays."""
+        evidence = self.read_evidence()
+        studies = evidence["studies"]
+        studies[name] = {**studies.get(name, {}), key: dict(found)} if key else dict(found)
+        self.write_evidence(evidence)
+
+    def keep_inputs(self, inputs: Sequence[str | bytes]) -> None:
+        """Keep inputs to try, as text or as files."""
+        self.inputs.mkdir(exist_ok=True)
+        texts = [one for one in inputs if isinstance(one, str)]
+        if texts:
+            data = json.dumps(texts, ensure_ascii=False, indent=1) + "\n"
+            write_atomically(self.inputs / "texts.json", data.encode("utf-8"))
+        for number, one in enumerate((one for one in inputs if isinstance(one, bytes)), start=1):
+            write_atomically(self.inputs / f"{number}.{ending(one)}", one)
+
+    def input_files(self) -> list[Path]:
+        """The files among the inputs to try."""
+        return sorted(path for path in self.inputs.glob("[0-9]*.*") if path.is_file())
+
+    def kept_inputs(self) -> list[str | bytes]:
+        """The inputs to try that the run keeps."""
+        texts = self.inputs / "texts.json"
+        found: list[str | bytes] = []
+        if texts.is_file():
+            found += [str(text) for text in json.loads(texts.read_text(encoding="utf-8"))]
+        return found + [path.read_bytes() for path in self.input_files()]
 
     def write_csv(self) -> None:
         """The metrics once more, as a table."""
@@ -231,6 +263,13 @@ class RunFolder:
         writer.writeheader()
         writer.writerows(rows)
         write_atomically(self.path / "metrics.csv", table.getvalue().encode("utf-8"))
+
+
+def ending(data: bytes) -> str:
+    """What the name of a file with these bytes ends in."""
+    if data[:4] == b"RIFF":
+        return "wav"
+    return "png" if data[:4] == b"\x89PNG" else "jpg" if data[:2] == b"\xff\xd8" else "bin"
 
 
 def read_yaml(path: Path) -> Any:

@@ -1,69 +1,64 @@
 """How several processes share the work: all with all the weights (DDP), or each with a shard of them (FSDP2).
 
-Sharding is applied from outside, to code of a single device. A checkpoint has the form of one process's, so that any
-number of processes goes on with it, in either way.
+Sharding is applied from outside, to single-device code. A checkpoint has the form of one process's, so that any
+number of processes can resume it, with either strategy.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from torch import Tensor, nn
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from saccade.core.errors import InvalidInput
+from saccade.training.device import evaluating
 from saccade.training.processes import Processes
 
 
-def strategy(name: str, processes: Processes) -> dict[str, Any]:
-    """What the engine is told: how many processes there are, where, and how they share the work."""
+class Call(nn.Module):
+    """Calls a function with the model: DDP and FSDP2 need a call that spans the whole loss.
+
+    What a model returns may hold its weights, such as a Projection.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(self.model, *arguments)
+
+    def weights(self) -> Any:
+        """The whole state of the model, on the first process."""
+        return {name.removeprefix("model."): value for name, value in whole(self.state_dict()).items()}
+
+    def load(self, weights: Any) -> None:
+        own = self.state_dict()
+        self.load_state_dict({name: shard_like(weights[name.removeprefix("model.")], own[name]) for name in own})
+
+
+def share_out(
+    call: Call, strategy: str, processes: Processes, device: torch.device, layers: Iterable[nn.Module]
+) -> nn.Module:
+    """The call as several processes make it; every process is watched more closely from here on."""
     if processes.alone:  # whatever the environment looks like
-        return {"strategy": "auto", "plugins": [LightningEnvironment()]}
+        return call
+    if strategy == "fsdp2":
+        mesh = init_device_mesh(device.type, (processes.data_count,))
+        shard(call, layers, mesh)
+        processes.hurry(mesh.get_group())
+        return call
     # a model may leave weights out of a step, and one process does not mind
-    ddp = DDPStrategy(find_unused_parameters=True)
-    chosen: Strategy = Sharded(processes.count, 1) if name == "fsdp2" else ddp
-    return {
-        "strategy": chosen,
-        "plugins": [TorchElasticEnvironment()],
-        "devices": processes.local_count,
-        "num_nodes": processes.count // processes.local_count,
-    }
-
-
-class Sharded(ModelParallelStrategy):
-    """FSDP2 whose checkpoints are those of one process: whole on the first, read by all."""
-
-    lightning_restore_optimizer = True
-    save_checkpoint = Strategy.save_checkpoint
-    load_checkpoint = Strategy.load_checkpoint
-
-    def lightning_module_state_dict(self) -> dict[str, Any]:
-        assert self.lightning_module is not None
-        return whole(self.lightning_module.state_dict())  # type: ignore[no-any-return]
-
-    def optimizer_state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-        return whole(optimizer.state_dict())  # type: ignore[no-any-return]
-
-    def load_model_state_dict(self, checkpoint: Any, strict: bool = True) -> None:
-        module, kept = self.lightning_module, checkpoint["state_dict"]
-        assert module is not None
-        module.load_state_dict({name: shard_like(kept[name], own) for name, own in module.state_dict().items()})
-
-    def load_optimizer_state_dict(self, checkpoint: Any) -> None:
-        for optimizer, kept in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
-            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-            state = {
-                number: {name: shard_like(value, weights[number]) for name, value in values.items()}
-                for number, values in kept["state"].items()
-            }
-            optimizer.load_state_dict({**kept, "state": state})
+    shared = DistributedDataParallel(call, find_unused_parameters=True)
+    processes.hurry()
+    return shared
 
 
 def shard(module: nn.Module, layers: Iterable[nn.Module], mesh: Any) -> None:
@@ -107,17 +102,45 @@ def separate_layers(model: nn.Module, compute: Callable[[], Any]) -> list[nn.Mod
             owners.setdefault(id(weight), []).append(layer)
         hooks.append(layer.register_forward_pre_hook(lambda layer, _: running.append(layer)))
         hooks.append(layer.register_forward_hook(lambda layer, *_: running.remove(layer)))
-    with Watch(), torch.no_grad():
-        model.eval()  # draws nothing, and leaves moving means alone
+    with Watch(), evaluating(model):  # which draws nothing, and leaves moving means alone
         compute()
-        model.train()
     for hook in hooks:
         hook.remove()
     return [layer for layer in layers if layer not in exposed]
 
 
+def local(weight: Tensor) -> Tensor:
+    """This process's shard of a weight; the weight where it is not sharded."""
+    return weight.to_local() if isinstance(weight, DTensor) else weight
+
+
+def reshard(call: nn.Module) -> None:
+    """Free the gathered weights of a forward pass that no backward pass follows."""
+    if isinstance(call, FSDPModule):
+        call.reshard()
+
+
+def sum_gradients(weights: Sequence[nn.Parameter], processes: Processes) -> None:
+    """Add up the gradients of all processes; a weight that none of them used has none."""
+    used = processes.total([float(weight.grad is not None) for weight in weights])
+    running = []
+    for weight, users in zip(weights, used, strict=True):
+        if users:
+            weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad.contiguous()
+            running.append(dist.all_reduce(weight.grad, async_op=True))
+    for work in running:
+        work.wait()
+
+
+def follow_first(model: nn.Module, names: Iterable[str]) -> None:
+    """Give all processes the first one's buffers of these names, such as moving means."""
+    buffers = dict(model.named_buffers())
+    for name in names:
+        dist.broadcast(buffers[name], 0)
+
+
 def whole(state: Any) -> Any:
-    """The state with its shards gathered, on the first process; the others, which take part, keep none."""
+    """The state with its shards gathered, on the first process; the others take part and keep none."""
     if isinstance(state, DTensor):
         full = state.full_tensor().detach()
         return full.cpu() if dist.get_rank() == 0 else None

@@ -1,0 +1,181 @@
+"""The gradients of one update: those of the sum of weight x mean over the parts of the loss.
+
+A mean is over all that the update counts, in all its batches and all processes, so that they are as one batch.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from saccade.core.recipe import Loss, Objective
+from saccade.core.stream import Share
+from saccade.training.config import TrainingConfig
+from saccade.training.device import autocast, pick_device, to_device
+from saccade.training.processes import Processes
+from saccade.training.sharding import Call, follow_first, separate_layers, share_out, sum_gradients
+from saccade.training.signals import Stop
+
+Number = Tensor | float
+
+
+class Update(NamedTuple):
+    """The means of an update."""
+
+    counted: float
+    """The count of the first part."""
+    loss: Number | None
+    """None where nothing was counted."""
+    parts: Mapping[str, Number]
+    """Empty where the loss has one part only."""
+    logs: Mapping[str, Number]
+
+
+class Gradients:
+    """Adds up the gradients of the batches of an update in the weights of the model.
+
+    Args:
+        stop: whether this process shall stop; `stopping` is whether any process shall, after each update.
+        example: makes a small batch, to see how the model uses its layers.
+    """
+
+    def __init__(
+        self, model: nn.Module, objective: Objective, config: TrainingConfig, processes: Processes, stop: Stop,
+        example: Callable[[], Any],
+    ) -> None:  # fmt: skip
+        self.objective, self.config, self.processes, self.stop = objective, config, processes, stop
+        self.device = pick_device(config.device)
+        self.dtype = torch.float64 if config.precision == "float64" else None
+        self.model, self.call = model.to(self.device, self.dtype), Call(model)
+        self.sharded = config.strategy == "fsdp2" and not processes.alone
+        layers = []
+        if self.sharded:  # an objective without a loss in evaluation shows nothing of how the model uses its layers
+            batch = example()
+            layers = separate_layers(model, lambda: self.loss(model, batch, 0).parts)
+        buffers, state = dict(model.named_buffers()), model.state_dict()
+        self.buffers = [] if processes.alone else [name for name in state if name in buffers]
+        self.shared = share_out(self.call, config.strategy, processes, self.device, layers)
+        self.weights = [weight for weight in model.parameters() if weight.requires_grad]
+        self.whole = processes.alone and config.accumulate == 1  # one batch of one process is an update
+        self.apart = config.accumulate > 1  # the gradients of several batches are sums, and scaled in the end
+        self.averaged = processes.data_count if self.sharded or not self.apart else 1  # as DDP and FSDP2 average
+        self.stopping = False
+        self.begin()
+
+    def begin(self) -> None:
+        for weight in self.weights:
+            weight.grad = None
+        self.last: Loss | None = None  # of the batches of this update
+        self.rows: list[list[float]] = []
+        self.totals: list[float] = []
+        self.held: dict[str, list[Tensor | None]] = {}  # part -> its gradients, where there are several parts
+        self.update: Update | None = None
+
+    def loss(self, model: nn.Module, batch: Any, step: int) -> Loss:
+        with autocast(self.config.precision, self.device):
+            return self.objective(model, to_device(batch, self.device, self.dtype), step)
+
+    def add(self, share: Share, step: int) -> Loss:
+        """Compute one share, forward and backward; its loss, detached."""
+        terms, loss = (self.call if self.apart else self.shared)(self._terms, share, step)
+        for place, (name, term) in enumerate(terms.items(), start=1):
+            term.backward(retain_graph=place < len(terms))
+            if self.apart and len(loss.parts) > 1:
+                self._hold(name)
+        return loss  # type: ignore[no-any-return]
+
+    def _terms(self, model: nn.Module, share: Share, step: int) -> tuple[dict[str, Tensor], Loss]:
+        """The terms to go backward from: all in one, or, for sums, one for each part. And the loss, detached."""
+        loss = self.loss(model, share.batch, step)
+        if not loss.parts:
+            raise ValueError("expected a loss to train with, but the objective returned one without parts")
+        noted = detached(loss)
+        counts = {name: float(part.count) if share.counted else 0.0 for name, part in loss.parts.items()}
+        # under FSDP2 all processes go the same way, also through a part that counts nothing
+        parts = {name: part for name, part in loss.parts.items() if counts[name] or self.sharded}
+        if self.whole:
+            total = loss._replace(parts=parts).value if parts else None
+            means = {name: noted.parts[name].value for name in parts} if len(counts) > 1 else {}
+            first = next(iter(counts.values()))
+            self.update = Update(first, None if total is None else total.detach(), means, noted.logs)
+            return {} if total is None else {"": total}, noted
+        self._note(noted, counts)
+        terms = {name: part.weight * counts[name] * self.averaged * part.value for name, part in parts.items()}
+        if self.apart:
+            return terms, noted
+        self.totals = self.processes.total(self.rows.pop())
+        sums = dict(zip(counts, self.totals[::2], strict=False))
+        means = [term / (sums[name] or 1.0) for name, term in terms.items()]
+        # a process that counts nothing takes part with gradients of zero
+        return {"": sum(means) if means else sum(weight.sum() for weight in self.weights) * 0}, noted
+
+    def _note(self, loss: Loss, counts: Mapping[str, float]) -> None:
+        """A row to add up: the count of each part and count x mean, the logs times the first count, flaws, a stop."""
+        found = [[*each.parts, *each.logs] for each in (self.last or loss, loss)]
+        if found[0] != found[1]:
+            raise ValueError(f"expected parts and logs {found[0]} in all batches of an update, got {found[1]}")
+        self.last = loss
+        values = {name: float(part.value) for name, part in loss.parts.items()}
+        row = [number for name, n in counts.items() for number in (n, n * values[name] if n else 0.0)]
+        logs = [float(log) * row[0] if row[0] else 0.0 for log in loss.logs.values()]
+        flaws = sum(self.sharded and not n and not math.isfinite(values[name]) for name, n in counts.items())
+        self.rows.append([*row, *logs, float(flaws), float(self.stop.asked)])
+
+    def _hold(self, name: str) -> None:
+        """Move the gradients to those of a part."""
+        held = self.held.setdefault(name, [None] * len(self.weights))
+        for place, weight in enumerate(self.weights):
+            before, found = held[place], weight.grad
+            held[place] = found if before is None else before if found is None else before.add_(found)
+            weight.grad = None
+
+    def finish(self) -> Update:
+        """Make the gradients those of the update."""
+        if self.whole:
+            assert self.update is not None, "no batch was added"
+            self.stopping = self.stop.asked
+            return self.update
+        if self.apart:
+            self.totals = self.processes.total([sum(column) for column in zip(*self.rows, strict=True)])
+        assert self.last is not None, "no batch was added"
+        *sums, flaws, stopping = self.totals
+        self.stopping = bool(stopping)
+        if flaws:
+            self.processes.refuse(
+                "a part of the loss counts nothing in this batch and is not finite, which fsdp2 cannot leave out; "
+                "use --training.strategy ddp"
+            )
+        parts, size = self.last.parts, 2 * len(self.last.parts)
+        counts = dict(zip(parts, sums[:size:2], strict=True))
+        if self.apart:
+            self._scale(counts)
+        if self.buffers:
+            follow_first(self.model, self.buffers)
+        means = {name: total / counts[name] for name, total in zip(parts, sums[1:size:2], strict=True) if counts[name]}
+        loss = sum(parts[name].weight * mean for name, mean in means.items()) if means else None
+        logs = dict(zip(self.last.logs, (total / (sums[0] or 1.0) for total in sums[size:]), strict=True))
+        return Update(sums[0], loss, means if len(parts) > 1 else {}, logs if sums[0] else {})
+
+    def _scale(self, counts: Mapping[str, float]) -> None:
+        """From sums to means; the parts are added up, and the processes."""
+        held = self.held or {name: [weight.grad for weight in self.weights] for name in counts}
+        for name, gradients in held.items():
+            for weight, gradient in zip(self.weights, gradients, strict=True):
+                if gradient is not None:
+                    gradient.div_(counts[name] or 1.0)
+                    first = weight.grad is None or weight.grad is gradient
+                    weight.grad = gradient if first else weight.grad.add_(gradient)
+        if not self.sharded and not self.processes.alone:
+            sum_gradients(self.weights, self.processes)
+
+
+def detached(loss: Loss) -> Loss:
+    parts = {name: part._replace(value=part.value.detach()) for name, part in loss.parts.items()}
+    logs = {name: log.detach() if isinstance(log, Tensor) else log for name, log in loss.logs.items()}
+    carry = loss.carry
+    if carry is not None:
+        carry = tree_map(lambda own: own.detach() if isinstance(own, Tensor) else own, carry)
+    return Loss(parts, logs, carry)

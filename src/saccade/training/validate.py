@@ -1,0 +1,70 @@
+"""How good a model is on the validation split: its loss, or the decisive metric where no loss says it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from saccade.core.errors import InvalidInput
+from saccade.core.stream import in_order, sizes_of
+from saccade.core.task import Task
+from saccade.training.config import TrainingConfig
+from saccade.training.device import evaluating
+from saccade.training.processes import Processes
+from saccade.training.sharding import reshard
+from saccade.training.update import Gradients
+
+Evaluate = Callable[[nn.Module], float]
+
+
+class Validation:
+    """The validation split, cut into batches that are collated when they are needed."""
+
+    def __init__(self, task: Task, config: TrainingConfig, processes: Processes, evaluate: Evaluate | None) -> None:
+        self.task, self.processes, self.evaluate = task, processes, evaluate
+        self.examples = task.examples("validation")
+        self.batches = in_order(sizes_of(task, self.examples), config.batch_size)
+        if not self.batches:
+            raise InvalidInput("the validation split has no examples; training needs one at least")
+
+    def __call__(self, gradients: Gradients, step: int) -> tuple[str, float, float]:
+        """After a step: what the metrics call it, the value, and what is to fall: the value or minus it.
+
+        Raises:
+            InvalidInput: there is nothing that the loss counts.
+            ValueError: there is no loss, and no `evaluate`.
+        """
+        with evaluating(gradients.model):
+            value, name, sign = self._loss(gradients, step), "loss", 1
+            if value is None:
+                if self.evaluate is None:
+                    raise ValueError("the objective returns no loss in evaluation; give fit an evaluate")
+                value = self.processes.agree(float(gradients.call(self.evaluate)))
+                name, sign = self.task.metric, 1 if self.task.direction == "min" else -1
+        reshard(gradients.call)
+        return f"validation_{name}", value, sign * value
+
+    def _loss(self, gradients: Gradients, step: int) -> float | None:
+        """The mean over all batches; each process takes some of them, and they are added up in one order."""
+        rank, count, size = self.processes.data_rank, self.processes.data_count, len(self.batches)
+        rows: list[list[float]] = []
+        # as many batches for each, since a sharded model needs all processes for each; what is too many counts nothing
+        for place in range(rank, -(-size // count) * count, count):
+            parts = gradients.call(gradients.loss, self.example(place % size), step).parts.values()
+            if not parts:
+                return None
+            rows = rows or [[0.0] * (2 * len(parts)) for _ in range(size)]
+            if place < size:
+                counts = [float(part.count) for part in parts]
+                sums = [n * float(part.value) if n else 0.0 for n, part in zip(counts, parts, strict=True)]
+                rows[place] = [*counts, *sums]
+        totals = [sum(column) for column in zip(*self.processes.total(rows), strict=True)]
+        counts, sums = totals[: len(parts)], totals[len(parts) :]
+        terms = [part.weight * s / n for part, n, s in zip(parts, counts, sums, strict=True) if n]
+        if not terms:
+            raise InvalidInput("the loss counts nothing in the validation split")
+        return sum(terms)
+
+    def example(self, place: int = 0) -> Any:
+        """A batch; the first is the smallest."""
+        return self.task.collate([self.examples[row] for row in self.batches[place]])
