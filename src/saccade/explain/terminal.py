@@ -1,5 +1,6 @@
 """Pictures as lines of text: images in shades, strokes in dots, curves as small bars."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,7 +52,7 @@ def shades(weights: Any, width: int) -> str:
 
 def legend(scale: float = 1.0) -> list[str]:
     """What the shades say, of weights that were divided by a scale."""
-    return [f"{shade} from {floor * scale:.3g}" for shade, floor in zip(SHADES[1:], FLOORS, strict=True)]
+    return [f"{shade} from {floor * scale:.2g}" for shade, floor in zip(SHADES[1:], FLOORS, strict=True)]
 
 
 def spark(values: Any, width: int) -> str:
@@ -72,7 +73,7 @@ def dots(strokes: Sequence[Any], width: int, most: int = 24) -> list[str]:
     for stroke in strokes:
         at = np.asarray(stroke, dtype=float)
         ends = np.concatenate([at[:1], at])
-        for one, two in zip(ends[:-1], ends[1:], strict=True):
+        for one, two in itertools.pairwise(ends):
             steps = int(np.ceil(np.abs(two - one).max() / dot)) + 1
             for x, y in one + (two - one) * np.linspace(0, 1, steps)[:, None]:
                 column, row = round((x - low[0]) / dot), round((far[1] - y) / dot)

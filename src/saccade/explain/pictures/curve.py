@@ -47,13 +47,13 @@ class Curve:
         left = min(max(map(cells, names)), width // 3)
         lines = [*flow([f"{self.y_label} over {self.x_label}"], width)]
         for name, line in self.lines.items():
-            least, most = (rounded_to(pick(y for y in line.y if not math.isnan(y))) for pick in (min, max))
-            said = f"{least} to {most}, last {rounded_to(line.y[-1])}"
+            least, most = (rounded_to(pick(y for y in line.y if not math.isnan(y)), 4) for pick in (min, max))
+            said = f"{least} to {most}, last {rounded_to(line.y[-1], 4)}"
             drawn = terminal.spark([y for _, y in self._sorted(line)], max(4, width - left - len(said) - 4))
             lines += flow([f"{fit(name, left)}  {drawn}" if left else drawn, said], width)
         if max(len(line.x) for line in self.lines.values()) <= 12:
             for name, line in self.lines.items():
-                numbers = [f"{_said(x)}: {rounded_to(y)}" for x, y in self._sorted(line)]
+                numbers = [f"{_said(x)}: {rounded_to(y, 4)}" for x, y in self._sorted(line)]
                 lines += ["", *flow([*([name] if name else []), *numbers], width)]
         return terminal.titled(self.title, lines, width)
 
@@ -70,7 +70,7 @@ class Curve:
     def description(self) -> str:
         said = []
         for name, line in self.lines.items():
-            ends = f"from {rounded_to(line.y[0])} to {rounded_to(line.y[-1])}"
+            ends = f"from {rounded_to(line.y[0], 4)} to {rounded_to(line.y[-1], 4)}"
             said.append(f"{name} {ends}" if name else ends)
         return f"{self.title or self.y_label} over {self.x_label}: {'; '.join(said)}"
 

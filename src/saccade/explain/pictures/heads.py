@@ -10,7 +10,7 @@ import numpy as np
 from saccade.core.errors import InvalidInput
 from saccade.explain import plots, terminal
 from saccade.explain.plots.arrays import numbers, rounded
-from saccade.explain.text import cells, fit
+from saccade.explain.text import alignment_text, cells, fit
 
 Layers = Mapping[str, tuple[plots.Weights, Sequence[str], Sequence[str]]]
 
@@ -62,8 +62,13 @@ class Heads:
         return plots.alignments([panel], axes.values)
 
     def text(self, width: int) -> str:
-        """How widely each head looks, in nats: the mean over its queries of the entropy of their weights."""
+        """How widely each head looks, in nats: the mean over its queries of the entropy of their weights. One that is
+        alone is written as an alignment."""
         width, rows = terminal.narrowest(width), {}
+        if sum(map(len, self._heads().values())) == 1:
+            [(weights, queries, keys)] = self.layers.values()
+            table = alignment_text(numbers(weights).reshape(len(queries), len(keys)), queries, keys, width)
+            return terminal.titled(self.title, table.split("\n"), width)
         for name, heads in self._heads().items():
             shares = heads / np.maximum(heads.sum(-1, keepdims=True), 1e-12)
             logs = np.log(np.where(shares > 0, shares, 1.0))
@@ -101,7 +106,7 @@ class Heads:
 
     def description(self) -> str:
         found = ", ".join(f"{len(heads)} of {name}" for name, heads in self._heads().items())
-        return f"{self.title or 'Where each head looks'}: heads of {len(self.layers)} layers: {found}"
+        return f"{self.title or 'Where each head looks'}, heads by layer: {found}"
 
     def _heads(self) -> dict[str, Any]:
         """(h, q, k) of each layer."""

@@ -72,6 +72,6 @@ class ImageOverlay:
         places = []
         for label, weights in zip(plots.labels(self.labels), self.maps, strict=True):
             row, column = np.unravel_index(weights.argmax(), weights.shape)
-            at = f"{(column + 0.5) / weights.shape[1]:.0%} from the left, {(row + 0.5) / weights.shape[0]:.0%} from the top"
-            places.append(f"{label}, largest {at}")
+            across, down = (column + 0.5) / weights.shape[1], (row + 0.5) / weights.shape[0]
+            places.append(f"{label}, largest {across:.0%} from the left and {down:.0%} from the top")
         return f"{self.title or self.values.capitalize()} over an image of {wide} x {high} pixels: {'; '.join(places)}"

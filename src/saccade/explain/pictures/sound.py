@@ -72,7 +72,7 @@ class Sound:
 
     def text(self, width: int) -> str:
         """A line for each token: its weights over time, and when the largest of them is."""
-        names, largest = plots.labels(self.rows), max(1.0, float(self.weights.max()))
+        names, largest = plots.labels(self.rows), float(self.weights.max()) or 1.0
         left = min(max(map(cells, names)), narrowest(width) // 5)
         room = min(width - left - 17, self.weights.shape[1])
         lines = [
