@@ -181,7 +181,7 @@ def others() -> list[Picture]:
     window = {"window": (near(3, 60, 0.05)[None], ["a", "b", "c"], times)}
     named = Heads("window", window, axes={"window": Axes("character", "time (seconds)", "window weight")})
     colours = torch.stack([photo(20, 20), 1 - photo(20, 20), torch.full((20, 20), 0.5)]).expand(3, 3, 20, 20)
-    kinds = Histogram.of({"ours": Series(["noun", "verb", "other"], [50, 30, 7], "class", "words"),
-                          "right": Series(["noun", "verb", "other"], [45, 36, 6], "class", "words")}, "classes")  # fmt: skip
+    ours = Series(["noun", "verb", "other"], [50, 30, 7], "class", "words", "histogram")
+    kinds = Histogram.of({"ours": ours, "right": ours._replace(y=[45, 36, 6])}, "classes")
     coloured = Strip("colours", colours, labels=["a", "b", "ten words that are long"])
     return [one, named, by_length(), kinds, states(), shades(), coloured]

@@ -3,10 +3,9 @@
 
 function element(id) { return document.getElementById(id); }
 
-const untouched = document.documentElement.cloneNode(true);
 const seen = JSON.parse(element("data").textContent);
 const views = [];
-const page = { show: "both", text: "", going: null, writing: null, typing: null };
+const page = { show: "both", text: "", going: null, writing: null, typing: null, untouched: null };
 const LETTERS = "ab", PAUSE = 400;  // ms
 /** What can be sent as a file. */
 const FILES = {
@@ -235,11 +234,13 @@ function listen() {
   element("which").onclick = event => { if (event.target.dataset.show) arrange(event.target.dataset.show); };
   element("png").onclick = () => savePNG(present());
   element("svg").onclick = () => saveSVG(present());
-  element("html").onclick = () => saveHTML(untouched, { ...seen, live: "", title: document.title, start: hash() });
+  element("html").onclick = () => saveHTML(page.untouched, { ...seen, live: "", title: document.title, start: hash() });
   matchMedia("(prefers-color-scheme: dark)").onchange = () => { for (const one of present().flatMap(view => view.shown)) one.fresh(); };
 }
 
+/** Called by the last script, after those of systems; the page is then as it came. */
 async function start() {
+  page.untouched = document.documentElement.cloneNode(true);
   listen();
   element("ask").hidden = !["text", "nothing"].includes(seen.live);
   element("text").hidden = element("text-label").hidden = seen.live === "nothing";

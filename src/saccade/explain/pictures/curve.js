@@ -7,7 +7,7 @@ pictures.curve = (holder, data, tools) => {
   const left = 54, box = { left, top: head + above, width: width - left - 16, height: Math.min(260, width * 0.55) };
   svg.attr("height", box.top + box.height + 40).attr("viewBox", `0 0 ${width} ${box.top + box.height + 40}`);
   const [least, most] = d3.extent(all, point => point.y), low = least >= 0 && least <= 0.4 * most ? 0 : least, spare = (most - low || 1) * 0.04;
-  const up = d3.scaleLinear([low === 0 ? 0 : low - spare, most + spare], [box.height, 0]).nice();
+  const up = d3.scaleLinear([low === 0 ? 0 : low - spare, most + spare], [box.height, 0]).nice(5);
   const values = data.names || lines.flat().map(point => point.at);
   const across = data.names ? d3.scalePoint(data.names, [0, box.width]).padding(0.5) : d3.scaleLinear(d3.extent(values), [0, box.width]);
   const group = svg.append("g").attr("transform", `translate(${left},${box.top})`);
@@ -44,7 +44,7 @@ pictures.curve = (holder, data, tools) => {
 /** Axes of a chart, in a group whose origin is the upper left corner of a box. */
 function chartAxes(group, across, up, { width, height }, names) {
   const count = Math.max(2, Math.floor(width / 80)), every = names ? Math.ceil(names.length * 56 / width) : 1;
-  const bottom = d3.axisBottom(across).tickSizeOuter(0), shown = names ? bottom.tickValues(names.filter((_, i) => i % every === 0)).tickFormat(name => clipped(name, 54 * every, 11)) : bottom.ticks(count);
+  const bottom = d3.axisBottom(across).tickSizeOuter(0), shown = names ? bottom.tickValues(names.filter((_, i) => i % every === 0)).tickFormat(name => clipped(name.replace(/(\d)-$/, "$1+").replace(/(\d)-(\d)/, "$1–$2"), 54 * every, 11)) : bottom.ticks(count);
   for (const axis of [group.append("g").attr("transform", `translate(0,${height})`).call(shown), group.append("g").call(d3.axisLeft(up).ticks(5).tickSizeOuter(0))])
     axis.attr("font-size", 11).attr("font-family", null).selectAll("path").attr("stroke-opacity", 0.3);
 }

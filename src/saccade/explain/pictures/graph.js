@@ -5,9 +5,10 @@ pictures.graph = (holder, data, tools) => {
   const names = data.nodes.map(text => clipped(visible(text), 150, 12)), sizes = names.map(text => widthOf(text, 12) + 16), high = 22;
   const widest = Math.max(...sizes), left = data.y_label ? 24 : 6, below = data.x_label ? 40 : 6;
   const spread = side => new Set(data.places.map(place => place[side])).size;
-  const width = Math.min(holder.clientWidth, Math.max(160, spread(0) * (widest + 46)) + left), height = Math.max(64, Math.min(560, spread(1) * 52)) + below;
+  const width = Math.min(holder.clientWidth, Math.max(160, spread(0) * (widest + 46)) + left), dip = around() ? 36 : 0, above = data.edges.some(([from, to]) => from === to) ? Math.max(dip, 16) : dip;
+  const height = Math.max(64, Math.min(560, spread(1) * 52)) + below + dip + above;
   const x = d3.scaleLinear(extentOf(data.places.map(place => place[0])), [left + widest / 2 + 4, width - widest / 2 - 4]);
-  const y = d3.scaleLinear(extentOf(data.places.map(place => place[1])), [height - below - high, high]);
+  const y = d3.scaleLinear(extentOf(data.places.map(place => place[1])), [height - below - dip - high, high + above]);
   const svg = sheet(holder, width, height, tools.description).attr("role", "group"), [least, most] = d3.extent(data.edges, edge => edge[2]);
   const share = weight => (most > Math.min(0, least) ? (weight - Math.min(0, least)) / (most - Math.min(0, least)) : 1);
   const ink = `rgb(${style("--dark")})`, under = svg.append("g"), edges = data.edges.map(([from, to, weight]) => {
@@ -23,6 +24,11 @@ pictures.graph = (holder, data, tools) => {
       const px = x(place[0]) - a.x, py = y(place[1]) - a.y, along = (px * (b.x - a.x) + py * (b.y - a.y)) / length ** 2;
       return along > 0.05 && along < 0.95 && Math.abs(px * (b.y - a.y) - py * (b.x - a.x)) / length < high * 0.7;
     });
+  }
+  /** Whether nodes that stand in a line are linked past one another. */
+  function around() {
+    return data.edges.some(([from, to]) => [0, 1].some(side => data.places[from][side] === data.places[to][side] && data.places.some(place =>
+      place[side] === data.places[from][side] && (place[1 - side] - data.places[from][1 - side]) * (place[1 - side] - data.places[to][1 - side]) < 0)));
   }
   const caption = reading(holder, "Point at a node to see its edges.");
   const show = node => {
@@ -60,7 +66,7 @@ function arrow(group, a, b, wide, own, high, ink, thick, bent) {
     group.append("path").attr("d", `M${a.x - 8},${top} C${a.x - 16},${top - 22} ${a.x + 16},${top - 22} ${a.x + 8},${top - 3}`).attr("fill", "none").attr("stroke", ink).attr("stroke-width", thick);
     return group.append("path").attr("d", `M${a.x + 7},${top} l-1,-8 l8,3 z`).attr("fill", ink);
   }
-  const dx = b.x - a.x, dy = b.y - a.y, length = Math.hypot(dx, dy), bend = bent ? 0.3 : 0.06;
+  const dx = b.x - a.x, dy = b.y - a.y, length = Math.hypot(dx, dy), bend = bent ? Math.min(0.3, 64 / length) : 0.06;
   const middle = { x: (a.x + b.x) / 2 - dy * bend, y: (a.y + b.y) / 2 + dx * bend };
   const cut = (from, to, width) => { // where a line leaves a box around `to`
     const [u, v] = [from.x - to.x, from.y - to.y], share = Math.min(width / 2 / Math.max(Math.abs(u), 1e-6), high / 2 / Math.max(Math.abs(v), 1e-6), 1);

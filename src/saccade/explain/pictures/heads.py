@@ -1,6 +1,7 @@
 """Every head of every layer, to be looked into: who looks at whom. Vig 2019, arXiv:1906.05714."""
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
@@ -52,14 +53,16 @@ class Heads:
         object.__setattr__(self, "axes", {name: Axes(*axes) for name, axes in self.axes.items()})
 
     def figure(self) -> plots.Figure:
-        """A thumbnail of every head; of one that is alone its map, with its tokens."""
+        """A thumbnail of every head; of one that is alone its map, with its tokens or over its times."""
         found = self._heads()
         if sum(map(len, found.values())) > 1:
             return plots.head_grid(list(found.values()), list(found), self.title)
         [(name, (_, queries, keys))] = self.layers.items()
-        axes = self.axes.get(name, Axes("queries", "keys", "attention weight"))
-        panel = (found[name][0], queries, keys, axes.rows, axes.columns, self.title)
-        return plots.alignments([panel], axes.values)
+        axes, [weights] = self.axes.get(name, Axes("queries", "keys", "attention weight")), found[name]
+        if len(keys) > 1 and all(re.fullmatch(r"\d+(\.\d+)? s", key) for key in keys):
+            step = (float(keys[-1][:-2]) - float(keys[0][:-2])) / (len(keys) - 1)
+            return plots.speech(weights, queries, step, tokens_label=axes.rows, values=axes.values, title=self.title)
+        return plots.alignments([(weights, queries, keys, axes.rows, axes.columns, self.title)], axes.values)
 
     def text(self, width: int) -> str:
         """How widely each head looks, in nats: the mean over its queries of the entropy of their weights. One that is

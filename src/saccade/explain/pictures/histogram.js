@@ -10,7 +10,7 @@ pictures.histogram = (holder, data, tools) => {
   const size = data.names ? 1 : Math.min(...d3.pairs(starts, (a, b) => b - a), Infinity), each = Number.isFinite(size) ? size : 1;
   const across = data.names ? d3.scalePoint(data.names, [0, box.width]).padding(0.5) : d3.scaleLinear([starts[0], starts.at(-1) + each], [0, box.width]);
   const wide = data.names ? across.step() * 0.8 : across(starts[0] + each), own = wide / lines.length;
-  const up = d3.scaleLinear([0, d3.max(lines.flat(), bar => bar.y) || 1], [box.height, 0]).nice();
+  const up = d3.scaleLinear([0, d3.max(lines.flat(), bar => bar.y) || 1], [box.height, 0]).nice(5);
   const group = svg.append("g").attr("transform", `translate(${left},${box.top})`), from = at => across(at) - (data.names ? wide / 2 : 0);
   chartAxes(group, across, up, box, data.names);
   lines.forEach((bars, number) => bars.forEach(bar => group.append("rect").attr("x", from(bar.at) + number * own).attr("y", up(bar.y))

@@ -26,7 +26,7 @@ pictures.image_overlay = (holder, data, tools) => {
   for (let i = 0; i < 24; i++) svg.append("rect").attr("x", 12 + 4 * i).attr("y", height + 14).attr("width", 4.3).attr("height", 10).attr("fill", BLUES((i + 0.5) / 24));
   svg.append("text").attr("y", height + 23).text("0");
   svg.append("text").attr("x", 114).attr("y", height + 23).text(`${short(largest)}  ${data.values}`);
-  const caption = reading(holder, `Point at an image to read ${data.values} there.`);
+  const caption = reading(holder, `Point at an image to read the ${data.values} there.`);
   svg.node().onpointermove = svg.node().onpointerdown = event => {
     const box = svg.node().getBoundingClientRect(), at = [event.clientX - box.left, event.clientY - box.top];
     const number = places.findIndex(({ x, y }) => at[0] >= x && at[0] < x + across && at[1] >= y && at[1] < y + down);

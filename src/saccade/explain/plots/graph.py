@@ -1,15 +1,18 @@
 """Nodes and edges at given places."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
 
 from saccade.core.errors import require
-from saccade.explain.plots.canvas import GREY, Figure, colours, fit, our_style, page, scale, write_title
+from saccade.explain.plots.canvas import GREY, Figure, colours, fit, our_style, page, renderer_of, scale, write_title
 from saccade.explain.plots.tokens import short_labels
 
 Edge = tuple[int, int, float]
-FAINTEST = 0.15  # of the colour scale, so that the weakest edge is seen
+FAINTEST = 0.2  # of the colour scale, so that the weakest edge is seen
+PAD, TALL = 0.05, 0.24  # inches around a label in its box, and the height of a box
+GAP, LINE = 0.55, 0.5  # inches between the boxes of neighbours, and from one row of them to the next
 
 
 def graph(
@@ -31,65 +34,94 @@ def graph(
         across, up: what x and y are; an axis without a name is not drawn.
         values: what the weights are.
     """
-    texts = short_labels(nodes)
-    wide, high = _inches([x for x, _ in places]), _inches([y for _, y in places])
+    texts = [text or "␣" for text in short_labels(nodes)]
     with our_style(title, values, across, up, *texts):
-        axes = page().add_axes((0, -high, wide, high))
-        axes.spines[:].set_visible(False)
-        least, most = min((w for *_, w in edges), default=0.0), max((w for *_, w in edges), default=1.0)
-        least = 0.0 if least >= 0 else least
-        mapping = require("matplotlib.colors", "app").Normalize(least, most if most > least else least + 1)
-        shades = colours()
+        axes = page().add_axes((0, -1, 1, 1))  # in inches, as what is drawn in it
+        renderer = renderer_of(axes.figure)
         boxes = [
             axes.annotate(
-                text or "␣", place, ha="center", va="center", zorder=3,
-                bbox={"boxstyle": "round,pad=0.3", "fc": "white", "ec": GREY, "lw": 0.8},
+                text, (0, 0), ha="center", va="center", zorder=3,
+                bbox={"boxstyle": f"round,pad={PAD * 72 / 9}", "fc": "white", "ec": GREY, "lw": 0.8},
             )
-            for text, place in zip(texts, places, strict=True)
+            for text in texts
         ]  # fmt: skip
-        axes.update_datalim(places)
-        axes.autoscale_view()
-        axes.margins(0.6 / wide, 0.5 / high)
-        for start, end, weight in sorted(edges, key=lambda edge: edge[2]):
+        widths = [box.get_window_extent(renderer).width / axes.figure.dpi + 2 * PAD for box in boxes]
+        widest = max(widths)
+        x, wide = _spread([place[0] for place in places], widest + GAP)
+        y, high = _spread([place[1] for place in places], LINE)
+        where = list(zip(x, y, strict=True))
+        for box, place in zip(boxes, where, strict=True):
+            box.xy = place
+            box.set_position(place)
+        bends = [_bend(start, end, where) for start, end, _ in edges]
+        # an arrow around a node goes below where it leads to the right
+        dip = (
+            0.16
+            * wide
+            * any(x[end] > x[start] for (start, end, _), bend in zip(edges, bends, strict=True) if bend == 0.3)
+        )
+        limits = (-widest / 2 - 0.05, wide + widest / 2 + 0.05, -0.2 - dip, high + 0.2)
+        axes.set(xlim=limits[:2], ylim=limits[2:])
+        axes.set_position((0, limits[2] - limits[3], limits[1] - limits[0], limits[3] - limits[2]))
+        axes.spines[:].set_visible(False)
+        _name(axes.xaxis, across, [place[0] for place in places], x)
+        _name(axes.yaxis, up, [place[1] for place in places], y)
+        mapping = _mapping([weight for *_, weight in edges])
+        for (start, end, weight), bend in sorted(zip(edges, bends, strict=True), key=lambda edge: edge[0][2]):
             share = FAINTEST + (1 - FAINTEST) * float(mapping(weight))
-            style = {"arrowstyle": "-|>", "color": shades(share), "lw": 0.6 + 1.6 * float(mapping(weight))}
-            bend = _bend(start, end, places)
-            style |= {"patchA": boxes[start].get_bbox_patch(), "patchB": boxes[end].get_bbox_patch(), "shrinkB": 2}
-            axes.annotate("", places[end], places[start], arrowprops={**style, "connectionstyle": bend}, zorder=2)
-        _axis(axes.xaxis, across, [x for x, _ in places])
-        _axis(axes.yaxis, up, [y for _, y in places])
+            style = {"arrowstyle": "-|>", "color": colours()(share), "lw": 0.6 + 1.4 * share, "mutation_scale": 9}
+            if start == end:  # from one side of the top of its box to the other
+                ends = [(where[start][0] + side, where[start][1] + TALL / 2) for side in (-0.08, 0.08)]
+                bend = -1.6
+            else:
+                ends = [_edge(where[start], where[end], widths[start]), _edge(where[end], where[start], widths[end])]
+            style |= {"shrinkA": 0, "shrinkB": 0, "connectionstyle": f"arc3,rad={bend}"}
+            axes.annotate("", ends[1], ends[0], arrowprops=style, annotation_clip=False, zorder=2)
         if len({weight for *_, weight in edges}) > 1:
-            drawn = require("matplotlib.cm", "app").ScalarMappable(mapping, shades)
-            scale(axes, drawn, values)
+            scale(axes, require("matplotlib.cm", "app").ScalarMappable(mapping, colours()), values)
         write_title(axes, title)
         return fit(axes.figure)
 
 
-def _inches(values: Sequence[float]) -> float:
-    """How far nodes at so many different places reach."""
-    return min(9.0, max(1.2, 0.9 * len({round(value, 6) for value in values})))
+def _spread(values: Sequence[float], apart: float) -> tuple[list[float], float]:
+    """Places in inches from 0, the nearest two so far apart where all take no more than 10; and how far they reach."""
+    different = sorted({round(value, 6) for value in values})
+    reach = different[-1] - different[0]
+    if not reach:
+        return [0.0] * len(values), 0.0
+    least = min(b - a for a, b in itertools.pairwise(different))
+    inches = min(reach / least * apart, 10.0)
+    return [(value - different[0]) / reach * inches for value in values], inches
 
 
-def _bend(start: int, end: int, places: Sequence[tuple[float, float]]) -> str:
-    """Straight, but around what stands on the way, and around the node itself."""
+def _edge(box: tuple[float, float], other: tuple[float, float], wide: float) -> tuple[float, float]:
+    """Where the line to another place leaves a box, in inches."""
+    across, up = other[0] - box[0], other[1] - box[1]
+    share = min(wide / 2 / max(abs(across), 1e-9), TALL / 2 / max(abs(up), 1e-9), 1.0)
+    return box[0] + share * across, box[1] + share * up
+
+
+def _mapping(weights: Sequence[float]) -> Any:
+    least, most = min(0.0, *weights, 0.0), max([*weights, 0.0])
+    return require("matplotlib.colors", "app").Normalize(least, most if most > least else least + 1)
+
+
+def _bend(start: int, end: int, places: Sequence[tuple[float, float]]) -> float:
+    """Nearly straight; around what stands in between."""
     (x0, y0), (x1, y1) = places[start], places[end]
-    if start == end:
-        return "arc3,rad=1.4"
     length = math.hypot(x1 - x0, y1 - y0)
     for number, (x, y) in enumerate(places):
         if number in (start, end) or not length:
             continue
         along = ((x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)) / length**2
-        away = abs((x - x0) * (y1 - y0) - (y - y0) * (x1 - x0)) / length
-        if 0 < along < 1 and away < 0.1 * length:
-            return "arc3,rad=0.35"
-    return "arc3,rad=0.08"
+        if 0 < along < 1 and abs((x - x0) * (y1 - y0) - (y - y0) * (x1 - x0)) / length < 0.2:
+            return 0.3
+    return 0.08
 
 
-def _axis(axis: Any, name: str, values: Sequence[float]) -> None:
-    if not name:
-        axis.set_ticks([])
-        return
+def _name(axis: Any, name: str, values: Sequence[float], inches: Sequence[float]) -> None:
+    """The name of an axis, and where there are few places their values."""
+    found = dict(zip(values, inches, strict=True))
+    named = name and len(found) <= 20
+    axis.set_ticks(list(found.values()) if named else [], [f"{value:g}" for value in found] if named else [])
     axis.set_label_text(name)
-    if all(float(value).is_integer() for value in values) and len(set(values)) <= 20:
-        axis.set_ticks(sorted(set(values)), [f"{value:.0f}" for value in sorted(set(values))])
