@@ -140,9 +140,7 @@ def labels_of(answer: Answer, side: str) -> Sequence[str]:
         InvalidInput: the task has no such labels.
     """
     if not isinstance(answer.task, Replaying):
-        raise InvalidInput(
-            f"{type(answer.task).__name__} has no labels: a picture of an answer needs replay and labels"
-        )
+        raise InvalidInput(f"{type(answer.task).__name__} has no labels; it needs the methods replay and labels")
     found: Mapping[str, Sequence[str]] = answer.task.labels(replayed(answer))
     if side not in found:
         raise InvalidInput(f"{type(answer.task).__name__} has no labels {side!r}; {nearest(side, found)}")

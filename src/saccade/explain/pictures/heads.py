@@ -75,7 +75,7 @@ class Heads:
         for name, heads in self._heads().items():
             shares = heads / np.maximum(heads.sum(-1, keepdims=True), 1e-12)
             logs = np.log(np.where(shares > 0, shares, 1.0))
-            rows[name] = -(shares * logs).sum(-1).mean(-1)
+            rows[name] = 0.0 - (shares * logs).sum(-1).mean(-1)
         left = min(max(map(cells, [*rows, "head"])), width // 2)
         room = max(1, (width - left - 1) // 6)
         lines = ["entropy (nats)"]

@@ -46,7 +46,7 @@ def coloured_words(words: Sequence[str], numbers: Weights, values: str = "weight
         axes = page().add_axes((0, 0, WIDE, 1))
         axes.set(xlim=(0, WIDE), ylim=(0, 1), xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
-        renderer, x, row, said = renderer_of(axes.figure), 0.0, 0, []
+        renderer, x, row, wide, said = renderer_of(axes.figure), 0.0, 0, 1.6, []
         for text, number in zip(texts, found, strict=True):
             shade = shades(mapping(number))
             dark = sum(weight * part for weight, part in zip((0.299, 0.587, 0.114), shade, strict=False)) < 0.55
@@ -58,11 +58,12 @@ def coloured_words(words: Sequence[str], numbers: Weights, values: str = "weight
                 x, row = 0.0, row + 1
             said[-1].set_position((x, row))
             x += width + 0.09
+            wide = max(wide, x - 0.09)
         high = LINE * (row + 1)
-        axes.set_position((0, -high, WIDE, high))
-        axes.set_ylim(row + 0.5, -0.5)
+        axes.set_position((0, -high, wide, high))
+        axes.set(xlim=(0, wide), ylim=(row + 0.5, -0.5))
         write_title(axes, title)
         mappable = require("matplotlib.cm", "app").ScalarMappable(mapping, shades)
-        bar = axes.inset_axes((0, -0.2 / high, 1.6 / WIDE, 0.1 / high))
+        bar = axes.inset_axes((0, -0.2 / high, 1.6 / wide, 0.1 / high))
         axes.figure.colorbar(mappable, cax=bar, orientation="horizontal", label=values)
         return fit(axes.figure)

@@ -46,8 +46,7 @@ def graph(
             for text in texts
         ]  # fmt: skip
         widths = [box.get_window_extent(renderer).width / axes.figure.dpi + 2 * PAD for box in boxes]
-        widest = max(widths)
-        x, wide = _spread([place[0] for place in places], widest + GAP)
+        x, wide = _spread([place[0] for place in places], max(widths) + GAP)
         y, high = _spread([place[1] for place in places], LINE)
         where = list(zip(x, y, strict=True))
         for box, place in zip(boxes, where, strict=True):
@@ -60,7 +59,11 @@ def graph(
             * wide
             * any(x[end] > x[start] for (start, end, _), bend in zip(edges, bends, strict=True) if bend == 0.3)
         )
-        limits = (-widest / 2 - 0.05, wide + widest / 2 + 0.05, -0.2 - dip, high + 0.2)
+        loop = 0.18 * any(start == end for start, end, _ in edges)
+        left, right = (
+            side * max(side * at + width / 2 for at, width in zip(x, widths, strict=True)) for side in (-1, 1)
+        )
+        limits = (left, right, -TALL / 2 - dip, high + TALL / 2 + loop)
         axes.set(xlim=limits[:2], ylim=limits[2:])
         axes.set_position((0, limits[2] - limits[3], limits[1] - limits[0], limits[3] - limits[2]))
         axes.spines[:].set_visible(False)
