@@ -78,7 +78,7 @@ def test_each_kind_says_what_is_under_the_pointer_and_the_cursor(browser: Any, t
 
     weights = samples.near(7, 6)
     assert said("alignment", 0.05, 0.05, "image") == f"“Je”, “I”: attention weight {weights[0, 0]:.3f}"
-    assert said("sound", 0.999, 0.99, "image").startswith("“end”, 1.77 s: attention weight 0.15")
+    assert said("sound", 0.999, 0.99, "image").startswith("“end”, 1.77 s: attention weight 0.148")
     assert said("memory_trace", 0.01, 0.01, "image") == "slot 0, step 0: weight 1.000"
     assert said("image_overlay", 0.345, 0.625, "image").startswith("“dog”: weight 1.000 at 22, ")
     assert said("curve", 0.999, 0.5).startswith("training step 990: training 0.9")
@@ -91,13 +91,12 @@ def test_each_kind_says_what_is_under_the_pointer_and_the_cursor(browser: Any, t
     seen.page.locator("[data-kind=alignment] svg").focus()
     for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowRight"):
         seen.page.keyboard.press(key)
-    assert (
-        seen.page.locator("[data-kind=alignment] .caption").text_content()
-        == "“voudrais”, “another”: attention weight 0.164"
-    )
+    cursor = f"“une”, “another”: attention weight {weights[2, 2]:.3f}"  # from where the pointer was
+    assert seen.page.locator("[data-kind=alignment] .caption").text_content() == cursor
     seen.page.locator("[data-kind=curve] svg").focus()
-    seen.page.keyboard.press("ArrowRight")
-    assert seen.page.locator("[data-kind=curve] .caption").text_content().startswith("training step 0: training 4.9")
+    seen.page.keyboard.press("ArrowLeft")
+    last = "training step 980: training 0.9618; validation 1.259 (at 900)"
+    assert seen.page.locator("[data-kind=curve] .caption").text_content() == last
     glimpses = seen.page.locator("[data-kind=glimpses]")
     assert glimpses.locator("g circle").count() == 4
     glimpses.locator("input").focus()

@@ -174,6 +174,7 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: Curve("a", {"b": ([1], [NAN])}, "x", "y"), "finite numbers"),  # type: ignore[dict-item]
     (lambda: Curve.of({}, "a"), "at least one line"),
     (lambda: Histogram("a", {"": ([], [])}, "x", "y"), "at least one"),  # type: ignore[dict-item]
+    (lambda: Histogram("a", {"": ([1, 2], [1.0, NAN])}, "x", "y"), "not below 0"),  # type: ignore[dict-item]
     (lambda: Graph("a", [], [], layers=[]), "at least one node"),
     (lambda: Graph("a", ["a"], []), "either places or layers"),
     (lambda: Graph("a", ["a"], [], [[0, 0]], [0]), "either places or layers"),

@@ -14,7 +14,7 @@ BARS = "▁▂▃▄▅▆▇█"
 PIXELS = " ░▒▓█"  # of an image; " " is black
 # of a Braille cell of 2 x 4 dots the bit of each
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
-ASCII = {
+ASCII: dict[str, str | int | None] = {
     **dict(zip("·░▒▓█…–→↵␣", ".-+*#~->/_", strict=True)),
     **dict(zip(BARS[:-1], "__..--=", strict=True)),
     **{chr(0x2800 + dots): " .:*"[min(3, dots.bit_count())] for dots in range(256)},

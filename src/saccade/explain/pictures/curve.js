@@ -33,7 +33,8 @@ pictures.curve = (holder, data, tools) => {
     mark.attr("x1", x).attr("x2", x);
     const said = lines.map((points, i) => {
       const point = nearest(points, at), counted = point && point.count !== undefined ? ` (${point.count} examples)` : "";
-      return point ? `${names[i] ? `${names[i]} ` : ""}${short(point.y)}${counted}` : "";
+      const elsewhere = point && point.at !== at ? ` (at ${short(point.at)})` : "";
+      return point ? `${names[i] ? `${names[i]} ` : ""}${short(point.y)}${elsewhere}${counted}` : "";
     });
     caption.textContent = `${data.x_label} ${typeof at === "string" ? at : short(at)}: ${said.filter(Boolean).join("; ")}`;
   };

@@ -22,7 +22,7 @@ class Graph:
     name: str
     nodes: Sequence[str]
     """Their labels, as `plots.labels` takes them."""
-    edges: Sequence[Sequence[float]]
+    edges: Sequence[Any]
     """(from, to), or (from, to, weight): nodes by their numbers from 0."""
     places: plots.Weights | None = None
     """(n, 2): x to the right and y upwards."""

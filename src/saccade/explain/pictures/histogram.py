@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from saccade.core.errors import InvalidInput
 from saccade.core.task import Series
 from saccade.explain import plots, terminal
 from saccade.explain.pictures.curve import kept, lines_of, rounded_to
@@ -18,7 +19,7 @@ class Histogram:
     """Bars: where each begins, or the name of its category, and how high it is.
 
     Raises:
-        InvalidInput: no bars, numbers that are not finite, or different numbers of x and y.
+        InvalidInput: no bars, different numbers of x and y, or counts that are below 0 or not finite.
     """
 
     name: str
@@ -32,6 +33,8 @@ class Histogram:
     def __post_init__(self) -> None:
         found = {name: Line(*line) for name, line in self.lines.items()}
         object.__setattr__(self, "lines", checked_lines(found))
+        if not all(y >= 0 for line in self.lines.values() for y in line.y):
+            raise InvalidInput("expected counts that are finite and not below 0")
 
     @classmethod
     def of(cls, series: Series | Mapping[str, Series], name: str, title: str = "") -> Self:

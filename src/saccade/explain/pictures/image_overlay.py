@@ -8,6 +8,7 @@ import numpy as np
 
 from saccade.explain import plots, terminal
 from saccade.explain.plots.arrays import checked, enlarged, packed, pooled, rounded, thinned
+from saccade.explain.text import cells, fit
 
 MOST = 4096  # pixels, and numbers of the maps, that evidence keeps
 
@@ -44,7 +45,7 @@ class ImageOverlay:
         for label, weights in zip(plots.labels(self.labels), self.maps, strict=True):
             shown = terminal.image(weights / (weights.max() or 1.0), min(width, 48))
             said = f"{label} (to {weights.max():.3g})"
-            blocks.append([terminal.fit(said, min(terminal.cells(said), width)), *shown])
+            blocks.append([fit(said, min(cells(said), width)), *shown])
         return terminal.titled(self.title, terminal.beside(blocks, width), width)
 
     def page(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from saccade.core.errors import InvalidInput
 from saccade.explain import plots, terminal
 from saccade.explain.plots.arrays import checked, enlarged, named, packed, rounded, thinned
 from saccade.explain.plots.images import stretched
+from saccade.explain.text import fit
 
 MOST = 4096  # pixels that evidence keeps
 
@@ -52,7 +53,7 @@ class Strip:
         for step in chosen:
             pixels = self.images[step] if self.images.ndim == 3 else plots.brightness(self.images[step])
             lines = terminal.image(pixels, min(24, width))
-            blocks.append([terminal.fit(self._names()[step], 2 * (len(lines[0]) // 2)), *lines])
+            blocks.append([fit(self._names()[step], 2 * (len(lines[0]) // 2)), *lines])
         return terminal.titled(self.title, terminal.beside(blocks, width), width)
 
     def page(self) -> dict[str, Any]:

@@ -134,14 +134,14 @@ def bars(found: Mapping[str, Line], across: str, up: str, title: str = "") -> Fi
     """
     given = checked_lines(found)
     names = categories(given)
-    starts = sorted({x for line in given.values() for x in line.x})
+    starts = sorted({x for line in given.values() for x in line.x if not isinstance(x, str)})
     whole = 0.8 if names else min((b - a for a, b in itertools.pairwise(starts)), default=1.0)
     width = whole / len(given)
     with our_style(title, across, up, *given, *(names or ())):
         axes = blank(max(3.0, min(9.0, 0.5 * len(names))) if names else 4.6, 2.6)
         places: dict[Any, float] = {name: i - 0.4 for i, name in enumerate(names or ())}
         for i, (name, line) in enumerate(given.items()):
-            left = [places.get(x, x) + i * width for x in line.x]
+            left = [(places[x] if isinstance(x, str) else x) + i * width for x in line.x]
             heights = [0.0 if math.isnan(y) else y for y in line.y]
             axes.bar(left, heights, width, align="edge", color=COLOURS[i % 6], edgecolor="white", lw=0.4, label=name)
         if all(y == int(y) for line in given.values() for y in line.y if not math.isnan(y)):
