@@ -312,6 +312,12 @@ def test_heads_say_how_widely_they_look() -> None:
     assert len(re.findall(r"\d\.\d\d", many.text(40))) == 16
 
 
+def test_no_name_breaks_a_line() -> None:
+    curve = Curve("a", {"one\ntwo": ([0, 1], [1.0, 2.0])}, "x\r", "y", "a\u2028title")  # type: ignore[dict-item]
+    assert curve.text(60).split("\n")[0] == "a�title"
+    assert not re.search(r"[\r\u2028]|one\n", curve.text(60))
+
+
 def test_dots_follow_a_stroke() -> None:
     line = Strokes("a", [[0, 0, 0], [47, 0, 1]]).text(24)
     assert line == "\N{BRAILLE PATTERN DOTS-14}" * 24

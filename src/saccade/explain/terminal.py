@@ -8,6 +8,7 @@ import numpy as np
 
 from saccade.core.errors import InvalidInput
 from saccade.explain.plots.arrays import pooled
+from saccade.explain.plots.tokens import printable
 from saccade.explain.text import FLOORS, NARROWEST, SHADES, cells, fit
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -106,8 +107,10 @@ def beside(blocks: Sequence[Sequence[str]], width: int, gap: int = 2) -> list[st
 
 
 def titled(title: str, lines: Sequence[str], width: int) -> str:
-    """Lines below their title, where there is one."""
-    return "\n".join([fit(title, min(cells(title), width))] * bool(title) + [line.rstrip(" ") for line in lines])
+    """Lines below their title, where there is one; nothing in them breaks a line."""
+    shown = printable(title)
+    above = [fit(shown, min(cells(shown), width))] if shown else []
+    return "\n".join([*above, *(printable(line).rstrip(" ") for line in lines)])
 
 
 def _narrowed(pixels: Any, width: int) -> Any:
