@@ -485,11 +485,22 @@ def test_a_grid_has_a_thumbnail_of_each_head_as_dark_as_its_own_largest_weight()
     assert not np.ma.filled(empty.axes[0].collections[0].get_array(), 1.0).any()
 
 
+def test_a_grid_of_maps_of_several_sizes_has_squares_of_one_size() -> None:
+    small, large = torch.rand(3, 2, 3), torch.rand(1, 96, 7)
+    figure = plots.head_grid([small, large], ["small", "large"])
+    mesh = np.ma.filled(figure.axes[0].collections[0].get_array(), np.nan).reshape(48 * 2 + 6, (48 + 6) * 3 - 6)
+    np.testing.assert_allclose(mesh[:24, :16], (small[0, 0, 0] / small[0].max()).item())
+    pairs = large[0].reshape(48, 2, 7).amax(1) / large.max()  # the largest of each two rows
+    np.testing.assert_allclose(mesh[54:, 0], pairs[:, 0].numpy(), rtol=1e-6)
+    assert np.isnan(mesh[54:, 54:]).all()  # that layer has one head
+    assert_whole(figure)
+
+
 @pytest.mark.parametrize(
     ("layers", "names", "message"),
     [
         ([], [], "got nothing and 0 names"),
-        ([torch.rand(2, 3, 3), torch.rand(2, 4, 3)], [], r"got \(2, 3, 3\), \(2, 4, 3\) and 0 names"),
+        ([torch.rand(2, 3, 3), torch.rand(2, 0, 3)], [], r"got \(2, 0, 3\), \(2, 3, 3\) and 0 names"),
         ([torch.rand(3, 3)], [], r"got \(3, 3\)"),
         ([torch.rand(2, 3, 3)], ["a", "b"], "and 2 names"),
         ([torch.full((1, 2, 2), float("nan"))], [], "finite and not below 0"),

@@ -29,19 +29,19 @@ def alignment_text(
     if width < NARROWEST:
         raise InvalidInput(f"expected a width of at least {NARROWEST}, got {width}")
     heads, names = _shown(columns, ascii_only), _shown(rows, ascii_only)
-    left, right = (min(max(map(_cells, texts)), width // 5) for texts in (names, heads))
+    left, right = (min(max(map(cells, texts)), width // 5) for texts in (names, heads))
     room = width - left - right - 9  # two gaps of two cells, and " 0.00"
     most = [max(range(len(row)), key=row.__getitem__) for row in table]
-    ends = [f"{_fit(heads[k], right)} {row[k]:.2f}" if row[k] > 0 else "–" for row, k in zip(table, most, strict=True)]
-    sizes = [max(1, _cells(head)) for head in heads]  # a token may be nothing, or take no place, and has a cell
+    ends = [f"{fit(heads[k], right)} {row[k]:.2f}" if row[k] > 0 else "–" for row, k in zip(table, most, strict=True)]
+    sizes = [max(1, cells(head)) for head in heads]  # a token may be nothing, or take no place, and has a cell
     if sum(sizes) + len(heads) <= room + 1:
         gap, key = " ", []
-        above = [[_fit(head, size) for head, size in zip(heads, sizes, strict=True)]]
+        above = [[fit(head, size) for head, size in zip(heads, sizes, strict=True)]]
     else:
         numbers = range(1, len(heads) + 1)
         tens = [str(number // 10 % 10) if number % 10 == 0 else " " for number in numbers]
         sizes, gap, above = [1] * len(heads), "", [tens, [str(number % 10) for number in numbers]]
-        key = _flow([f"{number} {head}" for number, head in zip(numbers, heads, strict=True)], width)
+        key = flow([f"{number} {head}" for number, head in zip(numbers, heads, strict=True)], width)
     lines = []
     for first in range(0, len(heads), room if key else len(heads)):
         block = slice(first, first + room if key else None)
@@ -50,9 +50,9 @@ def alignment_text(
             shades = [SHADES[sum(weight >= floor for floor in FLOORS)] for weight in row[block]]
             # a dot is not repeated: nothing should look like something
             drawn = [s * n if s != SHADES[0] else s.center(n) for s, n in zip(shades, sizes[block], strict=True)]
-            lines.append(f"{_fit(name, left)}  {gap.join(drawn)}  {end}")
+            lines.append(f"{fit(name, left)}  {gap.join(drawn)}  {end}")
         lines.append("")
-    lines += key + _flow([f"{shade} from {floor:.2f}" for shade, floor in zip(SHADES[1:], FLOORS, strict=True)], width)
+    lines += key + flow([f"{shade} from {floor:.2f}" for shade, floor in zip(SHADES[1:], FLOORS, strict=True)], width)
     text = "\n".join(line.rstrip() for line in lines)
     return text.translate(ASCII) if ascii_only else text
 
@@ -63,26 +63,26 @@ def _shown(tokens: Sequence[str], ascii_only: bool) -> list[str]:
     return labels(tokens)
 
 
-def _cells(text: str) -> int:
+def cells(text: str) -> int:
     """Its width in a terminal."""
     none, wide = ("Mn", "Me", "Cf"), "WF"
     return sum(0 if unicodedata.category(c) in none else 1 + (unicodedata.east_asian_width(c) in wide) for c in text)
 
 
-def _fit(text: str, width: int) -> str:
+def fit(text: str, width: int) -> str:
     """Cut or filled to that width."""
-    if _cells(text) > width:
-        while _cells(text) > width - 1:
+    if cells(text) > width:
+        while cells(text) > width - 1:
             text = text[:-1]
         text += "…"
-    return text + " " * (width - _cells(text))
+    return text + " " * (width - cells(text))
 
 
-def _flow(parts: Sequence[str], width: int) -> list[str]:
+def flow(parts: Sequence[str], width: int) -> list[str]:
     """The parts in as few lines as take them."""
     lines = [""]
-    for part in (_fit(part, min(_cells(part), width)) for part in parts):
-        if lines[-1] and _cells(f"{lines[-1]}  {part}") > width:
+    for part in (fit(part, min(cells(part), width)) for part in parts):
+        if lines[-1] and cells(f"{lines[-1]}  {part}") > width:
             lines.append("")
         lines[-1] += f"  {part}" if lines[-1] else part
     return lines

@@ -1,24 +1,20 @@
-"""One HTML file that shows every head of a capture: nothing from a network, no build step; it works from disk."""
+"""One HTML file with pictures: nothing from a network, no build step; it works from disk."""
 
 import base64
 import hashlib
 import html
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from saccade.core.errors import InvalidInput, SaccadeError
+from saccade.core.picture import Picture, kind_of
 from saccade.core.printable import printable
-from saccade.explain.plots.tokens import labels
+from saccade.explain.pictures.heads import Heads, Layers
 
-Layers = Mapping[str, tuple[Tensor, Sequence[str], Sequence[str]]]
-Reads = Literal["", "text", "recording"]
+Reads = Literal["", "text", "recording", "image", "nothing"]
 
 NOTEBOOK = 3_000_000  # weights that a notebook is given at most: 8 MB of text
 
@@ -29,35 +25,25 @@ TOO_MANY = (
 
 # each needs those before it
 VENDORED = ("path", "shape", "array", "color", "interpolate", "format", "scale", "selection", "axis")
-SCRIPTS = ("layers", "draw", "matrix", "overview", "pen", "view", "save", "page")
-
-
-class Axes(NamedTuple):
-    """What rows and columns of a layer are, and its numbers, where they are not those of attention."""
-
-    rows: str
-    columns: str
-    values: str
+FIRST, LAST = ("draw", "heat"), ("save", "page")  # scripts of the page before and after those of the kinds
+START = "start();"
 
 
 class View(NamedTuple):
     """What stands beside another view, or alone."""
 
-    layers: Layers
     name: str = ""
-    """Of which run or file it is."""
+    """The run or the file that it is of."""
     answer: str = ""
     """What the model says."""
     note: str = ""
-    """What to know of it."""
-    axes: Mapping[str, Axes] = {}
-    """Of the layers that are no attention."""
-    drawn: Tensor | None = None
-    """(points, 3): what a pen wrote: x, y, which goes up, and whether a stroke ends there."""
+    """What a reader should know of it."""
+    pictures: Sequence[Picture] = ()
+    """Drawn one under another."""
 
 
 def page(layers: Layers, title: str = "attention") -> str:
-    """The file's text.
+    """The text of a page in which every head can be looked at.
 
     Args:
         layers: name -> weights (h, q, k) or (q, k), tokens that look, tokens that are looked at.
@@ -66,29 +52,29 @@ def page(layers: Layers, title: str = "attention") -> str:
     Raises:
         InvalidInput: no layers; weights of another shape than the tokens', below 0 or not finite.
     """
-    if not layers:
-        raise InvalidInput("expected at least one layer to show")
-    return page_of([View(layers)], title)
+    return page_of([View(pictures=[Heads("heads", layers)])], title)
 
 
-def page_of(views: Sequence[View], title: str, live: Reads = "", largest: int = 0) -> str:
+def page_of(views: Sequence[View], title: str, live: Reads = "", largest: int = 0, systems: Sequence[str] = ()) -> str:
     """The text of a page of two views side by side, or of one.
 
     Args:
         views: what is seen at first; of a page that asks its server there may be none.
         title: what the page is of.
-        live: what it sends to its server, to be shown the looks at it.
-        largest: bytes of a recording that its server takes.
+        live: what it sends to its server, to be answered with other views.
+        largest: bytes of a file that its server takes.
+        systems: those whose kinds of pictures may be shown later; those of the views are known.
 
     Raises:
-        InvalidInput: as of `page`.
+        InvalidInput: a system that does not exist; a picture whose values are not JSON.
     """
     shown = {"views": [packed(view) for view in views], "live": live, "largest": largest}
+    systems = sorted({*systems, *(kind.partition(".")[0] for kind in _kinds(views) if "." in kind)})
     # in a script no "<" may stand, or a token could end it
-    data = json.dumps(shown, ensure_ascii=False).replace("<", "\\u003c")
-    before, _, after = text_of("head_view.html").partition("{{data}}")
-    before = before.replace("{{policy}}", policy(bool(live))).replace("{{style}}", text_of("style.css"))
-    after = after.replace("{{vendor}}", vendored()).replace("{{view}}", script())
+    data = json.dumps(shown, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+    before, _, after = text_of("page.html").partition("{{data}}")
+    before = before.replace("{{policy}}", policy(bool(live), systems)).replace("{{style}}", text_of("style.css"))
+    after = after.replace("{{scripts}}", "\n".join(f"<script>{script}</script>" for script in scripts(systems)))
     return before.replace("{{title}}", html.escape(printable(title))) + data + after
 
 
@@ -96,33 +82,26 @@ def packed(view: View) -> dict[str, Any]:
     """What the page is given of a view.
 
     Raises:
-        InvalidInput: as of `page`.
+        InvalidInput: a picture whose values are not JSON.
     """
-    layers = [
-        {"name": name, **packed_layer(name, *layer), **(view.axes[name]._asdict() if name in view.axes else {})}
-        for name, layer in view.layers.items()
-    ]
-    drawn = None if view.drawn is None else (view.drawn * torch.tensor([1.0, -1.0, 1.0])).double().tolist()
+    shown = []
+    for picture in view.pictures:
+        values = {
+            "kind": kind_of(picture), "name": picture.name, "title": printable(str(getattr(picture, "title", ""))),
+            "description": printable(picture.description()), "data": dict(picture.page()),
+        }  # fmt: skip
+        try:
+            json.dumps(values, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InvalidInput(f"{picture.name}: what a page is given of a picture must be JSON: {error}") from error
+        shown.append(values)
     return {
-        "name": view.name, "answer": printable(view.answer), "note": printable(view.note), "layers": layers,
-        "drawn": drawn and [[round(number, 4) for number in point] for point in drawn],
+        "name": view.name, "answer": printable(view.answer), "note": printable(view.note), "pictures": shown,
     }  # fmt: skip
 
 
-def packed_layer(name: str, weights: Tensor, queries: Sequence[str], keys: Sequence[str]) -> dict[str, Any]:
-    """Weights in steps of 1/65535 of the largest, and what looks and is looked at."""
-    heads = weights.detach().float().cpu().reshape(-1, *weights.shape[-2:])
-    if weights.ndim not in (2, 3) or heads.shape[1:] != (len(queries), len(keys)):
-        came = f"{tuple(weights.shape)} for {len(queries)} and {len(keys)} tokens"
-        raise InvalidInput(f"{name}: expected weights (h, q, k) or (q, k) of these tokens, not {came}")
-    if not bool((heads.isfinite() & (heads >= 0)).all()):
-        raise InvalidInput(f"{name}: expected attention weights that are finite and not below 0")
-    largest = max(1.0, float(heads.max())) if heads.numel() else 1.0
-    steps = (heads / largest * 65535).round().to(torch.int32).numpy().astype(np.dtype("<u2"))
-    return {
-        "heads": len(heads), "queries": labels(queries), "keys": labels(keys), "largest": largest,
-        "weights": base64.b64encode(steps.tobytes()).decode("ascii"),
-    }  # fmt: skip
+def _kinds(views: Sequence[View]) -> set[str]:
+    return {kind_of(picture) for view in views for picture in view.pictures}
 
 
 def framed(parts: Iterable[Layers], title: str = "attention") -> str:
@@ -132,7 +111,7 @@ def framed(parts: Iterable[Layers], title: str = "attention") -> str:
         parts: layers, which are asked for one after the other while there is room.
         title: what the page is of.
     """
-    layers: dict[str, tuple[Tensor, Sequence[str], Sequence[str]]] = {}
+    layers: dict[str, tuple[Any, Sequence[str], Sequence[str]]] = {}
     try:
         for part in parts:
             layers |= part
@@ -161,19 +140,49 @@ def vendored() -> str:
 
 @cache
 def script() -> str:
-    return "".join(text_of(f"{part}.js") for part in SCRIPTS)
+    """The scripts of the page and of the kinds of pictures."""
+    there = files("saccade.explain.pictures")
+    kinds = sorted((path for path in there.iterdir() if path.name.endswith(".js")), key=lambda path: path.name)
+    parts = [text_of(f"{part}.js") for part in FIRST] + [path.read_text(encoding="utf-8") for path in kinds]
+    return "".join([*parts, *(text_of(f"{part}.js") for part in LAST)])
+
+
+def scripts(systems: Sequence[str] = ()) -> list[str]:
+    """All scripts of a page, in their order; a system's names are its own.
+
+    Raises:
+        InvalidInput: a system that does not exist.
+    """
+    own = [f"(() => {{\n{text}\n}})();" for name in systems for text in scripts_of(name)]
+    return [vendored(), script(), *own, START]
 
 
 @cache
-def policy(live: bool = False) -> str:
-    """The content policy of the page: its own scripts and style, told by their digests, and nothing else."""
+def scripts_of(system: str) -> list[str]:
+    """The scripts in the folder of a system.
 
-    def digest(text: str) -> str:
-        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"
+    Raises:
+        InvalidInput: no such system.
+    """
+    try:
+        there = files(f"saccade.systems.{system}" if system.isidentifier() else "")
+    except (ModuleNotFoundError, ValueError) as error:
+        raise InvalidInput(f"there is no system {system!r}, whose pictures a page could draw") from error
+    paths = sorted((path for path in there.iterdir() if path.name.endswith(".js")), key=lambda path: path.name)
+    return [path.read_text(encoding="utf-8") for path in paths]
 
+
+@cache
+def digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"
+
+
+def policy(live: bool = False, systems: Sequence[str] = ()) -> str:
+    """The content policy of a page with the pictures of these systems: its own scripts and style, by their digests, and
+    nothing else."""
     sources = {
         "default-src": "'none'", "style-src": digest(text_of("style.css")),
-        "script-src": f"{digest(vendored())} {digest(script())}", "img-src": "data:", "base-uri": "'none'",
+        "script-src": " ".join(map(digest, scripts(sorted(set(systems))))), "img-src": "data:", "base-uri": "'none'",
         "form-action": "'none'", "connect-src": "'self'" if live else "'none'",
     }  # fmt: skip
     return "; ".join(f"{kind} {allowed}" for kind, allowed in sources.items())

@@ -1,16 +1,15 @@
+"use strict";
+// What the kinds of pictures share: text and its size, axes, images, tiles.
 
-// What is drawn on canvases and into SVG: arcs, strips, the matrix, axes.
-
-const ROW = 22, STRIP = 30, HEAD = 20, GAP = 14; // pixels
-const link = d3.linkHorizontal();
+/** A kind of picture -> (holder, data, tools) => what draws it into the holder; see `Shown` for tools and what comes back. */
+const pictures = {};
+const GAP = 14; // pixels that a label needs along an axis
+const LINES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"];
+// placed by lightness, so that equal steps of weight are equal steps of grey in print
+const BLUES = d3.scaleLinear([0, 0.175, 0.41, 0.675, 1], ["#ffffff", "#c6dbef", "#6baed6", "#2171b5", "#08306b"]);
 const dark = () => matchMedia("(prefers-color-scheme: dark)").matches;
 const style = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const measuring = document.createElement("canvas").getContext("2d");
-
-/** Of equal lightness, so that none is seen better than another. */
-function colour(head, heads, night = dark()) {
-  return d3.hcl((255 + head * 360 / heads) % 360, 62, night ? 72 : 42).formatHex();
-}
 
 function widthOf(text, size = 15) {
   measuring.font = `${size}px system-ui, sans-serif`;
@@ -33,29 +32,6 @@ function penOf(canvas, width, height) {
   const pen = canvas.getContext("2d");
   pen.scale(ratio, ratio);
   return pen;
-}
-
-function drawArcs(pen, layer, links, width, middle, wide) {
-  link.context(pen);
-  pen.lineWidth = wide ? 2.5 : links.length > 200 ? 1 : 1.5; // one pixel is drawn far sooner
-  for (const { head, query, key, weight } of links) {
-    pen.strokeStyle = colours(layer)[head];
-    pen.globalAlpha = Math.min(1, 0.05 + weight / layer.largest);
-    pen.beginPath();
-    link({ source: [2, middle(query)], target: [width - 2, middle(key)] });
-    pen.stroke();
-  }
-  pen.globalAlpha = 1;
-}
-
-/** The colours of a layer's heads; kept, since they are asked for at each link. */
-function colours(layer) {
-  const night = dark();
-  if (!layer.colours || layer.night !== night) {
-    layer.night = night;
-    layer.colours = Array.from({ length: layer.heads }, (_, head) => colour(head, layer.heads, night));
-  }
-  return layer.colours;
 }
 
 /** Where along an axis a value or a token stands. */
@@ -97,52 +73,137 @@ function drawAxes(group, rows, columns, values, { left, top, width, height }) {
   node.selectAll("path").attr("stroke-opacity", 0.3);
 }
 
-/** The mean of the chosen heads as a picture of one pixel a weight. */
-function paintMatrix(canvas, layer, heads) {
-  const rows = layer.queries.length, columns = layer.keys.length, { values, largest } = layer.mean(heads);
+/** A token as it can be seen: of what takes no room, its name. */
+function visible(token) {
+  if (/[^\p{Z}\p{C}\p{M}]/u.test(token)) return token;
+  if (!token) return "(empty)";
+  if (/\p{M}/u.test(token)) return `\u25cc${token}`;
+  const name = sign => `U+${sign.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+  return [...token].map(sign => (sign === " " ? "\u2423" : name(sign))).join(" ");
+}
+
+/** Weights as a picture of one pixel a weight, in the ink of the page; the largest is opaque. */
+function paint(canvas, values, rows, columns, largest) {
   canvas.width = columns;
   canvas.height = rows;
   const pen = canvas.getContext("2d"), image = pen.createImageData(columns, rows);
   const [red, green, blue] = style("--dark").split(",").map(Number), scale = 255 / Math.max(largest, 1e-9);
   const ink = (blue << 16) | (green << 8) | red, points = new Uint32Array(image.data.buffer);
-  for (let i = 0; i < values.length; i++) points[i] = ink | (Math.round(scale * values[i]) << 24);
+  for (let i = 0; i < values.length; i++) points[i] = ink | (Math.round(scale * Math.min(values[i], largest)) << 24);
   pen.putImageData(image, 0, 0);
 }
 
-/** Pixels of a strip for a weight: a look is drawn by its own largest weight, so that one that is spread is seen too. */
-function unitOf(layer, values, largest) {
-  const own = layer.values === PLAIN ? Math.max(d3.max(values), largest / 20) : largest;
-  return (STRIP - 4) / Math.max(own, 1e-9);
+/** An array that Python packed: its shape, its numbers, and their range. */
+function unpacked({ shape, least, most, steps }) {
+  const text = atob(steps), bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  const values = Float32Array.from(new Uint16Array(bytes.buffer), step => least + step / 65535 * (most - least));
+  return { shape, values, least, most };
 }
 
-/** Of each token a strip over the axis: the mean of the chosen heads, and of the focused one each head's line. */
-function drawStrips(pen, layer, heads, focus, { side, width, top, first, last }) {
-  const along = side === "keys" ? "queries" : "keys", place = scaleOf(layer.axis[side], 0, width);
-  const at = layer.axis[side].map(value => place(value)), { largest } = layer.mean(heads);
-  const ink = `rgb(${style("--dark")})`, base = row => top(row) + STRIP - 2;
-  for (let row = first; row < last; row++) {
-    const values = layer.mine(heads, { side: along, number: row }), chosen = focus && focus.side === along && focus.number === row;
-    const unit = unitOf(layer, values, largest);
-    pen.fillStyle = ink;
-    pen.globalAlpha = focus && focus.side === along && !chosen ? 0.3 : 0.85;
-    pen.beginPath();
-    d3.area().x((_, i) => at[i]).y0(base(row)).y1(value => base(row) - value * unit).context(pen)(values);
-    pen.fill();
-    if (chosen && heads.size > 1)
-      for (const head of heads) {
-        const own = d3.range(at.length).map(i => (side === "keys" ? layer.at(head, row, i) : layer.at(head, i, row)));
-        pen.strokeStyle = colours(layer)[head];
-        pen.globalAlpha = 1;
-        pen.beginPath();
-        d3.line().x((_, i) => at[i]).y(value => base(row) - Math.min(value * unit, STRIP - 3)).context(pen)(own);
-        pen.stroke();
-      }
-    pen.globalAlpha = 0.25;
-    pen.fillRect(0, base(row), width, 1);
-  }
-  pen.globalAlpha = 1;
-  if (focus && focus.side === side) {
-    pen.fillStyle = "#e69f00";
-    pen.fillRect(at[focus.number] - 1, 0, 2, pen.canvas.height);
-  }
+/** The address of a picture of so many pixels; `at(x, y)` gives red, green and blue from 0 to 255. */
+function pixelsOf(width, height, at) {
+  const canvas = Object.assign(document.createElement("canvas"), { width, height }), pen = canvas.getContext("2d");
+  const image = pen.createImageData(width, height);
+  for (let y = 0, i = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const [red, green, blue] = at(x, y);
+      image.data[i++] = red;
+      image.data[i++] = green;
+      image.data[i++] = blue;
+      image.data[i++] = 255;
+    }
+  pen.putImageData(image, 0, 0);
+  return canvas.toDataURL("image/png");
+}
+
+/** The colours of a scale from 0 to 1, as `BLUES`, in 256 steps. */
+const steps = Array.from({ length: 256 }, (_, i) => { const { r, g, b } = d3.rgb(BLUES(i / 255)); return [r, g, b]; });
+
+/** A new SVG in a holder, with text of 11 pixels. */
+function sheet(holder, width, height, name) {
+  const svg = d3.select(holder).append("svg").attr("width", width).attr("height", height).attr("viewBox", `0 0 ${width} ${height}`);
+  svg.attr("font-size", 11).attr("fill", "currentColor").attr("role", "img");
+  return name ? svg.attr("aria-label", name) : svg;
+}
+
+/** A sentence below a picture, which a screen reader says when it changes. */
+function reading(holder, text) {
+  const node = document.createElement("p");
+  node.className = "caption";
+  node.setAttribute("aria-live", "polite");
+  node.textContent = text;
+  holder.append(node);
+  steady(node);
+  return node;
+}
+
+/** A text that changes under the pointer gets no lower, or what is pointed at would move away. */
+function steady(node) {
+  let width = 0, height = 0;
+  new ResizeObserver(() => {
+    if (node.offsetWidth !== width) height = 0;
+    width = node.offsetWidth;
+    height = Math.max(height, node.offsetHeight);
+    node.style.minHeight = `${height}px`;
+  }).observe(node);
+}
+
+/** A token within a sentence, whichever way it is written. */
+function isolated(token) {
+  return Object.assign(document.createElement("bdi"), { textContent: token });
+}
+
+/** A slider with its name before it, in a bar above a picture; `act` is called with its number. */
+function slider(holder, name, { min, max, step, value, said }, act) {
+  const bar = Object.assign(document.createElement("div"), { className: "bar" }), label = document.createElement("label");
+  const input = Object.assign(document.createElement("input"), { type: "range", min, max, step, value });
+  const output = Object.assign(document.createElement("output"), { className: "place" });
+  const tell = () => {
+    const text = said ? said(Number(input.value)) : input.value;
+    output.textContent = text;
+    input.setAttribute("aria-valuetext", text);
+  };
+  input.oninput = () => { tell(); act(Number(input.value)); };
+  label.append(`${name} `, input, output);
+  bar.append(label);
+  holder.append(bar);
+  tell();
+  return { input, tell };
+}
+
+/** Where so many tiles of one form stand in a width, each with room for its label above it. */
+function tiled(count, aspect, width, most, least = 56) {
+  const gap = 10, above = 18;
+  const one = Math.max(least, Math.min(most, width, (width + gap) / count - gap));
+  const high = Math.max(8, Math.round(aspect <= 1 ? one * aspect : Math.min(one * aspect, most))), wide = Math.round(high / aspect);
+  const step = Math.max(wide, least) + gap, across = Math.max(1, Math.min(count, Math.floor((width + gap) / step)));
+  const places = Array.from({ length: count }, (_, i) => ({ x: i % across * step, y: above + Math.floor(i / across) * (high + above + gap) }));
+  return { wide, high, step, places, width: Math.min(width, across * step - gap), height: places.at(-1).y + high + 2 };
+}
+
+/** The labels of a chart's axes. */
+function axisLabels(svg, { left, top, width, height }, across, up) {
+  svg.append("text").attr("x", left + width).attr("y", top + height + 32).attr("text-anchor", "end").text(across);
+  svg.append("text").attr("x", 0).attr("y", 11).text(up);
+}
+
+/** Names of lines with their colours, in rows; the height that they take. */
+function legendOf(svg, names, width, top) {
+  let x = 0, y = top;
+  names.forEach((name, number) => {
+    const text = clipped(name, width - 22, 11), wide = widthOf(text, 11) + 34;
+    if (x && x + wide > width) { x = 0; y += 16; }
+    svg.append("rect").attr("x", x).attr("y", y + 2).attr("width", 14).attr("height", 4).attr("fill", LINES[number % LINES.length]);
+    svg.append("text").attr("x", x + 19).attr("y", y + 9).text(text);
+    x += wide;
+  });
+  return y + 16 - top;
+}
+
+/** A number as it is read: three digits that count. */
+function short(number) {
+  if (number === null || number === undefined || Number.isNaN(number)) return "none";
+  if (Number.isInteger(number)) return d3.format(",")(number);
+  return Math.abs(number) >= 1000 ? d3.format(",.0f")(number) : String(Number(number.toPrecision(4)));
 }

@@ -1,27 +1,124 @@
 
-// The page: one view or two, the link to what is seen, and texts or recordings that are sent to be looked at.
+// The page: one view or two with their pictures, the link to what is seen, and what is sent to a server to be looked at.
 
 function element(id) { return document.getElementById(id); }
 
-const untouched = document.documentElement.cloneNode(true);
 const seen = JSON.parse(element("data").textContent);
 const views = [];
-const page = { show: "both", least: 0.05, text: "", going: null, writing: null, typing: null };
+const page = { show: "both", text: "", going: null, writing: null, typing: null, untouched: null };
 const LETTERS = "ab", PAUSE = 400;  // ms
+/** What can be sent as a file. */
+const FILES = {
+  recording: { name: "a recording", label: "recording (.wav)", accept: ".wav,audio/wav,audio/x-wav", type: "audio/wav" },
+  image: { name: "an image", label: "image", accept: "image/*", type: "application/octet-stream" },
+};
+
+/**
+ * One picture in its view.
+ *
+ * The script of its kind draws into the holder, and is called again, the holder being empty, where the width or the
+ * colours change. It may give back an object whose methods are called where they are there: `fresh()` in place of that;
+ * `load(data)` for another picture of its kind in its place; `link()` and `restore(said)` for what a link says of it;
+ * `follow(other)` where a picture of its kind in the view beside it changed, which said so by `tools.changed()`;
+ * `saved()` for what is saved of it.
+ */
+class Shown {
+  constructor(view, given) {
+    this.view = view;
+    this.root = Object.assign(document.createElement("section"), { className: "picture" });
+    this.head = document.createElement("h3");
+    this.holder = Object.assign(document.createElement("div"), { className: "holder" });
+    this.head.dir = "auto";
+    this.root.append(this.head, this.holder);
+    view.find("pictures").append(this.root);
+    this.take(given);
+    new ResizeObserver(() => { if (this.holder.clientWidth && this.holder.clientWidth !== this.width) this.fresh(); }).observe(this.holder);
+  }
+
+  /** What was given of it; the heading is left out where a picture is alone and has no title. */
+  take(given) {
+    this.given = given;
+    this.heading = given.title || (this.view.given.pictures.length > 1 ? given.name.replaceAll("_", " ") : "");
+    this.head.textContent = this.heading;
+    this.root.dataset.kind = given.kind;
+    this.holder.setAttribute("role", "group");
+    this.holder.setAttribute("aria-label", given.description);
+  }
+
+  get tools() {
+    const { description, name } = this.given;
+    return {
+      d3, heat, unpacked, slider, reading, description, name,
+      changed: () => changed(this),
+      tell: said => { for (const one of this.view.shown) if (one !== this && one.heard) one.heard(said); },
+      listen: act => { this.heard = act; },
+    };
+  }
+
+  draw() {
+    this.width = this.holder.clientWidth;
+    this.heard = null;
+    this.holder.replaceChildren();
+    try {
+      this.handle = pictures[this.given.kind](this.holder, this.given.data, this.tools) || {};
+    } catch (error) { // the others are seen nevertheless
+      console.error(error);
+      this.handle = {};
+      this.holder.replaceChildren(Object.assign(document.createElement("p"), { textContent: this.given.description }));
+    }
+  }
+
+  fresh() {
+    this.width = this.holder.clientWidth;
+    if (this.handle.fresh) this.handle.fresh();
+    else this.draw();
+  }
+
+  load(given) {
+    this.take(given);
+    if (this.handle.load) this.handle.load(given.data);
+    else this.draw();
+  }
+
+  saved() { return this.handle.saved ? this.handle.saved() : partsOf(this.holder, this.given.description); }
+}
+
+class View {
+  constructor() {
+    this.root = element("view").content.firstElementChild.cloneNode(true);
+    this.shown = [];
+  }
+
+  find(name) { return this.root.querySelector(`.${name}`); }
+
+  /** What is shown in place of what was; a picture of the same kind and name stays, and with it what was chosen in it. */
+  load(given) {
+    const alike = (one, other) => other && one.kind === other.given.kind && one.name === other.given.name;
+    this.given = given;
+    for (const what of ["name", "answer", "note"]) this.find(what).textContent = given[what] || "";
+    const stays = given.pictures.length === this.shown.length && given.pictures.every((one, number) => alike(one, this.shown[number]));
+    if (stays) return this.shown.forEach((one, number) => one.load(given.pictures[number]));
+    this.find("pictures").replaceChildren();
+    this.shown = [];
+    for (const one of given.pictures) this.shown.push(new Shown(this, one));
+    for (const one of this.shown) one.draw();
+  }
+}
 
 /** Those that are on the page and have something to show. */
-function present() { return views.filter(view => view.root.isConnected && !view.root.hidden && view.layers.length); }
+function present() { return views.filter(view => view.root.isConnected && !view.root.hidden && view.shown.length); }
 
 function read(given) {
   while (views.length < given.length) {
-    const view = new View(() => changed(view));
+    const view = new View();
     views.push(view);
     element("views").append(view.root);
   }
-  given.forEach((one, number) => views[number].load(one));
-  seen.views = given;
   element("whole").hidden = !given.length;
   element("which").hidden = given.length < 2;
+  element("views").classList.toggle("both", given.length > 1);
+  given.forEach((one, number) => views[number].load(one));
+  seen.views = given;
   arrange(page.show);
 }
 
@@ -30,37 +127,31 @@ function arrange(show) {
   views.forEach((view, number) => { view.root.hidden = page.show !== "both" && page.show !== LETTERS[number]; });
   element("views").classList.toggle("both", views.length > 1 && page.show === "both");
   for (const button of element("which").querySelectorAll("button")) button.setAttribute("aria-pressed", button.dataset.show === page.show);
-  for (const view of present()) { view.fit(); view.overview.fill(); }
-  element("all").hidden = !views.some(view => view.layers.length);
-  element("weak").hidden = !present().some(view => !view.axis);
+  for (const one of present().flatMap(view => view.shown)) if (one.holder.clientWidth !== one.width) one.fresh();
+  element("all").hidden = !views.some(view => view.shown.length);
   note();
 }
 
-/** What one view has in focus the other has too, where it is of the same tokens. */
-function changed(view) {
+/** A picture says that what is seen of it changed: the link says so, and the one of its kind beside it hears it. */
+function changed(shown) {
   note();
-  element("weak").hidden = !present().some(one => !one.axis);
-  const other = views.find(one => one !== view && present().includes(one));
-  if (!other) return;
-  const alike = ["queries", "keys"].filter(side => view.layer[side].join("\n") === other.layer[side].join("\n"));
-  const { shown, kept, stepping } = view.state, meant = here => (here && alike.includes(here.side) ? here : null);
-  const before = JSON.stringify(other.state);
-  other.state.shown = meant(shown);
-  if (!kept && meant(other.state.kept)) other.state.kept = null;
-  if (meant(kept)) Object.assign(other.state, { kept, stepping });
-  if (JSON.stringify(other.state) !== before) other.draw();
+  for (const view of present().filter(view => view !== shown.view)) {
+    const other = view.shown.find(one => one.given.kind === shown.given.kind);
+    if (other && other.handle.follow) other.handle.follow(shown.handle);
+  }
 }
 
-/** The view as it may be linked to. */
+/** The pictures of which a link says something, each with what its names begin with. */
+function linked() {
+  return views.flatMap((view, number) => view.shown.filter(one => one.handle && one.handle.link)
+    .map((one, place) => ({ one, before: (number ? `${LETTERS[number]}.` : "") + (place ? `${place + 1}.` : "") })));
+}
+
+/** The views as they may be linked to. */
 function hash() {
   const said = new URLSearchParams();
-  views.forEach((view, number) => {
-    if (!view.layers.length) return;
-    const { layer, heads, kept } = view.state, before = number ? `${LETTERS[number]}.` : "";
-    said.set(`${before}layer`, layer);
-    said.set(`${before}heads`, [...heads].sort((one, two) => one - two).join("."));
-    if (kept) said.set(`${before}token`, `${kept.side}.${kept.number}`);
-  });
+  for (const { one, before } of linked())
+    for (const [name, value] of Object.entries(one.handle.link())) said.set(before + name, value);
   if (views.length > 1) said.set("show", page.show);
   if (page.text) said.set("text", page.text);
   return said.toString();
@@ -77,21 +168,14 @@ function note() {
 
 /** As a link says; what it does not say is as at first. */
 function restore(said) {
-  views.forEach((view, number) => {
-    if (!view.layers.length) return;
-    const before = number ? `${LETTERS[number]}.` : "", heads = said.get(`${before}heads`), layer = said.get(`${before}layer`);
-    const [side, token] = (said.get(`${before}token`) || "").split(".");
-    view.state.kept = side === "queries" || side === "keys" ? { side, number: Number(token) || 0 } : null;
-    const own = heads === null ? [] : heads.split(".").filter(Boolean).map(Number);
-    view.choose(layer === null ? view.first() : Number(layer), own);
-  });
+  for (const { one, before } of linked()) one.handle.restore(name => said.get(before + name));
   arrange(["a", "b"].includes(said.get("show")) ? said.get("show") : "both");
 }
 
 /** A text or a recording goes to the server, and its looks come back; a later one makes an earlier one void. */
 async function ask(path, options) {
   if (page.going) page.going.abort();
-  const mine = page.going = new AbortController(), fresh = !views.some(view => view.layers.length);
+  const mine = page.going = new AbortController(), fresh = !views.some(view => view.shown.length);
   element("wait").textContent = "reading …";
   try {
     const answer = await fetch(path, { method: "POST", signal: mine.signal, ...options });
@@ -117,10 +201,10 @@ function look(text) {
 function hear(file) {
   if (!file) return;
   if (file.size > seen.largest) {
-    element("wait").textContent = `a recording has at most ${seen.largest / 1e6} MB, not ${(file.size / 1e6).toFixed(1)} MB`;
+    element("wait").textContent = `${FILES[seen.live].name} has at most ${seen.largest / 1e6} MB, not ${(file.size / 1e6).toFixed(1)} MB`;
     return;
   }
-  ask("hear", { headers: { "Content-Type": "audio/wav" }, body: file });
+  ask("hear", { headers: { "Content-Type": FILES[seen.live].type }, body: file });
 }
 
 /** Soon after the last key, what is typed is looked at without being asked for. */
@@ -136,7 +220,9 @@ function listen() {
   element("ask").onsubmit = event => { event.preventDefault(); look(element("text").value); };
   element("text").oninput = typed;
   element("recording").onchange = event => hear(event.target.files[0]);
-  if (seen.live === "recording") {
+  if (FILES[seen.live]) {
+    element("file-label").textContent = FILES[seen.live].label;
+    element("recording").accept = FILES[seen.live].accept;
     document.ondragover = event => { event.preventDefault(); document.body.classList.add("over"); };
     document.ondragleave = event => { if (!event.relatedTarget) document.body.classList.remove("over"); };
     document.ondrop = event => {
@@ -145,25 +231,20 @@ function listen() {
       hear(event.dataTransfer.files[0]);
     };
   }
-  element("least").oninput = event => {
-    const least = Number(event.target.value), text = least.toFixed(2);
-    element("hidden").textContent = text;
-    event.target.setAttribute("aria-valuetext", text);
-    for (const view of views) { view.state.least = least; if (view.layers.length) view.draw(); }
-  };
   element("which").onclick = event => { if (event.target.dataset.show) arrange(event.target.dataset.show); };
   element("png").onclick = () => savePNG(present());
   element("svg").onclick = () => saveSVG(present());
-  element("html").onclick = () => saveHTML(untouched, { ...seen, live: "", title: document.title, start: hash() });
-  matchMedia("(prefers-color-scheme: dark)").onchange = () => {
-    for (const view of present()) { view.draw(); view.overview.fill(); }
-  };
+  element("html").onclick = () => saveHTML(page.untouched, { ...seen, live: "", title: document.title, start: hash() });
+  matchMedia("(prefers-color-scheme: dark)").onchange = () => { for (const one of present().flatMap(view => view.shown)) one.fresh(); };
 }
 
+/** Called by the last script, after those of systems; the page is then as it came. */
 async function start() {
+  page.untouched = document.documentElement.cloneNode(true);
   listen();
-  element("ask").hidden = seen.live !== "text";
-  element("hear").hidden = seen.live !== "recording";
+  element("ask").hidden = !["text", "nothing"].includes(seen.live);
+  element("text").hidden = element("text-label").hidden = seen.live === "nothing";
+  element("hear").hidden = !FILES[seen.live];
   read(seen.views);
   await follow(location.hash.slice(1) || seen.start || "");
   // a link that is pasted into the page's address, which writing there ourselves is not
@@ -180,5 +261,3 @@ async function follow(link) {
   }
   if (views.length) restore(said);
 }
-
-start();

@@ -3,14 +3,18 @@
 from saccade.explain.plots.arcs import arcs
 from saccade.explain.plots.canvas import Figure, Weights, save
 from saccade.explain.plots.charts import curves, histogram, pen, score_by_length, training_curves
+from saccade.explain.plots.coloured import coloured_words
+from saccade.explain.plots.graph import graph
 from saccade.explain.plots.heat_map import Panel, alignment, alignments, head_grid, matrix
-from saccade.explain.plots.images import drawing, glimpses, over_image
+from saccade.explain.plots.images import brightness, drawing, glimpses, over_image
 from saccade.explain.plots.layers import layer_overview, positions
+from saccade.explain.plots.series import Line, bars, lines
 from saccade.explain.plots.tokens import join, labels, words
 from saccade.explain.plots.traces import memory_trace, speech, speeches
 
 __all__ = [
-    "Figure", "Panel", "Weights", "alignment", "alignments", "arcs", "curves", "drawing", "glimpses", "head_grid",
-    "histogram", "join", "labels", "layer_overview", "matrix", "memory_trace", "over_image", "pen", "positions", "save",
-    "score_by_length", "speech", "speeches", "training_curves", "words",
+    "Figure", "Line", "Panel", "Weights", "alignment", "alignments", "arcs", "bars", "brightness", "coloured_words",
+    "curves", "drawing", "glimpses", "graph", "head_grid", "histogram", "join", "labels", "layer_overview", "lines",
+    "matrix", "memory_trace", "over_image", "pen", "positions", "save", "score_by_length", "speech", "speeches",
+    "training_curves", "words",
 ]  # fmt: skip

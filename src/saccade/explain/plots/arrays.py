@@ -1,5 +1,8 @@
 """What pictures are given, as numpy arrays that fit."""
 
+import base64
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -50,3 +53,48 @@ def named(names: Any, size: int, what: str) -> list[str]:
     if len(names) not in (0, size):
         raise InvalidInput(f"expected a name for each of {size} {what}, got {len(names)}")
     return [str(name) for name in names] or [str(i) for i in range(size)]
+
+
+def rounded(values: Any, digits: int = 3) -> Any:
+    """Nested lists of the numbers with so many decimals; a zero is 0, and a number that is not finite is None."""
+    if np.ndim(values):
+        return [rounded(part, digits) for part in values]
+    return (round(float(values), digits) or 0) if math.isfinite(values) else None
+
+
+def packed(values: Any) -> dict[str, Any]:
+    """An array for a page: its shape, its range, and each number in 65,535 steps of that range, in base64."""
+    found = np.asarray(values, dtype=np.float64)
+    least, most = (float(found.min()), float(found.max())) if found.size else (0.0, 0.0)
+    steps = np.round((found - least) / ((most - least) or 1.0) * 65535).astype("<u2")
+    return {
+        "shape": list(found.shape), "least": least, "most": most,
+        "steps": base64.b64encode(steps.tobytes()).decode("ascii"),
+    }  # fmt: skip
+
+
+def pooled(values: Any, size: int, axis: int) -> Any:
+    """The means of each so many numbers along an axis; the last may be of fewer."""
+    starts = np.arange(0, values.shape[axis], size)
+    counts = np.minimum(starts + size, values.shape[axis]) - starts
+    sums = np.add.reduceat(values, starts, axis)
+    return sums / counts.reshape([-1 if i == axis % values.ndim else 1 for i in range(values.ndim)])
+
+
+def thinned(images: Any, most: int) -> dict[str, Any]:
+    """Images (..., y, x) from 0 to 1 with at most so many pixels, in whole numbers to 255; `enlarged` is the way back.
+
+    Neighbouring pixels become one, their mean.
+    """
+    found, size = np.asarray(images, dtype=np.float64), 1
+    for size in range(1, max(found.shape[-2:]) + 1):
+        if math.prod(found.shape[:-2]) * math.prod(math.ceil(side / size) for side in found.shape[-2:]) <= most:
+            break
+    small = pooled(pooled(found, size, -1), size, -2)
+    return {"size": list(found.shape[-2:]), "block": size, "pixels": np.round(255 * small).astype(int).tolist()}
+
+
+def enlarged(kept: Mapping[str, Any]) -> Any:
+    """Images (..., y, x) of which `thinned` kept a part, as large as they were."""
+    pixels, (high, wide), size = np.asarray(kept["pixels"], dtype=np.float64) / 255, kept["size"], kept["block"]
+    return pixels.repeat(size, -2).repeat(size, -1)[..., :high, :wide]

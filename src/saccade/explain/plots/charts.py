@@ -93,16 +93,25 @@ def score_by_length(
             axes.plot(scores, f"{MARKERS[i % 5]}-", ms=5, color=COLOURS[i % 6], clip_on=False, label=system)
         if len({numbers for _, numbers in counts.values()}) == 1:  # all saw the same sentences
             counts = {"sentences": (GREY, numbers)}
-        # in lines below, as under survival curves: the numbers never meet what is drawn
-        for i, (head, (colour, numbers)) in enumerate(counts.items()):
-            down, style = -19 - 12 * i, {"textcoords": "offset points", "va": "top", "color": colour}
-            axes.annotate(head, (0, 0), (-9, down), xycoords="axes fraction", ha="right", **style)
-            for x, number in enumerate(numbers):
-                axes.annotate(number, (x, 0), (0, down), xycoords=("data", "axes fraction"), ha="center", **style)
-        axes.xaxis.labelpad = 6 + 12 * len(counts)
+        count_below(axes, counts, range(len(words)))
         axes.set(xlabel="source length (words)", ylabel=metric, xlim=(-0.5, len(words) - 0.5), ylim=(0, None))
         axes.set_xticks(range(len(words)), [re.sub("-$", "+", text).replace("-", "–") for text in words])
         return finish(axes, title, legend=len(systems) > 1)
+
+
+def count_below(axes: Any, counts: Mapping[str, tuple[str, Sequence[str]]], at: Sequence[float]) -> None:
+    """Numbers in lines below an axis, as under survival curves, so that they never meet what is drawn.
+
+    Args:
+        counts: what a line of numbers is of -> its colour, and a text for each place.
+        at: the places, on the axis.
+    """
+    for i, (head, (colour, numbers)) in enumerate(counts.items()):
+        down, style = -19 - 12 * i, {"textcoords": "offset points", "va": "top", "color": colour}
+        axes.annotate(head, (0, 0), (-9, down), xycoords="axes fraction", ha="right", **style)
+        for x, number in zip(at, numbers, strict=True):
+            axes.annotate(number, (x, 0), (0, down), xycoords=("data", "axes fraction"), ha="center", **style)
+    axes.xaxis.labelpad = 6 + 12 * len(counts)
 
 
 def curves(series: Mapping[str, Sequence[tuple[str, float]]], across: str, up: str, title: str = "") -> Figure:

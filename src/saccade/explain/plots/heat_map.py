@@ -1,6 +1,5 @@
 """Heat maps of attention weights, as in figure 3 of Bahdanau et al. 2015."""
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -99,31 +98,33 @@ def head_grid(layers: Sequence[Weights], names: Sequence[str] = (), title: str =
     """A thumbnail of every head, a row a layer: where each one looks, without the words.
 
     Queries go down and keys to the right, as in `alignment`. Dark is the largest weight of its own head, so that heads
-    that look widely are seen as well as those that look at one key.
+    that look widely are seen as well as those that look at one key. Where layers have maps of several sizes all are
+    drawn as squares of one size; where weights share a place of a square, the largest of them is seen.
 
     Args:
-        layers: of each the weights (h, q, k) of its heads, all of one shape.
+        layers: of each the weights (h, q, k) of its heads.
         names: of the layers; none: their numbers, from 0.
 
     Raises:
-        InvalidInput: no layers, maps of different shapes, or weights that are below 0 or not finite.
+        InvalidInput: no layers, or weights that are below 0 or not finite.
     """
     tables = [numbers(heads) for heads in layers]
-    shapes = {table.shape for table in tables}
-    if len(shapes) != 1 or len(min(shapes)) != 3 or 0 in min(shapes) or (names and len(names) != len(tables)):
-        came = f"{', '.join(map(str, sorted(shapes))) or 'nothing'} and {len(names)} names"
-        raise InvalidInput(f"expected weights (h, q, k) of one shape, at least one, and a name for each; got {came}")
-    stacked = np.stack(tables)
-    if not (np.isfinite(stacked) & (stacked >= 0)).all():
+    came = f"{', '.join(map(str, sorted({table.shape for table in tables}))) or 'nothing'} and {len(names)} names"
+    if not tables or any(table.ndim != 3 or 0 in table.shape for table in tables) or len(names) not in (0, len(tables)):
+        raise InvalidInput(f"expected weights (h, q, k), at least one layer, and a name for each; got {came}")
+    if not all((np.isfinite(table) & (table >= 0)).all() for table in tables):
         raise InvalidInput("expected attention weights that are finite and not below 0")
-    count, heads, queries, keys = stacked.shape
+    if len({table.shape[1:] for table in tables}) > 1:
+        side = min(48, max(max(table.shape[1:]) for table in tables))
+        tables = [_square(table, side) for table in tables]
+    count, heads, (queries, keys) = len(tables), max(map(len, tables)), tables[0].shape[1:]
     gap = max(1, round(max(queries, keys) / 8))
     down, along = queries + gap, keys + gap
     picture = np.full((count * down - gap, heads * along - gap), np.nan)
-    largest = stacked.max((2, 3), keepdims=True)
-    for layer, head in itertools.product(range(count), range(heads)):
-        place = slice(layer * down, layer * down + queries), slice(head * along, head * along + keys)
-        picture[place] = stacked[layer, head] / (largest[layer, head] or 1.0)
+    for layer, table in enumerate(tables):
+        for head, weights in enumerate(table):
+            place = slice(layer * down, layer * down + queries), slice(head * along, head * along + keys)
+            picture[place] = weights / (weights.max() or 1.0)
     size = min(0.9, 11 / heads, 14 / count) / max(queries, keys)  # inches of a weight
     with our_style(title, *names):
         high = size * picture.shape[0]
@@ -140,6 +141,16 @@ def head_grid(layers: Sequence[Weights], names: Sequence[str] = (), title: str =
         write_title(axes, title)
         scale(axes, drawn, "share of the head's largest")
         return fit(axes.figure)
+
+
+def _square(table: Any, side: int) -> Any:
+    """Maps (h, q, k) as (h, side, side): of the weights that share a place the largest."""
+    for axis in (1, 2):
+        size = table.shape[axis]
+        starts = np.arange(side) * size // side
+        # a place of its own for each weight where there are few, a place for several where there are many
+        table = np.maximum.reduceat(table, starts, axis) if size > side else table.take(starts, axis)
+    return table
 
 
 def _sides(rows: Sequence[str], columns: Sequence[str], most: int) -> list[Side]:

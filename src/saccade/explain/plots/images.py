@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from saccade.core.errors import InvalidInput, require
-from saccade.explain.plots.arrays import checked, read
+from saccade.explain.plots.arrays import checked, named, read
 from saccade.explain.plots.canvas import Figure, Weights, colours, fit, our_style, page, scale, write_title
 from saccade.explain.plots.charts import COLOURS
 from saccade.explain.plots.tokens import short_labels
@@ -21,7 +21,9 @@ GREY_OF = (0.299, 0.587, 0.114)  # how bright red, green and blue are; ITU-R BT.
 PALEST = 0.5  # what black of an image becomes, so that it is not taken for a weight
 
 
-def over_image(image: Weights, weights: Weights, words: Sequence[str], title: str = "") -> Figure:
+def over_image(
+    image: Weights, weights: Weights, words: Sequence[str], title: str = "", values: str = "attention weight"
+) -> Figure:
     """Of each word the image in grey, with the weights laid over it, enlarged smoothly; figure 3 of Xu et al. 2015.
 
     White is 0 and dark blue the largest weight of all words, of which there may be some twenty.
@@ -30,6 +32,7 @@ def over_image(image: Weights, weights: Weights, words: Sequence[str], title: st
         image: (y, x), or in colour (3, y, x) or (y, x, 3); from 0 to 1, or to 255 where any value is above 1.
         weights: (n, rows, columns), a map a word, each spread over the whole image.
         words: as `labels` takes them.
+        values: what the weights are.
 
     Raises:
         InvalidInput: another shape, no words, a number that is not finite, or a weight below 0.
@@ -57,9 +60,38 @@ def over_image(image: Weights, weights: Weights, words: Sequence[str], title: st
         normal = require("matplotlib.colors", "app").Normalize(0, largest or 1.0)
         mappable = require("matplotlib.cm", "app").ScalarMappable(normal, colours())
         # beside the last of the first row
-        scale(max(tiles, key=lambda axes: axes.get_position().corners()[2].tolist()), mappable, "attention weight")
+        scale(max(tiles, key=lambda axes: axes.get_position().corners()[2].tolist()), mappable, values)
         _entitle(figure, title, pad=12 + 12 * lines)
         return fit(figure)
+
+
+def brightness(image: Weights) -> Any:
+    """An image (y, x), (c, y, x) or (y, x, c) of 1 or 3 channels as grey (y, x) from 0 to 1.
+
+    Values from 0 to 1 stay; whole numbers to 255 are divided by 255; of any others the least becomes 0 and the
+    largest 1.
+
+    Raises:
+        InvalidInput: another shape, or a number that is not finite.
+    """
+    return _grey(_pixels(stretched(image, "an image (y, x), (c, y, x) or (y, x, c)")))
+
+
+def stretched(values: Weights, what: str) -> Any:
+    """Numbers as pixels from 0 to 1, as `brightness` does.
+
+    Raises:
+        InvalidInput: no array, none in it, or a number that is not finite.
+    """
+    found = read(values, what)
+    if 0 in found.shape or not np.isfinite(found).all():
+        raise InvalidInput(f"expected {what} of finite numbers, at least one; got the shape {found.shape}")
+    least, most = float(found.min()), float(found.max())
+    if least >= 0 and most <= 1.001:
+        return np.minimum(found, 1)
+    if least >= 0 and most <= 255 and (found == np.round(found)).all():
+        return found / 255
+    return (found - least) / ((most - least) or 1.0)
 
 
 def _pixels(image: Weights) -> Any:
@@ -199,7 +231,13 @@ def _number(axes: Any, path: Any, sizes: Any, inch: float) -> None:
                 break
 
 
-def drawing(canvases: Weights, boxes: Weights | None = None, most: int = 40, title: str = "") -> Figure:
+def drawing(
+    canvases: Weights,
+    boxes: Weights | None = None,
+    most: int = 40,
+    title: str = "",
+    names: Sequence[str] = (),
+) -> Figure:
     """How a drawing comes about: the canvas after each step, from 1, side by side; figure 7 of Gregor et al. 2015.
 
     Args:
@@ -207,6 +245,7 @@ def drawing(canvases: Weights, boxes: Weights | None = None, most: int = 40, tit
         boxes: (t, 4), where each step drew: x and y of a corner, width and height, in pixels; a negative width or
             height reaches to the other side.
         most: steps that are drawn; of more, so many at equal distances, the first and the last among them.
+        names: of the canvases; none: "step 1", "2", "3", ...
 
     Raises:
         InvalidInput: another shape, a number that is not finite or not from 0 to 255, fewer than two steps at most.
@@ -216,19 +255,24 @@ def drawing(canvases: Weights, boxes: Weights | None = None, most: int = 40, tit
     placed = None if boxes is None else checked(boxes, f"{len(found)} 4", "boxes")
     if most < 2:
         raise InvalidInput(f"expected at least two steps to draw, got {most}")
+    texts = (
+        named(names, len(found), "canvases") if names else [f"{'' if i else 'step '}{i + 1}" for i in range(len(found))]
+    )
     found = _pixels_of_all(found)
     chosen = np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int))
     high, wide = found.shape[1:3]
     small = 0.85 / max(high, wide)  # inches a pixel
-    with our_style(title):
+    with our_style(title, *texts):
         figure = page()
-        for axes, step in zip(_tiles(figure, len(chosen), (wide * small, high * small), 0.28), chosen, strict=True):
+        texts = [_broken(text, wide * small) for text in texts] if names else texts
+        above = 0.12 + 0.16 * (max(texts[step].count("\n") for step in chosen) + 1)
+        for axes, step in zip(_tiles(figure, len(chosen), (wide * small, high * small), above), chosen, strict=True):
             _show(axes, found[step])
-            _name(axes, f"step {step + 1}" if step == 0 else str(step + 1))
+            _name(axes, texts[step])
             if placed is not None:
                 x, y, across, down = placed[step]
                 _box(axes, x, y, across, down, clip=True)  # it may reach out of the canvas
-        _entitle(figure, title, pad=22)
+        _entitle(figure, title, pad=8 + round(72 * (above - 0.09)))
         return fit(figure)
 
 

@@ -1,5 +1,5 @@
 
-"use strict";
+
 // What the page was given of each layer, and what is computed of it: the mean of heads, the strongest links.
 
 const PLAIN = "attention weight", NUMBERS = 40, FEW = 2, LINKS = 1000;
@@ -10,15 +10,6 @@ function measured(tokens, numbers) {
   if (tokens.length <= least || !tokens.every(token => /^-?\d+(\.\d+)?( s)?$/.test(token))) return null;
   const values = tokens.map(parseFloat);
   return values.every((value, i) => !i || value > values[i - 1]) ? values : null;
-}
-
-/** A token as it can be seen: of what takes no room, its name. */
-function visible(token) {
-  if (/[^\p{Z}\p{C}\p{M}]/u.test(token)) return token;
-  if (!token) return "(empty)";
-  if (/\p{M}/u.test(token)) return `\u25cc${token}`;
-  const name = sign => `U+${sign.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
-  return [...token].map(sign => (sign === " " ? "\u2423" : name(sign))).join(" ");
 }
 
 class Layer {

@@ -1,5 +1,5 @@
 
-// One view: the layers of a run or of a capture, their tokens, and where they look.
+// The kind "heads": the layers of a model, their tokens, and where each head looks; one layer is seen at a time.
 
 const HINT = {
   fine: "Point at a word to see where it looks, and who looks at it. A click keeps it; the arrow keys move.",
@@ -8,17 +8,53 @@ const HINT = {
 };
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
-class View {
-  constructor(onchange) {
-    this.root = element("view").content.firstElementChild.cloneNode(true);
-    this.onchange = onchange;
+const HEADS = `
+  <div class="looks">
+    <div class="bar">
+      <label>layer <select class="layer"></select></label>
+      <fieldset class="heads chips"><legend>heads</legend></fieldset>
+      <label class="weak">hide below <input class="least" type="range" min="0" max="0.5" step="0.01" value="0.05" aria-valuetext="0.05"> <output class="hidden">0.05</output></label>
+    </div>
+    <div class="bar">
+      <button class="play" type="button">play</button>
+      <label>step <input class="step" type="range" min="0" value="0"></label>
+      <output class="place"></output>
+    </div>
+    <p class="said" aria-live="polite"></p>
+    <div class="panel">
+      <div class="queries tokens" role="group"></div>
+      <div class="middle">
+        <canvas class="arcs" role="img"></canvas>
+        <svg class="scale" aria-hidden="true"></svg>
+      </div>
+      <div class="keys tokens" role="group"></div>
+    </div>
+    <div class="figures">
+      <figure class="one">
+        <figcaption class="caption read"></figcaption>
+        <div class="plot"><canvas class="matrix" role="img"></canvas><svg aria-hidden="true"></svg></div>
+      </figure>
+      <figure class="every">
+        <figcaption class="caption">all layers and heads: click one, or move with the arrow keys and press Enter</figcaption>
+        <div class="plot"><canvas class="grid" tabindex="0" role="application"></canvas><svg aria-hidden="true"></svg></div>
+        <p class="under quiet" aria-live="polite"></p>
+      </figure>
+    </div>
+  </div>`;
+
+pictures.heads = (holder, data, tools) => new HeadsView(holder, data, tools);
+
+class HeadsView {
+  constructor(holder, data, tools) {
+    holder.innerHTML = HEADS;
+    this.root = holder.firstElementChild;
+    this.tools = tools;
     this.layers = [];
     this.state = { layer: 0, heads: new Set(), least: 0.05, kept: null, shown: null, stepping: false };
     this.matrix = new Matrix(this);
     this.overview = new Overview(this);
-    this.pen = new Pen(this);
     this.listen();
-    new ResizeObserver(() => { if (this.layers.length) this.fit(); }).observe(this.root);
+    this.load(data);
   }
 
   find(name) { return this.root.querySelector(`.${name}`); }
@@ -30,16 +66,52 @@ class View {
     return queries && keys ? "both" : keys ? "keys" : queries ? "queries" : "";
   }
 
-  load({ name, answer, note, layers, drawn }) {
+  /** Other layers in place of these; what is chosen stays, where they have it too. */
+  load({ layers }) {
+    const fresh = !this.layers.length;
     this.stop();
-    this.given = { name, answer, note, layers, drawn };
-    for (const [what, text] of [["name", name], ["answer", answer], ["note", note]]) this.find(what).textContent = text || "";
     this.layers = layers.map(given => new Layer(given));
-    this.find("looks").hidden = !layers.length;
     this.find("layer").replaceChildren(...this.layers.map((one, number) => new Option(one.name, number)));
     this.state.kept = this.state.shown = null;
-    this.pen.fit();
-    if (layers.length) this.choose(Math.min(this.state.layer, layers.length - 1), null);
+    this.choose(fresh ? this.first() : Math.min(this.state.layer, layers.length - 1), null);
+  }
+
+  /** Drawn anew in another width, or in other colours. */
+  fresh() {
+    this.fit();
+    this.overview.fill();
+  }
+
+  /** What of this a link says. */
+  link() {
+    const { layer, heads, kept } = this.state, said = { layer, heads: [...heads].sort((one, two) => one - two).join(".") };
+    return kept ? { ...said, token: `${kept.side}.${kept.number}` } : said;
+  }
+
+  /** As a link says; `said(name)` is null where it does not. */
+  restore(said) {
+    const heads = said("heads"), layer = said("layer"), [side, token] = (said("token") || "").split(".");
+    this.state.kept = side === "queries" || side === "keys" ? { side, number: Number(token) || 0 } : null;
+    this.choose(layer === null ? this.first() : Number(layer), heads === null ? [] : heads.split(".").filter(Boolean).map(Number));
+  }
+
+  /** What the heads beside these have in focus these have too, where they are of the same tokens. */
+  follow(other) {
+    const alike = ["queries", "keys"].filter(side => this.layer[side].join("\n") === other.layer[side].join("\n"));
+    const { shown, kept, stepping, least } = other.state, meant = here => (here && alike.includes(here.side) ? here : null);
+    const before = JSON.stringify(this.state);
+    this.state.shown = meant(shown);
+    if (!kept && meant(this.state.kept)) this.state.kept = null;
+    if (meant(kept)) Object.assign(this.state, { kept, stepping });
+    this.state.least = least;
+    if (JSON.stringify(this.state) !== before) this.draw();
+  }
+
+  /** What is saved of it: what is chosen, the lines or strips, and the matrix. */
+  saved() {
+    const { layer, axis, state } = this, parts = axis === "both" ? [] : [axis ? savedStrips(this) : savedArcs(this)];
+    if (axis === "both" || !axis) parts.push(savedMatrix(this));
+    return { said: layer.heads > 1 ? `${layer.name}, heads ${[...state.heads].sort(d3.ascending).join(" ")}` : layer.name, parts };
   }
 
   /** Where an answer looks at what was given, rather than either at itself: the last such layer, or the first. */
@@ -62,7 +134,7 @@ class View {
   /** As a user chooses. */
   pick(number, heads) {
     this.choose(number, heads);
-    this.onchange();
+    this.tools.changed();
   }
 
   every() { this.state.heads = new Set(Array(this.layer.heads).keys()); }
@@ -83,6 +155,7 @@ class View {
     this.marked = { chosen: null, tinted: [], later: 0 };
     this.find("arcs").setAttribute("aria-label", axis ? `${layer.values}, a strip for each row` : "lines from who looks to what is looked at, darker for more");
     this.find("step").max = layer[layer.stepped].length - 1;
+    this.find("weak").hidden = !!axis;
     this.find("step").setAttribute("aria-label", `step through ${layer.stepped === "queries" ? "what looks" : "time"}, in order`);
     this.chips();
     this.fit();
@@ -140,7 +213,9 @@ class View {
   }
 
   draw() {
-    const { layer, state, focus, axis } = this;
+    const { layer, state, focus, axis } = this, least = state.least.toFixed(2);
+    this.find("least").value = state.least;
+    this.find("least").setAttribute("aria-valuetext", this.find("hidden").textContent = least);
     this.heads.forEach((button, head) => {
       const on = state.heads.has(head);
       button.setAttribute("aria-pressed", on);
@@ -151,13 +226,21 @@ class View {
     this.mark();
     this.tell();
     this.overview.mark();
-    this.pen.mark();
+    this.share();
+  }
+
+  /** The other pictures of the view hear which place of the keys is in focus, where these are an axis. */
+  share() {
+    const { layer, focus, state } = this;
+    if (!focus || !layer.axis.keys) return this.tools.tell(null);
+    const timed = focus.side === "keys";
+    this.tools.tell({ count: layer.keys.length, until: timed ? focus.number : null, shares: timed ? null : layer.mine(state.heads, focus) });
   }
 
   /** Drawn anew since a user changed what is seen, which the page is told of. */
   change() {
     this.draw();
-    this.onchange();
+    this.tools.changed();
   }
 
   drawPanel() {
@@ -304,6 +387,7 @@ class View {
     panel.onscroll = () => this.drawPanel();
     arcs.onpointermove = arcs.onpointerdown = event => { if (this.axis) show(this.along(event)); };
     this.find("layer").onchange = event => this.pick(Number(event.target.value), null);
+    this.find("least").oninput = event => { this.state.least = Number(event.target.value); this.change(); };
     this.find("step").oninput = event => { this.stop(); this.step(Number(event.target.value)); };
     this.find("play").onclick = () => this.play();
     this.root.onkeydown = event => { if (event.key === "Escape") { this.stop(); this.state.shown = null; this.keep(null); } };
@@ -333,20 +417,4 @@ class View {
     next.focus();
   }
 
-}
-
-/** A text that changes under the pointer gets no lower, or what is pointed at would move away. */
-function steady(node) {
-  let width = 0, height = 0;
-  new ResizeObserver(() => {
-    if (node.offsetWidth !== width) height = 0;
-    width = node.offsetWidth;
-    height = Math.max(height, node.offsetHeight);
-    node.style.minHeight = `${height}px`;
-  }).observe(node);
-}
-
-/** A token within a sentence, whichever way it is written. */
-function isolated(token) {
-  return Object.assign(document.createElement("bdi"), { textContent: token });
 }

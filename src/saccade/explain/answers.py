@@ -1,0 +1,152 @@
+"""Where a model looks while it gives an answer, as pictures: what a recipe's `pictures` and `measures` are made of."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from saccade.core.device import to_device
+from saccade.core.errors import InvalidInput, nearest
+from saccade.core.recipe import Answer, Objective
+from saccade.core.task import Figure, Replaying
+from saccade.explain import measures
+from saccade.explain.capture import capture
+from saccade.explain.captured import Capture
+from saccade.explain.pictures.alignment import Alignment
+from saccade.explain.pictures.heads import Axes, Heads
+
+WEIGHT = "attention weight"
+Show = tuple[str, str, str, str, str]
+"""A pattern of taps, which of the task's labels rows and columns have, a title, and what the weights are."""
+
+
+def listened(answer: Answer, objective: Objective, only: str = "*") -> Capture:
+    """What taps hear while the model gives its answer: the objective of the one example, with the answer as the right
+    one, in evaluation and without gradients.
+
+    Args:
+        only: a pattern of names, as `capture` takes it.
+
+    Raises:
+        NotFound: no tap matches.
+    """
+    return _heard(answer, objective, [only])[0]
+
+
+def _heard(answer: Answer, objective: Objective, patterns: Sequence[str]) -> list[Capture]:
+    """What each pattern hears, in one forward."""
+    training = answer.model.training
+    answer.model.eval()
+    try:
+        with torch.inference_mode(), ExitStack() as stack:
+            seen = [stack.enter_context(capture(answer.model, pattern)) for pattern in patterns]
+            objective(answer.model, to_device(answer.task.collate([replayed(answer)]), answer.device), 0)
+    finally:
+        answer.model.train(training)
+    return seen
+
+
+def replayed(answer: Answer) -> Any:
+    """The example with the prediction as its answer, where the task can give that."""
+    task = answer.task
+    return task.replay(answer.example, answer.prediction) if isinstance(task, Replaying) else answer.example
+
+
+def alignment(
+    answer: Answer,
+    objective: Objective,
+    tap: str,
+    rows: str,
+    columns: str,
+    *,
+    name: str = "alignment",
+    title: str = "",
+    values: str = WEIGHT,
+) -> Alignment | None:
+    """The mean over all layers and heads that match, without padding; None where they were not called.
+
+    Args:
+        tap: a pattern of names of taps whose last two axes are rows and columns.
+        rows, columns: which of `task.labels` they have.
+
+    Raises:
+        NotFound: no tap matches.
+        InvalidInput: the task has no such labels; maps of different sizes.
+    """
+    seen = listened(answer, objective, tap)
+    row_labels, column_labels = (labels_of(answer, side) for side in (rows, columns))
+    maps = [seen.joined(name)[0].float().cpu() for name in seen if seen.maps(name)]
+    if not maps:
+        return None
+    if len({found.shape[-2:] for found in maps}) > 1:
+        came = ", ".join(sorted(str(tuple(found.shape[-2:])) for found in maps))
+        raise InvalidInput(f"expected maps of one size where {tap!r} matches, to draw their mean; got {came}")
+    # each layer counts alike, however many heads it has
+    means = torch.stack([found.flatten(0, -3).mean(0) if found.ndim > 2 else found for found in maps])
+    weights = means.mean(0)[: len(row_labels), : len(column_labels)]
+    return Alignment(name, weights, row_labels, column_labels, rows, columns, values, title)
+
+
+def heads(answer: Answer, objective: Objective, shows: Sequence[Show], *, name: str = "heads") -> Heads | None:
+    """Every layer that matches, head by head, in the order of the model's modules; None where none was called.
+
+    Args:
+        shows: (pattern, rows, columns, title, values) each; a layer belongs to the first that matches. Times, whose
+            label ends in "(seconds)", are an axis.
+
+    Raises:
+        NotFound: a pattern that matches no tap.
+        InvalidInput: the task has no such labels; maps that are smaller than their labels.
+    """
+    found: dict[str, tuple[Capture, Show]] = {}
+    for seen, show in zip(_heard(answer, objective, [show[0] for show in shows]), shows, strict=True):
+        found = {**{name: (seen, show) for name in seen if seen.maps(name)}, **found}
+    order = [name for name, _ in answer.model.named_modules()]
+    layers: dict[str, tuple[Tensor, Sequence[str], Sequence[str]]] = {}
+    axes: dict[str, Axes] = {}
+    for tap in sorted(found, key=order.index):
+        seen, (_, rows, columns, _, values) = found[tap]
+        queries, keys = (of_time(side, labels_of(answer, side)) for side in (rows, columns))
+        for said, weights in seen.in_turn(tap).items():
+            table = weights[0].float().cpu()[..., : len(queries), : len(keys)]
+            layers[said] = (table.reshape(-1, *table.shape[-2:]), queries, keys)
+            if values != WEIGHT or seen.axes(tap)[-2:] != ("q", "k"):
+                axes[said] = Axes(rows, columns, values)
+    return Heads(name, layers, axes=axes) if layers else None
+
+
+def entropy(weights: Alignment | Heads | Tensor) -> Figure:
+    """How widely looks are spread, in nats, the mean over all; what is no distribution is made one.
+
+    Args:
+        weights: a picture, or (..., q, k).
+    """
+    tables: list[Any] = [weights]
+    if isinstance(weights, Alignment):
+        tables = [weights.weights]
+    elif isinstance(weights, Heads):
+        tables = [layer[0] for layer in weights.layers.values()]
+    rows = [torch.as_tensor(table).double().flatten(0, -2) for table in tables]
+    found = [measures.entropy(row / row.sum(-1, keepdim=True).clamp(min=1e-12)) for row in rows]
+    return Figure(float(torch.cat(found).mean()), "nats", "entropy of attention")
+
+
+def labels_of(answer: Answer, side: str) -> Sequence[str]:
+    """What the task calls the places of an axis, in the answer.
+
+    Raises:
+        InvalidInput: the task has no such labels.
+    """
+    if not isinstance(answer.task, Replaying):
+        raise InvalidInput(f"{type(answer.task).__name__} has no labels; it needs the methods replay and labels")
+    found: Mapping[str, Sequence[str]] = answer.task.labels(replayed(answer))
+    if side not in found:
+        raise InvalidInput(f"{type(answer.task).__name__} has no labels {side!r}; {nearest(side, found)}")
+    return found[side]
+
+
+def of_time(side: str, labels: Sequence[str]) -> Sequence[str]:
+    """Labels with their unit, where they are times."""
+    return [f"{label} s" for label in labels] if side.endswith("(seconds)") else labels

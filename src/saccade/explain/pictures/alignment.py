@@ -1,0 +1,68 @@
+"""An alignment: who looks at whom, as a heat map. Figure 3 of Bahdanau et al. 2015, arXiv:1409.0473."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from saccade.explain import plots
+from saccade.explain.plots.arrays import checked, rounded
+from saccade.explain.plots.heat_map import Panel
+from saccade.explain.terminal import titled
+from saccade.explain.text import alignment_text
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Weights (q, k), a row a query and a column a key.
+
+    Raises:
+        InvalidInput: another shape, no labels, or weights that are below 0 or not finite.
+    """
+
+    name: str
+    weights: plots.Weights
+    rows: Sequence[str]
+    """Tokens of the queries, as `plots.labels` takes them."""
+    columns: Sequence[str]
+    rows_label: str
+    """What the rows are, such as "target"."""
+    columns_label: str
+    values: str = "attention weight"
+    """What the weights are."""
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        weights = checked(self.weights, f"{len(self.rows)} {len(self.columns)}", self.values, 0.0)
+        object.__setattr__(self, "weights", weights)
+
+    @property
+    def panel(self) -> Panel:
+        """One of several that `plots.alignments` draws side by side."""
+        return self.weights, self.rows, self.columns, self.rows_label, self.columns_label, self.title
+
+    def figure(self) -> plots.Figure:
+        return plots.alignments([self.panel], self.values)
+
+    def text(self, width: int) -> str:
+        return titled(self.title, alignment_text(self.weights, self.rows, self.columns, width).split("\n"), width)
+
+    def page(self) -> dict[str, Any]:
+        return {
+            "rows": plots.labels(self.rows), "columns": plots.labels(self.columns), "rows_label": self.rows_label,
+            "columns_label": self.columns_label, "values": self.values, "weights": rounded(self.weights, 4),
+        }  # fmt: skip
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "name": self.name, "title": self.title, "values": self.values, "rows_label": self.rows_label,
+            "columns_label": self.columns_label, "rows": list(self.rows), "columns": list(self.columns),
+            "weights": rounded(self.weights),
+        }  # fmt: skip
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        return cls(**plain)
+
+    def description(self) -> str:
+        rows, columns = (" ".join(plots.labels(side)) for side in (self.rows, self.columns))
+        return f"{self.title or self.values.capitalize()} of {rows} (rows) to {columns} (columns)"

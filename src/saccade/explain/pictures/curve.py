@@ -1,0 +1,113 @@
+"""Numbers that change with something, such as a loss over the steps of a training: one line or several."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from saccade.core.task import Series
+from saccade.explain import plots, terminal
+from saccade.explain.plots.series import Line, categories, checked_lines
+from saccade.explain.text import cells, fit, flow
+
+MOST, DRAWN = 200, 1000  # points of a line that evidence keeps, and a page draws
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Lines over numbers, or over the names of categories.
+
+    Raises:
+        InvalidInput: no lines, one without points or without finite numbers, or with different numbers of x and y.
+    """
+
+    name: str
+    lines: Mapping[str, Line]
+    """The name of a line, "" where there is one alone -> its points; a y that is not finite is a gap."""
+    x_label: str
+    """With its unit: the axis says so."""
+    y_label: str
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        found = {name: Line(*line) for name, line in self.lines.items()}
+        object.__setattr__(self, "lines", checked_lines(found))
+
+    @classmethod
+    def of(cls, series: Series | Mapping[str, Series], name: str, title: str = "") -> Self:
+        """The curve of a score's series, or of several by name; the axes are those of the first."""
+        return cls(name, *lines_of(series), title)
+
+    def figure(self) -> plots.Figure:
+        return plots.lines(self.lines, self.x_label, self.y_label, self.title)
+
+    def text(self, width: int) -> str:
+        """A line of bars for each line, from its least to its largest number; and the numbers, where they are few."""
+        width, names = terminal.narrowest(width), list(self.lines)
+        left = min(max(map(cells, names)), width // 3)
+        lines = [*flow([f"{self.y_label} over {self.x_label}"], width)]
+        for name, line in self.lines.items():
+            least, most = (rounded_to(pick(y for y in line.y if not math.isnan(y)), 4) for pick in (min, max))
+            said = f"{least} to {most}, last {rounded_to(line.y[-1], 4)}"
+            drawn = terminal.spark([y for _, y in self._sorted(line)], max(4, width - left - len(said) - 4))
+            lines += flow([f"{fit(name, left)}  {drawn}" if left else drawn, said], width)
+        if max(len(line.x) for line in self.lines.values()) <= 12:
+            for name, line in self.lines.items():
+                numbers = [f"{_said(x)}: {rounded_to(y, 4)}" for x, y in self._sorted(line)]
+                lines += ["", *flow([*([name] if name else []), *numbers], width)]
+        return terminal.titled(self.title, lines, width)
+
+    def page(self) -> dict[str, Any]:
+        return {**self._kept(DRAWN), "names": categories(self.lines)}
+
+    def plain(self) -> dict[str, Any]:
+        return {"name": self.name, "title": self.title, **self._kept(MOST)}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        return cls(**{**plain, "lines": {name: Line(*line) for name, line in plain["lines"].items()}})
+
+    def description(self) -> str:
+        said = []
+        for name, line in self.lines.items():
+            ends = f"from {rounded_to(line.y[0], 4)} to {rounded_to(line.y[-1], 4)}"
+            said.append(f"{name} {ends}" if name else ends)
+        return f"{self.title or self.y_label} over {self.x_label}: {'; '.join(said)}"
+
+    def _sorted(self, line: Line) -> list[tuple[Any, float]]:
+        order: Any = (categories(self.lines) or []).index if isinstance(line.x[0], str) else float
+        return sorted(zip(line.x, line.y, strict=True), key=lambda point: order(point[0]))
+
+    def _kept(self, most: int) -> dict[str, Any]:
+        return {
+            "x_label": self.x_label,
+            "y_label": self.y_label,
+            "lines": {k: kept(v, most) for k, v in self.lines.items()},
+        }
+
+
+def lines_of(series: Series | Mapping[str, Series]) -> tuple[dict[str, Line], str, str]:
+    """The lines of series by name, and what the axes of the first are called."""
+    named = {"": series} if isinstance(series, Series) else dict(series)
+    first = next(iter(named.values()), Series((), (), "", ""))
+    return {name: Line(one.x, one.y, one.counts) for name, one in named.items()}, first.x_label, first.y_label
+
+
+def kept(line: Line, most: int) -> list[list[Any]]:
+    """At most so many points at equal distances, the first and the last among them; numbers have five digits."""
+    size = len(line.x)
+    some = range(size) if size <= most else sorted({round(i * (size - 1) / (most - 1)) for i in range(most)})
+    x = [line.x[i] if isinstance(line.x[i], str) else rounded_to(float(line.x[i])) for i in some]
+    return [x, [rounded_to(line.y[i]) for i in some], [line.counts[i] for i in some] if line.counts else []]
+
+
+def rounded_to(number: float, digits: int = 5) -> Any:
+    """With so many digits that count; a whole number as one, and None where it is not finite."""
+    if not math.isfinite(number):
+        return None
+    found = float(f"{number:.{max(digits, len(str(int(abs(number)))))}g}")
+    return int(found) if found.is_integer() else found
+
+
+def _said(x: float | str) -> str:
+    return x if isinstance(x, str) else f"{x:,g}"

@@ -1,0 +1,133 @@
+"""Every head of every layer, to be looked into: who looks at whom. Vig 2019, arXiv:1906.05714."""
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from saccade.core.errors import InvalidInput
+from saccade.explain import plots, terminal
+from saccade.explain.plots.arrays import numbers, rounded
+from saccade.explain.text import alignment_text, cells, fit
+
+Layers = Mapping[str, tuple[plots.Weights, Sequence[str], Sequence[str]]]
+
+
+class Axes(NamedTuple):
+    """What rows and columns of a layer are, and its numbers, where they are not those of attention."""
+
+    rows: str
+    columns: str
+    values: str
+
+
+@dataclass(frozen=True, eq=False)
+class Heads:
+    """The heads of several layers. In a browser it is the view in which one head, one token, or one step is chosen.
+
+    Raises:
+        InvalidInput: no layers; weights of another shape than their tokens, below 0 or not finite.
+    """
+
+    name: str
+    layers: Layers
+    """The name of a layer -> weights (h, q, k) or (q, k), tokens that look, tokens that are looked at."""
+    title: str = ""
+    axes: Mapping[str, Axes] = field(default_factory=dict)
+    """Of the layers that are no attention."""
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise InvalidInput("expected at least one layer to show")
+        for name, (weights, queries, keys) in self.layers.items():
+            shape = tuple(weights.shape) if hasattr(weights, "shape") else np.shape(weights)
+            if len(shape) not in (2, 3) or 0 in shape[:-2] or shape[-2:] != (len(queries), len(keys)):
+                came = f"{shape} for {len(queries)} and {len(keys)} tokens"
+                raise InvalidInput(f"{name}: expected weights (h, q, k) or (q, k) of these tokens, not {came}")
+            found = _array(weights)
+            if not (np.isfinite(found) & (found >= 0)).all():
+                raise InvalidInput(f"{name}: expected attention weights that are finite and not below 0")
+        object.__setattr__(self, "axes", {name: Axes(*axes) for name, axes in self.axes.items()})
+
+    def figure(self) -> plots.Figure:
+        """A thumbnail of every head; of one that is alone its map, with its tokens or over its times."""
+        found = self._heads()
+        if sum(map(len, found.values())) > 1:
+            return plots.head_grid(list(found.values()), list(found), self.title)
+        [(name, (_, queries, keys))] = self.layers.items()
+        axes, [weights] = self.axes.get(name, Axes("queries", "keys", "attention weight")), found[name]
+        if len(keys) > 1 and all(re.fullmatch(r"\d+(\.\d+)? s", key) for key in keys):
+            step = (float(keys[-1][:-2]) - float(keys[0][:-2])) / (len(keys) - 1)
+            return plots.speech(weights, queries, step, tokens_label=axes.rows, values=axes.values, title=self.title)
+        return plots.alignments([(weights, queries, keys, axes.rows, axes.columns, self.title)], axes.values)
+
+    def text(self, width: int) -> str:
+        """How widely each head looks, in nats: the mean over its queries of the entropy of their weights. One that is
+        alone is written as an alignment."""
+        width, rows = terminal.narrowest(width), {}
+        if sum(map(len, self._heads().values())) == 1:
+            [(weights, queries, keys)] = self.layers.values()
+            table = alignment_text(numbers(weights).reshape(len(queries), len(keys)), queries, keys, width)
+            return terminal.titled(self.title, table.split("\n"), width)
+        for name, heads in self._heads().items():
+            shares = heads / np.maximum(heads.sum(-1, keepdims=True), 1e-12)
+            logs = np.log(np.where(shares > 0, shares, 1.0))
+            rows[name] = 0.0 - (shares * logs).sum(-1).mean(-1)
+        left = min(max(map(cells, [*rows, "head"])), width // 2)
+        room = max(1, (width - left - 1) // 6)
+        lines = ["entropy (nats)"]
+        for first in range(0, max(map(len, rows.values())), room):
+            some = {name: found[first : first + room] for name, found in rows.items() if len(found) > first}
+            most = max(map(len, some.values()))
+            lines += [fit("head", left) + "".join(f"{first + number:6}" for number in range(most))]
+            lines += [fit(name, left) + "".join(f"{nats:6.2f}" for nats in found) for name, found in some.items()]
+        return terminal.titled(self.title, lines, width)
+
+    def page(self) -> dict[str, Any]:
+        return {
+            "layers": [
+                {"name": name, **_packed(*layer), **(self.axes[name]._asdict() if name in self.axes else {})}
+                for name, layer in self.layers.items()
+            ]
+        }
+
+    def plain(self) -> dict[str, Any]:
+        layers = {
+            name: [rounded(numbers(weights)), list(queries), list(keys)]
+            for name, (weights, queries, keys) in self.layers.items()
+        }
+        axes = {name: list(axes) for name, axes in self.axes.items()}
+        return {"name": self.name, "title": self.title, "layers": layers, "axes": axes}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        layers = {name: (np.asarray(weights), q, k) for name, (weights, q, k) in plain["layers"].items()}
+        return cls(**{**plain, "layers": layers})
+
+    def description(self) -> str:
+        found = ", ".join(f"{len(heads)} of {name}" for name, heads in self._heads().items())
+        return f"{self.title or 'Where each head looks'}, heads by layer: {found}"
+
+    def _heads(self) -> dict[str, Any]:
+        """(h, q, k) of each layer."""
+        tables = {name: numbers(weights) for name, (weights, *_) in self.layers.items()}
+        return {name: table.reshape(-1, *table.shape[-2:]) for name, table in tables.items()}
+
+
+def _array(weights: Any) -> Any:
+    """In float32: of many layers there may be much."""
+    return weights.detach().float().cpu().numpy() if hasattr(weights, "detach") else np.asarray(weights, np.float32)
+
+
+def _packed(weights: Any, queries: Sequence[str], keys: Sequence[str]) -> dict[str, Any]:
+    """Weights in steps of 1/65535 of the largest, and what looks and is looked at."""
+    heads = _array(weights).reshape(-1, len(queries), len(keys))
+    largest = max(1.0, float(heads.max())) if heads.size else 1.0
+    steps = np.round(heads / largest * 65535).astype("<u2")
+    return {
+        "heads": len(heads), "queries": plots.labels(queries), "keys": plots.labels(keys), "largest": largest,
+        "weights": base64.b64encode(steps.tobytes()).decode("ascii"),
+    }  # fmt: skip

@@ -1,0 +1,79 @@
+"""Images over time side by side, such as the canvases of a drawing net. Figure 7 of Gregor et al. 2015."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from saccade.core.errors import InvalidInput
+from saccade.explain import plots, terminal
+from saccade.explain.plots.arrays import checked, enlarged, named, packed, rounded, thinned
+from saccade.explain.plots.images import stretched
+from saccade.explain.text import fit
+
+MOST = 4096  # pixels that evidence keeps
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """Images, all of one size and by one scale of brightness.
+
+    Raises:
+        InvalidInput: another shape, no images, or a number that is not finite.
+    """
+
+    name: str
+    images: plots.Weights
+    """(t, y, x), or (t, c, y, x) of 1 or 3 channels, their values as `plots.brightness` takes them."""
+    boxes: plots.Weights | None = None
+    """(t, 4): where each step drew, x and y of a corner, width and height, in pixels."""
+    labels: Sequence[str] = ()
+    """Of the images; none: their numbers, from 1."""
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        images = stretched(self.images, "images (t, y, x) or (t, c, y, x)")
+        if images.ndim == 4 and images.shape[1] == 1:
+            images = images[:, 0]
+        if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[1] != 3):
+            raise InvalidInput(f"expected images (t, y, x) or (t, c, y, x) of 1 or 3 channels; got {images.shape}")
+        object.__setattr__(self, "images", images)
+        if self.boxes is not None:
+            object.__setattr__(self, "boxes", checked(self.boxes, f"{len(images)} 4", "boxes"))
+        object.__setattr__(self, "labels", tuple(named(self.labels, len(images), "images") if self.labels else ()))
+
+    def figure(self) -> plots.Figure:
+        return plots.drawing(self.images, self.boxes, title=self.title, names=self.labels)
+
+    def text(self, width: int) -> str:
+        """At most twelve of the images in shades."""
+        width, blocks = terminal.narrowest(width), []
+        chosen = np.unique(np.linspace(0, len(self.images) - 1, min(12, len(self.images))).round().astype(int))
+        for step in chosen:
+            pixels = self.images[step] if self.images.ndim == 3 else plots.brightness(self.images[step])
+            lines = terminal.image(pixels, min(24, width))
+            blocks.append([fit(self._names()[step], 2 * (len(lines[0]) // 2)), *lines])
+        return terminal.titled(self.title, terminal.beside(blocks, width), width)
+
+    def page(self) -> dict[str, Any]:
+        boxes = None if self.boxes is None else rounded(self.boxes, 2)
+        images = enlarged(thinned(self.images, 1 << 18))
+        return {"images": packed(images), "boxes": boxes, "labels": self._names()}
+
+    def plain(self) -> dict[str, Any]:
+        boxes = None if self.boxes is None else rounded(self.boxes, 2)
+        images = thinned(self.images, MOST)
+        return {"name": self.name, "title": self.title, "labels": list(self.labels), "boxes": boxes, "images": images}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        return cls(**{**plain, "images": enlarged(plain["images"])})
+
+    def description(self) -> str:
+        high, wide = self.images.shape[-2:]
+        drew = ", and a box where each step drew" if self.boxes is not None else ""
+        return f"{self.title or 'Images'}: {len(self.images)} steps of {wide} x {high} pixels{drew}"
+
+    def _names(self) -> list[str]:
+        return list(self.labels) or [f"step {step + 1}" for step in range(len(self.images))]

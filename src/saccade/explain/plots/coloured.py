@@ -1,0 +1,69 @@
+"""Words, coloured by a number each."""
+
+from collections.abc import Sequence
+
+from saccade.core.errors import require
+from saccade.explain.plots.arrays import checked
+from saccade.explain.plots.canvas import (
+    WHITE_TO_BLUE,
+    Figure,
+    Weights,
+    colours,
+    fit,
+    our_style,
+    page,
+    renderer_of,
+    write_title,
+)
+from saccade.explain.plots.tokens import short_labels
+
+ORANGE_TO_WHITE = ((0.0, "#7f2704"), (0.1625, "#d94801"), (0.295, "#fd8d3c"), (0.4125, "#fdd0a2"), (0.5, "#ffffff"))
+WIDE, LINE = 6.4, 0.27  # inches of a line of text, and from a line to the next
+
+
+def coloured_words(words: Sequence[str], numbers: Weights, values: str = "weight", title: str = "") -> Figure:
+    """A running text, each word on the colour of its number.
+
+    White is 0 and dark blue the largest. Where a number is below 0 the scale reaches as far below 0 as above, to dark
+    orange, and words below 0 are in italics, so that they are known in grey print too.
+
+    Args:
+        words: as `labels` takes them.
+        numbers: one for each word.
+        values: what the numbers are.
+
+    Raises:
+        InvalidInput: no words, another number of numbers, or one that is not finite.
+    """
+    found = checked(numbers, str(len(words)), "numbers")
+    texts = [text or "␣" for text in short_labels(words)]
+    most, signed = float(abs(found).max()) or 1.0, bool((found < 0).any())
+    mapping = require("matplotlib.colors", "app").Normalize(-most if signed else 0.0, most)
+    shades = colours(
+        (*ORANGE_TO_WHITE, *((0.5 + at / 2, shade) for at, shade in WHITE_TO_BLUE[1:])) if signed else WHITE_TO_BLUE
+    )
+    with our_style(title, values, *texts):
+        axes = page().add_axes((0, 0, WIDE, 1))
+        axes.set(xlim=(0, WIDE), ylim=(0, 1), xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        renderer, x, row, wide, said = renderer_of(axes.figure), 0.0, 0, 1.6, []
+        for text, number in zip(texts, found, strict=True):
+            shade = shades(mapping(number))
+            dark = sum(weight * part for weight, part in zip((0.299, 0.587, 0.114), shade, strict=False)) < 0.55
+            said.append(axes.text(0, 0, text, color="white" if dark else "black", va="center",
+                                  style="italic" if number < 0 else "normal",
+                                  bbox={"boxstyle": "square,pad=0.18", "fc": shade, "ec": "none"}))  # fmt: skip
+            width = said[-1].get_window_extent(renderer).width / axes.figure.dpi
+            if x and x + width > WIDE:
+                x, row = 0.0, row + 1
+            said[-1].set_position((x, row))
+            x += width + 0.09
+            wide = max(wide, x - 0.09)
+        high = LINE * (row + 1)
+        axes.set_position((0, -high, wide, high))
+        axes.set(xlim=(0, wide), ylim=(row + 0.5, -0.5))
+        write_title(axes, title)
+        mappable = require("matplotlib.cm", "app").ScalarMappable(mapping, shades)
+        bar = axes.inset_axes((0, -0.2 / high, 1.6 / wide, 0.1 / high))
+        axes.figure.colorbar(mappable, cax=bar, orientation="horizontal", label=values)
+        return fit(axes.figure)

@@ -1,0 +1,68 @@
+"""A page in a real browser."""
+
+from pathlib import Path
+from typing import Any
+
+
+class Opened:
+    """A page, what it complained of, and what it asked for."""
+
+    def __init__(self, browser: Any, path: Path, link: str = "", **options: Any) -> None:
+        self.page = browser.new_page(**options)
+        self.wrong: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("console", lambda said: self.wrong.append(said.text) if said.type == "error" else None)
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(path.as_uri() + link)
+
+    def said(self, view: int = 0) -> str:
+        return str(self.page.locator(".said").nth(view).text_content())
+
+    def tokens(self, side: str, view: int = 0) -> Any:
+        return self.page.locator(".view").nth(view).locator(f".{side} button")
+
+    def drawn(self, canvas: str = ".arcs") -> int:
+        """Points of a canvas that are not empty."""
+        count: int = self.page.evaluate(
+            """name => {
+                const canvas = document.querySelector(name);
+                const image = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+                return image.data.filter((x, i) => i % 4 == 3 && x).length;
+            }""",
+            canvas,
+        )
+        return count
+
+    def got(self, button: str) -> Path:
+        """What is offered to be saved when a button is pressed."""
+        with self.page.expect_download() as download:
+            self.page.click(button)
+        return Path(download.value.path())
+
+    def link(self, end: str) -> str:
+        """The address, once it ends so: it is written a moment later."""
+        self.page.wait_for_function("end => location.href.endsWith(end)", arg=end)
+        return str(self.page.url)
+
+    def milliseconds(self, act: str) -> float:
+        """The median time of an act, and of drawing it to the last pixel; the best of three."""
+        medians = self.page.evaluate(
+            """act => {
+                const view = views[0].shown[0].handle, run = new Function("view", "i", act), medians = [];
+                for (let round = 0; round < 3; round++) {
+                    const times = [];
+                    for (let i = 0; i < 9; i++) {
+                        const before = performance.now();
+                        run(view, i);
+                        for (const name of ["arcs", "matrix"])
+                            view.find(name).getContext("2d").getImageData(0, 0, 1, 1);
+                        times.push(performance.now() - before);
+                    }
+                    medians.push(times.sort((one, two) => one - two)[4]);
+                }
+                return medians;
+            }""",
+            act,
+        )
+        return float(min(medians))

@@ -1,0 +1,350 @@
+"""Every kind of picture: drawn, written, described, kept and loaded again."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from saccade.core.errors import InvalidInput
+from saccade.core.picture import Picture, kind_of
+from saccade.core.task import Series
+from saccade.explain import plots
+from saccade.explain.pictures import kept, kinds, load
+from saccade.explain.pictures.alignment import Alignment
+from saccade.explain.pictures.curve import Curve
+from saccade.explain.pictures.glimpses import Glimpses
+from saccade.explain.pictures.graph import Graph
+from saccade.explain.pictures.heads import Heads
+from saccade.explain.pictures.histogram import Histogram
+from saccade.explain.pictures.image_overlay import ImageOverlay
+from saccade.explain.pictures.memory_trace import MemoryTrace
+from saccade.explain.pictures.sound import Sound
+from saccade.explain.pictures.strip import Strip
+from saccade.explain.pictures.strokes import Strokes
+from saccade.explain.pictures.text import Text
+from saccade.explain.terminal import in_ascii
+from saccade.explain.text import cells
+from tests.explain import kinds as samples
+from tests.explain.pictures import assert_apart, assert_whole, texts
+
+pytest.importorskip("matplotlib")
+
+PICTURES = [*samples.one_of_each(), *samples.others()]
+each = pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: f"{kind_of(picture)}-{picture.name}")
+
+
+def test_there_is_a_sample_of_each_kind() -> None:
+    assert sorted(map(kind_of, samples.one_of_each())) == kinds() == [
+        "alignment", "curve", "glimpses", "graph", "heads", "histogram", "image_overlay", "memory_trace", "sound",
+        "strip", "strokes", "text",
+    ]  # fmt: skip
+
+
+@each
+def test_what_is_kept_is_small_and_shows_the_same(picture: Picture) -> None:
+    assert isinstance(picture, Picture)
+    plain = json.loads(json.dumps(kept(picture), allow_nan=False))
+    again = load(plain)
+    assert type(again) is type(picture)
+    assert again.name == picture.name
+    assert json.loads(json.dumps(kept(again), allow_nan=False)) == plain
+    assert len(json.dumps(plain, separators=(",", ":"))) < 20_000
+    if isinstance(picture, Alignment | MemoryTrace | Curve | Histogram | Graph):  # the others are thinned or rounded
+        assert again.text(80) == picture.text(80)
+        assert again.description() == picture.description()
+
+
+@each
+@pytest.mark.parametrize("width", [24, 60, 133])
+def test_the_text_fits_the_terminal(picture: Picture, width: int) -> None:
+    lines = picture.text(width).split("\n")
+    assert any(line.strip() for line in lines)
+    assert max(map(cells, lines)) <= width, max(lines, key=cells)
+    assert not [line for line in lines if line != line.rstrip(" ")]
+    assert in_ascii("\n".join(lines)).isascii()
+
+
+@each
+def test_a_terminal_that_is_too_narrow_is_refused(picture: Picture) -> None:
+    with pytest.raises(InvalidInput, match="at least 24, got 23"):
+        picture.text(23)
+
+
+@each
+def test_it_is_described_in_a_sentence(picture: Picture) -> None:
+    assert len(picture.description().split()) >= 5
+    assert "\n" not in picture.description()
+
+
+@each
+def test_the_page_is_given_json(picture: Picture) -> None:
+    json.dumps(picture.page(), allow_nan=False)
+
+
+@each
+def test_the_figure_is_whole_and_its_axes_are_named(picture: Picture) -> None:
+    figure = picture.figure()
+    assert_whole(figure)
+    assert_apart(figure)
+    last = figure.axes[-1]
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            shared = axis is axes.xaxis and axes is not last and axes.get_xlim() == last.get_xlim()
+            seen = [label for label in axis.get_ticklabels() if label.get_text() and label.get_visible()]
+            assert not seen or shared or axis.get_label_text(), (axes, axis, texts(seen))
+    names = [axis.get_label_text() for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
+    names += [child.get_ylabel() + child.get_xlabel() for axes in figure.axes for child in axes.child_axes]
+    assert any(names) or all(texts(axes.texts) for axes in figure.axes)  # images have names above them
+
+
+@each
+def test_a_title_is_drawn_written_and_described(picture: Picture) -> None:
+    titled = load({**kept(picture), "title": "A title"})
+    drawn = [axes.get_title(loc="left") for axes in titled.figure().axes]
+    assert "A title" in drawn or isinstance(picture, Strokes)
+    assert titled.text(60).startswith("A title\n")
+    assert titled.description().startswith("A title")
+
+
+@pytest.mark.parametrize(
+    ("plain", "message"),
+    [
+        ({}, "expected a kind of picture"),
+        ({"kind": "aligment"}, "did you mean 'alignment'?"),
+        ({"kind": "os.path"}, r"no kind of picture is called 'os.path': No module named 'saccade.systems.os'"),
+        ({"kind": "saccade.systems.rnnsearch.model"}, "SYSTEM.module"),
+        ({"kind": "..core.files"}, "SYSTEM.module"),
+        ({"kind": "a.b\n"}, "SYSTEM.module"),
+        ({"kind": "rnnsearch.__init__"}, "SYSTEM.module"),
+        ({"kind": "ünknown.b"}, "SYSTEM.module"),
+        ({"kind": ["alignment"]}, "SYSTEM.module"),
+        ({"kind": "alignment", "name": "x"}, "no picture of the kind alignment: TypeError"),
+        ({"kind": "strip", "name": "x"}, "no picture of the kind strip: KeyError: 'images'"),
+        ({**kept(samples.words()), "numbers": [1]}, r"the kind text: expected numbers \(17\)"),
+        ({**kept(samples.words()), "more": 1}, "no picture of the kind text: TypeError"),
+    ],
+)
+def test_what_was_not_kept_is_refused(plain: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        load(plain)
+
+
+def test_a_module_of_a_system_without_a_picture_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"one kind of picture in saccade\.systems\.transformer\.model, found 0"):
+        load({"kind": "transformer.model"})
+
+
+NAN = float("nan")
+BAD: list[tuple[Callable[[], Any], str]] = [
+    (lambda: Alignment("a", [[1.0]], ["a"], ["b", "c"], "r", "c"), r"expected attention weight \(1, 2\)"),
+    (lambda: Alignment("a", [[-1.0]], ["a"], ["b"], "r", "c"), "not below 0"),
+    (lambda: Alignment("a", [], [], [], "r", "c"), "at least one"),
+    (lambda: Heads("a", {}), "at least one layer"),
+    (
+        lambda: Heads("a", {"x": ([[1.0]], ["a"], ["b", "c"])}),
+        r"x: expected weights .* not \(1, 1\) for 1 and 2 tokens",
+    ),
+    (lambda: Heads("a", {"x": ([[NAN]], ["a"], ["b"])}), "finite"),
+    (lambda: Sound("a", [[1.0]], ["a"], 0.0), "above 0; got 0"),
+    (lambda: Sound("a", [[1.0]], ["a", "b"], 0.1), r"\(2, k\)"),
+    (lambda: Sound("a", [[1.0]], ["a"], 0.1, waveform=[1.0]), "time of the waveform above 0"),
+    (lambda: Sound("a", [[1.0]], ["a"], 0.1, features=[1.0]), r"features \(frames, bands\)"),
+    (lambda: Strokes("a", [[1.0, 2.0]]), r"points \(t, 3\)"),
+    (lambda: Strokes("a", [[1.0, NAN, 0.0]]), "finite"),
+    (lambda: ImageOverlay("a", [[1.0]], [[[1.0]]], ["a", "b"]), r"maps \(2, rows, columns\)"),
+    (lambda: ImageOverlay("a", [1.0], [[[1.0]]], ["a"]), "expected an image"),
+    (lambda: ImageOverlay("a", [[NAN]], [[[1.0]]], ["a"]), "finite"),
+    (lambda: ImageOverlay("a", [[1.0]], [[[-1.0]]], ["a"]), "not below 0"),
+    (lambda: Glimpses("a", [[1.0]], [[1.0]], 1), r"centres \(t, 2\)"),
+    (lambda: Glimpses("a", [[1.0]], [[1.0, 1.0]], [[1.0], [2.0]]), r"sizes \(1, scales\)"),
+    (lambda: Strip("a", [1.0]), "images"),
+    (lambda: Strip("a", torch.rand(2, 2, 5, 5)), "1 or 3 channels"),
+    (lambda: Strip("a", torch.rand(2, 5, 5), [[1, 1, 1, 1]]), r"boxes \(2, 4\)"),
+    (lambda: Strip("a", torch.rand(2, 5, 5), labels=["one"]), "a name for each of 2 images"),
+    (lambda: MemoryTrace("a", {}), "got none"),
+    (lambda: MemoryTrace("a", {"r": [[1.0]], "w": [[1.0, 0.0]]}), r"r \(1, 1\), w \(1, 2\)"),
+    (lambda: Curve("a", {}, "x", "y"), "at least one line"),
+    (lambda: Curve("a", {"b": ([1, 2], [1.0])}, "x", "y"), "b: expected as many y as x"),  # type: ignore[dict-item]
+    (lambda: Curve("a", {"b": ([1, NAN], [1.0, 2.0])}, "x", "y"), "finite numbers"),  # type: ignore[dict-item]
+    (lambda: Curve("a", {"b": ([1], [NAN])}, "x", "y"), "finite numbers"),  # type: ignore[dict-item]
+    (lambda: Curve.of({}, "a"), "at least one line"),
+    (lambda: Histogram("a", {"": ([], [])}, "x", "y"), "at least one"),  # type: ignore[dict-item]
+    (lambda: Histogram("a", {"": ([1, 2], [1.0, NAN])}, "x", "y"), "not below 0"),  # type: ignore[dict-item]
+    (lambda: Graph("a", [], [], layers=[]), "at least one node"),
+    (lambda: Graph("a", ["a"], []), "either places or layers"),
+    (lambda: Graph("a", ["a"], [], [[0, 0]], [0]), "either places or layers"),
+    (lambda: Graph("a", ["a", "b"], [], layers=[0]), r"layers \(2\)"),
+    (lambda: Graph("a", ["a"], [(0, 1)], layers=[0]), "edges .* between 1 nodes"),
+    (lambda: Graph("a", ["a"], [(0,)], layers=[0]), "edges"),
+    (lambda: Graph("a", ["a"], [(0, 0, NAN)], layers=[0]), "finite"),
+    (lambda: Text("a", ["a"], [1.0, 2.0]), r"numbers \(1\)"),
+    (lambda: Text("a", [], []), "at least one"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), BAD)
+def test_what_does_not_fit_is_refused(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        make()
+
+
+def test_an_image_may_have_any_range_and_form() -> None:
+    noisy = torch.tensor([[-0.3, 0.5], [1.3, 0.1]])
+    np.testing.assert_allclose(ImageOverlay("a", noisy, torch.ones(1, 2, 2), ["a"]).image, [[0, 0.5], [1, 0.25]])
+    whole = torch.tensor([[0, 255], [51, 102]], dtype=torch.uint8)
+    np.testing.assert_allclose(ImageOverlay("a", whole, torch.ones(1, 2, 2), ["a"]).image, [[0, 1], [0.2, 0.4]])
+    white = torch.ones(3, 4, 5).bfloat16()
+    np.testing.assert_allclose(ImageOverlay("a", white, torch.ones(1, 2, 2), ["a"]).image, np.ones((4, 5)), rtol=1e-2)
+    assert ImageOverlay("a", white.permute(1, 2, 0), torch.ones(1, 2, 2), ["a"]).image.shape == (4, 5)
+    flat = ImageOverlay("a", torch.full((3, 3), -2.0), torch.ones(1, 2, 2), ["a"])
+    assert not flat.image.any()
+
+
+def test_large_images_are_kept_small() -> None:
+    photo, maps = samples.photo(224, 224), torch.rand(5, 224, 224)
+    for picture in (ImageOverlay("a", photo, maps, list("abcde")), Glimpses("a", photo, [[3, 4]], 20),
+                    Strip("a", torch.rand(40, 3, 64, 64))):  # fmt: skip
+        plain = kept(picture)
+        assert len(json.dumps(plain, separators=(",", ":"))) < 50_000
+        again = load(plain)
+        assert kept(again) == plain
+        for name in ("image", "images"):
+            if hasattr(picture, name):
+                assert getattr(again, name).shape == getattr(picture, name).shape
+                assert abs(getattr(again, name) - getattr(picture, name)).mean() < 0.26  # that of noise
+
+
+def test_a_long_sound_is_kept_small_and_on_the_same_axis() -> None:
+    wave, features = torch.sin(torch.arange(80_000) / 9) * torch.linspace(0, 1, 80_000), torch.rand(1000, 80)
+    sound = Sound("a", torch.rand(3, 330).softmax(-1), list("abc"), 0.03, features, 0.01, wave, 8000)
+    plain = kept(sound)
+    assert len(json.dumps(plain, separators=(",", ":"))) < 40_000
+    again: Any = load(plain)
+    assert kept(again) == plain
+    assert len(again.waveform) / again.rate == pytest.approx(10)
+    assert len(again.features) * again.frame == pytest.approx(10, abs=0.5)
+    assert abs(again.waveform).max() == pytest.approx(float(abs(wave).max()), abs=1e-3)
+
+
+def test_a_training_curve_is_kept_thinned_with_gaps_where_it_was_lost() -> None:
+    steps = range(0, 20_000, 10)
+    loss = [float("inf") if step == 19_990 else 5 / (1 + step / 500) for step in steps]
+    curve = Curve("loss", {"training": (list(steps), loss)}, "step", "loss (nats)")  # type: ignore[dict-item]
+    plain = kept(curve)
+    x, y, counts = plain["lines"]["training"]
+    assert len(x) == len(y) == 200
+    assert (x[0], x[-1], y[0], y[-1], counts) == (0, 19_990, 5, None, [])
+    assert kept(load(plain)) == plain
+    assert "0.1221 to 5, last None" in curve.text(100)
+    [line] = curve.figure().axes[0].lines
+    assert np.isnan(line.get_ydata()[-1])
+
+
+def test_series_of_a_score_become_curves_and_histograms() -> None:
+    series = Series(["3-4", "1-2", "10-"], [5.0, 7.0, 1.0], "length (words)", "BLEU", counts=[10, 20, 3])
+    figure = Curve.of(series, "bleu").figure()
+    axes = figure.axes[0]
+    assert texts(axes.get_xticklabels()) == ["1–2", "3–4", "10+"]  # by their numbers
+    assert axes.lines[0].get_ydata().tolist() == [7, 5, 1]
+    assert {"examples", "20", "10", "3"} <= set(texts(axes.texts))
+    assert axes.get_ylim()[0] == 0
+    assert axes.get_legend() is None
+    both = Curve.of({"one": series, "two": series._replace(y=[1, 2, 3], counts=[10, 20, 4])}, "bleu").figure().axes[0]
+    assert texts(both.get_legend().get_texts()) == ["one", "two"]
+    assert {"one: examples", "two: examples"} <= set(texts(both.texts))
+    bars = Histogram.of(Series([0.5, 1.0, 2.0], [3, 4, 0], "delay (s)", "labels", "histogram"), "delays").figure()
+    patches = bars.axes[0].patches
+    assert [(patch.get_x(), patch.get_width(), patch.get_height()) for patch in patches] == [
+        (0.5, 0.5, 3), (1.0, 0.5, 4), (2.0, 0.5, 0),
+    ]  # fmt: skip
+
+
+def test_a_curve_high_above_zero_is_not_drawn_from_zero() -> None:
+    high = Curve("a", {"": ([0, 1], [90.0, 95.0])}, "x", "y")  # type: ignore[dict-item]
+    assert high.figure().axes[0].get_ylim()[0] > 80
+    below = Curve("a", {"": ([0, 1], [-1.0, 95.0])}, "x", "y")  # type: ignore[dict-item]
+    assert below.figure().axes[0].get_ylim()[0] < -1
+
+
+def test_the_places_of_a_graph_by_layers() -> None:
+    graph = Graph("a", list("abcd"), [(0, 1)], layers=[0, 1, 1, 1])
+    assert graph.where() == [(0, 0), (1, 1), (1, 0), (1, -1)]
+    assert graph.text(40) == "a -> b\nc\nd"
+
+
+def test_every_edge_of_a_graph_is_an_arrow() -> None:
+    axes = samples.graph().figure().axes[0]
+    arrows = [text.arrow_patch for text in axes.texts if getattr(text, "arrow_patch", None) is not None]
+    assert len(arrows) == 7
+    assert sorted(texts(axes.texts)) == sorted([*samples.graph().nodes, *[""] * 7])
+    loops = Graph("a", ["a"], [(0, 0)], layers=[0]).figure()
+    assert_whole(loops)
+
+
+def test_the_colours_of_words() -> None:
+    from matplotlib.colors import to_rgb
+
+    axes = Text("a", ["no", "much", "less"], [0.0, 2.0, -1.0], "gain").figure().axes[0]
+    no, much, less = (to_rgb(text.get_bbox_patch().get_facecolor()) for text in axes.texts)
+    assert no == pytest.approx((1, 1, 1), abs=0.01)
+    assert much == pytest.approx(to_rgb("#08306b"), abs=0.01)
+    assert less[0] > less[2]  # orange
+    assert [text.get_style() for text in axes.texts] == ["normal", "normal", "italic"]
+
+
+def test_a_memory_reads_as_lines() -> None:
+    assert MemoryTrace("a", {"write": [[1.0, 0.0], [0.3, 0.7]]}).text(40).split("\n")[:4] == [
+        "write: slots down, 2 steps to the right", "0 █▒", "1 ·▓", "",
+    ]  # fmt: skip
+
+
+def test_heads_say_how_widely_they_look() -> None:
+    weights = torch.stack([torch.eye(4), torch.full((4, 4), 0.25)])
+    assert Heads("a", {"layer": (weights, "abcd", "abcd")}).text(40).split("\n") == [  # type: ignore[dict-item]
+        "entropy (nats)", "head      0     1", "layer  0.00  1.39",
+    ]  # fmt: skip
+    many = Heads("a", {"layer": (weights.repeat(8, 1, 1), "abcd", "abcd")})  # type: ignore[dict-item]
+    assert len(re.findall(r"\d\.\d\d", many.text(40))) == 16
+
+
+def test_no_name_breaks_a_line() -> None:
+    curve = Curve("a", {"one\ntwo": ([0, 1], [1.0, 2.0])}, "x\r", "y", "a\u2028title")  # type: ignore[dict-item]
+    assert curve.text(60).split("\n")[0] == "a�title"
+    assert not re.search(r"[\r\u2028]|one\n", curve.text(60))
+
+
+def test_dots_follow_a_stroke() -> None:
+    line = Strokes("a", [[0, 0, 0], [47, 0, 1]]).text(24)
+    assert line == "\N{BRAILLE PATTERN DOTS-14}" * 24
+    up = Strokes("a", [[0, 0, 0], [0, 3, 1]]).text(24).split("\n")
+    assert {char for line in up for char in line} == {"\N{BRAILLE PATTERN DOTS-1237}"}
+    assert len(up) == 24
+    assert Strokes("a", [[5, 5, 1]]).text(24).strip()  # a dot
+
+
+def test_pictures_import_no_matplotlib_until_they_are_drawn(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    asked = """
+import sys
+from tests.explain.kinds import one_of_each
+for picture in one_of_each():
+    picture.text(80), picture.page(), picture.plain(), picture.description()
+assert not any(name.split(".")[0] == "matplotlib" for name in sys.modules)
+print("none")
+"""
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=False)
+    assert done.stdout == "none\n", done.stderr
+
+
+def test_figures_are_saved(tmp_path: Path) -> None:
+    for picture in samples.one_of_each()[-2:]:
+        png, svg = plots.save(picture.figure(), tmp_path / picture.name, picture.description())
+        assert png.exists()
+        assert svg.exists()
