@@ -94,11 +94,11 @@ def test_every_option_reaches_the_mechanism(options: Any) -> None:
 
 
 def test_an_option_of_another_mechanism_is_an_error() -> None:
-    with pytest.raises(ValidationError, match="dot.filters"):
+    with pytest.raises(ValidationError, match=r"dot\.filters"):
         read({"name": "dot", "filters": 3})
-    with pytest.raises(ValidationError, match="hard.estimator.gumbel.baseline"):
+    with pytest.raises(ValidationError, match=r"hard\.estimator\.gumbel\.baseline"):
         read({"name": "hard", "estimator": {"name": "gumbel", "baseline": "moving"}})
-    with pytest.raises(ValidationError, match="local-monotonic.sigma"):
+    with pytest.raises(ValidationError, match=r"local-monotonic\.sigma"):
         read({"name": "local-monotonic", "sigma": 1.0})
     assert read({"name": "hard", "estimator": "straight-through"}) == Hard(estimator=StraightThrough())
 
