@@ -52,14 +52,13 @@ def predict(model: Any, batch: Batch, config: Config) -> list[list[int]]:
     return answers(model, encoded, limits, Symbols(START, END), config.search, config.training.seed)
 
 
-WEIGHTS = "decoder.recurrent.attention.weights"
+LOOKS = ("decoder.recurrent.attention.weights", "label", "time (seconds)")
 
 
 def pictures(answer: Answer) -> list[Picture]:
-    look = shown.alignment(answer, objective, WEIGHTS, "label", "time (seconds)")
+    look, task = shown.alignment(answer, objective, *LOOKS), answer.task
     if look is None:
         return []
-    task = answer.task
     return [Sound(
         "sound", look.weights, look.rows, task.step_seconds, features=task.frames(answer.example), frame=FRAME_SHIFT,
         rows_label="label",
@@ -68,10 +67,10 @@ def pictures(answer: Answer) -> list[Picture]:
 
 def measures(answer: Answer) -> dict[str, Figure]:
     """The entropy of the attention and, given the right answer, the share of looks at the right place."""
-    found = {"attention_entropy": shown.entropy(answer, objective, WEIGHTS)}
-    given = answer._replace(prediction=answer.example.target)
-    look = shown.alignment(given, objective, WEIGHTS, "label", "time (seconds)")
-    right = [] if look is None else answer.task.aligned(answer.example, torch.as_tensor(look.weights))
+    look = shown.alignment(answer, objective, *LOOKS)
+    found = {} if look is None else {"attention_entropy": shown.entropy(look)}
+    given = shown.alignment(answer._replace(prediction=answer.example.target), objective, *LOOKS)
+    right = [] if given is None else answer.task.aligned(answer.example, torch.as_tensor(given.weights))
     if right:
         found["aligned"] = Figure(100 * sum(right) / len(right), "%", "looks at the right place")
     return found

@@ -61,19 +61,18 @@ def predict(model: Any, batch: Batch, config: Config) -> list[list[int]]:
     )
 
 
-WEIGHTS = "decoder.recurrent.attention.weights"
+LOOKS = ("decoder.recurrent.attention.weights", "target", "source")
 
 
 def pictures(answer: Answer) -> list[Picture]:
-    found = (
-        shown.alignment(answer, cross_entropy, WEIGHTS, "target", "source"),
-        shown.heads(answer, cross_entropy, [(WEIGHTS, "target", "source")]),
-    )
-    return [picture for picture in found if picture is not None]
+    look = shown.alignment(answer, cross_entropy, *LOOKS)
+    heads = shown.heads(answer, cross_entropy, [(*LOOKS, "", shown.WEIGHT)])
+    return [picture for picture in (look, heads) if picture is not None]
 
 
 def measures(answer: Answer) -> dict[str, Figure]:
-    return {"attention_entropy": shown.entropy(answer, cross_entropy, WEIGHTS)}
+    look = shown.alignment(answer, cross_entropy, *LOOKS)
+    return {} if look is None else {"attention_entropy": shown.entropy(look)}
 
 
 TINY = Config(

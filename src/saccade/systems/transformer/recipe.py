@@ -64,24 +64,24 @@ def predict(model: Any, batch: Batch, config: Config) -> list[list[int]]:
     )
 
 
-CROSS = "decoder.blocks.*.cross_attention.weights"
+CROSS = ("decoder.blocks.*.cross_attention.weights", "target", "source")
+SHOWS = (
+    (*CROSS, "decoder to encoder", shown.WEIGHT),
+    ("encoder.blocks.*.self_attention.weights", "source", "source", "encoder to itself", shown.WEIGHT),
+    ("decoder.blocks.*.self_attention.weights", "target so far", "target so far", "decoder to itself", shown.WEIGHT),
+)
 
 
 def pictures(answer: Answer) -> list[Picture]:
     """Where the decoder looks in the source, the mean over layers and heads; and each head of the three attentions."""
-    found = (
-        shown.alignment(answer, cross_entropy, CROSS, "target", "source", title="decoder to encoder"),
-        shown.heads(answer, cross_entropy, [
-            (CROSS, "target", "source"),
-            ("encoder.blocks.*.self_attention.weights", "source", "source"),
-            ("decoder.blocks.*.self_attention.weights", "target so far", "target so far"),
-        ]),
-    )  # fmt: skip
-    return [picture for picture in found if picture is not None]
+    look = shown.alignment(answer, cross_entropy, *CROSS, title="decoder to encoder")
+    heads = shown.heads(answer, cross_entropy, SHOWS)
+    return [picture for picture in (look, heads) if picture is not None]
 
 
 def measures(answer: Answer) -> dict[str, Figure]:
-    return {"attention_entropy": shown.entropy(answer, cross_entropy, CROSS)}
+    look = shown.alignment(answer, cross_entropy, *CROSS)
+    return {} if look is None else {"attention_entropy": shown.entropy(look)}
 
 
 TINY = Config(

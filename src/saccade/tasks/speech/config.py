@@ -1,7 +1,7 @@
 """Which recordings a model is trained on, and the features computed from them."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,8 @@ Seconds = Annotated[float, Field(ge=0, le=10)]
 @config
 class SpeechConfig:
     """Recordings and their transcripts."""
+
+    extras: ClassVar = ("speech",)  # what reading the data needs installed
 
     corpus: Literal["digits", "dialled"] = "digits"
     """digits: strings of spoken digits, from the recordings in `folder`; dialled: a telephone's tones, made here."""

@@ -1,7 +1,7 @@
 """Which parallel text a translation model is trained on, and its vocabularies."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,8 @@ LANGUAGES = ("de", "en")
 @config
 class TranslationConfig:
     """Parallel text and its vocabularies."""
+
+    extras: ClassVar = ("text",)  # what reading the data needs installed
 
     corpus: Literal["tatoeba", "multi30k", "folder"] = "tatoeba"
     """tatoeba: the embedded English-French pairs; multi30k: Multi30k, from `folder` or from the hub; folder: the files
