@@ -135,7 +135,7 @@ def test_offsets_are_normalised_and_an_input_is_the_point_before(task: PenTask) 
         ("  ", "input is empty"),
         ("aB", "'B' is not one of"),
         ("a1", "'1' is not one of"),
-        ("a" * 201, "may have 200 characters; this one has 201"),
+        ("a" * 501, "at most 500 characters, got 501: give it in parts"),
         (b"RIFF", "not a file"),
     ],
 )

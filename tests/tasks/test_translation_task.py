@@ -161,7 +161,7 @@ def test_an_input_that_cannot_be_read_and_an_unknown_split_raise(task: Translati
     with pytest.raises(InvalidInput, match="not a file"):
         task.read(b"RIFF")
     assert task.read("a " * 1000).source_text
-    with pytest.raises(InvalidInput, match="may have 2000 characters; this one has 2,001"):
+    with pytest.raises(InvalidInput, match="at most 2,000 characters, got 2,001: give it in parts"):
         task.read("a" * 2001)
     with pytest.raises(InvalidInput, match="there are train, validation, test"):
         task.examples("dev")

@@ -35,7 +35,6 @@ from saccade.tasks.pen.places import offsets_of, placed, sizes_of
 from saccade.tasks.pen.reader import cut_letters, legible, read, trained_reader
 
 SPLITS = ("train", "validation", "test")
-LONGEST_INPUT = 200  # characters of a text to be written
 
 
 class Written(NamedTuple):
@@ -94,6 +93,8 @@ class PenTask:
     direction: Literal["min"] = "min"
     unit = "nats"
     accepts = ("text",)
+    longest_input = 500
+    """Characters of a text to be written."""
 
     def __init__(self, config: PenConfig, assets: Path | None = None) -> None:
         self.config = config
@@ -159,12 +160,14 @@ class PenTask:
         """A text to be written.
 
         Raises:
-            InvalidInput: an empty text, one that is too long, or a character that does not occur in training.
+            InvalidInput: an empty text, one longer than `longest_input`, or a character not in the training lines.
         """
         if not isinstance(raw, str):
             raise InvalidInput("expected a text, not a file")
-        if len(raw) > LONGEST_INPUT:
-            raise InvalidInput(f"a text may have {LONGEST_INPUT} characters; this one has {len(raw):,}")
+        if len(raw) > self.longest_input:
+            raise InvalidInput(
+                f"expected at most {self.longest_input:,} characters, got {len(raw):,}: give it in parts"
+            )
         text = " ".join(raw.split())
         check_characters(text, self.alphabet)
         return self.example(text, None)

@@ -1,7 +1,7 @@
 """Which recordings a model is trained on, and the features computed from them."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,8 +14,6 @@ Seconds = Annotated[float, Field(ge=0, le=10)]
 @config
 class SpeechConfig:
     """Recordings and their transcripts."""
-
-    extras: ClassVar = ("speech",)  # what reading the data needs installed
 
     corpus: Literal["digits", "dialled"] = "digits"
     """digits: strings of spoken digits, from the recordings in `folder`; dialled: a telephone's tones, made here."""
@@ -51,6 +49,11 @@ class SpeechConfig:
     """Mel bands."""
     stack: Count = 3
     """Frames of 10 ms that are concatenated to one step of the encoder."""
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """The extras that reading and scoring these data need."""
+        return ("speech",)
 
     @model_validator(mode="after")
     def check_ranges(self) -> "SpeechConfig":

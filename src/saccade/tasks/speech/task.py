@@ -28,7 +28,6 @@ PAD = BLANK = 0
 START, END = 1, 2
 SPECIAL = ("blank", "start", "end")
 KEPT = 1 << 29  # bytes of features that are cached for the next epoch; computing them takes a third of an update
-LONGEST_INPUT = 120  # seconds of a recording that a user gives
 
 Sound = digits.DigitString | Path | bytes  # how to make the sound: digits to join, a file, or the bytes of a file
 
@@ -72,6 +71,8 @@ class SpeechTask:
     direction: Literal["min"] = "min"
     unit = "%"
     accepts = ("audio/wav",)
+    longest_input = 120
+    """Seconds of a recording that a user gives."""
 
     def __init__(self, config: SpeechConfig, assets: Path | None = None) -> None:
         self.config = config
@@ -182,20 +183,22 @@ class SpeechTask:
 
         Raises:
             NotFound: no such file.
-            InvalidInput: not a recording, another rate, shorter than a frame, or too long.
+            InvalidInput: not a recording, another rate, shorter than a frame, or longer than `longest_input`.
         """
         if isinstance(raw, bytes) and (raw[:4] != b"RIFF" or raw[8:12] != b"WAVE"):
             raise InvalidInput("expected a wav file")  # a compressed format may hold hours in as many bytes
         sound: Path | bytes = raw if isinstance(raw, bytes) else Path(raw.strip())
         if isinstance(raw, str) and not raw.strip():
             raise InvalidInput("expected the path of a recording; the input is empty")
-        most, name = LONGEST_INPUT * self.config.rate, name_of(sound)
+        most, name = self.longest_input * self.config.rate, name_of(sound)
         size = len(sound) if isinstance(sound, bytes) else sound.stat().st_size if sound.is_file() else 0
         if size > 16 * most + (1 << 16):  # two channels of 8 bytes a sample, and a header
-            raise InvalidInput(f"{name} has {size:,} bytes; a recording may have {LONGEST_INPUT} s")
+            raise InvalidInput(f"{name}: expected at most {self.longest_input} seconds of sound, got {size:,} bytes")
         samples = self._samples(sound)
-        if samples > most:
-            raise InvalidInput(f"{name} has {samples / self.config.rate:.0f} s; a recording may have {LONGEST_INPUT} s")
+        if (seconds := samples / self.config.rate) > self.longest_input:
+            raise InvalidInput(
+                f"{name}: expected at most {self.longest_input} seconds of sound, got {seconds:,.0f}: give it in parts"
+            )
         return Example(sound, samples, "", [])
 
     def _samples(self, sound: Path | bytes) -> int:

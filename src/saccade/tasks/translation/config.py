@@ -1,7 +1,7 @@
 """Which parallel text a translation model is trained on, and its vocabularies."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,8 +13,6 @@ LANGUAGES = ("de", "en")
 @config
 class TranslationConfig:
     """Parallel text and its vocabularies."""
-
-    extras: ClassVar = ("text",)  # what reading the data needs installed
 
     corpus: Literal["tatoeba", "multi30k", "folder"] = "tatoeba"
     """tatoeba: the embedded English-French pairs; multi30k: Multi30k, from `folder` or from the hub; folder: the files
@@ -49,6 +47,11 @@ class TranslationConfig:
     """Training pairs with more symbols on either side are left out."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the target probability that is spread over the vocabulary (Szegedy et al. 2016)."""
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """The extras that reading and scoring these data need."""
+        return ("text", "hub") if self.corpus == "multi30k" and not (self.folder or self.train) else ("text",)
 
     @model_validator(mode="after")
     def check_choices(self) -> "TranslationConfig":

@@ -29,8 +29,6 @@ from saccade.tasks.translation.parallel_text import (
 )
 from saccade.tasks.translation.vocabulary import END, PAD, START, UNKNOWN, Vocabulary, check_direction
 
-LONGEST_INPUT = 2000  # characters that a user may type
-
 
 class Example(NamedTuple):
     """A pair as text and as symbols. An end symbol closes the source but not the target. No target: ""."""
@@ -59,6 +57,8 @@ class TranslationTask:
     direction: Literal["max"] = "max"
     unit = ""
     accepts = ("text",)
+    longest_input = 2000
+    """Characters of a sentence that a user types."""
 
     def __init__(self, config: TranslationConfig, assets: Path | None = None) -> None:
         self.config = config
@@ -179,12 +179,14 @@ class TranslationTask:
         """A sentence that a user typed.
 
         Raises:
-            InvalidInput: an empty sentence, or one that is too long.
+            InvalidInput: an empty sentence, or one longer than `longest_input`.
         """
         if not isinstance(raw, str):
             raise InvalidInput("expected a sentence, not a file")
-        if len(raw) > LONGEST_INPUT:
-            raise InvalidInput(f"a sentence may have {LONGEST_INPUT} characters; this one has {len(raw):,}")
+        if len(raw) > self.longest_input:
+            raise InvalidInput(
+                f"expected at most {self.longest_input:,} characters, got {len(raw):,}: give it in parts"
+            )
         sentence = " ".join(raw.split())
         if not sentence:
             raise InvalidInput("expected a sentence; the input is empty")
