@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -6,7 +7,10 @@ import torch
 from saccade.attention.ctc import ctc_loss
 from saccade.core.masks import length_mask
 from saccade.core.projection import Projection
+from saccade.core.recipe import Answer
+from saccade.core.task import Figure
 from saccade.explain import capture
+from saccade.explain.pictures.sound import Sound
 from saccade.nets.attention_choice import Dot
 from saccade.nets.search import Symbols, beam_search
 from saccade.systems.attention_speech.model import AttentionSpeech, AttentionSpeechConfig
@@ -125,6 +129,29 @@ def test_a_capture_sees_every_look_and_changes_nothing(mechanism: str) -> None:
     assert weights.shape == (2, INPUTS.shape[1], 11)
     assert weights.any(-1).all()
     assert not weights.masked_select(~batch.mask[:, None]).any()
+
+
+def test_it_measures_how_widely_it_looks_and_whether_at_the_right_place(task: SpeechTask) -> None:
+    config = RECIPE.variants["tiny"]
+    model, example = RECIPE.build(config, task).eval(), task.examples("test")[0]
+    assert RECIPE.measures is not None
+    assert RECIPE.pictures is not None
+    answer = Answer(model, task, config, example, [3, 3], torch.device("cpu"))
+    found = RECIPE.measures(answer)
+    assert set(found) == {"attention_entropy", "aligned"}
+    assert 0 < float(found["attention_entropy"].value or 0) < math.log(task.steps(example))
+    # the right answer is given: one look for each digit
+    with torch.inference_mode(), capture(model, "decoder.recurrent.attention.weights") as seen:
+        objective(model, task.collate([example]), 0)
+    [weights] = seen.joined("decoder.recurrent.attention.weights")
+    right = task.aligned(example, weights)
+    assert len(right) == len(example.target)
+    assert found["aligned"] == Figure(100 * sum(right) / len(right), "%", "looks at the right place")
+    [sound] = RECIPE.pictures(answer)
+    assert isinstance(sound, Sound)
+    assert list(sound.rows) == ["0", "0", "end"]
+    assert sound.step == task.step_seconds
+    assert sound.weights.shape == (3, task.steps(example))
 
 
 @pytest.mark.unhooked
