@@ -50,7 +50,7 @@ MADE: dict[str, Callable[[], Any]] = {
     "gaussian-window": lambda: GaussianWindowAttention(SIZE, SIZE),
     "positional-keys": lambda: PositionalKeysAttention(SIZE, SIZE, SIZE),
     "past-alignment": lambda: PastAlignmentAttention(SIZE, SIZE, SIZE),
-    "hard": lambda: HardAttention(SIZE, SIZE, SIZE, "straight-through"),
+    "hard": lambda: HardAttention(SIZE, SIZE, SIZE, estimator="straight-through"),
 }
 TUTORIAL = ("additive", "concat", "location-aware")
 LENGTHENED = ("additive", "dot", "location-aware", "gaussian-window", "past-alignment")

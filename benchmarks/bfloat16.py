@@ -11,7 +11,6 @@ import statistics
 from typing import Any
 
 from measure import alternate, evidence, ratio
-
 from saccade.app.runs import open_run
 
 PRECISIONS = ("float32", "bfloat16")

@@ -12,29 +12,34 @@ import argparse
 import itertools
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
 from measure import evidence
 from torch import Tensor
 
-from saccade.nets.attention_choice import Hard
+from saccade.nets.attention_choice import Gumbel, Hard, ScoreFunctionGradient, StraightThrough
 from saccade.systems.rnnsearch.model import RNNsearch, RNNsearchConfig
 
 SYMBOLS, WORDS, ANSWER, SIZE, BATCH, START = 12, 5, 3, 16, 32, 1
-ESTIMATORS: dict[str, Hard] = {
-    "score function, no baseline": Hard(baseline="none", reward_weight=1.0, entropy_weight=0.0),
-    "score function, moving baseline": Hard(baseline="moving", reward_weight=1.0, entropy_weight=0.0),
-    "score function, learned baseline": Hard(baseline="learned", reward_weight=1.0, entropy_weight=0.0),
-    "straight-through": Hard(estimator="straight-through"),
-    "Gumbel, temperature 1": Hard(estimator="gumbel"),
-    "Gumbel, temperature 0.3": Hard(estimator="gumbel", temperature=0.3),
+UNBIASED = ScoreFunctionGradient(reward_weight=1.0, entropy_weight=0.0)
+ESTIMATORS: dict[str, ScoreFunctionGradient | StraightThrough | Gumbel] = {
+    "score function, no baseline": replace(UNBIASED, baseline="none"),
+    "score function, moving baseline": replace(UNBIASED, baseline="moving"),
+    "score function, learned baseline": ScoreFunctionGradient(
+        baseline="learned", reward_weight=1.0, entropy_weight=0.0
+    ),
+    "straight-through": StraightThrough(),
+    "Gumbel, temperature 1": Gumbel(),
+    "Gumbel, temperature 0.3": Gumbel(temperature=0.3),
 }
 
 
-def made(options: Hard) -> RNNsearch:
-    sizes: dict[str, Any] = {f"{name}_size": SIZE for name in ("embedding", "hidden", "attention", "readout")}
-    return RNNsearch(RNNsearchConfig(attention="hard", hard=options, dropout=0.0, **sizes), SYMBOLS, SYMBOLS).double()
+def made(estimator: ScoreFunctionGradient | StraightThrough | Gumbel) -> RNNsearch:
+    sizes: dict[str, Any] = {f"{name}_size": SIZE for name in ("embedding", "hidden", "readout")}
+    attention = Hard(attention_size=SIZE, estimator=estimator)
+    return RNNsearch(RNNsearchConfig(attention=attention, dropout=0.0, **sizes), SYMBOLS, SYMBOLS).double()
 
 
 def drawn(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from saccade.nets.attention_choice import Additive
 from saccade.systems.rnnsearch.model import RNNsearch, RNNsearchConfig
 
 EMBEDDING = HIDDEN = ATTENTION = READOUT = 256
@@ -75,7 +76,11 @@ def update(form: str) -> Callable[[], None]:
     """One update of the weights, ready to be timed."""
     torch.manual_seed(0)
     sizes = RNNsearchConfig(
-        embedding_size=EMBEDDING, hidden_size=HIDDEN, attention_size=ATTENTION, readout_size=READOUT, dropout=0.0
+        attention=Additive(attention_size=ATTENTION),
+        embedding_size=EMBEDDING,
+        hidden_size=HIDDEN,
+        readout_size=READOUT,
+        dropout=0.0,
     )
     ours = form == "saccade"
     model = RNNsearch(sizes, VOCABULARY, VOCABULARY) if ours else TutorialForm(maxout=form == "tutorial-maxout")

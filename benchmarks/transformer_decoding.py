@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from saccade.core.projection import Projection
+from saccade.nets.attention_choice import Additive
 from saccade.nets.search import Symbols, beam_search
 from saccade.systems.rnnsearch.model import RNNsearch, RNNsearchConfig
 from saccade.systems.transformer.model import Transformer, TransformerConfig
@@ -112,7 +113,9 @@ def form(name: str, precision: str, batch: int) -> Callable[[], object]:
     if name == "marian":
         return theirs(source, batch, precision)
     if name == "rnnsearch":
-        sizes = RNNsearchConfig(embedding_size=SIZE, hidden_size=SIZE, attention_size=SIZE, readout_size=SIZE)
+        sizes = RNNsearchConfig(
+            attention=Additive(attention_size=SIZE), embedding_size=SIZE, hidden_size=SIZE, readout_size=SIZE
+        )
         return ours(RNNsearch(sizes, VOCABULARY, VOCABULARY), source, batch, precision)
     config = TransformerConfig(layers=LAYERS, model_size=SIZE, heads=HEADS, hidden_size=HIDDEN)
     return ours(Transformer(config, VOCABULARY, VOCABULARY), source, batch, precision)

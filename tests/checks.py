@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -95,3 +96,14 @@ class Forgetful:
         seen = torch.cat([state[1], tokens[:, None]], 1)
         source, mask = state[0].spread(len(tokens))
         return self.model(source, mask, seen).log_probs()[:, -1], (state[0], seen)
+
+
+def attentions(size: int) -> dict[str, Any]:
+    """The options of each attention that may be configured, by its name; hidden layers have this size."""
+    from saccade.nets.attention_choice import Attention
+
+    found = {}
+    for record in get_args(get_args(Attention)[0]):
+        options = record()
+        found[options.name] = replace(options, attention_size=size) if hasattr(options, "attention_size") else options
+    return found

@@ -16,4 +16,6 @@ if __name__ == "__main__":
         changed = pages.write(root)
     except SaccadeError as error:
         sys.exit(f"docs/build: {error}")
-    sys.stdout.write(f"{len(changed)} files changed" + "".join(f"\n  {path.relative_to(root)}" for path in changed) + "\n")
+    sys.stdout.write(
+        f"{len(changed)} files changed" + "".join(f"\n  {path.relative_to(root)}" for path in changed) + "\n"
+    )

@@ -68,7 +68,9 @@ def side_by_side(variants: Sequence[str]) -> Drawing:
 
     def draw() -> Any:
         if kinds == {Sound}:
-            rows = [(p.weights, p.rows, p.step, p.rows_label, p.values, name) for p, name in zip(shown, titles, strict=True)]
+            rows = [
+                (p.weights, p.rows, p.step, p.rows_label, p.values, name) for p, name in zip(shown, titles, strict=True)
+            ]
             return plots.speeches(rows)
         panels = [
             (p.weights, p.rows, p.columns, p.rows_label, p.columns_label, name)

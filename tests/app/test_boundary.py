@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from saccade.training.keeper import Keeper
 
 import saccade as package
 from saccade.app import catalogue, finish, learning
@@ -19,7 +20,6 @@ from saccade.app.main import as_text, main
 from saccade.app.progress import Lines, progress
 from saccade.core.printable import shortened
 from saccade.tasks.translation.parallel_text import embedded_pairs
-from saccade.training.keeper import Keeper
 from tests.app.conftest import Command
 from tests.app.test_bad_input import TINY, refused
 

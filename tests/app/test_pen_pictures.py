@@ -1,11 +1,11 @@
 from pathlib import Path
 
 import pytest
+from saccade.app.finish import draw_looks
+from saccade.app.runs import Run, assemble
 
 from saccade.app import catalogue, flags
-from saccade.app.finish import draw_looks
 from saccade.app.predict_verb import show
-from saccade.app.runs import Run, assemble
 from saccade.core.errors import InvalidInput
 from saccade.training.run_folder import RunFolder
 

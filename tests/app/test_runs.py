@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from saccade.app.runs import open_run
 
 from saccade.app import catalogue
-from saccade.app.runs import open_run
 from saccade.core.errors import InvalidInput
 
 LOOKING = [name for name in catalogue.names() if name not in ("rnnencdec", "ctc_speech")]

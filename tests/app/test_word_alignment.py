@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from saccade.app.runs import Run
 from torch import Tensor, nn
 
 from saccade.app import catalogue, word_alignment
-from saccade.app.runs import Run
 from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Show
 from saccade.core.tap import Tap

@@ -15,7 +15,7 @@ BATCH, QUERIES, KEYS, QUERY_SIZE, KEY_SIZE, WIDTH, VALUE_SIZE = 2, 3, 5, 7, 11, 
 
 
 def make_attention(chunk: int = 1 << 22) -> AdditiveAttention:
-    return randomised(AdditiveAttention(QUERY_SIZE, KEY_SIZE, WIDTH, chunk))
+    return randomised(AdditiveAttention(QUERY_SIZE, KEY_SIZE, WIDTH, chunk=chunk))
 
 
 def make_inputs(queries: int = QUERIES) -> tuple[Tensor, Tensor, Tensor]:
@@ -112,7 +112,7 @@ def test_scores_pass_gradcheck() -> None:
 
 @pytest.mark.parametrize("chunk", [1, 1 << 22])
 def test_forward_passes_gradcheck_with_an_empty_row(chunk: int) -> None:
-    attention, mask = randomised(AdditiveAttention(2, 3, 5, chunk)), random_mask(2, 3, 5)
+    attention, mask = randomised(AdditiveAttention(2, 3, 5, chunk=chunk)), random_mask(2, 3, 5)
     mask[1, 1] = False
     assert torch.autograd.gradcheck(lambda query, keys: attention(query, keys, mask), (leaf(2, 3, 2), leaf(2, 5, 3)))
 
@@ -230,7 +230,7 @@ def test_forward_and_backward_never_hold_every_pair_at_once(at_once: int) -> Non
     queries, keys, width = 19, 23, 29  # sizes at which the pairs of a query outgrow all that is not pairs
     query, key = leaf(BATCH, queries, QUERY_SIZE), leaf(BATCH, keys, KEY_SIZE)
     for chunk, expected in [(1 << 22, queries), (at_once * BATCH * keys * width, at_once)]:
-        attention = randomised(AdditiveAttention(QUERY_SIZE, KEY_SIZE, width, chunk))
+        attention = randomised(AdditiveAttention(QUERY_SIZE, KEY_SIZE, width, chunk=chunk))
         with LargestTensor() as forward:
             context = attention(query, key)
         with LargestTensor() as backward:
@@ -249,7 +249,7 @@ def test_what_is_large_is_computed_anew_and_not_kept_for_the_backward_pass() -> 
             held.append(tensor)
             return tensor
 
-        attention = randomised(AdditiveAttention(QUERY_SIZE, KEY_SIZE, width, chunk))
+        attention = randomised(AdditiveAttention(QUERY_SIZE, KEY_SIZE, width, chunk=chunk))
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             attention(leaf(BATCH, queries, QUERY_SIZE), leaf(BATCH, keys, KEY_SIZE))
         storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in held}

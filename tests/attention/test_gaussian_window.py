@@ -15,7 +15,7 @@ LENGTHS = [KEYS, 4, 0]
 
 
 def make(components: int = COMPONENTS, **options: object) -> GaussianWindowAttention:
-    return randomised(GaussianWindowAttention(QUERY_SIZE, KEY_SIZE, components, **options), 0.3)  # type: ignore[arg-type]
+    return randomised(GaussianWindowAttention(QUERY_SIZE, KEY_SIZE, components=components, **options), 0.3)  # type: ignore[arg-type]
 
 
 def make_inputs() -> tuple[Tensor, Tensor, Tensor]:

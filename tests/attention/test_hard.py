@@ -20,7 +20,7 @@ ESTIMATORS = ["score-function", "straight-through", "gumbel"]
 
 
 def make(estimator: Any = "score-function", temperature: float = 1.0) -> HardAttention:
-    return randomised(HardAttention(QUERY_SIZE, KEY_SIZE, WIDTH, estimator, temperature))
+    return randomised(HardAttention(QUERY_SIZE, KEY_SIZE, WIDTH, estimator=estimator, temperature=temperature))
 
 
 def soft_twin(attention: HardAttention) -> AdditiveAttention:

@@ -56,7 +56,7 @@ def looks(attention: Local, query: Tensor, keys: Tensor, mask: Tensor) -> tuple[
 @pytest.mark.parametrize("half_width", [1, 2, 30])
 @pytest.mark.parametrize("kind", [LocalMonotonicAttention, LocalPredictiveAttention])
 def test_it_equals_its_slow_twin(kind: type[Local], half_width: int) -> None:
-    attention, (query, keys, mask) = randomised(kind(QUERY_SIZE, KEY_SIZE, half_width)), make_inputs()
+    attention, (query, keys, mask) = randomised(kind(QUERY_SIZE, KEY_SIZE, half_width=half_width)), make_inputs()
     wrt = [query, keys, *attention.parameters()]
     assert_twins(lambda: looks(attention, query, keys, mask), lambda: slow(attention, query, keys), wrt)
     assert_twins(lambda: attention(query, keys, mask), lambda: slow(attention, query, keys)[0], wrt)
@@ -83,7 +83,10 @@ def test_a_window_alone_is_not_global_where_the_gaussian_is_tied_to_it() -> None
 
 
 def test_a_gradient_reaches_where_it_stands_and_the_weights_sum_to_less_than_one() -> None:
-    attention, (query, keys, mask) = randomised(LocalPredictiveAttention(QUERY_SIZE, KEY_SIZE, 2)), make_inputs()
+    attention, (query, keys, mask) = (
+        randomised(LocalPredictiveAttention(QUERY_SIZE, KEY_SIZE, half_width=2)),
+        make_inputs(),
+    )
     slopes = torch.autograd.grad(attention(query, keys, mask).sum(), [attention.hidden.weight, attention.centre.weight])
     assert all(slope.any() for slope in slopes)
     _, weights = looks(attention, query, keys, mask)
@@ -103,7 +106,7 @@ def test_monotonic_looks_go_on_by_one_key_and_stay_at_the_last() -> None:
 
 @pytest.mark.parametrize("kind", [LocalMonotonicAttention, LocalPredictiveAttention])
 def test_what_is_masked_in_the_midst_is_as_if_it_were_not_there(kind: type[Local]) -> None:
-    attention, (query, keys, _) = randomised(kind(QUERY_SIZE, KEY_SIZE, 2)), make_inputs()
+    attention, (query, keys, _) = randomised(kind(QUERY_SIZE, KEY_SIZE, half_width=2)), make_inputs()
     kept = torch.tensor([0, 1, 4, 5, 8])
     mask = torch.zeros(BATCH, KEYS, dtype=torch.bool)
     mask[:, kept] = True

@@ -14,7 +14,9 @@ LENGTHS = [KEYS, 4, 0]
 
 
 def make(**options: Any) -> LocationAwareAttention:
-    return randomised(LocationAwareAttention(QUERY_SIZE, KEY_SIZE, WIDTH, FILTERS, FILTER_WIDTH, **options))
+    return randomised(
+        LocationAwareAttention(QUERY_SIZE, KEY_SIZE, WIDTH, filters=FILTERS, filter_width=FILTER_WIDTH, **options)
+    )
 
 
 def make_inputs() -> tuple[Tensor, Tensor, Tensor]:

@@ -44,7 +44,7 @@ def everything(queries: int = QUERIES) -> Tensor:
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(("head_size", "value_size"), [(None, None), (SIZE, VALUE_SIZE)])
 def test_it_equals_its_slow_twin(bias: bool, head_size: int | None, value_size: int | None) -> None:
-    attention = randomised(MultiHeadAttention(MODEL, HEADS, head_size, value_size, bias))
+    attention = randomised(MultiHeadAttention(MODEL, HEADS, head_size=head_size, value_size=value_size, bias=bias))
     query, keys, values = leaf(BATCH, QUERIES, MODEL), leaf(BATCH, KEYS, MODEL), leaf(BATCH, KEYS, MODEL)
     mask = torch.rand(BATCH, KEYS) < 0.6
     mask[:, 0] = True
@@ -203,12 +203,13 @@ class TestBadInput:
     def test_heads_that_do_not_divide_the_width(self) -> None:
         with pytest.raises(InvalidInput, match="5 heads do not divide a width of 12"):
             MultiHeadAttention(12, 5)
-        MultiHeadAttention(12, 5, 2, 3)
+        MultiHeadAttention(12, 5, head_size=2, value_size=3)
 
     @pytest.mark.parametrize("sizes", [(0, None, None), (3, 0, None), (3, 4, 0)])
     def test_sizes_below_one(self, sizes: tuple[int, int | None, int | None]) -> None:
+        heads, head_size, value_size = sizes
         with pytest.raises(InvalidInput, match="must be at least 1"):
-            MultiHeadAttention(12, *sizes)
+            MultiHeadAttention(12, heads, head_size=head_size, value_size=value_size)
 
     @pytest.mark.parametrize(
         ("query", "keys", "mask", "message"),

@@ -12,7 +12,7 @@ LENGTHS = [KEYS, 4, 0]
 
 
 def make() -> PastAlignmentAttention:
-    return randomised(PastAlignmentAttention(QUERY_SIZE, KEY_SIZE, WIDTH, MEMORY))
+    return randomised(PastAlignmentAttention(QUERY_SIZE, KEY_SIZE, WIDTH, memory_size=MEMORY))
 
 
 def make_inputs() -> tuple[Tensor, Tensor, Tensor]:

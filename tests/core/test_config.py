@@ -1,22 +1,39 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError
 
-from saccade.core.config import config, from_plain, placed, refuse_unchosen, to_plain
+from saccade.core.config import NAMED, config, from_plain, to_plain
+
+
+@config
+class Nothing:
+    """No window."""
+
+    name: Literal["none"] = "none"
 
 
 @config
 class Gaussian:
+    """A bell."""
+
+    name: Literal["gaussian"] = "gaussian"
     components: Annotated[int, Field(ge=1)] = 10
+    """Bells."""
 
 
 @config
 class Location:
+    """A convolution, which has two names."""
+
+    name: Literal["location", "place"] = "location"
     filters: Annotated[int, Field(ge=1)] = 3
+
+
+Window = Annotated[Nothing | Gaussian | Location, Field(discriminator="name"), NAMED]
 
 
 @config
@@ -27,14 +44,13 @@ class Model:
     """Units."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     files: tuple[Path, ...] = ()
-    window: Literal["none", "gaussian", "location", "both"] = "none"
-    gaussian: Gaussian = Gaussian()
-    location: Location = Location()
+    window: Window = Nothing()
+    """Where to look."""
 
-    @model_validator(mode="after")
-    def check_choices(self) -> "Model":
-        refuse_unchosen(self, "window", {"gaussian": "gaussian", "location": "location"})
-        return self
+
+@config
+class Wider(Model):
+    window: Window = Gaussian(components=2)
 
 
 @config
@@ -53,9 +69,7 @@ def test_fields_are_given_by_name_only() -> None:
         Model(3)  # type: ignore[call-arg]
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"hidden_sise": 3}, {"hidden_size": 0}, {"dropout": 1.0}, {"window": "hamming"}, {"hidden_size": "many"}]
-)
+@pytest.mark.parametrize("wrong", [{"hidden_sise": 3}, {"hidden_size": 0}, {"dropout": 1.0}, {"hidden_size": "many"}])
 def test_an_unknown_key_or_a_bad_value_raises_and_is_named(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         Model(**wrong)  # type: ignore[arg-type]
@@ -88,12 +102,10 @@ def test_attribute_docstrings_are_the_help() -> None:
 
 
 def test_what_to_plain_writes_from_plain_reads_through_json() -> None:
-    whole = Whole(
-        model=Model(files=(Path("a.tsv"), Path("b.tsv")), window="gaussian", gaussian=Gaussian(components=5)), note="é"
-    )
+    whole = Whole(model=Model(files=(Path("a.tsv"), Path("b.tsv")), window=Gaussian(components=5)), note="é")
     plain = to_plain(whole)
     assert plain["model"]["files"] == ["a.tsv", "b.tsv"]
-    assert plain["model"]["gaussian"] == {"components": 5}
+    assert plain["model"]["window"] == {"name": "gaussian", "components": 5}
     assert from_plain(Whole, json.loads(json.dumps(plain))) == whole
 
 
@@ -101,51 +113,38 @@ def test_what_a_file_leaves_out_is_the_default() -> None:
     assert from_plain(Whole, {"model": {"dropout": 0.5}}) == Whole(model=Model(dropout=0.5))
 
 
-def test_options_of_the_choice_that_was_made_are_accepted() -> None:
-    assert Model(window="gaussian", gaussian=Gaussian(components=2)).gaussian.components == 2
-
-
-@pytest.mark.parametrize("window", ["none", "location"])
-def test_options_of_a_choice_that_was_not_made_raise(window: Literal["none", "location"]) -> None:
-    with pytest.raises(ValidationError, match=f"gaussian is set, but window is '{window}'; it belongs to 'gaussian'"):
-        Model(window=window, gaussian=Gaussian(components=2))
-
-
-def test_options_that_equal_their_defaults_are_not_set() -> None:
-    assert Model(window="location", gaussian=Gaussian(components=10)) == Model(window="location")
-
-
-def test_options_may_belong_to_several_choices() -> None:
-    @config
-    class Shared:
-        kind: Literal["soft", "hard", "none"] = "soft"
-        noise_level: Gaussian = Gaussian()
-
-        @model_validator(mode="after")
-        def check_choices(self) -> "Shared":
-            refuse_unchosen(self, "kind", {"soft": "noise_level", "hard": "noise_level"})
-            return self
-
-    for kind in ("soft", "hard"):
-        assert Shared(kind=kind, noise_level=Gaussian(components=2)).noise_level.components == 2
-    with pytest.raises(ValidationError, match="noise-level is set, but kind is 'none'; it belongs to 'soft' or 'hard'"):
-        Shared(kind="none", noise_level=Gaussian(components=2))
-
-
-def test_of_a_kept_configuration_the_options_that_were_not_chosen_are_those_of_today() -> None:
-    written = {"model": {"window": "location", "gaussian": {"components": 2}}}  # a default of its time
-    reset: list[str] = []
-    assert from_plain(Whole, written, reset) == Whole(model=Model(window="location"))
-    assert reset == ["gaussian"]
-    with pytest.raises(ValidationError, match="gaussian is set"):
-        from_plain(Whole, written)
-    assert from_plain(Whole, {"model": {"window": "gaussian", "gaussian": {"components": 2}}}, reset=[]) == Whole(
-        model=Model(window="gaussian", gaussian=Gaussian(components=2))
+def test_a_choice_is_a_record_or_its_options_or_its_name_alone() -> None:
+    chosen = Whole(model=Model(window=Gaussian()))
+    assert from_plain(Whole, {"model": {"window": "gaussian"}}) == chosen
+    assert from_plain(Whole, {"model": {"window": {"name": "gaussian"}}}) == chosen
+    assert from_plain(Whole, {"model": {"window": {"name": "gaussian", "components": 2}}}) == Whole(
+        model=Model(window=Gaussian(components=2))
     )
+    assert from_plain(Whole, {"model": {"window": "place"}}).model.window == Location(name="place")
 
 
-def test_relative_paths_are_placed_and_nothing_else_changes() -> None:
-    before = Model(files=(Path("a.tsv"), Path("/b.tsv")), hidden_size=3)
-    after = placed(before, Path("/data"))
-    assert after == dataclasses.replace(before, files=(Path("/data/a.tsv"), Path("/b.tsv")))
-    assert placed(Model(), Path("/data")) == Model()
+def test_a_choice_writes_its_own_options_alone() -> None:
+    assert to_plain(Model(window=Location(filters=5)))["window"] == {"name": "location", "filters": 5}
+    assert to_plain(Model())["window"] == {"name": "none"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ("hamming", "'none', 'gaussian', 'location', 'place'"),
+        ({"name": "hamming"}, "'none', 'gaussian', 'location', 'place'"),
+        ({"components": 2}, "name"),
+        ({"name": "location", "components": 2}, "model.window.location.components"),
+        ({"name": "gaussian", "components": 0}, "model.window.gaussian.components"),
+        (3, "model.window"),
+    ],
+)
+def test_an_unknown_choice_or_an_option_of_another_one_raises_and_is_named(wrong: Any, named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        from_plain(Whole, {"model": {"window": wrong}})
+
+
+def test_a_subclass_may_choose_otherwise_and_keeps_the_help() -> None:
+    assert Wider().window == Gaussian(components=2)
+    assert from_plain(Wider, {"window": "none"}) == Wider(window=Nothing())
+    assert Wider.__pydantic_fields__["window"].description == "Where to look."  # type: ignore[attr-defined]

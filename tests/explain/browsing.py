@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+from tests.conftest import LONGEST
+
 
 class Opened:
     """A page, what it complained of, and what it asked for."""
 
     def __init__(self, browser: Any, path: Path, link: str = "", **options: Any) -> None:
         self.page = browser.new_page(**options)
+        self.page.set_default_timeout(LONGEST)
         self.wrong: list[str] = []
         self.asked: list[str] = []
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))

@@ -19,7 +19,6 @@ from saccade.explain.page import VENDORED, View, framed, page, page_of, policy, 
 from saccade.explain.pictures.heads import Axes, Heads
 from saccade.explain.pictures.strokes import Strokes
 from saccade.explain.plots import labels
-from tests.conftest import LONGEST
 from tests.explain.browsing import Opened
 
 QUERIES, KEYS = ["▁je", "▁veux", "</script>", "<b>x</b>"], ["▁I", "▁want", "▁an", "other", "&amp;"]

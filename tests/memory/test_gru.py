@@ -50,7 +50,7 @@ def slow_gru(gru: GRU, inputs: Tensor, hidden: Tensor) -> Tensor:
 
 
 def make_gru(reset: Literal["before", "after"] = "before") -> GRU:
-    return randomised(GRU(INPUT, HIDDEN, reset))
+    return randomised(GRU(INPUT, HIDDEN, reset=reset))
 
 
 @both_resets
@@ -70,7 +70,7 @@ def test_it_equals_its_slow_twin(reset: Literal["before", "after"]) -> None:
 
 @both_resets
 def test_it_passes_gradcheck(reset: Literal["before", "after"]) -> None:
-    gru = randomised(GRU(2, 3, reset))
+    gru = randomised(GRU(2, 3, reset=reset))
     assert torch.autograd.gradcheck(
         lambda inputs, hidden: gru(inputs, GRUState(hidden))[0], (leaf(2, 3, 2), leaf(2, 3))
     )
@@ -230,7 +230,7 @@ def test_forward_changes_nothing_on_the_module(reset: Literal["before", "after"]
 
 @both_resets
 def test_new_weights_are_orthogonal_blocks_and_zero_biases(reset: Literal["before", "after"]) -> None:
-    gru = GRU(INPUT, HIDDEN, reset).double()
+    gru = GRU(INPUT, HIDDEN, reset=reset).double()
     for block in gru.weight_hidden.chunk(3):
         torch.testing.assert_close(block @ block.mT, torch.eye(HIDDEN, dtype=torch.float64), rtol=0, atol=1e-6)
     assert gru.weight_input.isfinite().all()
@@ -268,7 +268,7 @@ def test_inputs_of_another_size_raise() -> None:
 def test_a_step_by_onednn_is_the_step(
     nets: tuple[int, ...], reset: Literal["before", "after"], by_onednn: list[int]
 ) -> None:
-    layer = GRU(5, 6, reset)
+    layer = GRU(5, 6, reset=reset)
     recurrent = Recurrent(*(None if part is None else part.detach() for part in layer.recurrent()))
     if nets:
         gates, candidate = (part.expand(*nets, *part.shape).contiguous() for part in recurrent[:2])

@@ -36,7 +36,7 @@ def slow_lstm(lstm: LSTM, inputs: Tensor, hidden: Tensor, cell: Tensor) -> tuple
 
 @with_and_without
 def test_it_equals_its_slow_twin(peepholes: bool) -> None:
-    lstm, inputs = randomised(LSTM(INPUT, HIDDEN, peepholes)), leaf(BATCH, STEPS, INPUT)
+    lstm, inputs = randomised(LSTM(INPUT, HIDDEN, peepholes=peepholes)), leaf(BATCH, STEPS, INPUT)
     hidden, cell = leaf(BATCH, HIDDEN), leaf(BATCH, HIDDEN)
 
     def fast() -> tuple[Tensor, Tensor]:
@@ -55,7 +55,10 @@ def test_it_passes_gradcheck() -> None:
 
 @with_and_without
 def test_without_peepholes_or_with_zeros_it_equals_torch(peepholes: bool) -> None:
-    ours, theirs = randomised(LSTM(INPUT, HIDDEN, peepholes)), randomised(nn.LSTM(INPUT, HIDDEN, batch_first=True))
+    ours, theirs = (
+        randomised(LSTM(INPUT, HIDDEN, peepholes=peepholes)),
+        randomised(nn.LSTM(INPUT, HIDDEN, batch_first=True)),
+    )
     with torch.no_grad():
         ours.weight_input.copy_(theirs.weight_ih_l0)
         ours.weight_hidden.copy_(theirs.weight_hh_l0)
@@ -88,7 +91,7 @@ def test_a_closed_input_and_an_open_forget_gate_keep_the_cell() -> None:
 
 @with_and_without
 def test_all_steps_at_once_equal_single_steps(peepholes: bool) -> None:
-    lstm, inputs = randomised(LSTM(INPUT, HIDDEN, peepholes)), leaf(BATCH, STEPS, INPUT)
+    lstm, inputs = randomised(LSTM(INPUT, HIDDEN, peepholes=peepholes)), leaf(BATCH, STEPS, INPUT)
 
     def singly() -> tuple[Tensor, Tensor]:
         state, outputs = lstm.initial_state(BATCH), []
@@ -122,7 +125,7 @@ def test_no_time_step_leaves_the_state_as_it_is() -> None:
 
 @with_and_without
 def test_forward_changes_nothing_on_the_module(peepholes: bool) -> None:
-    lstm, inputs = randomised(LSTM(INPUT, HIDDEN, peepholes)), leaf(BATCH, STEPS, INPUT)
+    lstm, inputs = randomised(LSTM(INPUT, HIDDEN, peepholes=peepholes)), leaf(BATCH, STEPS, INPUT)
     with unchanged(lstm):
         outputs, state = lstm(inputs)
         lstm.step(inputs[:, 0], state)

@@ -1,25 +1,29 @@
-from typing import get_args
+import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from saccade.app import flags
 from saccade.attention.ctc import ctc_loss
 from saccade.core.masks import length_mask
 from saccade.core.projection import Projection
+from saccade.core.recipe import Answer
+from saccade.core.task import Figure
 from saccade.explain import capture
-from saccade.nets.attention_choice import AttentionChoice
+from saccade.explain.pictures.sound import Sound
+from saccade.nets.attention_choice import Dot
 from saccade.nets.search import Symbols, beam_search
 from saccade.systems.attention_speech.model import AttentionSpeech, AttentionSpeechConfig
 from saccade.systems.attention_speech.objective import objective
 from saccade.systems.attention_speech.recipe import RECIPE
 from saccade.tasks.speech import BLANK, PAD, Batch, SpeechTask
-from tests.checks import Forgetful, randomised
+from tests.checks import Forgetful, attentions, randomised
 
 FEATURES, SYMBOLS = 7, 13
 INPUTS = torch.tensor([[1, 5, 5, 3], [1, 4, 0, 0]])
 TARGETS = torch.tensor([[5, 5, 3, 2], [4, 2, 0, 0]])
-MECHANISMS = get_args(AttentionChoice.__annotations__["attention"])
+ATTENTIONS = attentions(11)
+MECHANISMS = list(ATTENTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +33,9 @@ def task() -> SpeechTask:
 
 def make(ctc_weight: float = 0.0, attention: str = "location-aware") -> AttentionSpeech:
     sizes = AttentionSpeechConfig(
-        attention=attention, ctc_weight=ctc_weight, encoder_size=5, embedding_size=3, hidden_size=10,
-        attention_size=11, readout_size=2, dropout=0.0,
-    )  # type: ignore[arg-type] # fmt: skip
+        attention=ATTENTIONS[attention], ctc_weight=ctc_weight, encoder_size=5, embedding_size=3, hidden_size=10,
+        readout_size=2, dropout=0.0,
+    )  # fmt: skip
     return randomised(AttentionSpeech(sizes, FEATURES, SYMBOLS)).eval()
 
 
@@ -47,7 +51,9 @@ def test_alone_the_loss_is_that_of_the_labels_and_of_the_end() -> None:
     assert isinstance(projection, Projection)
     log_probs = projection.log_probs()
     said = [log_probs[0, i, TARGETS[0, i]] for i in range(4)] + [log_probs[1, i, TARGETS[1, i]] for i in range(2)]
-    torch.testing.assert_close(objective(model, batch, 0).value, -sum(said) / 6)
+    found = objective(model, batch, 0)
+    torch.testing.assert_close(found.value, -sum(said) / 6)
+    assert [(part.count, part.weight) for part in found.parts.values()] == [(6, 1.0)]
     assert model.ctc is None
 
 
@@ -60,6 +66,10 @@ def test_with_a_share_of_ctc_it_is_the_weighted_mean_of_both_and_all_weights_lea
     summed = ctc_loss(frames, torch.tensor([11, 6]), batch.labels, torch.tensor([3, 1]), BLANK).sum() / 4
     found = objective(model, batch, 0)
     torch.testing.assert_close(found.value, weight * summed + (1 - weight) * attended)
+    counts = {name: (int(part.count), part.weight) for name, part in found.parts.items()}
+    assert counts == {"attention": (6, 1 - weight), "ctc": (4, weight)}
+    torch.testing.assert_close(found.parts["ctc"].value, summed)
+    torch.testing.assert_close(found.parts["attention"].value, attended)
     found.value.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
@@ -72,7 +82,8 @@ def test_a_recording_too_short_for_its_labels_has_no_part_in_ctc() -> None:
     assert found.value.isfinite()
     encoded = model.encode(short.features[:1], short.mask[:1])
     alone = ctc_loss(model.frame_log_probs(encoded), torch.tensor([11]), short.labels[:1], torch.tensor([1]), BLANK)
-    torch.testing.assert_close(found.logs["ctc"], alone[0].detach())
+    torch.testing.assert_close(found.parts["ctc"].value, alone[0])
+    assert found.parts["ctc"].count == 1
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
@@ -120,17 +131,40 @@ def test_a_capture_sees_every_look_and_changes_nothing(mechanism: str) -> None:
     assert not weights.masked_select(~batch.mask[:, None]).any()
 
 
+def test_it_measures_how_widely_it_looks_and_whether_at_the_right_place(task: SpeechTask) -> None:
+    config = RECIPE.variants["tiny"]
+    model, example = RECIPE.build(config, task).eval(), task.examples("test")[0]
+    assert RECIPE.measures is not None
+    assert RECIPE.pictures is not None
+    answer = Answer(model, task, config, example, [3, 3], torch.device("cpu"))
+    found = RECIPE.measures(answer)
+    assert set(found) == {"attention_entropy", "aligned"}
+    assert 0 < float(found["attention_entropy"].value or 0) < math.log(task.steps(example))
+    # the right answer is given: one look for each digit
+    with torch.inference_mode(), capture(model, "decoder.recurrent.attention.weights") as seen:
+        objective(model, task.collate([example]), 0)
+    [weights] = seen.joined("decoder.recurrent.attention.weights")
+    right = task.aligned(example, weights)
+    assert len(right) == len(example.target)
+    assert found["aligned"] == Figure(100 * sum(right) / len(right), "%", "looks at the right place")
+    [sound] = RECIPE.pictures(answer)
+    assert isinstance(sound, Sound)
+    assert list(sound.rows) == ["0", "0", "end"]
+    assert sound.step == task.step_seconds
+    assert sound.weights.shape == (3, task.steps(example))
+
+
 @pytest.mark.unhooked
 def test_a_dot_product_wants_annotations_of_the_size_of_the_state() -> None:
     make(attention="dot")
-    with pytest.raises(ValueError, match="hidden-size must be even for dot, not 9"):
-        AttentionSpeechConfig(attention="dot", hidden_size=9)
+    with pytest.raises(ValueError, match="with dot attention, hidden-size must be even, not 9"):
+        AttentionSpeechConfig(attention=Dot(), hidden_size=9)
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
-def test_every_mechanism_may_be_chosen_by_its_flag_and_learns_and_searches(mechanism: str, task: SpeechTask) -> None:
-    assert flags.parse(RECIPE.config, ["--model.attention", mechanism]).model.attention == mechanism
-    config = flags.parse(RECIPE.variants["tiny"], ["--model.attention", mechanism])
+def test_every_mechanism_learns_and_searches(mechanism: str, task: SpeechTask) -> None:
+    tiny = RECIPE.variants["tiny"]
+    config = replace(tiny, model=replace(tiny.model, attention=ATTENTIONS[mechanism]))
     model, batch = RECIPE.build(config, task), task.collate(task.examples("test")[:3])
     objective(model.train(), batch, 0).value.backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)

@@ -1,4 +1,4 @@
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,19 +6,23 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from saccade.app import flags
 from saccade.attention import GaussianWindowAttention
+from saccade.core.config import from_plain
+from saccade.core.recipe import Answer
 from saccade.explain import capture
 from saccade.memory import LSTM
+from saccade.nets.attention_choice import GaussianWindow
 from saccade.systems.handwriting.mixture import pen_mixture
-from saccade.systems.handwriting.model import Handwriting, HandwritingConfig
+from saccade.systems.handwriting.model import Handwriting, HandwritingConfig, Prediction, Synthesis
 from saccade.systems.handwriting.recipe import RECIPE, Config
 from saccade.systems.handwriting.writing import Trace, write
 from saccade.tasks.pen import Batch, PenConfig, PenTask
-from tests.checks import assert_twins, randomised, unchanged
+from saccade.tasks.pen.objective import negative_log_density
+from tests.checks import assert_twins, attentions, randomised, unchanged
 
 SYMBOLS, HIDDEN, WINDOWS, COMPONENTS = 27, 6, 3, 2
-MECHANISMS = get_args(HandwritingConfig.__annotations__["attention"])
+ATTENTIONS = attentions(5)
+MECHANISMS = list(ATTENTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +30,11 @@ def task() -> PenTask:
     return PenTask(PenConfig(lines=300, fewest=2, most=5))
 
 
-def make(**options: Any) -> Handwriting:
-    made = HandwritingConfig(hidden_size=HIDDEN, components=COMPONENTS, dropout=0.0, attention_size=5, **options)
+def make(attention: Any = None, network: Any = None, **options: Any) -> Handwriting:
+    """The attention by its name, or its options; None: that of the recipe."""
+    chosen = ATTENTIONS[attention] if isinstance(attention, str) else attention
+    network = network or (Synthesis() if chosen is None else Synthesis(attention=chosen))
+    made = HandwritingConfig(hidden_size=HIDDEN, components=COMPONENTS, dropout=0.0, network=network, **options)
     return randomised(Handwriting(made, SYMBOLS), 0.3).eval()
 
 
@@ -69,7 +76,7 @@ def slow_outputs(model: Handwriting, points: Tensor, text: list[int]) -> Tensor:
 
 
 def test_the_synthesis_network_equals_its_slow_twin(task: PenTask) -> None:
-    model, batch = make(gaussian_window={"components": WINDOWS}), batch_of(task)
+    model, batch = make(GaussianWindow(components=WINDOWS, pace=0.1)), batch_of(task)
     assert isinstance(model.attention, GaussianWindowAttention)
     targets = batch.targets.double()
 
@@ -122,7 +129,7 @@ def test_a_line_is_as_likely_alone_as_beside_others_and_a_capture_changes_nothin
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_every_mechanism_learns_and_writes(task: PenTask, mechanism: str) -> None:
     model, batch = make(attention=mechanism).train(), batch_of(task)
-    task.objective(model, batch, 0).value.backward()
+    negative_log_density(model, batch, 0).value.backward()
     # at the first reward a learned baseline has nothing to say yet
     learned = [weight for name, weight in model.named_parameters() if not name.startswith("score_function")]
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in learned)
@@ -141,16 +148,16 @@ def test_choices_add_a_gradient_and_no_loss(task: PenTask) -> None:
     model, batch = make(attention="hard").train(), batch_of(task)
     torch.manual_seed(3)
     with torch.no_grad():
-        plain = task.objective(model, batch, 0).value
+        plain = negative_log_density(model, batch, 0).value
     torch.manual_seed(3)
-    loss = task.objective(model, batch, 0).value
+    loss = negative_log_density(model, batch, 0).value
     torch.testing.assert_close(loss.detach(), plain, rtol=0, atol=1e-12)
     loss.backward()
     assert any(weight.grad is not None and weight.grad.any() for weight in model.mechanism.parameters())
 
 
 def test_the_prediction_network_ignores_the_text_and_has_no_window(task: PenTask) -> None:
-    model, batch = make(network="prediction"), batch_of(task)
+    model, batch = make(network=Prediction()), batch_of(task)
     assert model.attention is None
     other = batch._replace(characters=1 + torch.zeros_like(batch.characters))
     assert torch.equal(model(batch).mixture.means, model(other).mixture.means)
@@ -162,7 +169,7 @@ def test_the_prediction_network_ignores_the_text_and_has_no_window(task: PenTask
 
 
 def test_the_text_ends_where_the_end_has_most_weight(task: PenTask) -> None:
-    model, batch = make(gaussian_window={"components": 1}), task.collate([task.read("abc")])
+    model, batch = make(GaussianWindow(components=1, pace=0.1)), task.collate([task.read("abc")])
     attention: Any = model.attention
     with torch.no_grad():
         attention.parameters_of.weight.zero_()
@@ -239,9 +246,9 @@ def test_the_taps_hear_the_pen_and_the_windows_path(task: PenTask) -> None:
 
 def test_bfloat16_autocast_stays_near_float32(task: PenTask) -> None:
     model, batch = make().float(), batch_of(task)
-    exact = task.objective(model, batch, 0).value
+    exact = negative_log_density(model, batch, 0).value
     with torch.autocast("cpu", torch.bfloat16):
-        near = task.objective(model, batch, 0).value
+        near = negative_log_density(model, batch, 0).value
     assert near.dtype == torch.float32
     torch.testing.assert_close(near, exact, rtol=0.05, atol=0)
 
@@ -252,28 +259,36 @@ def test_a_prediction_says_what_the_recipe_promises(task: PenTask) -> None:
     examples = task.examples("test")
     with torch.inference_mode():
         found = RECIPE.predict(model, task.collate(examples), config)
-        nats = float(task.objective(model, task.collate(examples), 0).value)
-    figures = task.score(found, examples)
+        nats = float(negative_log_density(model, task.collate(examples), 0).value)
+    figures: Any = {name: figure.value for name, figure in task.score(found, examples).figures.items()}
     assert figures["nats_per_step"] == pytest.approx(nats, abs=1e-4)
     assert figures["gain"] == pytest.approx(figures["memoryless"] - nats, abs=1e-4)
     assert figures["nats_per_line"] == pytest.approx(nats * figures["steps"] / len(examples), abs=1e-2)
 
 
-@pytest.mark.parametrize("mechanism", MECHANISMS)
-@pytest.mark.parametrize("variant", ["tiny", "default"])
-def test_every_mechanism_may_be_chosen_by_its_flag(variant: str, mechanism: str) -> None:
-    config = flags.parse(RECIPE.variants[variant], ["--model.attention", mechanism, "--bias", "0.3"])
-    assert (config.model.attention, config.bias) == (mechanism, 0.3)
-
-
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("plain", "said"),
     [
-        ({"network": "prediction", "attention": "additive"}, "belongs to 'synthesis'"),
-        ({"attention": "dot", "hidden_size": 7}, "hidden-size must be even for dot, not 7"),
+        ({"network": {"name": "prediction", "attention": "additive"}}, "network.prediction.attention"),
+        ({"network": {"name": "synthesis", "attention": "dot"}, "hidden_size": 7}, "must be even, not 7"),
         ({"layers": 0}, "greater than or equal to 1"),
     ],
 )
-def test_options_that_do_not_fit_are_told(options: dict[str, Any], said: str) -> None:
+def test_options_that_do_not_fit_raise(plain: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
-        HandwritingConfig(**options)
+        from_plain(HandwritingConfig, plain)
+
+
+def test_the_pictures_are_what_the_pen_drew_and_the_windows_path(task: PenTask) -> None:
+    model, config, [example] = make(), Config(task=task.config), task.examples("test")[:1]
+    with torch.inference_mode():
+        [written] = RECIPE.predict(model, task.collate([example]), config)
+    answer = Answer(model, task, config, example, written, torch.device("cpu"))
+    assert RECIPE.pictures is not None
+    pen, window = RECIPE.pictures(answer)
+    assert (pen.name, window.name) == ("pen", "window")
+    assert np.asarray(pen.points).shape == (len(written.points), 3)
+    assert window.weights.shape == (len(task.labels(task.replay(example, written))["character"]), len(written.points))
+    plain = make(network=Prediction())
+    [alone] = RECIPE.pictures(answer._replace(model=plain))
+    assert alone.name == "pen"

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from saccade.core.config import from_plain
 from saccade.core.masks import length_mask
-from saccade.systems.online_speech.model import OnlineSpeech, OnlineSpeechConfig
+from saccade.systems.online_speech.model import Constant, Learned, OnlineSpeech, OnlineSpeechConfig
 from saccade.systems.online_speech.objective import objective
 from saccade.tasks.speech import BLANK, START, Batch
 from tests.checks import randomised
@@ -16,8 +17,10 @@ FEATURES, SYMBOLS, SIZE = 3, 11, 5
 LENGTHS, LABELS = [6, 4], torch.tensor([[1 + 6, 1 + 4, 1 + 6], [1 + 2, 0, 0]])
 
 
-def make(**options: Any) -> OnlineSpeech:
-    sizes = OnlineSpeechConfig(layers=1, hidden_size=SIZE, embedding_size=2, dropout=0.0, **options)
+def make(policy: Constant | None = None, **options: Any) -> OnlineSpeech:
+    sizes = OnlineSpeechConfig(
+        layers=1, hidden_size=SIZE, embedding_size=2, dropout=0.0, policy=policy or Learned(**options)
+    )
     model = randomised(OnlineSpeech(sizes, FEATURES, SYMBOLS))
     if model.score_function is not None:  # as after the same past, whatever is drawn
         model.score_function.mean.fill_(-2.5)
@@ -50,7 +53,7 @@ def slow(model: OnlineSpeech, features: Tensor, labels: list[int], gates: list[b
         if 0 < len(left) < len(gates) - t:  # else there is no choice
             decided = decided + torch.log(p if gate else 1 - p)
         else:
-            spoken = spoken + model.told_weight * torch.log(p if gate else 1 - p)
+            spoken = spoken + model.forced_weight * torch.log(p if gate else 1 - p)
         if gate:
             logits = weights["output.weight"] @ h + weights["output.bias"]
             last = left.pop(0)
@@ -78,7 +81,7 @@ def strings(steps: int, labels: int) -> list[list[bool]]:
 
 
 def forced(model: OnlineSpeech, gates: list[bool]) -> None:
-    """Decide as told."""
+    """Make these decisions."""
     model.decide = lambda step, state, said, waited: (torch.full_like(said, gates[step]), waited)  # type: ignore
 
 
@@ -99,14 +102,14 @@ def test_every_string_of_gates_has_its_probability_and_they_sum_to_one(row: int)
     torch.testing.assert_close(total, torch.ones((), dtype=torch.float64))
 
 
-@pytest.mark.parametrize(("told", "entropy"), [(0.0, 0.0), (0.6, 0.0), (0.0, 0.3)])
+@pytest.mark.parametrize(("weight", "entropy"), [(0.0, 0.0), (0.6, 0.0), (0.0, 0.3)])
 @pytest.mark.parametrize("row", [0, 1])
-def test_the_gradient_is_in_the_mean_the_exact_one_of_the_bound(row: int, told: float, entropy: float) -> None:
+def test_the_gradient_is_in_the_mean_the_exact_one_of_the_bound(row: int, weight: float, entropy: float) -> None:
     """Of each string of gates its share: the sum over all is what draws give in the mean.
 
     At step 3 of 4 a quarter of the weight of the entropy is left, which counts for the gates of a string alone.
     """
-    model, batch = make(told_weight=told, reward_weight=1.0, entropy_weight=entropy, entropy_steps=4), make_batch()
+    model, batch = make(forced_weight=weight, reward_weight=1.0, entropy_weight=entropy, entropy_steps=4), make_batch()
     one = Batch(*(part[row : row + 1] for part in batch))
     labels = [label for label in LABELS[row].tolist() if label]
     every = strings(LENGTHS[row], len(labels))
@@ -174,7 +177,7 @@ def test_in_evaluation_a_label_is_said_at_the_middle_of_its_times() -> None:
 
 
 def test_a_constant_policy_says_a_label_at_every_nth_step() -> None:
-    model, batch = make(policy="constant", every=2), make_batch()
+    model, batch = make(Constant(every=2)), make_batch()
     said = model.listen(batch.features, batch.mask, START, BLANK) != BLANK
     assert said.tolist() == [[False, True] * 3, [False, True, False, True, False, False]]
     trained = model(batch.features, batch.mask, batch.labels, START).gates.emit
@@ -183,14 +186,14 @@ def test_a_constant_policy_says_a_label_at_every_nth_step() -> None:
 
 
 def test_there_may_be_nothing_to_say() -> None:
-    model, batch = make(told_weight=0.0), make_batch()
+    model, batch = make(forced_weight=0.0), make_batch()
     nothing = batch._replace(target_inputs=batch.target_inputs[:, :1])
     assert objective(model, nothing, 0).value.item() == 0
     assert objective(model, nothing, 0).logs["entropy"].item() == 0
     short = batch._replace(mask=length_mask(torch.tensor([2, 1]), 6))  # of three labels two can be said
     alone = short._replace(features=batch.features[:, :2], mask=short.mask[:, :2])
     found = [objective(model.train(), each, 0) for each in (short, alone)]  # how far a batch is padded changes nothing
-    assert [each.logs["tokens"] for each in found] == [3, 3]
+    assert [each.parts["nats"].count for each in found] == [3, 3]
     slopes = [torch.autograd.grad(each.value, list(model.output.parameters())) for each in found]
     for one, other in zip(*slopes, strict=True):
         torch.testing.assert_close(one, other)
@@ -198,9 +201,11 @@ def test_there_may_be_nothing_to_say() -> None:
 
 @pytest.mark.unhooked
 def test_options_of_the_other_policy_are_refused() -> None:
-    with pytest.raises(ValueError, match="every is set, but policy is 'learned'"):
-        OnlineSpeechConfig(every=7)
-    with pytest.raises(ValueError, match="told-weight is set, but policy is 'constant'"):
-        OnlineSpeechConfig(policy="constant", told_weight=0.3)
-    with pytest.raises(ValueError, match="entropy-weight is set, but policy is 'constant'"):
-        OnlineSpeechConfig(policy="constant", entropy_weight=0.3)
+    for plain, named in (
+        ({"name": "learned", "every": 7}, "policy.learned.every"),
+        ({"name": "constant", "forced_weight": 0.3}, "policy.constant.forced_weight"),
+        ({"name": "constant", "entropy_weight": 0.3}, "policy.constant.entropy_weight"),
+    ):
+        with pytest.raises(ValueError, match=named):
+            from_plain(OnlineSpeechConfig, {"policy": plain})
+    assert from_plain(OnlineSpeechConfig, {"policy": "constant"}).policy == Constant(every=12)

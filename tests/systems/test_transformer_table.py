@@ -107,7 +107,7 @@ def test_a_variant_is_the_decks_row(variant: str) -> None:
     m = config.model
     head = m.model_size // m.heads
     found = (m.layers, m.model_size, m.hidden_size, m.heads, m.head_size or head, m.value_size or head, m.dropout,
-             config.task.label_smoothing, m.positions)  # fmt: skip
+             config.task.label_smoothing, m.positions.name)  # fmt: skip
     assert found == DECK[variant]
     assert m.norm == "post"
     assert m.tie == "all"
@@ -136,20 +136,20 @@ def test_three_matrices_are_one() -> None:
 def test_tying_all_wants_one_vocabulary() -> None:
     plain = to_plain(Config())
     plain["task"]["shared_vocabulary"] = False
-    with pytest.raises(ValidationError, match=r"wants --task.shared-vocabulary true"):
+    with pytest.raises(ValidationError, match=r"needs --task.shared-vocabulary true"):
         from_plain(Config, plain)
 
 
 def test_heads_that_do_not_divide_the_width_are_refused_when_configured() -> None:
     plain = to_plain(Config())
     plain["model"]["heads"] = 7
-    with pytest.raises(ValidationError, match="7 heads do not divide a model size of 256"):
+    with pytest.raises(ValidationError, match="7 heads do not divide a model-size of 256"):
         from_plain(Config, plain)
 
 
 def test_a_sentence_longer_than_the_positions_is_refused_and_an_answer_ends_before() -> None:
     plain = to_plain(RECIPE.variants["tiny"])
-    plain["model"] |= {"positions": "learned", "longest": 7}
+    plain["model"]["positions"] = {"name": "learned", "longest": 7}
     config = from_plain(Config, plain)
     model = RECIPE.build(config, SimpleNamespace(source=range(11), target=range(11))).eval()
 

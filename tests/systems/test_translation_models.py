@@ -3,7 +3,7 @@
 import math
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from saccade.attention.hard import Choices
 from saccade.core.masks import length_mask
 from saccade.core.projection import Projection
 from saccade.core.tap import Tap
-from saccade.nets.attention_choice import AttentionChoice, Hard
+from saccade.nets.attention_choice import Attention, Hard, ScoreFunctionGradient, StraightThrough
 from saccade.nets.choices import ChosenProjection
 from saccade.nets.search import SearchModel, Symbols, beam_search, sample
 from saccade.systems.rnnencdec import recipe as rnnencdec_recipe
@@ -21,17 +21,20 @@ from saccade.systems.rnnencdec.model import RNNEncDec, RNNEncDecConfig
 from saccade.systems.rnnsearch import recipe as rnnsearch_recipe
 from saccade.systems.rnnsearch.model import RNNsearch, RNNsearchConfig
 from saccade.systems.transformer import recipe as transformer_recipe
-from saccade.systems.transformer.model import Transformer, TransformerConfig
+from saccade.systems.transformer.model import Learned, Transformer, TransformerConfig
 from saccade.tasks.translation import Batch
-from tests.checks import Forgetful, assert_twins, randomised, unchanged
+from tests.checks import Forgetful, assert_twins, attentions, randomised, unchanged
 
 SOURCE_SYMBOLS, TARGET_SYMBOLS, PAD = 13, 17, 0
 SOURCE_LENGTHS, TARGET_LENGTHS = [5, 3, 1], [2, 4, 3]
+ATTENTIONS = attentions(7)
 
 
-def make_rnnsearch(dropout: float = 0.0, hidden_size: int = 5, **options: Any) -> RNNsearch:
+def make_rnnsearch(
+    dropout: float = 0.0, hidden_size: int = 5, attention: Attention = ATTENTIONS["additive"], **options: Any
+) -> RNNsearch:
     sizes = RNNsearchConfig(
-        embedding_size=3, hidden_size=hidden_size, attention_size=7, readout_size=11, dropout=dropout, **options
+        attention=attention, embedding_size=3, hidden_size=hidden_size, readout_size=11, dropout=dropout, **options
     )
     return randomised(RNNsearch(sizes, SOURCE_SYMBOLS, TARGET_SYMBOLS))
 
@@ -52,7 +55,7 @@ def make_transformer(dropout: float = 0.0, **options: Any) -> Transformer:
 PAPERS = {
     "transformer": make_transformer,
     "transformer-pre": lambda dropout=0.0: make_transformer(
-        dropout, norm="pre", positions="learned", longest=11, tie="none", head_size=5, value_size=4
+        dropout, norm="pre", positions=Learned(longest=11), tie="none", head_size=5, value_size=4
     ),
     "transformer-output": lambda dropout=0.0: make_transformer(dropout, tie="output"),
     "rnnsearch": make_rnnsearch,
@@ -63,19 +66,19 @@ PAPERS = {
 MODELS = PAPERS | {
     "rnnsearch-forward": lambda dropout=0.0: make_rnnsearch(dropout, directions="forward"),
     **{
-        f"rnnsearch-{attention}": partial(make_rnnsearch, hidden_size=6, attention=attention)
-        for attention in get_args(AttentionChoice.__annotations__["attention"])
-        if attention not in ("additive", "hard")
+        f"rnnsearch-{name}": partial(make_rnnsearch, hidden_size=6, attention=attention)
+        for name, attention in ATTENTIONS.items()
+        if name not in ("additive", "hard")
     },
     **{
-        f"rnnsearch-step-first-{attention}": partial(
-            make_rnnsearch, hidden_size=6, attention=attention, order="step-first"
+        f"rnnsearch-step-first-{name}": partial(
+            make_rnnsearch, hidden_size=6, attention=ATTENTIONS[name], order="step-first"
         )
-        for attention in ("dot", "gaussian-window", "past-alignment")
+        for name in ("dot", "gaussian-window", "past-alignment")
     },
     # its choices are drawn in training, and in evaluation the likeliest are taken
     "rnnsearch-hard": lambda dropout=0.0: make_rnnsearch(
-        dropout, attention="hard", hard=Hard(estimator="straight-through")
+        dropout, attention=Hard(attention_size=7, estimator=StraightThrough())
     ).eval(),
 }
 papers_model = pytest.mark.parametrize("name", PAPERS)
@@ -394,9 +397,7 @@ def test_taps_are_silent_and_no_part_of_the_weights(name: str) -> None:
 
 
 def test_the_tap_that_rnnsearch_shows_is_there() -> None:
-    modules = dict(make_rnnsearch().named_modules())
-    for show in rnnsearch_recipe.RECIPE.shows:
-        assert isinstance(modules[show.tap], Tap)
+    assert isinstance(dict(make_rnnsearch().named_modules())[rnnsearch_recipe.LOOKS[0]], Tap)
 
 
 @every_model
@@ -527,8 +528,8 @@ def test_no_weight_of_a_new_model_is_left_unwritten(recipe: Any) -> None:
 )
 def test_hard_attention_learns_by_the_exact_gradient_of_its_bound(baseline: Any, order: Any, smoothing: float) -> None:
     """Every choice of two looks at three words, weighed by its probability: the mean of what a draw would give."""
-    options = Hard(baseline=baseline, reward_weight=1.0, entropy_weight=0.0)
-    model = make_rnnsearch(attention="hard", hard=options, order=order)
+    options = ScoreFunctionGradient(baseline=baseline, reward_weight=1.0, entropy_weight=0.0)
+    model = make_rnnsearch(attention=Hard(attention_size=7, estimator=options), order=order)
     words, target = 3, torch.tensor([[4, 9]])
     every = torch.cartesian_prod(*[torch.arange(words)] * 2)
     source, inputs = torch.tensor([[5, 3, 8]]).expand(len(every), -1), torch.tensor([[1, 4]]).expand(len(every), -1)

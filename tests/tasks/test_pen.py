@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import nn
 
 from saccade.core.errors import InvalidInput, NotFound
-from saccade.systems.handwriting.mixture import PenMixture
+from saccade.core.task import Learning, Legible, Readable, Replaying, Size, Sized, Task
 from saccade.tasks.pen import Batch, PenConfig, PenTask, Written
 from saccade.tasks.pen.iam import read_iam, read_strokes
 from saccade.tasks.pen.letters import (
@@ -27,6 +28,7 @@ from saccade.tasks.pen.letters import (
     thinned,
 )
 from saccade.tasks.pen.memoryless import fitted
+from saccade.tasks.pen.objective import negative_log_density
 from saccade.tasks.pen.places import offsets_of
 from saccade.tasks.pen.reader import cut_letters, read, trained_reader
 
@@ -127,9 +129,17 @@ def test_offsets_are_normalised_and_an_input_is_the_point_before(task: PenTask) 
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("", "no text"), ("  ", "no text"), ("aB", "'B' is not among"), ("a1", "'1' is not among")]
+    ("text", "said"),
+    [
+        ("", "input is empty"),
+        ("  ", "input is empty"),
+        ("aB", "'B' is not one of"),
+        ("a1", "'1' is not one of"),
+        ("a" * 501, "at most 500 characters, got 501: give it in parts"),
+        (b"RIFF", "not a file"),
+    ],
 )
-def test_a_text_that_cannot_be_written_is_told(task: PenTask, text: str, said: str) -> None:
+def test_a_text_that_cannot_be_written_raises(task: PenTask, text: str | bytes, said: str) -> None:
     with pytest.raises(InvalidInput, match=said):
         task.read(text)
     assert task.read(" two  words ").text == "two words"
@@ -139,18 +149,55 @@ def test_a_text_that_cannot_be_written_is_told(task: PenTask, text: str, said: s
     ("options", "said"),
     [
         ({"corpus": "iam"}, "--task.folder"),
-        ({"folder": Path("x")}, "belongs to 'iam'"),
-        ({"corpus": "iam", "folder": Path("x"), "prime": 3}, "belongs to 'letters'"),
-        ({"fewest": 7, "most": 3}, "must not be less"),
-        ({"narrowest": 1.0, "widest": 0.5}, "must not be less"),
-        ({"prime_text": "Fox"}, "'F' is not among"),
-        ({"prime": 18, "prime_text": "  "}, "there is no text"),
+        ({"folder": Path("x")}, "folder is set, but corpus is 'letters'; type --task.corpus iam"),
+        ({"corpus": "iam", "folder": Path("x"), "prime": 3}, "prime is set, but corpus is 'iam'"),
+        ({"fewest": 7, "most": 3}, "most must be at least fewest"),
+        ({"narrowest": 1.0, "widest": 0.5}, "must not be smaller"),
+        ({"prime_text": "Fox"}, "'F' is not one of"),
+        ({"prime": 18, "prime_text": "  "}, "input is empty"),
         ({"prime": 21}, "less than or equal to 20"),
     ],
 )
 def test_options_that_do_not_fit_are_told(options: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         PenConfig(**options)  # type: ignore[arg-type]
+
+
+def test_it_is_a_task_and_can_do_what_a_pen_needs(task: PenTask) -> None:
+    for protocol in (Task, Sized, Legible, Readable, Learning, Replaying):
+        assert isinstance(task, protocol)
+    assert (task.metric, task.direction, task.unit, task.accepts) == ("nats_per_step", "min", "nats", ("text",))
+    example = task.examples("test")[0]
+    assert task.size(example) == Size(len(example.text), example.steps)
+    assert task.size(task.read("ab c")) == Size(4, 1)
+    assert task.examples_to_type(2) == [example.text for example in task.examples("test")[:2]]
+
+
+def test_the_objective_is_the_mean_over_the_points(task: PenTask) -> None:
+    class Steps(nn.Module):
+        def forward(self, batch: Batch) -> "Steps":
+            return self
+
+        def nats(self, targets: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return targets[mask].mean()
+
+    batch = task.collate(task.examples("train")[:3])
+    loss = negative_log_density(Steps(), batch, 0)
+    assert {name: int(part.count) for name, part in loss.parts.items()} == {"nats": int(batch.mask.sum())}
+    assert loss.value == batch.targets[batch.mask].mean()
+
+
+def test_the_score_has_units(task: PenTask) -> None:
+    examples = task.examples("test")
+    written = [example.target._replace(nats=2.0 * example.steps) for example in examples]
+    score = task.score(written, examples)
+    assert score.figures["nats_per_step"].value == pytest.approx(2.0)
+    assert score.figures["ended"].value == 100
+    units = {name: figure.unit for name, figure in score.figures.items()}
+    assert units == {
+        **dict.fromkeys(("nats_per_step", "memoryless", "gain", "nats_per_line"), "nats"), "ended": "%", "lines": "",
+        "steps": "",
+    }  # fmt: skip
 
 
 def test_points_that_are_not_finite_are_told(task: PenTask) -> None:
@@ -179,15 +226,18 @@ def test_what_was_saved_is_what_was_learned(task: PenTask, tmp_path: Path) -> No
     assert task.describe() == loaded.describe()
 
 
-def test_the_mixture_without_memory_has_the_density_of_a_networks_mixture(task: PenTask) -> None:
+def test_the_mixture_without_memory_has_the_density_of_a_mixture_of_torch(task: PenTask) -> None:
     found, points = task.memoryless, np.random.default_rng(3).normal(size=(11, 3)).round(3)
     points[:, 2] = points[:, 2] > 0
-    deviations = np.sqrt(np.einsum("nii->ni", found.covariances))
-    rho = found.covariances[:, 0, 1] / deviations.prod(1)
-    parts = [np.log(found.ends / (1 - found.ends)), found.log_weights, found.means, np.log(deviations), np.arctanh(rho)]
-    mixture = PenMixture(*(torch.tensor(part)[None] for part in parts))
-    ours = mixture.log_density(torch.from_numpy(points))
-    np.testing.assert_allclose(found.log_density(points), ours.numpy(), rtol=1e-9)
+    means, covariances = torch.from_numpy(found.means), torch.from_numpy(found.covariances)
+    mixture = torch.distributions.MixtureSameFamily(
+        torch.distributions.Categorical(logits=torch.from_numpy(found.log_weights)),
+        torch.distributions.MultivariateNormal(means, covariances),
+    )
+    ends = torch.distributions.Bernoulli(torch.tensor(found.ends, dtype=torch.float64))
+    given = torch.from_numpy(points)
+    theirs = mixture.log_prob(given[:, :2]) + ends.log_prob(given[:, 2])
+    np.testing.assert_allclose(found.log_density(points), theirs.numpy(), rtol=1e-9)
 
 
 def test_the_mixture_without_memory_finds_what_made_the_offsets() -> None:
@@ -252,12 +302,12 @@ def test_real_letters_set_side_by_side_are_read_from_their_places(task: PenTask)
     characters = tuple(task.encode(line.text).tolist())
     looks = tuple(map(tuple, np.eye(11)[places]))
     written = Written(characters, tuple(map(tuple, offsets.tolist())), looks, 0, True, 0.0)
-    assert task.readable([written])["read"] >= 90
+    assert task.readable([written])["read"].value >= 90  # type: ignore[operator]
     assert task.decode(written) == f"abcdefghijk: {len(offsets)} points in {int(offsets[:, 2].sum())} strokes"
     # a pen that left for far away, or got nowhere, drew what nobody can read, and as fast
     for factor in (1e9, float("nan")):
         away = written._replace(points=tuple((factor * x, y, end) for x, y, end in written.points))
-        assert task.readable([away])["read"] == 0
+        assert task.readable([away])["read"].value == 0
     assert not task.readable([written._replace(looks=())])
     replayed = task.replay(task.read("abcdefghijk"), written)
     np.testing.assert_allclose(replayed.drawn, points_of(line), atol=1e-9)
@@ -322,7 +372,7 @@ def test_iam_is_read_from_its_own_files(tmp_path: Path) -> None:
     assert set(" Amove012345") <= set(task.alphabet)
     assert task.collate(task.examples("test")).points.shape == (2, 3, 3)
     assert task.describe()["data"] == "IAM-OnDB"
-    with pytest.raises(InvalidInput, match="'z' is not among the characters that were learned"):
+    with pytest.raises(InvalidInput, match="'z' is not one of the characters that were learned"):
         task.read("zoo")
 
 

@@ -17,9 +17,10 @@ import torch
 from pydantic import ValidationError
 
 from saccade.core.errors import InvalidInput, NotFound
+from saccade.core.task import Learning, Legible, Readable, Replaying, Score, Size, Sized, Task
 from saccade.tasks.speech import END, START, SpeechConfig, SpeechTask
 from saccade.tasks.speech import task as speech
-from saccade.tasks.speech.audio import log_mel, read_audio, write_audio
+from saccade.tasks.speech.audio import log_mel, read_audio, wav
 from saccade.tasks.speech.digits import (
     NOISE,
     RATE,
@@ -236,6 +237,10 @@ def test_two_channels_are_averaged(tmp_path: Path) -> None:
     assert np.array_equal(read_audio(data, RATE, "a.wav"), read_audio(path, RATE))
 
 
+def values(score: Score) -> dict[str, Any]:
+    return {name: figure.value for name, figure in score.figures.items()}
+
+
 def make_task(**options: Any) -> SpeechTask:
     return SpeechTask(SpeechConfig(corpus="dialled", strings=40, **options))
 
@@ -269,9 +274,7 @@ def test_a_batch_holds_normalised_features_labels_and_both_forms_of_the_target()
     examples = task.examples("train")[:7]
     batch = task.collate(examples)
     assert batch.features.shape == (7, max(map(task.steps, examples)), 80)
-    assert (
-        batch.lengths.tolist() == [task.steps(example) for example in examples] == [task.cost(e)[0] for e in examples]
-    )
+    assert batch.lengths.tolist() == [task.size(example).input for example in examples]
     assert not batch.features[~batch.mask].any()
     for row, example in enumerate(examples):
         n = len(example.target)
@@ -303,7 +306,7 @@ def test_a_file_that_is_recorded_anew_is_read_anew(folder: Path) -> None:
     task, path = make_task(), folder / "0_ann_0.wav"
     before = task.features(task.read(str(path)))
     sound = read_audio(path, RATE)
-    write_audio(path, sound[::-1].copy(), RATE)
+    path.write_bytes(wav(sound[::-1].copy(), RATE))
     os.utime(path, ns=(1, 1))
     assert not torch.equal(task.features(task.read(str(path))), before)
 
@@ -332,13 +335,13 @@ def test_the_error_rate_counts_edits_of_labels() -> None:
     examples = [
         task.examples("test")[0]._replace(transcript=text, target=task.encode(text)) for text in ("1 2 3", "4 5 6 7 8")
     ]
-    perfect = task.score([example.target for example in examples], examples)
+    perfect = values(task.score([example.target for example in examples], examples))
     assert (perfect["label_error_rate"], perfect["right"], perfect["labels"]) == (0.0, 100.0, 8)
-    found = task.score([task.encode("1 3"), task.encode("4 5 9 7 8 8")], examples)
+    found = values(task.score([task.encode("1 3"), task.encode("4 5 9 7 8 8")], examples))
     assert found["label_error_rate"] == pytest.approx(100 * 3 / 8)
     assert (found["substitutions"], found["deletions"], found["insertions"]) == (12.5, 12.5, 12.5)
     assert found["right"] == 0.0
-    assert task.score([[], []], examples)["label_error_rate"] == 100.0
+    assert values(task.score([[], []], examples))["label_error_rate"] == 100.0
 
 
 def test_a_look_is_right_on_its_digit_or_a_step_beside_it() -> None:
@@ -362,14 +365,18 @@ def test_an_answer_with_a_symbol_a_step_has_delays() -> None:
     heard = [0] * (max(steps) + 1)
     for step, label in zip(steps, example.target, strict=True):
         heard[step] = label
-    figures = task.score([heard], [example])
+    score = task.score([heard], [example])
+    figures, late = values(score), score.series["latencies"]
     assert figures["label_error_rate"] == 0
     assert 0.09 <= figures["latency"] <= 0.11
-    assert sum(row["labels"] for row in figures["latencies"]) == len(ends)
-    assert {row["seconds"] for row in figures["latencies"]} <= {0.0, 0.1}
-    # of labels alone, and of a wrong answer, nothing is known
-    assert "latency" not in task.score([example.target], [example])
-    assert "latency" not in task.score([[*heard, example.target[0]]], [example])
+    assert score.figures["latency"].unit == "s"
+    assert sum(late.y) == len(ends)
+    assert set(late.x) <= {0.0, 0.1}
+    assert (late.kind, late.x_label) == ("histogram", "delay of a label (seconds)")
+    # labels alone and a wrong answer have no delay
+    for answer in (example.target, [*heard, example.target[0]]):
+        assert "latency" not in task.score([answer], [example]).figures
+        assert not task.score([answer], [example]).series
     assert task.replay(example, heard).target == example.target
 
 
@@ -396,9 +403,9 @@ def test_own_recordings_need_a_manifest(folder: Path) -> None:
     letters = SpeechTask(SpeechConfig(**given, unit="character", stack=1))
     example = letters.examples("test")[4]
     assert letters.decode(example.target) == "number 1"
-    assert letters.score([letters.encode("numbr 1")], [example])["label_error_rate"] == pytest.approx(100 / 8)
+    assert values(letters.score([letters.encode("numbr 1")], [example]))["label_error_rate"] == pytest.approx(100 / 8)
     assert task.collate(task.examples("train")[:2]).features.shape[0] == 2
-    with pytest.raises(InvalidInput, match=r"--task\.validation FILE is needed"):
+    with pytest.raises(InvalidInput, match=r"--task\.train also needs --task\.validation FILE"):
         SpeechTask(SpeechConfig(train=given["train"])).examples("validation")
 
 
@@ -436,7 +443,7 @@ def test_a_validation_of_other_labels_is_told(folder: Path) -> None:
     (folder / "train.tsv").write_text("0_ann_0.wav\t0\n")
     (folder / "val.tsv").write_text("1_ann_0.wav\tone\n")
     task = SpeechTask(SpeechConfig(train=folder / "train.tsv", validation=folder / "val.tsv"))
-    with pytest.raises(InvalidInput, match=r"no label of the validation is one of the training; .* 'one'"):
+    with pytest.raises(InvalidInput, match=r"no label of the validation split occurs in training; .* 'one'"):
         task.examples("validation")
 
 
@@ -464,7 +471,9 @@ def test_only_the_test_may_be_of_your_own_recordings(folder: Path) -> None:
     [example] = task.examples("test")
     assert (example.sound, example.transcript) == (folder / "0_ann_0.wav", "0 seven")
     assert len(task.examples("train")) == 20
-    assert task.score([task.encode("0")], [example])["deletions"] == 50  # nobody taught "seven", and it is missing
+    assert (
+        values(task.score([task.encode("0")], [example]))["deletions"] == 50
+    )  # nobody taught "seven", and it is missing
     assert task.describe()["data"] == "strings of dialled digits, test test.tsv"
 
 
@@ -513,10 +522,10 @@ def test_bands_and_steps_that_do_not_fit_the_sound_are_told() -> None:
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
     for options, match in (
-        ({"fewest": 5, "most": 3}, "fewest is 5, and most is 3"),
+        ({"fewest": 5, "most": 3}, "fewest is 5 and most is 3"),
         ({"shortest_gap": 0.5}, "shortest-gap is 0.5"),
         ({"corpus": "dialled", "folder": Path("x")}, "folder is set, but corpus is 'dialled'"),
-        ({"train": Path("my.tsv"), "speaker": "zoe"}, "speaker is 'zoe', but nothing says who speaks"),
+        ({"train": Path("my.tsv"), "speaker": "zoe"}, "speaker is 'zoe', but the recordings of my.tsv do not name"),
     ):
         with pytest.raises(ValidationError, match=match):
             SpeechConfig(**options)
@@ -533,8 +542,59 @@ def test_labels_name_every_row_and_column() -> None:
     assert found["time (seconds)"][:3] == ["0.00", "0.05", "0.10"]
 
 
-def test_the_real_recordings(real_data: Callable[[str], Path]) -> None:
-    recordings = read_recordings(real_data("free_spoken_digits"))
+def test_it_is_a_task_and_can_do_what_a_recording_needs() -> None:
+    task = make_task()
+    for protocol in (Task, Sized, Legible, Readable, Learning, Replaying):
+        assert isinstance(task, protocol)
+    assert (task.metric, task.direction, task.unit, task.accepts) == ("label_error_rate", "min", "%", ("audio/wav",))
+    example = task.examples("test")[0]
+    assert task.size(example) == Size(task.steps(example), len(example.target) + 1)
+
+
+def test_what_a_user_may_try_is_a_wav_that_is_read_from_its_bytes_or_its_file(tmp_path: Path) -> None:
+    task = make_task()
+    example = task.examples("test")[0]
+    [data] = task.examples_to_type(1)
+    assert isinstance(data, bytes)
+    (tmp_path / "sample.wav").write_bytes(data)
+    heard, named = task.read(data), task.read(str(tmp_path / "sample.wav"))
+    assert heard.samples == named.samples == example.samples
+    assert torch.equal(task.features(heard), task.features(named))
+    assert (task.features(heard) - task.features(example)).abs().mean() < 0.05  # 16 bits a sample
+    assert task.compare(heard, example.target)["recording"] == "the recording"
+    assert task.aligned(heard, torch.ones(1, 3)) == []
+    assert torch.equal(task.frames(heard), log_mel(read_audio(data, RATE), RATE))
+
+
+def test_a_recording_that_is_no_wav_or_too_long_is_refused(tmp_path: Path) -> None:
+    task = make_task()
+    with pytest.raises(InvalidInput, match="expected a wav file"):
+        task.read(b"fLaC" + bytes(100))
+    with pytest.raises(InvalidInput, match="input is empty"):
+        task.read("  ")
+    long = wav(np.zeros(121 * RATE, np.float32), RATE)
+    with pytest.raises(InvalidInput, match="the recording: expected at most 120 seconds of sound, got 121"):
+        task.read(long)
+    path = tmp_path / "long.wav"
+    path.write_bytes(b"")
+    os.truncate(path, 1 << 34)  # a sparse file of 16 GB is not read
+    with pytest.raises(InvalidInput, match=r"long\.wav: expected at most 120 seconds .* got 17,179,869,184 bytes"):
+        task.read(str(path))
+
+
+def test_a_run_keeps_the_features_that_it_was_trained_with() -> None:
+    task = make_task(stack=3)
+    task.check_trained(SpeechConfig(corpus="dialled", strings=7))
+    with pytest.raises(InvalidInput, match=r"task\.stack is 5 in the training of this run; it cannot be 3 now"):
+        task.check_trained(SpeechConfig(corpus="dialled", stack=5))
+
+
+REAL = Path(os.environ.get("SACCADE_DATA", "")) / "free_spoken_digits"
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the Free Spoken Digit Dataset is not in $SACCADE_DATA")
+def test_the_real_recordings() -> None:
+    recordings = read_recordings(REAL)
     assert len(recordings) == 3000
     assert Counter(split_of(r, None) for r in recordings) == {"train": 2520, "validation": 180, "test": 300}
     assert len({r.speaker for r in recordings}) == 6

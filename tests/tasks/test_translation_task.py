@@ -11,8 +11,10 @@ from torch.nn import functional as F
 
 from saccade.core.errors import InvalidInput, MissingExtra
 from saccade.core.projection import Projection
+from saccade.core.task import Learning, Legible, Readable, Replaying, Size, Sized, Task
 from saccade.tasks.translation import TranslationConfig, TranslationTask
-from saccade.tasks.translation.metric import bleu, bleu_by_length, tokenizer_for
+from saccade.tasks.translation.metric import bleu, bleu_by_length
+from saccade.tasks.translation.objective import cross_entropy
 from saccade.tasks.translation.vocabulary import END, PAD, START, UNKNOWN
 
 
@@ -45,26 +47,48 @@ def test_the_objective_is_the_mean_over_symbols_padding_left_out(task: Translati
             return Projection(features, self.weight, torch.zeros(len(task.target)))
 
     model, batch = Constant().eval(), task.collate(task.examples("train")[:7])
-    loss = task.objective(model, batch, 0)
+    loss = cross_entropy(model, batch, 0)
     total = 0.0
     for row in range(7):
         log_probs = F.log_softmax(model.weight @ model.features[row, 0], 0)
         for symbol in batch.targets[row].tolist():
             total -= float(log_probs[symbol]) if symbol != PAD else 0.0
     tokens = int((batch.targets != PAD).sum())
-    assert int(loss.logs["tokens"]) == tokens
+    assert {name: int(part.count) for name, part in loss.parts.items()} == {"nats": tokens}
     assert float(loss.value) == pytest.approx(total / tokens, rel=1e-5)
+    smooth = batch._replace(label_smoothing=0.1)
+    assert torch.equal(cross_entropy(model, smooth, 0).value, loss.value)  # in evaluation nothing is smoothed
+    assert not torch.equal(cross_entropy(model.train(), smooth, 0).value, loss.value)
+
+
+def test_the_batch_carries_the_label_smoothing_of_the_configuration() -> None:
+    task = TranslationTask(TranslationConfig(limit=300, vocabulary_size=200, label_smoothing=0.1))
+    assert task.collate(task.examples("train")[:2]).label_smoothing == 0.1
+
+
+def test_it_is_a_task_and_can_do_what_a_text_needs(task: TranslationTask) -> None:
+    for protocol in (Task, Sized, Legible, Readable, Learning, Replaying):
+        assert isinstance(task, protocol)
+    assert (task.metric, task.direction, task.unit, task.accepts) == ("bleu", "max", "", ("text",))
+    example = task.examples("test")[0]
+    assert task.size(example) == Size(len(example.source), len(example.target) + 1)
+    assert task.examples_to_type(3) == [example.source_text for example in task.examples("test")[:3]]
 
 
 def test_the_score_of_the_references_is_100(task: TranslationTask) -> None:
     examples = task.examples("train")[:50]
-    figures = task.score([example.target for example in examples], examples)
-    assert figures["bleu"] == pytest.approx(100)
-    assert figures["chrf"] == pytest.approx(100)
-    assert figures["sentences"] == 50
-    assert sum(row["sentences"] for row in figures["by_length"]) == 50
-    assert "tok:13a" in figures["signature"]
-    assert "case:mixed" in figures["signature"]
+    figures, series = task.score([example.target for example in examples], examples)
+    assert figures["bleu"].value == pytest.approx(100)
+    assert figures["bleu"].name == "BLEU"
+    assert figures["chrf"].value == pytest.approx(100)
+    assert figures["sentences"].value == 50
+    by_length = series["by_length"]
+    assert sum(by_length.counts) == 50
+    assert len(by_length.x) == len(by_length.y) == len(by_length.counts)
+    assert (by_length.x_label, by_length.y_label, by_length.kind) == ("words of the source", "BLEU", "curve")
+    signature = str(figures["signature"].value)
+    assert "tok:13a" in signature
+    assert "case:mixed" in signature
 
 
 def test_bleu_is_sacrebleu_and_its_lengths_are_counted_apart() -> None:
@@ -131,7 +155,8 @@ def test_the_tokenizer_is_a_setting_and_stands_in_the_signature(
 def test_sentences_with_unknown_words_are_scored_apart() -> None:
     task = TranslationTask(TranslationConfig(limit=300, vocabulary="word", vocabulary_size=400))
     examples = task.examples("test")
-    figures = task.score([example.target for example in examples], examples)
+    score = task.score([example.target for example in examples], examples)
+    figures: dict[str, Any] = {name: figure.value for name, figure in score.figures.items()}
     known = [e for e in examples if 1 not in e.source and 1 not in e.target]
     assert 0 < figures["sentences_no_unknown"] == len(known) < 300
     assert figures["bleu_no_unknown"] == pytest.approx(100)
@@ -148,7 +173,7 @@ def test_an_unknown_symbol_is_one_wrong_word() -> None:
 
     def score(wrong: list[int]) -> float:
         answers = [[word, *e.target[1:]] for word, e in zip(wrong, examples, strict=True)]
-        return float(task.score(answers, examples)["bleu"])
+        return float(task.score(answers, examples).figures["bleu"].value or 0)
 
     assert score([UNKNOWN] * len(examples)) == pytest.approx(score(others))
     assert 0 < score(others) < 90
@@ -201,9 +226,14 @@ def test_assets_are_enough_to_predict(task: TranslationTask, tmp_path: Path) -> 
     assert loaded.decode(task.target.encode("Rentre.")) == "Rentre."
 
 
-def test_an_empty_input_and_an_unknown_split_are_told(task: TranslationTask) -> None:
+def test_an_input_that_cannot_be_read_and_an_unknown_split_raise(task: TranslationTask) -> None:
     with pytest.raises(InvalidInput, match="input is empty"):
         task.read(" \n")
+    with pytest.raises(InvalidInput, match="not a file"):
+        task.read(b"RIFF")
+    assert task.read("a " * 1000).source_text
+    with pytest.raises(InvalidInput, match="at most 2,000 characters, got 2,001: give it in parts"):
+        task.read("a" * 2001)
     with pytest.raises(InvalidInput, match="there are train, validation, test"):
         task.examples("dev")
 
@@ -231,3 +261,12 @@ def test_neighbours_may_be_one_pair() -> None:
     assert task.pairs["train"] == TranslationTask(task.config).pairs["train"]
     for split in ("validation", "test"):
         assert task.pairs[split] == plain.pairs[split]
+
+
+def test_a_folder_and_languages_need_a_corpus_that_has_them() -> None:
+    with pytest.raises(ValueError, match=r"folder is set, but corpus is 'tatoeba'; type --task\.corpus folder"):
+        TranslationConfig(folder=Path("x"))
+    with pytest.raises(ValueError, match="languages are en fr, but corpus is 'tatoeba'"):
+        TranslationConfig(languages=("en", "fr"))
+    with pytest.raises(ValueError, match="languages must differ; both are 'en'"):
+        TranslationConfig(corpus="multi30k", languages=("en", "en"))

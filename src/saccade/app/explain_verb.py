@@ -27,7 +27,9 @@ def run(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("input", nargs="?", default="", help="what the model reads; none where it needs no input")
     parser.add_argument("--model", required=True, help="a run, a system, a folder with a checkpoint, or its hub name")
-    parser.add_argument("--answer", metavar="TEXT", help="what a checkpoint with a decoder writes (default: its answer)")
+    parser.add_argument(
+        "--answer", metavar="TEXT", help="what a checkpoint with a decoder writes (default: its answer)"
+    )
     parser.add_argument("--only", default="*", help="a pattern of layers, as in a shell: '*decoder*' (default: all)")
     parser.add_argument("--from", dest="token", metavar="TOKEN", help="only links of this token")
     parser.add_argument("--links", type=positive, default=10, metavar="N", help="links that are listed (default: 10)")

@@ -45,8 +45,8 @@ class AdditiveAttention(ContentAttention):
         InvalidInput: a mask that is not bool of shape (b, k), or in `forward` (b, q, k); sizes that do not fit.
     """
 
-    def __init__(self, query_size: int, key_size: int, width: int, chunk: int = CHUNK) -> None:
-        super().__init__(query_size, key_size, chunk)
+    def __init__(self, query_size: int, key_size: int, width: int, *, chunk: int = CHUNK) -> None:
+        super().__init__(query_size, key_size, chunk=chunk)
         check_sizes(width=width)
         self.query = Linear(query_size, width, bias=False)
         self.key = Linear(key_size, width)

@@ -88,7 +88,7 @@ class ContentAttention(nn.Module, ABC):
         InvalidInput: a mask that is not bool of shape (b, k), or in `forward` (b, q, k); sizes that do not fit.
     """
 
-    def __init__(self, query_size: int, key_size: int, chunk: int = CHUNK) -> None:
+    def __init__(self, query_size: int, key_size: int, *, chunk: int = CHUNK) -> None:
         super().__init__()
         check_sizes(query_size=query_size, key_size=key_size, chunk=chunk)
         self.query_size, self.key_size, self.chunk = query_size, key_size, chunk

@@ -73,6 +73,7 @@ class GaussianWindowAttention(OneLook):
         self,
         query_size: int,
         key_size: int,
+        *,
         components: int = 10,
         offsets: Literal["exp", "softplus"] = "exp",
         pace: float = 1.0,

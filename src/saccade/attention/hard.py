@@ -55,6 +55,7 @@ class HardAttention(AdditiveAttention):
         query_size: int,
         key_size: int,
         width: int,
+        *,
         estimator: Estimator = "score-function",
         temperature: float = 1.0,
     ) -> None:

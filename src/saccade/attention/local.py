@@ -51,7 +51,7 @@ class LocalMonotonicAttention(BilinearAttention):
         half_width: D, keys on either side of the centre.
     """
 
-    def __init__(self, query_size: int, key_size: int, half_width: int = 10) -> None:
+    def __init__(self, query_size: int, key_size: int, *, half_width: int = 10) -> None:
         super().__init__(query_size, key_size)
         if not half_width >= 0:
             raise InvalidInput(f"a half width must be at least 0 keys, not {half_width}")
@@ -100,7 +100,7 @@ class LocalPredictiveAttention(BilinearAttention):
         InvalidInput: a half width below 1, with which a look between two keys meets none; a sigma that is not above 0.
     """
 
-    def __init__(self, query_size: int, key_size: int, half_width: int = 10, sigma: float | None = None) -> None:
+    def __init__(self, query_size: int, key_size: int, *, half_width: int = 10, sigma: float | None = None) -> None:
         super().__init__(query_size, key_size)
         if not half_width >= 1:
             raise InvalidInput(f"a half width must be at least 1 key, not {half_width}")

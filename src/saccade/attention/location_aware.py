@@ -62,6 +62,7 @@ class LocationAwareAttention(OneLook):
         query_size: int,
         key_size: int,
         width: int,
+        *,
         filters: int = 10,
         filter_width: int = 31,
         smoothing: bool = False,

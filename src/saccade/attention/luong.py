@@ -68,8 +68,8 @@ class ConcatAttention(ContentAttention):
         chunk: the most elements of (b, q, k, a) that `forward` holds at a time.
     """
 
-    def __init__(self, query_size: int, key_size: int, width: int, chunk: int = CHUNK) -> None:
-        super().__init__(query_size, key_size, chunk)
+    def __init__(self, query_size: int, key_size: int, width: int, *, chunk: int = CHUNK) -> None:
+        super().__init__(query_size, key_size, chunk=chunk)
         check_sizes(width=width)
         self.hidden = Linear(query_size + key_size, width, bias=False)
         self.v = nn.Parameter(torch.empty(width))

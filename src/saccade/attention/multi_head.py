@@ -67,6 +67,7 @@ class MultiHeadAttention(nn.Module):
         self,
         model_size: int,
         heads: int,
+        *,
         head_size: int | None = None,
         value_size: int | None = None,
         bias: bool = False,

@@ -49,7 +49,7 @@ class PastAlignmentAttention(OneLook):
         InvalidInput: a mask that is not bool of shape (b, k); sizes that do not fit.
     """
 
-    def __init__(self, query_size: int, key_size: int, width: int, memory_size: int = 10) -> None:
+    def __init__(self, query_size: int, key_size: int, width: int, *, memory_size: int = 10) -> None:
         super().__init__()
         check_sizes(query_size=query_size, key_size=key_size, width=width, memory_size=memory_size)
         self.key_size = key_size

@@ -31,8 +31,8 @@ class PositionalKeysAttention(AdditiveAttention):
         InvalidInput: more keys than positions, those that are masked counted too; as of `AdditiveAttention`.
     """
 
-    def __init__(self, query_size: int, key_size: int, width: int, longest: int = 512, chunk: int = CHUNK) -> None:
-        super().__init__(query_size, key_size, width, chunk)
+    def __init__(self, query_size: int, key_size: int, width: int, *, longest: int = 512, chunk: int = CHUNK) -> None:
+        super().__init__(query_size, key_size, width, chunk=chunk)
         check_sizes(longest=longest)
         self.positions = nn.Parameter(torch.empty(longest, key_size))
         nn.init.normal_(self.positions, std=key_size**-0.5)

@@ -45,6 +45,7 @@ class ScoreFunction(nn.Module):
     def __init__(
         self,
         baseline: Literal["none", "moving", "learned"] = "moving",
+        *,
         features: int | None = None,
         decay: float = 0.9,
         reward_weight: float = 1.0,

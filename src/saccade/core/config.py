@@ -1,12 +1,19 @@
-"""Configuration classes: frozen pydantic dataclasses that refuse unknown keys and values out of range."""
+"""Configuration classes: frozen pydantic dataclasses that refuse unknown keys and values out of range.
+
+A choice among several things, each with options of its own, is a union of records:
+
+    Attention = Annotated[Additive | Dot | Hard, Field(discriminator="name"), NAMED]
+
+Each record starts with `name: Literal["additive"] = "additive"`. The options of other choices cannot be set, and plain
+data may give the name alone.
+"""
 
 import dataclasses
 from collections.abc import Mapping
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 C = TypeVar("C")
@@ -18,7 +25,14 @@ Parts = Annotated[int, Field(ge=1, le=1000)]
 Many = Annotated[int, Field(ge=1, le=10**9)]
 """Steps, examples, symbols: what takes time but no weights."""
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-RESET: ContextVar[list[str] | None] = ContextVar("RESET", default=None)  # of `from_plain`
+
+
+def _record_of_name(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+NAMED = BeforeValidator(_record_of_name)
+"""Marks a union of records: "additive" in plain data is the record of that name with its defaults."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field, dataclasses.field))
@@ -26,36 +40,25 @@ def config(cls: type[C]) -> type[C]:
     """Class decorator: a frozen, keyword-only record, checked when it is made; attribute docstrings are its help."""
     rules = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, validate_default=True)
     made: Any = dataclass(frozen=True, kw_only=True, config=rules)(cls)
-    for name, field in made.__pydantic_fields__.items():  # docstrings are read of a class by itself
+    for name, field in made.__pydantic_fields__.items():  # pydantic reads the docstrings of the class itself only
         inherited = (getattr(base, "__pydantic_fields__", {}).get(name) for base in made.__mro__[1:])
         field.description = field.description or next((f.description for f in inherited if f and f.description), None)
     return made  # type: ignore[no-any-return]
 
 
 def to_plain(value: Any) -> dict[str, Any]:
-    """The configuration as nested dicts of JSON-able values: what config.yaml holds."""
+    """The configuration as nested dicts of JSON values: what config.yaml holds."""
     plain: dict[str, Any] = TypeAdapter(type(value)).dump_python(value, mode="json")
     return plain
 
 
-def from_plain(cls: type[C], plain: Mapping[str, Any], reset: list[str] | None = None) -> C:
-    """The configuration that `to_plain` wrote, checked anew.
-
-    Args:
-        cls: its class.
-        plain: what `to_plain` gave.
-        reset: a list, where nobody may have set the options of a choice that was not made: what was written some time
-            ago holds the defaults of its time, and a variant those of its own choices. They are then as by default
-            today, and the names of those that were not are appended.
+def from_plain(cls: type[C], plain: Mapping[str, Any]) -> C:
+    """The configuration that `to_plain` wrote, checked again.
 
     Raises:
         pydantic.ValidationError: an unknown key or a value that does not fit.
     """
-    before = RESET.set(reset)
-    try:
-        return TypeAdapter(cls).validate_python(dict(plain))
-    finally:
-        RESET.reset(before)
+    return TypeAdapter(cls).validate_python(dict(plain))
 
 
 def placed(value: Any, folder: Path) -> Any:
@@ -69,31 +72,6 @@ def placed(value: Any, folder: Path) -> Any:
     held = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     changes = {name: placed(part, folder) for name, part in held.items()}
     return dataclasses.replace(value, **{name: part for name, part in changes.items() if part != held[name]})
-
-
-def refuse_unchosen(record: Any, choice: str, options: Mapping[str, str]) -> None:
-    """For a validator: raise where the options of a choice that was not made differ from their defaults.
-
-    Args:
-        record: a configuration with a field `choice` and a field of options for some of its values.
-        choice: the field that chooses.
-        options: the value of the choice -> the name of the field that holds its options.
-    """
-    made = getattr(record, choice)
-    for field in dataclasses.fields(record):
-        owners = [value for value, name in options.items() if name == field.name]
-        if owners and made not in owners and getattr(record, field.name) != default(record, field.name):
-            if (reset := RESET.get()) is not None:
-                object.__setattr__(record, field.name, default(record, field.name))
-                reset.append(field.name)
-                continue
-            name, value = field.name.replace("_", "-"), choice.replace("_", "-")
-            raise ValueError(f"{name} is set, but {value} is {made!r}; it belongs to {' or '.join(map(repr, owners))}")
-
-
-def default(record: Any, name: str) -> Any:
-    """The default of a field of a configuration."""
-    return type(record).__pydantic_fields__[name].get_default()
 
 
 def flatten(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from saccade.core.errors import InvalidInput
+from saccade.core.printable import printable
 from saccade.explain.plots.arrays import pooled
-from saccade.explain.plots.tokens import printable
 from saccade.explain.text import FLOORS, NARROWEST, SHADES, cells, fit
 
 BARS = "▁▂▃▄▅▆▇█"

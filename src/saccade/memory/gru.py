@@ -75,7 +75,7 @@ class GRU(nn.Module):
         InvalidInput: inputs of another number of features; another reset.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, reset: Literal["before", "after"] = "before") -> None:
+    def __init__(self, input_size: int, hidden_size: int, *, reset: Literal["before", "after"] = "before") -> None:
         super().__init__()
         if reset not in ("before", "after"):
             raise InvalidInput(f'reset must be "before" or "after", not {reset!r}')

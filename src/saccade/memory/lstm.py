@@ -63,7 +63,7 @@ class LSTM(nn.Module):
         InvalidInput: inputs of another number of features.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, peepholes: bool = True) -> None:
+    def __init__(self, input_size: int, hidden_size: int, *, peepholes: bool = True) -> None:
         super().__init__()
         self.input_size, self.hidden_size = input_size, hidden_size
         self.weight_input = nn.Parameter(torch.empty(4 * hidden_size, input_size))

@@ -1,6 +1,6 @@
-"""The attention of a recurrent decoder as a configuration chooses it: one flag, and a record of options each."""
+"""The attention of a recurrent decoder as a configuration chooses it: a record for each mechanism, with its options."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from torch import nn
@@ -16,38 +16,99 @@ from saccade.attention.past_alignment import PastAlignmentAttention
 from saccade.attention.positional_keys import PositionalKeysAttention
 from saccade.attention.scaled_dot import ScaledDotAttention
 from saccade.attention.score_function import ScoreFunction
-from saccade.core.config import Many, Parts, Size, config, refuse_unchosen
+from saccade.core.config import NAMED, Many, Parts, Size, config
 
-Count = Size
 Positive = Annotated[float, Field(gt=0)]
 
 
 @config
-class Local:
-    """Local attention (Luong et al. 2015, section 3.2)."""
+class Hidden:
+    """Options of a mechanism that scores in a hidden layer."""
 
-    half_width: Count = 10
-    """Keys that may be attended on either side of the centre, D."""
-    sigma: Positive | None = None
-    """Predictive only: width of the Gaussian in keys; none: half the half width."""
+    name: str = ""
+    attention_size: Size = 256
+    """Width of the hidden layer that computes the scores, or of the projected queries and keys, n'."""
 
 
 @config
-class LocationAware:
+class Additive(Hidden):
+    """Additive attention (Bahdanau et al. 2015)."""
+
+    name: Literal["additive"] = "additive"
+
+
+@config
+class Dot:
+    """Dot product of state and annotation (Luong et al. 2015, "dot")."""
+
+    name: Literal["dot"] = "dot"
+
+
+@config
+class Bilinear:
+    """Dot product with a matrix between the two (Luong et al. 2015, "general")."""
+
+    name: Literal["bilinear"] = "bilinear"
+
+
+@config
+class Concat(Hidden):
+    """A hidden layer over state and annotation (Luong et al. 2015, "concat"), also called mlp."""
+
+    name: Literal["concat", "mlp"] = "concat"
+
+
+@config
+class ScaledDot(Hidden):
+    """Scaled dot product of projected queries and keys (Vaswani et al. 2017)."""
+
+    name: Literal["scaled-dot"] = "scaled-dot"
+
+
+@config
+class Cosine:
+    """Cosine with a learned sharpness (Graves et al. 2014)."""
+
+    name: Literal["cosine"] = "cosine"
+
+
+@config
+class LocalMonotonic:
+    """Local attention whose window moves on by one key a step (Luong et al. 2015, section 3.2)."""
+
+    name: Literal["local-monotonic"] = "local-monotonic"
+    half_width: Size = 10
+    """Keys on either side of the centre that may be attended, D."""
+
+
+@config
+class LocalPredictive:
+    """Local attention that predicts the centre of its window (Luong et al. 2015, section 3.2)."""
+
+    name: Literal["local-predictive"] = "local-predictive"
+    half_width: Size = 10
+    """Keys on either side of the centre that may be attended, D."""
+    sigma: Positive | None = None
+    """Standard deviation of the Gaussian, in keys; none: half the half width."""
+
+
+@config
+class LocationAware(Hidden):
     """Location-aware attention (Chorowski et al. 2015)."""
 
-    filters: Count = 10
-    """Filters over the last weights."""
-    filter_width: Count = 31
+    name: Literal["location-aware"] = "location-aware"
+    filters: Size = 10
+    """Filters over the previous weights."""
+    filter_width: Size = 31
     """Keys that a filter covers, odd."""
     smoothing: bool = False
-    """Normalise sigmoids in place of exponentials."""
+    """Normalise sigmoids instead of exponentials."""
     sharpening: Positive = 1.0
-    """In evaluation the scores are multiplied by this."""
+    """Factor on the scores in evaluation."""
     window: Many | None = None
-    """In evaluation, keys on either side of the median of the last weights that may be attended; none: all."""
+    """Keys on either side of the median of the previous weights that may be attended in evaluation; none: all keys."""
     content: bool = True
-    """Score keys by what they are too, or by where they are alone."""
+    """Score keys by their content as well as by the previous weights."""
 
     @model_validator(mode="after")
     def check_width(self) -> "LocationAware":
@@ -62,138 +123,141 @@ class LocationAware:
 class GaussianWindow:
     """Gaussian window attention (Graves 2013)."""
 
+    name: Literal["gaussian-window"] = "gaussian-window"
     components: Parts = 10
     """Gaussians, K."""
     offsets: Literal["exp", "softplus"] = "exp"
-    """What makes the moves positive."""
+    """The function that makes the window's steps positive."""
     pace: Positive = 1.0
-    """Keys by which a new model moves a look."""
+    """Keys that the window of a new model moves by a step."""
 
 
 @config
-class PastAlignment:
-    """Attention with a memory of its past alignments (Tu et al. 2016)."""
+class ScoreFunctionGradient:
+    """The score-function estimator, with a baseline that reduces its variance (Williams 1992; Xu et al. 2015)."""
 
-    memory_size: Count = 10
+    name: Literal["score-function"] = "score-function"
+    baseline: Literal["none", "moving", "learned"] = "learned"
+    """The baseline subtracted from the reward: none, the moving mean of past rewards, or that plus a learned linear
+    function of the decoder's state."""
+    reward_weight: Positive = 0.2
+    """Weight of the reward, lambda_r. At 1 the estimate is unbiased, but so noisy that training settles early."""
+    entropy_weight: Annotated[float, Field(ge=0)] = 0.1
+    """Weight of the entropy, lambda_e, which keeps the model from choosing too early."""
+
+
+@config
+class StraightThrough:
+    """The straight-through estimator: the gradient of the soft weights (Bengio et al. 2013)."""
+
+    name: Literal["straight-through"] = "straight-through"
+
+
+@config
+class Gumbel:
+    """The straight-through Gumbel-softmax estimator (Jang et al. 2017; Maddison et al. 2017)."""
+
+    name: Literal["gumbel"] = "gumbel"
+    temperature: Positive = 1.0
+    """Temperature of the softmax that the gradient comes from."""
+
+
+@config
+class Hard(Hidden):
+    """Hard attention (Xu et al. 2015)."""
+
+    name: Literal["hard"] = "hard"
+    estimator: Annotated[ScoreFunctionGradient | StraightThrough | Gumbel, Field(discriminator="name"), NAMED] = (
+        ScoreFunctionGradient()
+    )
+    """How the gradient of a choice is estimated."""
+
+
+@config
+class PastAlignment(Hidden):
+    """Additive attention that remembers how each key was attended (Tu et al. 2016)."""
+
+    name: Literal["past-alignment"] = "past-alignment"
+    memory_size: Size = 10
     """Features of a key's memory."""
 
 
 @config
-class PositionalKeys:
+class PositionalKeys(Hidden):
     """Additive attention whose keys have learned positions."""
 
-    longest: Count = 512
-    """Positions that there are."""
+    name: Literal["positional-keys"] = "positional-keys"
+    longest: Size = 512
+    """Positions that are learned: the longest source."""
 
 
-@config
-class Hard:
-    """Hard attention (Xu et al. 2015)."""
-
-    estimator: Literal["score-function", "straight-through", "gumbel"] = "score-function"
-    """Where a choice gets its gradient from."""
-    temperature: Positive = 1.0
-    """Gumbel only: of the softmax whose gradient is taken."""
-    baseline: Literal["none", "moving", "learned"] = "learned"
-    """Score function only: what is taken off the reward; the mean of past ones, or that and what the state says."""
-    reward_weight: Positive = 0.2
-    """Score function only: lambda_r; at 1 the estimate has no bias, and so much noise that training settles early."""
-    entropy_weight: Annotated[float, Field(ge=0)] = 0.1
-    """Score function only: lambda_e, against choices that are made too early."""
-
-    @model_validator(mode="after")
-    def check_estimator(self) -> "Hard":
-        refuse_unchosen(self, "estimator", {"gumbel": "temperature"})
-        for name in ("baseline", "reward_weight", "entropy_weight"):
-            refuse_unchosen(self, "estimator", {"score-function": name})
-        return self
+Attention = Annotated[
+    Additive | Dot | Bilinear | Concat | ScaledDot | Cosine | LocalMonotonic | LocalPredictive | LocationAware
+    | GaussianWindow | Hard | PastAlignment | PositionalKeys,
+    Field(discriminator="name"),
+    NAMED,
+]  # fmt: skip
 
 
-@config
-class AttentionChoice:
-    """Which attention a decoder reads with."""
-
-    attention: Literal[
-        "additive", "dot", "bilinear", "concat", "mlp", "scaled-dot", "cosine", "local-monotonic", "local-predictive",
-        "location-aware", "gaussian-window", "hard", "past-alignment", "positional-keys",
-    ] = "additive"  # fmt: skip
-    """How the decoder chooses where to look; mlp is another name of concat."""
-    attention_size: Count = 256
-    """Width of the hidden layer that scores, or of the projected queries and keys, where there is one, n'."""
-    local: Local = Local()
-    location_aware: LocationAware = LocationAware()
-    gaussian_window: GaussianWindow = GaussianWindow()
-    hard: Hard = Hard()
-    past_alignment: PastAlignment = PastAlignment()
-    positional_keys: PositionalKeys = PositionalKeys()
-
-    @model_validator(mode="after")
-    def check_choice(self) -> Any:
-        refuse_unchosen(
-            self,
-            "attention",
-            {
-                "local-monotonic": "local", "local-predictive": "local", "location-aware": "location_aware",
-                "gaussian-window": "gaussian_window", "hard": "hard", "past-alignment": "past_alignment",
-                "positional-keys": "positional_keys",
-            },
-        )  # fmt: skip
-        if self.local.sigma is not None and self.attention == "local-monotonic":
-            raise ValueError("local sigma is set, but attention is 'local-monotonic'; it belongs to 'local-predictive'")
-        return self
-
-
-def build_attention(choice: AttentionChoice, query_size: int, key_size: int) -> nn.Module:
+def build_attention(choice: Attention, query_size: int, key_size: int) -> nn.Module:
     """The mechanism that was chosen.
 
     Args:
+        choice: its name and options.
         query_size: features of the decoder's state.
-        key_size: features of an annotation; those of a query, where the attention is a dot product.
+        key_size: features of an annotation; equal to `query_size` for dot.
     """
-    width, local = choice.attention_size, choice.local
-    match choice.attention:
-        case "additive":
-            return AdditiveAttention(query_size, key_size, width)
-        case "dot":
-            assert query_size == key_size, "a dot product has factors of one size"
+    sizes = query_size, key_size
+    match choice:
+        case Additive():
+            return AdditiveAttention(*sizes, choice.attention_size)
+        case Dot():
+            assert query_size == key_size, "a dot product needs queries and keys of one size"
             return DotAttention(query_size)
-        case "bilinear":
-            return BilinearAttention(query_size, key_size)
-        case "concat" | "mlp":
-            return ConcatAttention(query_size, key_size, width)
-        case "scaled-dot":
-            return ScaledDotAttention(query_size, key_size, width)
-        case "cosine":
-            return CosineAttention(query_size, key_size)
-        case "local-monotonic":
-            return LocalMonotonicAttention(query_size, key_size, local.half_width)
-        case "local-predictive":
-            return LocalPredictiveAttention(query_size, key_size, local.half_width, local.sigma)
-        case "location-aware":
-            aware = choice.location_aware
+        case Bilinear():
+            return BilinearAttention(*sizes)
+        case Concat():
+            return ConcatAttention(*sizes, choice.attention_size)
+        case ScaledDot():
+            return ScaledDotAttention(*sizes, choice.attention_size)
+        case Cosine():
+            return CosineAttention(*sizes)
+        case LocalMonotonic():
+            return LocalMonotonicAttention(*sizes, half_width=choice.half_width)
+        case LocalPredictive():
+            return LocalPredictiveAttention(*sizes, half_width=choice.half_width, sigma=choice.sigma)
+        case LocationAware():
             return LocationAwareAttention(
-                query_size, key_size, width, aware.filters, aware.filter_width, aware.smoothing, aware.sharpening,
-                aware.window, aware.content,
+                *sizes, choice.attention_size, filters=choice.filters, filter_width=choice.filter_width,
+                smoothing=choice.smoothing, sharpening=choice.sharpening, window=choice.window, content=choice.content,
             )  # fmt: skip
-        case "gaussian-window":
-            window = choice.gaussian_window
-            return GaussianWindowAttention(query_size, key_size, window.components, window.offsets, window.pace)
-        case "hard":
-            return HardAttention(query_size, key_size, width, choice.hard.estimator, choice.hard.temperature)
-        case "past-alignment":
-            return PastAlignmentAttention(query_size, key_size, width, choice.past_alignment.memory_size)
-        case "positional-keys":
-            return PositionalKeysAttention(query_size, key_size, width, choice.positional_keys.longest)
+        case GaussianWindow():
+            return GaussianWindowAttention(
+                *sizes, components=choice.components, offsets=choice.offsets, pace=choice.pace
+            )
+        case Hard(estimator=Gumbel(temperature=temperature)):
+            return HardAttention(*sizes, choice.attention_size, estimator="gumbel", temperature=temperature)
+        case Hard():
+            return HardAttention(*sizes, choice.attention_size, estimator=choice.estimator.name)
+        case PastAlignment():
+            return PastAlignmentAttention(*sizes, choice.attention_size, memory_size=choice.memory_size)
+        case PositionalKeys():
+            return PositionalKeysAttention(*sizes, choice.attention_size, longest=choice.longest)
 
 
-def build_score_function(choice: AttentionChoice, query_size: int) -> ScoreFunction | None:
-    """What gives choices their gradient, where they have none of their own.
+def build_score_function(choice: Attention, query_size: int) -> ScoreFunction | None:
+    """The estimator of the gradient of sampled choices; None for a mechanism that needs none.
 
     Args:
-        query_size: features of the decoder's state, from which a baseline is learned.
+        choice: the mechanism and its options.
+        query_size: features of the decoder's state, which a learned baseline reads.
     """
-    hard = choice.hard
-    if choice.attention != "hard" or hard.estimator != "score-function":
+    if not isinstance(choice, Hard) or not isinstance(choice.estimator, ScoreFunctionGradient):
         return None
-    features = query_size if hard.baseline == "learned" else None
-    return ScoreFunction(hard.baseline, features, reward_weight=hard.reward_weight, entropy_weight=hard.entropy_weight)
+    options = choice.estimator
+    return ScoreFunction(
+        options.baseline,
+        features=query_size if options.baseline == "learned" else None,
+        reward_weight=options.reward_weight,
+        entropy_weight=options.entropy_weight,
+    )

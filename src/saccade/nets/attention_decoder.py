@@ -18,7 +18,7 @@ from saccade.core.config import Size, config
 from saccade.core.linear import Linear
 from saccade.core.projection import Projection
 from saccade.core.state import Constant
-from saccade.nets.attention_choice import AttentionChoice, build_attention, build_score_function
+from saccade.nets.attention_choice import Additive, Attention, build_attention, build_score_function
 from saccade.nets.choices import ChosenProjection, each_choice
 from saccade.nets.conditional_decoder import ConditionalDecoder, DecoderState
 from saccade.nets.dropout import Dropout
@@ -27,9 +27,11 @@ from saccade.nets.readout import MaxoutReadout
 
 
 @config
-class AttentionDecoderConfig(AttentionChoice):
-    """Sizes of the decoder."""
+class AttentionDecoderConfig:
+    """Sizes of the decoder, and its attention."""
 
+    attention: Attention = Additive()
+    """The mechanism that computes the context; mlp is another name of concat."""
     embedding_size: Size = 256
     """Features of a symbol, m."""
     hidden_size: Size = 256
@@ -37,8 +39,8 @@ class AttentionDecoderConfig(AttentionChoice):
     readout_size: Size = 256
     """Maxout units, l."""
     order: Literal["look-first", "step-first"] = "look-first"
-    """Whether the last state looks before a symbol is taken in (Bahdanau et al. 2015), or the new one, which knows the
-    symbol, after it (Luong et al. 2015)."""
+    """The query of the attention: the previous state (look-first; Bahdanau et al. 2015), or the new one, which has read
+    the last symbol (step-first; Luong et al. 2015)."""
 
 
 class SearchState(NamedTuple):
@@ -64,12 +66,12 @@ class AttentionDecoder(nn.Module):
         embedding, hidden = config.embedding_size, config.hidden_size
         self.embedding = nn.Embedding(symbols, embedding)
         self.initial = Linear(final_size, hidden)
-        attention = build_attention(config, hidden, annotation_size)
+        attention = build_attention(config.attention, hidden, annotation_size)
         decoder = ConditionalDecoder if config.order == "look-first" else InputFeedingDecoder
         self.recurrent: Any = decoder(attention, embedding, annotation_size, hidden)
         self.readout = MaxoutReadout((hidden, embedding, annotation_size), config.readout_size, symbols, dropout)
         self.order = config.order
-        self.score_function = build_score_function(config, hidden)
+        self.score_function = build_score_function(config.attention, hidden)
         self.dropout = Dropout(dropout)
         nn.init.normal_(self.embedding.weight, std=embedding**-0.5)
 

@@ -86,7 +86,7 @@ class EncoderBlock(nn.Module):
         value_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.self_attention = MultiHeadAttention(model_size, heads, head_size, value_size)
+        self.self_attention = MultiHeadAttention(model_size, heads, head_size=head_size, value_size=value_size)
         self.feed_forward = FeedForward(model_size, hidden_size)
         self.self_residual = Residual(model_size, dropout, norm)
         self.forward_residual = Residual(model_size, dropout, norm)
@@ -110,8 +110,8 @@ class DecoderBlock(nn.Module):
         value_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.self_attention = MultiHeadAttention(model_size, heads, head_size, value_size)
-        self.cross_attention = MultiHeadAttention(model_size, heads, head_size, value_size)
+        self.self_attention = MultiHeadAttention(model_size, heads, head_size=head_size, value_size=value_size)
+        self.cross_attention = MultiHeadAttention(model_size, heads, head_size=head_size, value_size=value_size)
         self.feed_forward = FeedForward(model_size, hidden_size)
         self.self_residual = Residual(model_size, dropout, norm)
         self.cross_residual = Residual(model_size, dropout, norm)

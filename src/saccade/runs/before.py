@@ -58,7 +58,9 @@ def chosen(kind: Any, tag: str, beside: Mapping[str, Any]) -> dict[str, Any]:
         if name == TAG or name not in where:
             continue
         value = where[name]
-        found[name] = chosen(info.annotation, value, where) if members(info.annotation) and isinstance(value, str) else value
+        found[name] = (
+            chosen(info.annotation, value, where) if members(info.annotation) and isinstance(value, str) else value
+        )
     return found
 
 

@@ -243,7 +243,11 @@ def from_yaml(cls: Any, path: Path) -> list[tuple[FlagField, Any]]:
 
 
 def leaves(
-    known: Sequence[FlagField], plain: Mapping[str, Any], file: Path, prefix: Path_, chosen: Mapping[Path_, str],
+    known: Sequence[FlagField],
+    plain: Mapping[str, Any],
+    file: Path,
+    prefix: Path_,
+    chosen: Mapping[Path_, str],
     listed: str,
 ) -> Iterator[tuple[FlagField, Any]]:
     """The fields and values of nested plain data, choices first."""

@@ -22,12 +22,12 @@ from saccade.runs import foreign
 from saccade.runs.ending import finish
 from saccade.runs.run import OFFER, Run, assemble, build, resolved
 from saccade.runs.scoring import score
+from saccade.training.checkpoint import check_resumable
 from saccade.training.device import peak_memory, pick_device
 from saccade.training.evidence import Cost, commit
-from saccade.training.checkpoint import check_resumable
 from saccade.training.fit import Outcome, fit
-from saccade.training.metrics import Report
 from saccade.training.memory import check_fits, numbers_kept
+from saccade.training.metrics import Report
 from saccade.training.processes import launched
 from saccade.training.random_state import seed_everything
 from saccade.training.run_folder import RunFolder, one_writer
@@ -215,9 +215,7 @@ def stream_of(recipe: Recipe, config: Any, task: Any, model: Any) -> Stream:
     return ExampleStream(task, batch_size=training.batch_size, window=training.window, seed=training.seed)
 
 
-def trained(
-    ready: Ready, processes: Any, say: Say, progress: Callable[[int], Any]
-) -> tuple[bool, Learned | None]:
+def trained(ready: Ready, processes: Any, say: Say, progress: Callable[[int], Any]) -> tuple[bool, Learned | None]:
     """Train: whether it came to its end, and then, in the first process, what is to be scored, unless it was before."""
     order, folder, task = ready.order, ready.folder, ready.task
     first, recipe, config = processes.rank == 0, order.recipe, order.config

@@ -14,6 +14,7 @@ from saccade.runs import catalogue
 Evidence = Mapping[str, Any]
 """The evidence of one run, as its JSON file has it."""
 
+
 def markdown(rows: Sequence[Sequence[str]]) -> str:
     """The rows, the first the head, as a Markdown table."""
     head, *body = rows

@@ -1,7 +1,7 @@
 """The score of a run: the task's figures, those that need the model, and how both are said in one line."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from saccade.core.errors import InvalidInput

@@ -110,7 +110,9 @@ def attention_taps(run: Run) -> str:
         InvalidInput: the model has none.
     """
     for pattern in ("*cross_attention.weights", "decoder*attention.weights"):
-        if any(fnmatch.fnmatchcase(name, pattern) for name, module in run.model.named_modules() if isinstance(module, Tap)):
+        if any(
+            fnmatch.fnmatchcase(name, pattern) for name, module in run.model.named_modules() if isinstance(module, Tap)
+        ):
             return pattern
     raise InvalidInput(f"{run.folder.path}: {run.system} has no attention from target to source to read links from")
 

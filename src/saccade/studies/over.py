@@ -18,8 +18,8 @@ from saccade.core.task import Figure, Score
 from saccade.explain.pictures import kept
 from saccade.explain.pictures.curve import Curve
 from saccade.explain.plots.series import Line
-from saccade.runs.flags import flag_of
 from saccade.runs.ending import small_pictures
+from saccade.runs.flags import flag_of
 from saccade.runs.run import Run, configuration, open_run, resolved
 from saccade.runs.scoring import measured, named, summary
 from saccade.studies import Found, Study
@@ -46,7 +46,9 @@ def find(options: argparse.Namespace, flags: Sequence[str], report: Callable[[st
         found, measures = run.task.score(predictions, examples), measured(run, predictions, examples)
         figures = {**found.figures, **measures}
         drawn = {key: figures[key] for key in (run.task.metric, *measures)}
-        rows.append({"value": value, **{key: f.value for key, f in figures.items() if isinstance(f.value, int | float)}})
+        rows.append(
+            {"value": value, **{key: f.value for key, f in figures.items() if isinstance(f.value, int | float)}}
+        )
         shown = small_pictures(run, examples, LARGEST)
         if shown:
             rows[-1]["picture"] = kept(shown[0])

@@ -1,1 +1,1 @@
-"""Data and metric, one folder each. A task knows no model."""
+"""Data and metrics, one folder a task. A task knows no model."""

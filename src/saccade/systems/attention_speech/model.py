@@ -1,10 +1,10 @@
 """Attention-based recognition of speech. Chorowski, Bahdanau, Serdyuk, Cho & Bengio 2015, arXiv:1506.07503, section 2.
 
 h = bidirectional recurrent layers over the features of a recording
-c_i = sum_t w_it h_t                                       w by content, by location, or both
+c_i = sum_t w_it h_t                                       w from content, location, or both
 y_i ~ p(y | s_{i-1}, y_{i-1}, c_i)                         the decoder of RNNsearch
 
-Beside it a connectionist temporal classification of the same h may be learned, which is monotonic (Kim, Hori & Watanabe
+A connectionist temporal classification of the same h, which is monotonic, may be trained with it (Kim, Hori & Watanabe
 2017, arXiv:1609.06773, equation 10): loss = lambda L_ctc + (1 - lambda) L_attention.
 """
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from saccade.core.config import Parts, Size, config
 from saccade.core.linear import Linear
 from saccade.core.projection import Projection
+from saccade.nets.attention_choice import Dot
 from saccade.nets.attention_decoder import AttentionDecoder, AttentionDecoderConfig, SearchState
 from saccade.nets.choices import ChosenProjection
 from saccade.nets.recurrent_encoder import Encoded
@@ -26,32 +27,32 @@ from saccade.nets.stacked_encoder import StackedEncoder
 
 @config
 class AttentionSpeechConfig(AttentionDecoderConfig):
-    """Sizes of the net."""
+    """Sizes of the network."""
 
     layers: Parts = 2
     """Bidirectional layers of the encoder."""
     encoder_size: Size = 128
-    """Units of each direction of a layer of the encoder. For a dot product they are half of hidden-size, whatever this
-    says, so that annotations are of the state's size."""
+    """Units of each direction of a layer of the encoder. With dot attention they are half of hidden_size instead, so
+    that annotations have the size of the decoder's state."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """Share of each layer's outputs, of embeddings and of readout units dropped in training."""
+    """Dropout rate of the outputs of layers, of embeddings and of readout units."""
     ctc_weight: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """lambda: the share of the loss that a connectionist temporal classification has; 0: there is none."""
+    """Weight of the connectionist temporal classification in the loss, lambda; 0: none."""
 
     @model_validator(mode="after")
     def check_sizes(self) -> "AttentionSpeechConfig":
-        if self.attention == "dot" and self.hidden_size % 2:
-            raise ValueError(f"hidden-size must be even for dot, not {self.hidden_size}")
+        if isinstance(self.attention, Dot) and self.hidden_size % 2:
+            raise ValueError(f"with dot attention, hidden-size must be even, not {self.hidden_size}")
         return self
 
     @property
     def units(self) -> int:
-        """Units of each direction of a layer of the encoder, as it is built."""
-        return self.hidden_size // 2 if self.attention == "dot" else self.encoder_size
+        """Units of each direction of a layer of the encoder, as built."""
+        return self.hidden_size // 2 if isinstance(self.attention, Dot) else self.encoder_size
 
 
 class AttentionSpeech(nn.Module):
-    """Labels of a recording, each after a look at it (Chorowski et al. 2015)."""
+    """Labels of a recording, each with a context from attention (Chorowski et al. 2015)."""
 
     def __init__(self, config: AttentionSpeechConfig, features: int, symbols: int) -> None:
         super().__init__()
@@ -62,7 +63,7 @@ class AttentionSpeech(nn.Module):
         self.ctc = Linear(size, symbols) if config.ctc_weight else None
 
     def encode(self, features: Float[Tensor, "b t f"], mask: Bool[Tensor, "b t"]) -> Encoded:
-        """Annotations; the mask is True at the steps of each recording."""
+        """Annotations. The mask is True at the steps of each recording."""
         encoded: Encoded = self.encoder(features.to(self.decoder.initial.weight.dtype), mask)
         return encoded
 
@@ -80,8 +81,8 @@ class AttentionSpeech(nn.Module):
         return predicted
 
     def frame_log_probs(self, encoded: Encoded) -> Float[Tensor, "b t v"]:
-        """What the other loss is of: log-probabilities of labels and blank at each step."""
-        assert self.ctc is not None, "there is one where ctc_weight is above 0"
+        """Log-probabilities of labels and blank at each step, for the loss of CTC."""
+        assert self.ctc is not None, "ctc_weight is above 0"
         logits = self.ctc(encoded.annotations)
         log_probs: Tensor = logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
         return log_probs

@@ -1,4 +1,4 @@
-"""Bidirectional recurrent nets under CTC. Graves, Fernandez, Gomez & Schmidhuber 2006, ICML, section 5.2.
+"""Bidirectional recurrent networks trained with CTC. Graves, Fernandez, Gomez & Schmidhuber 2006, ICML, section 5.2.
 
     h_1 = x,   h_{l+1} = [forward gru(h_l); backward gru(h_l)],   y_t = softmax(W h_t + b)
 
@@ -21,14 +21,14 @@ from saccade.nets.stacked_encoder import StackedEncoder
 
 @config
 class CTCSpeechConfig:
-    """Sizes of the net."""
+    """Sizes of the network."""
 
     layers: Parts = 2
     """Bidirectional layers."""
     hidden_size: Size = 128
     """Units of each direction of a layer."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """Share of each layer's outputs dropped in training."""
+    """Dropout rate of the outputs of layers."""
 
 
 class CTCSpeech(nn.Module):

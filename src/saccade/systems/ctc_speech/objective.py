@@ -3,15 +3,16 @@
 from torch import nn
 
 from saccade.attention.ctc import ctc_loss, frames_needed
-from saccade.core.recipe import Loss
+from saccade.core.recipe import Loss, Part
 from saccade.tasks.speech import BLANK, Batch
 
 
 def objective(model: nn.Module, batch: Batch, step: int) -> Loss:
-    """-log p(labels | recording), nats a label; a recording too short for its labels is left out, and counted."""
+    """-log p(labels | recording), nats per label. Recordings too short for their labels are left out, and counted."""
     log_probs = model(batch.features, batch.mask)
     lengths, wanted = batch.lengths, batch.label_lengths
     loss = ctc_loss(log_probs, lengths, batch.labels, wanted, BLANK, infeasible="drop")
     left_out = frames_needed(batch.labels, wanted) > lengths
     labels = wanted.masked_fill(left_out, 0).sum()
-    return Loss(loss.sum() / labels.clamp(min=1), {"tokens": labels, "too_short": left_out.float().mean()})
+    nats = Part(loss.sum() / labels.clamp(min=1), labels)
+    return Loss({"nats": nats}, {"too_short": left_out.float().mean()})

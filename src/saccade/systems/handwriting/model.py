@@ -5,9 +5,9 @@
     y^_t = b + W1 h1_t + W2 h2_t + W3 h3_t                                 the mixture of the point after x_t
 
 x_t the pen's last offset and whether its stroke ended, c the text in one-hot vectors. The prediction network is the
-same without c and w. Only the first layer waits for the window; the others read all steps at once.
+same without c and w. Only the first layer runs step by step with the window; the others read all steps at once.
 
-Behind the text stands a key more, the end, whose value is zero: phi(t, U + 1) of the paper is its weight.
+After the text there is one more key, the end, whose value is zero: its weight is phi(t, U + 1) of the paper.
 """
 
 from typing import Annotated, Any, Literal, NamedTuple
@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saccade.attention.hard import Choices
-from saccade.core.config import Parts, Size, config, refuse_unchosen
+from saccade.core.config import NAMED, Parts, Size, config
 from saccade.core.linear import Linear, linear
 from saccade.core.tap import Tap
 from saccade.memory import LSTM, LSTMState
 from saccade.memory.lstm import lstm_step
-from saccade.nets.attention_choice import AttentionChoice, GaussianWindow, build_attention, build_score_function
+from saccade.nets.attention_choice import Attention, GaussianWindow, build_attention, build_score_function
 from saccade.nets.choices import each_choice, with_choices
 from saccade.nets.dropout import Dropout
 from saccade.nets.recurrent_encoder import RecurrentEncoder
@@ -33,11 +33,27 @@ from saccade.tasks.pen import Batch
 
 
 @config
-class HandwritingConfig(AttentionChoice):
-    """Sizes of the network, and how it reads the text."""
+class Synthesis:
+    """The network that writes a text, which it reads through a window."""
 
-    network: Literal["synthesis", "prediction"] = "synthesis"
-    """Whether it writes a text, or goes on with what the pen did."""
+    name: Literal["synthesis"] = "synthesis"
+    attention: Attention = GaussianWindow(pace=0.1)
+    """The mechanism that reads the text; mlp is another name of concat."""
+
+
+@config
+class Prediction:
+    """The network without a text, which continues what the pen did."""
+
+    name: Literal["prediction"] = "prediction"
+
+
+@config
+class HandwritingConfig:
+    """Sizes of the network."""
+
+    network: Annotated[Synthesis | Prediction, Field(discriminator="name"), NAMED] = Synthesis()
+    """synthesis writes a text; prediction has no text and continues what the pen did."""
     layers: Annotated[int, Field(ge=1, le=8)] = 3
     """Layers of long short-term memory."""
     hidden_size: Size = 160
@@ -45,27 +61,25 @@ class HandwritingConfig(AttentionChoice):
     components: Parts = 20
     """Gaussians of the mixture that a point is drawn from."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.25
-    """Share of each layer's outputs dropped in training, on their way up."""
+    """Dropout rate of the outputs of layers on their way up."""
     peepholes: bool = True
-    """Whether the gates of a cell see it."""
-    attention: Literal[
-        "additive", "dot", "bilinear", "concat", "mlp", "scaled-dot", "cosine", "local-monotonic", "local-predictive",
-        "location-aware", "gaussian-window", "hard", "past-alignment", "positional-keys",
-    ] = "gaussian-window"  # fmt: skip
-    """How the net chooses which characters to look at; mlp is another name of concat."""
-    gaussian_window: GaussianWindow = GaussianWindow(pace=0.1)
+    """Peephole connections from a cell to its gates."""
 
     @model_validator(mode="after")
     def check_network(self) -> "HandwritingConfig":
-        for name in ("attention", "gaussian_window"):
-            refuse_unchosen(self, "network", {"synthesis": name})
-        if self.attention != "gaussian-window" and self.hidden_size % 2:
-            raise ValueError(f"hidden-size must be even for {self.attention}, not {self.hidden_size}")
+        attention = self.attention
+        if attention is not None and not isinstance(attention, GaussianWindow) and self.hidden_size % 2:
+            raise ValueError(f"with {attention.name} attention, hidden-size must be even, not {self.hidden_size}")
         return self
+
+    @property
+    def attention(self) -> Attention | None:
+        """The mechanism that reads the text, of the network that has one."""
+        return self.network.attention if isinstance(self.network, Synthesis) else None
 
 
 class Steps(NamedTuple):
-    """What the network says of the points of a batch: their distributions, and the choices of where to look, if any."""
+    """The distributions of the points of a batch, and the choices of hard attention, if any."""
 
     mixture: PenMixture
     choices: Choices | None
@@ -73,11 +87,11 @@ class Steps(NamedTuple):
     score_function: nn.Module | None
 
     def log_density(self, points: Float[Tensor, "b t 3"]) -> Float[Tensor, "b t"]:
-        """Of each point, given those before it; nats."""
+        """Log-density of each point, given those before it, in nats."""
         return self.mixture.log_density(points.to(self.mixture.end.dtype))
 
     def nats(self, points: Float[Tensor, "b t 3"], mask: Bool[Tensor, "b t"]) -> Float[Tensor, ""]:
-        """Minus the mean log-density of the points that the mask keeps, with the gradient of choices, if any."""
+        """Minus the mean log-density of the points under the mask, with the gradient of choices, if any."""
         rewards = self.log_density(points).masked_fill(~mask, 0.0)
         count = mask.sum().clamp(min=1)
         loss = -rewards.sum() / count
@@ -87,14 +101,14 @@ class Steps(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A text as the attention has prepared it, and the places that may be looked at, the end among them."""
+    """A text as the attention has prepared it, and the mask of its keys, the end included."""
 
     prepared: Any
     mask: Bool[Tensor, "b u"]
 
 
 class Pen(NamedTuple):
-    """The state of the network between two points."""
+    """The state of the network after a point."""
 
     layers: tuple[LSTMState, ...]
     window: Float[Tensor, "b c"]
@@ -105,27 +119,27 @@ class Handwriting(nn.Module):
     """The distribution of each next point of a pen (Graves 2013).
 
     Args:
-        config: sizes, and which network.
-        symbols: characters that a text may hold.
+        config: sizes, and the network.
+        symbols: characters of the alphabet.
     """
 
     def __init__(self, config: HandwritingConfig, symbols: int) -> None:
         super().__init__()
-        size, self.symbols, self.reads = config.hidden_size, symbols, config.network == "synthesis"
-        looked = symbols if self.reads else 0
-        inputs = [3 + looked, *[3 + looked + size] * (config.layers - 1)]
-        self.layers = nn.ModuleList(LSTM(width, size, config.peepholes) for width in inputs)
+        size, self.symbols, attention = config.hidden_size, symbols, config.attention
+        window = 0 if attention is None else symbols
+        inputs = [3 + window, *[3 + window + size] * (config.layers - 1)]
+        self.layers = nn.ModuleList(LSTM(width, size, peepholes=config.peepholes) for width in inputs)
         self.dropout = Dropout(config.dropout)
         self.output = Linear(config.layers * size, 1 + 6 * config.components)
         self.attention: nn.Module | None = None
         self.encoder: RecurrentEncoder | None = None
         self.score_function: nn.Module | None = None
-        if self.reads:
-            # a window of places needs to know nothing of what stands there; the others look for it
-            places = config.attention == "gaussian-window"
+        if attention is not None:
+            # the Gaussian window does not read the keys; for other mechanisms they are characters in their context
+            places = isinstance(attention, GaussianWindow)
             self.encoder = None if places else RecurrentEncoder(symbols + 1, size // 2)
-            self.attention = build_attention(config, size, symbols if places else size)
-            self.score_function = build_score_function(config, size)
+            self.attention = build_attention(attention, size, symbols if places else size)
+            self.score_function = build_score_function(attention, size)
         self.pen = Tap("b q xye")
         self.path = Tap("b k q")
         self.reset_parameters()
@@ -134,7 +148,7 @@ class Handwriting(nn.Module):
         nn.init.xavier_uniform_(self.output.weight)
         nn.init.zeros_(self.output.bias)
         with torch.no_grad():
-            # the components begin apart: alike, they would stay so
+            # equal components would stay equal
             components = (self.output.out_features - 1) // 6
             self.output.bias[1 + components : 1 + 3 * components].normal_()
 
@@ -148,7 +162,7 @@ class Handwriting(nn.Module):
         return self.attention
 
     def prepare(self, characters: Int[Tensor, "b u"], lengths: Int[Tensor, " b"]) -> Text | None:
-        """The text, with the end behind it; None for the network that reads none."""
+        """The text, followed by the end; None for the network without a text."""
         if self.attention is None:
             return None
         dtype = self.output.weight.dtype
@@ -169,7 +183,7 @@ class Handwriting(nn.Module):
         return Pen(cells, window, () if text is None else self.mechanism.initial_state(text.prepared))
 
     def read(self, hidden: Float[Tensor, "b h"], text: Text | None, state: Pen) -> tuple[Tensor, Tensor, Any]:
-        """The window that the first layer places: its content, its weights, and what the attention remembers."""
+        """The window that the first layer places: its content, its weights, and the state of the attention."""
         if text is None:
             return state.window, hidden.new_zeros(len(hidden), 0), ()
         reading = self.mechanism.read(hidden, text.prepared, state.attention)
@@ -178,7 +192,7 @@ class Handwriting(nn.Module):
     def step(
         self, points: Float[Tensor, "b 3"], text: Text | None, state: Pen
     ) -> tuple[Float[Tensor, "b o"], Float[Tensor, "b u"], Pen]:
-        """One step: the outputs, the weights of the characters and of the end, and the state after it."""
+        """One step: the outputs, the weights of the characters and of the end, and the next state."""
         first, *others = self.cells
         hidden, cells = first.step(torch.cat([points, state.window], -1), state.layers[0])
         window, weights, memory = self.read(hidden, text, state)
@@ -205,11 +219,11 @@ class Handwriting(nn.Module):
     def first_layer(
         self, points: Float[Tensor, "b t 3"], text: Text | None
     ) -> tuple[Float[Tensor, "b t h"], Float[Tensor, "b t c"], tuple[Any, ...]]:
-        """Its outputs, the windows that it placed, and what the attention remembers after each."""
+        """Outputs of the first layer, the windows that it placed, and the states of the attention."""
         layer = self.cells[0]
         if text is None:
             return layer(points)[0], points.new_zeros(*points.shape[:2], 0), ()
-        # the pen's share of W x is known before the loop; the window's is not
+        # the part of W x that comes from the pen is computed before the loop
         of_pen, of_window = layer.weight_input.split([3, self.symbols], 1)
         of_window, recurrent, state = of_window.mT, layer.recurrent(), self.initial_state(len(points), text)
         cells, hidden, windows, looks, memories = state.layers[0], [], [], [], []

@@ -1,4 +1,4 @@
-"""The recipe of the handwriting networks: what they are trained on, how, and what they must reach."""
+"""The recipe of the handwriting networks: data, variants, pictures and claims."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,21 +7,25 @@ import torch
 from pydantic import Field
 
 from saccade.core.config import Seed, config
-from saccade.core.recipe import Claim, Paper, Recipe, Show
-from saccade.systems.handwriting.model import Handwriting, HandwritingConfig
+from saccade.core.picture import Picture
+from saccade.core.recipe import Answer, Claim, Paper, Recipe
+from saccade.explain import answers as shown
+from saccade.explain.pictures.strokes import Strokes
+from saccade.systems.handwriting.model import Handwriting, HandwritingConfig, Prediction
 from saccade.systems.handwriting.writing import write
 from saccade.tasks.pen import Batch, PenConfig, PenTask, Written
+from saccade.tasks.pen.objective import negative_log_density
 from saccade.training.config import TrainingConfig
 
 
 @config
 class Sampling:
-    """How a text is written."""
+    """How points are drawn."""
 
     seed: Seed = 1
-    """Seed of the draws; with another one the same text is written differently."""
+    """Seed of the draws; another seed writes the same text differently."""
     most: Annotated[int, Field(ge=1, le=1000)] = 25
-    """Steps a character of a text that has not come to its end by then."""
+    """Largest number of steps for each character of a text that does not end before."""
 
 
 @config
@@ -29,11 +33,11 @@ class Config:
     """Handwriting."""
 
     bias: Annotated[float, Field(ge=0, le=10)] = 1.0
-    """Towards what is likelier: 0 writes as the net was taught, 1 neatly, more ever more alike."""
+    """Bias towards likelier points: 0 draws from the model, 1 writes neatly, larger values ever more uniformly."""
     task: PenConfig = PenConfig()
     model: HandwritingConfig = HandwritingConfig()
     training: TrainingConfig = TrainingConfig(
-        steps=1600, batch_tokens=4000, learning_rate=3e-3, threads=1, schedule="linear", warmup=100, clip=1.0,
+        steps=1600, batch_size=4000, learning_rate=3e-3, threads=1, schedule="linear", warmup=100, clip=1.0,
         validate_every=200,
     )  # fmt: skip
     sampling: Sampling = Sampling()
@@ -49,7 +53,7 @@ def build(config: Config, task: Any) -> Handwriting:
 
 @torch.no_grad()
 def predict(model: Any, batch: Batch, config: Config) -> list[Written]:
-    """What is written for each text, and how likely the points of the batch are."""
+    """What the model writes for each text, and the density of the points of the batch."""
     nats = [float("nan")] * len(batch.lengths)
     if batch.targets.shape[1]:
         densities = model(batch).log_density(batch.targets).masked_fill(~batch.mask, 0.0)
@@ -63,19 +67,32 @@ def predict(model: Any, batch: Batch, config: Config) -> list[Written]:
     ]
 
 
+def pictures(answer: Answer) -> list[Picture]:
+    """What the pen drew, and the path of the window along the text."""
+    task = answer.task
+    found = (
+        Strokes("pen", task.places_of(answer.prediction), "x-heights" if task.config.corpus == "letters" else ""),
+        shown.alignment(
+            answer, negative_log_density, "path", "character", "point", name="window", title="Window",
+            values="window weight",
+        ),
+    )  # fmt: skip
+    return [picture for picture in found if picture is not None]
+
+
 TINY = Config(
     task=PenConfig(lines=400, fewest=1, most=3),
     model=HandwritingConfig(hidden_size=24, components=5),
     training=TrainingConfig(
-        steps=120, batch_tokens=400, learning_rate=2e-2, threads=1, validate_every=40, checkpoint_every=20, log_every=10
+        steps=120, batch_size=400, learning_rate=2e-2, threads=1, validate_every=40, checkpoint_every=20, log_every=10
     ),
 )
-# the sizes of the paper, for IAM-OnDB, whose folder must be named
+# the sizes of the paper, for IAM-OnDB, whose folder must be given
 PAPER = Config(
     task=PenConfig(corpus="iam", folder=Path("IAM-OnDB")),
     model=HandwritingConfig(hidden_size=400),
     training=TrainingConfig(
-        steps=60000, batch_tokens=20000, learning_rate=1e-4, schedule="constant", clip=10.0, validate_every=1000,
+        steps=60000, batch_size=20000, learning_rate=1e-4, schedule="constant", clip=10.0, validate_every=1000,
         keep="best",
     ),
     sampling=Sampling(most=60),
@@ -92,35 +109,29 @@ RECIPE = Recipe(
     ),
     task=task,
     build=build,
+    objective=negative_log_density,
     predict=predict,
+    pictures=pictures,
     variants={
         "default": Config(),
         "tiny": TINY,
-        "prediction": Config(model=HandwritingConfig(network="prediction")),
+        "prediction": Config(model=HandwritingConfig(network=Prediction())),
         "paper": PAPER,
     },
-    shows=(
-        Show(tap="pen", picture="pen", rows="point", columns="coordinate", title="Pen", values="x-heights"),
-        Show(
-            tap="path", picture="alignment", rows="character", columns="point", title="Window", values="window weight"
-        ),
-    ),
     claims=(
         Claim(
             metric="gain",
             direction="max",
             bound=2.0,
-            split="test",
             variant="default",
-            why="a net that knows the text and what it has written says far more than the offsets' mixture alone",
+            why="knowing the text and the strokes so far must predict far better than a mixture without memory",
         ),
         Claim(
             metric="read",
             direction="max",
             bound=80.0,
-            split="test",
             variant="default",
-            why="four of five letters, cut out by where the window stood, are those that were asked for",
+            why="four of five letters, cut out where the window was, are read as the letters of the text",
         ),
     ),
 )

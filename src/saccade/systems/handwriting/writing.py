@@ -1,9 +1,9 @@
-"""Writing with a network: draw a point, give it back as the next input, until the text is done.
+"""Writing with a network: a drawn point is the next input, until the text is done.
 
-A synthesis ends where the end behind the text has more weight than each of its characters (Graves 2013, section 5.3:
-phi(t, U + 1) > phi(t, u)), or at a limit of steps. A mechanism that is free to look anywhere may rest on the end, which
-says nothing; there it counts only after the last character has had most weight. A prediction network has no text and
-ends at the limit.
+A synthesis ends when the end after the text has more weight than each of its characters (Graves 2013, section 5.3:
+phi(t, U + 1) > phi(t, u)), or at a limit of steps. A mechanism that is free to attend anywhere may rest on the end; for
+it the end counts only after the last character has had the largest weight. A prediction network has no text and ends at
+the limit.
 """
 
 import zlib
@@ -20,21 +20,23 @@ from saccade.tasks.pen import Batch
 
 
 class Trace(NamedTuple):
-    """What was written for one text."""
+    """The points written for one text."""
 
     points: list[tuple[float, ...]]
     looks: list[tuple[float, ...]]
-    """The weights of the characters when each point was drawn; [] where there is no text."""
+    """The weights of the characters for each point; [] without a text."""
     ended: bool
 
 
 def write(model: Handwriting, batch: Batch, bias: float, most: int, seed: int) -> list[Trace]:
-    """What the network writes for the texts that are asked for; those of a prime come first, with its points.
+    """What the network writes for the batch's texts; a prime comes first, with its own points.
 
     Args:
-        bias: towards what is likelier (`pen_mixture`).
-        most: steps that each character may take at most, over a whole text.
-        seed: of the draws, of which each text has its own, whatever else is in the batch.
+        model: the network.
+        batch: the texts, and the prime.
+        bias: bias towards likelier points (`pen_mixture`).
+        most: largest mean number of steps a character.
+        seed: seed of the draws, which depend on the text but not on the rest of the batch.
     """
     lengths, begins, given = batch.asked_lengths, batch.begins, batch.prime.shape[1]
     limits = (given + most * (lengths - begins)).tolist()
@@ -49,7 +51,7 @@ def write(model: Handwriting, batch: Batch, bias: float, most: int, seed: int) -
         place = weights.argmax(-1) if text is not None else torch.full_like(lengths, -1)
         done = (place == lengths) & through if t > given else torch.zeros_like(through)
         through = through | (place == lengths - 1)
-        # the limit first: where it is the last of all there is no such step
+        # the limit first, since the loop has no step after the last limit
         for row, limit in enumerate(limits):
             if t == limit:
                 traces[row] = traces[row] or traced(steps, row, lengths, text is None)
@@ -64,7 +66,7 @@ def write(model: Handwriting, batch: Batch, bias: float, most: int, seed: int) -
 
 
 def traced(steps: list[tuple[Tensor, Tensor]], row: int, lengths: Int[Tensor, " b"], ended: bool) -> Trace:
-    """The row of the steps so far; rounded, so that it doesn't tell what else was in the batch."""
+    """The steps so far of one text, rounded so that they do not depend on the rest of the batch."""
     points = [tuple(round(x, 4) for x in point[row].tolist()) for point, _ in steps]
     looks = [tuple(round(x, 4) for x in weights[row, : lengths[row]].tolist()) for _, weights in steps]
     return Trace(points, looks if steps[0][1].shape[1] else [], ended)
@@ -73,7 +75,7 @@ def traced(steps: list[tuple[Tensor, Tensor]], row: int, lengths: Int[Tensor, " 
 def draws(
     texts: Int[Tensor, "b v"], lengths: list[int], limits: list[int], seed: int, like: Tensor
 ) -> tuple[Float[Tensor, "b t 2"], Float[Tensor, "b t 2"]]:
-    """Numbers from 0 to 1 and standard normal ones: of each text by itself, from the seed and what it says."""
+    """Uniform numbers from 0 to 1 and standard normal ones, drawn for each text from the seed and its characters."""
     uniform, normal = [], []
     for row, length, steps in zip(texts.tolist(), lengths, limits, strict=True):
         generator = torch.Generator().manual_seed(zlib.crc32(repr((seed, row[:length])).encode()))

@@ -1,12 +1,12 @@
 """Hard online alignment. Luo, Chiu, Jaitly & Sutskever 2016, arXiv:1608.01281, sections 2 and 3.
 
-a_t = forward recurrent layers over the features              what was heard so far
-h_t = gru(h_{t-1}, [a_t; E y; b_{t-1}])                       y the last label that was said
-b_t ~ Bernoulli(sigmoid(w . h_t + c))                         say the next label now (1), or wait (0)
+a_t = forward recurrent layers over the features              the recording up to t
+h_t = gru(h_{t-1}, [a_t; E y; b_{t-1}])                       y the last label emitted
+b_t ~ Bernoulli(sigmoid(w . h_t + c))                         emit the next label now (1), or wait (0)
 y_j ~ softmax(W h_t + d)                                      where b_t = 1
 
-Nothing waits for what is still to come, so a label is said while somebody speaks. At the end of a recording, where as
-many labels are left as steps, each step says one, and after the last label none does: nobody knows that but a training.
+Nothing depends on later steps, so labels come while somebody speaks. In training, each step emits a label once as many
+labels are left as steps, and no step does after the last label: only training knows how many labels there are.
 """
 
 import math
@@ -14,13 +14,13 @@ from typing import Annotated, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saccade.attention.online import Gate, OnlineAttention
 from saccade.attention.score_function import ScoreFunction
-from saccade.core.config import Many, Parts, Size, config, refuse_unchosen
+from saccade.core.config import NAMED, Many, Parts, Size, config
 from saccade.core.linear import Linear, linear
 from saccade.core.tap import Tap
 from saccade.memory.gru import GRU, Projected, Recurrent, gru_step, split
@@ -29,55 +29,62 @@ from saccade.nets.stacked_encoder import StackedEncoder
 
 
 @config
+class Learned:
+    """Gates that are drawn, and trained with the score function."""
+
+    name: Literal["learned"] = "learned"
+    pace: Annotated[float, Field(gt=0, lt=1)] = 0.08
+    """Probability with which a new model emits a label at a step."""
+    reward_weight: Annotated[float, Field(gt=0)] = 0.3
+    """Weight of the reward, lambda_r. Below 1 the gates learn more slowly, and disturb the other weights less."""
+    forced_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the log-probability of forced decisions in the loss; 0 as in the paper, whose network does not learn
+    when a recording ends."""
+    entropy_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the entropy of the gates, lambda_e, which falls to 0 over `entropy_steps`. Since gates seldom open, a
+    large weight makes labels come before their words."""
+    entropy_steps: Many = 1500
+    """Updates until the weight of the entropy is 0."""
+
+
+@config
+class Constant:
+    """A label at every n-th step, whatever the recording."""
+
+    name: Literal["constant"] = "constant"
+    every: Many = 12
+    """Steps from one label to the next."""
+
+
+@config
 class OnlineSpeechConfig:
-    """Sizes of the net, and who decides when a label is said."""
+    """Sizes of the network, and the policy that decides when a label is emitted."""
 
     layers: Parts = 2
-    """Forward layers over the features."""
+    """Forward layers of the encoder."""
     hidden_size: Size = 192
-    """Units of each layer, and of the one that decides."""
+    """Units of each layer of the encoder, and of the layer that decides."""
     embedding_size: Size = 32
     """Features of the last label."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """Share of each layer's outputs dropped in training."""
-    policy: Literal["learned", "constant"] = "learned"
-    """Gates that are drawn and learn, or a label at every n-th step, whatever is heard."""
-    every: Many = 12
-    """Constant only: steps from one label to the next."""
-    pace: Annotated[float, Field(gt=0, lt=1)] = 0.08
-    """Learned only: the probability with which a new model says a label at a step."""
-    reward_weight: Annotated[float, Field(gt=0)] = 0.3
-    """Learned only: lambda_r; below 1 the gates learn more slowly, and disturb the rest less."""
-    told_weight: Annotated[float, Field(ge=0)] = 1.0
-    """Learned only: share of the log-probability of decisions that were forced in the loss; 0 as in the paper, whose
-    net learns nothing of when a recording ends."""
-    entropy_weight: Annotated[float, Field(ge=0)] = 0.0
-    """Learned only: lambda_e, against gates that settle too early; it falls to 0 over `entropy_steps`. A large
-    weight makes labels come before anything was heard, since gates that seldom open are far from undecided."""
-    entropy_steps: Many = 1500
-    """Learned only: updates until the entropy counts no more."""
-
-    @model_validator(mode="after")
-    def check_policy(self) -> "OnlineSpeechConfig":
-        refuse_unchosen(self, "policy", {"constant": "every"})
-        for name in ("pace", "reward_weight", "told_weight", "entropy_weight", "entropy_steps"):
-            refuse_unchosen(self, "policy", {"learned": name})
-        return self
+    """Dropout rate of the outputs of layers."""
+    policy: Annotated[Learned | Constant, Field(discriminator="name"), NAMED] = Learned()
+    """The policy that decides when a label is emitted."""
 
 
-class Said(NamedTuple):
-    """What was decided at each step of the recordings."""
+class Decisions(NamedTuple):
+    """The decisions at each step of the recordings."""
 
     known: Float[Tensor, "b t h"]
     """h_t, from which the decision was made."""
     gates: Gate
-    """Whether a label was said (b, t), its log-probability and entropy; 0 where there was no choice."""
+    """Whether a label was emitted (b, t), with log-probability and entropy; both are 0 for a forced decision."""
     counts: Int[Tensor, "b t"]
-    """Labels said before."""
+    """Labels emitted before."""
 
 
-class Heard(NamedTuple):
-    """Shares of the input of each step: of its features, of each last label, and of having just said one."""
+class Inputs(NamedTuple):
+    """The projected inputs of each step: from its features, from each last label, and from having just emitted one."""
 
     features: Projected
     labels: Float[Tensor, "v g"]
@@ -86,56 +93,58 @@ class Heard(NamedTuple):
 
 
 class OnlineSpeech(nn.Module):
-    """Labels of a recording, each said at a step that a gate decides (Luo et al. 2016)."""
+    """Labels of a recording, each emitted at a step that a gate decides (Luo et al. 2016)."""
 
     def __init__(self, config: OnlineSpeechConfig, features: int, symbols: int) -> None:
         super().__init__()
         size, embedding = config.hidden_size, config.embedding_size
-        self.every = config.every if config.policy == "constant" else None
-        self.entropy_steps, self.told_weight = config.entropy_steps, config.told_weight
+        policy = config.policy
+        self.every = policy.every if isinstance(policy, Constant) else None
         self.encoder = StackedEncoder(features, size, config.layers, config.dropout, "forward")
         self.embedding = nn.Embedding(symbols, embedding)
         self.cell = GRU(size + embedding + 1, size)
         self.attention = OnlineAttention(size)
         self.output = Linear(size, symbols)
         self.dropout = Dropout(config.dropout)
-        # the reward of a decision is what is still to be said, so a baseline knows how much that is
-        self.score_function = (
-            ScoreFunction("learned", size + 2, reward_weight=config.reward_weight, entropy_weight=config.entropy_weight)
-            if self.every is None
-            else None
-        )
+        self.score_function: ScoreFunction | None = None
+        if isinstance(policy, Learned):
+            self.entropy_steps, self.forced_weight = policy.entropy_steps, policy.forced_weight
+            # the reward of a decision covers what is still to be emitted, so the baseline knows how much that is
+            self.score_function = ScoreFunction(
+                "learned", features=size + 2, reward_weight=policy.reward_weight, entropy_weight=policy.entropy_weight
+            )
         self.emissions = Tap("b u t")
         nn.init.normal_(self.embedding.weight, std=embedding**-0.5)
         nn.init.xavier_uniform_(self.output.weight)
         nn.init.zeros_(self.output.bias)
-        with torch.no_grad():
-            self.attention.gate.bias.fill_(torch.tensor(config.pace, device="cpu").logit().item())
+        if isinstance(policy, Learned):
+            with torch.no_grad():
+                self.attention.gate.bias.fill_(torch.tensor(policy.pace).logit().item())
 
-    def prepare(self, features: Float[Tensor, "b t f"], mask: Bool[Tensor, "b t"]) -> Heard:
-        """All that no decision changes, before the first one."""
+    def prepare(self, features: Float[Tensor, "b t f"], mask: Bool[Tensor, "b t"]) -> Inputs:
+        """Everything that does not depend on decisions."""
         annotations = self.encoder(features.to(self.output.weight.dtype), mask).annotations
         sizes = [annotations.shape[-1], self.embedding.embedding_dim, 1]
         weight, last, said = self.cell.weight_input.split(sizes, 1)
         projected = split(linear(annotations, weight, self.cell.bias))
-        return Heard(projected, linear(self.embedding.weight, last), said[:, 0], self.cell.recurrent())
+        return Inputs(projected, linear(self.embedding.weight, last), said[:, 0], self.cell.recurrent())
 
     def advance(
-        self, heard: Heard, step: int, last: Int[Tensor, " b"], said: Bool[Tensor, " b"], state: Float[Tensor, "b h"]
+        self, inputs: Inputs, step: int, last: Int[Tensor, " b"], said: Bool[Tensor, " b"], state: Float[Tensor, "b h"]
     ) -> Float[Tensor, "b h"]:
         """h_t, after the last label and the last decision."""
-        told = heard.labels[last] + said[:, None] * heard.said
-        gates, candidate = told.split([2 * state.shape[-1], state.shape[-1]], -1)
-        inputs = Projected(heard.features.gates[:, step] + gates, heard.features.candidate[:, step] + candidate)
-        return gru_step(inputs, state, heard.recurrent)
+        before = inputs.labels[last] + said[:, None] * inputs.said
+        gates, candidate = before.split([2 * state.shape[-1], state.shape[-1]], -1)
+        projected = Projected(inputs.features.gates[:, step] + gates, inputs.features.candidate[:, step] + candidate)
+        return gru_step(projected, state, inputs.recurrent)
 
     def decide(
         self, step: int, state: Float[Tensor, "b h"], said: Bool[Tensor, " b"], waited: Float[Tensor, " b"]
     ) -> tuple[Bool[Tensor, " b"] | None, Float[Tensor, " b"]]:
-        """Whether a label is said at a step, from 0; and the log-probability that none would have been since the last.
+        """Whether a label is emitted at a step, counted from 0; and the log-probability of none since the last label.
 
-        None where it is drawn, in training. A constant policy knows it by the step. In evaluation a label is said once
-        it is likelier to have been said than not: the middle of the times at which draws would say it.
+        In training the learned policy draws, and the first is None. In evaluation it emits a label once the probability
+        that a draw would have emitted it by now exceeds one half: the median of the steps at which draws emit it.
         """
         logit = self.attention.gate(state)[:, 0]
         waited = waited.masked_fill(said, 0.0) + F.logsigmoid(-logit.to(waited.dtype))
@@ -150,55 +159,56 @@ class OnlineSpeech(nn.Module):
         labels: Int[Tensor, "b u"],
         start: int,
         generator: torch.Generator | None = None,
-    ) -> Said:
-        """Decide when these labels are said, all of them.
+    ) -> Decisions:
+        """Decide at which steps these labels are emitted, all of them.
 
         Args:
-            features, mask: recordings, True at their steps.
-            labels: 0 is none.
-            start: the symbol that stands for the last label before the first.
-            generator: of the draws, for reproducible ones.
+            features: of the recordings.
+            mask: True at their steps.
+            labels: padded with 0.
+            start: the symbol that stands for the label before the first.
+            generator: makes the draws reproducible.
         """
-        heard = self.prepare(features, mask)
+        inputs = self.prepare(features, mask)
         lengths, wanted = mask.sum(1), (labels != 0).sum(1)
         rows, steps = mask.shape
         state = self.cell.initial_state(rows).hidden
         count, said = torch.zeros_like(wanted), torch.zeros_like(wanted, dtype=torch.bool)
         waited = torch.zeros_like(count, dtype=torch.promote_types(state.dtype, torch.float32))
-        # label 0 is the start, and there is none behind the last
+        # token 0 is the start symbol
         tokens = F.pad(labels, (1, 0), value=start)
         known, gates, counts = [], [], []
         for t in range(steps):
             last = tokens.gather(1, count[:, None])[:, 0]
-            state = self.advance(heard, t, last, said, state)
+            state = self.advance(inputs, t, last, said, state)
             choice, waited = self.decide(t, state, said, waited)
             gate = self.attention(state, lengths - t, wanted - count, generator, choice)
             known.append(state)
             gates.append(gate)
             counts.append(count)
             said, count = gate.emit, count + gate.emit
-        found = Said(
+        found = Decisions(
             torch.stack(known, 1), Gate(*(torch.stack(part, 1) for part in zip(*gates, strict=True))),
             torch.stack(counts, 1),
         )  # fmt: skip
         self.emissions.lazy(lambda: self.when(found, wanted))
         return found
 
-    def when(self, said: Said, wanted: Int[Tensor, " b"]) -> Float[Tensor, "b u t"]:
-        """The probability of saying each label now, at the steps when it was the next; the last row is of the end."""
+    def when(self, said: Decisions, wanted: Int[Tensor, " b"]) -> Float[Tensor, "b u t"]:
+        """The probability of emitting each label now, at the steps when it is the next; the last row is the end."""
         now = self.forced(said, torch.ones_like(said.gates.emit)).exp()
         rows = torch.arange(int(wanted.max()) + 1, device=now.device)
         due = (said.counts[:, None] == rows[:, None]) & (rows[:, None] < wanted[:, None, None])
         return due * now[:, None]
 
-    def forced(self, said: Said, emit: Bool[Tensor, "b t"]) -> Float[Tensor, "b t"]:
-        """Log-probability of these decisions at each step, whoever made them."""
+    def forced(self, said: Decisions, emit: Bool[Tensor, "b t"]) -> Float[Tensor, "b t"]:
+        """Log-probability of these decisions at each step, drawn or not."""
         logit = self.attention.gate(said.known)[..., 0]
         logit = logit.to(torch.promote_types(logit.dtype, torch.float32))
         return F.logsigmoid(torch.where(emit, logit, -logit))
 
     def log_probs(self, known: Float[Tensor, "*b h"]) -> Float[Tensor, "*b v"]:
-        """Of the label that is said, should one be."""
+        """Log-probabilities of the label, given that one is emitted."""
         logits = self.output(self.dropout(known))
         log_probs: Tensor = logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
         return log_probs
@@ -207,16 +217,16 @@ class OnlineSpeech(nn.Module):
     def listen(
         self, features: Float[Tensor, "b t f"], mask: Bool[Tensor, "b t"], start: int, waits: int
     ) -> Int[Tensor, "b t"]:
-        """What is said at each step: the likeliest label, or `waits`."""
-        heard = self.prepare(features, mask)
+        """The symbol of each step: the likeliest label, or `waits`."""
+        inputs = self.prepare(features, mask)
         rows, steps = mask.shape
         state = self.cell.initial_state(rows).hidden
         last = torch.full((rows,), start, device=mask.device)
         said, found = torch.zeros_like(last, dtype=torch.bool), []
         waited = torch.zeros_like(last, dtype=torch.promote_types(state.dtype, torch.float32))
-        silent = torch.tensor([waits], device=mask.device)  # who says something does not say nothing
+        silent = torch.tensor([waits], device=mask.device)  # `waits` is not a label
         for t in range(steps):
-            state = self.advance(heard, t, last, said, state)
+            state = self.advance(inputs, t, last, said, state)
             choice, waited = self.decide(t, state, said, waited)
             said = self.attention(state, choice=choice).emit & mask[:, t]
             logits = self.output(state)

@@ -1,7 +1,7 @@
 """The bound of Luo et al. 2016, equation 8, and the gradient of its gates by the score function, equation 12.
 
 loss = -sum over t with b_t = 1 of log p(y_j | h_t)           the gates drawn; a mean over labels
-gradient += that of the surrogate of (R_t, log p(b_t))        R_t = the log-probabilities of what is said from t on
+gradient += that of the surrogate of (R_t, log p(b_t))        R_t = the log-probabilities of the labels from t on
 """
 
 from typing import Any
@@ -10,28 +10,30 @@ import torch
 from torch.nn import functional as F
 
 from saccade.attention.score_function import following
-from saccade.core.recipe import Loss
+from saccade.core.recipe import Loss, Part
 from saccade.tasks.speech import START, Batch
 
 
 def objective(model: Any, batch: Batch, step: int) -> Loss:
-    """Nats a label, with those of what was forced; of a recording with fewer steps than labels, of those that fit."""
+    """Nats per label, those of forced decisions included.
+
+    A recording with fewer steps than labels counts the labels that fit.
+    """
     said = model(batch.features, batch.mask, batch.labels, START)
     emit = said.gates.emit
-    due = F.pad(batch.labels, (0, 1)).gather(1, said.counts)  # behind the last there is none
+    due = F.pad(batch.labels, (0, 1)).gather(1, said.counts)  # 0 after the last label
     log_prob = model.log_probs(said.known).gather(2, due[..., None])[..., 0].masked_fill(~emit, 0.0)
-    if model.score_function is not None and model.told_weight:
-        told = batch.mask & (said.gates.log_prob == 0)  # where there was no choice
-        log_prob = log_prob + model.told_weight * model.forced(said, emit).masked_fill(~told, 0.0)
+    if model.score_function is not None and model.forced_weight:
+        forced = batch.mask & (said.gates.log_prob == 0)
+        log_prob = log_prob + model.forced_weight * model.forced(said, emit).masked_fill(~forced, 0.0)
     labels = emit.sum().clamp(min=1)
     loss = -log_prob.sum() / labels
-    logs = {"tokens": emit.sum()}
     if model.score_function is None or not torch.is_grad_enabled():
-        return Loss(loss, logs)
+        return Loss({"nats": Part(loss, emit.sum())})
     steps = torch.arange(emit.shape[1], device=emit.device)
     left = torch.stack([batch.label_lengths[:, None] - said.counts, batch.lengths[:, None] - steps], -1)
     known = torch.cat([said.known, left / left.amax((0, 1)).clamp(min=1)], -1)
-    decided = batch.mask & (said.gates.log_prob != 0)  # where there was a choice
+    decided = batch.mask & (said.gates.log_prob != 0)
     rewards = following(log_prob.detach())
     weight = max(0.0, 1 - step / model.entropy_steps)
     surrogate = (
@@ -41,6 +43,6 @@ def objective(model: Any, batch: Batch, step: int) -> Loss:
         / labels
     )
     return Loss(
-        loss + (surrogate - surrogate.detach()),
-        logs | {"entropy": said.gates.entropy.sum() / decided.sum().clamp(min=1)},
+        {"nats": Part(loss + (surrogate - surrogate.detach()), emit.sum())},
+        {"entropy": said.gates.entropy.sum() / decided.sum().clamp(min=1)},
     )

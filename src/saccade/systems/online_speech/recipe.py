@@ -1,13 +1,18 @@
-"""The recipe of hard online attention on speech: what it is trained on, how, and what it must reach."""
+"""The recipe of hard online attention on speech: data, variants, pictures and claims."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from saccade.core.config import config
-from saccade.core.recipe import Claim, Paper, Recipe, Show
-from saccade.systems.online_speech.model import OnlineSpeech, OnlineSpeechConfig
+from saccade.core.picture import Picture
+from saccade.core.recipe import Answer, Claim, Paper, Recipe
+from saccade.explain import answers as shown
+from saccade.explain.pictures.sound import Sound
+from saccade.systems.online_speech.model import Constant, Learned, OnlineSpeech, OnlineSpeechConfig
 from saccade.systems.online_speech.objective import objective
 from saccade.tasks.speech import BLANK, START, Batch, SpeechConfig, SpeechTask
+from saccade.tasks.speech.audio import FRAME_SHIFT
+from saccade.tasks.speech.stream import by_frames
 from saccade.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -21,7 +26,7 @@ class Config:
     task: SpeechConfig = SpeechConfig(stack=5)
     model: OnlineSpeechConfig = OnlineSpeechConfig()
     training: TrainingConfig = TrainingConfig(
-        steps=2500, batch_tokens=1200, learning_rate=2e-3, threads=1, schedule="linear", warmup=100, validate_every=250
+        steps=2500, batch_size=1200, learning_rate=2e-3, threads=1, schedule="linear", warmup=100, validate_every=250
     )
 
 
@@ -34,17 +39,28 @@ def build(config: Config, task: Any) -> OnlineSpeech:
 
 
 def predict(model: Any, batch: Batch, config: Config) -> list[list[int]]:
-    """A symbol a step, most of them the blank: so it is known when each label was said."""
+    """A symbol for each step, mostly the blank, so that it is known when each label came."""
     said = model.listen(batch.features, batch.mask, START, BLANK)
     return [row[:length] for row, length in zip(said.tolist(), batch.lengths.tolist(), strict=True)]
+
+
+def pictures(answer: Answer) -> list[Picture]:
+    look = shown.alignment(answer, objective, "emissions", "label", "time (seconds)")
+    if look is None:
+        return []
+    task = answer.task
+    return [Sound(
+        "sound", look.weights, look.rows, task.step_seconds, features=task.frames(answer.example), frame=FRAME_SHIFT,
+        rows_label="label", values="probability of emitting it now",
+    )]  # fmt: skip
 
 
 DEFAULT = Config()
 TINY = Config(
     task=SpeechConfig(corpus="dialled", strings=200, fewest=1, most=3, bins=20, stack=4),
-    model=OnlineSpeechConfig(layers=1, hidden_size=24, embedding_size=8, dropout=0.0, pace=0.15),
+    model=OnlineSpeechConfig(layers=1, hidden_size=24, embedding_size=8, dropout=0.0, policy=Learned(pace=0.15)),
     training=TrainingConfig(
-        steps=100, batch_tokens=600, learning_rate=1e-2, threads=1, validate_every=50, checkpoint_every=20, log_every=10
+        steps=100, batch_size=600, learning_rate=1e-2, threads=1, validate_every=50, checkpoint_every=20, log_every=10
     ),
 )
 
@@ -61,25 +77,20 @@ RECIPE = Recipe(
     build=build,
     predict=predict,
     objective=objective,
+    stream=by_frames,
+    pictures=pictures,
     variants={
         "default": DEFAULT,
-        "row-constant": replace(DEFAULT, model=OnlineSpeechConfig(policy="constant")),
+        "row-constant": replace(DEFAULT, model=OnlineSpeechConfig(policy=Constant())),
         "tiny": TINY,
     },
-    shows=(
-        Show(
-            tap="emissions", picture="alignment", rows="label", columns="time (seconds)",
-            values="probability of saying it now",
-        ),
-    ),
     claims=(
         Claim(
             metric="label_error_rate",
             direction="min",
             bound=17.9,
-            split="test",
             variant="default",
-            why="a constant policy at the mean pace, a label at every 12th step (row-constant), errs so often",
+            why="the error rate of a constant policy at the mean pace, a label at every 12th step (row-constant)",
         ),
     ),
 )  # fmt: skip

@@ -28,7 +28,7 @@ from saccade.nets.recurrent_encoder import RecurrentEncoder
 
 @config
 class RNNEncDecConfig:
-    """Sizes of the net."""
+    """Sizes of the network."""
 
     embedding_size: Size = 256
     """Features of a symbol."""
@@ -37,9 +37,9 @@ class RNNEncDecConfig:
     readout_size: Size = 256
     """Maxout units."""
     reverse_source: bool = False
-    """Read the source from its end (Sutskever et al. 2014)."""
+    """Read the source backwards (Sutskever et al. 2014)."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """Share of embeddings and readout units dropped in training (the papers drop none)."""
+    """Dropout rate of embeddings and readout units (the papers use none)."""
 
 
 class SearchState(NamedTuple):
@@ -80,7 +80,7 @@ class RNNEncDec(nn.Module):
         return projection.log_probs(), state
 
     def project(self, tokens: Int[Tensor, " b"], state: SearchState) -> tuple[Projection, SearchState]:
-        """A step whose log-probabilities are not multiplied out."""
+        """The same as `step`, with the log-probabilities as a `Projection`."""
         embedded, context = self.target_embedding(tokens), state.context.spread(len(tokens))
         output, hidden = self.decoder.step(torch.cat([embedded, context], -1), state.hidden)
         return self.readout(output, embedded, context), SearchState(state.context, hidden)

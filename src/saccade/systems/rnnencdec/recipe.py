@@ -1,4 +1,4 @@
-"""The recipe of the RNN encoder-decoder: the fixed vector that attention is measured against."""
+"""The recipe of the RNN encoder-decoder, the baseline without attention."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,6 +7,7 @@ from saccade.core.recipe import Paper, Recipe
 from saccade.nets.search import SearchConfig, Symbols, answers
 from saccade.systems.rnnencdec.model import RNNEncDec, RNNEncDecConfig
 from saccade.tasks.translation import Batch, TranslationConfig, TranslationTask
+from saccade.tasks.translation.objective import cross_entropy
 from saccade.tasks.translation.vocabulary import END, START
 from saccade.training.config import Adadelta, TrainingConfig
 
@@ -44,7 +45,7 @@ TINY = Config(
     task=TranslationConfig(limit=600, vocabulary_size=200),
     model=RNNEncDecConfig(embedding_size=16, hidden_size=16, readout_size=16),
     training=TrainingConfig(
-        steps=200, batch_tokens=400, learning_rate=1e-2, validate_every=50, checkpoint_every=20, log_every=10
+        steps=200, batch_size=400, learning_rate=1e-2, validate_every=50, checkpoint_every=20, log_every=10
     ),
     search=SearchConfig(beam=2),
 )
@@ -52,7 +53,7 @@ MULTI30K = Config(
     task=TranslationConfig(corpus="multi30k", vocabulary_size=6000, lowercase=True, label_smoothing=0.1),
     model=RNNEncDecConfig(dropout=0.35),
     training=TrainingConfig(
-        steps=6000, batch_tokens=1500, learning_rate=1e-3, schedule="linear", warmup=200, validate_every=500
+        steps=6000, batch_size=1500, learning_rate=1e-3, schedule="linear", warmup=200, validate_every=500
     ),
 )
 PAPER = Config(
@@ -61,7 +62,7 @@ PAPER = Config(
     ),
     model=RNNEncDecConfig(embedding_size=620, hidden_size=1000, readout_size=500, dropout=0.0),
     training=TrainingConfig(
-        steps=300_000, batch_tokens=4000, optimizer="adadelta", adadelta=Adadelta(rho=0.95, epsilon=1e-6),
+        steps=300_000, batch_size=4000, optimizer=Adadelta(rho=0.95, epsilon=1e-6),
         learning_rate=1.0, schedule="constant", validate_every=5000, checkpoint_every=5000, keep="best",
     ),
     search=SearchConfig(length_penalty=0.0),
@@ -69,9 +70,9 @@ PAPER = Config(
 
 
 def words(longest: int) -> Config:
-    """The papers' comparison in small: whole words, trained on sentences of up to so many.
+    """The papers' comparison in small: whole words, trained on sentences of at most `longest` words.
 
-    Few sentences are that short, and what is learned of them is soon no help with the others: the best weights count.
+    Few sentences are that short, and training on them soon stops helping with the others: the best weights are kept.
     """
     return Config(
         task=TranslationConfig(
@@ -85,7 +86,7 @@ def words(longest: int) -> Config:
         model=RNNEncDecConfig(dropout=0.4),
         training=TrainingConfig(
             steps=2000,
-            batch_tokens=1500,
+            batch_size=1500,
             learning_rate=1e-3,
             schedule="linear",
             warmup=200,
@@ -107,6 +108,7 @@ RECIPE = Recipe(
     ),
     task=task,
     build=build,
+    objective=cross_entropy,
     predict=predict,
     variants={
         "default": Config(),

@@ -2,7 +2,7 @@
 
 h_j = [forward h_j; backward h_j]                                annotations of the source
 s_0 = tanh(W_s backward h_1)
-c_i = sum_j a(s_{i-1}, h_j) h_j                                  additive attention, or another that was chosen
+c_i = sum_j a(s_{i-1}, h_j) h_j                                  additive attention, or the chosen one
 s_i = gru(s_{i-1}, [E y_{i-1}; c_i])
 p(y_i) = softmax(W_o maxout(U_o s_i + V_o E y_{i-1} + C_o c_i))
 """
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from saccade.core.config import config
 from saccade.core.projection import Projection
 from saccade.core.tap import Tap
+from saccade.nets.attention_choice import Dot
 from saccade.nets.attention_decoder import AttentionDecoder, AttentionDecoderConfig, SearchState
 from saccade.nets.choices import ChosenProjection
 from saccade.nets.dropout import Dropout
@@ -24,26 +25,31 @@ from saccade.nets.recurrent_encoder import Encoded, RecurrentEncoder
 
 @config
 class RNNsearchConfig(AttentionDecoderConfig):
-    """Sizes of the net. A direction of the encoder has as many units as the decoder; for dot both together have."""
+    """Sizes of the network. Each direction of the encoder has hidden_size units; with dot attention both together."""
 
     directions: Literal["both", "forward"] = "both"
-    """Those in which the encoder reads; an annotation by the forward one alone knows nothing of what follows."""
+    """Directions of the encoder. With forward alone, an annotation does not depend on the words that follow."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """Share of embeddings, annotations and readout units dropped in training (the paper drops none)."""
+    """Dropout rate of embeddings, annotations and readout units (the paper uses none)."""
 
     @model_validator(mode="after")
     def check_sizes(self) -> "RNNsearchConfig":
-        if self.attention == "dot" and self.directions == "both" and self.hidden_size % 2:
+        if self.halved and self.hidden_size % 2:
             raise ValueError(
-                f"hidden-size is {self.hidden_size}; for a dot product two directions together are as large as the "
-                "decoder's state, so it must be even"
+                f"with dot attention, hidden-size counts both directions of the encoder and must be even, not "
+                f"{self.hidden_size}"
             )
         return self
 
     @property
+    def halved(self) -> bool:
+        """Whether both directions of the encoder together are as large as the decoder's state."""
+        return isinstance(self.attention, Dot) and self.directions == "both"
+
+    @property
     def encoder_size(self) -> int:
-        """Units of a direction of the encoder: half, where a dot product wants annotations of the state's size."""
-        return self.hidden_size // 2 if self.attention == "dot" and self.directions == "both" else self.hidden_size
+        """Units of each direction of the encoder."""
+        return self.hidden_size // 2 if self.halved else self.hidden_size
 
 
 class RNNsearch(nn.Module):
@@ -73,13 +79,13 @@ class RNNsearch(nn.Module):
         return projection.log_probs(), state
 
     def project(self, tokens: Int[Tensor, " b"], state: SearchState) -> tuple[Projection, SearchState]:
-        """A step whose log-probabilities are not multiplied out."""
+        """The same as `step`, with the log-probabilities as a `Projection`."""
         return self.decoder.project(tokens, state)
 
     def forward(
         self, source: Int[Tensor, "b s"], source_mask: Bool[Tensor, "b s"], target_inputs: Int[Tensor, "b t"]
     ) -> Projection | ChosenProjection:
-        """Logits (b, t, v) of each next symbol, given those before it; of hard attention, after its choices."""
+        """Logits (b, t, v) of each next symbol, given those before it; with hard attention, given its choices."""
         predicted: Projection | ChosenProjection = self.decoder(
             target_inputs, self.start(self.encode(source, source_mask))
         )

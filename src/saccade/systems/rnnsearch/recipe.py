@@ -1,14 +1,33 @@
-"""The recipe of RNNsearch: what it is trained on, how, and what it must reach."""
+"""The recipe of RNNsearch: data, variants, pictures and claims."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from saccade.core.config import config
-from saccade.core.recipe import Claim, Paper, Recipe, Show
-from saccade.nets.attention_choice import PositionalKeys
+from saccade.core.picture import Picture
+from saccade.core.recipe import Answer, Claim, Paper, Recipe
+from saccade.core.task import Figure
+from saccade.explain import answers as shown
+from saccade.nets.attention_choice import (
+    Additive,
+    Attention,
+    Bilinear,
+    Concat,
+    Cosine,
+    Dot,
+    GaussianWindow,
+    Hard,
+    LocalMonotonic,
+    LocalPredictive,
+    LocationAware,
+    PastAlignment,
+    PositionalKeys,
+    ScaledDot,
+)
 from saccade.nets.search import SearchConfig, Symbols, answers
 from saccade.systems.rnnsearch.model import RNNsearch, RNNsearchConfig
 from saccade.tasks.translation import Batch, TranslationConfig, TranslationTask
+from saccade.tasks.translation.objective import cross_entropy
 from saccade.tasks.translation.vocabulary import END, START
 from saccade.training.config import Adadelta, TrainingConfig
 
@@ -42,11 +61,25 @@ def predict(model: Any, batch: Batch, config: Config) -> list[list[int]]:
     )
 
 
+LOOKS = ("decoder.recurrent.attention.weights", "target", "source")
+
+
+def pictures(answer: Answer) -> list[Picture]:
+    look = shown.alignment(answer, cross_entropy, *LOOKS)
+    heads = shown.heads(answer, cross_entropy, [(*LOOKS, "", shown.WEIGHT)])
+    return [picture for picture in (look, heads) if picture is not None]
+
+
+def measures(answer: Answer) -> dict[str, Figure]:
+    look = shown.alignment(answer, cross_entropy, *LOOKS)
+    return {} if look is None else {"attention_entropy": shown.entropy(look)}
+
+
 TINY = Config(
     task=TranslationConfig(limit=600, vocabulary_size=200),
-    model=RNNsearchConfig(embedding_size=16, hidden_size=16, attention_size=16, readout_size=16),
+    model=RNNsearchConfig(attention=Additive(attention_size=16), embedding_size=16, hidden_size=16, readout_size=16),
     training=TrainingConfig(
-        steps=200, batch_tokens=400, learning_rate=1e-2, validate_every=50, checkpoint_every=20, log_every=10
+        steps=200, batch_size=400, learning_rate=1e-2, validate_every=50, checkpoint_every=20, log_every=10
     ),
     search=SearchConfig(beam=2),
 )
@@ -54,18 +87,18 @@ MULTI30K = Config(
     task=TranslationConfig(corpus="multi30k", vocabulary_size=6000, lowercase=True, label_smoothing=0.1),
     model=RNNsearchConfig(dropout=0.35),
     training=TrainingConfig(
-        steps=6000, batch_tokens=1500, learning_rate=1e-3, schedule="linear", warmup=200, validate_every=500
+        steps=6000, batch_size=1500, learning_rate=1e-3, schedule="linear", warmup=200, validate_every=500
     ),
 )
-# the Canadian parliament's short sentences, from a folder, for the links of its attention
+# short sentences of the Canadian parliament, from a folder, for the word alignments of the attention
 HANSARD = Config(
     task=TranslationConfig(
         corpus="folder", languages=("en", "fr"), limit=100_000, judged=2000, joined=3, vocabulary_size=8000,
         lowercase=True, label_smoothing=0.1,
     ),
-    model=RNNsearchConfig(order="step-first"),  # links are the sharper where a look knows the word before
+    model=RNNsearchConfig(order="step-first"),  # alignments are sharper if the query has read the previous word
     training=TrainingConfig(
-        steps=3000, batch_tokens=2500, window=30_000, learning_rate=1.5e-3, schedule="linear", warmup=200,
+        steps=3000, batch_size=2500, window=30_000, learning_rate=1.5e-3, schedule="linear", warmup=200,
         validate_every=500,
     ),
 )  # fmt: skip
@@ -73,9 +106,11 @@ PAPER = Config(
     task=TranslationConfig(
         corpus="folder", languages=("en", "fr"), vocabulary="word", vocabulary_size=30_000, longest=50
     ),
-    model=RNNsearchConfig(embedding_size=620, hidden_size=1000, attention_size=1000, readout_size=500, dropout=0.0),
+    model=RNNsearchConfig(
+        attention=Additive(attention_size=1000), embedding_size=620, hidden_size=1000, readout_size=500, dropout=0.0
+    ),
     training=TrainingConfig(
-        steps=300_000, batch_tokens=4000, optimizer="adadelta", adadelta=Adadelta(rho=0.95, epsilon=1e-6),
+        steps=300_000, batch_size=4000, optimizer=Adadelta(rho=0.95, epsilon=1e-6),
         learning_rate=1.0, schedule="constant", validate_every=5000, checkpoint_every=5000, keep="best",
     ),
     search=SearchConfig(length_penalty=0.0),
@@ -83,9 +118,9 @@ PAPER = Config(
 
 
 def words(longest: int) -> Config:
-    """The papers' comparison in small: whole words, trained on sentences of up to so many.
+    """The papers' comparison in small: whole words, trained on sentences of at most `longest` words.
 
-    Few sentences are that short, and what is learned of them is soon no help with the others: the best weights count.
+    Few sentences are that short, and training on them soon stops helping with the others: the best weights are kept.
     """
     return Config(
         task=TranslationConfig(
@@ -99,7 +134,7 @@ def words(longest: int) -> Config:
         model=RNNsearchConfig(dropout=0.4),
         training=TrainingConfig(
             steps=2000,
-            batch_tokens=1500,
+            batch_size=1500,
             learning_rate=1e-3,
             schedule="linear",
             warmup=200,
@@ -110,10 +145,10 @@ def words(longest: int) -> Config:
     )
 
 
-def row(attention: Any, **options: Any) -> Config:
-    """A row of the comparison of mechanisms: as multi30k, in minutes; only the attention differs."""
-    # a dot product wants annotations of the state's size: with more units there are as many parameters again
-    hidden = 392 if attention == "dot" else 256
+def row(attention: Attention, **options: Any) -> Config:
+    """A row of the comparison of mechanisms: multi30k in minutes, with another attention."""
+    # with dot attention the annotations have the state's size; more units give as many parameters again
+    hidden = 392 if isinstance(attention, Dot) else 256
     return replace(
         MULTI30K,
         model=RNNsearchConfig(attention=attention, hidden_size=hidden, dropout=0.2, **options),
@@ -121,11 +156,10 @@ def row(attention: Any, **options: Any) -> Config:
     )
 
 
-ROWS: dict[str, dict[str, Any]] = {
-    "additive": {}, "dot": {}, "bilinear": {}, "concat": {}, "scaled-dot": {}, "cosine": {}, "local-monotonic": {},
-    "local-predictive": {}, "location-aware": {}, "gaussian-window": {}, "hard": {}, "past-alignment": {},
-    "positional-keys": {"positional_keys": PositionalKeys(longest=128)},
-}  # fmt: skip
+ROWS: tuple[Attention, ...] = (
+    Additive(), Dot(), Bilinear(), Concat(), ScaledDot(), Cosine(), LocalMonotonic(), LocalPredictive(),
+    LocationAware(), GaussianWindow(), Hard(), PastAlignment(), PositionalKeys(longest=128),
+)  # fmt: skip
 RECIPE = Recipe(
     paper=Paper(
         title="Neural Machine Translation by Jointly Learning to Align and Translate",
@@ -137,7 +171,10 @@ RECIPE = Recipe(
     ),
     task=task,
     build=build,
+    objective=cross_entropy,
     predict=predict,
+    pictures=pictures,
+    measures=measures,
     variants={
         "default": Config(),
         "tiny": TINY,
@@ -145,17 +182,15 @@ RECIPE = Recipe(
         "words-10": words(10),
         "words-30": words(30),
         "hansard": HANSARD,
-        **{f"row-{attention}": row(attention, **options) for attention, options in ROWS.items()},
-        "row-step-first": row("additive", order="step-first"),
+        **{f"row-{attention.name}": row(attention) for attention in ROWS},
+        "row-step-first": row(Additive(), order="step-first"),
         "paper": PAPER,
     },
-    shows=(Show(tap="decoder.recurrent.attention.weights", picture="alignment", rows="target", columns="source"),),
     claims=(
         Claim(
             metric="bleu",
             direction="max",
             bound=42.0,
-            split="test",
             variant="default",
             why="a plain sketch of the same size and time reached 44.7 on such data; below 42 something is broken",
         ),
@@ -163,7 +198,6 @@ RECIPE = Recipe(
             metric="bleu",
             direction="max",
             bound=37.0,
-            split="test",
             variant="multi30k",
             why="a plain sketch of the same sizes reached 35.8 with greedy search after 14 epochs",
         ),

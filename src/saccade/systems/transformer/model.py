@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from saccade.attention.positions import LearnedPositions, SinusoidalPositions
-from saccade.core.config import Parts, Size, config
+from saccade.core.config import NAMED, Parts, Size, config
 from saccade.core.linear import Linear
 from saccade.core.projection import Projection
 from saccade.core.state import Constant
@@ -24,54 +24,68 @@ from saccade.nets.transformer import TransformerDecoder, TransformerEncoder
 
 
 @config
+class Sinusoidal:
+    """Fixed sines and cosines of the position."""
+
+    name: Literal["sinusoidal"] = "sinusoidal"
+
+
+@config
+class Learned:
+    """A learned vector for each position."""
+
+    name: Literal["learned"] = "learned"
+    longest: Size = 512
+    """Positions: the most symbols of a sentence, its end included."""
+
+
+@config
 class TransformerConfig:
-    """Sizes of the net."""
+    """Sizes of the network."""
 
     layers: Parts = 3
     """Blocks of the encoder, and of the decoder, N."""
     model_size: Size = 256
     """Features of a position, d_model."""
     heads: Parts = 8
-    """Parallel looks of an attention, h."""
+    """Heads of an attention, h."""
     hidden_size: Size = 1024
     """Units of a feed-forward layer, d_ff."""
     head_size: Size | None = None
-    """Features of a query and of a key in a head, d_k; none: model size / heads."""
+    """Features of a query and of a key in a head, d_k; none: model_size / heads."""
     value_size: Size | None = None
-    """Features of a value in a head, d_v; none: model size / heads."""
+    """Features of a value in a head, d_v; none: model_size / heads."""
     norm: Literal["post", "pre"] = "post"
     """Layer normalisation after each sum, as in the paper, or before each sub-layer."""
-    positions: Literal["sinusoidal", "learned"] = "sinusoidal"
-    """Fixed sines and cosines, or a learned vector a position."""
-    longest: Size = 512
-    """Learned positions only: symbols that a sentence may have, its end included."""
+    positions: Annotated[Sinusoidal | Learned, Field(discriminator="name"), NAMED] = Sinusoidal()
+    """The encoding of positions that is added to embeddings."""
     tie: Literal["none", "output", "all"] = "all"
-    """One matrix for target embedding and output, or for the source embedding too (then with a shared vocabulary)."""
+    """One matrix for target embedding and output, or also for the source embedding (all, with a shared vocabulary)."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of embeddings and of each sub-layer's output dropped in training, P_drop."""
+    """Dropout rate of embeddings and of the output of each sub-layer, P_drop."""
 
     @model_validator(mode="after")
     def check_heads(self) -> "TransformerConfig":
         if self.model_size % self.heads and None in (self.head_size, self.value_size):
             raise ValueError(
-                f"{self.heads} heads do not divide a model size of {self.model_size}; "
+                f"{self.heads} heads do not divide a model-size of {self.model_size}; "
                 "choose heads that do, or give both head-size and value-size"
             )
         return self
 
 
 class Encoded(NamedTuple):
-    """The encoder's outputs (b, k, d), and which of them may be attended; None: all."""
+    """The encoder's outputs (b, k, d), and the mask of those that may be attended; None: all."""
 
     memory: Float[Tensor, "b k d"]
     mask: Bool[Tensor, "b k"] | None
 
 
 class SearchState(NamedTuple):
-    """What was kept, one row a sentence, and which of it is a hypothesis' own.
+    """The cache, one row a sentence, and the mask of each hypothesis.
 
-    The hypotheses of a sentence are a tree. What any of them has kept stands in one sequence, symbol by symbol of all
-    of them, and is never put in another order; `own` says which places are the symbols that lead to a hypothesis.
+    The hypotheses of a sentence form a tree. Its keys and values are stored in one sequence, step by step for all
+    hypotheses, and never reordered; `own` marks the symbols that lead to a hypothesis.
     """
 
     memory: Constant
@@ -91,7 +105,9 @@ class Transformer(nn.Module):
         if config.tie != "none":
             self.output.weight = self.target_embedding.weight
         self.source_positions, self.target_positions = (
-            LearnedPositions(size, config.longest) if config.positions == "learned" else SinusoidalPositions(size)
+            LearnedPositions(size, config.positions.longest)
+            if isinstance(config.positions, Learned)
+            else SinusoidalPositions(size)
             for _ in range(2)
         )
         block: dict[str, Any] = {
@@ -109,12 +125,12 @@ class Transformer(nn.Module):
 
     @property
     def longest(self) -> int | None:
-        """The most symbols of a sentence, where positions are learned."""
+        """The most symbols of a sentence; None for sinusoidal positions."""
         return self.target_positions.longest
 
     def encode(self, source: Int[Tensor, "b s"], source_mask: Bool[Tensor, "b s"]) -> Encoded:
         mask: Tensor | None = source_mask
-        # the kernel is faster without one; elsewhere than on a CPU to ask would be to wait
+        # the kernel is faster without a mask; on a GPU the check would wait for the device
         if source.device.type == "cpu" and not torch.compiler.is_compiling() and bool(source_mask.all()):
             mask = None
         embedded = self.dropout(self.source_positions(self.scale * self.source(self.source_embedding(source))))
@@ -129,7 +145,7 @@ class Transformer(nn.Module):
         return projection.log_probs(), state
 
     def project(self, tokens: Int[Tensor, " n"], state: SearchState) -> tuple[Projection, SearchState]:
-        """A step whose log-probabilities are not multiplied out."""
+        """The same as `step`, with the log-probabilities as a `Projection`."""
         sentences = len(state.memory.value[0].keys)
         beam = len(tokens) // sentences
         now = torch.eye(beam, dtype=torch.bool, device=tokens.device).repeat(sentences, 1)

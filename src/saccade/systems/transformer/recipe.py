@@ -1,4 +1,4 @@
-"""The recipe of the Transformer: what it is trained on, how, and what it must reach."""
+"""The recipe of the Transformer: data, variants, pictures and claims."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import model_validator
 
 from saccade.core.config import config
-from saccade.core.recipe import Claim, Paper, Recipe, Show
+from saccade.core.picture import Picture
+from saccade.core.recipe import Answer, Claim, Paper, Recipe
+from saccade.core.task import Figure
+from saccade.explain import answers as shown
 from saccade.nets.search import SearchConfig, Symbols, answers
-from saccade.systems.transformer.model import Transformer, TransformerConfig
+from saccade.systems.transformer.model import Learned, Transformer, TransformerConfig
 from saccade.tasks.translation import Batch, TranslationConfig, TranslationTask
+from saccade.tasks.translation.objective import cross_entropy
 from saccade.tasks.translation.vocabulary import END, START
 from saccade.training.config import Adam, TrainingConfig
 
@@ -27,7 +31,7 @@ class Config:
     task: TranslationConfig = TranslationConfig(vocabulary_size=5000, shared_vocabulary=True, label_smoothing=0.1)
     model: TransformerConfig = TransformerConfig(hidden_size=512, norm="pre")
     training: TrainingConfig = TrainingConfig(
-        steps=1200, batch_tokens=1500, learning_rate=2e-3, schedule="linear", warmup=200, adam=ADAM,
+        steps=1200, batch_size=1500, learning_rate=2e-3, schedule="linear", warmup=200, optimizer=ADAM,
         validate_every=300, checkpoint_every=300,
     )  # fmt: skip
     search: SearchConfig = SearchConfig()
@@ -36,8 +40,8 @@ class Config:
     def check_tying(self) -> "Config":
         if self.model.tie == "all" and not self.task.shared_vocabulary:
             raise ValueError(
-                "--model.tie all shares one matrix between the languages: it wants --task.shared-vocabulary true; "
-                "with two vocabularies choose --model.tie output or none"
+                "--model.tie all uses one matrix for both languages and needs --task.shared-vocabulary true; with two "
+                "vocabularies type --model.tie output or none"
             )
         return self
 
@@ -60,11 +64,31 @@ def predict(model: Any, batch: Batch, config: Config) -> list[list[int]]:
     )
 
 
+CROSS = ("decoder.blocks.*.cross_attention.weights", "target", "source")
+SHOWS = (
+    (*CROSS, "decoder to encoder", shown.WEIGHT),
+    ("encoder.blocks.*.self_attention.weights", "source", "source", "encoder to itself", shown.WEIGHT),
+    ("decoder.blocks.*.self_attention.weights", "target so far", "target so far", "decoder to itself", shown.WEIGHT),
+)
+
+
+def pictures(answer: Answer) -> list[Picture]:
+    """Where the decoder looks in the source, the mean over layers and heads; and each head of the three attentions."""
+    look = shown.alignment(answer, cross_entropy, *CROSS, title="decoder to encoder")
+    heads = shown.heads(answer, cross_entropy, SHOWS)
+    return [picture for picture in (look, heads) if picture is not None]
+
+
+def measures(answer: Answer) -> dict[str, Figure]:
+    look = shown.alignment(answer, cross_entropy, *CROSS)
+    return {} if look is None else {"attention_entropy": shown.entropy(look)}
+
+
 TINY = Config(
     task=TranslationConfig(limit=600, vocabulary_size=300, shared_vocabulary=True),
     model=TransformerConfig(layers=1, model_size=16, heads=2, hidden_size=32),
     training=TrainingConfig(
-        steps=200, batch_tokens=400, learning_rate=1e-2, warmup=20, validate_every=50, checkpoint_every=20, log_every=10
+        steps=200, batch_size=400, learning_rate=1e-2, warmup=20, validate_every=50, checkpoint_every=20, log_every=10
     ),
     search=SearchConfig(beam=2),
 )
@@ -74,11 +98,11 @@ MULTI30K = Config(
     ),
     model=TransformerConfig(hidden_size=512, norm="pre", dropout=0.3),
     training=TrainingConfig(
-        steps=4000, batch_tokens=2500, window=30_000, learning_rate=2e-3, schedule="linear", warmup=400, adam=ADAM,
+        steps=4000, batch_size=2500, window=30_000, learning_rate=2e-3, schedule="linear", warmup=400, optimizer=ADAM,
         validate_every=500, checkpoint_every=100, average=5,
     ),
 )  # fmt: skip
-# the Canadian parliament's short sentences, from a folder, for the links of its attention
+# short sentences of the Canadian parliament, from a folder, for the word alignments of the attention
 HANSARD = Config(
     task=TranslationConfig(
         corpus="folder", languages=("en", "fr"), limit=100_000, judged=2000, joined=3, vocabulary_size=10_000,
@@ -86,7 +110,7 @@ HANSARD = Config(
     ),
     model=TransformerConfig(hidden_size=512, norm="pre"),
     training=TrainingConfig(
-        steps=3500, batch_tokens=1500, window=30_000, learning_rate=2e-3, schedule="linear", warmup=400, adam=ADAM,
+        steps=3500, batch_size=1500, window=30_000, learning_rate=2e-3, schedule="linear", warmup=400, optimizer=ADAM,
         validate_every=500, checkpoint_every=100, average=5,
     ),
 )  # fmt: skip
@@ -94,7 +118,7 @@ SMALL = Config(
     task=MULTI30K.task,
     model=TransformerConfig(layers=3, model_size=128, heads=8, hidden_size=512),
     training=TrainingConfig(
-        steps=600, batch_tokens=3000, window=30_000, learning_rate=3e-3, schedule="linear", warmup=200, adam=ADAM,
+        steps=600, batch_size=3000, window=30_000, learning_rate=3e-3, schedule="linear", warmup=200, optimizer=ADAM,
         validate_every=200,
     ),
 )  # fmt: skip
@@ -104,15 +128,15 @@ BASE = Config(
     ),
     model=TransformerConfig(layers=6, model_size=512, heads=8, hidden_size=2048),
     training=TrainingConfig(
-        steps=100_000, batch_tokens=25_000, learning_rate=(512 * 4000) ** -0.5, schedule="inverse-root", warmup=4000,
-        adam=ADAM, clip=None, validate_every=2000, checkpoint_every=1500, average=5,
+        steps=100_000, batch_size=25_000, learning_rate=(512 * 4000) ** -0.5, schedule="inverse-root", warmup=4000,
+        optimizer=ADAM, clip=None, validate_every=2000, checkpoint_every=1500, average=5,
     ),
     search=SearchConfig(beam=4),
 )  # fmt: skip
 
 
 def changed(base: Config, model: Mapping[str, Any] | None = None, label_smoothing: float | None = None) -> Config:
-    """A configuration with other sizes."""
+    """The configuration with other sizes or another label smoothing."""
     smoothing = base.task.label_smoothing if label_smoothing is None else label_smoothing
     training, wider = base.training, (model or {}).get("model_size", base.model.model_size) / base.model.model_size
     if training.schedule == "inverse-root":  # equation 3: the rate goes with d_model^-0.5
@@ -134,10 +158,10 @@ BIG = replace(
 
 
 def rows(base: Config) -> dict[str, Config]:
-    """Rows A to E of the paper's table 3, each a change of one thing.
+    """Rows A to E of the paper's table 3, each with one change.
 
-    The names hold the paper's numbers. On another base they stand for the same share of it: `c-n2` has a third of its
-    layers, `c-d256` half its width, `b-dk16` a quarter of a head's queries and keys.
+    The names have the paper's numbers. On another base they stand for the same fractions: `c-n2` has a third of the
+    layers, `c-d256` half the width, `b-dk16` a quarter of the features of queries and keys.
     """
     m = base.model
     layers, size, hidden, head = m.layers, m.model_size, m.hidden_size, m.model_size // m.heads
@@ -154,7 +178,7 @@ def rows(base: Config) -> dict[str, Config]:
         "c-ff4096": {"hidden_size": hidden * 2},
         "d-drop0": {"dropout": 0.0},
         "d-drop2": {"dropout": 2 * m.dropout},
-        "e-learned": {"positions": "learned"},
+        "e-learned": {"positions": Learned()},
     }
     found = {name: changed(base, change) for name, change in changes.items()}
     found |= {f"d-ls{int(10 * s)}": changed(base, label_smoothing=s) for s in (0.0, 0.2)}
@@ -172,7 +196,10 @@ RECIPE = Recipe(
     ),
     task=task,
     build=build,
+    objective=cross_entropy,
     predict=predict,
+    pictures=pictures,
+    measures=measures,
     variants={
         "default": Config(), "tiny": TINY, "multi30k": MULTI30K, "base": BASE, "big": BIG,
         "hansard": HANSARD,
@@ -180,26 +207,11 @@ RECIPE = Recipe(
         "small-row-base": SMALL,
         **{f"small-row-{name}": config for name, config in rows(SMALL).items()},
     },
-    shows=(
-        Show(
-            tap="decoder.blocks.*.cross_attention.weights", picture="alignment", rows="target", columns="source",
-            title="decoder to encoder",
-        ),
-        Show(
-            tap="encoder.blocks.*.self_attention.weights", picture="alignment", rows="source", columns="source",
-            title="encoder to itself",
-        ),
-        Show(
-            tap="decoder.blocks.*.self_attention.weights", picture="alignment", rows="target so far",
-            columns="target so far", title="decoder to itself, causal",
-        ),
-    ),
     claims=(
         Claim(
             metric="bleu",
             direction="max",
             bound=40.0,
-            split="test",
             variant="multi30k",
             why="word-level tutorials reach 36.5 and our recurrent net with attention 41; below 40 something is broken",
         ),

@@ -1,4 +1,4 @@
-"""Pens: lines of handwriting as points, of embedded letters or of IAM-OnDB; nats a step, and what can be read."""
+"""Pens: lines of handwriting as points, from embedded letters or IAM-OnDB; nats per step, and legible letters."""
 
 from saccade.tasks.pen.config import PenConfig
 from saccade.tasks.pen.task import Batch, PenTask, Written

@@ -1,9 +1,9 @@
-"""Letters as a pen drew them, on a line, and strings of one writer's letters.
+"""Letters as a pen drew them, placed on a line, and strings of one writer's letters.
 
-The letters are Omniglot's (`data/ATTRIBUTION.md`): lower case, each drawn in a box of its own. Where a letter stands on
-the line and how large it is, is therefore ours: the body of an x reaches from 0 to 1, that of an l to 1.7, that of a p
-down to -0.7, and all else is in these x-heights. Within its extent a letter is as its writer drew it, a little
-smoothed: the mouse left stairs. Of a stroke those points are kept that a polyline needs.
+The letters are Omniglot's (`data/ATTRIBUTION.md`): lower case, each drawn in a box of its own. Their positions on the
+line and their sizes are therefore ours: the body of an x reaches from 0 to 1, that of an l to 1.7, that of a p down to
+-0.7, and all lengths are in these x-heights. Within its extent a letter is as its writer drew it, slightly smoothed,
+since the mouse left stairs. A stroke keeps the points that a polyline needs.
 """
 
 import gzip
@@ -31,7 +31,7 @@ VARIANTS = 10  # of each training letter: as it was drawn, and bent before its p
 
 
 class Letter(NamedTuple):
-    """One drawing of a letter, on the line: its left edge at 0, and 1 in the last column where a stroke ends."""
+    """One drawing of a letter on the line. Its left edge is at 0; the last column is 1 where a stroke ends."""
 
     character: str
     writer: int
@@ -43,7 +43,7 @@ class Letter(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A string of letters of one writer: which, where each starts, and the seed of its distortion; None: none."""
+    """A string of one writer's letters, where each starts, and the seed of its distortion; None: undistorted."""
 
     text: str
     letters: tuple[Letter, ...]
@@ -53,7 +53,7 @@ class Line(NamedTuple):
 
 @cache
 def letters(split: str) -> tuple[Letter, ...]:
-    """The embedded letters of the split's writers, on the line; those for training in ten variants each."""
+    """The embedded letters of the split's writers, on the line; ten variants of each training letter."""
     rows = gzip.decompress(EMBEDDED.read_bytes()).decode("ascii").splitlines()
     found: list[Letter] = []
     for character, writer, drawn in (row.split("\t") for row in rows):
@@ -66,9 +66,9 @@ def letters(split: str) -> tuple[Letter, ...]:
 
 
 def on_the_line(character: str, strokes: list[Points], generator: np.random.Generator | None = None) -> Points:
-    """(points, 3) of a drawing, its body as high as `EXTENTS` says, smoothed and thinned; i and j keep one dot.
+    """(points, 3) of a drawing with the height of `EXTENTS`, smoothed and thinned; i and j keep one dot.
 
-    With a generator it is distorted before its points are chosen, so that others are.
+    With a generator it is distorted before its points are chosen, so that the points differ.
     """
     body = [stroke for stroke in strokes if np.ptp(stroke, 0).max() >= DOT]
     low, high = (float(bound(np.concatenate(body)[:, 1])) for bound in (np.min, np.max))
@@ -93,7 +93,7 @@ def on_the_line(character: str, strokes: list[Points], generator: np.random.Gene
 
 
 def joined(strokes: list[Points]) -> Points:
-    """Strokes (points, 2) as one row of points (points, 3), with 1 where a stroke ends."""
+    """Strokes (points, 2) as one sequence of points (points, 3), with 1 where a stroke ends."""
     rows = []
     for stroke in strokes:
         ends = np.zeros((len(stroke), 1))
@@ -103,14 +103,14 @@ def joined(strokes: list[Points]) -> Points:
 
 
 def smoothed(stroke: Points) -> Points:
-    """At equal distances along the stroke, and averaged over its neighbours; the ends stay where they are."""
+    """The stroke with points at equal distances, averaged over their neighbours; the ends do not move."""
     steps = np.hypot(*np.diff(stroke, axis=0).T)
     along = np.concatenate([[0], np.cumsum(steps)])
     count = max(2, int(along[-1] / SPACING) + 1)
     even = np.stack([np.interp(np.linspace(0, along[-1], count), along, column) for column in stroke.T], 1)
     reach = np.arange(-6, 7)
     kernel = np.exp(-0.5 * (reach * SPACING / SMOOTH) ** 2)
-    # beyond an end the stroke goes on as its mirror image through that end, so that the end stays
+    # beyond an end the stroke continues as its mirror image through that end, so that the end does not move
     before, behind = 2 * even[0] - even[reach[-1] : 0 : -1], 2 * even[-1] - even[-2 : -2 - reach[-1] : -1]
     if len(before) < reach[-1]:
         return even
@@ -119,7 +119,7 @@ def smoothed(stroke: Points) -> Points:
 
 
 def thinned(stroke: Points, tolerance: float) -> Points:
-    """The fewest points of the stroke whose polyline leaves it nowhere by more. Douglas & Peucker 1973."""
+    """Few points whose polyline stays within the tolerance of the stroke. Douglas & Peucker 1973."""
     kept, open_ = {0, len(stroke) - 1}, [(0, len(stroke) - 1)]
     while open_:
         first, last = open_.pop()
@@ -147,14 +147,14 @@ def draw_lines(
 
     Args:
         found: what may be drawn.
-        count: lines.
-        lengths: the fewest and the most characters.
-        spacing: the least and the most between two letters, in x-heights; a space adds 0.8.
-        seed: of the draws.
-        distort: whether each line has a distortion of its own.
+        count: number of lines.
+        lengths: fewest and most characters.
+        spacing: smallest and largest distance between two letters, in x-heights; a space adds 0.8.
+        seed: seed of the draws.
+        distort: whether each line is distorted differently.
 
     Raises:
-        InvalidInput: nothing to draw from.
+        InvalidInput: no letters.
     """
     if not found:
         raise InvalidInput("there are no letters to make lines of")
@@ -181,7 +181,7 @@ def draw_lines(
 
 
 def set_side_by_side(drawn: list[Letter | None], gaps: Points, seed: int | None) -> Line:
-    """A line of these letters, None a space, with these gaps behind them."""
+    """A line of these letters, None for a space, each followed by its gap."""
     edge, starts = 0.0, []
     for letter, gap in zip(drawn, gaps, strict=True):
         if letter is None:
@@ -194,7 +194,7 @@ def set_side_by_side(drawn: list[Letter | None], gaps: Points, seed: int | None)
 
 
 def points_of(line: Line) -> Points:
-    """(points, 3) of a line; distorted, where it has a seed, as other hands would have drawn it."""
+    """(points, 3) of a line; with a seed, distorted as if drawn by another hand."""
     sizes = [len(letter.points) for letter in line.letters]
     points, starts = np.concatenate([letter.points for letter in line.letters]), np.repeat(line.starts, sizes)
     if line.seed is not None:
@@ -208,9 +208,9 @@ def points_of(line: Line) -> Points:
 
 
 def distorted(points: Points, sizes: Sequence[int], generator: np.random.Generator, jitter: float = 0.015) -> Points:
-    """Points (points, 2) of letters that have so many, each letter turned, stretched, bent and moved a little.
+    """Points (points, 2) of letters of these sizes, each letter slightly turned, stretched, bent and moved.
 
-    Each point also moves by itself, by about the jitter: no two hands agree to the last digit.
+    Each point also moves independently, by about the jitter.
     """
     firsts = np.cumsum([0, *sizes[:-1]])
     middle = np.add.reduceat(points, firsts) / np.array(sizes)[:, None]

@@ -1,7 +1,7 @@
-"""A mixture without memory: one distribution for every offset, fitted by expectation and maximisation.
+"""A mixture without memory: one distribution for every offset, fitted by expectation maximisation.
 
-What a net that remembers must be better than. The offset is of a mixture of Gaussians, the end of the stroke by itself
-of a Bernoulli distribution, as of the networks (Graves 2013, equation 23), but the same at every step.
+A baseline for networks with memory. Offsets follow a mixture of Gaussians and the end of a stroke an independent
+Bernoulli distribution, as in the networks (Graves 2013, equation 23), but with the same parameters at every step.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ COMPONENTS, ROUNDS, MOST, NARROWEST = 20, 60, 8000, 1e-3
 
 
 class Memoryless(NamedTuple):
-    """Logarithms of the components' weights (n,), means (n, 2), covariances (n, 2, 2), and the share of ends."""
+    """Log weights (n,), means (n, 2) and covariances (n, 2, 2) of the components, and the share of ends."""
 
     log_weights: Numbers
     means: Numbers
@@ -22,7 +22,7 @@ class Memoryless(NamedTuple):
     ends: float
 
     def log_density(self, points: Numbers) -> Numbers:
-        """Of offsets and ends (points, 3), in nats."""
+        """Log-density of offsets and ends (points, 3), in nats."""
         ends = np.where(points[:, 2] > 0.5, np.log(self.ends), np.log1p(-self.ends))
         return np.asarray(np.logaddexp.reduce(self._each(points[:, :2]), axis=1) + ends)
 
@@ -36,9 +36,9 @@ class Memoryless(NamedTuple):
 
 
 def fitted(points: Numbers, seed: int = 1) -> Memoryless:
-    """The mixture of most likelihood that is found for offsets and ends (points, 3), of which so many are looked at.
+    """The mixture fitted to offsets and ends (points, 3), of which at most `MOST` are used.
 
-    No component is narrower than a thousandth: those of the networks are not either.
+    No component is narrower than a thousandth, as in the networks.
     """
     generator = np.random.default_rng(seed)
     ends = float(np.clip(points[:, 2].mean(), 1e-4, 1 - 1e-4))

@@ -1,4 +1,4 @@
-"""What was drawn as places of the pen, and as the ways between them."""
+"""A drawing as positions of the pen, and as the offsets between them."""
 
 import numpy as np
 
@@ -7,17 +7,17 @@ from saccade.tasks.pen.letters import Line, Points, points_of
 
 
 def sizes_of(drawn: Line | Points) -> int:
-    """Points of a line."""
+    """The number of points of a line."""
     return sum(len(letter.points) for letter in drawn.letters) if isinstance(drawn, Line) else len(drawn)
 
 
 def placed(drawn: Line | Points | None, text: str) -> Points:
-    """Where the pen was, (points, 3), as it wrote a text.
+    """Positions of the pen (points, 3) as it wrote a text.
 
     Raises:
-        InvalidInput: a coordinate that is not finite; it names the text.
+        InvalidInput: a coordinate that is not finite, naming the text.
     """
-    assert drawn is not None, "a text that is to be written has no points"
+    assert drawn is not None, "a text to be written has no points"
     points = points_of(drawn) if isinstance(drawn, Line) else drawn
     if not np.isfinite(points).all():
         number = 1 + int(np.argmin(np.isfinite(points).all(1)))
@@ -26,6 +26,6 @@ def placed(drawn: Line | Points | None, text: str) -> Points:
 
 
 def offsets_of(points: Points) -> Points:
-    """(points, 3): from each place to the next, the first from the origin; and the ends of strokes as they are."""
+    """(points, 3): offsets from each position to the next, the first from the origin; ends of strokes unchanged."""
     moved = np.diff(points[:, :2], axis=0, prepend=np.zeros((1, 2)))
     return np.concatenate([moved, points[:, 2:]], 1)

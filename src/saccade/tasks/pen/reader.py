@@ -1,8 +1,8 @@
-"""A reader of single letters, learned on the spot from the real ones: what a synthesised letter is held against.
+"""A reader of single letters, trained on the real ones when it is needed: it judges synthesised letters.
 
-A letter is seen as four pictures, of the strokes that lie, rise, stand and fall, about the middle of the letter and at
-its size in x-heights; a small convolutional net says which letter it is. It learns from the training writers' letters,
-distorted, always in the same way, and takes some seconds.
+Its input is four images of a letter, centred and at its size in x-heights: one each of horizontal, rising, vertical and
+falling strokes. A small convolutional network classifies them. It is trained on distorted letters of the training
+writers, always with the same result, in a few seconds.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ STEPS, BATCH, SEED = 300, 128, 1
 
 
 def picture(points: Points) -> Float[Tensor, "4 y x"]:
-    """The four pictures of a letter, (points, 3) with 1 where a stroke ends."""
+    """The four images of a letter, given as (points, 3) with 1 where a stroke ends."""
     ink, ways, start = [points[:1, :2]], [np.zeros(1)], 0
     for end in np.flatnonzero(points[:, 2]).tolist() or [len(points) - 1]:
         for a, b in zip(points[start:end, :2], points[start + 1 : end + 1, :2], strict=True):
             count = max(2, int(np.hypot(*(b - a)) / FINE))
             ink.append(a + np.linspace(0, 1, count)[:, None] * (b - a))
             ways.append(np.full(count, np.arctan2(*(b - a)[::-1])))
-        ink.append(points[end : end + 1, :2])  # a dot has no way, and is seen as one that lies
+        ink.append(points[end : end + 1, :2])  # a dot has no direction and counts as horizontal
         ways.append(np.zeros(1))
         start = end + 1
     places, angles = np.concatenate(ink), np.concatenate(ways)
@@ -41,7 +41,7 @@ def picture(points: Points) -> Float[Tensor, "4 y x"]:
 
 
 class Reader(nn.Module):
-    """26 letters from four pictures."""
+    """26 letters from four images."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,13 +57,13 @@ class Reader(nn.Module):
 
 
 def legible(points: Points) -> bool:
-    """Whether a drawing is finite, and no larger than a picture of it could hold ten times over."""
+    """Whether a drawing is finite, and at most ten times as large as its image."""
     return bool(np.isfinite(points).all()) and float(np.ptp(points[:, :2], axis=0).max()) <= 20 * REACH
 
 
 @torch.inference_mode()
 def read(reader: Reader, drawn: Sequence[Points]) -> str:
-    """The letters that it takes the drawings for."""
+    """The letters that the reader recognises."""
     if not drawn:
         return ""
     found = reader(torch.stack([picture(points) for points in drawn])).argmax(1)
@@ -72,7 +72,7 @@ def read(reader: Reader, drawn: Sequence[Points]) -> str:
 
 @cache
 def trained_reader() -> Reader:
-    """The reader, trained; the same each time, and torch's global random state is as before."""
+    """The trained reader. It is the same each time, and torch's global random state is unchanged."""
     generator = np.random.default_rng(SEED)
     drawn, wanted = [], []
     for letter in letters("train"):
@@ -83,7 +83,7 @@ def trained_reader() -> Reader:
         drawn.append(picture(points))
         wanted.append(ALPHABET.index(letter.character) - 1)
     pictures, answers = torch.stack(drawn), torch.tensor(wanted)
-    # a caller may be within inference mode, or in evaluation
+    # the caller may be in inference mode
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
         torch.manual_seed(SEED)
         reader = Reader()
@@ -102,15 +102,16 @@ def trained_reader() -> Reader:
 def cut_letters(
     looks: Sequence[Sequence[float]], text: str, points: Points, begins: int = 0
 ) -> list[tuple[str, Points | None]]:
-    """Each letter of a text from a place on, and its strokes; None where there are fewer strokes than letters.
+    """Each letter of a text from `begins` on, and its strokes; None if there are fewer strokes than letters.
 
-    Strokes are given to the letters in their order, each letter one at least, so that what the writer looked at while
-    it drew them has the largest sum over the points.
+    Strokes are assigned to letters in order, at least one each, so that the weights of the letters while their strokes
+    were drawn have the largest sum.
 
     Args:
-        looks: of each point, how much was looked at each character.
+        looks: the weight of each character for each point.
+        text: the characters.
         points: (points, 3), with 1 where a stroke ends.
-        begins: characters that are not asked for.
+        begins: leading characters that are not wanted.
     """
     if not looks:
         return []

@@ -1,4 +1,4 @@
-"""The pen task: lines of text and the pen's points, offsets, batches, nats a step, letters that can be read."""
+"""The pen task: lines of text and the points of the pen, offsets, batches, nats per step, legible letters."""
 
 import hashlib
 import json
@@ -10,13 +10,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from saccade.core.errors import InvalidInput
 from saccade.core.files import composed, read_record, write_atomically
 from saccade.core.masks import length_mask
-from saccade.core.recipe import Loss
+from saccade.core.task import Figure, Score, Size
 from saccade.tasks.pen import iam
 from saccade.tasks.pen.config import PenConfig, check_characters
 from saccade.tasks.pen.letters import (
@@ -38,23 +38,23 @@ SPLITS = ("train", "validation", "test")
 
 
 class Written(NamedTuple):
-    """What a pen did for a text, and how likely the example's own points were."""
+    """What was written for a text, and how likely the example's own points are."""
 
     characters: tuple[int, ...]
     points: tuple[tuple[float, ...], ...]
     """Normalised offsets, and 1 where a stroke ends."""
     looks: tuple[tuple[float, ...], ...]
-    """How much the writer looked at each character when it drew each point; () where nobody knows."""
+    """The weight of each character for each point; () for a model without a window on the text."""
     begins: int
-    """Characters of the text that were given, with their points, and not written."""
+    """Characters of the prime: given with their points, and not written."""
     ended: bool
-    """Whether the writer found the end, and not only the limit."""
+    """Whether the model ended the text, rather than reached the limit of steps."""
     nats: float
-    """Minus the log-density of the example's points; NaN where it was not asked for."""
+    """Minus the log-density of the example's points; NaN without points."""
 
 
 class Example(NamedTuple):
-    """A text, and its points: those of a line, or given; none where a text is to be written."""
+    """A text and its points, as a line of letters or as an array; None for a text to be written."""
 
     text: str
     drawn: Line | Points | None
@@ -63,36 +63,38 @@ class Example(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Padded lines. An input is the point before its target; before the first stands none: zeros."""
+    """Padded lines. Each input is the point before its target; the first input is zeros."""
 
     inputs: Float[Tensor, "b t 3"]
     targets: Float[Tensor, "b t 3"]
     """Normalised offsets, and 1 where a stroke ends."""
     mask: Bool[Tensor, "b t"]
     points: Float[Tensor, "b t 3"]
-    """The same as places, in the data's own units."""
+    """The positions of the pen, in the units of the data."""
     characters: Int[Tensor, "b u"]
     lengths: Int[Tensor, " b"]
     asked: Int[Tensor, "b v"]
-    """The characters that are to be written, behind those of the prime, where there is one."""
+    """The characters to be written, after those of the prime if there is one."""
     asked_lengths: Int[Tensor, " b"]
     prime: Float[Tensor, "b p 3"]
-    """Normalised points that are put before what is written."""
+    """Normalised points of the prime."""
     begins: Int[Tensor, " b"]
     """Characters of the prime."""
 
 
 class PenTask:
-    """Lines of handwriting. A density is that of the normalised offsets, in nats a step: a point, and whether it ends.
+    """Lines of handwriting. Densities are those of normalised offsets, in nats per step.
 
-    Offsets are normalised by their mean and deviation over the training lines, so that figures of other normalisations,
-    or in other units, differ by a constant.
+    A step is an offset and whether the stroke ends there. Offsets are normalised by their mean and standard deviation
+    over the training lines, so figures in other units differ by a constant.
     """
 
     metric = "nats_per_step"
     direction: Literal["min"] = "min"
+    unit = "nats"
+    accepts = ("text",)
     longest_input = 500
-    """Characters of a text that is to be written."""
+    """Characters of a text to be written."""
 
     def __init__(self, config: PenConfig, assets: Path | None = None) -> None:
         self.config = config
@@ -115,7 +117,7 @@ class PenTask:
         self.alphabet = ALPHABET if config.corpus == "letters" else "".join(sorted(used))
         offsets = np.concatenate([offsets_of(placed(drawn, text)) for text, drawn in rows[:2000]])
         self.mean = offsets[:, :2].mean(0)
-        # a coordinate that never changes is left as it is
+        # a coordinate that never changes keeps its scale
         self.deviation = np.maximum(offsets[:, :2].std(0), 1e-6)
         self.memoryless = fitted(self.normalised(offsets))
 
@@ -125,7 +127,7 @@ class PenTask:
         return iam.read_iam(self.config.folder)
 
     def _read(self, split: str) -> list[tuple[str, Line | Points]]:
-        """Texts and what was drawn; read once."""
+        """Texts and drawings; read once."""
         if split not in self._rows:
             self._rows[split] = list(self._iam[split]) if self.config.corpus == "iam" else self._lines(split)
         return self._rows[split]
@@ -139,7 +141,7 @@ class PenTask:
         return [(line.text, line) for line in lines]
 
     def normalised(self, offsets: Points) -> Points:
-        """Offsets (points, 3), their first two columns with mean 0 and deviation 1 over the training lines."""
+        """Offsets (points, 3), the first two columns with mean 0 and standard deviation 1 over the training lines."""
         return np.concatenate([(offsets[:, :2] - self.mean) / self.deviation, offsets[:, 2:]], 1)
 
     def examples(self, split: str) -> Sequence[Example]:
@@ -154,27 +156,29 @@ class PenTask:
         known = tuple(self.encode(text).tolist())
         return Example(text, drawn, steps, Written(known, (), (), 0, True, float("nan")))
 
-    def read(self, raw: str) -> Example:
+    def read(self, raw: str | bytes) -> Example:
         """A text to be written.
 
         Raises:
-            InvalidInput: nothing, more than `longest_input`, or a character that the training lines lack.
+            InvalidInput: an empty text, one longer than `longest_input`, or a character not in the training lines.
         """
-        text = " ".join(composed(raw).split())
-        if len(text) > self.longest_input:
+        if not isinstance(raw, str):
+            raise InvalidInput("expected a text, not a file")
+        if len(raw) > self.longest_input:
             raise InvalidInput(
-                f"expected at most {self.longest_input:,} characters, got {len(text):,}: give it in parts"
+                f"expected at most {self.longest_input:,} characters, got {len(raw):,}: give it in parts"
             )
+        text = " ".join(composed(raw).split())
         check_characters(text, self.alphabet)
         return self.example(text, None)
 
     def notes(self, example: Example) -> list[str]:
         return []
 
-    def cost(self, example: Example) -> tuple[int, int]:
-        return max(1, example.steps), len(example.text)
+    def size(self, example: Example) -> Size:
+        return Size(len(example.text), max(1, example.steps))
 
-    def collate(self, examples: Sequence[Example]) -> Batch:
+    def collate(self, examples: Sequence[Example], generator: Any = None) -> Batch:
         places = [np.zeros((0, 3)) if one.drawn is None else placed(one.drawn, one.text) for one in examples]
         offsets = [torch.from_numpy(self.normalised(offsets_of(points))).float() for points in places]
         inputs = [torch.cat([torch.zeros(1, 3), rows[:-1]])[: len(rows)] for rows in offsets]
@@ -192,13 +196,13 @@ class PenTask:
         )  # fmt: skip
 
     def encode(self, text: str) -> Int[Tensor, " u"]:
-        """Characters as numbers; those of held-out lines that training has not are left out."""
+        """Characters as numbers. Characters of held-out lines that do not occur in training are left out."""
         known = {character: index for index, character in enumerate(self.alphabet)}
         return torch.tensor([known[character] for character in text if character in known], dtype=torch.long)
 
     @cached_property
     def _prime(self) -> tuple[str, Float[Tensor, "1 p 3"]]:
-        """What stands before a text that is to be written, and its normalised points."""
+        """The prime: what precedes a text to be written, and its normalised points."""
         writer, text = self.config.prime, self.config.prime_text
         if writer is None:
             return "", torch.zeros(1, 0, 3)
@@ -209,10 +213,6 @@ class PenTask:
         points = points_of(set_side_by_side(drawn, np.full(len(drawn), gap), None))
         return f"{text} ", torch.from_numpy(self.normalised(offsets_of(points))).float()[None]
 
-    def objective(self, model: nn.Module, batch: Batch, step: int) -> Loss:
-        """Minus the mean log-density of a point, in nats; the model gives the distributions of all points."""
-        return Loss(model(batch).nats(batch.targets, batch.mask), {"tokens": batch.mask.sum()})
-
     def decode(self, prediction: Written) -> str:
         strokes = sum(point[2] > 0.5 for point in prediction.points)
         end = "" if prediction.ended else ", cut off at the limit of steps"
@@ -222,7 +222,7 @@ class PenTask:
         return "".join(self.alphabet[character] for character in prediction.characters)
 
     def places_of(self, prediction: Written) -> Points:
-        """(points, 3): where the pen was, in the data's own units, and 1 where a stroke ends."""
+        """(points, 3): positions of the pen, in the units of the data, and 1 where a stroke ends."""
         points = np.array(prediction.points, float).reshape(-1, 3)
         moved = np.cumsum(points[:, :2] * self.deviation + self.mean, 0)
         return np.concatenate([moved, points[:, 2:]], 1)
@@ -239,30 +239,30 @@ class PenTask:
     def compare(self, example: Example, prediction: Written) -> Mapping[str, str]:
         return {"text": example.text, "ours": self.decode(prediction)}
 
-    def typed(self, example: Example, folder: Path) -> str:
-        return example.text
+    def examples_to_type(self, count: int) -> list[str | bytes]:
+        return [example.text for example in self.examples("test")[:count]]
 
-    def score(self, predictions: Sequence[Written], examples: Sequence[Example]) -> dict[str, Any]:
-        """Nats a step of the examples, beside a mixture without memory; and what a reader reads of what was written."""
+    def score(self, predictions: Sequence[Written], examples: Sequence[Example]) -> Score:
+        """Nats per step of the examples, compared with a mixture without memory, and the share of legible letters."""
         steps = sum(example.steps for example in examples)
         nats = sum(prediction.nats for prediction in predictions) / steps
         offsets = [self.normalised(offsets_of(placed(one.drawn, one.text))) for one in examples if one.steps]
         memoryless = -float(np.concatenate([self.memoryless.log_density(rows) for rows in offsets]).sum()) / steps
         figures = {
-            "nats_per_step": nats,
-            "memoryless": memoryless,
-            "gain": memoryless - nats,
-            "nats_per_line": nats * steps / len(examples),
-            "ended": 100 * sum(prediction.ended for prediction in predictions) / len(predictions),
+            "nats_per_step": Figure(nats, "nats"),
+            "memoryless": Figure(memoryless, "nats"),
+            "gain": Figure(memoryless - nats, "nats"),
+            "nats_per_line": Figure(nats * steps / len(examples), "nats"),
+            "ended": Figure(100 * sum(prediction.ended for prediction in predictions) / len(predictions), "%"),
         }
         if self.config.corpus == "letters":
             figures |= self.readable(predictions)
-        return {**figures, "lines": len(examples), "steps": steps}
+        return Score({**figures, "lines": Figure(len(examples)), "steps": Figure(steps)})
 
-    def readable(self, predictions: Sequence[Written]) -> dict[str, float]:
-        """In per cent: written letters that a reader of letters reads, and real letters of the test's writers."""
+    def readable(self, predictions: Sequence[Written]) -> dict[str, Figure]:
+        """The share of written letters that a trained reader reads right, and the same of the test's real letters."""
         reader, real = trained_reader(), letters("test")
-        told = read(reader, [letter.points for letter in real])
+        found = read(reader, [letter.points for letter in real])
         cut = [
             (character, points if points is not None and legible(points) else None)
             for prediction in predictions
@@ -272,11 +272,11 @@ class PenTask:
         ]
         said = iter(read(reader, [points for _, points in cut if points is not None]))
         right = sum(points is not None and next(said) == character for character, points in cut)
-        if not cut:  # a net that does not say which character it writes has none that could be read
+        if not cut:  # a model without a window does not say which character it writes
             return {}
         return {
-            "read": 100 * right / len(cut),
-            "reader": 100 * sum(a == b.character for a, b in zip(told, real, strict=True)) / len(real),
+            "read": Figure(100 * right / len(cut), "%"),
+            "reader": Figure(100 * sum(a == b.character for a, b in zip(found, real, strict=True)) / len(real), "%"),
         }
 
     def describe(self) -> dict[str, Any]:
@@ -296,6 +296,9 @@ class PenTask:
             "deviation": [round(float(x), 6) for x in self.deviation],
             "sha256": digest.hexdigest(),
         }
+
+    def check_trained(self, trained: PenConfig) -> None:
+        """Any lines may be scored: the alphabet and the normalisation are those of the training."""
 
     def save(self, folder: Path) -> None:
         memoryless = [part.tolist() if isinstance(part, np.ndarray) else part for part in self.memoryless]

@@ -1,4 +1,4 @@
-"""Speech: recordings, strings of spoken digits, log-mel features, label error rate."""
+"""Speech: recordings and strings of spoken digits, log-mel features, label error rate."""
 
 from saccade.tasks.speech.config import SpeechConfig
 from saccade.tasks.speech.digits import SPEAKERS

@@ -1,4 +1,4 @@
-"""Recordings as numbers, and log-mel features, which are what an ear keeps of a sound: energies in bands, in steps."""
+"""Recordings as samples, and log-mel features: energies in bands on the mel scale, in steps of 10 ms."""
 
 import io
 from pathlib import Path
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput, NotFound, require
-from saccade.core.files import write_atomically
 
 Samples = NDArray[np.float32]
 LOUDEST = 10  # samples of floating point may go somewhat beyond 1, as a mixture does
@@ -86,12 +85,12 @@ def measured(data: bytes) -> bytes:
     return data
 
 
-def write_audio(path: Path, samples: Samples, rate: int) -> None:
-    """A wav file of 16 bits a sample, replaced whole; what is beyond [-1, 1] is clipped."""
+def wav(samples: Samples, rate: int) -> bytes:
+    """The bytes of a wav file, 16 bits a sample; samples beyond [-1, 1] are clipped."""
     soundfile: Any = require("soundfile", "speech")
     with io.BytesIO() as file:
         soundfile.write(file, samples.clip(-1, 1), rate, format="WAV", subtype="PCM_16")
-        write_atomically(path, file.getvalue())
+        return file.getvalue()
 
 
 def log_mel(samples: Samples, rate: int, bins: int = 40) -> Float[Tensor, "t bins"]:

@@ -1,11 +1,11 @@
-"""Which recordings, of whom, how long, and the features that are made of them."""
+"""Which recordings a model is trained on, and the features computed from them."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from saccade.core.config import Seed, config, refuse_unchosen
+from saccade.core.config import Seed, config
 
 Count = Annotated[int, Field(ge=1, le=1000)]
 Seconds = Annotated[float, Field(ge=0, le=10)]
@@ -16,39 +16,39 @@ class SpeechConfig:
     """Recordings and their transcripts."""
 
     corpus: Literal["digits", "dialled"] = "digits"
-    """Strings of spoken digits, of the recordings in `folder`; or of a telephone's tones, which need none."""
+    """digits: strings of spoken digits, from the recordings in `folder`; dialled: a telephone's tones, made here."""
     folder: Path | None = None
-    """The single digits of the Free Spoken Digit Dataset, wav files or an archive of them; strings are made of them."""
+    """The single digits of the Free Spoken Digit Dataset: wav files, or an archive of them."""
     train: Path | None = None
-    """Your own data in place of the digits: lines of path<tab>transcript, paths from where the file is."""
+    """Your own training data instead of the digits: lines path<tab>transcript, paths relative to that file."""
     validation: Path | None = None
-    """As train."""
+    """The same for validation."""
     test: Path | None = None
-    """As train."""
+    """The same for the test."""
     unit: Literal["word", "character"] = "word"
-    """What a label of a transcript is."""
+    """What a label is."""
     strings: Annotated[int, Field(ge=1, le=100_000)] = 4000
-    """Training strings of digits; validation has a tenth of them, and the test a fifth."""
+    """Training strings; validation has a tenth as many, the test a fifth."""
     fewest: Count = 3
-    """Digits of a string, at least."""
+    """Fewest digits of a string."""
     most: Count = 7
-    """Digits of a string, at most."""
+    """Most digits of a string."""
     times_as_long: Count = 1
-    """The strings of validation and test are so many times as long (Chorowski et al. 2015)."""
+    """Factor on the digits of validation and test strings (Chorowski et al. 2015)."""
     shortest_gap: Seconds = 0.05
-    """Silence around a digit, in seconds, at least."""
+    """Shortest silence around a digit, in seconds."""
     longest_gap: Seconds = 0.3
-    """Silence around a digit, in seconds, at most."""
+    """Longest silence around a digit, in seconds."""
     speaker: str | None = None
-    """Who is left out of training and is the test; none: the set's own split."""
+    """A speaker who is left out of training and makes up the test; none: the data set's own split."""
     draw: Seed = 1
     """Seed of the strings."""
     rate: Annotated[int, Field(ge=1000, le=1_000_000)] = 8000
-    """Samples a second."""
+    """Samples per second."""
     bins: Annotated[int, Field(ge=3, le=128)] = 40
     """Mel bands."""
     stack: Count = 3
-    """Frames of 10 ms that are laid side by side, so that a step of the encoder is as many times longer."""
+    """Frames of 10 ms that are concatenated to one step of the encoder."""
 
     @property
     def extras(self) -> tuple[str, ...]:
@@ -57,15 +57,16 @@ class SpeechConfig:
 
     @model_validator(mode="after")
     def check_ranges(self) -> "SpeechConfig":
-        refuse_unchosen(self, "corpus", {"digits": "folder"})
+        if self.corpus != "digits" and self.folder is not None:
+            raise ValueError(f"folder is set, but corpus is {self.corpus!r}; type --task.corpus digits")
         if self.train is not None and self.speaker is not None:
             raise ValueError(
-                f"speaker is {self.speaker!r}, but nothing says who speaks in the recordings of {self.train}"
+                f"speaker is {self.speaker!r}, but the recordings of {self.train} do not name their speakers"
             )
         if self.fewest > self.most:
-            raise ValueError(f"fewest is {self.fewest}, and most is {self.most}; it must not be less")
+            raise ValueError(f"fewest is {self.fewest} and most is {self.most}; most must be at least fewest")
         if self.shortest_gap > self.longest_gap:
             raise ValueError(
-                f"shortest-gap is {self.shortest_gap}, and longest-gap is {self.longest_gap}; it must not be less"
+                f"shortest-gap is {self.shortest_gap} and longest-gap is {self.longest_gap}; it must not be shorter"
             )
         return self

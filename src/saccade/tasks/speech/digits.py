@@ -1,9 +1,9 @@
-"""Strings of spoken digits, from single ones: recordings of one speaker, joined with random gaps.
+"""Strings of spoken digits: single recordings of one speaker, joined with random gaps.
 
 The recordings are those of the Free Spoken Digit Dataset (Jackson et al., CC BY-SA 4.0):
 {digit}_{speaker}_{number}.wav, 8,000 samples a second, in a folder or in a tar archive; numbers 0 to 4 are its test
-set. A string is a recipe, drawn from a seed; the sound is joined when it is asked for. A little noise lies over all
-of it: silence of zeros would be a mark between digits that no microphone gives.
+set. A string is drawn from a seed; its sound is joined when it is needed. A little noise is added to all of it, since a
+silence of zeros would mark the gaps in a way that no microphone does.
 """
 
 import lzma
@@ -35,7 +35,7 @@ class Recording(NamedTuple):
 
 
 class DigitString(NamedTuple):
-    """Recordings, the silence before each and behind the last, in samples, and the seed of the noise."""
+    """Recordings; the silence before each and after the last, in samples; and the seed of the noise."""
 
     recordings: tuple[Recording, ...]
     gaps: tuple[int, ...]
@@ -47,11 +47,11 @@ class DigitString(NamedTuple):
 
 
 def read_recordings(folder: Path) -> dict[Recording, Samples]:
-    """Every recording of the folder, in the order of their names; of tar archives in it too.
+    """All recordings of a folder and of the tar archives in it, in the order of their names.
 
     Raises:
         NotFound: no such folder, or no recording in it.
-        InvalidInput: a file that is no recording, or of another rate.
+        InvalidInput: a file that is not a recording, or has another rate.
     """
     if not folder.is_dir():
         raise NotFound(f"{folder}: there is no such folder of recordings{against(folder)}")
@@ -83,9 +83,9 @@ def _members(path: Path) -> Iterator[tuple[Recording, bytes, str]]:
 
 
 def dialled_digits(voices: int = 3, numbers: int = 12, seed: int = 1) -> dict[Recording, Samples]:
-    """Digits as a telephone dials them, each two tones at once (ITU-T Q.23): what to try things on without recordings.
+    """Digits as a telephone dials them, each two tones at once (ITU-T Q.23): for trying things without recordings.
 
-    A voice has a loudness of its own, and each recording a length.
+    Each voice has its own loudness, and each recording its own length.
     """
     low, high = (697, 770, 852, 941), (1209, 1336, 1477)
     generator, found = np.random.default_rng(seed), {}
@@ -101,7 +101,7 @@ def dialled_digits(voices: int = 3, numbers: int = 12, seed: int = 1) -> dict[Re
 
 
 def split_of(recording: Recording, held_out: str | None) -> str:
-    """Which split a recording belongs to; a speaker that is held out is the test, and there is no other test."""
+    """The split of a recording. If a speaker is held out, the test consists of that speaker alone."""
     if held_out is not None:
         if recording.speaker == held_out:
             return "test"
@@ -112,16 +112,16 @@ def split_of(recording: Recording, held_out: str | None) -> str:
 def draw_strings(
     recordings: Sequence[Recording], count: int, lengths: tuple[int, int], gaps: tuple[float, float], seed: int
 ) -> list[DigitString]:
-    """Strings of one speaker each, the digits drawn with repeats.
+    """Strings of one speaker each; digits are drawn with replacement.
 
     Args:
-        recordings: what may be drawn.
-        count: strings.
-        lengths: the fewest and the most digits.
-        gaps: the shortest and the longest silence, in seconds.
+        recordings: recordings to draw from.
+        count: number of strings.
+        lengths: fewest and most digits.
+        gaps: shortest and longest silence, in seconds.
 
     Raises:
-        InvalidInput: nothing to draw from.
+        InvalidInput: no recordings.
     """
     if not recordings:
         raise InvalidInput("there are no recordings to make strings of")
@@ -151,7 +151,7 @@ def join(string: DigitString, sounds: Mapping[Recording, Samples]) -> Samples:
 
 
 def boundaries(string: DigitString, sounds: Mapping[Recording, Samples]) -> list[tuple[float, float]]:
-    """When each digit starts and ends, in seconds: what an alignment can be held against."""
+    """When each digit starts and ends, in seconds: what alignments are compared with."""
     found, now = [], 0
     for gap, recording in zip(string.gaps, string.recordings, strict=False):
         now += gap

@@ -1,4 +1,4 @@
-"""Recordings of one's own: a file with a line for each, its path and what is said in it."""
+"""A user's own recordings: a file with a line for each, its path and its transcript."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ from saccade.core.files import composed, read_lines
 
 
 def read_manifest(path: Path) -> list[tuple[Path, str]]:
-    """Lines of path<tab>transcript; a path is taken from where the manifest is, and a transcript is composed (NFC).
+    """Lines path<tab>transcript; paths are relative to the manifest, transcripts are composed (NFC).
 
     Raises:
-        NotFound: no such file, or a recording that is not there.
-        InvalidInput: a line that is not two columns, or not UTF-8; nothing in it.
+        NotFound: no such file, or a recording that does not exist.
+        InvalidInput: a line without two columns, or not UTF-8; an empty file.
     """
     rows = []
     for number, line in enumerate(read_lines(path), start=1):

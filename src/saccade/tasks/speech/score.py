@@ -1,34 +1,40 @@
-"""How far answers are from transcripts, and how late labels are said."""
+"""Errors of transcripts, and the delay of labels."""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
 from saccade.core.errors import require
+from saccade.core.task import Figure, Series
 
 
-def label_errors(said: Sequence[str], wanted: Sequence[str], words: bool) -> dict[str, Any]:
-    """Label error rate in per cent (substitutions, deletions and insertions a label), and whole answers right.
+def label_errors(said: Sequence[str], wanted: Sequence[str], words: bool) -> dict[str, Figure]:
+    """Label error rate (substitutions, deletions and insertions per label), and the share of answers without an error.
 
     Args:
-        said, wanted: answers and transcripts.
-        words: whether a label is a word; else it is a character.
+        said: answers.
+        wanted: transcripts.
+        words: labels are words; otherwise characters.
     """
     jiwer: Any = require("jiwer", "speech")
     found = (jiwer.process_words if words else jiwer.process_characters)(list(wanted), list(said))
     labels = found.hits + found.substitutions + found.deletions
     right = sum(ours == theirs for ours, theirs in zip(said, wanted, strict=True))
+    errors = {name: getattr(found, name) for name in ("substitutions", "deletions", "insertions")}
     return {
-        "label_error_rate": 100 * (found.wer if words else found.cer),
-        "right": 100 * right / len(wanted),
-        **{name: 100 * getattr(found, name) / labels for name in ("substitutions", "deletions", "insertions")},
-        "recordings": len(wanted),
-        "labels": labels,
+        "label_error_rate": Figure(100 * (found.wer if words else found.cer), "%"),
+        "right": Figure(100 * right / len(wanted), "%", "answers right"),
+        **{name: Figure(100 * count / labels, "%") for name, count in errors.items()},
+        "recordings": Figure(len(wanted)),
+        "labels": Figure(labels),
     }
 
 
-def latencies(delays: Sequence[float]) -> dict[str, Any]:
-    """Their mean, and how many labels there are in each tenth of a second."""
+def latencies(delays: Sequence[float]) -> Series:
+    """How many labels come in each tenth of a second after their word has ended."""
     places = [math.floor(delay * 10) for delay in delays]
-    counted = [{"seconds": place / 10, "labels": places.count(place)} for place in range(min(places), max(places) + 1)]
-    return {"latency": sum(delays) / len(delays), "latencies": counted}
+    bins = range(min(places), max(places) + 1)
+    return Series(
+        [place / 10 for place in bins], [places.count(place) for place in bins], "delay of a label (seconds)", "labels",
+        kind="histogram",
+    )  # fmt: skip

@@ -11,15 +11,15 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from saccade.core.errors import InvalidInput
 from saccade.core.files import read_record, write_atomically
 from saccade.core.masks import length_mask
-from saccade.core.recipe import Heard, Loss
+from saccade.core.task import Figure, Score, Size
 from saccade.tasks.speech import digits
-from saccade.tasks.speech.audio import FRAME_SHIFT, WINDOW, Samples, log_mel, read_audio, write_audio
+from saccade.tasks.speech.audio import FRAME_SHIFT, WINDOW, Samples, log_mel, read_audio, wav
 from saccade.tasks.speech.config import SpeechConfig
 from saccade.tasks.speech.manifest import read_manifest
 from saccade.tasks.speech.score import label_errors, latencies
@@ -28,20 +28,22 @@ SPLITS = ("train", "validation", "test")
 PAD = BLANK = 0
 START, END = 1, 2
 SPECIAL = ("blank", "start", "end")
-KEPT = 1 << 29  # bytes of features that are kept for the next epoch; to make them takes a third of an update
+KEPT = 1 << 29  # bytes of features that are cached for the next epoch; computing them takes a third of an update
+
+Sound = digits.DigitString | Path | bytes  # how to make the sound: digits to join, a file, or the bytes of a file
 
 
 class Example(NamedTuple):
-    """Where a sound comes from, how many samples it has, and what is said in it."""
+    """A sound, its number of samples, and its transcript."""
 
-    sound: digits.DigitString | Path
+    sound: Sound
     samples: int
     transcript: str
     target: list[int]
 
 
 class Batch(NamedTuple):
-    """Padded features and labels; in the target's inputs a start symbol stands before, in the targets an end behind."""
+    """Padded features and labels. The target's inputs begin with a start symbol, the targets end with an end symbol."""
 
     features: Float[Tensor, "b t f"]
     mask: Bool[Tensor, "b t"]
@@ -55,7 +57,7 @@ class Batch(NamedTuple):
 
     @property
     def labels(self) -> Int[Tensor, "b w"]:
-        """The labels alone, for a loss that wants neither start nor end."""
+        """The labels without start and end."""
         return self.target_inputs[:, 1:]
 
     @property
@@ -64,17 +66,19 @@ class Batch(NamedTuple):
 
 
 class SpeechTask:
-    """Recordings with transcripts. Sounds are joined and turned into features when a batch asks for them."""
+    """Recordings with transcripts. Sounds are joined and turned into features when a batch needs them."""
 
     metric = "label_error_rate"
     direction: Literal["min"] = "min"
+    unit = "%"
+    accepts = ("audio/wav",)
     longest_input = 120
-    """Seconds of a recording that a user names."""
+    """Seconds of a recording that a user gives."""
 
     def __init__(self, config: SpeechConfig, assets: Path | None = None) -> None:
         self.config = config
         self._examples: dict[str, list[Example]] = {}
-        self._rows: dict[str, list[tuple[digits.DigitString | Path, str, int]]] = {}
+        self._rows: dict[str, list[tuple[Sound, str, int]]] = {}
         self._features: dict[object, Tensor] = {}
         self._room = KEPT
         self._own: set[Path] = set()
@@ -90,7 +94,7 @@ class SpeechTask:
         words = {label for _, transcript, _ in self._read("train") for label in self.split(transcript)}
         self.symbols = [*SPECIAL, *sorted(words)]
         features = torch.cat([self._sound_features(sound) for sound, *_ in self._read("train")[:500]])
-        # a band that is always alike is left as it is
+        # a band that never changes keeps its scale
         deviation = features.std(0).clamp(min=1e-3)
         self.mean, self.deviation = features.mean(0).tolist(), deviation.tolist()
 
@@ -101,7 +105,7 @@ class SpeechTask:
             return digits.dialled_digits()
         if self.config.folder is None:
             raise InvalidInput(
-                "--task.folder FOLDER says where the digits are, or --task.train FILE your own recordings"
+                "expected recordings: type --task.folder FOLDER for the digits, or --task.train FILE for your own"
             )
         return digits.read_recordings(self.config.folder)
 
@@ -109,17 +113,17 @@ class SpeechTask:
         """A transcript as labels."""
         return transcript.split() if self.config.unit == "word" else list(" ".join(transcript.split()))
 
-    def _read(self, split: str) -> list[tuple[digits.DigitString | Path, str, int]]:
-        """Sound, transcript and samples of a split; read once."""
+    def _read(self, split: str) -> list[tuple[Sound, str, int]]:
+        """Sound, transcript and number of samples of each example of a split; read once."""
         if split not in self._rows:
             self._rows[split] = self._read_split(split)
         return self._rows[split]
 
-    def _read_split(self, split: str) -> list[tuple[digits.DigitString | Path, str, int]]:
+    def _read_split(self, split: str) -> list[tuple[Sound, str, int]]:
         config = self.config
         path = getattr(config, split)
         if config.train is not None and path is None:
-            raise InvalidInput(f"--task.{split} FILE is needed beside --task.train")
+            raise InvalidInput(f"--task.train also needs --task.{split} FILE")
         if path is not None:
             rows = [(sound, text, self._samples(sound)) for sound, text in read_manifest(path)]
             self._own |= {sound for sound, *_ in rows}
@@ -146,12 +150,12 @@ class SpeechTask:
 
     def _check_room(self, sound: str, transcript: str, samples: int) -> None:
         labels, steps = self.split(transcript), self._steps(samples)
-        # a step a label, and one between two that are the same, which CTC takes for one otherwise
+        # one step for each label, and one between equal neighbours, which CTC would merge otherwise
         needed = len(labels) + sum(label == after for label, after in pairwise(labels))
         if needed > steps:
             raise InvalidInput(
-                f"{sound} has {steps} steps, and its {len(labels)} labels need {needed}; is that what is said in it, "
-                f"and must a step have {self.config.stack} frames (--task.stack)?"
+                f"{sound} has {steps} steps, and its {len(labels)} labels need {needed}; check its transcript, or give "
+                f"steps fewer frames than {self.config.stack} (--task.stack)"
             )
 
     def examples(self, split: str) -> Sequence[Example]:
@@ -165,60 +169,67 @@ class SpeechTask:
             if split == "validation" and not any(example.target for example in found):
                 said = found[0].transcript
                 raise InvalidInput(
-                    f"no label of the validation is one of the training; its first recording is {said!r}"
+                    f"no label of the validation split occurs in training; its first transcript is {said!r}"
                 )
             self._examples[split] = found
         return self._examples[split]
 
     def encode(self, transcript: str) -> list[int]:
-        """Symbols of the labels; those that training has not are left out, as nobody could say them."""
+        """Symbols of the labels. Labels that do not occur in training are left out: no model can write them."""
         known = {symbol: i for i, symbol in enumerate(self.symbols)}
         return [known[label] for label in self.split(transcript) if label in known]
 
-    def read(self, raw: str) -> Example:
-        """A recording that a user named.
+    def read(self, raw: str | bytes) -> Example:
+        """A recording: the path of a file, or the bytes of a wav file.
 
         Raises:
             NotFound: no such file.
-            InvalidInput: no recording, or one of another rate, shorter than a frame, or longer than `longest_input`.
+            InvalidInput: not a recording, another rate, shorter than a frame, or longer than `longest_input`.
         """
-        if not raw.strip():
-            raise InvalidInput("there is no path of a recording")
-        path = Path(raw.strip())
-        samples = self._samples(path)
+        if isinstance(raw, bytes) and (raw[:4] != b"RIFF" or raw[8:12] != b"WAVE"):
+            raise InvalidInput("expected a wav file")  # a compressed format may hold hours in as many bytes
+        sound: Path | bytes = raw if isinstance(raw, bytes) else Path(raw.strip())
+        if isinstance(raw, str) and not raw.strip():
+            raise InvalidInput("expected the path of a recording; the input is empty")
+        most, name = self.longest_input * self.config.rate, name_of(sound)
+        size = len(sound) if isinstance(sound, bytes) else sound.stat().st_size if sound.is_file() else 0
+        if size > 16 * most + (1 << 16):  # two channels of 8 bytes a sample, and a header
+            raise InvalidInput(f"{name}: expected at most {self.longest_input} seconds of sound, got {size:,} bytes")
+        samples = self._samples(sound)
         if (seconds := samples / self.config.rate) > self.longest_input:
             raise InvalidInput(
-                f"{path}: expected at most {self.longest_input} seconds of sound, got {seconds:,.0f}: give it in parts"
+                f"{name}: expected at most {self.longest_input} seconds of sound, got {seconds:,.0f}: give it in parts"
             )
-        return Example(path, samples, "", [])
+        return Example(sound, samples, "", [])
 
-    def _samples(self, path: Path) -> int:
-        """Samples of a recording that has at least a frame."""
-        samples, rate = len(read_audio(path, self.config.rate)), self.config.rate
+    def _samples(self, sound: Path | bytes) -> int:
+        """The number of samples of a recording that is at least a frame long."""
+        name, rate = name_of(sound), self.config.rate
+        samples = len(read_audio(sound, rate, name))
         if samples < round(WINDOW * rate):
-            raise InvalidInput(f"{path} has {samples / rate:.3f} s, less than one frame of {1000 * WINDOW:.0f} ms")
+            raise InvalidInput(f"{name} has {samples / rate:.3f} s, less than one frame of {1000 * WINDOW:.0f} ms")
         return samples
 
     def notes(self, example: Example) -> list[str]:
         return []
 
     def steps(self, example: Example) -> int:
-        """Steps of its features, without making them."""
+        """Steps of its features, without computing them."""
         return self._steps(example.samples)
 
     def _steps(self, samples: int) -> int:
         window, shift = (round(seconds * self.config.rate) for seconds in (WINDOW, FRAME_SHIFT))
         return max(1, (1 + (samples - window) // shift) // self.config.stack)
 
-    def cost(self, example: Example) -> tuple[int, int]:
-        return self.steps(example), len(example.target) + 1
+    def size(self, example: Example) -> Size:
+        return Size(self.steps(example), len(example.target) + 1)
 
     def features(self, example: Example) -> Float[Tensor, "t f"]:
         """Normalised log-mel features, `stack` frames a row."""
         sound = example.sound
-        if isinstance(sound, Path) and sound not in self._own:  # a user named it, and no epoch comes back to it
-            return self._make_features(example)
-        key = (sound, sound.stat().st_mtime_ns) if isinstance(sound, Path) else sound  # a file may be recorded anew
+        if isinstance(sound, bytes) or (isinstance(sound, Path) and sound not in self._own):
+            return self._make_features(example)  # a user gave it, and no epoch returns to it
+        key = (sound, sound.stat().st_mtime_ns) if isinstance(sound, Path) else sound  # a file may be overwritten
         if key not in self._features:
             made = self._make_features(example)
             if made.nbytes > self._room:
@@ -230,17 +241,19 @@ class SpeechTask:
     def _make_features(self, example: Example) -> Float[Tensor, "t f"]:
         frames = (self._sound_features(example.sound) - torch.tensor(self.mean)) / torch.tensor(self.deviation)
         stack = self.config.stack
-        if len(frames) < stack:  # a sound of fewer frames is one row, filled up with silence
+        if len(frames) < stack:  # a sound of fewer frames is one row, padded
             frames = torch.cat([frames, frames.new_zeros(stack - len(frames), frames.shape[1])])
         return frames[: len(frames) // stack * stack].reshape(-1, stack * self.config.bins)
 
-    def _sound_features(self, sound: digits.DigitString | Path) -> Float[Tensor, "t f"]:
-        samples = (
-            read_audio(sound, self.config.rate) if isinstance(sound, Path) else digits.join(sound, self.recordings)
-        )
-        return log_mel(samples, self.config.rate, self.config.bins)
+    def _sound_features(self, sound: Sound) -> Float[Tensor, "t f"]:
+        return log_mel(self._sound(sound), self.config.rate, self.config.bins)
 
-    def collate(self, examples: Sequence[Example]) -> Batch:
+    def _sound(self, sound: Sound) -> Samples:
+        if isinstance(sound, digits.DigitString):
+            return digits.join(sound, self.recordings)
+        return read_audio(sound, self.config.rate, name_of(sound))
+
+    def collate(self, examples: Sequence[Example], generator: Any = None) -> Batch:
         features = [self.features(example) for example in examples]
         lengths = torch.tensor([len(rows) for rows in features])
         inputs, targets = (
@@ -249,11 +262,6 @@ class SpeechTask:
         )
         padded = pad_sequence(features, True)
         return Batch(padded, length_mask(lengths, padded.shape[1]), inputs, targets)
-
-    def objective(self, model: nn.Module, batch: Batch, step: int) -> Loss:
-        """Mean cross-entropy of a label, in nats; the model gives a Projection."""
-        loss = model(batch.features, batch.mask, batch.target_inputs).cross_entropy(batch.targets, PAD)
-        return Loss(loss, {"tokens": (batch.targets != PAD).sum()})
 
     def decode(self, prediction: Sequence[int]) -> str:
         joint = " " if self.config.unit == "word" else ""
@@ -265,54 +273,58 @@ class SpeechTask:
 
     def labels(self, example: Example) -> Mapping[str, Sequence[str]]:
         said = [self.symbols[symbol] for symbol in example.target]
-        step = FRAME_SHIFT * self.config.stack
-        times = [f"{i * step:.2f}" for i in range(self.steps(example))]
+        times = [f"{i * self.step_seconds:.2f}" for i in range(self.steps(example))]
         return {
             "label": [*said, "end"], "label so far": ["start", *said], "symbol": self.symbols, "time (seconds)": times
         }  # fmt: skip
 
-    def heard(self, example: Example) -> Heard:
-        """Its log-mel frames as they are, beside the steps of the encoder."""
-        features = self._sound_features(example.sound)
-        return Heard(features, FRAME_SHIFT, FRAME_SHIFT * self.config.stack)
+    @property
+    def step_seconds(self) -> float:
+        """Seconds from one step of the encoder to the next."""
+        return FRAME_SHIFT * self.config.stack
+
+    def frames(self, example: Example) -> Float[Tensor, "t f"]:
+        """Its log-mel features, neither normalised nor stacked, one row each `FRAME_SHIFT` seconds."""
+        return self._sound_features(example.sound)
 
     def compare(self, example: Example, prediction: Sequence[int]) -> Mapping[str, str]:
-        name = str(example.sound) if isinstance(example.sound, Path) else example.sound.recordings[0].speaker
+        sound = example.sound
+        name = sound.recordings[0].speaker if isinstance(sound, digits.DigitString) else name_of(sound)
         return {"recording": name, "ours": self.decode(prediction), "reference": example.transcript}
 
-    def typed(self, example: Example, folder: Path) -> str:
-        if isinstance(example.sound, Path):
-            return str(example.sound)
-        path = folder / "sample.wav"
-        write_audio(path, digits.join(example.sound, self.recordings), self.config.rate)
-        return str(path)
+    def examples_to_type(self, count: int) -> list[str | bytes]:
+        """The bytes of wav files."""
+        return [wav(self._sound(example.sound), self.config.rate) for example in self.examples("test")[:count]]
 
-    def score(self, predictions: Sequence[Sequence[int]], examples: Sequence[Example]) -> dict[str, Any]:
-        """Label error rate in per cent (substitutions, deletions and insertions a label), and whole answers right."""
+    def score(self, predictions: Sequence[Sequence[int]], examples: Sequence[Example]) -> Score:
+        """Label error rate (substitutions, deletions and insertions per label), the share of answers without an error,
+        and, of answers with a symbol for each step, how late labels are."""
         said = [self.decode(prediction) for prediction in predictions]
         wanted = [" ".join(example.transcript.split()) for example in examples]
         figures = label_errors(said, wanted, self.config.unit == "word")
         pairs = zip(predictions, examples, strict=True)
         delays = [delay for prediction, example in pairs for delay in self.delays(prediction, example)]
-        return figures | (latencies(delays) if delays else {})
+        if not delays:
+            return Score(figures)
+        return Score(figures | {"latency": Figure(sum(delays) / len(delays), "s")}, {"latencies": latencies(delays)})
 
     def aligned(self, example: Example, weights: Float[Tensor, "u t"]) -> list[bool]:
-        """Of each digit of a string, whether the largest weight of its look is on it, or a step beside it."""
-        if isinstance(example.sound, Path):
+        """For each digit of a string, whether its largest weight is on it or a step beside it; [] for other sounds."""
+        if not isinstance(example.sound, digits.DigitString):
             return []
-        step = FRAME_SHIFT * self.config.stack
+        step = self.step_seconds
         times = [(place + 0.5) * step for place in weights.argmax(1).tolist()]
         spans = digits.boundaries(example.sound, self.recordings)
         return [start - step <= time <= end + step for time, (start, end) in zip(times, spans, strict=False)]
 
     def delays(self, prediction: Sequence[int], example: Example) -> list[float]:
-        """Seconds from the end of each digit until it was said; of an answer that is right, with a symbol a step."""
-        if BLANK not in prediction or isinstance(example.sound, Path):
+        """Seconds from the end of each digit to its label, for a right answer that has a symbol for each step."""
+        if BLANK not in prediction or not isinstance(example.sound, digits.DigitString):
             return []
         said = [step for step, symbol in enumerate(prediction) if symbol != BLANK]
         if [prediction[step] for step in said] != example.target:
             return []
-        seconds = FRAME_SHIFT * self.config.stack
+        seconds = self.step_seconds
         ends = (end for _, end in digits.boundaries(example.sound, self.recordings))
         return [(step + 1) * seconds - end for step, end in zip(said, ends, strict=True)]
 
@@ -342,6 +354,24 @@ class SpeechTask:
             for sound, *more in self._read(split)
         ]
 
+    def check_trained(self, trained: SpeechConfig) -> None:
+        """Raise if a field on which weights and features depend differs from that of the training.
+
+        Raises:
+            InvalidInput: naming the field.
+        """
+        for name in ("unit", "rate", "bins", "stack"):
+            asked, learned = getattr(self.config, name), getattr(trained, name)
+            if asked != learned:
+                raise InvalidInput(
+                    f"task.{name} is {learned!r} in the training of this run; it cannot be {asked!r} now"
+                )
+
     def save(self, folder: Path) -> None:
         kept = {"symbols": self.symbols, "mean": self.mean, "deviation": self.deviation}
         write_atomically(folder / "speech.json", (json.dumps(kept, ensure_ascii=False) + "\n").encode("utf-8"))
+
+
+def name_of(sound: Path | bytes) -> str:
+    """What errors call a recording."""
+    return "the recording" if isinstance(sound, bytes) else str(sound)

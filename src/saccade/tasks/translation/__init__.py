@@ -1,4 +1,4 @@
-"""Translation: parallel text in, BLEU out."""
+"""Translation: parallel text, vocabularies, BLEU."""
 
 from saccade.tasks.translation.config import TranslationConfig
 from saccade.tasks.translation.task import Batch, Example, TranslationTask

@@ -1,4 +1,4 @@
-"""A folder of aligned files, one a language and split: train.de, train.en, val.de, ..., plain or gzip."""
+"""A folder of aligned files, one for each language and split: train.de, train.en, val.de, ..., plain or gzip."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,20 +12,20 @@ STEMS = {
     "validation": ("val", "validation", "valid", "dev"),
     "test": ("test", "test_2016_flickr"),
 }
-"""What a split's files may be called; test_2016_flickr is Multi30k's."""
+"""Names of the files of a split; test_2016_flickr is Multi30k's."""
 
 
 def folder_pairs(folder: Path, split: str, languages: Sequence[str]) -> list[Pair] | None:
-    """The pairs of a split, from the first language to the second; None where the folder has no such split.
+    """The pairs of a split, from the first language to the second; None if the folder does not have the split.
 
     Raises:
-        NotFound: no such folder, no training files, or one of the languages is not there.
+        NotFound: no such folder, no training files, or no file of one of the languages.
     """
     if not folder.is_dir():
         why = "a file, not a folder" if folder.exists() else f"there is no such folder{against(folder)}"
         raise NotFound(f"{folder}: {why}")
     for stem in STEMS[split]:
-        # train.de before train.de.gz; a file such as train.tok.de is another one
+        # train.de before train.de.gz; train.tok.de is a file of another kind
         found = [path for path in sorted(folder.glob(f"{stem}.*"), reverse=True) if path.is_file()]
         there = {name_language(path): path for path in found if path.name.split(".")[1] == name_language(path)}
         there = dict(sorted(there.items()))
@@ -41,5 +41,5 @@ def folder_pairs(folder: Path, split: str, languages: Sequence[str]) -> list[Pai
 
 
 def name_language(path: Path) -> str:
-    """ "de" of train.de and of train.de.gz."""
+    """ "de" for train.de and train.de.gz."""
     return (path.with_suffix("") if path.suffix == ".gz" else path).suffix[1:]

@@ -1,8 +1,8 @@
-"""Tokens written as in the Canadian Hansard's parallel text, so that a model of it reads sentences aligned by hand.
+"""Tokens rewritten like the parallel text of the Canadian Hansard, so that its models can read hand-aligned sentences.
 
-That text is as people write it, but has lost its accents ("m'a-t-on consulte?"). The gold sentences of Och & Ney 2003
-come from the same parliament as tokens with accents, begin in lower case ("i think"), and their French is spelled out
-("le orateur" for "l'orateur", "de le" for "du").
+That text is ordinary writing without accents ("m'a-t-on consulte?"). The gold sentences of Och & Ney 2003 come from the
+same parliament as tokens with accents, begin in lower case ("i think"), and spell French out ("le orateur" for
+"l'orateur", "de le" for "du").
 """
 
 import re
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 ELIDED = {"le", "la", "de", "que", "ne", "se", "je", "me", "te", "jusque", "lorsque", "puisque", "quoique"}
-# h is silent in some words and holds the article off in others ("l'heure", "la hausse"): the frequent silent ones
+# h is silent in some words and aspirated in others ("l'heure", "la hausse"): the frequent silent ones
 SILENT_H = (
     r"h(?:abi|arm|ebd|ect|eli|erb|erit|esit|eur|ier$|ist|omm|on[no]|on\.|opi|ora|oriz|orl|orr|ospi|ot|ui[ls]|um|yp)"
 )
@@ -26,10 +26,10 @@ NO_SPACE = re.compile(
 
 
 def like_hansard(words: Sequence[str], language: Literal["en", "fr"]) -> tuple[list[str], str]:
-    """(words, text): just as many words, and the sentence of them, for `word_of_piece(vocabulary, words, text)`.
+    """(words, text): as many words as before, and their sentence, for `word_of_piece(vocabulary, words, text)`.
 
-    Accents go, the first word and "I" get their capitals, a French word loses its vowel before another one, and tokens
-    stand together where people write them so. What would make one word of two stays as it is ("de le").
+    Accents are removed, the first word and "I" are capitalised, French vowels are elided before vowels, and spaces are
+    removed where people write none. Contractions of two words into one are not made ("de le").
     """
     plain = [unaccented(word) for word in words]
     if language == "en":
@@ -43,13 +43,13 @@ def like_hansard(words: Sequence[str], language: Literal["en", "fr"]) -> tuple[l
 
 
 def unaccented(word: str) -> str:
-    """Without accents; "œ" is two letters. What has no other character under it stays as it is."""
+    """The word without accents, "œ" as two letters. A word of accents alone stays as it is."""
     word = word.replace("œ", "oe").replace("Œ", "Oe")
     return "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c)) or word
 
 
 def elided(before: str, word: str, behind: str) -> str:
-    """A French word without accents as it stands before another: "l'" for "le" before "eau", not in "dites - le a"."""
+    """A French word without accents before another one: "l'" for "le" before "eau", but not in "dites - le a"."""
     low = word.lower()
     if low in ELIDED:
         drops = VOWEL.match(behind) is not None

@@ -1,4 +1,4 @@
-"""The translation task: pairs, vocabularies, batches, the standard objective, BLEU."""
+"""The translation task: sentence pairs, vocabularies, batches, BLEU."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,11 +9,11 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from saccade.core.errors import InvalidInput
 from saccade.core.files import composed
-from saccade.core.recipe import Loss
+from saccade.core.task import Figure, Score, Series, Size
 from saccade.tasks.translation.config import TranslationConfig
 from saccade.tasks.translation.folder import folder_pairs
 from saccade.tasks.translation.metric import bleu, bleu_by_length, check_tokenizer, chrf, tokenizer_for
@@ -33,7 +33,7 @@ from saccade.tasks.translation.vocabulary import END, PAD, START, UNKNOWN, Vocab
 
 
 class Example(NamedTuple):
-    """A pair as text and as symbols (an end symbol closes the source; the target has none). No target: ""."""
+    """A pair as text and as symbols. An end symbol closes the source but not the target. No target: ""."""
 
     source_text: str
     target_text: str
@@ -42,19 +42,23 @@ class Example(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Padded symbols. The target goes in behind a start symbol and is predicted up to an end symbol."""
+    """Padded symbols. The decoder reads the target after a start symbol and predicts it, followed by an end symbol."""
 
     source: Int[Tensor, "b s"]
     source_mask: Bool[Tensor, "b s"]
     target_inputs: Int[Tensor, "b t"]
     targets: Int[Tensor, "b t"]
+    label_smoothing: float = 0.0
+    """Share of the target probability that is spread over the vocabulary, in training."""
 
 
 class TranslationTask:
-    """Parallel text. Data are read when they are first asked for, so that a prediction needs the vocabularies only."""
+    """Parallel text. Data are read when they are first needed, so that a prediction needs only the vocabularies."""
 
     metric = "bleu"
     direction: Literal["max"] = "max"
+    unit = ""
+    accepts = ("text",)
     longest_input = 2000
     """Characters of a sentence that a user types."""
 
@@ -85,7 +89,7 @@ class TranslationTask:
         return {split: self.read_split(split) for split in SPLITS}
 
     def read_split(self, split: str) -> list[Pair]:
-        """The pairs of one split; the files of the others are read only where this one is held out of them."""
+        """The pairs of one split. Files of other splits are read only if this split is held out of them."""
         most = [size for size in (self.config.limit, split != "train" and self.config.judged) if size]
         found = self._read_split(split)[: min(most, default=None)]
         return neighbours_joined(found, self.config.joined) if split == "train" else found
@@ -104,7 +108,7 @@ class TranslationTask:
         return splits[split]
 
     def _own_pairs(self, split: str) -> list[Pair] | None:
-        """The pairs of a split that has its own; None: it is held out of the training pairs."""
+        """The pairs of a split that has its own; None if it is held out of the training pairs."""
         config = self.config
         if given := getattr(config, split):
             if config.check_direction:
@@ -118,16 +122,16 @@ class TranslationTask:
             return folder_pairs(config.folder, split, config.languages)
         if config.corpus == "multi30k":
             return from_hub(split, config.languages)
-        raise InvalidInput("--task.folder FOLDER says where the pairs are, or --task.train FILE FILE")
+        raise InvalidInput("expected sentence pairs: type --task.folder FOLDER or --task.train FILE FILE")
 
     def _check_languages(self, split: str, paths: Sequence[Path]) -> None:
-        """Raise where the names of the files say that they go the other way than the training pairs."""
+        """Raise if the names of the files say that they translate in the other direction than the training pairs."""
         corpus = None if self.config.corpus == "tatoeba" else self.config.languages
         trained = languages_of(self.config.train) if self.config.train else corpus
         if trained is not None and languages_of(paths) == (trained[1], trained[0]):
             raise InvalidInput(
                 f"{paths[0]} and {paths[1]} go from {trained[1]} to {trained[0]}, but training goes from {trained[0]} "
-                f"to {trained[1]}: --task.{split} {paths[1]} {paths[0]}{OVERRIDE}"
+                f"to {trained[1]}; type --task.{split} {paths[1]} {paths[0]}{OVERRIDE}"
             )
 
     def examples(self, split: str) -> Sequence[Example]:
@@ -147,18 +151,18 @@ class TranslationTask:
         return self._encoded[split]
 
     def _check_sides(self, split: str, pairs: Sequence[Pair]) -> None:
-        """Raise where a user's own pairs go the other way than the training."""
+        """Raise if a user's own pairs translate in the other direction than the training pairs."""
         if self.source is not self.target:
             check_direction(self.source, self.target, pairs)
             return
         try:
             trained = self.read_split("train")
-        except InvalidInput:  # a vocabulary of both languages fits either way, and there is nothing else to tell by
+        except InvalidInput:  # a shared vocabulary fits both directions, and there is nothing else to compare with
             return
         check_order(trained, pairs, split)
 
     def check_trained(self, trained: TranslationConfig) -> None:
-        """Raise where a field differs from the training's that its weights and vocabularies depend on.
+        """Raise if a field on which weights and vocabularies depend differs from that of the training.
 
         Raises:
             InvalidInput: naming the field.
@@ -170,7 +174,7 @@ class TranslationTask:
             asked, learned = getattr(self.config, name), getattr(trained, name)
             if asked != learned:
                 raise InvalidInput(
-                    f"task.{name} is {learned!r} in what this run has learned; it cannot be {asked!r} now"
+                    f"task.{name} is {learned!r} in the training of this run; it cannot be {asked!r} now"
                 )
 
     def _encode(self, pairs: Sequence[Pair]) -> Iterable[Example]:
@@ -179,41 +183,35 @@ class TranslationTask:
         for pair, source, target in zip(pairs, sources, targets, strict=True):
             yield Example(*pair, [*source, END], target)
 
-    def read(self, raw: str) -> Example:
+    def read(self, raw: str | bytes) -> Example:
         """A sentence that a user typed.
 
         Raises:
             InvalidInput: an empty sentence, or one longer than `longest_input`.
         """
+        if not isinstance(raw, str):
+            raise InvalidInput("expected a sentence, not a file")
+        if len(raw) > self.longest_input:
+            raise InvalidInput(
+                f"expected at most {self.longest_input:,} characters, got {len(raw):,}: give it in parts"
+            )
         sentence = " ".join(composed(raw).split())
         if not sentence:
-            raise InvalidInput("there is nothing to translate: the input is empty")
-        if len(sentence) > self.longest_input:
-            raise InvalidInput(
-                f"expected at most {self.longest_input:,} characters, got {len(sentence):,}: give it in parts"
-            )
+            raise InvalidInput("expected a sentence; the input is empty")
         return Example(sentence, "", [*self.source.encode(sentence), END], [])
 
     def notes(self, example: Example) -> list[str]:
         unknown = self.source.unknown(example.source_text)
-        return [f"the vocabulary does not know: {', '.join(unknown)}"] if unknown else []
+        return [f"not in the vocabulary: {', '.join(unknown)}"] if unknown else []
 
-    def cost(self, example: Example) -> tuple[int, int]:
-        return len(example.target) + 1, len(example.source)
+    def size(self, example: Example) -> Size:
+        return Size(len(example.source), len(example.target) + 1)
 
-    def collate(self, examples: Sequence[Example]) -> Batch:
+    def collate(self, examples: Sequence[Example], generator: Any = None) -> Batch:
         source = pad([example.source for example in examples])
         target_inputs = pad([[START, *example.target] for example in examples])
         targets = pad([[*example.target, END] for example in examples])
-        return Batch(source, source != PAD, target_inputs, targets)
-
-    def objective(self, model: nn.Module, batch: Batch, step: int) -> Loss:
-        """Mean cross-entropy of a target symbol, in nats; the model gives a Projection."""
-        projection = model(batch.source, batch.source_mask, batch.target_inputs)
-        smoothing = self.config.label_smoothing if model.training else 0.0
-        loss = projection.cross_entropy(batch.targets, PAD, smoothing)
-        tokens = (batch.targets != PAD).sum()
-        return Loss(loss, {"tokens": tokens})
+        return Batch(source, source != PAD, target_inputs, targets, self.config.label_smoothing)
 
     def decode(self, prediction: Sequence[int]) -> str:
         return self.target.decode(prediction)
@@ -231,13 +229,13 @@ class TranslationTask:
     def compare(self, example: Example, prediction: Sequence[int]) -> Mapping[str, str]:
         return {"source": example.source_text, "ours": self.decode(prediction), "reference": example.target_text}
 
-    def typed(self, example: Example, folder: Path) -> str:
-        return example.source_text
+    def examples_to_type(self, count: int) -> list[str | bytes]:
+        return [example.source_text for example in self.examples("test")[:count]]
 
-    def score(self, predictions: Sequence[Sequence[int]], examples: Sequence[Example]) -> dict[str, Any]:
-        """BLEU, chrF, BLEU of the sentences without unknown words, BLEU by source length.
+    def score(self, predictions: Sequence[Sequence[int]], examples: Sequence[Example]) -> Score:
+        """BLEU, chrF, BLEU of the sentences without unknown words, and BLEU by source length.
 
-        An unknown symbol counts as one wrong word: 13a would cut "<unk>" in three. Lengths are in words, or in the
+        An unknown symbol counts as one wrong word: 13a would split "<unk>" into three. Lengths are in words, or in the
         tokens of a script that is written without spaces.
         """
         hypotheses = [self.target.decode(prediction, unknown="\N{REPLACEMENT CHARACTER}") for prediction in predictions]
@@ -249,15 +247,20 @@ class TranslationTask:
         known = [i for i, e in enumerate(examples) if UNKNOWN not in e.source and UNKNOWN not in e.target]
         some = [hypotheses[i] for i in known], [references[i] for i in known]
         known_score = bleu(*some, lower, tokenizer=tokenizer)[0] if known else None
-        return {
-            "bleu": score,
-            "chrf": chrf(hypotheses, references, lower),
-            "bleu_no_unknown": known_score,
-            "sentences": len(examples),
-            "sentences_no_unknown": len(known),
-            "by_length": bleu_by_length(hypotheses, references, sources, lower, tokenizer),
-            "signature": signature + note,
+        rows = bleu_by_length(hypotheses, references, sources, lower, tokenizer)
+        by_length = Series(
+            [row["words"] for row in rows], [row["bleu"] for row in rows], "words of the source", "BLEU",
+            counts=[row["sentences"] for row in rows],
+        )  # fmt: skip
+        figures = {
+            "bleu": Figure(score, name="BLEU"),
+            "chrf": Figure(chrf(hypotheses, references, lower), name="chrF"),
+            "bleu_no_unknown": Figure(known_score, name="BLEU without unknown words"),
+            "sentences": Figure(len(examples)),
+            "sentences_no_unknown": Figure(len(known), name="sentences without unknown words"),
+            "signature": Figure(signature + note),
         }
+        return Score(figures, {"by_length": by_length})
 
     def describe(self) -> dict[str, Any]:
         given = [path for split in SPLITS for path in getattr(self.config, split)]

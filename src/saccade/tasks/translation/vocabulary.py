@@ -1,7 +1,7 @@
-"""Word and byte-pair vocabularies, learned from the training side only. Sennrich et al. 2016, arXiv:1508.07909.
+"""Word and byte-pair vocabularies, learned from the training data only. Sennrich et al. 2016, arXiv:1508.07909.
 
-A sentence is cut into pieces that hold their leading space as a mark, so that decoding gives the sentence back. An
-apostrophe stays with the letters before it ("l'", "don'").
+A sentence is split into pieces whose leading space is a mark, so that decoding restores the sentence. An apostrophe
+stays with the letters before it ("l'", "don'").
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,7 +33,7 @@ class Vocabulary:
     def learn(
         cls, sentences: Iterable[str], kind: Literal["bpe", "word"], size: int, lowercase: bool = False
     ) -> "Vocabulary":
-        """A vocabulary of at most `size` symbols, four of them special."""
+        """A vocabulary of at most `size` symbols, including four special ones."""
         tokenizers: Any = require("tokenizers", "text")
         normalizers: Any = require("tokenizers.normalizers", "text")
         pre: Any = require("tokenizers.pre_tokenizers", "text")
@@ -63,25 +63,25 @@ class Vocabulary:
         return [list(found.ids) for found in self.tokenizer.encode_batch(list(sentences), add_special_tokens=False)]
 
     def decode(self, symbols: Sequence[int], unknown: str = SPECIAL[UNKNOWN]) -> str:
-        """The sentence; an unknown symbol reads <unk>, or as given, other special symbols nothing."""
+        """The sentence. An unknown symbol becomes `unknown`; other special symbols are left out."""
         kept = [symbol for symbol in symbols if symbol not in (PAD, START, END)]
         pieces = [SPACE + unknown if s == UNKNOWN else str(self.tokenizer.id_to_token(s)) for s in kept]
         return str(self.tokenizer.decoder.decode(pieces))
 
     def pieces(self, symbols: Sequence[int]) -> list[str]:
-        """A label for each symbol, special ones too; "▁" marks a leading space."""
+        """A label for each symbol, including special ones; "▁" marks a leading space."""
         return [str(self.tokenizer.id_to_token(symbol)) for symbol in symbols]
 
     def unknown(self, sentence: str) -> list[str]:
-        """The parts of a sentence that the vocabulary lacks, as they were written."""
+        """The parts of a sentence that are not in the vocabulary, as written."""
         found = self.tokenizer.encode(sentence, add_special_tokens=False)
         spans = [span for symbol, span in zip(found.ids, found.offsets, strict=True) if symbol == UNKNOWN]
         return list(dict.fromkeys(sentence[start:stop].strip() for start, stop in spans))
 
     def spans(self, sentence: str) -> list[tuple[int, int]]:
-        """Where each symbol of `encode(sentence)` stands in it: from which character to before which.
+        """The characters of the sentence that each symbol of `encode(sentence)` covers: (start, stop).
 
-        A leading space may be in the span, be a symbol of its own, or, before the sentence, have none to point at.
+        A leading space may be part of the span or a symbol of its own; the one before the sentence covers nothing.
         """
         return list(self.tokenizer.encode(sentence, add_special_tokens=False).offsets)
 
@@ -100,11 +100,11 @@ class Vocabulary:
 
 
 def check_direction(source: Vocabulary, target: Vocabulary, texts: Sequence[tuple[str, str]]) -> None:
-    """Raise where the vocabularies fit the pairs far better with the sides swapped; a shared vocabulary fits either.
+    """Raise if the vocabularies fit the pairs far better with the sides swapped; a shared vocabulary fits both ways.
 
     Raises:
-        InvalidInput: swapped, they take a sixth fewer symbols in all, and fewer on both sides, each unknown one counted
-            as two.
+        InvalidInput: swapped, they take a sixth fewer symbols in all, and fewer on both sides, unknown ones counted
+            twice.
     """
     sides = list(zip(*texts, strict=True))
 

@@ -1,9 +1,9 @@
-"""Word alignment: what a translation model attends to, against links made by hand. Och & Ney 2003, Comp. Ling. 29(1).
+"""Word alignment: the attention of a translation model against links made by hand. Och & Ney 2003, Comp. Ling. 29(1).
 
     AER = 1 - (|A & S| + |A & P|) / (|A| + |S|),  precision = |A & P| / |A|,  recall = |A & S| / |S|
 
-A the links found, S the sure links, P the possible ones (S among them). A link is (source word, target word), from 0.
-Links of two directions are combined as sets: `ours & {(i, j) for j, i in theirs}`.
+A the links found, S the sure links, P the possible links, which include S. A link is (source word, target word), both
+counted from 0. Links of two directions are combined as sets: `ours & {(i, j) for j, i in theirs}`.
 """
 
 import re
@@ -24,7 +24,7 @@ Links = frozenset[tuple[int, int]]
 
 
 class GoldAlignment(NamedTuple):
-    """The words of a pair and its links; every sure link is also possible."""
+    """The words of a pair and its links. Every sure link is also possible."""
 
     source: tuple[str, ...]
     target: tuple[str, ...]
@@ -32,20 +32,20 @@ class GoldAlignment(NamedTuple):
     possible: Links
 
     def reversed_(self) -> "GoldAlignment":
-        """The same links seen from the other language."""
+        """The same links in the other direction."""
         sure, possible = (frozenset((j, i) for i, j in links) for links in (self.sure, self.possible))
         return GoldAlignment(self.target, self.source, sure, possible)
 
 
 class Side(NamedTuple):
-    """A sentence as a model reads it: just as many words as in the gold, and their text."""
+    """A sentence as a model reads it: as many words as in the gold alignment, and their text."""
 
     words: Sequence[str]
     text: str
 
 
 class AlignedPair(NamedTuple):
-    """A gold pair and both sides as a model reads them."""
+    """A gold alignment, and both sentences as a model reads them."""
 
     gold: GoldAlignment
     source: Side
@@ -56,7 +56,7 @@ class AlignedPair(NamedTuple):
 
 
 class Agreement(NamedTuple):
-    """All three in percent; of the error rate less is better."""
+    """Alignment error rate, precision and recall, in percent."""
 
     aer: float
     precision: float
@@ -66,13 +66,13 @@ class Agreement(NamedTuple):
 def read_gold(sentences: Sequence[Path], links: Path) -> list[GoldAlignment]:
     """Gold alignments: one file `source ||| target` or two aligned files, and a file of links in the same order.
 
-    A link is `i-j` where it is sure, `ipj` where it is only possible; i and j count words from 1.
+    A sure link is `i-j`, a possible one `ipj`; i and j count words from 1.
 
     Raises:
-        NotFound, InvalidInput: naming the file and, where there is one, the line.
+        NotFound, InvalidInput: naming the file and, if there is one, the line.
     """
     if len(sentences) not in (1, 2):
-        raise InvalidInput(f"sentences are one file `source ||| target` or two files, not {len(sentences)} files")
+        raise InvalidInput(f"expected one file `source ||| target` or two files, not {len(sentences)} files")
     paths = [*sentences, links]
     files = [composed_lines(path) for path in paths]
     for path, lines in zip(paths, files, strict=True):
@@ -91,7 +91,7 @@ def read_gold(sentences: Sequence[Path], links: Path) -> list[GoldAlignment]:
 
 
 def as_read(gold: Sequence[GoldAlignment], hansard: bool = False) -> list[AlignedPair]:
-    """The pairs as a model reads them: one space between words, or, of English-French, as in the Hansard's text."""
+    """The pairs as a model reads them: words separated by spaces, or English-French written as in the Hansard."""
     if hansard:
         return [
             AlignedPair(pair, Side(*like_hansard(pair.source, "en")), Side(*like_hansard(pair.target, "fr")))
@@ -101,7 +101,7 @@ def as_read(gold: Sequence[GoldAlignment], hansard: bool = False) -> list[Aligne
 
 
 def read_links(line: str, sources: int, targets: int, place: str) -> tuple[Links, Links]:
-    """(sure, possible) links of one line; `place` says where it stands."""
+    """(sure, possible) links of one line; `place` names it in errors."""
     every = {"-": set[tuple[int, int]](), "p": set[tuple[int, int]]()}
     for text in line.split():
         match = re.fullmatch("([0-9]+)([-p])([0-9]+)", text)
@@ -115,34 +115,34 @@ def read_links(line: str, sources: int, targets: int, place: str) -> tuple[Links
 
 
 def aer(predicted: Sequence[Set[tuple[int, int]]], gold: Sequence[GoldAlignment]) -> Agreement:
-    """The error rate over all pairs together, as if they were one. Och & Ney 2003; where nothing is asked, 0 is scored.
+    """The error rate over all pairs together, as if they were one (Och & Ney 2003). Without links a score is 0.
 
     Raises:
-        InvalidInput: not one set of links a pair, or no link on either side.
+        InvalidInput: different numbers of sets and pairs, or no link on either side.
     """
     if len(predicted) != len(gold):
         raise InvalidInput(f"{len(predicted)} sets of links for {len(gold)} pairs")
     found, sure = sum(map(len, predicted)), sum(len(pair.sure) for pair in gold)
     if found + sure == 0:
-        raise InvalidInput("no link was found and none is sure: there is no error rate")
+        raise InvalidInput("no link was found and no link is sure: there is no error rate")
     hits = [(len(ours & pair.possible), len(ours & pair.sure)) for ours, pair in zip(predicted, gold, strict=True)]
     right, hit = (sum(column) for column in zip(*hits, strict=True))
     return Agreement(100 * (1 - (hit + right) / (found + sure)), 100 * right / max(found, 1), 100 * hit / max(sure, 1))
 
 
 def diagonal(sources: int, targets: int) -> set[tuple[int, int]]:
-    """The baseline that reads no word: target word j is linked to source word floor((j + 1/2) sources / targets)."""
+    """A baseline that ignores the words: target word j is linked to source word floor((j + 1/2) sources / targets)."""
     return {((2 * j + 1) * sources // (2 * targets), j) for j in range(targets)}
 
 
 def word_of_piece(vocabulary: Vocabulary, words: Sequence[str], text: str | None = None) -> list[int | None]:
-    """The word that each symbol of `vocabulary.encode(text)` belongs to, the mark of a space to the word behind it.
+    """The word that each symbol of `vocabulary.encode(text)` belongs to. The mark of a space belongs to the next word.
 
-    `text` is the words in their order, with or without spaces between them; None: one space between any two. A symbol
-    that holds letters of two words ("members'") belongs to the first.
+    `text` is the words in order, with or without spaces between them; None: separated by single spaces. A symbol with
+    letters of two words ("members'") belongs to the first.
 
     Raises:
-        InvalidInput: the text is something else than the words.
+        InvalidInput: the text does not consist of the words.
     """
     text = " ".join(words) if text is None else text
     owner: list[int | None] = [None] * len(text)
@@ -151,7 +151,7 @@ def word_of_piece(vocabulary: Vocabulary, words: Sequence[str], text: str | None
         start = len(text) - len(text[behind:].lstrip())
         if not text.startswith(word, start):
             raise InvalidInput(f"the text is not the words in their order: {word!r} expected at {text[start:][:40]!r}")
-        # from the end of the word before, so that the space belongs to this one, however a symbol's offsets hold it
+        # from the end of the previous word, so that the space belongs to this one whatever the offsets of its symbol
         owner[behind : start + len(word)] = [index] * (start + len(word) - behind)
         behind = start + len(word)
     if text[behind:].strip():
@@ -162,11 +162,11 @@ def word_of_piece(vocabulary: Vocabulary, words: Sequence[str], text: str | None
 def word_weights(
     weights: Float[Tensor, "*h q k"], source: Sequence[int | None], target: Sequence[int | None]
 ) -> Float[Tensor, "*h t s"]:
-    """Weights over words (target words, source words) from weights over symbols, row q the look that wrote symbol q.
+    """Weights over words (target words, source words) from weights over symbols, row q for target symbol q.
 
-    Of several heads each by itself. Summed over the symbols of a source word, averaged over those of a target word.
-    `source` and `target` come from `word_of_piece`; what `weights` has behind them (end symbol, padding) is left out.
-    No symbol, a row of zeros.
+    Weights are summed over the symbols of a source word and averaged over those of a target word, for each head.
+    `source` and `target` come from `word_of_piece`; later rows and columns (end symbol, padding) are left out. A word
+    without a symbol has a row of zeros.
 
     Raises:
         InvalidInput: fewer weights than symbols.
@@ -179,32 +179,32 @@ def word_weights(
 
 
 def membership(word_of: Sequence[int | None], like: Tensor) -> Float[Tensor, "symbols words"]:
-    """1 where the symbol belongs to the word, of the kind of `like`."""
+    """1 where the symbol belongs to the word; dtype and device of `like`."""
     words = 1 + max((word for word in word_of if word is not None), default=-1)
     rows = [[float(word == index) for index in range(words)] for word in word_of]
     return like.new_tensor(rows).reshape(len(rows), words)
 
 
 def links(weights: Float[Tensor, "t s"]) -> set[tuple[int, int]]:
-    """Each target word with the source word that it attends to most; none for a row of zeros."""
+    """A link from each target word to the source word with the largest weight; none for a row of zeros."""
     best = weights.argmax(1).tolist() if weights.numel() else []
     return {(i, j) for j, i in enumerate(best) if weights[j, i] > 0}
 
 
 def shares(weights: Float[Tensor, "t s"]) -> Float[Tensor, "t s"]:
-    """Of all that a source word is given, the part that each target word gives: w[t, s] / sum_t w[t, s].
+    """The share of each target word in the weights of a source word: w[t, s] / sum_t w[t, s].
 
-    A word that everything looks at a little (a full stop, where heads rest) then wins no row by that.
+    A word with a little weight everywhere (a full stop, where heads rest) then wins no row.
     """
     given = weights.sum(0)
     return torch.where(given > 0, weights / given.clamp_min(torch.finfo(weights.dtype).tiny), 0)
 
 
 def readings(layers: Mapping[str, Float[Tensor, "h t s"]]) -> dict[str, Float[Tensor, "t s"]]:
-    """The ways to read links out of all layers' weights: each layer's mean over heads, each head, the mean of all.
+    """The ways to read links from the weights of layers: the mean of each layer's heads, each head, the mean of all.
 
-    Each of them as it is, and as the source words' `shares`. Heads count from 0. One head has no mean beside it, nor
-    has one layer a mean of all.
+    Each comes as it is and as `shares`. Heads are counted from 0. A single head has no mean, nor has a single layer a
+    mean of all.
     """
     found = {}
     for name, heads in layers.items():
@@ -219,7 +219,7 @@ def readings(layers: Mapping[str, Float[Tensor, "h t s"]]) -> dict[str, Float[Te
 
 
 class Parts(NamedTuple):
-    """The agreement on the first pairs, by which one way of reading is chosen, on the rest, and on all of them."""
+    """The agreement on the first pairs, which choose the way of reading; on the rest; and on all pairs."""
 
     first: Agreement
     rest: Agreement
@@ -230,7 +230,7 @@ def in_parts(predicted: Sequence[Set[tuple[int, int]]], gold: Sequence[GoldAlign
     """`aer` of the first pairs, the rest, and all.
 
     Raises:
-        InvalidInput: as `aer`, of each part.
+        InvalidInput: as `aer`, for each part.
     """
     parts = slice(first), slice(first, None), slice(None)
     return Parts(*(aer(predicted[part], gold[part]) for part in parts))
