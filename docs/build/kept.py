@@ -12,7 +12,7 @@ from saccade.runs.results import Evidence, named, unit, words
 
 
 def series(name: str, variants: Sequence[str]) -> dict[str, Series]:
-    """A series of the score of each `system:variant` that was run: of curves the mean over the seeds, of counts the sum.
+    """A series of the score of each `system:variant` that was run: the mean over the seeds, or the sum of counts.
 
     Raises:
         NotFound: no such system or variant.

@@ -1,7 +1,7 @@
 """Adding a system adds one folder, and one of data where they are new, and touches nothing else.
 
-Seven toys of seven kinds are copied into a copy of the tree: an endless stream, images with augmentation, an environment,
-one long text, no training at all, a picture of its own kind, and a network that takes another's run.
+Seven toys of seven kinds are copied into a copy of the tree: an endless stream, images with augmentation, an
+environment, one long text, no training at all, a picture of its own kind, and a network that takes another's run.
 """
 
 import json
@@ -116,7 +116,8 @@ for batch in range(8):  # two epochs of four batches
         of_image.setdefault(row, []).append(image)
 assert all(len(images) == 2 for images in of_image.values())
 assert sum(not torch.equal(*images) for images in of_image.values()) > 48
-assert torch.equal(stream.share(3).batch.images, ExampleStream(task, batch_size=16, window=64, seed=1).share(3).batch.images)
+again = ExampleStream(task, batch_size=16, window=64, seed=1)
+assert torch.equal(stream.share(3).batch.images, again.share(3).batch.images)
 examples = task.examples("test")
 assert torch.equal(task.collate(examples).images, task.collate(examples).images)
 """

@@ -108,4 +108,4 @@ def live(name: str) -> dict[str, Any]:
     return told
 
 
-print(json.dumps(live(sys.argv[1])))
+sys.stdout.write(json.dumps(live(sys.argv[1])) + "\n")

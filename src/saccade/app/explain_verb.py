@@ -18,7 +18,7 @@ Layers = Mapping[str, tuple[Any, Sequence[str], Sequence[str]]]
 def run(arguments: Sequence[str]) -> int:
     parser = Parser(
         "explain",
-        "Show what a model looks at while it reads INPUT: its pictures, the strongest links, how widely each head looks.\n"
+        "Show what a model looks at while it reads INPUT: its pictures, the strongest links, the entropy of each head.\n"
         "MODEL is a run, a system that needs no training, or a checkpoint of Hugging Face: a folder, or a name where\n"
         "[hub] is installed. Fields of a run's configuration are flags too.",
         "Examples:\n"
@@ -27,9 +27,7 @@ def run(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("input", nargs="?", default="", help="what the model reads; none where it needs no input")
     parser.add_argument("--model", required=True, help="a run, a system, a folder with a checkpoint, or its hub name")
-    parser.add_argument(
-        "--answer", metavar="TEXT", help="what a checkpoint with a decoder writes (default: its answer)"
-    )
+    parser.add_argument("--answer", metavar="TEXT", help="what a checkpoint's decoder writes (default: its answer)")
     parser.add_argument("--only", default="*", help="a pattern of layers, as in a shell: '*decoder*' (default: all)")
     parser.add_argument("--from", dest="token", metavar="TOKEN", help="only links of this token")
     parser.add_argument("--links", type=positive, default=10, metavar="N", help="links that are listed (default: 10)")

@@ -19,7 +19,7 @@ class Part(NamedTuple):
 
     value: "Tensor"
     """The mean over what is counted."""
-    count: "Tensor | float"
+    count: "Tensor | float"  # type: ignore[assignment]
     """How many symbols, frames, pixels or examples that mean is over; 0: none, and then the value does not matter."""
     weight: float = 1.0
 

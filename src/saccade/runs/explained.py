@@ -1,4 +1,4 @@
-"""What `saccade explain` shows: the pictures of a run, or every head of a checkpoint of Hugging Face with its tokens."""
+"""What `saccade explain` shows: the pictures of a run, or every head of a checkpoint of Hugging Face."""
 
 import fnmatch
 import inspect

@@ -9,7 +9,7 @@ sentence that names the flag.
 import dataclasses
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,7 +47,7 @@ class FlagField(NamedTuple):
 
 
 @cache
-def fields(cls: Any) -> tuple[FlagField, ...]:
+def fields(cls: Hashable) -> tuple[FlagField, ...]:
     """All fields of a configuration class, in the order of the source."""
     return tuple(_fields(cls, (), "--", ()))
 
@@ -89,14 +89,14 @@ def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def parse(config: Any, arguments: Sequence[str]) -> Any:
+def parse(config: Any, arguments: Sequence[str], known: Sequence[str] = ()) -> Any:
     """The configuration with the flags, and the file of `--config`, which they override, applied.
 
     Raises:
         NotFound: an unknown flag or key, with the nearest right one; an argument that belongs to no flag.
         InvalidInput: a value that does not fit, with what would.
     """
-    changed, rest = separate(config, arguments)
+    changed, rest = separate(config, arguments, known)
     if rest:
         raise NotFound(f"{rest[0]!r} is one argument too many; flags begin with --")
     return changed
@@ -251,7 +251,7 @@ def leaves(
     listed: str,
 ) -> Iterator[tuple[FlagField, Any]]:
     """The fields and values of nested plain data, choices first."""
-    made = chosen | ({prefix: str(plain[TAG])} if TAG in plain else {})
+    made = {**chosen} | ({prefix: str(plain[TAG])} if TAG in plain else {})
     # the options of a record of a choice, and of no other
     here = [field for field in known if all(made.get(c.path, tag) in (tag, None) for c, tag in field.needs)]
     choice = next((field for field in known if field.path == prefix and field.tags), None)

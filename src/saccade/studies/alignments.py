@@ -109,10 +109,9 @@ def attention_taps(run: Run) -> str:
     Raises:
         InvalidInput: the model has none.
     """
+    taps = [name for name, module in run.model.named_modules() if isinstance(module, Tap)]
     for pattern in ("*cross_attention.weights", "decoder*attention.weights"):
-        if any(
-            fnmatch.fnmatchcase(name, pattern) for name, module in run.model.named_modules() if isinstance(module, Tap)
-        ):
+        if fnmatch.filter(taps, pattern):
             return pattern
     raise InvalidInput(f"{run.folder.path}: {run.system} has no attention from target to source to read links from")
 
@@ -153,7 +152,7 @@ def parts(links: Links, gold: Sequence[words.GoldAlignment], first: int) -> dict
     return {name: part._asdict() for name, part in words.in_parts(links, gold, first)._asdict().items()}
 
 
-def about(options: Namespace, run: Run) -> dict[str, Any]:
+def about(options: argparse.Namespace, run: Run) -> dict[str, Any]:
     """What was asked, and the files by name and fingerprint: where they lie is this machine's matter."""
     paths = [Path(name) for name in options.files]
     return {

@@ -48,8 +48,10 @@ def find(options: argparse.Namespace, flags: Sequence[str], report: Callable[[st
     ]
     kept = {"split": split, "command": f"saccade {shlex.join(sys.argv[1:])}", "rows": rows}
     lines = ["symbols after it  gradient (1: mean)  untrained  pairs"]
-    for row in rows:
-        lines.append(f"{row['value']:>16}  {row[METRIC]:>18.3f}  {row[f'{METRIC}_untrained']:>9.3f}  {row['pairs']:>5}")
+    lines += [
+        f"{row['value']:>16}  {row[METRIC]:>18.3f}  {row[f'{METRIC}_untrained']:>9.3f}  {row['pairs']:>5}"
+        for row in rows
+    ]
     lines_of = {
         name: Line([row["value"] for row in rows], [row[key] for row in rows])
         for name, key in (("trained", METRIC), ("untrained", f"{METRIC}_untrained"))

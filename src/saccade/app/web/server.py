@@ -202,6 +202,7 @@ async def refusal(_: Request, why: Exception) -> Response:
 
 def headers(live: bool, systems: Sequence[str] = ()) -> dict[str, str]:
     return {
-        "Content-Security-Policy": f"{policy(live, systems)}; frame-ancestors 'none'", "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": f"{policy(live, systems)}; frame-ancestors 'none'",
+        "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer", "Cache-Control": "no-store", "Cross-Origin-Resource-Policy": "same-origin",
     }  # fmt: skip
