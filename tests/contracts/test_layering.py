@@ -26,7 +26,8 @@ BELOW = {
     "core": set(),
 }
 ROOM_OF = {
-    "matplotlib": "explain/plots", "torch.distributed": "training", "torch.utils.tensorboard": "training",
+    "matplotlib": ("explain/plots", "systems"),  # a system may bring a kind of picture of its own
+    "torch.distributed": "training", "torch.utils.tensorboard": "training",
     "tokenizers": "tasks", "sacrebleu": "tasks", "soundfile": "tasks", "kaldi_native_fbank": "tasks",
     "jiwer": "tasks", "PIL": "tasks", "kornia": "tasks", "gymnasium": "tasks", "minigrid": "tasks",
     "starlette": "app", "uvicorn": "app",

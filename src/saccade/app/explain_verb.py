@@ -18,7 +18,7 @@ Layers = Mapping[str, tuple[Any, Sequence[str], Sequence[str]]]
 def run(arguments: Sequence[str]) -> int:
     parser = Parser(
         "explain",
-        "Show what a model looks at while it reads INPUT: its pictures, the strongest links, the entropy of each head.\n"
+        "Show what a model looks at while it reads INPUT: pictures, the strongest links, the entropy of each head.\n"
         "MODEL is a run, a system that needs no training, or a checkpoint of Hugging Face: a folder, or a name where\n"
         "[hub] is installed. Fields of a run's configuration are flags too.",
         "Examples:\n"

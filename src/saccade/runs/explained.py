@@ -5,7 +5,6 @@ import inspect
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ import torch
 from saccade.core.errors import InvalidInput, NotFound, SaccadeError, require, together
 from saccade.core.picture import Picture
 from saccade.explain import Capture, capture
-from saccade.explain.attention_map import AttentionMap
+from saccade.explain.attention_map import kept_map
 from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.heads import Heads, Layers
 from saccade.runs import catalogue
@@ -102,7 +101,7 @@ def captured(layers: Layers) -> Capture:
     seen = Capture()
     for name, (weights, queries, keys) in layers.items():
         heads = torch.as_tensor(weights).reshape(1, -1, len(queries), len(keys))
-        seen.hear(AttentionMap(name, ("b", "h", "q", "k"), partial(torch.clone, heads)))
+        seen.hear(kept_map(name, ("b", "h", "q", "k"), heads))
         seen.label(list(queries), list(keys), name)
     return seen
 
