@@ -369,8 +369,6 @@ def test_of_twelve_layers_of_twelve_heads_no_more_is_drawn_than_can_be_seen(brow
     links = "layer => views[0].shown[0].handle.layers[layer].links(new Set([...Array(12).keys()]), null, 0.05)"
     assert opened.page.evaluate(f"({links})(0).links.length") == 1000
     assert opened.page.evaluate(f"({links})(0).left") > 1000
-        False
-    ]
     assert "strongest links are drawn" in opened.said()
     opened.page.locator(".every").scroll_into_view_if_needed()
     opened.page.wait_for_selector(".every[data-painted='12']")
