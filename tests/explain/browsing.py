@@ -47,25 +47,3 @@ class Opened:
         """The address, once it ends so: it is written a moment later."""
         self.page.wait_for_function("end => location.href.endsWith(end)", arg=end)
         return str(self.page.url)
-
-    def milliseconds(self, act: str) -> float:
-        """The median time of an act, and of drawing it to the last pixel; the best of three."""
-        medians = self.page.evaluate(
-            """act => {
-                const view = views[0].shown[0].handle, run = new Function("view", "i", act), medians = [];
-                for (let round = 0; round < 3; round++) {
-                    const times = [];
-                    for (let i = 0; i < 9; i++) {
-                        const before = performance.now();
-                        run(view, i);
-                        for (const name of ["arcs", "matrix"])
-                            view.find(name).getContext("2d").getImageData(0, 0, 1, 1);
-                        times.push(performance.now() - before);
-                    }
-                    medians.push(times.sort((one, two) => one - two)[4]);
-                }
-                return medians;
-            }""",
-            act,
-        )
-        return float(min(medians))

@@ -19,6 +19,7 @@ from saccade.explain.pictures.sound import Sound
 from saccade.explain.pictures.strip import Strip
 from saccade.explain.pictures.strokes import Strokes
 from saccade.explain.pictures.text import Text
+from saccade.explain.plots import Line
 
 FRENCH = ["▁Je", "▁voudrais", "▁une", "▁autre", "▁bière", "▁.", "</s>"]
 ENGLISH = ["▁I", "▁want", "▁another", "▁beer", "▁.", "</s>"]
@@ -108,8 +109,8 @@ def trace() -> MemoryTrace:
 def training() -> Curve:
     steps = list(range(0, 1000, 10))
     loss = [4 * math.exp(-step / 250) + 0.9 + 0.1 * math.sin(step) for step in steps]
-    lines = {"training": (steps, loss), "validation": (steps[::10], [x + 0.15 for x in loss[::10]])}
-    return Curve("loss", lines, "training step", "loss (nats per token)")  # type: ignore[arg-type]
+    lines = {"training": Line(steps, loss), "validation": Line(steps[::10], [x + 0.15 for x in loss[::10]])}
+    return Curve("loss", lines, "training step", "loss (nats per token)")
 
 
 def by_length() -> Curve:

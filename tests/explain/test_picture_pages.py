@@ -17,6 +17,7 @@ from saccade.explain.page import View, packed, page_of, policy, scripts
 from saccade.explain.pictures import kept, load
 from saccade.explain.pictures.heads import Heads
 from saccade.explain.pictures.strokes import Strokes
+from saccade.explain.pictures.text import Text
 from tests.explain import kinds as samples
 from tests.explain.browsing import Opened
 
@@ -208,17 +209,12 @@ def test_a_picture_that_cannot_be_drawn_is_described(browser: Any, tmp_path: Pat
 
 
 def test_what_is_no_json_and_what_is_no_system_are_refused() -> None:
-    class Bad:
-        name = "bad"
-
+    class Bad(Text):
         def page(self) -> dict[str, Any]:
             return {"number": float("nan")}
 
-        def description(self) -> str:
-            return "a number that is none"
-
     with pytest.raises(InvalidInput, match="bad: what a page is given of a picture must be JSON"):
-        packed(View(pictures=[Bad()]))  # type: ignore[list-item]
+        packed(View(pictures=[Bad("bad", ["a"], [1.0])]))
     for name in ("nothing_such", "../core", "a.b", ""):
         with pytest.raises(InvalidInput, match="there is no system"):
             page_of([], "title", systems=(name,))

@@ -27,6 +27,7 @@ from saccade.explain.pictures.sound import Sound
 from saccade.explain.pictures.strip import Strip
 from saccade.explain.pictures.strokes import Strokes
 from saccade.explain.pictures.text import Text
+from saccade.explain.plots import Line
 from saccade.explain.terminal import in_ascii
 from saccade.explain.text import cells
 from tests.explain import kinds as samples
@@ -169,12 +170,12 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: MemoryTrace("a", {}), "got none"),
     (lambda: MemoryTrace("a", {"r": [[1.0]], "w": [[1.0, 0.0]]}), r"r \(1, 1\), w \(1, 2\)"),
     (lambda: Curve("a", {}, "x", "y"), "at least one line"),
-    (lambda: Curve("a", {"b": ([1, 2], [1.0])}, "x", "y"), "b: expected as many y as x"),  # type: ignore[dict-item]
-    (lambda: Curve("a", {"b": ([1, NAN], [1.0, 2.0])}, "x", "y"), "finite numbers"),  # type: ignore[dict-item]
-    (lambda: Curve("a", {"b": ([1], [NAN])}, "x", "y"), "finite numbers"),  # type: ignore[dict-item]
+    (lambda: Curve("a", {"b": Line([1, 2], [1.0])}, "x", "y"), "b: expected as many y as x"),
+    (lambda: Curve("a", {"b": Line([1, NAN], [1.0, 2.0])}, "x", "y"), "finite numbers"),
+    (lambda: Curve("a", {"b": Line([1], [NAN])}, "x", "y"), "finite numbers"),
     (lambda: Curve.of({}, "a"), "at least one line"),
-    (lambda: Histogram("a", {"": ([], [])}, "x", "y"), "at least one"),  # type: ignore[dict-item]
-    (lambda: Histogram("a", {"": ([1, 2], [1.0, NAN])}, "x", "y"), "not below 0"),  # type: ignore[dict-item]
+    (lambda: Histogram("a", {"": Line([], [])}, "x", "y"), "at least one"),
+    (lambda: Histogram("a", {"": Line([1, 2], [1.0, NAN])}, "x", "y"), "not below 0"),
     (lambda: Graph("a", [], [], layers=[]), "at least one node"),
     (lambda: Graph("a", ["a"], []), "either places or layers"),
     (lambda: Graph("a", ["a"], [], [[0, 0]], [0]), "either places or layers"),
@@ -234,7 +235,7 @@ def test_a_long_sound_is_kept_small_and_on_the_same_axis() -> None:
 def test_a_training_curve_is_kept_thinned_with_gaps_where_it_was_lost() -> None:
     steps = range(0, 20_000, 10)
     loss = [float("inf") if step == 19_990 else 5 / (1 + step / 500) for step in steps]
-    curve = Curve("loss", {"training": (list(steps), loss)}, "step", "loss (nats)")  # type: ignore[dict-item]
+    curve = Curve("loss", {"training": Line(list(steps), loss)}, "step", "loss (nats)")
     plain = kept(curve)
     x, y, counts = plain["lines"]["training"]
     assert len(x) == len(y) == 200
@@ -265,9 +266,9 @@ def test_series_of_a_score_become_curves_and_histograms() -> None:
 
 
 def test_a_curve_high_above_zero_is_not_drawn_from_zero() -> None:
-    high = Curve("a", {"": ([0, 1], [90.0, 95.0])}, "x", "y")  # type: ignore[dict-item]
+    high = Curve("a", {"": Line([0, 1], [90.0, 95.0])}, "x", "y")
     assert high.figure().axes[0].get_ylim()[0] > 80
-    below = Curve("a", {"": ([0, 1], [-1.0, 95.0])}, "x", "y")  # type: ignore[dict-item]
+    below = Curve("a", {"": Line([0, 1], [-1.0, 95.0])}, "x", "y")
     assert below.figure().axes[0].get_ylim()[0] < -1
 
 
@@ -305,15 +306,15 @@ def test_a_memory_reads_as_lines() -> None:
 
 def test_heads_say_how_widely_they_look() -> None:
     weights = torch.stack([torch.eye(4), torch.full((4, 4), 0.25)])
-    assert Heads("a", {"layer": (weights, "abcd", "abcd")}).text(40).split("\n") == [  # type: ignore[dict-item]
+    assert Heads("a", {"layer": (weights, "abcd", "abcd")}).text(40).split("\n") == [
         "entropy (nats)", "head      0     1", "layer  0.00  1.39",
     ]  # fmt: skip
-    many = Heads("a", {"layer": (weights.repeat(8, 1, 1), "abcd", "abcd")})  # type: ignore[dict-item]
+    many = Heads("a", {"layer": (weights.repeat(8, 1, 1), "abcd", "abcd")})
     assert len(re.findall(r"\d\.\d\d", many.text(40))) == 16
 
 
 def test_no_name_breaks_a_line() -> None:
-    curve = Curve("a", {"one\ntwo": ([0, 1], [1.0, 2.0])}, "x\r", "y", "a\u2028title")  # type: ignore[dict-item]
+    curve = Curve("a", {"one\ntwo": Line([0, 1], [1.0, 2.0])}, "x\r", "y", "a\u2028title")
     assert curve.text(60).split("\n")[0] == "a�title"
     assert not re.search(r"[\r\u2028]|one\n", curve.text(60))
 

@@ -6,7 +6,7 @@ its own in its folder (`systems/NAME/dial.py`, `dial.js`).
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 
 @runtime_checkable
@@ -30,14 +30,14 @@ class Picture(Protocol):
         """What evidence keeps: JSON values of which `from_plain` makes the picture again, rounded and small."""
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Picture":
         """The picture that `plain` kept."""
 
     def description(self) -> str:
         """What is seen, in a sentence, for who cannot see it."""
 
 
-def kind_of(picture: Picture | type[Picture]) -> str:
+def kind_of(picture: Picture | type[Any]) -> str:
     """The kind of a picture: "alignment" for one of ours, "NAME.dial" for one of the system NAME."""
     kind = picture if isinstance(picture, type) else type(picture)
     *_, room, folder, module = ["", "", *kind.__module__.split(".")]

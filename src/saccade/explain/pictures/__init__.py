@@ -33,13 +33,14 @@ def load(plain: Mapping[str, Any]) -> Picture:
     kind = plain.get("kind")
     made = class_of(kind)
     try:
-        return made.from_plain({name: value for name, value in plain.items() if name != "kind"})
+        found: Picture = made.from_plain({name: value for name, value in plain.items() if name != "kind"})
+        return found
     except (KeyError, TypeError, ValueError) as error:
         why = str(error) if isinstance(error, InvalidInput) else f"{type(error).__name__}: {error}"
         raise InvalidInput(f"these values are no picture of the kind {kind}: {why}") from error
 
 
-def class_of(kind: Any) -> type[Picture]:
+def class_of(kind: Any) -> type[Any]:
     """The class of a kind: of this folder, or of a module of a system, "SYSTEM.module". Nothing else is imported.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from saccade.explain import plots
 from saccade.explain.plots.arrays import checked, rounded
@@ -60,7 +60,7 @@ class Alignment:
         }  # fmt: skip
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Alignment":
         return cls(**plain)
 
     def description(self) -> str:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from saccade.core.task import Series
 from saccade.explain import plots, terminal
@@ -34,7 +34,7 @@ class Curve:
         object.__setattr__(self, "lines", checked_lines(found))
 
     @classmethod
-    def of(cls, series: Series | Mapping[str, Series], name: str, title: str = "") -> Self:
+    def of(cls, series: Series | Mapping[str, Series], name: str, title: str = "") -> "Curve":
         """The curve of a score's series, or of several by name; the axes are those of the first."""
         return cls(name, *lines_of(series), title)
 
@@ -64,7 +64,7 @@ class Curve:
         return {"name": self.name, "title": self.title, **self._kept(MOST)}
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Curve":
         return cls(**{**plain, "lines": {name: Line(*line) for name, line in plain["lines"].items()}})
 
     def description(self) -> str:

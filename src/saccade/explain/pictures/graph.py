@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from saccade.core.errors import InvalidInput
 from saccade.explain import plots, terminal
@@ -101,7 +101,7 @@ class Graph:
         }  # fmt: skip
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Graph":
         return cls(**plain)
 
     def description(self) -> str:

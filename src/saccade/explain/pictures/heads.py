@@ -4,7 +4,7 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,7 +50,6 @@ class Heads:
             found = _array(weights)
             if not (np.isfinite(found) & (found >= 0)).all():
                 raise InvalidInput(f"{name}: expected attention weights that are finite and not below 0")
-        object.__setattr__(self, "axes", {name: Axes(*axes) for name, axes in self.axes.items()})
 
     def figure(self) -> plots.Figure:
         """A thumbnail of every head; of one that is alone its map, with its tokens or over its times."""
@@ -103,9 +102,10 @@ class Heads:
         return {"name": self.name, "title": self.title, "layers": layers, "axes": axes}
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Heads":
         layers = {name: (np.asarray(weights), q, k) for name, (weights, q, k) in plain["layers"].items()}
-        return cls(**{**plain, "layers": layers})
+        axes = {name: Axes(*axes) for name, axes in plain["axes"].items()}
+        return cls(**{**plain, "layers": layers, "axes": axes})
 
     def description(self) -> str:
         found = ", ".join(f"{len(heads)} of {name}" for name, heads in self._heads().items())

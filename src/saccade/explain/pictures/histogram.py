@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from saccade.core.errors import InvalidInput
 from saccade.core.task import Series
@@ -37,7 +37,7 @@ class Histogram:
             raise InvalidInput("expected counts that are finite and not below 0")
 
     @classmethod
-    def of(cls, series: Series | Mapping[str, Series], name: str, title: str = "") -> Self:
+    def of(cls, series: Series | Mapping[str, Series], name: str, title: str = "") -> "Histogram":
         """The histogram of a score's series, or of several by name; the axes are those of the first."""
         return cls(name, *lines_of(series), title)
 
@@ -69,7 +69,7 @@ class Histogram:
         return {"name": self.name, "title": self.title, **self._kept()}
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Histogram":
         return cls(**{**plain, "lines": {name: Line(*line) for name, line in plain["lines"].items()}})
 
     def description(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from saccade.core.errors import InvalidInput
 from saccade.explain import plots
@@ -58,7 +58,7 @@ class MemoryTrace:
         return {"name": self.name, "title": self.title, "values": self.values, "traces": traces}
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+    def from_plain(cls, plain: Mapping[str, Any]) -> "MemoryTrace":
         return cls(**plain)
 
     def description(self) -> str:

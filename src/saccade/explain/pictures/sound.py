@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -29,15 +29,15 @@ class Sound:
     weights: plots.Weights
     rows: Sequence[str]
     """Tokens, as `plots.labels` takes them."""
-    step: float
+    step: float | int
     """Seconds from a column to the next."""
     features: plots.Weights | None = None
     """Log energies (frames, bands), such as log-mel."""
-    frame: float = 0.01
+    frame: float | int = 0.01
     """Seconds from a frame of the features to the next."""
     waveform: plots.Weights | None = None
     """Samples (t,)."""
-    rate: float = 0.0
+    rate: float | int = 0
     """Samples in a second."""
     rows_label: str = "token"
     values: str = "attention weight"
@@ -51,6 +51,8 @@ class Sound:
                 object.__setattr__(self, name, checked(getattr(self, name), axes, name))
                 if not 0 < time < math.inf:
                     raise InvalidInput(f"expected the time of the {name} above 0; got {time}")
+        for name in ("step", "frame", "rate"):
+            object.__setattr__(self, name, float(getattr(self, name)))
         if not 0 < self.step < math.inf:
             raise InvalidInput(f"expected seconds a column above 0; got {self.step}")
 
@@ -108,7 +110,7 @@ class Sound:
         return found
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Sound":
         return cls(**plain)
 
     def description(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class Strip:
         return {"name": self.name, "title": self.title, "labels": list(self.labels), "boxes": boxes, "images": images}
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Strip":
         return cls(**{**plain, "images": enlarged(plain["images"])})
 
     def description(self) -> str:

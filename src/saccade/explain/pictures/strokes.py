@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Strokes:
         return {"name": self.name, "title": self.title, "unit": self.unit, "points": points}
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Strokes":
         return cls(**plain)
 
     def description(self) -> str:

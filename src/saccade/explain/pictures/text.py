@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from saccade.explain import plots, terminal
 from saccade.explain.plots.arrays import checked, rounded
@@ -55,7 +55,7 @@ class Text:
         }  # fmt: skip
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Text":
         return cls(**plain)
 
     def description(self) -> str:
