@@ -63,7 +63,7 @@ class Validation:
         terms = [part.weight * s / n for part, n, s in zip(parts, counts, sums, strict=True) if n]
         if not terms:
             raise InvalidInput("the loss counts nothing in the validation split")
-        return sum(terms)
+        return float(sum(terms))
 
     def example(self, place: int = 0) -> Any:
         """A batch; the first is the smallest."""
