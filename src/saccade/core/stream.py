@@ -56,7 +56,7 @@ class ExampleStream:
             or examples, where the task has no sizes.
         window: examples that are sorted together.
         seed: seed of the shuffles.
-        side: what is counted and sorted by first: what the model reads, or what it writes.
+        side: the side that is counted, and sorted by first: input is read by the model, output is written.
     """
 
     def __init__(
