@@ -39,7 +39,7 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 def lines(run: Path) -> list[dict[str, Any]]:
     """The metrics, without what depends on the clock."""
     text = (run / "metrics.jsonl").read_text().splitlines() if (run / "metrics.jsonl").exists() else []
-    return [{name: value for name, value in json.loads(line).items() if name != "tokens_per_second"} for line in text]
+    return [{name: value for name, value in json.loads(line).items() if name != "counted_per_second"} for line in text]
 
 
 def weights(run: Path) -> bytes:

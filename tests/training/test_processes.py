@@ -30,6 +30,8 @@ from tests.training.trainings import (
     carried,
     epoch_of,
     examples,
+    no_loss,
+    spread,
     train,
     two_parts,
 )  # fmt: skip
@@ -51,6 +53,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(root / "one-ddp", root / "one-fsdp2")
     train(root / "one-average", task, average=2, steps=PART)
     train(root / "one-ema", task, ema=0.8, keep="best", steps=PART)
+    train(root / "one-metric", task, objective=no_loss, evaluate=spread, keep="best", ema=0.5, steps=PART)
     train(root / "one-attending", task, net="attending")
     train(root / "one-examples", few, objective=examples, **UNEQUAL)
     train(root / "one-two-parts", few, objective=two_parts, **EXACT)
@@ -147,6 +150,15 @@ def test_a_stream_with_a_state_is_not_resumed_by_another_number_of_processes(run
         f"{runs / 'carried-one'} was trained by 1 process, and each process carries a state from batch to batch; "
         "resume it with 1, not 2"
     )
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_a_metric_that_decides_is_that_of_one_process(runs: Path, strategy: str) -> None:
+    assert_same(runs / f"{strategy}-metric", runs / "one-metric")
+    found = [[line.get("validation_right") for line in RunFolder(runs / run).read_metrics()] for run in
+             ("one-metric", f"{strategy}-metric")]  # fmt: skip
+    assert any(found[0])
+    assert [value for value in found[0] if value] == pytest.approx([value for value in found[1] if value], abs=1e-5)
 
 
 def test_tied_weights_are_written_once_and_stay_tied(runs: Path) -> None:

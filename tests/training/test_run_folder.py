@@ -1,4 +1,4 @@
-"""A run's files are replaced atomically, and what does not fit is told."""
+"""A run's files are replaced atomically, and bad ones are reported."""
 
 import os
 import subprocess
@@ -35,7 +35,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_nothing_is_lost(tmp_path: Path) -> None:
     """A limit on the size of a file is the nearest thing to a full disk that needs no other disk."""
     code = f"""
 import resource, signal
@@ -91,7 +91,7 @@ def test_metrics_are_cut_at_a_step_and_a_broken_line_goes(tmp_path: Path) -> Non
     ]  # fmt: skip
 
 
-def test_what_is_not_a_run_is_told(tmp_path: Path) -> None:
+def test_what_is_not_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no such run folder"):
         RunFolder(tmp_path / "none").head()
     with pytest.raises(NotFound, match="not a run"):

@@ -186,6 +186,18 @@ def losses_of(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     return losses, batch.targets != PAD
 
 
+def no_loss(model: nn.Module, batch: Batch, step: int) -> Loss:
+    """Where a model is evaluated, no loss says how good it is."""
+    return symbols(model, batch, step) if model.training else Loss({})
+
+
+def spread(model: nn.Module) -> float:
+    """A metric, made of what the model gives."""
+    task = Reversals()
+    batch = task.collate(task.examples("validation"))
+    return float(model(batch.source, batch.source_mask, batch.target_inputs).logits().std())
+
+
 class Carrying:
     """A stream whose batches depend on the losses before: of the examples it leaves out as many as those were large."""
 
@@ -284,6 +296,7 @@ def of_two(root: Path) -> None:
             own(root / f"{strategy}-average", task, average=2, steps=PART)
             own(root / f"{strategy}-ema", task, ema=0.8, keep="best", steps=PART)
             own(root / f"{strategy}-attending", task, net="attending")
+            own(root / f"{strategy}-metric", task, objective=no_loss, evaluate=spread, keep="best", ema=0.5, steps=PART)
             objective = two_parts if strategy == "ddp" else two_finite_parts
             own(root / f"{strategy}-two-parts", few, objective=objective, **EXACT)
             parts(root / f"{strategy}-two-parts-apart", few, objective=objective, strategy=strategy)

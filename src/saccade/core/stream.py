@@ -51,12 +51,12 @@ class ExampleStream:
     differs from epoch to epoch.
 
     Args:
-        task: its training examples are read at the first batch.
-        batch_size: the most that a batch holds, padding counted: the larger side of its largest example times its
-            examples; or examples, where the task has no sizes.
+        task: its training examples are read at once.
+        batch_size: the most that a batch holds, padding counted: one side of its largest example times its examples;
+            or examples, where the task has no sizes.
         window: examples that are sorted together.
         seed: seed of the shuffles.
-        side: what is counted and sorted by first: what the model reads, or what it writes.
+        side: the side that is counted, and sorted by first: input is read by the model, output is written.
     """
 
     def __init__(

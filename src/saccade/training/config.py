@@ -129,8 +129,8 @@ class TrainingConfig(RunConfig):
     """The weights that a run ends with are the mean of this many last checkpoints, or of all if there are fewer
     (Vaswani et al. 2017, 6.1)."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay of an exponential moving average of the weights, which is then what is validated and kept (Kingma & Ba
-    2015, 7.2); none: no average."""
+    """Decay of an exponential moving average of the weights (Kingma & Ba 2015, 7.2); the run then validates and keeps
+    the average; none: no average."""
     patience: Count | None = None
     """Validations without an improvement before the run ends; none: it takes all its steps."""
     strategy: Literal["auto", "ddp", "fsdp2"] = "auto"

@@ -117,7 +117,7 @@ def collect(
     """
     differs = changed(head["config"], to_plain(recipe.variants[head["variant"]]))
     claims = [] if differs else [claim for claim in recipe.claims if claim.variant == head["variant"]]
-    metrics = {
+    metrics: dict[str, dict[str, Any]] = {
         split: {"decisive": decisive, **{key: figure.value for key, figure in score.figures.items()}}
         for split, score in scores.items()
     }

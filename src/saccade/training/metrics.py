@@ -1,4 +1,4 @@
-"""The metrics of a training: a line of metrics.jsonl now and then, TensorBoard, and whoever wants to hear of them."""
+"""The metrics of a training: lines of metrics.jsonl, TensorBoard, and the caller's report."""
 
 import math
 import statistics

@@ -51,10 +51,12 @@ class Gradients:
         self.dtype = torch.float64 if config.precision == "float64" else None
         self.model, self.call = model.to(self.device, self.dtype), Call(model)
         self.sharded = config.strategy == "fsdp2" and not processes.alone
-        layers = []
-        if self.sharded:  # an objective without a loss in evaluation shows nothing of how the model uses its layers
-            batch = example()
-            layers = separate_layers(model, lambda: self.loss(model, batch, 0).parts)
+        layers: list[nn.Module] = []
+        if self.sharded:
+            batch, seen = example(), list[str]()
+            layers = separate_layers(model, lambda: seen.extend(self.loss(model, batch, 0).parts))
+            # without a loss in evaluation nobody saw how the model uses its layers
+            layers = layers if seen else []
         buffers, state = dict(model.named_buffers()), model.state_dict()
         self.buffers = [] if processes.alone else [name for name in state if name in buffers]
         self.shared = share_out(self.call, config.strategy, processes, self.device, layers)
@@ -108,9 +110,9 @@ class Gradients:
             return terms, noted
         self.totals = self.processes.total(self.rows.pop())
         sums = dict(zip(counts, self.totals[::2], strict=False))
-        means = [term / (sums[name] or 1.0) for name, term in terms.items()]
         # a process that counts nothing takes part with gradients of zero
-        return {"": sum(means) if means else sum(weight.sum() for weight in self.weights) * 0}, noted
+        shares = [terms[name] / (sums[name] or 1.0) for name in terms] or [weight.sum() * 0 for weight in self.weights]
+        return {"": torch.stack(shares).sum()}, noted
 
     def _note(self, loss: Loss, counts: Mapping[str, float]) -> None:
         """A row to add up: the count of each part and count x mean, the logs times the first count, flaws, a stop."""
@@ -166,8 +168,8 @@ class Gradients:
             for weight, gradient in zip(self.weights, gradients, strict=True):
                 if gradient is not None:
                     gradient.div_(counts[name] or 1.0)
-                    first = weight.grad is None or weight.grad is gradient
-                    weight.grad = gradient if first else weight.grad.add_(gradient)
+                    before = weight.grad
+                    weight.grad = gradient if before is None or before is gradient else before.add_(gradient)
         if not self.sharded and not self.processes.alone:
             sum_gradients(self.weights, self.processes)
 

@@ -1,4 +1,4 @@
-"""How good a model is on the validation split: its loss, or the decisive metric where no loss says it."""
+"""Validation: the loss on the validation split, or the decisive metric where the objective has no loss there."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +28,7 @@ class Validation:
             raise InvalidInput("the validation split has no examples; training needs one at least")
 
     def __call__(self, gradients: Gradients, step: int) -> tuple[str, float, float]:
-        """After a step: what the metrics call it, the value, and what is to fall: the value or minus it.
+        """Validate after a step: (name in the metrics, value, cost); the cost is the value or minus it, less is better.
 
         Raises:
             InvalidInput: there is nothing that the loss counts.
@@ -48,7 +48,7 @@ class Validation:
         """The mean over all batches; each process takes some of them, and they are added up in one order."""
         rank, count, size = self.processes.data_rank, self.processes.data_count, len(self.batches)
         rows: list[list[float]] = []
-        # as many batches for each, since a sharded model needs all processes for each; what is too many counts nothing
+        # every process computes as many batches, since a sharded model needs all processes; extra ones do not count
         for place in range(rank, -(-size // count) * count, count):
             parts = gradients.call(gradients.loss, self.example(place % size), step).parts.values()
             if not parts:
@@ -63,7 +63,7 @@ class Validation:
         terms = [part.weight * s / n for part, n, s in zip(parts, counts, sums, strict=True) if n]
         if not terms:
             raise InvalidInput("the loss counts nothing in the validation split")
-        return sum(terms)
+        return float(sum(terms))
 
     def example(self, place: int = 0) -> Any:
         """A batch; the first is the smallest."""
