@@ -7,7 +7,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import torch
@@ -65,26 +65,6 @@ def batch_of(made: Built) -> Any:
     if made.recipe.stream is not None:
         return made.recipe.stream(made.config, made.task, made.model).share(0).batch
     return made.task.collate(made.task.examples("train")[:7], torch.Generator().manual_seed(1))
-
-
-def whole_numbers(cls: Any, prefix: str = "") -> dict[str, tuple[list[Any], Any]]:
-    """The fields of a nested configuration that are whole numbers -> what is said of them, and their annotation."""
-    found: dict[str, tuple[list[Any], Any]] = {}
-    for name, field in cls.__pydantic_fields__.items():
-        kind = typing.get_type_hints(cls, include_extras=True)[name]
-        if dataclasses.is_dataclass(kind):
-            found |= whole_numbers(kind, f"{prefix}{name}.")
-        parts = [kind, *typing.get_args(kind)]  # of `Annotated[int, ...] | None` the first
-        for part in parts:
-            base, *metadata = typing.get_args(part) if typing.get_origin(part) is Annotated else (part,)
-            if base is int:
-                found[prefix + name] = ([*metadata, *field.metadata], kind)
-                break
-    flat: dict[str, tuple[list[Any], Any]] = {}
-    for name, (metadata, kind) in found.items():
-        inner = [each for one in metadata for each in getattr(one, "metadata", [one])]  # of a `Field(...)`
-        flat[name] = (inner, kind)
-    return flat
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -270,6 +250,16 @@ class TestSystem:
             assert (claim.bound is None) == (claim.against in made.recipe.variants)
             assert claim.why
 
+    def test_its_size_is_known_before_it_is_made(self, system: str) -> None:
+        from saccade.training.memory import sized
+
+        made, before = built(system), torch.random.get_rng_state()
+        weights = dict(sized(lambda: made.recipe.build(made.config, made.task)).named_parameters())
+        shapes = {name: weight.shape for name, weight in made.model.named_parameters()}
+        assert {name: weight.shape for name, weight in weights.items()} == shapes
+        assert {weight.device.type for weight in weights.values()} <= {"meta"}
+        assert torch.equal(before, torch.random.get_rng_state())
+
     def test_its_evidence_holds_what_was_run(self, system: str) -> None:
         keys = {"system", "variant", "changed", "date", "command", "commit", "versions", "hardware", "seeds",
                 "wall_seconds", "paper", "data", "metrics", "claims", "config"}  # fmt: skip
@@ -294,6 +284,30 @@ def test_a_variant_is_complete_and_survives_yaml_and_flags(system: str, variant:
     config = catalogue.recipe(system).variants[variant]
     assert from_plain(type(config), to_plain(config)) == config
     assert flags.parse(config, []) == config
+
+
+def whole_numbers(cls: Any, prefix: str = "") -> dict[str, list[Any]]:
+    """The fields of a nested configuration that are whole numbers -> what is said of them."""
+    found: dict[str, list[Any]] = {}
+    hints = typing.get_type_hints(cls, include_extras=True)
+    for name, field in cls.__pydantic_fields__.items():
+        for kind in [field.annotation, *typing.get_args(field.annotation)]:
+            found |= whole_numbers(kind, f"{prefix}{name}.") if dataclasses.is_dataclass(kind) else {}
+        for part in [hints[name], *typing.get_args(hints[name])]:  # of `Annotated[int, ...] | None` the first
+            base, *metadata = typing.get_args(part) if typing.get_origin(part) is Annotated else (part,)
+            if base is int:
+                said = [*metadata, *field.metadata]
+                found[prefix + name] = [each for one in said for each in getattr(one, "metadata", [one])]
+                break
+    return found
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_whole_number_of_its_configuration_has_bounds(system: str) -> None:
+    for name, metadata in whole_numbers(type(catalogue.recipe(system).config)).items():
+        bounds = {bound for each in metadata for bound in ("ge", "gt", "le", "lt") if hasattr(each, bound)}
+        assert bounds & {"le", "lt"}, f"{name} has no upper bound"
+        assert bounds & {"ge", "gt"}, f"{name} has no lower bound"
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
-from saccade.core.config import NAMED, config, from_plain, to_plain
+from saccade.core.config import NAMED, config, from_plain, placed, to_plain
 
 
 @config
@@ -148,3 +148,10 @@ def test_a_subclass_may_choose_otherwise_and_keeps_the_help() -> None:
     assert Wider().window == Gaussian(components=2)
     assert from_plain(Wider, {"window": "none"}) == Wider(window=Nothing())
     assert Wider.__pydantic_fields__["window"].description == "Where to look."  # type: ignore[attr-defined]
+
+
+def test_relative_paths_are_placed_and_nothing_else_changes() -> None:
+    before = Model(files=(Path("a.tsv"), Path("/b.tsv")), hidden_size=3)
+    after = placed(before, Path("/data"))
+    assert after == dataclasses.replace(before, files=(Path("/data/a.tsv"), Path("/b.tsv")))
+    assert placed(Model(), Path("/data")) == Model()

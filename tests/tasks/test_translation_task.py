@@ -9,11 +9,11 @@ from sacrebleu.metrics import BLEU
 from torch import nn
 from torch.nn import functional as F
 
-from saccade.core.errors import InvalidInput, MissingExtra
+from saccade.core.errors import InvalidInput
 from saccade.core.projection import Projection
 from saccade.core.task import Learning, Legible, Readable, Replaying, Size, Sized, Task
 from saccade.tasks.translation import TranslationConfig, TranslationTask
-from saccade.tasks.translation.metric import bleu, bleu_by_length
+from saccade.tasks.translation.metric import bleu, bleu_by_length, tokenizer_for
 from saccade.tasks.translation.objective import cross_entropy
 from saccade.tasks.translation.vocabulary import END, PAD, START, UNKNOWN
 
@@ -144,11 +144,11 @@ def test_the_tokenizer_is_a_setting_and_stands_in_the_signature(
     for setting, expected in (("auto", "zh"), ("char", "char"), ("none", "none")):
         task = TranslationTask(TranslationConfig(**given, bleu_tokenizer=setting))
         examples = task.examples("test")
-        figures = task.score([example.target for example in examples], examples)
-        assert f"tok:{expected}|" in figures["signature"]
-        assert figures["bleu"] == pytest.approx(100 if setting != "none" else 0)
+        figures = task.score([example.target for example in examples], examples).figures
+        assert f"tok:{expected}|" in str(figures["signature"].value)
+        assert figures["bleu"].value == pytest.approx(100 if setting != "none" else 0)
     monkeypatch.setattr("saccade.tasks.translation.metric.find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r"ja-mecab needs a package: pip install 'sacrebleu\[ja\]'"):
+    with pytest.raises(InvalidInput, match=r"ja-mecab needs a package: pip install 'sacrebleu\[ja\]'"):
         TranslationTask(TranslationConfig(**given, bleu_tokenizer="ja-mecab"))  # before a training, not at its end
 
 

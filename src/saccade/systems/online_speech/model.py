@@ -119,7 +119,7 @@ class OnlineSpeech(nn.Module):
         nn.init.zeros_(self.output.bias)
         if isinstance(policy, Learned):
             with torch.no_grad():
-                self.attention.gate.bias.fill_(torch.tensor(policy.pace).logit().item())
+                self.attention.gate.bias.fill_(torch.tensor(policy.pace, device="cpu").logit().item())
 
     def prepare(self, features: Float[Tensor, "b t f"], mask: Bool[Tensor, "b t"]) -> Inputs:
         """Everything that does not depend on decisions."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from saccade.core.errors import MissingExtra, require
+from saccade.core.errors import InvalidInput, require
 
 BINS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 15), (16, 20), (21, 30), (31, 10_000))
 HAN = re.compile("[\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
@@ -36,15 +36,15 @@ def installed(tokenizer: str) -> bool:
 
 
 def check_tokenizer(setting: str) -> None:
-    """Raise where the tokenizer needs a package that is not installed: before a training, and not at its end.
+    """Raise if the tokenizer needs a package that is not installed: before a training, not at its end.
 
     Raises:
-        MissingExtra: with the pip command that mends it.
+        InvalidInput: with the pip command that installs it.
     """
     if not installed(setting):
-        raise MissingExtra(
+        raise InvalidInput(
             f"--task.bleu-tokenizer {setting} needs a package: pip install 'sacrebleu[{MECAB[setting][1]}]'; "
-            "without it there are auto and char"
+            "or type --task.bleu-tokenizer auto"
         )
 
 
@@ -62,7 +62,7 @@ def bleu(
         tokenizer: sacreBLEU's name for it; auto: `tokenizer_for` the references.
 
     Raises:
-        MissingExtra: a tokenizer whose package is not installed.
+        InvalidInput: a tokenizer whose package is not installed.
     """
     metrics: Any = require("sacrebleu.metrics", "text")
     check_tokenizer(tokenizer)
