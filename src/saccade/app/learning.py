@@ -23,8 +23,6 @@ from saccade.training.random_state import seed_everything
 from saccade.training.run_folder import RunFolder, one_writer
 
 FREE = ("training.steps", "training.device", "training.precision", "training.strategy", "training.threads")
-
-
 MOST = 10_000  # runs of one name
 
 
@@ -73,6 +71,8 @@ def prepared(order: Order, processes: Any, held: ExitStack) -> Ready:
     seed_everything(config.training.seed)
     with processes.common():
         # before the run is made: what is wrong with the data is told now
+        if order.named and not order.resumed:
+            folder.check_free()
         head = head_of(order, folder)
         task = recipe.task(resolved(config, head), folder.assets if begun else None)
         task.examples("train")
@@ -93,7 +93,9 @@ def prepared(order: Order, processes: Any, held: ExitStack) -> Ready:
             folder = claimed(order)
         if first:
             held.enter_context(one_writer(folder))
-            if not order.resumed:
+            if order.resumed:
+                folder.make_folders()
+            else:
                 folder.write_head(head)
             if not begun:
                 task.save(folder.assets)
