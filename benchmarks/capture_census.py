@@ -1,7 +1,7 @@
 """Capture every architecture of transformers that can be built small, beside the weights that it returns itself.
 
-Each architecture is built with random weights, run in eager mode with `output_attentions`, and run again as a user would
-run it, alone and under `capture`. A capture is one of
+Each architecture is built with random weights, run in eager mode with `output_attentions`, and run again, alone and
+under `capture`, in eager mode and with the fused kernels. A capture is one of
 
     exact      every map that the model returns is among those that were seen
     named      a module whose maps are not those is named in `unknown`
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from saccade.explain import Capture, capture
 
 BATCH, TOKENS, VOCABULARY, SYMBOLS_FROM = 2, 9, 99, 10
-MOST_WEIGHTS = 30_000_000
+MOST_WEIGHTS = 70_000_000
 SECONDS = 60  # for one architecture
 SIZES = {  # names of a configuration's fields, and what they become
     r"vocab_size|.*_vocab_size": VOCABULARY,
@@ -48,6 +48,8 @@ SIZES = {  # names of a configuration's fields, and what they become
     r"patch_size": 8,
     r"num_experts|n_routed_experts|num_local_experts|moe_num_experts": 4,
     r"num_queries|num_query_tokens": 5,
+    r"num_experts_per_tok|num_experts_per_token|moe_topk|top_k|moe_top_k|experts_per_token": 2,
+    r"n_group|topk_group|num_expert_groups|num_limited_groups": 1,
 }  # fmt: skip
 GROUPS: tuple[str, ...] = tuple(SIZES)
 
@@ -85,6 +87,8 @@ def shrink(config: Any, rules: dict[str, int], seen: set[int] | None = None) -> 
         elif name == "layer_types" and isinstance(value, list):
             kinds = list(dict.fromkeys(value))
             set_field(config, name, (kinds * 2)[:2])
+        elif name == "attn_layer_indices":
+            set_field(config, name, [1])
         elif isinstance(value, list) and name in ("depths", "layers", "num_blocks", "num_conv_layers"):
             with contextlib.suppress(TypeError):
                 set_field(config, name, [min(each, 1) for each in value])
@@ -97,12 +101,16 @@ def set_field(config: Any, name: str, value: Any) -> None:
 
 def built(configuration: type, kind: type[nn.Module]) -> nn.Module:
     """The model, as small as it can be built."""
-    layers_and_words = {rule: SIZES[rule] for rule in (GROUPS[0], GROUPS[1])}
+    all_heads_alike = {**SIZES, GROUPS[3]: SIZES[GROUPS[2]]}
     no_heads = {rule: size for rule, size in SIZES.items() if rule not in (GROUPS[2], GROUPS[3], GROUPS[6])}
+    layers_and_words = {rule: SIZES[rule] for rule in (GROUPS[0], GROUPS[1])}
     why: Exception = RuntimeError("nothing was tried")
-    for rules in (SIZES, no_heads, layers_and_words, {}):
+    for rules in (SIZES, all_heads_alike, no_heads, layers_and_words):
         try:
-            config = configuration()
+            try:
+                config = configuration()
+            except ValueError:
+                config = configuration(prediction_length=4, context_length=8)  # of a series
             shrink(config, rules)
             with torch.device("meta"):
                 sketch = kind._from_config(config, attn_implementation="eager")  # type: ignore[attr-defined]
@@ -139,18 +147,27 @@ def inputs(model: Any) -> Iterator[dict[str, Any]]:
     bands = least(config, "num_mel_bins", 80)
     frames = 2 * least(config, "max_source_positions", 32)
     yield text
+    yield text | {"use_cache": False}
     yield images | text
     if "input_features" in names:
+        bands = least(config, "feature_projection_input_dim", bands)
         for shape in ((BATCH, bands, frames), (BATCH, frames, bands), (BATCH, 1, frames, bands)):
-            yield text | {"input_features": torch.randn(shape)}
+            sound = text | {"input_features": torch.randn(shape)}
+            yield sound
+            for mask in ("attention_mask", "input_features_mask", "feature_attention_mask"):
+                yield sound | {mask: torch.ones(BATCH, frames, dtype=torch.long)}
     if "input_values" in names:
         more = {"decoder_input_ids": ids[:, :5]} if "decoder_input_ids" in names else {}
         yield more | {"input_values": torch.randn(BATCH, 4000)}
+        yield more | {"input_values": torch.randn(BATCH, 1, 4000)}
         yield more | {"input_values": torch.randn(BATCH, 1024, bands)}
+    if "past_values" in names:
+        yield of_a_series(config)
     if images:
         for other in (64, 128, 224):
             yield text | {"pixel_values": torch.randn(BATCH, channels, other, other)}
-        yield text | {"pixel_values": torch.randn(BATCH, 4, channels, size, size)}
+        for pictures in (4, least(config, "num_frames", 4)):
+            yield text | {"pixel_values": torch.randn(BATCH, pictures, channels, size, size)}
     if "pixel_values_videos" in names:
         yield {"pixel_values_videos": torch.randn(1, 8, channels, size, size)}
     if "bbox" in names:
@@ -160,6 +177,17 @@ def inputs(model: Any) -> Iterator[dict[str, Any]]:
             "visual_feats": torch.randn(BATCH, 5, config.visual_feat_dim),
             "visual_pos": torch.rand(BATCH, 5, 4),
         }
+
+
+def of_a_series(config: Any) -> dict[str, Any]:
+    past, future = config.context_length + max(config.lags_sequence), config.prediction_length
+    return {
+        "past_values": torch.randn(BATCH, past),
+        "past_time_features": torch.randn(BATCH, past, config.num_time_features),
+        "past_observed_mask": torch.ones(BATCH, past),
+        "future_values": torch.randn(BATCH, future),
+        "future_time_features": torch.randn(BATCH, future, config.num_time_features),
+    }
 
 
 def least(config: Any, name: str, default: int) -> int:
