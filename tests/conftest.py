@@ -6,6 +6,7 @@ real data sets.
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,14 @@ LONGEST = 180_000  # milliseconds that a browser may take before a test gives up
 torch.set_num_threads(1)
 hypothesis.settings.register_profile("saccade", max_examples=30, deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("saccade")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """One line for each reason to skip: pytest's own `-rs` has one for each place."""
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in reports)
+    for reason, number in reasons.most_common():
+        terminalreporter.write_line(f"skipped {number}: {reason}")
 
 
 @pytest.fixture(autouse=True)

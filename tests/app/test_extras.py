@@ -9,6 +9,7 @@ import pytest
 
 from saccade.core import errors
 from saccade.core.errors import DISTRIBUTION, EXTRAS, MissingExtra, together
+from saccade.tasks.translation import multi30k
 from saccade.training.run_folder import RunFolder
 from tests.app.conftest import Command
 from tests.app.test_bad_input import refused
@@ -65,6 +66,16 @@ def test_a_run_tells_all_that_is_missing(saccade: Command, run: Path, monkeypatc
     for arguments in (["predict", run, "Go."], ["evaluate", run], ["train", "--resume", run]):
         refused(saccade(*arguments), "yaml, tokenizers are not installed", "pip install 'torch-saccade[app,text]'")
     refused(saccade("serve", run), "uvicorn", "yaml", "tokenizers", "pip install 'torch-saccade[app,text,view]'")
+
+
+def test_what_else_would_do_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def require(module: str, extra: str) -> None:
+        raise MissingExtra({module: extra})
+
+    monkeypatch.setattr(multi30k, "require", require)
+    without(monkeypatch, "sacrebleu")
+    with pytest.raises(MissingExtra, match=r"\[hub,text\]'\); or say with --task.folder FOLDER"), together("text"):
+        multi30k.from_hub("train", ("de", "en"))
 
 
 def test_what_is_not_needed_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:

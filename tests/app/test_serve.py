@@ -31,7 +31,7 @@ from saccade.explain.page import View
 from tests.app.conftest import Command
 from tests.conftest import LONGEST
 
-for module in ("starlette", "uvicorn"):
+for module in ("starlette", "uvicorn") if os.environ.get("SACCADE_BROWSER") != "required" else ():
     pytest.importorskip(module, reason=f"{module} is not installed: pip install 'torch-saccade[view]'")
 
 

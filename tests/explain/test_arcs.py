@@ -88,8 +88,6 @@ def test_a_head_view_is_whole_and_without_overlaps(rows: int, columns: int, head
 
 def test_five_hundred_tokens_are_named_at_marks(tmp_path: Path) -> None:
     names = [f"▁{i}" for i in range(500)]
-    figure = plots.arcs(torch.rand(3, 500, 500), names, names, query=13)
-    plots.save(figure, tmp_path / "long", "words")
     figure = plots.arcs(torch.rand(3, 500, 500), names, names)
     assert_saved(figure, tmp_path)
     assert len(drawn(figure)) == MOST

@@ -20,14 +20,15 @@ class Printed:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        return self._named("write", printable(text, keep="\n\t"))
+        self._named("write", printable(text, keep="\n\t"))
+        return len(text)
 
     def flush(self) -> None:
         self._named("flush")
 
-    def _named(self, method: str, *arguments: str) -> Any:
+    def _named(self, method: str, *arguments: str) -> None:
         try:
-            return getattr(self._stream, method)(*arguments)
+            getattr(self._stream, method)(*arguments)
         except OSError as error:  # a full disk behind it, or nobody who reads: say which file it was
             raise OSError(error.errno, error.strerror, STDOUT) from None
 

@@ -32,14 +32,15 @@ class NotFound(SaccadeError, LookupError):
 
 
 class MissingExtra(SaccadeError, ImportError):
-    """Third parties that are not installed: module -> the extra that brings it."""
+    """Third parties that are not installed: module -> the extra that brings it; and what else would do."""
 
-    def __init__(self, absent: Mapping[str, str], hint: str = "") -> None:
-        self.absent, self.hint = dict(absent), hint
+    def __init__(self, absent: Mapping[str, str], instead: str = "") -> None:
+        self.absent, self.instead = dict(absent), instead
         extras = ",".join(sorted(set(absent.values())))
         super().__init__(
             f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed; "
-            f"mend it with: pip install '{DISTRIBUTION}[{extras}]' (in a clone: pip install -e '.[{extras}]'){hint}"
+            f"mend it with: pip install '{DISTRIBUTION}[{extras}]' (in a clone: pip install -e '.[{extras}]')"
+            + (f"; or {instead}" if instead else "")
         )
 
 
@@ -89,7 +90,7 @@ def together(*extras: str) -> Iterator[None]:
     try:
         yield
     except MissingExtra as error:
-        raise MissingExtra(error.absent | absent(extras), error.hint) from error
+        raise MissingExtra(error.absent | absent(extras), error.instead) from error
 
 
 def absent(extras: Iterable[str]) -> dict[str, str]:

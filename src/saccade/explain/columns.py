@@ -49,8 +49,8 @@ class Columns:
             elif known and name in ("index_select", "index"):  # as a beam search takes other rows
                 self._mark(out, {axis: gone for axis, gone in known.items() if axis > 0})
             elif known and (name in VIEWS or name in MOVES):
-                there = [(moved(operator, name, args, axis, out), gone) for axis, gone in known.items()]
-                self._mark(out, {axis: gone for axis, gone in there if axis is not None})
+                axes = [(moved(operator, name, args, axis, out), gone) for axis, gone in known.items()]
+                self._mark(out, {axis: gone for axis, gone in axes if axis is not None})
 
     def _mark(self, tensor: Any, known: dict[int, int]) -> None:
         if known:

@@ -88,7 +88,7 @@ def columns(stand: Tensor | None, keys: int) -> tuple[int, int] | None:
     """Which columns of a softmax over so many keys are looked at, from and to; None: not one after the other."""
     if stand is None or not stand.ndim or (stand.shape[-1] > 1 and stand.stride(-1) != 1):
         return None
-    first = stand.storage_offset() % keys
+    first = int(stand.storage_offset()) % keys
     return first, first + stand.shape[-1]
 
 

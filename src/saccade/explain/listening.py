@@ -36,8 +36,8 @@ class _Undisturbed:
     """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        compiler = sys.modules.get("torch._dynamo")
-        if self._handle is None and hasattr(compiler, "disable"):
+        compiler: Any = sys.modules.get("torch._dynamo")
+        if self._handle is None and hasattr(compiler, "disable"):  # it may be half imported
             self._handle = compiler.disable(self.saw, recursive=True)
         return (self.saw if self._handle is None else self._handle)(func, args, kwargs or {})
 

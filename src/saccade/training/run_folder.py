@@ -42,23 +42,36 @@ class RunFolder:
         self.inputs = self.assets / "inputs"
         self.pictures = path / "pictures"
 
+    def check_free(self) -> None:
+        """Raise where the folder cannot become a new run.
+
+        Raises:
+            InvalidInput: it holds a run, or any other file.
+        """
+        if self.is_run():
+            raise InvalidInput(f"{self.path} is a run already; go on with: saccade train --resume {self.path}")
+        held = sorted(path.name for path in self.path.iterdir()) if self.path.is_dir() else []
+        if held := [name for name in held if not name.startswith(".")]:
+            named = ", ".join(held[:3]) + (", ..." if held[3:] else "")
+            raise InvalidInput(f"{self.path} is neither a run nor empty (it holds {named}); name a new folder")
+
     def claim(self) -> None:
         """Take the folder for a new run: of several processes that try, one gets it.
 
         Raises:
-            InvalidInput: it holds a run, or any other file, or another process took it.
+            InvalidInput: as `check_free`, or another process took it.
         """
-        if self.is_run():
-            raise InvalidInput(f"{self.path} is a run already; go on with: saccade train --resume {self.path}")
+        self.check_free()
         self.path.mkdir(parents=True, exist_ok=True)
-        if held := sorted(path.name for path in self.path.iterdir() if not path.name.startswith(".")):
-            named = ", ".join(held[:3]) + (", ..." if held[3:] else "")
-            raise InvalidInput(f"{self.path} is neither a run nor empty (it holds {named}); name a new folder")
         try:
             self.checkpoints.mkdir()  # of all that try, one makes it
         except FileExistsError:
             raise InvalidInput(f"{self.path} was just taken by another process; name a new folder") from None
-        for folder in (self.assets, self.pictures):
+        self.make_folders()
+
+    def make_folders(self) -> None:
+        """Those within the run, where they are not there."""
+        for folder in (self.assets, self.checkpoints, self.pictures):
             folder.mkdir(exist_ok=True)
 
     def create(self, head: Mapping[str, Any]) -> None:

@@ -348,9 +348,9 @@ class SpeechTask:
 
     def _rows_as_named(self, split: str) -> list[Any]:
         """What is read, with recordings as the user's file names them: they may be moved, file and all."""
-        file = getattr(self.config, split) or self.config.train
+        folder = Path(getattr(self.config, split) or self.config.train or "").parent
         return [
-            (Path(os.path.relpath(sound, file.parent)) if isinstance(sound, Path) else sound, *more)
+            (Path(os.path.relpath(sound, folder)) if isinstance(sound, Path) else sound, *more)
             for sound, *more in self._read(split)
         ]
 

@@ -25,7 +25,7 @@ def from_hub(split: str, languages: Sequence[str]) -> list[Pair]:
     try:
         datasets: Any = require("datasets", "hub")
     except MissingExtra as error:
-        raise MissingExtra(error.absent, "; or give a folder with Multi30k: --task.folder FOLDER") from None
+        raise MissingExtra(error.absent, "say with --task.folder FOLDER where Multi30k is") from None
     try:
         rows = datasets.load_dataset(HUB, split=split)
     except Exception as error:  # network, authentication, a moved data set: each with a class of its own
