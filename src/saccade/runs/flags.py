@@ -7,10 +7,10 @@ sentence that names the flag.
 """
 
 import dataclasses
+import functools
 import types
 import typing
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,8 +46,8 @@ class FlagField(NamedTuple):
     """The choices, and what must be chosen, for this option to exist."""
 
 
-@cache
-def fields(cls: Hashable) -> tuple[FlagField, ...]:
+@functools.cache
+def fields(cls: Any) -> tuple[FlagField, ...]:
     """All fields of a configuration class, in the order of the source."""
     return tuple(_fields(cls, (), "--", ()))
 
@@ -109,7 +109,7 @@ def separate(config: Any, arguments: Sequence[str], known: Sequence[str] = ()) -
         known: further flags, of a verb, to be suggested where one is misspelt.
     """
     cls = type(config)
-    by_flag = {field.flag: field for field in fields(cls)}
+    by_flag = {field.flag: field for field in fields(cls)}  # type: ignore[arg-type]
     plain = to_plain(config)
     given, files, rest = split(by_flag, arguments, known, listing(cls))
     for name in files:

@@ -19,7 +19,7 @@ def flags_help(config: Any, width: int | None = None) -> str:
     """All fields of a configuration, record by record, with the values that they have in it as their defaults."""
     width = min(width or shutil.get_terminal_size().columns, 120)
     plain, lines, group = to_plain(config), [], ""
-    for field in fields(type(config)):
+    for field in fields(type(config)):  # type: ignore[arg-type]
         if field.group != group:
             group = field.group
             lines += ["", *textwrap.wrap(group, width)]

@@ -123,6 +123,8 @@ def prepared(order: Order, processes: Any, held: ExitStack, say: Say) -> Ready:
     seed_everything(order.config.training.seed)
     with processes.common():
         # before the run is made: faults of the data are reported now
+        if order.named and not order.resumed:
+            folder.check_free()
         head = head_of(order, folder)
         config = foreign.resolved(resolved(order.config, head), folder if order.resumed else None)
         task = recipe.task(config, folder.assets if begun else None)
@@ -142,7 +144,9 @@ def prepared(order: Order, processes: Any, held: ExitStack, say: Say) -> Ready:
             folder = claimed(order)
         if first:
             held.enter_context(one_writer(folder))
-            if not order.resumed:
+            if order.resumed:
+                folder.make_folders()
+            else:
                 folder.write_head(head)
             if not begun:
                 keep_assets(task, config, folder)

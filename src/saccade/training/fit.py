@@ -78,7 +78,7 @@ def fit(
         with processes.common():
             kept = read_last(model, config, folder)
     early = bool(kept and config.patience is not None and kept["waited"] >= config.patience)
-    ended = bool(kept) and (early or kept["step"] >= config.steps)
+    ended = early or (kept is not None and kept["step"] >= config.steps)
     if kept and ended and processes.agree(folder.scored()):
         return Outcome(True, kept["step"], kept["seconds"], kept["step"])
     if begin is not None and processes.rank == 0:
