@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from saccade.core import linear as products
+from saccade.core import products
 from saccade.training.evidence import commit, processor
 
 CUBE = 2048  # rows and columns of the matrices whose product is the machine's rate

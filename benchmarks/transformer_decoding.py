@@ -18,8 +18,8 @@ import measure
 import torch
 from torch import Tensor
 
-from saccade.core.projection import Projection
 from saccade.nets.attention_choice import Additive
+from saccade.nets.projection import Projection
 from saccade.nets.search import Symbols, beam_search
 from saccade.systems.rnnsearch.model import RNNsearch, RNNsearchConfig
 from saccade.systems.transformer.model import Transformer, TransformerConfig

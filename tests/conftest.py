@@ -48,21 +48,21 @@ def poisoned_memory() -> Iterator[None]:
 @pytest.fixture
 def by_onednn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """As on a processor where oneDNN is faster, for products of any size; gives the rows of those it made."""
-    from saccade.core import linear  # not above: the hook that executes shapes must come before the library
+    from saccade.core import products  # not above: the hook that executes shapes must come before the library
 
     if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         pytest.skip("this build of torch has no oneDNN")
     made: list[int] = []
-    onednn = linear._onednn
+    onednn = products._onednn
 
     def told(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         made.append(rows.shape[0])
         assert weight.is_contiguous() or weight.mT.is_contiguous(), "plain loops"
         return onednn(rows, weight, bias)
 
-    monkeypatch.setattr(linear, "onednn_is_faster", lambda: True)
-    monkeypatch.setattr(linear, "WORTH", 1)
-    monkeypatch.setattr(linear, "_onednn", told)
+    monkeypatch.setattr(products, "onednn_is_faster", lambda: True)
+    monkeypatch.setattr(products, "WORTH", 1)
+    monkeypatch.setattr(products, "_onednn", told)
     return made
 
 

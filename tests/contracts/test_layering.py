@@ -35,7 +35,7 @@ ROOM_OF = {
 # what of a room below a system may import, where not all of it
 PARTS = {"training": ("config",), "explain": ("pictures", "plots", "capture", "cam", "answers")}
 # the rooms that a user imports into a network of their own need the core dependencies only
-CORE_DEPENDENCIES = {"torch", "numpy", "safetensors", "einops", "jaxtyping", "pydantic"}
+CORE_DEPENDENCIES = {"torch", "numpy", "safetensors", "einops", "jaxtyping", "pydantic", "pydantic_core"}
 CORE_ROOMS = {"core", "attention", "memory", "vision", "nets"}
 FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] in BELOW]
 
@@ -91,3 +91,14 @@ def test_the_door_knows_no_task_and_no_system(room: str) -> None:
 def test_no_room_has_a_name_that_says_nothing() -> None:
     for path in PACKAGE.rglob("*"):
         assert path.stem not in {"utils", "helpers", "common", "misc", "registry", "tools"}
+
+
+def test_one_file_knows_the_private_operator_and_mechanisms_hold_torchs_products() -> None:
+    for path in FILES:
+        place, text = path.relative_to(PACKAGE), path.read_text(encoding="utf-8")
+        if place.as_posix() != "core/products.py":
+            assert "mkldnn." not in text, f"{place} names oneDNN's operator"
+            names = {name.rpartition(".")[2] for name in imported(path) if name.startswith("saccade.core.products.")}
+            # a recurrent cell holds torch's products, which others may take the place of
+            allowed = {"memory": {"TORCH", "Products", "add_product"}, "runs": {"install"}}.get(place.parts[0], set())
+            assert place.parts[0] == "nets" or names <= allowed, f"{place} imports {names} of core/products.py"

@@ -19,7 +19,7 @@ PATHS = [
     "saccade.attention.ScoreFunction", "saccade.attention.ctc.ctc_loss", "saccade.attention.ctc.forced_alignment",
     "saccade.attention.ctc.prefix_beam_search", "saccade.attention.transducer.transducer_loss",
     "saccade.core.config.config", "saccade.core.masks.length_mask", "saccade.core.masks.masked_softmax",
-    "saccade.core.projection.Projection", "saccade.core.recipe.Recipe", "saccade.core.state.Constant",
+    "saccade.nets.projection.Projection", "saccade.core.recipe.Recipe", "saccade.core.state.Constant",
     "saccade.core.state.map_state", "saccade.core.state.select", "saccade.core.tap.Tap",
     "saccade.explain.Capture", "saccade.explain.capture", "saccade.explain.ablate", "saccade.explain.scale",
     "saccade.explain.measures.rollout", "saccade.explain.measures.flow", "saccade.explain.plots.head_grid",

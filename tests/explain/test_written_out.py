@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saccade.core.errors import InvalidInput, NotFound
-from saccade.core.linear import Linear
+from saccade.core.products import Linear
 from saccade.explain import capture
 from saccade.explain.held import Held
 

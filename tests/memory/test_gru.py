@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from saccade.core.errors import InvalidInput
+from saccade.core.products import install
 from saccade.memory import GRU, GRUState
 from saccade.memory.gru import Projected, Recurrent, gru_step
 from tests.checks import assert_twins, leaf, randomised, unchanged
@@ -269,10 +270,11 @@ def test_a_step_by_onednn_is_the_step(
     nets: tuple[int, ...], reset: Literal["before", "after"], by_onednn: list[int]
 ) -> None:
     layer = GRU(5, 6, reset=reset)
-    recurrent = Recurrent(*(None if part is None else part.detach() for part in layer.recurrent()))
+    install(layer)
+    gates, candidate, bias, add = layer.recurrent()
     if nets:
-        gates, candidate = (part.expand(*nets, *part.shape).contiguous() for part in recurrent[:2])
-        recurrent = Recurrent(gates, candidate, recurrent.bias)
+        gates, candidate = (part.expand(*nets, *part.shape).contiguous() for part in (gates, candidate))
+    recurrent = Recurrent(gates.detach(), candidate.detach(), None if bias is None else bias.detach(), add)
     projected = Projected(torch.randn(*nets, 9, 12), torch.randn(*nets, 9, 6))
     hidden = torch.randn(*nets, 9, 6)
     with torch.backends.mkldnn.flags(enabled=False):

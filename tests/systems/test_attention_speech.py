@@ -6,12 +6,12 @@ import torch
 
 from saccade.attention.ctc import ctc_loss
 from saccade.core.masks import length_mask
-from saccade.core.projection import Projection
 from saccade.core.recipe import Answer
 from saccade.core.task import Figure
 from saccade.explain import capture
 from saccade.explain.pictures.sound import Sound
 from saccade.nets.attention_choice import Dot
+from saccade.nets.projection import Projection
 from saccade.nets.search import Symbols, beam_search
 from saccade.systems.attention_speech.model import AttentionSpeech, AttentionSpeechConfig
 from saccade.systems.attention_speech.objective import objective

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from saccade.attention.hard import Choices
 from saccade.core.masks import length_mask
-from saccade.core.projection import Projection
 from saccade.core.tap import Tap
 from saccade.nets.attention_choice import Attention, Hard, ScoreFunctionGradient, StraightThrough
 from saccade.nets.choices import ChosenProjection
+from saccade.nets.projection import Projection
 from saccade.nets.search import SearchModel, Symbols, beam_search, sample
 from saccade.systems.rnnencdec import recipe as rnnencdec_recipe
 from saccade.systems.rnnencdec.model import RNNEncDec, RNNEncDecConfig

@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from saccade.core.errors import InvalidInput
-from saccade.core.projection import Projection
 from saccade.core.task import Learning, Legible, Readable, Replaying, Size, Sized, Task
+from saccade.nets.projection import Projection
 from saccade.tasks.translation import TranslationConfig, TranslationTask
 from saccade.tasks.translation.metric import bleu, bleu_by_length, tokenizer_for
 from saccade.tasks.translation.objective import cross_entropy

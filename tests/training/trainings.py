@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from saccade.attention import MultiHeadAttention
 from saccade.core.errors import InvalidInput
-from saccade.core.projection import Projection
 from saccade.core.recipe import Loss, Part
 from saccade.core.stream import ExampleStream, Share
 from saccade.core.task import Figure, Score, Size
 from saccade.memory import GRU
+from saccade.nets.projection import Projection
 from saccade.training import processes as module
 from saccade.training.config import SGD, TrainingConfig
 from saccade.training.fit import Outcome, fit

@@ -11,9 +11,9 @@ U h does not change from query to query: `prepare` computes it once a sequence.
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from saccade.attention.content import CHUNK, ContentAttention, check_sizes
-from saccade.core.linear import Linear, linear
 
 
 def additive_scores(
@@ -48,8 +48,8 @@ class AdditiveAttention(ContentAttention):
     def __init__(self, query_size: int, key_size: int, width: int, *, chunk: int = CHUNK) -> None:
         super().__init__(query_size, key_size, chunk=chunk)
         check_sizes(width=width)
-        self.query = Linear(query_size, width, bias=False)
-        self.key = Linear(key_size, width)
+        self.query = nn.Linear(query_size, width, bias=False)
+        self.key = nn.Linear(key_size, width)
         self.v = nn.Parameter(torch.empty(width))
         self.reset_parameters()
 
@@ -61,7 +61,7 @@ class AdditiveAttention(ContentAttention):
         nn.init.uniform_(self.v, -bound, bound)
 
     def project_query(self, query: Float[Tensor, "b q d"]) -> Float[Tensor, "b q a"]:
-        return linear(query, self.query.weight)
+        return F.linear(query, self.query.weight)
 
     def project_key(self, keys: Float[Tensor, "b k d"]) -> Float[Tensor, "b k a"]:
         projected: Tensor = self.key(keys)

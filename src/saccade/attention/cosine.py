@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from saccade.attention.content import ContentAttention
 from saccade.attention.luong import dot_scores
-from saccade.core.linear import Linear
 
 SMALL = 1e-6  # a vector shorter than this has no direction: its cosine goes to 0 with its length
 
@@ -40,8 +39,8 @@ class CosineAttention(ContentAttention):
 
     def __init__(self, query_size: int, key_size: int) -> None:
         super().__init__(query_size, key_size)
-        self.query = Linear(query_size, key_size)
-        self.strength = Linear(query_size, 1)
+        self.query = nn.Linear(query_size, key_size)
+        self.strength = nn.Linear(query_size, 1)
         for projection in (self.query, self.strength):
             nn.init.xavier_uniform_(projection.weight)
             nn.init.zeros_(projection.bias)

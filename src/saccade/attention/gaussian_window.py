@@ -21,7 +21,6 @@ from torch.nn import functional as F
 from saccade.attention.content import check_query, check_sizes, checked_values
 from saccade.attention.reading import OneLook, Reading
 from saccade.core.errors import InvalidInput
-from saccade.core.linear import Linear
 from saccade.core.masks import places
 from saccade.core.tap import Tap
 
@@ -85,7 +84,7 @@ class GaussianWindowAttention(OneLook):
         if offsets not in ("exp", "softplus"):
             raise InvalidInput(f'offsets must be "exp" or "softplus", not {offsets!r}')
         self.key_size, self.offsets, self.pace = key_size, offsets, pace
-        self.parameters_of = Linear(query_size, 3 * components)
+        self.parameters_of = nn.Linear(query_size, 3 * components)
         self.weights = Tap("b q k")
         self.locations = Tap("b n")
         self.reset_parameters()

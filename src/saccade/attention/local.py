@@ -19,7 +19,6 @@ from saccade.attention.content import Prepared, check_query
 from saccade.attention.luong import BilinearAttention
 from saccade.attention.reading import Reading
 from saccade.core.errors import InvalidInput
-from saccade.core.linear import Linear
 from saccade.core.masks import masked_softmax, places, score_mask
 
 
@@ -107,8 +106,8 @@ class LocalPredictiveAttention(BilinearAttention):
         self.half_width, self.sigma = half_width, half_width / 2 if sigma is None else sigma
         if not self.sigma > 0:
             raise InvalidInput(f"sigma must be above 0, not {self.sigma}")
-        self.hidden = Linear(query_size, query_size, bias=False)
-        self.centre = Linear(query_size, 1, bias=False)
+        self.hidden = nn.Linear(query_size, query_size, bias=False)
+        self.centre = nn.Linear(query_size, 1, bias=False)
         for projection in (self.hidden, self.centre):
             nn.init.xavier_uniform_(projection.weight)
 

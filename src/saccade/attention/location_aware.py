@@ -22,7 +22,6 @@ from saccade.attention.additive import tanh_scores
 from saccade.attention.content import Prepared, check_query, check_sizes, checked_values
 from saccade.attention.reading import OneLook, Reading
 from saccade.core.errors import InvalidInput
-from saccade.core.linear import Linear
 from saccade.core.masks import masked_softmax
 from saccade.core.tap import Tap
 
@@ -79,11 +78,11 @@ class LocationAwareAttention(OneLook):
         if window is not None and window < 1:
             raise InvalidInput(f"a window must be of at least 1 key, not {window}")
         self.key_size, self.smoothing, self.sharpening, self.window = key_size, smoothing, sharpening, window
-        self.query = Linear(query_size, width, bias=False)
-        self.key = Linear(key_size, width) if content else None
+        self.query = nn.Linear(query_size, width, bias=False)
+        self.key = nn.Linear(key_size, width) if content else None
         self.bias = None if content else nn.Parameter(torch.zeros(width))
         self.filters = nn.Conv1d(1, filters, filter_width, padding=filter_width // 2, bias=False)
-        self.location = Linear(filters, width, bias=False)
+        self.location = nn.Linear(filters, width, bias=False)
         self.v = nn.Parameter(torch.empty(width))
         self.weights = Tap("b q k")
         self.reset_parameters()

@@ -11,10 +11,10 @@ decoder's state after its step, Bahdanau et al. 2015 with that before it; which 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from saccade.attention.additive import additive_scores
 from saccade.attention.content import CHUNK, ContentAttention, check_sizes
-from saccade.core.linear import Linear, linear
 
 
 def dot_scores(query: Float[Tensor, "b q d"], key: Float[Tensor, "b k d"]) -> Float[Tensor, "b q k"]:
@@ -47,7 +47,7 @@ class BilinearAttention(ContentAttention):
 
     def __init__(self, query_size: int, key_size: int) -> None:
         super().__init__(query_size, key_size)
-        self.key = Linear(key_size, query_size, bias=False)
+        self.key = nn.Linear(key_size, query_size, bias=False)
         nn.init.xavier_uniform_(self.key.weight)
 
     def project_key(self, keys: Float[Tensor, "b k d"]) -> Float[Tensor, "b k a"]:
@@ -71,16 +71,16 @@ class ConcatAttention(ContentAttention):
     def __init__(self, query_size: int, key_size: int, width: int, *, chunk: int = CHUNK) -> None:
         super().__init__(query_size, key_size, chunk=chunk)
         check_sizes(width=width)
-        self.hidden = Linear(query_size + key_size, width, bias=False)
+        self.hidden = nn.Linear(query_size + key_size, width, bias=False)
         self.v = nn.Parameter(torch.empty(width))
         nn.init.xavier_uniform_(self.hidden.weight)
         nn.init.uniform_(self.v, -(width**-0.5), width**-0.5)
 
     def project_query(self, query: Float[Tensor, "b q d"]) -> Float[Tensor, "b q a"]:
-        return linear(query, self.hidden.weight[:, : self.query_size])
+        return F.linear(query, self.hidden.weight[:, : self.query_size])
 
     def project_key(self, keys: Float[Tensor, "b k d"]) -> Float[Tensor, "b k a"]:
-        return linear(keys, self.hidden.weight[:, self.query_size :])
+        return F.linear(keys, self.hidden.weight[:, self.query_size :])
 
     def score(self, query: Float[Tensor, "b q a"], key: Float[Tensor, "b k a"]) -> Float[Tensor, "b q k"]:
         return additive_scores(query, key, self.v)

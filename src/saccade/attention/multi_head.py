@@ -22,7 +22,6 @@ from saccade.attention.dot_product import dot_product_weights, scaled_dot_produc
 from saccade.attention.reading import Reading
 from saccade.core.errors import InvalidInput
 from saccade.core.growing import Growing
-from saccade.core.linear import Linear
 from saccade.core.masks import check_key_mask, score_mask
 from saccade.core.tap import Tap
 
@@ -81,10 +80,10 @@ class MultiHeadAttention(nn.Module):
             raise InvalidInput(f"{heads} heads do not divide a width of {model_size}; give head_size and value_size")
         self.heads, self.dropout = heads, dropout
         keys, values = (heads * (model_size // heads if size is None else size) for size in (head_size, value_size))
-        self.query = Linear(model_size, keys, bias)
-        self.key = Linear(model_size, keys, bias)
-        self.value = Linear(model_size, values, bias)
-        self.output = Linear(values, model_size, bias)
+        self.query = nn.Linear(model_size, keys, bias)
+        self.key = nn.Linear(model_size, keys, bias)
+        self.value = nn.Linear(model_size, values, bias)
+        self.output = nn.Linear(values, model_size, bias)
         self.weights = Tap("b h q k")
         self.reset_parameters()
 

@@ -18,7 +18,6 @@ from torch.nn import functional as F
 
 from saccade.attention.ctc import check_lengths
 from saccade.core.errors import InvalidInput
-from saccade.core.linear import Linear
 from saccade.core.tap import Tap
 
 
@@ -39,7 +38,7 @@ class OnlineAttention(nn.Module):
 
     def __init__(self, query_size: int) -> None:
         super().__init__()
-        self.gate = Linear(query_size, 1)
+        self.gate = nn.Linear(query_size, 1)
         self.emission = Tap("b")
         nn.init.xavier_uniform_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from saccade.attention.additive import tanh_scores
 from saccade.attention.content import check_query, check_sizes, checked_values
 from saccade.attention.reading import OneLook, Reading
-from saccade.core.linear import Linear
 from saccade.core.masks import masked_softmax
 from saccade.core.tap import Tap
 
@@ -53,15 +52,15 @@ class PastAlignmentAttention(OneLook):
         super().__init__()
         check_sizes(query_size=query_size, key_size=key_size, width=width, memory_size=memory_size)
         self.key_size = key_size
-        self.query = Linear(query_size, width, bias=False)
-        self.key = Linear(key_size, width)
-        self.past = Linear(memory_size, width, bias=False)
+        self.query = nn.Linear(query_size, width, bias=False)
+        self.key = nn.Linear(key_size, width)
+        self.past = nn.Linear(memory_size, width, bias=False)
         self.v = nn.Parameter(torch.empty(width))
-        self.key_gates = Linear(key_size, 3 * memory_size)
-        self.query_gates = Linear(query_size, 3 * memory_size, bias=False)
+        self.key_gates = nn.Linear(key_size, 3 * memory_size)
+        self.query_gates = nn.Linear(query_size, 3 * memory_size, bias=False)
         self.weight_gates = nn.Parameter(torch.empty(3 * memory_size))
-        self.memory_gates = Linear(memory_size, 2 * memory_size, bias=False)
-        self.memory_candidate = Linear(memory_size, memory_size, bias=False)
+        self.memory_gates = nn.Linear(memory_size, 2 * memory_size, bias=False)
+        self.memory_candidate = nn.Linear(memory_size, memory_size, bias=False)
         self.weights = Tap("b q k")
         self.reset_parameters()
 

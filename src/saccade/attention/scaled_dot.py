@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from saccade.attention.content import ContentAttention, check_sizes
 from saccade.attention.luong import dot_scores
-from saccade.core.linear import Linear
 
 
 class ScaledDotAttention(ContentAttention):
@@ -26,8 +25,8 @@ class ScaledDotAttention(ContentAttention):
     def __init__(self, query_size: int, key_size: int, width: int) -> None:
         super().__init__(query_size, key_size)
         check_sizes(width=width)
-        self.query = Linear(query_size, width, bias=False)
-        self.key = Linear(key_size, width, bias=False)
+        self.query = nn.Linear(query_size, width, bias=False)
+        self.key = nn.Linear(key_size, width, bias=False)
         for projection in (self.query, self.key):
             nn.init.xavier_uniform_(projection.weight)
 

@@ -17,7 +17,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saccade.core.errors import InvalidInput
-from saccade.core.linear import Linear
 
 
 class ScoreFunction(nn.Module):
@@ -63,7 +62,7 @@ class ScoreFunction(nn.Module):
                 raise InvalidInput(f"the weight of the {name} must be at least 0 and finite, not {weight}")
         self.baseline, self.decay = baseline, decay
         self.reward_weight, self.entropy_weight = reward_weight, entropy_weight
-        self.predict = None if features is None else Linear(features, 1)
+        self.predict = None if features is None else nn.Linear(features, 1)
         if self.predict is not None:
             nn.init.zeros_(self.predict.weight)
             nn.init.zeros_(self.predict.bias)

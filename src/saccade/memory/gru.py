@@ -10,6 +10,7 @@ Bahdanau 2015 writes the update gate the other way round: its z is our 1 - z.
 W x of all time steps is one product outside the loop.
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saccade.core.errors import InvalidInput
-from saccade.core.linear import add_linear, by_onednn, linear
+from saccade.core.products import TORCH, Products, add_product
 
 
 class GRUState(NamedTuple):
@@ -37,6 +38,8 @@ class Recurrent(NamedTuple):
     gates: Float[Tensor, "*g h 2*h"]
     candidate: Float[Tensor, "*g h h"]
     bias: Float[Tensor, " h"] | None
+    add: Callable[[Tensor, Tensor, Tensor], Tensor] = add_product
+    """What multiplies: sums + hidden weight."""
 
 
 def gru_step(projected: Projected, hidden: Float[Tensor, "*g b h"], recurrent: Recurrent) -> Float[Tensor, "*g b h"]:
@@ -45,22 +48,13 @@ def gru_step(projected: Projected, hidden: Float[Tensor, "*g b h"], recurrent: R
     A leading axis g is of independent nets, such as the two directions of an encoder. Where z's block is +inf the state
     is kept to the last bit, with its gradient.
     """
-    reset, update = torch.sigmoid(add_product(projected.gates, hidden, recurrent.gates)).chunk(2, -1)
+    reset, update = torch.sigmoid(recurrent.add(projected.gates, hidden, recurrent.gates)).chunk(2, -1)
     if recurrent.bias is None:
-        candidate = torch.tanh(add_product(projected.candidate, reset * hidden, recurrent.candidate))
+        candidate = torch.tanh(recurrent.add(projected.candidate, reset * hidden, recurrent.candidate))
     else:
         candidate = torch.tanh(projected.candidate + reset * (hidden @ recurrent.candidate + recurrent.bias))
     # under autocast the products are bfloat16 and the state is not
     return torch.lerp(candidate.to(hidden.dtype), hidden, update.to(hidden.dtype))
-
-
-def add_product(sums: Tensor, hidden: Tensor, weight: Tensor) -> Tensor:
-    """sums + hidden weight, of each net if there are several."""
-    if hidden.ndim == 2:
-        return add_linear(sums, hidden, weight.mT)
-    if len(hidden) and by_onednn(hidden[0], weight[0].mT):
-        return torch.stack([add_linear(s, h, w.mT) for s, h, w in zip(sums, hidden, weight, strict=True)])
-    return torch.baddbmm(sums, hidden, weight)
 
 
 class GRU(nn.Module):
@@ -84,6 +78,7 @@ class GRU(nn.Module):
         self.weight_hidden = nn.Parameter(torch.empty(3 * hidden_size, hidden_size))
         self.bias = nn.Parameter(torch.empty(3 * hidden_size))
         self.bias_hidden = nn.Parameter(torch.empty(hidden_size)) if reset == "after" else None
+        self.products: Products = TORCH
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -103,12 +98,12 @@ class GRU(nn.Module):
         """W x + b: all of a step that does not wait for the one before."""
         if inputs.shape[-1] != self.input_size:
             raise InvalidInput(f"inputs must have {self.input_size} features, not {inputs.shape[-1]}")
-        return split(linear(inputs, self.weight_input, self.bias))
+        return split(self.products.linear(inputs, self.weight_input, self.bias))
 
     def recurrent(self) -> Recurrent:
         """U, ready for `gru_step`: made once before a loop."""
         gates, candidate = split(self.weight_hidden.mT)
-        return Recurrent(gates, candidate, self.bias_hidden)
+        return Recurrent(gates, candidate, self.bias_hidden, self.products.add)
 
     def step(self, inputs: Float[Tensor, "b d"], state: GRUState) -> tuple[Float[Tensor, "b h"], GRUState]:
         """One time step; the output is the new state."""

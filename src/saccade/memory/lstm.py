@@ -10,6 +10,7 @@ x input, h hidden state, c cell; the peepholes w (Gers et al. 2002) look at one 
 torch.nn.LSTM. W x of all time steps is one product outside the loop.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saccade.core.errors import InvalidInput
-from saccade.core.linear import add_linear, linear
+from saccade.core.products import TORCH, Products, add_product
 
 
 class LSTMState(NamedTuple):
@@ -33,13 +34,15 @@ class Recurrent(NamedTuple):
     """w_ci and w_cf."""
     to_output: Float[Tensor, " h"] | None
     """w_co."""
+    add: Callable[[Tensor, Tensor, Tensor], Tensor] = add_product
+    """What multiplies: sums + hidden weight."""
 
 
 def lstm_step(projected: Float[Tensor, "b gates"], state: LSTMState, recurrent: Recurrent) -> LSTMState:
     """One step from a projected input W x + b, in the order i, f, c, o."""
     hidden, cell = state
     size = hidden.shape[-1]
-    sums = add_linear(projected, hidden, recurrent.weight.mT)
+    sums = recurrent.add(projected, hidden, recurrent.weight)
     # under autocast the products are bfloat16 and the state is not
     gates, candidate, output = sums.to(cell.dtype).split([2 * size, size, size], -1)
     if recurrent.to_gates is not None:
@@ -70,6 +73,7 @@ class LSTM(nn.Module):
         self.weight_hidden = nn.Parameter(torch.empty(4 * hidden_size, hidden_size))
         self.bias = nn.Parameter(torch.empty(4 * hidden_size))
         self.peepholes = nn.Parameter(torch.empty(3 * hidden_size)) if peepholes else None
+        self.products: Products = TORCH
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -92,14 +96,15 @@ class LSTM(nn.Module):
         """W x + b: all of a step that does not wait for the one before."""
         if inputs.shape[-1] != self.input_size:
             raise InvalidInput(f"inputs must have {self.input_size} features, not {inputs.shape[-1]}")
-        return linear(inputs, self.weight_input, self.bias)
+        return self.products.linear(inputs, self.weight_input, self.bias)
 
     def recurrent(self) -> Recurrent:
         """What `lstm_step` multiplies by: made once before a loop."""
         size, weight = self.hidden_size, self.weight_hidden.mT.contiguous()
         if self.peepholes is None:
-            return Recurrent(weight, None, None)
-        return Recurrent(weight, *self.peepholes.split([2 * size, size]))
+            return Recurrent(weight, None, None, self.products.add)
+        to_gates, to_output = self.peepholes.split([2 * size, size])
+        return Recurrent(weight, to_gates, to_output, self.products.add)
 
     def step(self, inputs: Float[Tensor, "b d"], state: LSTMState) -> tuple[Float[Tensor, "b h"], LSTMState]:
         """One time step; the output is the new hidden state."""

@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saccade.attention.reading import Attention, Reading
-from saccade.core.linear import linear
 from saccade.core.state import Constant
 from saccade.memory.gru import GRU, Projected, gru_step, split
 
@@ -61,7 +60,7 @@ class AttendingDecoder(nn.Module):
         self, inputs: Float[Tensor, "b d"], context: Float[Tensor, "b c"], hidden: Float[Tensor, "b h"]
     ) -> Float[Tensor, "b h"]:
         """f(s, y, c): the state after a step."""
-        projected = linear(torch.cat([inputs, context], -1), self.cell.weight_input, self.cell.bias)
+        projected = self.cell.products.linear(torch.cat([inputs, context], -1), self.cell.weight_input, self.cell.bias)
         return gru_step(split(projected), hidden, self.cell.recurrent())
 
     def updates(self, inputs: Float[Tensor, "b t d"]) -> Iterator[Update]:
@@ -70,12 +69,12 @@ class AttendingDecoder(nn.Module):
         The symbols' share of W x is known before the loop; the contexts' share is not.
         """
         symbols, context_weight = self.cell.weight_input.split([self.input_size, self.context_size], 1)
-        gates, candidates = split(linear(inputs, symbols, self.cell.bias))
+        gates, candidates = split(self.cell.products.linear(inputs, symbols, self.cell.bias))
         context_weight = context_weight.contiguous()  # a part of a matrix is slower to multiply with, at every step
         recurrent, sizes = self.cell.recurrent(), [gates.shape[-1], candidates.shape[-1]]
 
         def update(gate: Tensor, candidate: Tensor, context: Tensor, hidden: Tensor) -> Tensor:
-            more_gates, more_candidate = linear(context, context_weight).split(sizes, -1)
+            more_gates, more_candidate = self.cell.products.linear(context, context_weight).split(sizes, -1)
             return gru_step(Projected(gate + more_gates, candidate + more_candidate), hidden, recurrent)
 
         for gate, candidate in zip(gates.unbind(1), candidates.unbind(1), strict=True):

@@ -15,14 +15,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from saccade.core.config import Size, config
-from saccade.core.linear import Linear
-from saccade.core.projection import Projection
 from saccade.core.state import Constant
 from saccade.nets.attention_choice import Additive, Attention, build_attention, build_score_function
 from saccade.nets.choices import ChosenProjection, each_choice
 from saccade.nets.conditional_decoder import ConditionalDecoder, DecoderState
 from saccade.nets.dropout import Dropout
 from saccade.nets.input_feeding_decoder import FeedingState, InputFeedingDecoder
+from saccade.nets.projection import Projection
 from saccade.nets.readout import MaxoutReadout
 
 
@@ -65,7 +64,7 @@ class AttentionDecoder(nn.Module):
         super().__init__()
         embedding, hidden = config.embedding_size, config.hidden_size
         self.embedding = nn.Embedding(symbols, embedding)
-        self.initial = Linear(final_size, hidden)
+        self.initial = nn.Linear(final_size, hidden)
         attention = build_attention(config.attention, hidden, annotation_size)
         decoder = ConditionalDecoder if config.order == "look-first" else InputFeedingDecoder
         self.recurrent: Any = decoder(attention, embedding, annotation_size, hidden)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from saccade.attention.hard import Choices
 from saccade.attention.score_function import following
-from saccade.core.projection import Projection
+from saccade.nets.projection import Projection
 
 
 class ChosenProjection(NamedTuple):

@@ -10,9 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from saccade.core.linear import Linear
-from saccade.core.projection import Projection
 from saccade.nets.dropout import Dropout
+from saccade.nets.projection import Projection
 
 
 class MaxoutReadout(nn.Module):
@@ -27,9 +26,9 @@ class MaxoutReadout(nn.Module):
 
     def __init__(self, input_sizes: tuple[int, ...], width: int, vocabulary_size: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.hidden = Linear(sum(input_sizes), 2 * width)
+        self.hidden = nn.Linear(sum(input_sizes), 2 * width)
         self.dropout = Dropout(dropout)
-        self.output = Linear(width, vocabulary_size)
+        self.output = nn.Linear(width, vocabulary_size)
 
     def forward(self, *inputs: Float[Tensor, "*b _"]) -> Projection:
         pairs = self.hidden(torch.cat(inputs, -1)).unflatten(-1, (-1, 2))

@@ -65,6 +65,7 @@ class RecurrentEncoder(nn.Module):
             torch.stack([weight.gates for weight in weights]),
             torch.stack([weight.candidate for weight in weights]),
             None,
+            weights[0].add,
         )
         hidden = torch.zeros_like(recurrent.gates[:, :1, :size]).repeat(1, inputs.shape[0], 1)
         steps = [torch.stack(parts).unbind(2) for parts in zip(*streams, strict=True)]

@@ -24,9 +24,9 @@ from torch import Tensor
 
 from saccade.core.config import config
 from saccade.core.errors import InvalidInput
-from saccade.core.largest import largest
-from saccade.core.projection import Projection, Scratch
 from saccade.core.state import select
+from saccade.nets.largest import largest
+from saccade.nets.projection import Projection, Scratch
 
 
 @config

@@ -15,7 +15,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from saccade.attention.multi_head import Cache, Heads, MultiHeadAttention
-from saccade.core.linear import Linear
 from saccade.nets.dropout import Dropout
 
 Norm = Literal["post", "pre"]
@@ -31,8 +30,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, model_size: int, hidden_size: int) -> None:
         super().__init__()
-        self.hidden = Linear(model_size, hidden_size)
-        self.output = Linear(hidden_size, model_size)
+        self.hidden = nn.Linear(model_size, hidden_size)
+        self.output = nn.Linear(hidden_size, model_size)
         for layer in (self.hidden, self.output):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)

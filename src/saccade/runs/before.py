@@ -11,7 +11,7 @@ from typing import Any
 from saccade.core.config import from_plain as read
 from saccade.runs.flags import TAG, members, tags_of
 
-RENAMED = {"batch_tokens": "batch_size"}
+RENAMED = {"batch_tokens": "batch_size", "told_weight": "forced_weight"}
 RECORDS = {"local-monotonic": "local", "local-predictive": "local"}
 """Choices whose options stood in a record of another name."""
 CHOICES = ("method",)
@@ -39,7 +39,7 @@ def renewed(cls: Any, plain: Mapping[str, Any]) -> dict[str, Any]:
         elif members(kind):
             gone |= options(kind)
             if isinstance(value, str):
-                new[name] = chosen(kind, value, plain)
+                new[name] = chosen(kind, value, {**new})
             elif isinstance(value, Mapping) and TAG not in value:
                 made = next((value[key] for key in CHOICES if key in value), None)
                 new[name] = value if made is None else chosen(kind, str(made), value)

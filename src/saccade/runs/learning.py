@@ -15,6 +15,7 @@ from saccade import __version__
 from saccade.core.config import flatten, to_plain
 from saccade.core.device import to_device
 from saccade.core.errors import InvalidInput
+from saccade.core.products import install
 from saccade.core.recipe import Objective, Recipe
 from saccade.core.stream import ExampleStream, Stream, sizes_of
 from saccade.core.task import Learning, Readable
@@ -155,6 +156,7 @@ def prepared(order: Order, processes: Any, held: ExitStack, say: Say) -> Ready:
         if not first and not begun:  # what each learned from the same data may differ where symbols are equally common
             task = recipe.task(config, folder.assets)
         model = recipe.build(config, task)
+        install(model)
     if first:
         parameters = sum(parameter.numel() for parameter in model.parameters())
         title = f"{order.system} {order.variant}: {parameters:,} parameters"

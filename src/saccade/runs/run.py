@@ -14,6 +14,7 @@ from saccade.core.config import placed
 from saccade.core.device import to_device
 from saccade.core.errors import InvalidInput, together
 from saccade.core.picture import Picture
+from saccade.core.products import install
 from saccade.core.recipe import Answer, Recipe
 from saccade.core.stream import in_order, sizes_of
 from saccade.core.task import Figure, Learning, Legible, Readable, Task
@@ -211,8 +212,10 @@ def resolved(config: Any, head: Mapping[str, Any]) -> Any:
 
 
 def build(recipe: Recipe, config: Any, task: Task) -> nn.Module:
-    """The model, in the precision of its weights; bfloat16 is autocast over float32."""
-    return recipe.build(config, task).to(dtype_of(config))
+    """The model, in the precision of its weights, with this processor's faster products; bfloat16 is autocast."""
+    model = recipe.build(config, task).to(dtype_of(config))
+    install(model)
+    return model
 
 
 def assemble(

@@ -16,11 +16,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from saccade.core.config import Parts, Size, config
-from saccade.core.linear import Linear
-from saccade.core.projection import Projection
 from saccade.nets.attention_choice import Dot
 from saccade.nets.attention_decoder import AttentionDecoder, AttentionDecoderConfig, SearchState
 from saccade.nets.choices import ChosenProjection
+from saccade.nets.projection import Projection
 from saccade.nets.recurrent_encoder import Encoded
 from saccade.nets.stacked_encoder import StackedEncoder
 
@@ -60,7 +59,7 @@ class AttentionSpeech(nn.Module):
         size = self.encoder.output_size
         self.decoder = AttentionDecoder(config, symbols, size, config.units, config.dropout)
         self.ctc_weight = config.ctc_weight
-        self.ctc = Linear(size, symbols) if config.ctc_weight else None
+        self.ctc = nn.Linear(size, symbols) if config.ctc_weight else None
 
     def encode(self, features: Float[Tensor, "b t f"], mask: Bool[Tensor, "b t"]) -> Encoded:
         """Annotations. The mask is True at the steps of each recording."""

@@ -14,7 +14,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from saccade.core.config import Parts, Size, config
-from saccade.core.linear import Linear
 from saccade.core.tap import Tap
 from saccade.nets.stacked_encoder import StackedEncoder
 
@@ -37,7 +36,7 @@ class CTCSpeech(nn.Module):
     def __init__(self, config: CTCSpeechConfig, features: int, symbols: int) -> None:
         super().__init__()
         self.encoder = StackedEncoder(features, config.hidden_size, config.layers, config.dropout)
-        self.output = Linear(self.encoder.output_size, symbols)
+        self.output = nn.Linear(self.encoder.output_size, symbols)
         self.posteriors = Tap("b v t")
         nn.init.xavier_uniform_(self.output.weight)
         nn.init.zeros_(self.output.bias)

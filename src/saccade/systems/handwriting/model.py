@@ -20,7 +20,6 @@ from torch.nn import functional as F
 
 from saccade.attention.hard import Choices
 from saccade.core.config import NAMED, Parts, Size, config
-from saccade.core.linear import Linear, linear
 from saccade.core.tap import Tap
 from saccade.memory import LSTM, LSTMState
 from saccade.memory.lstm import lstm_step
@@ -130,7 +129,7 @@ class Handwriting(nn.Module):
         inputs = [3 + window, *[3 + window + size] * (config.layers - 1)]
         self.layers = nn.ModuleList(LSTM(width, size, peepholes=config.peepholes) for width in inputs)
         self.dropout = Dropout(config.dropout)
-        self.output = Linear(config.layers * size, 1 + 6 * config.components)
+        self.output = nn.Linear(config.layers * size, 1 + 6 * config.components)
         self.attention: nn.Module | None = None
         self.encoder: RecurrentEncoder | None = None
         self.score_function: nn.Module | None = None
@@ -227,7 +226,7 @@ class Handwriting(nn.Module):
         of_pen, of_window = layer.weight_input.split([3, self.symbols], 1)
         of_window, recurrent, state = of_window.mT, layer.recurrent(), self.initial_state(len(points), text)
         cells, hidden, windows, looks, memories = state.layers[0], [], [], [], []
-        for projected in linear(points, of_pen, layer.bias).unbind(1):
+        for projected in layer.products.linear(points, of_pen, layer.bias).unbind(1):
             cells = lstm_step(torch.addmm(projected, state.window, of_window), cells, recurrent)
             window, weights, memory = self.read(cells.hidden, text, state)
             state = state._replace(window=window, attention=memory)

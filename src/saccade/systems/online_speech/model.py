@@ -21,7 +21,6 @@ from torch.nn import functional as F
 from saccade.attention.online import Gate, OnlineAttention
 from saccade.attention.score_function import ScoreFunction
 from saccade.core.config import NAMED, Many, Parts, Size, config
-from saccade.core.linear import Linear, linear
 from saccade.core.tap import Tap
 from saccade.memory.gru import GRU, Projected, Recurrent, gru_step, split
 from saccade.nets.dropout import Dropout
@@ -104,7 +103,7 @@ class OnlineSpeech(nn.Module):
         self.embedding = nn.Embedding(symbols, embedding)
         self.cell = GRU(size + embedding + 1, size)
         self.attention = OnlineAttention(size)
-        self.output = Linear(size, symbols)
+        self.output = nn.Linear(size, symbols)
         self.dropout = Dropout(config.dropout)
         self.score_function: ScoreFunction | None = None
         if isinstance(policy, Learned):
@@ -126,8 +125,8 @@ class OnlineSpeech(nn.Module):
         annotations = self.encoder(features.to(self.output.weight.dtype), mask).annotations
         sizes = [annotations.shape[-1], self.embedding.embedding_dim, 1]
         weight, last, said = self.cell.weight_input.split(sizes, 1)
-        projected = split(linear(annotations, weight, self.cell.bias))
-        return Inputs(projected, linear(self.embedding.weight, last), said[:, 0], self.cell.recurrent())
+        projected = split(self.cell.products.linear(annotations, weight, self.cell.bias))
+        return Inputs(projected, F.linear(self.embedding.weight, last), said[:, 0], self.cell.recurrent())
 
     def advance(
         self, inputs: Inputs, step: int, last: Int[Tensor, " b"], said: Bool[Tensor, " b"], state: Float[Tensor, "b h"]

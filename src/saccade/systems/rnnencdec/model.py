@@ -16,12 +16,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from saccade.core.config import Size, config
-from saccade.core.linear import Linear
-from saccade.core.projection import Projection
 from saccade.core.state import Constant
 from saccade.core.tap import Tap
 from saccade.memory.gru import GRU, GRUState
 from saccade.nets.dropout import Dropout
+from saccade.nets.projection import Projection
 from saccade.nets.readout import MaxoutReadout
 from saccade.nets.recurrent_encoder import RecurrentEncoder
 
@@ -56,8 +55,8 @@ class RNNEncDec(nn.Module):
         self.source_embedding = nn.Embedding(source_symbols, embedding)
         self.target_embedding = nn.Embedding(target_symbols, embedding)
         self.encoder = RecurrentEncoder(embedding, hidden, "backward" if config.reverse_source else "forward")
-        self.context = Linear(hidden, hidden)
-        self.initial = Linear(hidden, hidden)
+        self.context = nn.Linear(hidden, hidden)
+        self.initial = nn.Linear(hidden, hidden)
         self.decoder = GRU(embedding + hidden, hidden)
         self.readout = MaxoutReadout((hidden, embedding, hidden), config.readout_size, target_symbols, config.dropout)
         self.dropout = Dropout(config.dropout)

@@ -14,12 +14,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from saccade.core.config import config
-from saccade.core.projection import Projection
 from saccade.core.tap import Tap
 from saccade.nets.attention_choice import Dot
 from saccade.nets.attention_decoder import AttentionDecoder, AttentionDecoderConfig, SearchState
 from saccade.nets.choices import ChosenProjection
 from saccade.nets.dropout import Dropout
+from saccade.nets.projection import Projection
 from saccade.nets.recurrent_encoder import Encoded, RecurrentEncoder
 
 

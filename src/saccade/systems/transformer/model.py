@@ -15,11 +15,10 @@ from torch import Tensor, nn
 
 from saccade.attention.positions import LearnedPositions, SinusoidalPositions
 from saccade.core.config import NAMED, Parts, Size, config
-from saccade.core.linear import Linear
-from saccade.core.projection import Projection
 from saccade.core.state import Constant
 from saccade.core.tap import Tap
 from saccade.nets.dropout import Dropout
+from saccade.nets.projection import Projection
 from saccade.nets.transformer import TransformerDecoder, TransformerEncoder
 
 
@@ -101,7 +100,7 @@ class Transformer(nn.Module):
         size = config.model_size
         self.target_embedding = nn.Embedding(target_symbols, size)
         self.source_embedding = self.target_embedding if config.tie == "all" else nn.Embedding(source_symbols, size)
-        self.output = Linear(size, target_symbols)
+        self.output = nn.Linear(size, target_symbols)
         if config.tie != "none":
             self.output.weight = self.target_embedding.weight
         self.source_positions, self.target_positions = (

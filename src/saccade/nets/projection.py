@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from saccade.core.largest import largest
-from saccade.core.linear import by_onednn, linear, over_rows
+from saccade.core.products import by_onednn, linear, over_rows
+from saccade.nets.largest import largest
 
 ROWS = 512
 

@@ -1,4 +1,4 @@
-"""Products with weights, by the faster of the two libraries that torch brings for float32.
+"""Products with weights, by the faster of the two libraries that torch has for float32.
 
 torch multiplies float32 matrices with MKL, which on a processor that is not Intel's goes no further than AVX2. oneDNN,
 which torch takes for bfloat16, knows AVX-512, and multiplies float32 too, in float32. Where AVX-512 is twice as wide as
@@ -6,8 +6,9 @@ AVX2, on AMD's since Zen 5, the products are about twice as fast. Everywhere els
 """
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -16,6 +17,37 @@ from torch.nn import functional as F
 
 WORTH = 1 << 22  # multiplications from which the way to oneDNN is shorter than what it saves
 ZEN_5 = 26  # AMD's processor family
+
+
+class Products(NamedTuple):
+    """The two products that a recurrent cell makes. `products` of a cell holds them, so that others can be put in."""
+
+    linear: Callable[..., Tensor]
+    """(inputs, weight, bias=None) -> inputs weight^T + bias, as `torch.nn.functional.linear`."""
+    add: Callable[[Tensor, Tensor, Tensor], Tensor]
+    """(sums, inputs, weight) -> sums + inputs weight; with a leading axis, of each of several nets."""
+
+
+def add_product(sums: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
+    """sums + inputs weight, by torch."""
+    return torch.addmm(sums, inputs, weight) if inputs.ndim == 2 else torch.baddbmm(sums, inputs, weight)
+
+
+TORCH = Products(F.linear, add_product)
+
+
+def install(model: nn.Module) -> None:
+    """Let the layers and the recurrent cells of a model multiply by `linear`, where that is faster on this processor.
+
+    The weights, their names and the results stay as they are, up to the last digits.
+    """
+    if not onednn_is_faster():
+        return
+    for module in model.modules():
+        if type(module) is nn.Linear:
+            module.__class__ = Linear
+        elif isinstance(getattr(module, "products", None), Products):
+            module.products = Products(linear, add_each)  # type: ignore[assignment]
 
 
 def linear(
@@ -36,6 +68,15 @@ def add_linear(
     if sums.dtype == inputs.dtype and by_onednn(inputs, weight):
         return linear(inputs, weight).add_(sums)
     return torch.addmm(sums, inputs, weight.mT)
+
+
+def add_each(sums: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
+    """sums + inputs weight, of each net if there are several."""
+    if inputs.ndim == 2:
+        return add_linear(sums, inputs, weight.mT)
+    if len(inputs) and by_onednn(inputs[0], weight[0].mT):
+        return torch.stack([add_linear(s, i, w.mT) for s, i, w in zip(sums, inputs, weight, strict=True)])
+    return torch.baddbmm(sums, inputs, weight)
 
 
 class Linear(nn.Linear):

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saccade.core import linear as room
-from saccade.core.linear import Linear, add_linear, linear, onednn_is_faster
-from saccade.core.projection import Projection
+from saccade.core import products as room
+from saccade.core.products import Linear, add_linear, linear, onednn_is_faster
+from saccade.nets.projection import Projection
 
 
 def loops(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from saccade.core.largest import BLOCK, largest
+from saccade.nets.largest import BLOCK, largest
 
 
 @pytest.mark.parametrize("width", [5, BLOCK, 2 * BLOCK * 3, 7 * BLOCK + 5, 20 * BLOCK - 1])

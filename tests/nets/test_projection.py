@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from saccade.core.projection import ROWS, Projection, Scratch
+from saccade.nets.projection import ROWS, Projection, Scratch
 from tests.checks import LargestTensor, assert_twins, leaf
 
 IGNORE = 0
