@@ -11,7 +11,8 @@ import statistics
 from typing import Any
 
 from measure import alternate, evidence, ratio
-from saccade.app.runs import open_run
+
+from saccade.runs.run import open_run
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -19,7 +20,10 @@ PRECISIONS = ("float32", "bfloat16")
 def measured(path: str, rounds: int) -> dict[str, Any]:
     runs = {precision: open_run(path, "--precision", precision) for precision in PRECISIONS}
     examples = runs["float32"].task.examples("test")
-    scores = {name: run.task.score(run.predictions(examples), examples)[run.task.metric] for name, run in runs.items()}
+    scores = {
+        name: run.task.score(run.predictions(examples), examples).figures[run.task.metric].value
+        for name, run in runs.items()
+    }
     seconds = alternate({name: lambda run=run: run.predictions(examples) for name, run in runs.items()}, rounds, 0)
     return {
         "run": f"{runs['float32'].system} {runs['float32'].variant}",

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from saccade.core.products import install
 from saccade.nets.attention_choice import Additive
 from saccade.systems.rnnsearch.model import RNNsearch, RNNsearchConfig
 
@@ -84,6 +85,8 @@ def update(form: str) -> Callable[[], None]:
     )
     ours = form == "saccade"
     model = RNNsearch(sizes, VOCABULARY, VOCABULARY) if ours else TutorialForm(maxout=form == "tutorial-maxout")
+    if ours:
+        install(model)  # as when a run is built
     source, target = (torch.randint(4, VOCABULARY, (BATCH, LENGTH)) for _ in range(2))
     mask = torch.ones_like(source, dtype=torch.bool)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=0.0, fused=True)

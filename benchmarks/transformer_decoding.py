@@ -18,6 +18,7 @@ import measure
 import torch
 from torch import Tensor
 
+from saccade.core.products import install
 from saccade.nets.attention_choice import Additive
 from saccade.nets.projection import Projection
 from saccade.nets.search import Symbols, beam_search
@@ -56,6 +57,7 @@ class Ending:
 
 def ours(model: Any, source: Tensor, batch: int, precision: str) -> Callable[[], list[list[int]]]:
     model.eval()
+    install(model)  # as when a run is built
 
     def decode() -> list[list[int]]:
         answers = []

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from saccade.core.products import install
 from saccade.systems.transformer.model import Transformer, TransformerConfig
 
 HEADS, LAYERS, VOCABULARY, BATCH, LENGTH = 8, 3, 6000, 128, 15
@@ -67,6 +68,8 @@ def update(form: str, size: int, dropout: float, precision: str) -> Callable[[],
         layers=LAYERS, model_size=size, heads=HEADS, hidden_size=4 * size, dropout=dropout, tie="none"
     )
     model: Any = Transformer(config, VOCABULARY, VOCABULARY) if form == "saccade" else Peer(size, dropout)
+    if form == "saccade":
+        install(model)  # as when a run is built
     source, target = (torch.randint(4, VOCABULARY, (BATCH, LENGTH)) for _ in range(2))
     mask = torch.ones_like(source, dtype=torch.bool)
     fused = precision == "float32"

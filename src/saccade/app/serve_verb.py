@@ -21,7 +21,7 @@ EVERYWHERE = ("0.0.0.0", "::", "")  # to listen at all addresses of this machine
 def run(arguments: Sequence[str]) -> int:
     parser = Parser(
         "serve",
-        "Look at a run in a browser: type a text, or drop a recording where it is of speech, and see what it answers\n"
+        "Look at a run in a browser: type a text or drop a recording, and see what it answers\n"
         "and where every head looks. Or at a capture that `saccade explain --save` kept. Two are shown side by side;\n"
         "one text goes to both runs. It is seen from this machine alone, and ends with Ctrl-C.",
         "Examples:\n  saccade serve RUN\n  saccade serve RUN OTHER\n  saccade serve seen.safetensors --port 9000",
