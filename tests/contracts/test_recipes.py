@@ -251,7 +251,7 @@ class TestSystem:
             assert claim.why
 
     def test_its_size_is_known_before_it_is_made(self, system: str) -> None:
-        from saccade.training.memory import sized
+        from saccade.runs.memory import sized
 
         made, before = built(system), torch.random.get_rng_state()
         weights = dict(sized(lambda: made.recipe.build(made.config, made.task)).named_parameters())

@@ -13,7 +13,7 @@ import torch
 
 from saccade import __version__
 from saccade.core.config import flatten, to_plain
-from saccade.core.device import to_device
+from saccade.core.device import peak_memory, pick_device, to_device
 from saccade.core.errors import InvalidInput
 from saccade.core.products import install
 from saccade.core.recipe import Objective, Recipe
@@ -21,13 +21,12 @@ from saccade.core.stream import ExampleStream, Stream, sizes_of
 from saccade.core.task import Learning, Readable
 from saccade.runs import foreign
 from saccade.runs.ending import finish
+from saccade.runs.memory import check_fits, numbers_kept
 from saccade.runs.run import OFFER, Run, assemble, build, resolved
 from saccade.runs.scoring import score
 from saccade.training.checkpoint import check_resumable
-from saccade.training.device import peak_memory, pick_device
 from saccade.training.evidence import Cost, commit
 from saccade.training.fit import Outcome, fit
-from saccade.training.memory import check_fits, numbers_kept
 from saccade.training.metrics import Report
 from saccade.training.processes import launched
 from saccade.training.random_state import seed_everything

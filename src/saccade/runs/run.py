@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from saccade.core.config import placed
-from saccade.core.device import to_device
+from saccade.core.device import autocast, pick_device, to_device
 from saccade.core.errors import InvalidInput, together
 from saccade.core.picture import Picture
 from saccade.core.products import install
@@ -19,8 +19,7 @@ from saccade.core.recipe import Answer, Recipe
 from saccade.core.stream import in_order, sizes_of
 from saccade.core.task import Figure, Learning, Legible, Readable, Task
 from saccade.runs import before, catalogue, flags, foreign
-from saccade.training.device import autocast, pick_device
-from saccade.training.memory import check_fits
+from saccade.runs.memory import check_fits
 from saccade.training.run_folder import RunFolder
 
 OFFER = 5  # inputs to try that a run keeps

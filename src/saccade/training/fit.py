@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from saccade.core.device import threads
 from saccade.core.recipe import Objective
 from saccade.core.stream import StatefulStream, Stream
 from saccade.core.task import Task
 from saccade.training.checkpoint import final_weights, read_last, write_checkpoint
 from saccade.training.config import TrainingConfig
-from saccade.training.device import threads
 from saccade.training.metrics import Metrics, Report
 from saccade.training.optimizers import MovingAverage, build_optimizer, rate_at
 from saccade.training.processes import Processes

@@ -15,8 +15,8 @@ import torch
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore, Store
 
+from saccade.core.device import pick_device
 from saccade.core.errors import InvalidInput, SaccadeError
-from saccade.training.device import pick_device
 
 PREPARATION = timedelta(hours=2)  # one process may read its data long after another
 MEETING = timedelta(minutes=1)  # the first process says which run it is as soon as it can be reached

@@ -17,8 +17,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from saccade.core.device import evaluating
 from saccade.core.errors import InvalidInput
-from saccade.training.device import evaluating
 from saccade.training.processes import Processes
 
 

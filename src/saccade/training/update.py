@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from saccade.core.device import autocast, pick_device, to_device
 from saccade.core.recipe import Loss, Objective
 from saccade.core.stream import Share
 from saccade.training.config import TrainingConfig
-from saccade.training.device import autocast, pick_device, to_device
 from saccade.training.processes import Processes
 from saccade.training.sharding import Call, follow_first, separate_layers, share_out, sum_gradients
 from saccade.training.signals import Stop

@@ -5,11 +5,11 @@ from typing import Any
 
 from torch import nn
 
+from saccade.core.device import evaluating
 from saccade.core.errors import InvalidInput
 from saccade.core.stream import in_order, sizes_of
 from saccade.core.task import Task
 from saccade.training.config import TrainingConfig
-from saccade.training.device import evaluating
 from saccade.training.processes import Processes
 from saccade.training.sharding import reshard
 from saccade.training.update import Gradients

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from saccade.core.device import pick_device
 from saccade.core.errors import InvalidInput
 from saccade.training.config import SGD, RunConfig, TrainingConfig
-from saccade.training.device import pick_device
 
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container
 STATES = {"adam": 2, "adadelta": 2, "rmsprop": 2, "sgd": 1}  # numbers that an optimizer keeps for each weight

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from saccade.core.errors import InvalidInput
+from saccade.runs.memory import check_fits, numbers_kept, sized
 from saccade.training import memory
 from saccade.training.config import SGD, TrainingConfig
-from saccade.training.memory import check_fits, numbers_kept, sized
 
 CPU = TrainingConfig(device="cpu")
 
