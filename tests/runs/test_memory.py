@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from saccade.core.errors import InvalidInput
+from saccade.runs import memory
 from saccade.runs.memory import check_fits, numbers_kept, sized
-from saccade.training import memory
 from saccade.training.config import SGD, TrainingConfig
 
 CPU = TrainingConfig(device="cpu")
