@@ -30,7 +30,7 @@ from saccade.explain import Capture, capture
 
 BATCH, TOKENS, VOCABULARY, SYMBOLS_FROM = 2, 9, 99, 10
 MOST_WEIGHTS = 70_000_000
-SECONDS = 60  # for one architecture
+SECONDS = 180  # for one architecture
 SIZES = {  # names of a configuration's fields, and what they become
     r"vocab_size|.*_vocab_size": VOCABULARY,
     r"num_hidden_layers|n_layers?|num_layers|(encoder|decoder)_layers|num_(encoder|decoder)_layers"
@@ -274,6 +274,8 @@ def judged(model: Any) -> tuple[str, str]:
         try:
             with warnings.catch_warnings(), capture(model) as seen:
                 heard = tensors(run(model, options))
+        except TimeoutError:
+            raise
         except Exception as error:
             return "changed", f"{attention}: {type(error).__name__}: {str(error)[:150]}"
         if same(plain, again) and not same(plain, heard):
@@ -301,6 +303,8 @@ def taken(name: str, configuration: type, kind: type[nn.Module]) -> tuple[str, s
             return "not built", f"{type(error).__name__}: {str(error).strip()[:100]}"
         try:
             return judged(model)
+        except TimeoutError:
+            return "too slow", f"longer than {SECONDS} seconds"
         except Exception as error:
             return "no weights of its own", f"{type(error).__name__}: {str(error).strip()[:100]}"
     finally:

@@ -128,6 +128,33 @@ def test_dropout_is_no_change(mode: Any) -> None:
     torch.testing.assert_close(seen[""][0], (x @ x.mT).softmax(-1))
 
 
+@modes
+def test_attention_that_is_summed_without_a_matrix_product_is_named(mode: Any) -> None:
+    class AdditiveAttention(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            weights = (x @ torch.ones(SIZE, 1)).softmax(1)
+            weights = weights / weights.sum(1, keepdim=True)
+            return (weights * x).sum(1)
+
+    class Deformable(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention, self.softmax = nn.Linear(SIZE, 3), nn.Softmax(-1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            points = torch.stack([x, x.roll(1, 1), x.roll(-1, 1)], -1)
+            return (self.softmax(self.attention(x))[..., None, :] * points).sum(-1)
+
+    model = nn.ModuleDict({"one": AdditiveAttention(), "cross_attn": Deformable(), "router": Deformable()})
+    x = torch.randn(BATCH, LENGTH, SIZE)
+    with mode(), capture(model) as seen:
+        for part in model.values():
+            part(x)
+    assert not seen
+    assert list(seen.unknown) == ["one", "cross_attn.softmax"]
+    assert all("go into a sum" in why for why in seen.unknown.values())
+
+
 def test_the_largest_experts_of_a_router_are_no_attention() -> None:
     class Experts(nn.Module):
         def __init__(self) -> None:

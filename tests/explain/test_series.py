@@ -149,7 +149,7 @@ def test_a_look_with_another_mask_is_another() -> None:
 
     with torch.no_grad(), capture(model := Masks()) as seen:
         model(torch.randn(1, HEADS, 5, SIZE))
-    assert list(seen.in_turn("")) == [", call 0", ", call 1"]
+    assert list(seen.in_turn("")) == ["call 0", "call 1"]
 
 
 transformers = pytest.importorskip("transformers")

@@ -136,7 +136,8 @@ class Capture(Mapping[str, list[Tensor]]):
             some = [maps[place] for place in places]
             axis = self.axes(name)[-2]
             weights = self._end_to_end(name, axis, [calls[place] for place in places], some)
-            found.append((name if len(every) == 1 else f"{name}, call {places[0]}", some[0], weights))
+            number = f"{name}, call {places[0]}".removeprefix(", ")
+            found.append((name if len(every) == 1 else number, some[0], weights))
         return found
 
     def label(self, queries: Sequence[object], keys: Sequence[object] | None = None, only: str = "*") -> "Capture":

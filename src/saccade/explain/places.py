@@ -61,9 +61,9 @@ class Places:
         module = self.innermost()
         return None if module is None or id(module) in self._silent else self.names[id(module)]
 
-    def is_silent(self, name: str) -> bool:
-        """Whether a tap names what is to be seen of the module of this name."""
-        return any(module in self._silent for module, known in self.names.items() if known == name)
+    def is_silent(self, module: nn.Module | None) -> bool:
+        """Whether a tap names what is to be seen of a module."""
+        return id(module) in self._silent
 
     def operators(self) -> list[str]:
         """The names of the modules whose operators are listened to."""

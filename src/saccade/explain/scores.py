@@ -37,6 +37,7 @@ JOINS = {"cat", "stack", "concat", "concatenate", "hstack", "vstack"}
 ORDERED = {"topk", "sort"}
 CHANGED = "its weights are changed after the softmax, whose result is what is seen"
 PIECES = "its scores are put together in pieces, so that no column is a key"
+SUMMED = "its weights go into a sum, not into a matrix product, and are not seen"
 NESTED = "its tensors are nested"
 OTHER_AXIS = "a softmax in it is not over the last axis"
 OTHER_ORDER = "its axes stand in another order than batch, heads, queries, keys"
@@ -99,6 +100,15 @@ class Joined(NamedTuple):
     numbers: frozenset[int]
 
 
+class Summed(NamedTuple):
+    """Softmaxes whose results were multiplied number by number and summed, as a router's are, or attention's may be."""
+
+    numbers: tuple[int, ...]
+
+
+Event = Softmax | Used | Joined | Summed
+
+
 class Scores:
     """Follows tensors, and says which softmax is attention."""
 
@@ -109,9 +119,9 @@ class Scores:
         self._noise: Any = WeakIdKeyDictionary()  # what dropout multiplies with
         self.columns = Columns()
 
-    def saw(self, operator: Any, name: str, args: tuple[Any, ...], out: Any) -> list[Softmax | Used | Joined]:
-        """Take note of a call. Returns a softmax over scores as it runs, again as a product takes its result, and once
-        more as what several gave is put side by side."""
+    def saw(self, operator: Any, name: str, args: tuple[Any, ...], out: Any) -> list[Event]:
+        """Take note of a call. Returns a softmax over scores as it runs, again as a product or a sum takes its result,
+        and once more as what several gave is put side by side."""
         self.columns.saw(operator, name, args, out)
         tensors = [x for x in flat(args) if isinstance(x, Tensor)]
         before = [(x, known) for x in tensors if (known := self._of(x)) is not None]
@@ -131,6 +141,8 @@ class Scores:
             self._noise[out] = None
         if before or heads:
             self._pass_on(operator, name, args, tensors[0], before, heads, out)
+        if name == "sum" and before and before[0][1].changed:
+            return [Summed(before[0][1].softmaxes)]
         contexts = frozenset[int]().union(*(known.contexts for _, known in before))
         return [Joined(contexts)] if name in JOINS and len(contexts) > 1 else []
 
@@ -169,9 +181,7 @@ class Scores:
         changed = known.changed or (columns is None and known.keys != known.all_keys)
         return [Used(number, operand, stand, looks, columns, changed) for number in known.softmaxes], None
 
-    def _softmax(
-        self, scores: Tensor, last: bool, before: list[Followed], heads: int, out: Tensor
-    ) -> list[Softmax | Used | Joined]:
+    def _softmax(self, scores: Tensor, last: bool, before: list[Followed], heads: int, out: Tensor) -> list[Event]:
         if not any(known.product for known in before):
             return []
         self._made += 1

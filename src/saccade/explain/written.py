@@ -11,7 +11,7 @@ from saccade.explain.attention_map import AXES, Asked, AttentionMap, Bounds, kep
 from saccade.explain.findings import Findings
 from saccade.explain.held import Held
 from saccade.explain.interventions import Replace, refuse_gradient, replaced
-from saccade.explain.scores import CHANGED, OTHER_ORDER, Joined, Scores, Softmax, Used
+from saccade.explain.scores import CHANGED, OTHER_ORDER, SUMMED, Joined, Scores, Softmax, Summed, Used
 
 
 class Waiting(NamedTuple):
@@ -39,6 +39,7 @@ class Written:
         self._scores = Scores()
         self._waiting: dict[int, Waiting] = {}
         self._cut: dict[int, tuple[AttentionMap, AttentionMap]] = {}  # the columns that are used, and all
+        self._summed: set[int] = set()
         self._unread: dict[int, str] = {}  # of what cannot be read, where it was
         self._other: dict[int, AttentionMap] = {}  # what stands in the place of weights
 
@@ -47,6 +48,8 @@ class Written:
         for found in self._scores.saw(operator, name, args, out):
             if isinstance(found, Softmax):
                 self._ran(found, out)
+            elif isinstance(found, Summed):
+                self._summed |= set(found.numbers)
             elif isinstance(found, Joined):
                 self.found.broken |= {self._unread[number] for number in found.numbers if number in self._unread}
             elif found.number in self._waiting:
@@ -60,7 +63,11 @@ class Written:
         return self._scores.columns.gone(keys, -2)
 
     def end(self) -> None:
-        """Hear nothing more."""
+        """Hear nothing more. A softmax that only a sum took was attention where its module says so."""
+        for number in self._summed & set(self._waiting):
+            place, module, *_ = self._waiting[number]
+            if "att" in f"{place} {type(module).__name__}".lower() and not self._is_silent(self._waiting[number]):
+                self.found.say(place, SUMMED)
         self._waiting.clear()
         self._cut.clear()
 
@@ -99,7 +106,7 @@ class Written:
 
     def _is_silent(self, waiting: Waiting) -> bool:
         """Whether a tap heard what the softmax gave."""
-        return self.found.calls.is_silent(waiting.place)
+        return self.found.calls.is_silent(waiting.module)
 
     def _used(self, used: Used, waiting: Waiting) -> None:
         if self._is_silent(waiting):
