@@ -17,6 +17,13 @@ class Figure(NamedTuple):
     name: str = ""
     """How a sentence names it, such as "BLEU"; "" is its key with spaces for underscores."""
 
+    def named(self, key: str) -> str:
+        return self.name or key.replace("_", " ")
+
+    def unit_after(self, key: str) -> str:
+        """The unit to write after the value: "" where the name begins with it, as "nats per step" does."""
+        return "" if self.named(key).split()[0] == self.unit else self.unit
+
 
 class Series(NamedTuple):
     """A score that changes with something, or a count of it: drawn wherever figures are shown."""
