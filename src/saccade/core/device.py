@@ -1,4 +1,4 @@
-"""Tensors on their way to a device."""
+"""Moving batches to a device."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from torch import Tensor
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
-    """The batch with its tensors on the device: a tensor, or tuples, lists and dictionaries of them, nested as it may
-    be. What is no tensor stays as it is."""
+    """Move the tensors of a batch to the device: one tensor, or any nesting of tuples, lists and dictionaries. Other
+    values are unchanged."""
     if isinstance(batch, Tensor):
         return batch.to(device, non_blocking=True)
     if isinstance(batch, dict):
