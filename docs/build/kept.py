@@ -8,7 +8,7 @@ from saccade.core.errors import InvalidInput
 from saccade.core.picture import Picture
 from saccade.core.task import Series
 from saccade.explain.pictures import load
-from saccade.runs.results import Evidence, named, unit, words
+from saccade.runs.results import Evidence, figure, named
 
 
 def series(name: str, variants: Sequence[str]) -> dict[str, Series]:
@@ -72,8 +72,9 @@ def study(name: str, key: str, metric: str, variants: Sequence[str]) -> tuple[di
 
 def axis(found: Evidence, metric: str) -> str:
     """A figure as an axis names it, with its unit."""
-    said = unit(found, metric)
-    return f"{words(found, metric)} ({said})" if said else words(found, metric)
+    shown = figure(found, metric)
+    unit = shown.unit_after(metric)
+    return f"{shown.name} ({unit})" if unit else shown.name
 
 
 def pictures(variants: Sequence[str]) -> dict[str, Picture]:

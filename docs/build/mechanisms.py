@@ -1,4 +1,4 @@
-"""One page a mechanism: its file's docstring, then each public function and class."""
+"""A page for each mechanism: its file's docstring, then each public function and class."""
 
 import ast
 import re
@@ -66,11 +66,14 @@ def described(node: ast.FunctionDef | ast.ClassDef, level: str) -> Iterator[str]
 
 
 def arguments(signature: ast.arguments) -> Iterator[str]:
-    """Each parameter as it is written, with its annotation and default; a star before those by keyword only."""
-    plain = [argument for argument in signature.args if argument.arg != "self"]
-    defaults = [None] * (len(plain) - len(signature.defaults)) + list(signature.defaults)
-    for argument, default in zip(plain, defaults, strict=True):
-        yield written(argument, default)
+    """Each parameter as it is written, with `/` after the positional-only ones and `*` before the keyword-only ones."""
+    every = [*signature.posonlyargs, *signature.args]
+    defaults = [None] * (len(every) - len(signature.defaults)) + list(signature.defaults)
+    for place, (argument, default) in enumerate(zip(every, defaults, strict=True), start=1):
+        if argument.arg != "self":
+            yield written(argument, default)
+        if place == len(signature.posonlyargs):
+            yield "/"
     if signature.vararg or signature.kwonlyargs:
         yield f"*{ast.unparse(signature.vararg) if signature.vararg else ''}"
     for argument, default in zip(signature.kwonlyargs, signature.kw_defaults, strict=True):

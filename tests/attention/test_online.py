@@ -202,7 +202,7 @@ def test_lengths_of_other_sequences_raise() -> None:
 def test_gates_of_other_sizes_raise() -> None:
     attention, known, left = OnlineAttention(4), torch.randn(3, 4), torch.ones(3, dtype=torch.long)
     for wrong in (torch.randn(3, 5), torch.randn(4), torch.randn(3, 2, 4)):
-        with pytest.raises(InvalidInput, match=r"what is known must be \(batch, 4\), not"):
+        with pytest.raises(InvalidInput, match=r"the state must be \(batch, 4\), not"):
             attention(wrong)
     with pytest.raises(InvalidInput, match="told with the labels that are left"):
         attention(known, left)

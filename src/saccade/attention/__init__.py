@@ -1,4 +1,4 @@
-"""Where to look: one mechanism a file, all with `prepare`, `initial_state` and `read`."""
+"""Where to look: one mechanism per file, all with `prepare`, `initial_state` and `read`."""
 
 from saccade.attention.additive import AdditiveAttention
 from saccade.attention.cosine import CosineAttention

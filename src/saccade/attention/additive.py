@@ -5,7 +5,7 @@
     c_q  = sum_k w_qk h_k
 
 s query (the decoder's state before the step), h keys (annotations of the source), b batch, q queries, k keys, a width.
-U h does not change from query to query: `prepare` computes it once a sequence.
+U h is the same for every query, so `prepare` computes it once per sequence.
 """
 
 import torch
@@ -19,15 +19,15 @@ from saccade.attention.content import CHUNK, ContentAttention, check_sizes
 def additive_scores(
     query: Float[Tensor, "b q a"], key: Float[Tensor, "b k a"], v: Float[Tensor, " a"]
 ) -> Float[Tensor, "b q k"]:
-    """v . tanh(query + key) for every pair, of queries and keys that are already projected to the width."""
+    """v . tanh(query + key) for every pair of projected queries and keys."""
     return tanh_scores(query[:, :, None] + key[:, None], v)
 
 
 def tanh_scores(hidden: Float[Tensor, "*b a"], v: Float[Tensor, " a"]) -> Float[Tensor, "*b"]:
-    """v . tanh(hidden). The sum `hidden`, which is as large as all else together, is overwritten."""
-    if hidden.dtype in (torch.bfloat16, torch.float16):  # too coarse for the difference below
+    """v . tanh(hidden). `hidden`, by far the largest tensor here, is overwritten."""
+    if hidden.dtype in (torch.bfloat16, torch.float16):  # bfloat16 is too coarse for the difference below
         return hidden.tanh_() @ v
-    # tanh x = 2 sigmoid(2x) - 1, and on a CPU a sigmoid takes a fraction of the time of a tanh
+    # tanh x = 2 sigmoid(2x) - 1; on a CPU a sigmoid is several times faster than a tanh
     return 2 * (hidden.mul_(2).sigmoid_() @ v - (v / 2).sum())
 
 
@@ -37,12 +37,12 @@ class AdditiveAttention(ContentAttention):
     Args:
         query_size: features of a query.
         key_size: features of a key.
-        width: features of the hidden layer that scores them.
-        chunk: the most elements of (b, q, k, a) that `forward` holds at a time; beyond that it works query by query
-            and computes the scores anew in the backward pass.
+        width: features of the hidden layer that computes the scores.
+        chunk: the most elements of (b, q, k, a) that `forward` holds at once; beyond that it processes the queries in
+            parts and recomputes the scores in the backward pass.
 
     Raises:
-        InvalidInput: a mask that is not bool of shape (b, k), or in `forward` (b, q, k); sizes that do not fit.
+        InvalidInput: a mask that is not bool of shape (b, k), or in `forward` (b, q, k); sizes that do not match.
     """
 
     def __init__(self, query_size: int, key_size: int, width: int, *, chunk: int = CHUNK) -> None:

@@ -1,8 +1,8 @@
-"""Soft attention by content, whatever the score: what all score functions have in common.
+"""Soft attention by content: the code that all score functions share.
 
     e_qk = score(q, k),   w_qk = exp(e_qk) / sum_k' exp(e_qk'),   c_q = sum_k w_qk v_k
 
-q queries, k keys, b batch. What a query or a key needs before it meets the other is done once to each.
+q queries, k keys, b batch. Each query and each key is projected only once.
 """
 
 from abc import ABC, abstractmethod
@@ -36,8 +36,8 @@ def checked_values(
     """The values, which default to the keys.
 
     Raises:
-        InvalidInput: keys or values of another rank, keys of another size, values of other sequences, a mask that is
-            not bool of shape (b, k).
+        InvalidInput: keys or values of the wrong rank, keys of the wrong size, values that do not match the keys, a
+            mask that is not bool of shape (b, k).
     """
     if keys.ndim != 3:
         raise InvalidInput(f"keys must be (batch, keys, {key_size}), not {tuple(keys.shape)}")
@@ -51,10 +51,10 @@ def checked_values(
 
 
 def check_sizes(**sizes: int) -> None:
-    """Raise unless all of these are at least 1.
+    """Check that all of these are at least 1.
 
     Raises:
-        InvalidInput: it names the one that is not.
+        InvalidInput: naming the one that is not.
     """
     for name, size in sizes.items():
         if size < 1:
@@ -62,13 +62,13 @@ def check_sizes(**sizes: int) -> None:
 
 
 def check_query(query: Tensor, query_size: int, sequences: int) -> None:
-    """For a mechanism that remembers its looks, and so looks once at a time.
+    """Check the query of a mechanism whose state depends on earlier reads, which takes one query at a time.
 
     Raises:
-        InvalidInput: anything but one query a sequence, of this size.
+        InvalidInput: anything but one query of this size per sequence.
     """
     if query.ndim != 2:
-        raise InvalidInput(f"one look takes one query a sequence, (batch, features), not {tuple(query.shape)}")
+        raise InvalidInput(f"a read takes one query per sequence, (batch, features), not {tuple(query.shape)}")
     if query.shape[1] != query_size:
         raise InvalidInput(f"queries must have {query_size} features, not {query.shape[1]}")
     if len(query) != sequences:
@@ -76,16 +76,16 @@ def check_query(query: Tensor, query_size: int, sequences: int) -> None:
 
 
 class ContentAttention(nn.Module, ABC):
-    """The base of mechanisms that score each key by itself; a subclass has `score`, and projections if it needs them.
+    """The base of mechanisms that score each key independently; a subclass defines `score`, and projections if needed.
 
     Args:
         query_size: features of a query.
         key_size: features of a key.
-        chunk: the most elements that `forward` holds at a time for the scores; beyond that it works query by query and
-            computes the scores anew in the backward pass.
+        chunk: the most elements that `forward` holds at once for the scores; beyond that it processes the queries in
+            parts and recomputes the scores in the backward pass.
 
     Raises:
-        InvalidInput: a mask that is not bool of shape (b, k), or in `forward` (b, q, k); sizes that do not fit.
+        InvalidInput: a mask that is not bool of shape (b, k), or in `forward` (b, q, k); sizes that do not match.
     """
 
     def __init__(self, query_size: int, key_size: int, *, chunk: int = CHUNK) -> None:
@@ -95,19 +95,19 @@ class ContentAttention(nn.Module, ABC):
         self.weights = Tap("b q k")
 
     def project_query(self, query: Float[Tensor, "b q d"]) -> Float[Tensor, "b q a"]:
-        """What no key changes."""
+        """Project the queries; by default they are used as they are."""
         return query
 
     def project_key(self, keys: Float[Tensor, "b k d"]) -> Float[Tensor, "b k a"]:
-        """What no query changes."""
+        """Project the keys; by default they are used as they are."""
         return keys
 
     @abstractmethod
     def score(self, query: Float[Tensor, "b q a"], key: Float[Tensor, "b k e"]) -> Float[Tensor, "b q k"]:
-        """The scores of every pair, of what was projected."""
+        """The score of every pair of projected queries and keys."""
 
     def held(self, projected: Float[Tensor, "b k a"]) -> int:
-        """Elements that the scores of one query a sequence hold on their way."""
+        """Elements that computing the scores of one query per sequence takes."""
         return projected[..., 0].numel()
 
     def prepare(
@@ -116,7 +116,7 @@ class ContentAttention(nn.Module, ABC):
         mask: Bool[Tensor, "b k"] | None = None,
         values: Float[Tensor, "b k c"] | None = None,
     ) -> Prepared:
-        """Project the keys, once a sequence. Values default to the keys."""
+        """Project the keys, once per sequence. Values default to the keys."""
         values = checked_values(self.key_size, keys, mask, values)
         return Prepared(self.project_key(keys), values, mask)
 
@@ -124,7 +124,7 @@ class ContentAttention(nn.Module, ABC):
         return ()
 
     def read(self, query: Float[Tensor, "b *q d"], prepared: Prepared, state: tuple[()] = ()) -> Reading:
-        """One look by a query (b, d), or by several (b, q, d) that know nothing of each other."""
+        """Read with one query (b, d), or with several independent ones (b, q, d)."""
         single = query.ndim == 2
         queries = query[:, None] if single else query
         mask = score_mask(prepared.mask, self._shape(queries, prepared))
@@ -142,7 +142,7 @@ class ContentAttention(nn.Module, ABC):
         """The contexts of many queries. The mask is (b, k) or (b, q, k)."""
         if query.ndim != 3:
             raise InvalidInput(f"queries must be (batch, queries, features), not {tuple(query.shape)}")
-        # what no query may see may change how the other keys are prepared
+        # keys that no query may see can change how the others are prepared
         own = mask if mask is not None and mask.shape == keys.shape[:2] else None
         prepared = self.prepare(keys, own, values)
         allowed = score_mask(mask, self._shape(query, prepared))
@@ -152,7 +152,7 @@ class ContentAttention(nn.Module, ABC):
     def weigh(
         self, queries: Float[Tensor, "b q d"], prepared: Prepared, mask: Bool[Tensor, "b #q k"] | None
     ) -> Float[Tensor, "b q k"]:
-        """The weights of all keys, of queries as they come."""
+        """The weights of all keys, for unprojected queries."""
         return masked_softmax(self._scores(queries, prepared), mask)
 
     def _shape(self, queries: Tensor, prepared: Prepared) -> tuple[int, int, int]:
@@ -175,7 +175,7 @@ class ContentAttention(nn.Module, ABC):
         return torch.cat([self._checkpointed(part, prepared.projected) for part in parts], dim=1)
 
     def _checkpointed(self, query: Tensor, keys: Tensor) -> Tensor:
-        # nothing random within, so no random state need be kept
+        # nothing in it is random, so no random state need be saved
         scores = checkpoint(self.score, query, keys, use_reentrant=False, preserve_rng_state=False)
         assert isinstance(scores, Tensor)
         return scores

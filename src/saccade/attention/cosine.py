@@ -3,8 +3,8 @@
     u_q = W s_q,   beta_q = softplus(b . s_q + c)
     e_qk = beta_q (u_q . h_k) / (|u_q| |h_k|)        s query, h keys, beta the key strength, larger = sharper
 
-The cosine is between -1 and 1, so with a strength of 0 all keys weigh alike, and as it grows the softmax becomes a
-choice of the nearest.
+The cosine is between -1 and 1, so with a strength of 0 all weights are equal, and as it grows the softmax selects the
+nearest key.
 """
 
 from jaxtyping import Float
@@ -14,18 +14,18 @@ from torch.nn import functional as F
 from saccade.attention.content import ContentAttention
 from saccade.attention.luong import dot_scores
 
-SMALL = 1e-6  # a vector shorter than this has no direction: its cosine goes to 0 with its length
+SMALL = 1e-6  # a shorter vector has no direction: its cosine goes to 0 with its length
 
 
 def direction(vectors: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
-    """The vectors at length 1."""
+    """The vectors scaled to length 1."""
     return F.normalize(vectors, dim=-1, eps=SMALL)
 
 
 def cosine_scores(
     query: Float[Tensor, "b q d"], key: Float[Tensor, "b k d"], strength: Float[Tensor, "b q"]
 ) -> Float[Tensor, "b q k"]:
-    """strength times the cosine of every pair."""
+    """The strength times the cosine of every pair."""
     return dot_scores(strength[..., None] * direction(query), direction(key))
 
 

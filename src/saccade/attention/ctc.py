@@ -4,9 +4,9 @@ sections 3 and 4.
     p(l | x) = sum over pi in B^-1(l) of prod_t y_t(pi_t)          B drops repeats, then blanks
     d(-log p(l | x)) / d(logits)_tk = y_tk - p(pi_t = k | l, x)
 
-x frames, t time, y_t distribution over labels and blank, l the labelling, pi a path, a label or a blank a frame.
-It is attention too, hard and monotonic, with every alignment summed up: p(pi_t | l, x) says when each label was heard.
-Labels are conditionally independent given the frames; `transducer` mends that.
+x frames, t time, y_t the distribution over labels and blank, l the labelling, pi a path, which has a label or a blank
+for each frame. It is also hard, monotonic attention, summed over all alignments: p(pi_t | l, x) tells when each label
+was heard. Labels are conditionally independent given the frames; in `transducer` they are not.
 """
 
 import math
@@ -22,15 +22,15 @@ from saccade.attention.prefix_beam import search
 from saccade.core.errors import InvalidInput
 from saccade.core.masks import length_mask
 
-LEAST = -1e4  # of a log-probability: what is impossible would make the gradients NaN
+LEAST = -1e4  # the least log-probability: -inf would make the gradients NaN
 LanguageModel = Callable[[tuple[int, ...], int], float]
 
 
 def frames_needed(targets: Int[Tensor, "b u"], target_lengths: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
-    """The fewest frames that a labelling fits in: one a label, and a blank between two that are alike.
+    """The fewest frames that a labelling fits in: one per label, and a blank between two equal ones.
 
     Raises:
-        InvalidInput: labels of other sequences than the lengths.
+        InvalidInput: numbers of sequences that differ.
     """
     check_targets(targets, len(target_lengths))
     if targets.shape[1] < 2:
@@ -50,23 +50,23 @@ def ctc_loss(
     """-log p(l | x) of each sequence, in nats (equation 8), by torch's kernel.
 
     Args:
-        log_probs: log softmax of the net's outputs. The gradient is that of section 4.2 for the outputs, so what is not
-            normalised gets a wrong one. None counts as less than -10,000.
-        lengths: frames of each sequence; what stands behind them has no influence, but is neither NaN nor +inf.
-        targets: labels, not the blank, each row's first `target_lengths` ones; none at all is a labelling too.
-        blank: which symbol it is.
-        infeasible: what to do where a labelling needs more frames than there are: raise, or give it no loss and no
-            gradient.
+        log_probs: log softmax of the net's outputs. They must be normalised, since the gradient is that of section 4.2
+            for the outputs. Values below -10,000 count as -10,000.
+        lengths: frames of each sequence; later frames have no influence, but must not be NaN or +inf.
+        targets: labels, without blanks; the first `target_lengths` of each row count, which may be none.
+        blank: index of the blank.
+        infeasible: what to do with a labelling that needs more frames than there are: raise, or set its loss and
+            gradient to 0.
 
     Raises:
-        InvalidInput: a labelling that does not fit in its frames; log-probabilities that are NaN or +inf; the blank
-            among the labels; lengths or labels of other sequences; lengths beyond what there is; no sequence.
+        InvalidInput: a labelling that needs more frames; log-probabilities that are NaN or +inf; the blank among the
+            labels; numbers of sequences that differ; lengths out of range; an empty batch.
     """
     if infeasible not in ("raise", "drop"):
         raise InvalidInput(f'infeasible must be "raise" or "drop", not {infeasible!r}')
     log_probs = _checked(log_probs, lengths, targets, target_lengths, blank)
     short = _too_short(lengths, targets, target_lengths, raises=infeasible == "raise")
-    # no labels at all always fit, and then neither the loss nor its gradient is infinite
+    # an empty labelling always fits, so neither the loss nor its gradient is infinite
     fitting = target_lengths.masked_fill(short, 0)
     loss = F.ctc_loss(log_probs.transpose(0, 1), targets, lengths, fitting, blank, reduction="none")
     return loss.masked_fill(short, 0.0)
@@ -79,7 +79,7 @@ def posteriors(
     target_lengths: Int[Tensor, " b"],
     blank: int = 0,
 ) -> Float[Tensor, "b t v"]:
-    """p(pi_t = k | l, x): which label each frame belongs to, given the labelling; zeros behind a sequence's frames.
+    """p(pi_t = k | l, x): the label that each frame belongs to, given the labelling; zeros beyond a sequence's end.
 
     Raises:
         InvalidInput: as `ctc_loss`.
@@ -94,7 +94,7 @@ def posteriors(
 
 
 def collapse(path: Sequence[int], blank: int = 0) -> list[int]:
-    """B: a path without its repeats, and then without its blanks."""
+    """B: remove repeats from a path, then blanks."""
     return [label for i, label in enumerate(path) if label != blank and (i == 0 or path[i - 1] != label)]
 
 
@@ -102,8 +102,8 @@ def best_path(log_probs: Float[Tensor, "b t v"], lengths: Int[Tensor, " b"], bla
     """The labelling of the most probable path, which need not be the most probable labelling (section 3.2).
 
     Raises:
-        InvalidInput: log-probabilities that are NaN or +inf; lengths of other sequences, or beyond what there is; a
-            blank that is no symbol.
+        InvalidInput: log-probabilities that are NaN or +inf; lengths out of range or for another number of sequences; a
+            blank that is not a symbol.
     """
     check_log_probs(log_probs, ("batch", "frames", "symbols"), blank)
     _check_each("lengths", lengths, len(log_probs), 0, log_probs.shape[1], " frames")
@@ -119,20 +119,20 @@ def prefix_beam_search(
     weight: float = 1.0,
     bonus: float = 0.0,
 ) -> list[tuple[list[int], float]]:
-    """Labellings and their scores, best first, of one sequence (section 3.2, with a beam: Hannun et al. 2014).
+    """The labellings of one sequence with their scores, best first (section 3.2, with a beam: Hannun et al. 2014).
 
-    The score is log p(l | x) + weight log p(l) + bonus |l|; without a beam that is too narrow it is exact.
+    The score is log p(l | x) + weight log p(l) + bonus |l|; it is exact if the beam is wide enough.
 
     Args:
-        log_probs: of the frames of one sequence.
+        log_probs: log-probabilities of the frames of one sequence.
         beam: prefixes kept after each frame.
-        language_model: log p(label | labels before it), called once for each prefix and label.
-        weight: of the language model; with 0 it is not asked.
-        bonus: for each label, against the language model's love of short answers.
+        language_model: log p(label | earlier labels), called once for each prefix and label.
+        weight: weight of the language model; with 0 it is not called.
+        bonus: added for each label, since a language model prefers short answers.
 
     Raises:
-        InvalidInput: log-probabilities of several sequences, or that are NaN or +inf; a language model that gives such;
-            a beam below 1; a blank that is no symbol.
+        InvalidInput: log-probabilities of several sequences; log-probabilities, the language model's too, that are NaN
+            or +inf; a beam below 1; a blank that is not a symbol.
     """
     if beam < 1:
         raise InvalidInput(f"a beam must be at least 1, not {beam}")
@@ -160,9 +160,9 @@ def forced_alignment(
     target_lengths: Int[Tensor, " b"],
     blank: int = 0,
 ) -> tuple[Int[Tensor, "b t"], Float[Tensor, " b"]]:
-    """The most probable path of each labelling, and its log-probability.
+    """The most probable path of each labelling, with its log-probability.
 
-    The path is the place in the labelling of what a frame says; -1 for a blank, and behind a sequence's frames.
+    The path holds for each frame the index of its label in the labelling; -1 for a blank and beyond a sequence's end.
 
     Raises:
         InvalidInput: as `ctc_loss`.
@@ -174,7 +174,7 @@ def forced_alignment(
     labels = torch.full((batch, states), blank, dtype=torch.long, device=targets.device)
     labels[:, 1::2] = targets.masked_fill(~length_mask(target_lengths, targets.shape[1]), blank)
     emitted = log_probs.gather(2, labels[:, None].expand(-1, frames, -1))
-    # two states on, over a blank, where that does not join two labels that are alike
+    # a blank may be skipped unless the labels on both sides are equal
     skips = torch.zeros_like(labels, dtype=torch.bool)
     skips[:, 2:] = (labels[:, 2:] != blank) & (labels[:, 2:] != labels[:, :-2])
     best = torch.full((batch, states), -torch.inf, dtype=log_probs.dtype, device=log_probs.device)
@@ -215,10 +215,10 @@ def _too_short(lengths: Tensor, targets: Tensor, target_lengths: Tensor, raises:
 
 
 def check_log_probs(log_probs: Tensor, axes: tuple[str, ...], blank: int) -> None:
-    """Raise unless these are log-probabilities of the blank and other symbols.
+    """Check the log-probabilities and the blank.
 
     Raises:
-        InvalidInput: other axes, NaN or +inf, a blank that is no symbol.
+        InvalidInput: the wrong rank, NaN or +inf, a blank that is not a symbol.
     """
     if log_probs.ndim != len(axes):
         raise InvalidInput(f"log-probabilities must be ({', '.join(axes)}), not {tuple(log_probs.shape)}")
@@ -229,10 +229,10 @@ def check_log_probs(log_probs: Tensor, axes: tuple[str, ...], blank: int) -> Non
 
 
 def check_lengths(batch: int, lengths: Tensor, frames: int, target_lengths: Tensor, labels: int) -> None:
-    """Raise unless there are sequences, and so many frames and labels of each.
+    """Check the lengths of frames and labels.
 
     Raises:
-        InvalidInput: no sequence; lengths of another number of sequences, no integers, or beyond what there is.
+        InvalidInput: an empty batch; lengths that are not integers, out of range, or for another number of sequences.
     """
     if not batch:
         raise InvalidInput("a batch must have at least 1 sequence, not 0")
@@ -241,10 +241,10 @@ def check_lengths(batch: int, lengths: Tensor, frames: int, target_lengths: Tens
 
 
 def check_targets(targets: Tensor, batch: int) -> None:
-    """Raise unless there is a row of integers for each sequence.
+    """Check that there is a row of integers for each sequence.
 
     Raises:
-        InvalidInput: another shape or dtype.
+        InvalidInput: the wrong shape or dtype.
     """
     if targets.ndim != 2 or len(targets) != batch or not _integers(targets):
         raise InvalidInput(
@@ -253,10 +253,10 @@ def check_targets(targets: Tensor, batch: int) -> None:
 
 
 def check_labels(targets: Tensor, target_lengths: Tensor, symbols: int, blank: int) -> None:
-    """Raise unless every label is a symbol, and another one than the blank.
+    """Check that every label is a symbol and not the blank.
 
     Raises:
-        InvalidInput: such labels.
+        InvalidInput: some label is neither.
     """
     within = targets[length_mask(target_lengths, targets.shape[1])]
     if bool(((within == blank) | (within < 0) | (within >= symbols)).any()):
@@ -277,7 +277,7 @@ def _integers(tensor: Tensor) -> bool:
 
 
 def _checked(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor, blank: int) -> Tensor:
-    """The log-probabilities, in float32 at least; those of what is impossible are finite."""
+    """The log-probabilities, in at least float32, with -inf made finite."""
     check_log_probs(log_probs, ("batch", "frames", "symbols"), blank)
     batch, frames, symbols = log_probs.shape
     check_targets(targets, batch)

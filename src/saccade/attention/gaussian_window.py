@@ -5,9 +5,9 @@
     phi(t, u) = sum_n alpha_tn exp(-beta_tn (kappa_tn - u)^2)
     c_t = sum_u phi(t, u) v_u
 
-Of what is exponentiated no more than 15 counts, so that nothing overflows. s query, u the place of a key, from 1, and
-n one of the Gaussians. The location alone decides, not what stands there; kappa only grows, so the looks are
-monotonic. The weights phi are no distribution and are not made one.
+s query, u the position of a key, from 1, n the index of a Gaussian. Arguments of the exponentials are limited to 15, so
+that nothing overflows. The weights depend on position only, not on content; kappa only grows, so the alignment is
+monotonic. The weights phi are not a distribution and are not normalised.
 """
 
 import math
@@ -24,9 +24,9 @@ from saccade.core.errors import InvalidInput
 from saccade.core.masks import places
 from saccade.core.tap import Tap
 
-LARGEST = 15.0  # of what is exponentiated, so that no product of the results overflows
+LARGEST = 15.0  # limit on the arguments of exp, so that no product of the results overflows
 LOG2E = 1 / math.log(2)  # exp(x) = 2^(LOG2E x)
-FARTHEST = 1e6  # keys that a softplus moves by at most
+FARTHEST = 1e6  # keys; the largest step of a softplus
 
 
 class Prepared(NamedTuple):
@@ -36,7 +36,7 @@ class Prepared(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Where the Gaussians stand, kappa, in keys."""
+    """The positions kappa of the Gaussians, in keys."""
 
     location: Float[Tensor, "b n"]
 
@@ -49,7 +49,7 @@ def gaussian_window(
 ) -> Float[Tensor, "b k"]:
     """phi: sum_n exp(log_height_n - sharpness_n (location_n - place)^2)."""
     away = location[..., None] - place[..., None, :]
-    # a power of 2, since on a CPU exp is slow where it underflows, as it does at most keys
+    # a power of 2, since on a CPU exp is slow when it underflows, as it does for most keys
     power = torch.addcmul(LOG2E * log_height[..., None], sharpness[..., None], away.square(), value=-LOG2E)
     return power.exp2().sum(-2)
 
@@ -59,13 +59,13 @@ class GaussianWindowAttention(OneLook):
 
     Args:
         query_size: features of a query.
-        key_size: features of a key, which are not looked at.
-        components: Gaussians.
+        key_size: features of a key, which do not affect the weights.
+        components: number of Gaussians.
         offsets: "exp" as in the paper, or "softplus", which grows no faster than its input.
-        pace: keys by which a new model moves a look.
+        pace: keys that a new model's window moves per step.
 
     Raises:
-        InvalidInput: no components, a pace that is not above 0, other offsets; sizes that do not fit.
+        InvalidInput: no components, a pace that is not above 0, other offsets; sizes that do not match.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class GaussianWindowAttention(OneLook):
         nn.init.xavier_uniform_(self.parameters_of.weight)
         bias = torch.zeros_like(self.parameters_of.bias)
         height, _, offset = bias.chunk(3)
-        height.fill_(-math.log(len(height)))  # together of height 1
+        height.fill_(-math.log(len(height)))  # their heights sum to 1
         offset.fill_(math.log(self.pace) if self.offsets == "exp" else self.pace + math.log(-math.expm1(-self.pace)))
         with torch.no_grad():
             self.parameters_of.bias.copy_(bias)
@@ -112,11 +112,11 @@ class GaussianWindowAttention(OneLook):
     def initial_state(self, prepared: Prepared) -> Window:
         """All Gaussians before the first key."""
         components = self.parameters_of.out_features // 3
-        dtype = torch.promote_types(prepared.values.dtype, torch.float32)  # locations add up over many looks
+        dtype = torch.promote_types(prepared.values.dtype, torch.float32)  # positions accumulate over many steps
         return Window(torch.zeros(len(prepared.values), components, dtype=dtype, device=prepared.values.device))
 
     def read(self, query: Float[Tensor, "b d"], prepared: Prepared, state: Window) -> Reading:
-        """The look after that of the state."""
+        """Read with one query, from the state after the last read."""
         check_query(query, self.parameters_of.in_features, len(prepared.values))
         height, sharpness, offset = self.parameters_of(query).to(state.location.dtype).chunk(3, -1)
         height, sharpness = height.clamp(-LARGEST, LARGEST), sharpness.clamp(-LARGEST, LARGEST)

@@ -2,14 +2,14 @@
 
     w_t = softmax_k(v . tanh(W s_t + U h_k + b)),   a_t ~ w_t,   c_t = h_{a_t}
 
-s query, h keys. A choice has no gradient. What stands in for it:
+s query, h keys. A choice has no gradient. The estimators that replace it:
 
-    score-function      none through the context; the log-probability of what was chosen has one (`ScoreFunction`)
-    straight-through    the weights have the gradient of the soft ones (Bengio et al. 2013, arXiv:1308.3432)
-    gumbel              a_t = arg max(log w_t + g), g Gumbel noise, which is a draw from w_t; the weights have that of
+    score-function      none through the context, only through the log-probability of the choice (`ScoreFunction`)
+    straight-through    the gradient of the soft weights (Bengio et al. 2013, arXiv:1308.3432)
+    gumbel              a_t = arg max(log w_t + g), g Gumbel noise, which samples from w_t; the gradient is that of
                         softmax((log w_t + g) / tau) (Jang et al. 2017, arXiv:1611.01144)
 
-The first estimates the gradient without bias; the other two have a bias, and mostly less variance.
+The first estimate is unbiased; the other two are biased, and usually have less variance.
 """
 
 from typing import Any, Literal, NamedTuple, get_args
@@ -29,25 +29,25 @@ Estimator = Literal["score-function", "straight-through", "gumbel"]
 
 
 class Choices(NamedTuple):
-    """Of all looks so far: the log-probability of what was chosen, and the sum of the entropies, in nats."""
+    """The log-probability of all choices so far, and the sum of their entropies, in nats."""
 
     log_prob: Float[Tensor, "*b"]
     entropy: Float[Tensor, "*b"]
 
 
 class HardAttention(AdditiveAttention):
-    """Additive attention that looks at one key (Xu et al. 2015): drawn in training, the likeliest in evaluation.
+    """Additive attention to a single key (Xu et al. 2015): sampled in training, the most probable in evaluation.
 
     Args:
         query_size: features of a query.
         key_size: features of a key.
-        width: features of the hidden layer that scores them.
-        estimator: where the gradient comes from.
-        temperature: tau, of gumbel only.
+        width: features of the hidden layer that computes the scores.
+        estimator: how the gradient is estimated.
+        temperature: tau, for gumbel only.
 
     Raises:
-        InvalidInput: another estimator, a temperature that is not above 0; a call with many queries at once, since each
-            choice would go unrewarded; as of `AdditiveAttention`.
+        InvalidInput: another estimator, a temperature that is not above 0; a call with many queries at once, since the
+            choices would get no reward; as for `AdditiveAttention`.
     """
 
     def __init__(
@@ -79,21 +79,22 @@ class HardAttention(AdditiveAttention):
         generator: torch.Generator | None = None,
         choice: Int[Tensor, " b"] | None = None,
     ) -> Reading:
-        """The look after those of the state. The weights are one-hot; with nothing to attend they are zero.
+        """Read with one query, from the state after the last read. The weights are one-hot; with nothing to attend they
+        are zero.
 
         Args:
-            generator: of the draw, for a reproducible one.
-            choice: the keys to look at, in place of a draw.
+            generator: makes the sample reproducible.
+            choice: the keys to read, instead of a sample.
 
         Raises:
-            InvalidInput: sizes that do not fit; a choice of a key that is not there.
+            InvalidInput: sizes that do not match; a choice of a key that does not exist.
         """
         check_query(query, self.query_size, len(prepared.values))
         queries = query[:, None]
         mask = score_mask(prepared.mask, self._shape(queries, prepared))
         scores = self._scores(queries, prepared).to(state.log_prob.dtype)
         log_weights = log_softmax_of(scores, mask)[:, 0]
-        if not log_weights.shape[1]:  # no keys: no choice
+        if not log_weights.shape[1]:  # without keys there is no choice
             weights = self.weights(log_weights.to(prepared.values.dtype)[:, None])
             return Reading((weights @ prepared.values)[:, 0], weights[:, 0], state)
         if choice is not None:
@@ -104,10 +105,10 @@ class HardAttention(AdditiveAttention):
         if self.estimator != "score-function":
             cooled = log_weights if self.estimator == "straight-through" else (log_weights + noise) / self.temperature
             soft = cooled.softmax(1)
-            weights = weights + (soft - soft.detach())  # to the last bit one-hot
+            weights = weights + (soft - soft.detach())  # exactly one-hot
         log_prob = log_weights.gather(1, chosen[:, None])[:, 0]
         entropy = -(log_weights.exp() * log_weights.masked_fill(log_weights.isneginf(), 0.0)).sum(1)  # 0 log 0 is 0
-        if mask is not None:  # where nothing may be attended there is neither a choice nor a doubt
+        if mask is not None:  # with nothing to attend there is no choice, and no entropy
             empty = ~mask.any(-1)[:, 0]
             log_prob, entropy = log_prob.masked_fill(empty, 0.0), entropy.masked_fill(empty, 0.0)
             weights = weights.masked_fill(empty[:, None], 0.0)
@@ -119,17 +120,17 @@ class HardAttention(AdditiveAttention):
         raise InvalidInput("hard attention looks once at a time: prepare, initial_state, and read for each look")
 
     def _noise(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Standard Gumbel noise, with which the largest of log-probabilities is a draw from them."""
+        """Standard Gumbel noise: added to log-probabilities, the position of the maximum is a sample from them."""
         uniform = torch.rand(like.shape, generator=generator, device=like.device, dtype=like.dtype)
         tiny = torch.finfo(like.dtype).tiny
         return -(-uniform.clamp(min=tiny).log()).clamp(min=tiny).log()
 
 
 def check_choice(choice: Tensor, sequences: int, keys: int) -> None:
-    """Raise unless each sequence has chosen a key that is there; what may not be attended has probability 0.
+    """Check that each sequence has chosen a key that exists; masked keys have probability 0.
 
     Raises:
-        InvalidInput: it names the sequence.
+        InvalidInput: naming the sequence.
     """
     if choice.shape != (sequences,):
         raise InvalidInput(f"choices must be ({sequences},), one a sequence, not {tuple(choice.shape)}")
@@ -140,7 +141,7 @@ def check_choice(choice: Tensor, sequences: int, keys: int) -> None:
 
 
 def log_softmax_of(scores: Float[Tensor, "b q k"], mask: Bool[Tensor, "b #q k"] | None) -> Float[Tensor, "b q k"]:
-    """Log-probabilities; -inf where the mask is False, and uniform where nothing may be attended."""
+    """Log-probabilities; -inf where the mask is False, uniform in rows with nothing to attend."""
     if mask is None:
         return scores.log_softmax(-1)
     empty = ~mask.any(-1, keepdim=True)

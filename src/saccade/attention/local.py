@@ -1,12 +1,12 @@
 """Local attention. Luong, Pham & Manning 2015, arXiv:1508.04025, section 3.2.
 
-    monotonic    p_t = t                                    the t-th look is around the t-th key, or the last one
-    predictive   p_t = S sigmoid(v . tanh(W s_t))           S keys; the decoder's state s chooses where to stand
+    monotonic    p_t = t                                    step t reads around key t, or around the last key
+    predictive   p_t = S sigmoid(v . tanh(W s_t))           S keys; the decoder's state s determines the centre
     w_tk = softmax of the bilinear scores over the keys with |k - p_t| <= D
     w_tk = w_tk exp(-(k - p_t)^2 / (2 sigma^2))             predictive only, after the softmax; sigma = D / 2
 
-Keys are counted from 1, those that are masked are not counted. The Gaussian lets a gradient reach p_t, which the
-window does not; what it takes away no weight gets back, so the weights sum to less than 1.
+Keys are counted from 1, without masked ones. The Gaussian passes a gradient to p_t, which the window does not. It comes
+after the softmax, so the weights sum to less than 1.
 """
 
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from saccade.core.masks import masked_softmax, places, score_mask
 
 
 class Looks(NamedTuple):
-    """How many looks there were."""
+    """The number of reads so far."""
 
     done: Int[Tensor, " b"]
 
@@ -37,12 +37,12 @@ def near(
 
 
 def last_place(place: Int[Tensor, "*k"]) -> Int[Tensor, "..."]:
-    """The place of the last key; 0 where there is none."""
+    """The position of the last key; 0 if there is none."""
     return place[..., -1:].sum(-1)
 
 
 class LocalMonotonicAttention(BilinearAttention):
-    """Local attention that goes on by one key a look (Luong et al. 2015, "local-m").
+    """Local attention that moves on by one key per step (Luong et al. 2015, "local-m").
 
     Args:
         query_size: features of a query.
@@ -60,10 +60,10 @@ class LocalMonotonicAttention(BilinearAttention):
         return Looks(torch.zeros(len(prepared.values), dtype=torch.long, device=prepared.values.device))
 
     def read(self, query: Float[Tensor, "b d"], prepared: Prepared, state: Looks) -> Reading:  # type: ignore[override]
-        """The look after those of the state.
+        """Read with one query, from the state after the last read.
 
         Raises:
-            InvalidInput: several queries of a sequence; other sizes.
+            InvalidInput: several queries per sequence; sizes that do not match.
         """
         check_query(query, self.query_size, len(prepared.values))
         queries, count = query[:, None], state.done + 1
@@ -74,7 +74,7 @@ class LocalMonotonicAttention(BilinearAttention):
     def weigh(
         self, queries: Float[Tensor, "b q d"], prepared: Prepared, mask: Bool[Tensor, "b #q k"] | None
     ) -> Float[Tensor, "b q k"]:
-        """Of `forward`, whose queries are the looks one after the other."""
+        """The weights in `forward`, which treats the queries as consecutive steps."""
         count = torch.arange(1, queries.shape[1] + 1, device=queries.device).expand(queries.shape[:2])
         return self._weights(queries, prepared, mask, count)
 
@@ -87,16 +87,17 @@ class LocalMonotonicAttention(BilinearAttention):
 
 
 class LocalPredictiveAttention(BilinearAttention):
-    """Local attention that predicts where it stands (Luong et al. 2015, "local-p").
+    """Local attention that predicts the centre of its window (Luong et al. 2015, "local-p").
 
     Args:
         query_size: features of a query.
         key_size: features of a key.
         half_width: D, keys on either side of the centre.
-        sigma: of the Gaussian, in keys; D / 2 if not given.
+        sigma: standard deviation of the Gaussian, in keys; D / 2 by default.
 
     Raises:
-        InvalidInput: a half width below 1, with which a look between two keys meets none; a sigma that is not above 0.
+        InvalidInput: a half width below 1, with which a window between two keys would be empty; a sigma that is not
+            above 0.
     """
 
     def __init__(self, query_size: int, key_size: int, *, half_width: int = 10, sigma: float | None = None) -> None:
@@ -116,7 +117,7 @@ class LocalPredictiveAttention(BilinearAttention):
     ) -> Float[Tensor, "b q k"]:
         place = places(mask, prepared.projected.shape[1], queries.device)
         ahead = self.centre(torch.tanh(self.hidden(queries)))[..., 0]
-        # places beyond 256 are not told apart in bfloat16
+        # bfloat16 cannot distinguish positions beyond 256
         centre = last_place(place) * torch.sigmoid(ahead.to(torch.promote_types(ahead.dtype, torch.float32)))
         weights = masked_softmax(self._scores(queries, prepared), near(place, centre, self.half_width, mask))
         gaussian = torch.exp(-0.5 * ((place - centre[..., None]) / self.sigma).square())

@@ -5,10 +5,10 @@
     w_tk = exp(beta e_tk) / sum_k' exp(beta e_tk')        beta = 1; in evaluation more sharpens
     w_tk = sigmoid(e_tk) / sum_k' sigmoid(e_tk')          smoothing, in place of the softmax
 
-s query, h keys; without content U h is left out, and the place of a look depends on the last one and on the query alone
-(section 2.1). In evaluation a look may be kept to a window of keys around the median of the last weights. With filters
-of zeros this is additive attention. Before the first look the weight is on the first key that may be attended.
-Sharpening multiplies the scores of either normalisation.
+s query, h keys. Without content, U h is left out and the weights depend only on the previous weights and the query
+(section 2.1). In evaluation the keys may be restricted to a window around the median of the previous weights. With
+filters of zeros this is additive attention. The weights before the first read are one-hot on the first key that may be
+attended. Sharpening multiplies the scores under either normalisation.
 """
 
 import math
@@ -31,29 +31,29 @@ class LastWeights(NamedTuple):
 
 
 def masked_sigmoid(scores: Float[Tensor, "b k"], mask: Bool[Tensor, "b k"] | None) -> Float[Tensor, "b k"]:
-    """sigmoid(e_k) over its sum; rows with nothing to attend are zero."""
-    # in log space: a row of very small sigmoids still has a sum
+    """sigmoid(e_k) divided by its sum; rows with nothing to attend are zero."""
+    # in log space, so that the sum of very small sigmoids does not vanish
     return masked_softmax(nn.functional.logsigmoid(scores), mask)
 
 
 class LocationAwareAttention(OneLook):
-    """Additive attention that also sees where it looked last (Chorowski et al. 2015).
+    """Additive attention that also sees its previous weights (Chorowski et al. 2015).
 
     Args:
         query_size: features of a query.
         key_size: features of a key.
-        width: features of the hidden layer that scores them.
-        filters: of the convolution.
+        width: features of the hidden layer that computes the scores.
+        filters: number of filters of the convolution.
         filter_width: keys that a filter covers, odd; the paper's is 201.
-        smoothing: normalise sigmoids in place of exponentials, which spreads a look over several keys.
+        smoothing: normalise sigmoids instead of exponentials, which spreads the weights over several keys.
         sharpening: beta, in evaluation only.
-        content: whether keys are scored by what they are too, as in the paper's hybrid, or by where they are alone.
-        window: in evaluation only, so many keys before the median of the last weights may be attended, and so many
-            from it on; none: all.
+        content: score keys by content and position, as in the paper's hybrid; if False, by position only.
+        window: in evaluation only, the number of keys on either side of the median of the previous weights that may be
+            attended; all by default.
 
     Raises:
         InvalidInput: a size below 1, an even filter width, a sharpening that is not above 0, a window below 1; a mask
-            that is not bool of shape (b, k); sizes that do not fit.
+            that is not bool of shape (b, k); sizes that do not match.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class LocationAwareAttention(OneLook):
         if not 0 < sharpening < math.inf:
             raise InvalidInput(f"sharpening must be above 0 and finite, not {sharpening}")
         if filter_width % 2 == 0:
-            raise InvalidInput(f"a filter must have a middle: an odd width, not {filter_width}")
+            raise InvalidInput(f"the width of a filter must be odd, not {filter_width}")
         if window is not None and window < 1:
             raise InvalidInput(f"a window must be of at least 1 key, not {window}")
         self.key_size, self.smoothing, self.sharpening, self.window = key_size, smoothing, sharpening, window
@@ -104,7 +104,7 @@ class LocationAwareAttention(OneLook):
         mask: Bool[Tensor, "b k"] | None = None,
         values: Float[Tensor, "b k c"] | None = None,
     ) -> Prepared:
-        """Project the keys, once a sequence. Values default to the keys."""
+        """Project the keys, once per sequence. Values default to the keys."""
         values = checked_values(self.key_size, keys, mask, values)
         if self.key is not None:
             return Prepared(self.key(keys), values, mask)
@@ -119,10 +119,10 @@ class LocationAwareAttention(OneLook):
         return LastWeights(weights.masked_fill(prepared.mask & (prepared.mask.cumsum(1) == 1), 1.0))
 
     def read(self, query: Float[Tensor, "b d"], prepared: Prepared, state: LastWeights) -> Reading:
-        """The look after that of the state.
+        """Read with one query, from the state after the last read.
 
         Raises:
-            InvalidInput: several queries of a sequence; other sizes.
+            InvalidInput: several queries per sequence; sizes that do not match.
         """
         check_query(query, self.query.in_features, len(prepared.values))
         hidden = self.location(self._filtered(state.weights)) + prepared.projected
@@ -137,7 +137,7 @@ class LocationAwareAttention(OneLook):
         return Reading(context, weights, LastWeights(weights))
 
     def _filtered(self, last: Float[Tensor, "b k"]) -> Float[Tensor, "b k f"]:
-        if not last.shape[1]:  # which a convolution refuses
+        if not last.shape[1]:  # a convolution refuses an empty axis
             return last[..., None].expand(-1, -1, self.filters.out_channels)
         found: Tensor = self.filters(last[:, None]).mT
         return found

@@ -1,11 +1,11 @@
 """Dot, bilinear and concat attention. Luong, Pham & Manning 2015, arXiv:1508.04025, section 3.1.
 
-    dot      e_qk = s_q . h_k                        no parameters, and so of one size
+    dot      e_qk = s_q . h_k                        no parameters; s and h have the same size
     bilinear e_qk = s_q^T W h_k                      "general" in the paper
     concat   e_qk = v . tanh(W [s_q; h_k])           also as a perceptron, w_2 . tanh(W_1 [q; k])
 
-s query, h keys. W [s; h] is W_s s + W_h h: concat is additive attention without a bias. The paper scores with the
-decoder's state after its step, Bahdanau et al. 2015 with that before it; which it is, is the decoder's choice.
+s query, h keys. W [s; h] is W_s s + W_h h, so concat is additive attention without a bias. The paper's query is the
+decoder's state after the step, that of Bahdanau et al. 2015 the state before it; the decoder decides which.
 """
 
 import torch
@@ -65,7 +65,7 @@ class ConcatAttention(ContentAttention):
         query_size: features of a query.
         key_size: features of a key.
         width: features of its hidden layer.
-        chunk: the most elements of (b, q, k, a) that `forward` holds at a time.
+        chunk: the most elements of (b, q, k, a) that `forward` holds at once.
     """
 
     def __init__(self, query_size: int, key_size: int, width: int, *, chunk: int = CHUNK) -> None:

@@ -2,10 +2,10 @@
 
     head_i = attention(Q W_i^Q, K W_i^K, V W_i^V),   MultiHead(Q, K, V) = [head_1; ...; head_h] W^O
 
-The projections have no biases in the paper, and none here unless they are asked for. The three uses of section 3.2.3
-are three calls: `attention(x, x)` in the encoder, `attention(x, x, causal=True)` in the decoder, and
-`attention(x, memory)` between them. A decoder that goes step by step keeps what was prepared: `prepare` once for the
-memory, `extend` once a step for its own past, and `attend`.
+As in the paper, the projections have no biases by default. The three uses of section 3.2.3 are three calls:
+`attention(x, x)` in the encoder, `attention(x, x, causal=True)` in the decoder, and `attention(x, memory)` between
+them. A decoder that generates step by step calls `prepare` once for the memory, `extend` once per step for its own
+past, and `attend`.
 """
 
 import functools
@@ -35,7 +35,7 @@ class Heads(NamedTuple):
 
 
 class Cache(NamedTuple):
-    """Projected keys and values of all that a decoder has seen, (b, h, k, d) and (b, h, k, c); it grows."""
+    """Projected keys and values of all earlier positions of a decoder, (b, h, k, d) and (b, h, k, c); they grow."""
 
     keys: Growing
     values: Growing
@@ -50,16 +50,16 @@ class MultiHeadAttention(nn.Module):
 
     Args:
         model_size: features of queries, keys, values and contexts, d_model.
-        heads: parallel looks, h.
-        head_size: features of a query and of a key in a head, d_k; model_size / heads if not given.
-        value_size: features of a value in a head, d_v; model_size / heads if not given.
-        bias: give the four projections biases.
-        dropout: share of the weights dropped in training; the paper drops none, and on a CPU more than 0 leaves the
-            fused kernel.
+        heads: number of heads, h.
+        head_size: features of a query and of a key in a head, d_k; model_size / heads by default.
+        value_size: features of a value in a head, d_v; model_size / heads by default.
+        bias: whether the four projections have biases.
+        dropout: share of the attention weights dropped in training; the paper drops none, and on a CPU the fused kernel
+            requires 0.
 
     Raises:
-        InvalidInput: heads that do not divide the width; a mask that is not bool of shape (b, k), or in `forward`
-            (b, h, q, k); sizes that do not fit.
+        InvalidInput: heads that do not divide the width; a mask that is not bool of shape (b, k), or in `forward` (b,
+            h, q, k); sizes that do not match.
     """
 
     def __init__(
@@ -89,7 +89,8 @@ class MultiHeadAttention(nn.Module):
 
     def reset_parameters(self) -> None:
         for projection in (self.query, self.key, self.value, self.output):
-            # the first three as if they were one matrix, as torch draws them: smaller, for stacks of layers
+            # the first three are initialised as one matrix, as in torch, so with smaller values, which suits stacks of
+            # layers
             nn.init.xavier_uniform_(projection.weight, gain=1.0 if projection is self.output else 2**-0.5)
             if projection.bias is not None:
                 nn.init.zeros_(projection.bias)
@@ -100,7 +101,7 @@ class MultiHeadAttention(nn.Module):
         mask: Bool[Tensor, "b k"] | None = None,
         values: Float[Tensor, "b k d"] | None = None,
     ) -> Heads:
-        """Project the keys and values, once a sequence. Values default to the keys."""
+        """Project the keys and values, once per sequence. Values default to the keys."""
         values = keys if values is None else values
         check_key_mask(mask, keys)
         if values.shape[:2] != keys.shape[:2]:
@@ -108,7 +109,7 @@ class MultiHeadAttention(nn.Module):
         return Heads(self._split(self.key, keys, "keys"), self._split(self.value, values, "values"), mask)
 
     def extend(self, past: Cache | None, keys: Float[Tensor, "b k d"]) -> Cache:
-        """What a decoder that goes step by step has seen, with further keys behind."""
+        """Append keys to the earlier ones of a decoder that generates step by step."""
         new = self.prepare(keys)
         if past is None:
             return Cache(Growing(new.keys, 2), Growing(new.values, 2))
@@ -121,9 +122,10 @@ class MultiHeadAttention(nn.Module):
         mask: Bool[Tensor, "..."] | None = None,
         causal: bool = False,
     ) -> Float[Tensor, "b q d"]:
-        """The contexts of many queries from what was prepared; causal: the last query stands at the last key.
+        """The contexts of many queries, given prepared keys. If causal, the last query is at the position of the last
+        key.
 
-        The mask, beside that of the keys, is (b, k) or (b, h, q, k), where h and q may be 1.
+        The mask, in addition to that of the keys, is (b, k) or (b, h, q, k), where h and q may be 1.
         """
         return self._attend(self._split(self.query, query, "queries"), prepared, mask, causal)
 
@@ -142,9 +144,9 @@ class MultiHeadAttention(nn.Module):
         return ()
 
     def read(self, query: Float[Tensor, "b *q d"], prepared: Heads, state: tuple[()] = ()) -> Reading:
-        """One look by a query (b, d), or by several (b, q, d) that know nothing of each other.
+        """Read with one query (b, d), or with several independent ones (b, q, d).
 
-        The weights of the reading are the mean over the heads; the tap hears those of each head.
+        The weights of the reading are the mean over the heads; the tap gets those of each head.
         """
         single = query.ndim == 2
         split = self._split(self.query, query[:, None] if single else query, "queries")
@@ -162,7 +164,7 @@ class MultiHeadAttention(nn.Module):
         masks: list[Any] = [score_mask(each, shape) for each in (mask, own) if each is not None]
         allowed = functools.reduce(torch.logical_and, masks) if masks else None
         dropout = self.dropout if self.training else 0.0
-        if self.weights.replacing:  # weights are formed only where a listener may put others in their place
+        if self.weights.replacing:  # weights are computed only if a listener may replace them
             weights = self.weights(dot_product_weights(query, keys, allowed, causal))
             return self._merge(F.dropout(weights, dropout) @ values)
         self.weights.lazy(lambda: dot_product_weights(query, keys, allowed, causal))

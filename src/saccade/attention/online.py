@@ -1,12 +1,13 @@
 """Hard online attention: emit or wait. Luo, Chiu, Jaitly & Sutskever 2016, arXiv:1608.01281, section 2.
 
-    b_t ~ Bernoulli(sigmoid(w . h_t + c))            at each frame: b_t = 1 says the next label now, b_t = 0 waits
+    b_t ~ Bernoulli(sigmoid(w . h_t + c))            at each frame: b_t = 1 emits the next label, b_t = 0 waits
     log p(y, b | x) = sum_t log p(b_t) + sum over t with b_t = 1 of log p(y_j | h_t)
 
-h_t what is known at frame t: the frames, the labels and the gates so far. All labels are said: where as many are left
-as frames, each frame says one, and after the last label no frame does; such gates are no choices. Where h_t depends
-on frames and labels but not on when the labels were said, p(y | x) is a sum over all 2^T strings of gates that one
-recursion gives exactly (`online_log_likelihood`); otherwise the gates are drawn, and learn by `ScoreFunction`.
+h_t the state at frame t, which depends on the frames, labels and gates so far. All labels must be emitted: when as many
+labels as frames are left, every frame emits one, and after the last label none does; such gates are forced. If h_t
+depends on the frames and labels but not on when the labels were emitted, p(y | x) is a sum over all 2^T gate sequences
+that a recursion computes exactly (`online_log_likelihood`); otherwise the gates are sampled and trained with
+`ScoreFunction`.
 """
 
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from saccade.core.tap import Tap
 
 
 class Gate(NamedTuple):
-    """Whether each sequence says a label now; the log-probability of that, and the entropy, in nats, 0 where forced."""
+    """Whether each sequence emits a label now, with the log-probability and the entropy in nats, both 0 if forced."""
 
     emit: Bool[Tensor, "*b"]
     log_prob: Float[Tensor, "*b"]
@@ -30,10 +31,10 @@ class Gate(NamedTuple):
 
 
 class OnlineAttention(nn.Module):
-    """A gate that is asked at each frame (Luo et al. 2016): drawn in training, the likelier in evaluation.
+    """A gate that decides at each frame (Luo et al. 2016): sampled in training, the more probable value in evaluation.
 
     Args:
-        query_size: features of what is known at a frame.
+        query_size: features of h_t.
     """
 
     def __init__(self, query_size: int) -> None:
@@ -54,23 +55,23 @@ class OnlineAttention(nn.Module):
         """Decide.
 
         Args:
-            known: h_t.
-            frames_left, labels_left: this frame counted; None where nobody knows, as in a prediction.
-            generator: of the draw, for a reproducible one.
-            choice: what to decide where there is a choice, in place of a draw.
+            known: h_t, the state at this frame.
+            frames_left, labels_left: numbers left, including this frame; None if unknown, as in prediction.
+            generator: makes the sample reproducible.
+            choice: the decisions, instead of samples, where they are not forced.
 
         Raises:
-            InvalidInput: sizes that do not fit; what is left of one of frames and labels alone.
+            InvalidInput: sizes that do not match; only one of `frames_left` and `labels_left`.
         """
         if known.ndim != 2 or known.shape[1] != self.gate.in_features:
-            raise InvalidInput(f"what is known must be (batch, {self.gate.in_features}), not {tuple(known.shape)}")
+            raise InvalidInput(f"the state must be (batch, {self.gate.in_features}), not {tuple(known.shape)}")
         if (frames_left is None) != (labels_left is None):
-            raise InvalidInput("the frames that are left are told with the labels that are left, or neither")
+            raise InvalidInput("expected both frames_left and labels_left, or neither")
         for name, of in (("frames left", frames_left), ("labels left", labels_left), ("choices", choice)):
             if of is not None and of.shape != known.shape[:1]:
                 raise InvalidInput(f"{name} must be ({len(known)},), one a sequence, not {tuple(of.shape)}")
         logit = self.gate(known)[:, 0]
-        logit = logit.to(torch.promote_types(logit.dtype, torch.float32))  # bfloat16 draws are too coarse
+        logit = logit.to(torch.promote_types(logit.dtype, torch.float32))  # bfloat16 samples are too coarse
         probability = self.emission(torch.sigmoid(logit))
         if choice is None:
             threshold = torch.full_like(probability, 0.5)
@@ -91,7 +92,8 @@ class OnlineAttention(nn.Module):
 def forced(
     frames_left: Int[Tensor, "..."], labels_left: Int[Tensor, "..."]
 ) -> tuple[Bool[Tensor, "..."], Bool[Tensor, "..."]]:
-    """Where a label must be said now, since as many are left as frames; and where no label or no frame is left."""
+    """Where a label must be emitted, because as many labels as frames are left; and where no label or no frame is
+    left."""
     done = (labels_left <= 0) | (frames_left <= 0)
     return (labels_left >= frames_left) & ~done, done
 
@@ -102,18 +104,17 @@ def online_log_likelihood(
     lengths: Int[Tensor, " b"],
     target_lengths: Int[Tensor, " b"],
 ) -> Float[Tensor, " b"]:
-    """log p(y | x), in nats: the sum over every string of gates.
+    """log p(y | x), in nats, summed over all gate sequences.
 
     Args:
-        gate_logits: of saying a label at frame t after u labels, u from none to all.
+        gate_logits: logit of emitting a label at frame t after u labels, u from 0 to all.
         label_log_probs: log p(y_{u+1}) at frame t after u labels.
         lengths: frames of each sequence.
         target_lengths: labels of each sequence.
 
     Raises:
         InvalidInput: gates for another number of labels; gates that are NaN, log-probabilities that are NaN or +inf;
-            lengths of other sequences, or beyond what there is; more
-            labels than frames; no sequence.
+            lengths out of range or for another number of sequences; more labels than frames; an empty batch.
     """
     if gate_logits.ndim != 3:
         raise InvalidInput(f"gates must be (batch, frames, states), not {tuple(gate_logits.shape)}")
@@ -145,7 +146,7 @@ def online_log_likelihood(
 
 
 def log_add(first: Float[Tensor, "*b"], second: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
-    """log(exp(first) + exp(second)), with a gradient of 0 where both are -inf, where torch's is NaN."""
+    """log(exp(first) + exp(second)). If both are -inf the gradient is 0, where torch's is NaN."""
     nowhere = first.isneginf() & second.isneginf()
     both = torch.logaddexp(first.masked_fill(nowhere, 0.0), second.masked_fill(nowhere, 0.0))
     return both.masked_fill(nowhere, -torch.inf)

@@ -3,8 +3,8 @@
     e_tk = v . tanh(W s_t + U h_k + V m_{t-1,k} + b),   w_t = softmax_k(e_t)
     m_tk = gru(m_{t-1,k}, [w_tk; h_k; s_t]),            m_0k = 0
 
-s query, h keys. Each key has a memory m of its own, of a few features; a gated recurrent unit (Cho et al. 2014) that
-all keys share tells it how much it was looked at, and when. The weights that meet h_k meet it once a sequence.
+s query, h keys. Each key has its own small memory m of how much it was attended, and when; a gated recurrent unit (Cho
+et al. 2014), shared by all keys, updates it. The products with h_k are computed once per sequence.
 """
 
 from typing import NamedTuple
@@ -30,22 +30,22 @@ class Prepared(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What is remembered of each key."""
+    """The memory of each key."""
 
     memory: Float[Tensor, "b k m"]
 
 
 class PastAlignmentAttention(OneLook):
-    """Additive attention with a memory a key of how it was attended (Tu et al. 2016, neural coverage).
+    """Additive attention with a memory per key of how it was attended (Tu et al. 2016, neural coverage).
 
     Args:
         query_size: features of a query.
         key_size: features of a key.
-        width: features of the hidden layer that scores them.
+        width: features of the hidden layer that computes the scores.
         memory_size: features of a key's memory.
 
     Raises:
-        InvalidInput: a mask that is not bool of shape (b, k); sizes that do not fit.
+        InvalidInput: a mask that is not bool of shape (b, k); sizes that do not match.
     """
 
     def __init__(self, query_size: int, key_size: int, width: int, *, memory_size: int = 10) -> None:
@@ -81,7 +81,7 @@ class PastAlignmentAttention(OneLook):
         mask: Bool[Tensor, "b k"] | None = None,
         values: Float[Tensor, "b k c"] | None = None,
     ) -> Prepared:
-        """Project the keys, once a sequence. Values default to the keys."""
+        """Project the keys, once per sequence. Values default to the keys."""
         values = checked_values(self.key_size, keys, mask, values)
         return Prepared(self.key(keys), self.key_gates(keys), values, mask)
 
@@ -90,10 +90,10 @@ class PastAlignmentAttention(OneLook):
         return Memory(prepared.values.new_zeros(*prepared.values.shape[:2], size))
 
     def read(self, query: Float[Tensor, "b d"], prepared: Prepared, state: Memory) -> Reading:
-        """The look after those of the state.
+        """Read with one query, from the state after the last read.
 
         Raises:
-            InvalidInput: several queries of a sequence; other sizes.
+            InvalidInput: several queries per sequence; sizes that do not match.
         """
         check_query(query, self.query.in_features, len(prepared.values))
         hidden = self.past(state.memory) + prepared.projected
@@ -110,5 +110,5 @@ class PastAlignmentAttention(OneLook):
         gates, candidate = inputs.split([2 * size, size], -1)
         reset, update = torch.sigmoid(gates + self.memory_gates(memory)).chunk(2, -1)
         candidate = torch.tanh(candidate + self.memory_candidate(reset * memory))
-        # under autocast the products are bfloat16 and the memory is not
+        # under autocast the products are bfloat16, the memory is not
         return torch.lerp(candidate.to(memory.dtype), memory, update.to(memory.dtype))

@@ -1,10 +1,9 @@
-"""Additive attention over keys that know their place. One learned embedding a source position is added to each key.
+"""Additive attention over keys with learned position embeddings.
 
     e_qk = v . tanh(W s_q + U (h_k + P_k)),   c_q = sum_k w_qk h_k
 
-As in memory networks (Sukhbaatar et al. 2015, arXiv:1503.08895, section
-4.1, where it stands for time). Only where a key stands is added, and not to the values; those that are masked are not
-counted.
+P is a learned embedding of each source position, as in memory networks (Sukhbaatar et al. 2015, arXiv:1503.08895,
+section 4.1, where positions are times). It is added to the keys, not to the values. Masked keys are not counted.
 """
 
 import torch
@@ -19,16 +18,16 @@ from saccade.core.masks import places
 
 
 class PositionalKeysAttention(AdditiveAttention):
-    """Additive attention with a learned embedding a position added to the keys.
+    """Additive attention with a learned position embedding added to each key.
 
     Args:
         query_size: features of a query.
         key_size: features of a key.
-        width: features of the hidden layer that scores them.
-        longest: positions that there are.
+        width: features of the hidden layer that computes the scores.
+        longest: number of positions.
 
     Raises:
-        InvalidInput: more keys than positions, those that are masked counted too; as of `AdditiveAttention`.
+        InvalidInput: more keys than positions, masked ones included; as for `AdditiveAttention`.
     """
 
     def __init__(self, query_size: int, key_size: int, width: int, *, longest: int = 512, chunk: int = CHUNK) -> None:
@@ -43,7 +42,7 @@ class PositionalKeysAttention(AdditiveAttention):
         mask: Bool[Tensor, "b k"] | None = None,
         values: Float[Tensor, "b k c"] | None = None,
     ) -> Prepared:
-        """Project the keys where they stand, once a sequence. Values default to the keys."""
+        """Project the keys with their positions, once per sequence. Values default to the keys."""
         values = checked_values(self.key_size, keys, mask, values)
         if keys.shape[1] > len(self.positions):
             raise InvalidInput(

@@ -2,11 +2,11 @@
 
 Hannun, Maas, Jurafsky & Ng 2014, arXiv:1408.2873, algorithm 1:
 
-    p_b(l, t) = y_t(blank) (p_b(l, t-1) + p_n(l, t-1))                           the paths of l that end in a blank
+    p_b(l, t) = y_t(blank) (p_b(l, t-1) + p_n(l, t-1))                           paths of l that end in a blank
     p_n(l + k, t) = y_t(k) (p_n(l + k, t-1) + p_b(l, t-1) + [k != l's last] p_n(l, t-1))    those that end in k
 
-l a prefix of labels, y_t the distribution of frame t. Prefixes are the nodes of a tree, so that one that was dropped
-and is found again is the same one; all of a frame's are grown at once.
+l a prefix of labels, y_t the distribution of frame t. Prefixes are the nodes of a tree, so a prefix that was dropped
+and is found again is the same node. All prefixes of a frame are extended at once.
 """
 
 from collections.abc import Callable
@@ -21,21 +21,21 @@ Added = Callable[[tuple[int, ...]], Any]
 
 
 class Beam(NamedTuple):
-    """The prefixes kept: of each its node, its last label (-1: none), the row of the prefix before it (-1: dropped)."""
+    """The kept prefixes: for each its node, its last label (-1: none), and the row of its own prefix (-1: dropped)."""
 
     node: Ints
     last: Ints
     up: Ints
     blank: Floats
-    """Log-probability of its paths that end in a blank."""
+    """Log-probability of the paths that end in a blank."""
     label: Floats
-    """... of those that end in its last label."""
+    """Log-probability of the paths that end in the last label."""
     added: Floats
-    """What a language model and a bonus add to its rank."""
+    """The part of its rank from the language model and the bonus."""
 
 
 class Tree:
-    """Prefixes by number; 0 is the empty one."""
+    """The tree of prefixes, numbered; 0 is the empty one."""
 
     def __init__(self) -> None:
         self.children: dict[tuple[int, int], int] = {}
@@ -57,14 +57,14 @@ class Tree:
 
 
 def search(frames: Floats, width: int, blank: int, bonus: float, added: Added | None) -> list[tuple[list[int], float]]:
-    """The prefixes that are kept after the last frame, and their ranks, best first.
+    """The prefixes kept after the last frame, with their ranks, best first.
 
     Args:
         frames: log-probabilities (t, v).
         width: prefixes kept after each frame.
-        blank: which symbol it is.
-        bonus: for each label.
-        added: what a prefix is given for each label that may follow it (v,), beside the bonus.
+        blank: index of the blank.
+        bonus: added for each label.
+        added: the score (v,) of each label that may follow a prefix, in addition to the bonus.
     """
     tree = Tree()
     one, nothing = np.zeros(1), np.full(1, -np.inf)
@@ -83,17 +83,17 @@ def search(frames: Floats, width: int, blank: int, bonus: float, added: Added | 
 
 
 def grown(tree: Tree, beam: Beam, frame: Floats, width: int, blank: int, more: Any) -> Beam:
-    """The best prefixes after one frame more, best first; `more` is added for each next label."""
+    """The best prefixes after one more frame, best first; `more` is added for each next label."""
     count, symbols = len(beam.node), len(frame)
     total = np.logaddexp(beam.blank, beam.label)
     longer = total[:, None] + frame
     (full,) = np.nonzero(beam.last >= 0)
     own = beam.last[full]
-    longer[full, own] = beam.blank[full] + frame[own]  # a repeat is dropped, unless a blank stands between
+    longer[full, own] = beam.blank[full] + frame[own]  # a repeated label counts only after a blank
     longer[:, blank] = -np.inf
     in_blank, in_label = total + frame[blank], np.full(count, -np.inf)
     in_label[full] = beam.label[full] + frame[own]
-    # what grows into a prefix that is kept too is that one
+    # an extension that equals another kept prefix is merged with it
     (joined,) = np.nonzero(beam.up >= 0)
     from_row, by_label = beam.up[joined], beam.last[joined]
     in_label[joined] = np.logaddexp(in_label[joined], longer[from_row, by_label])

@@ -1,4 +1,4 @@
-"""The contract of attention in a recurrent decoder: `prepare` once a sequence, then `read` once a step."""
+"""The contract of attention in a recurrent decoder: `prepare` once per sequence, then `read` once per step."""
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -8,7 +8,7 @@ from saccade.core.errors import InvalidInput
 
 
 class Reading(NamedTuple):
-    """What one look gives: the context (b, d) or (b, q, d), the weights (b, k) or (b, q, k), and the state after it."""
+    """The result of `read`: the context (b, d) or (b, q, d), the weights (b, k) or (b, q, k), and the new state."""
 
     context: Tensor
     weights: Tensor
@@ -16,7 +16,7 @@ class Reading(NamedTuple):
 
 
 class OneLook(nn.Module):
-    """The base of mechanisms whose next look depends on the last one: they take one query a sequence at a time."""
+    """The base of mechanisms whose next read depends on the last one: they take one query per sequence at a time."""
 
     def forward(self, *_: Any, **__: Any) -> Tensor:
         raise InvalidInput(
@@ -26,13 +26,14 @@ class OneLook(nn.Module):
 
 @runtime_checkable
 class Attention(Protocol):
-    """Any mechanism that a decoder can read with. `prepared` and `state` are tuples of tensors, batch first."""
+    """Any attention mechanism of a decoder. `prepared` and `state` are tuples of tensors, batch first."""
 
     def prepare(self, keys: Tensor, mask: Tensor | None = None, values: Tensor | None = None) -> Any:
-        """All that no query changes. Keys (b, k, d); mask (b, k), True = may be attended; values default to keys."""
+        """Everything that does not depend on the query. Keys (b, k, d); mask (b, k), True = may be attended; values
+        default to keys."""
 
     def initial_state(self, prepared: Any) -> Any:
-        """What the mechanism remembers before its first look; () if nothing."""
+        """The state before the first read; () if the mechanism has none."""
 
     def read(self, query: Tensor, prepared: Any, state: Any = ()) -> Reading:
-        """One look, by a query (b, d); or, of a mechanism that remembers nothing, by several (b, q, d)."""
+        """Read with one query (b, d), or, if the mechanism has no state, with several (b, q, d)."""

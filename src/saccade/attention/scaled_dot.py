@@ -1,9 +1,9 @@
 """Scaled dot-product attention of one head, for a recurrent decoder. Vaswani et al. 2017, arXiv:1706.03762, equation 1.
 
-    e_qk = (W s_q) . (U h_k) / sqrt(a)               s query, h keys, a features of what both are projected to
+    e_qk = (W s_q) . (U h_k) / sqrt(a)               s query, h keys, a features after the projections
 
-Of features with mean 0 and variance 1 the product has the variance a; the root keeps the softmax out of its flat ends.
-The contexts are means of the values as they are. With several heads and projected values: `MultiHeadAttention`.
+If features have mean 0 and variance 1, the product has variance a; dividing by the root keeps the softmax from
+saturating. Contexts are means of the unprojected values. `MultiHeadAttention` has several heads and projected values.
 """
 
 from jaxtyping import Float
@@ -19,7 +19,7 @@ class ScaledDotAttention(ContentAttention):
     Args:
         query_size: features of a query.
         key_size: features of a key.
-        width: features that both are projected to.
+        width: features of projected queries and keys.
     """
 
     def __init__(self, query_size: int, key_size: int, width: int) -> None:

@@ -3,10 +3,10 @@
     grad E[R] = E[(R - b) grad log p(a)]                       for any baseline b that does not depend on a
     surrogate = -lambda_r (R - b) log p(a) - lambda_e H(p)     its gradient is the estimate, with the sign of a loss
 
-a choices, R reward, b baseline, H entropy, which keeps choices open (Xu et al. 2015, arXiv:1502.03044, section 4.1).
-For hard attention R = log p(y | a), and whoever minimises -R adds R's own gradient: together they are the gradient of
-the bound L_s = E[log p(y | a)] <= log p(y). For glimpses R may be 1 for a right answer, as in RAM (Mnih et al. 2014,
-arXiv:1406.6247), or the log-probability of the right answer.
+a choices, R reward, b baseline, H entropy, which keeps the choices from collapsing (Xu et al. 2015, arXiv:1502.03044,
+section 4.1). For hard attention R = log p(y | a), and minimising -R adds R's own gradient: together they are the
+gradient of the bound L_s = E[log p(y | a)] <= log p(y). For glimpses R may be 1 for a right answer, as in RAM (Mnih et
+al. 2014, arXiv:1406.6247), or the log-probability of the right answer.
 """
 
 import math
@@ -23,17 +23,17 @@ class ScoreFunction(nn.Module):
     """The surrogate loss of choices, with a baseline.
 
     Args:
-        baseline: "none"; "moving", the mean of past rewards, which forgets (Xu et al. 2015); or "learned", that mean
-            and what features known before the choice say of the rest, in units of its moving deviation (Mnih & Gregor
-            2014, arXiv:1402.0030, who also divide what is left by the deviation).
-        features: size of these, for a learned baseline.
-        decay: of the moving mean.
+        baseline: "none"; "moving", an exponential moving average of past rewards (Xu et al. 2015); or "learned", that
+            average plus a linear function of features known before the choice, in units of the rewards' moving
+            deviation (Mnih & Gregor 2014, arXiv:1402.0030, who also divide the residual by the deviation).
+        features: number of these features, for a learned baseline.
+        decay: decay of the moving average.
         reward_weight: lambda_r.
         entropy_weight: lambda_e.
 
     Raises:
-        InvalidInput: another baseline; a learned one without a size of its features, or another one with it; a decay
-            or a weight out of range.
+        InvalidInput: another baseline; a learned one without `features`, or another one with them; a decay or a weight
+            out of range.
     """
 
     # where there is a baseline
@@ -79,19 +79,19 @@ class ScoreFunction(nn.Module):
         features: Float[Tensor, "*b f"] | None = None,
         terms: Float[Tensor, "*b"] | None = None,
     ) -> Float[Tensor, "*b"]:
-        """The surrogate of each choice, to be summed or averaged as the rest of the loss is.
+        """The surrogate of each choice, to be summed or averaged like the rest of the loss.
 
         Raises:
             InvalidInput: shapes that differ; rewards that are not finite; a learned baseline without features.
 
         Args:
-            rewards: R, of the choices that followed too where there are several; no gradient goes into it.
+            rewards: R, including later rewards if there are several choices; no gradient passes through it.
             log_probs: log p(a).
-            entropies: H(p); none: no such term.
-            features: what was known before the choice; a learned baseline's squared error is part of the surrogate, and
-                no gradient goes into them.
-            terms: of how many each reward is the sum, such as the words that follow a choice, where no choice changes
-                that: the baseline is so many times the mean of one. None: of one.
+            entropies: H(p); by default there is no such term.
+            features: features known before the choice; a learned baseline's squared error is part of the surrogate, and
+                no gradient passes through them.
+            terms: number of terms that each reward sums, such as the words that follow a choice, if no choice changes
+                it; the baseline is multiplied by it. 1 by default.
         """
         if not rewards.shape == log_probs.shape == (log_probs if entropies is None else entropies).shape:
             raise InvalidInput(f"rewards are {tuple(rewards.shape)}, and log-probabilities {tuple(log_probs.shape)}")
@@ -101,20 +101,20 @@ class ScoreFunction(nn.Module):
                 f"rewards are {tuple(rewards.shape)}, and the numbers of their terms {tuple(terms.shape)}"
             )
         rewards = rewards.detach()
-        if not bool(rewards.isfinite().all()):  # the moving mean would never forget it
+        if not bool(rewards.isfinite().all()):  # the moving average would never recover
             which = tuple((~rewards.isfinite()).nonzero()[0].tolist())
             raise InvalidInput(f"rewards must be finite, and that at {which} is {float(rewards[which])}")
         expected, missed = self._baseline(rewards, terms, features)
         surrogate = missed - self.reward_weight * (rewards - expected) * log_probs
         if entropies is not None:
             surrogate = surrogate - self.entropy_weight * entropies
-        # after its use: a baseline that knew this reward would bias the estimate
+        # updated after its use: a baseline that includes this reward would bias the estimate
         if self.baseline != "none" and self.training and bool(terms.sum() > 0):
             self._remember(rewards, terms)
         return surrogate
 
     def _baseline(self, rewards: Tensor, terms: Tensor, features: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What is expected of such rewards; and how far what the features say was off, squared, which is learned."""
+        """The expected reward, and the squared error of the learned part, which is minimised."""
         nothing = torch.zeros_like(rewards)
         if self.baseline == "none":
             return nothing, nothing
@@ -124,12 +124,12 @@ class ScoreFunction(nn.Module):
         if features is None:
             raise InvalidInput("a learned baseline needs features")
         predicted = self.predict(features.detach())[..., 0]
-        # in units of the deviation, or it would outweigh all else; the first time there is no such unit
+        # in units of the deviation, or it would dominate the loss; at first there is no deviation yet
         missed = (predicted - (rewards - mean) / deviation).square() * self.seen.to(rewards.dtype)
         return mean + deviation * predicted.detach(), missed
 
     def _moments(self, rewards: Tensor, terms: Tensor) -> tuple[Tensor, Tensor]:
-        """Moving mean of such rewards so far, and their deviation; 0 and 1 where there were none."""
+        """Moving average of the rewards so far, and their deviation; 0 and 1 if there were none."""
         deviation = self.variance.to(rewards.dtype).clamp(min=1e-6).sqrt()
         return self.mean.to(rewards.dtype) * terms, torch.where(self.seen, deviation, torch.ones_like(deviation))
 
@@ -142,5 +142,5 @@ class ScoreFunction(nn.Module):
 
 
 def following(rewards: Float[Tensor, "b t"]) -> Float[Tensor, "b t"]:
-    """Of each step, the sum of its reward and of all after it: a choice has no part in what went before."""
+    """For each step, the sum of its reward and all later ones: a choice has no effect on earlier rewards."""
     return rewards.flip(1).cumsum(1).flip(1)

@@ -3,9 +3,9 @@
     alpha(t, u) = alpha(t-1, u) blank(t-1, u) + alpha(t, u-1) label(t, u-1),   alpha(1, 0) = 1
     p(l | x) = alpha(T, U) blank(T, U)
 
-t frames, u labels said so far. As CTC it sums over every monotonic alignment; unlike CTC what is said next depends on
-what was said before, and a frame may say several labels. Here a frame is one operation on all u and all sequences:
-alpha(t, u) / L(u) is a running sum of alpha(t-1, u) blank(t-1, u) / L(u), L(u) the product of label(t, v) over v < u.
+t frames, u labels emitted so far. Like CTC it sums over all monotonic alignments; unlike CTC the next label depends on
+earlier labels, and a frame may emit several. Here each frame is one operation on all u and all sequences: alpha(t, u) /
+L(u) is a running sum of alpha(t-1, u) blank(t-1, u) / L(u), L(u) the product of label(t, v) over v < u.
 """
 
 import torch
@@ -24,17 +24,18 @@ def transducer_loss(
     target_lengths: Int[Tensor, " b"],
     blank: int = 0,
 ) -> Float[Tensor, " b"]:
-    """-log p(l | x) of each sequence, in nats (equations 16 and 17); u runs from no label said to all of them.
+    """-log p(l | x) of each sequence, in nats (equations 16 and 17); u runs from 0 to the number of labels.
 
     Args:
-        log_probs: log-probabilities of the next symbol at frame t after u labels; none counts as less than -10,000.
+        log_probs: log-probabilities of the next symbol at frame t after u labels; values below -10,000 count as
+            -10,000.
         lengths: frames of each sequence.
-        targets: labels, each row's first `target_lengths` ones.
-        blank: the symbol that goes on to the next frame.
+        targets: labels; the first `target_lengths` of each row count.
+        blank: the symbol that moves on to the next frame.
 
     Raises:
-        InvalidInput: log-probabilities for another number of labels, or that are NaN or +inf; lengths or labels of
-            other sequences; lengths beyond what there is; labels that are none; no sequence.
+        InvalidInput: log-probabilities for another number of labels, or that are NaN or +inf; numbers of sequences that
+            differ; lengths out of range; labels that are not symbols, or are the blank; an empty batch.
     """
     check_log_probs(log_probs, ("batch", "frames", "states", "symbols"), blank)
     batch, frames, said, _ = log_probs.shape
@@ -44,7 +45,7 @@ def transducer_loss(
     check_lengths(batch, lengths, frames, target_lengths, said - 1)
     check_labels(targets, target_lengths, log_probs.shape[-1], blank)
     outside = ~length_mask(lengths, frames)[:, :, None]
-    # float64: quotients of products over long sequences; what is impossible is finite, for 0 / 0 is not
+    # float64 for quotients of products over long sequences; -inf is made finite to avoid 0 / 0
     blanks = log_probs[..., blank].double().clamp(min=LEAST).masked_fill(outside, 0.0)
     index = targets.masked_fill(~length_mask(target_lengths, said - 1), blank)
     index = index[:, None, :, None].expand(-1, frames, -1, -1)

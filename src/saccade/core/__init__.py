@@ -1,1 +1,1 @@
-"""The floor: masks, taps, states, configuration, recipes, errors. Everything stands on it; it stands on torch."""
+"""The base of everything else: masks, taps, states, configuration, recipes, errors. It imports no other room."""

@@ -17,13 +17,13 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 C = TypeVar("C")
-# beyond these a number is a slip of the finger; whether the weights fit into memory is estimated when they are known
+# larger numbers are typing mistakes; whether the weights fit into memory is estimated once the model is known
 Size = Annotated[int, Field(ge=1, le=65_536)]
 """Features or units of a layer."""
 Parts = Annotated[int, Field(ge=1, le=1000)]
-"""Layers, heads, components: parts that are made one by one."""
+"""Layers, heads, components: parts that are built one by one."""
 Many = Annotated[int, Field(ge=1, le=10**9)]
-"""Steps, examples, symbols: what takes time but no weights."""
+"""Steps, examples, symbols: counts that cost time but no weights."""
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -32,28 +32,28 @@ def _record_of_name(value: Any) -> Any:
 
 
 NAMED = BeforeValidator(_record_of_name)
-"""Marks a union of records: "additive" in plain data is the record of that name with its defaults."""
+"""Marks a union of records: "additive" in plain data stands for the record of that name with its defaults."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field, dataclasses.field))
 def config(cls: type[C]) -> type[C]:
-    """Class decorator: a frozen, keyword-only record, checked when it is made; attribute docstrings are its help."""
+    """Class decorator: a frozen, keyword-only record, validated on construction; attribute docstrings are its help."""
     rules = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, validate_default=True)
     made: Any = dataclass(frozen=True, kw_only=True, config=rules)(cls)
-    for name, field in made.__pydantic_fields__.items():  # pydantic reads the docstrings of the class itself only
+    for name, field in made.__pydantic_fields__.items():  # pydantic reads only the docstrings of the class itself
         inherited = (getattr(base, "__pydantic_fields__", {}).get(name) for base in made.__mro__[1:])
         field.description = field.description or next((f.description for f in inherited if f and f.description), None)
     return made  # type: ignore[no-any-return]
 
 
 def to_plain(value: Any) -> dict[str, Any]:
-    """The configuration as nested dicts of JSON values: what config.yaml holds."""
+    """The configuration as nested dicts of JSON values, as config.yaml stores it."""
     plain: dict[str, Any] = TypeAdapter(type(value)).dump_python(value, mode="json")
     return plain
 
 
 def from_plain(cls: type[C], plain: Mapping[str, Any]) -> C:
-    """The configuration that `to_plain` wrote, checked again.
+    """The configuration that `to_plain` wrote, validated again.
 
     Raises:
         pydantic.ValidationError: an unknown key or a value that does not fit.
@@ -62,7 +62,7 @@ def from_plain(cls: type[C], plain: Mapping[str, Any]) -> C:
 
 
 def placed(value: Any, folder: Path) -> Any:
-    """A configuration whose relative paths are those of this folder."""
+    """The configuration with relative paths resolved against this folder."""
     if isinstance(value, Path):
         return folder / value
     if isinstance(value, tuple):
@@ -75,7 +75,7 @@ def placed(value: Any, folder: Path) -> Any:
 
 
 def flatten(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested configuration as dotted names -> values."""
+    """A nested configuration as a flat dict of dotted names and values."""
     flat: dict[str, Any] = {}
     for name, value in plain.items():
         flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}

@@ -1,4 +1,5 @@
-"""Errors that a user can mend. The command line prints their one sentence; from Python they are the usual kinds."""
+"""Errors that a user can fix. The command line prints their one sentence; in Python they are built-in exceptions
+too."""
 
 import difflib
 import importlib
@@ -7,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 
-DISTRIBUTION = "torch-saccade"  # on the package index, where `saccade` is somebody else's
-EXTRAS = {  # the modules that each brings
+DISTRIBUTION = "torch-saccade"  # on the package index, where the name `saccade` belongs to another project
+EXTRAS = {  # the modules that each extra installs
     "app": ("lightning", "tensorboard", "tyro", "yaml", "rich", "matplotlib"),
     "text": ("tokenizers", "sacrebleu"),
     "speech": ("soundfile", "kaldi_native_fbank", "jiwer"),
@@ -20,11 +21,11 @@ EXTRAS = {  # the modules that each brings
 
 
 class SaccadeError(Exception):
-    """What a user gave does not do; the message says what was expected, what came, and what exists."""
+    """The user's input cannot be used; the message says what was expected, what was given, and what exists."""
 
 
 class InvalidInput(SaccadeError, ValueError):
-    """A value, a file or a shape that does not fit."""
+    """An invalid value, file or shape."""
 
 
 class NotFound(SaccadeError, LookupError):
@@ -32,25 +33,26 @@ class NotFound(SaccadeError, LookupError):
 
 
 class MissingExtra(SaccadeError, ImportError):
-    """Third parties that are not installed: module -> the extra that brings it; and what else would do."""
+    """Packages are not installed. `absent` maps each module to the extra that installs it; `instead` is an
+    alternative."""
 
     def __init__(self, absent: Mapping[str, str], instead: str = "") -> None:
         self.absent, self.instead = dict(absent), instead
         extras = ",".join(sorted(set(absent.values())))
         super().__init__(
             f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed; "
-            f"mend it with: pip install '{DISTRIBUTION}[{extras}]' (in a clone: pip install -e '.[{extras}]')"
+            f"install with: pip install '{DISTRIBUTION}[{extras}]' (in a clone: pip install -e '.[{extras}]')"
             + (f"; or {instead}" if instead else "")
         )
 
 
 def nearest(name: str, known: Iterable[str], listed: str = "") -> str:
-    """`did you mean ...?` for the nearest of the known names, else all of them where they are few.
+    """`did you mean ...?` with the nearest known name; if none is near, all of them, or their number if they are many.
 
     Args:
         name: what was typed.
         known: what exists.
-        listed: the command that lists them, for when they are many.
+        listed: the command that lists them, named if they are many.
     """
     names = sorted(known)
     if match := difflib.get_close_matches(name, names, n=1, cutoff=0.5):
@@ -61,10 +63,10 @@ def nearest(name: str, known: Iterable[str], listed: str = "") -> str:
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import a third party that an extra brings.
+    """Import a package that an extra installs.
 
     Raises:
-        MissingExtra: with the pip command that mends it.
+        MissingExtra: it is not installed; the message holds the pip command.
     """
     try:
         return importlib.import_module(module)
@@ -75,10 +77,10 @@ def require(module: str, extra: str) -> ModuleType:
 
 
 def require_extras(*extras: str) -> None:
-    """See that all that a command needs is installed, before any of it is used.
+    """Check that everything a command needs is installed, before any of it is used.
 
     Raises:
-        MissingExtra: with one pip command for all of it.
+        MissingExtra: with one pip command for everything missing.
     """
     if missing := absent(extras):
         raise MissingExtra(missing)
@@ -86,7 +88,7 @@ def require_extras(*extras: str) -> None:
 
 @contextmanager
 def together(*extras: str) -> Iterator[None]:
-    """Where a third party is found missing within the block, report what else of these extras is."""
+    """If a package turns out to be missing within the block, also report what is missing from these extras."""
     try:
         yield
     except MissingExtra as error:
@@ -94,7 +96,7 @@ def together(*extras: str) -> Iterator[None]:
 
 
 def absent(extras: Iterable[str]) -> dict[str, str]:
-    """The modules of these extras that are not installed -> their extra."""
+    """The modules of these extras that are not installed, each with its extra."""
     return {module: extra for extra in extras for module in EXTRAS[extra] if not installed(module)}
 
 

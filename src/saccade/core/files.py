@@ -1,4 +1,4 @@
-"""Files are replaced whole, or left as they were; text is UTF-8, or the line that is not is named."""
+"""Reading and writing files. A file is replaced whole or not at all; text must be UTF-8, and errors name the line."""
 
 import errno
 import gzip
@@ -15,13 +15,13 @@ from typing import Any
 from saccade.core.errors import InvalidInput, NotFound
 
 UNPACKED = 2**30
-"""The most bytes that are read from an archive or a pipe: a gzip file of 8 MB can hold 8 GB."""
+"""The most bytes read from an archive or a pipe, since a gzip file of 8 MB can unpack to 8 GB."""
 STEP = 2**20
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Within, an OSError names this path; a full disk names none, and a temporary file is not the user's."""
+    """Make every OSError within name this path: that of a full disk names none, or names our temporary file."""
     try:
         yield
     except OSError as error:
@@ -31,15 +31,15 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace the file, or leave it as it was where the disk is full or the process dies.
+    """Replace the file as a whole; if the disk is full or the process dies, the old file is unchanged.
 
     Raises:
         OSError: naming the path.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    # beside the target: a temporary folder may be another file system, and a move across is a copy
-    # and the number of a process is not its own where machines or threads share the folder
+    # beside the target, since a temporary folder may be on another file system, where a move is a copy; the process ID
+    # alone is not unique where several machines or threads share the folder
     beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     with naming(path):
         try:
@@ -54,19 +54,19 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def composed(text: str) -> str:
-    """The text with letters and their marks composed (NFC), however they were typed. Readers of text call it.
+    """The text in composed form (NFC). Everything that reads text calls it.
 
-    Not for names of files, which some systems keep decomposed.
+    Not for file names, which some systems store decomposed.
     """
     return unicodedata.normalize("NFC", text)
 
 
 def read_record(path: Path, *keys: str) -> dict[str, Any]:
-    """What a JSON file that we wrote holds.
+    """Read a JSON file that saccade wrote.
 
     Raises:
         NotFound: there is no such file.
-        InvalidInput: it is damaged, or lacks one of the keys.
+        InvalidInput: it is damaged, or one of the keys is missing.
     """
     text = "\n".join(read_lines(path))
     try:
@@ -74,20 +74,20 @@ def read_record(path: Path, *keys: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{path}: damaged or cut off ({error})") from error
     if not isinstance(found, dict) or not set(keys) <= set(found):
-        raise InvalidInput(f"{path}: expected a record of {', '.join(keys)}")
+        raise InvalidInput(f"{path}: expected a JSON object with {', '.join(keys)}")
     return found
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file, gzip if its first bytes say so.
+    """The lines of a text file, which may be a gzip archive.
 
     Raises:
         NotFound: there is no such file.
-        InvalidInput: a broken archive, or one that unpacks to more than `UNPACKED`; bytes that are not UTF-8, with the
-            line where they stand.
+        InvalidInput: a broken archive, or one that unpacks to more than `UNPACKED` bytes; bytes that are not UTF-8,
+            with their line number.
     """
     if path.is_dir():
-        raise InvalidInput(f"{path}: a folder, not a file")
+        raise InvalidInput(f"{path}: expected a file, not a folder")
     if not path.exists():
         raise NotFound(f"{path}: there is no such file{against(path)}")
     raw = read_unpacked(path)
@@ -101,15 +101,15 @@ def read_lines(path: Path) -> list[str]:
 
 
 def against(path: Path) -> str:
-    """For an error: the folder from which a relative path starts."""
+    """The folder that a relative path starts from, for an error message."""
     return "" if path.is_absolute() else f" in {Path.cwd()}"
 
 
 def read_unpacked(path: Path) -> bytes | bytearray:
-    """The bytes of a file, unpacked where it is a gzip archive.
+    """The bytes of a file, unpacked if it is a gzip archive.
 
     Raises:
-        InvalidInput: a broken archive, or more than `UNPACKED` bytes of an archive or a pipe.
+        InvalidInput: a broken archive, or more than `UNPACKED` bytes from an archive or a pipe.
     """
     with naming(path), path.open("rb") as file:
         packed = file.peek(2)[:2] == b"\x1f\x8b"

@@ -1,9 +1,9 @@
-"""A tensor that grows at the end of an axis, and is not copied anew each time it does.
+"""A tensor that grows along an axis without being copied at each step.
 
-A decoder that goes step by step keeps what it has seen. Joined anew at every step, T positions are copied T^2 / 2
-times; here there is room behind them, and only when it is used up are they copied, to twice the room. What has been
-made never changes: a longer tensor shares its storage with the one it grew from, which does not look so far, and only
-the first that grows from the last may use the room.
+A decoder that generates step by step keeps the keys and values of earlier positions. Concatenating them at every step
+copies T^2 / 2 positions in T steps; here the buffer has spare room, and is copied only when that runs out, to a buffer
+twice as large. Existing tensors never change: a longer tensor shares the storage of the one it grew from, and only the
+first tensor grown from the newest one writes into the spare room.
 """
 
 from collections.abc import Callable
@@ -11,15 +11,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-ROOM = 16  # positions there are at least
+ROOM = 16  # the fewest positions of a buffer
 
 
 class Growing:
-    """So many positions of a buffer.
+    """The first positions of a buffer.
 
     Args:
-        tensor: the positions there are.
-        axis: that of the positions.
+        tensor: the positions to start with.
+        axis: the axis of the positions.
     """
 
     def __init__(self, tensor: Tensor, axis: int) -> None:
@@ -27,7 +27,8 @@ class Growing:
         self._buffer, self._used = tensor, [tensor.shape[axis]]
 
     def extended(self, more: Tensor) -> "Growing":
-        """With further positions behind. Where a gradient is wanted they are joined in a new tensor."""
+        """The tensor with more positions appended. If a gradient is needed, the two are concatenated into a new
+        tensor."""
         if torch.is_grad_enabled() and (self.tensor.requires_grad or more.requires_grad):
             return Growing(torch.cat([self.tensor, more], self.axis), self.axis)
         here = self.tensor.shape[self.axis]
@@ -46,6 +47,6 @@ class Growing:
         return grown
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Growing":
-        """Of what a function makes of the tensor, whose axes it keeps."""
+        """A `Growing` of the tensor that the function returns, which has the same axes."""
         mapped = function(self.tensor)
         return self if mapped is self.tensor else Growing(mapped, self.axis)

@@ -1,6 +1,6 @@
 """Masks and the masked softmax. A mask is bool; True = may be attended.
 
-A row with nothing to attend has weights zero, and so a context of zero, and a gradient of zero, in every precision.
+A row with nothing to attend has zero weights, hence a zero context, and zero gradients, in every precision.
 """
 
 import torch
@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from saccade.core.errors import InvalidInput
 
-VECTOR = 64  # bytes of the widest register of a CPU
-SMALL = 1 << 12  # numbers that are done sooner than padded
+VECTOR = 64  # bytes of a CPU's widest register
+SMALL = 1 << 12  # elements; fewer are computed faster than padded
 
 
 def length_mask(lengths: Int[Tensor, " b"], size: int) -> Bool[Tensor, "b k"]:
@@ -20,11 +20,11 @@ def length_mask(lengths: Int[Tensor, " b"], size: int) -> Bool[Tensor, "b k"]:
 
 
 def masked_softmax(scores: Float[Tensor, "..."], mask: Bool[Tensor, "..."] | None) -> Float[Tensor, "..."]:
-    """Softmax over the last axis, of the positions where the mask (broadcast to the scores) is True."""
+    """Softmax over the last axis, restricted to the positions where the mask (broadcast to the scores) is True."""
     if mask is None:
         return softmax(scores)
     empty = ~mask.any(-1, keepdim=True)
-    # -inf makes a masked weight exactly 0; an empty row is left whole, so that no 0/0 is formed, and then dropped
+    # -inf makes a masked weight exactly 0; an empty row is left unmasked, which avoids 0/0, and zeroed afterwards
     weights = softmax(scores.masked_fill(~(mask | empty), -torch.inf))
     return weights.masked_fill(empty, 0.0)
 
@@ -32,19 +32,19 @@ def masked_softmax(scores: Float[Tensor, "..."], mask: Bool[Tensor, "..."] | Non
 def softmax(scores: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Softmax over the last axis."""
     size, whole = scores.shape[-1], VECTOR // scores.element_size()
-    # on a CPU a row that is shorter than a register goes number by number, and takes up to ten times as long
+    # on a CPU a row shorter than a register is computed element by element, which takes up to ten times as long
     if scores.device.type == "cpu" and size < whole and scores.numel() > SMALL:
         return F.pad(scores, (0, whole - size), value=-torch.inf).softmax(-1)[..., :size]
     return scores.softmax(-1)
 
 
 def places(mask: Bool[Tensor, "b *q k"] | None, size: int, device: torch.device) -> Int[Tensor, "..."]:
-    """The place of each position among those that may be attended, from 1; (k,) where all may, else as the mask."""
+    """The position of each key among those that may be attended, from 1; (k,) without a mask, else the mask's shape."""
     return torch.arange(1, size + 1, device=device) if mask is None else mask.cumsum(-1)
 
 
 def check_key_mask(mask: Tensor | None, keys: Float[Tensor, "b k d"]) -> None:
-    """Raise unless the mask is None or bool of shape (b, k).
+    """Check that the mask is None or bool of shape (b, k).
 
     Raises:
         InvalidInput: another dtype, rank or size.
@@ -59,8 +59,8 @@ def score_mask(mask: Tensor | None, scores_shape: tuple[int, ...]) -> Bool[Tenso
     """The mask, (b, k) or of the scores' full rank, broadcastable to the scores (b, ..., k).
 
     Raises:
-        InvalidInput: another dtype or rank, or a size that does not fit (right-aligned broadcasting of a lower rank
-            would be silently wrong where the batch is as large as the queries).
+        InvalidInput: another dtype or rank, or a size that does not match (right-aligned broadcasting of a lower rank
+            would be silently wrong where there are as many queries as sequences).
     """
     if mask is None:
         return None

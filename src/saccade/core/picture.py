@@ -1,8 +1,8 @@
-"""A picture is a small value that can be drawn, written in a terminal, shown in a browser, described and kept.
+"""A picture is a small value that can be drawn, printed in a terminal, shown in a browser, described and stored.
 
-The same value serves the terminal, the PNG, the page, the docs and the evidence. Kinds stand in `explain/pictures/`,
-one a file, with the script of their page form beside it (`alignment.py`, `alignment.js`); a system may bring a kind of
-its own in its folder (`systems/NAME/dial.py`, `dial.js`).
+The terminal, the PNG, the page, the docs and the evidence all use the same value. Each kind is a file in
+`explain/pictures/`, with the script of its page form beside it (`alignment.py`, `alignment.js`); a system may define
+its own kind in its folder (`systems/NAME/dial.py`, `dial.js`).
 """
 
 from collections.abc import Mapping
@@ -11,34 +11,35 @@ from typing import Any, Protocol, runtime_checkable
 
 @runtime_checkable
 class Picture(Protocol):
-    """One thing worth seeing."""
+    """One picture of a model or of its answer."""
 
     @property
     def name(self) -> str:
-        """What its file is called, such as "alignment"; unlike that of other pictures of the same answer."""
+        """The name of its file, such as "alignment"; unique among the pictures of one answer."""
 
     def figure(self) -> Any:
         """A matplotlib figure."""
 
     def text(self, width: int) -> str:
-        """Lines for a terminal of so many columns."""
+        """The picture as text, at most `width` columns wide."""
 
     def page(self) -> Mapping[str, Any]:
-        """What the script of its kind draws in a browser: JSON values."""
+        """The JSON values that the script of its kind draws in a browser."""
 
     def plain(self) -> Mapping[str, Any]:
-        """What evidence keeps: JSON values of which `from_plain` makes the picture again, rounded and small."""
+        """The JSON values that evidence stores, rounded and small; `from_plain` restores the picture from them."""
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "Picture":
-        """The picture that `plain` kept."""
+        """Restore the picture from `plain`."""
 
     def description(self) -> str:
-        """What is seen, in a sentence, for who cannot see it."""
+        """A sentence that describes the picture to readers who cannot see it."""
 
 
 def kind_of(picture: Picture | type[Any]) -> str:
-    """The kind of a picture: "alignment" for one of ours, "NAME.dial" for one of the system NAME."""
+    """The kind of a picture: "alignment" for a kind of the library, "NAME.dial" for one that the system NAME
+    defines."""
     kind = picture if isinstance(picture, type) else type(picture)
     *_, room, folder, module = ["", "", *kind.__module__.split(".")]
     return module if (room, folder) == ("explain", "pictures") else f"{folder}.{module}"

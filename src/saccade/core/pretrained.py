@@ -1,7 +1,7 @@
-"""A configuration field that names a trained network: a run, a folder of Hugging Face, or a file of weights.
+"""A configuration field that names a trained network: a run, a Hugging Face folder, or a file of weights.
 
-`runs/` resolves it before a model is built: `build` finds the network in it. The new run keeps a copy of its own, so
-that it can be moved to another machine.
+`runs/` resolves it before the model is built, so `build` finds the network in it. The new run keeps its own copy and
+can be moved to another machine.
 """
 
 from pathlib import Path
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 class Pretrained:
     """The path of a trained network and, once `runs/` has resolved it, the network.
 
-    In a configuration it is its path: `Annotated` types are not needed, and YAML holds a string.
+    In a configuration it is a path; YAML stores it as a string.
     """
 
     def __init__(self, path: "str | Path | Pretrained", **resolved: Any) -> None:
         self.path: Path = path.path if isinstance(path, Pretrained) else Path(path)
         self._network: nn.Module | None = resolved.get("network")
         self.task: Any = resolved.get("task")
-        """The task of a run, with what it learned; None of other sources."""
+        """The task of a run, with what it learned from its data; None for other sources."""
         self.config: Any = resolved.get("config")
-        """The configuration of a run, or that of a Hugging Face folder as a dict; None of a file of weights."""
+        """The configuration of a run, or that of a Hugging Face folder as a dict; None for a file of weights."""
         self.weights: dict[str, Any] | None = resolved.get("weights")
         """The tensors of a file of weights."""
 
@@ -32,14 +32,14 @@ class Pretrained:
         """The trained network.
 
         Raises:
-            RuntimeError: nobody resolved the path, since the model was not built by way of `saccade.runs`.
+            RuntimeError: the path was not resolved, because the model was not built through `saccade.runs`.
         """
         if self._network is None:
             raise RuntimeError(f"{self.path} was not resolved; build the model with saccade.load or saccade train")
         return self._network
 
     def resolved(self, **found: Any) -> "Pretrained":
-        """The same path with what was found there."""
+        """The same path with the network found there."""
         return Pretrained(self.path, **found)
 
     def __eq__(self, other: object) -> bool:

@@ -1,8 +1,8 @@
-"""Products with weights, by the faster of the two libraries that torch has for float32.
+"""Matrix products with weights, computed by the faster of torch's two float32 libraries.
 
-torch multiplies float32 matrices with MKL, which on a processor that is not Intel's goes no further than AVX2. oneDNN,
-which torch takes for bfloat16, knows AVX-512, and multiplies float32 too, in float32. Where AVX-512 is twice as wide as
-AVX2, on AMD's since Zen 5, the products are about twice as fast. Everywhere else this is `F.linear`.
+torch multiplies float32 matrices with MKL, which uses at most AVX2 on processors that are not Intel's. oneDNN, which
+torch uses for bfloat16, also multiplies float32, with AVX-512. On AMD processors since Zen 5, whose AVX-512 is twice as
+wide as AVX2, its products are about twice as fast. Everywhere else this is `F.linear`.
 """
 
 import functools
@@ -15,17 +15,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-WORTH = 1 << 22  # multiplications from which the way to oneDNN is shorter than what it saves
+WORTH = 1 << 22  # multiplications above which oneDNN saves more than it costs to call
 ZEN_5 = 26  # AMD's processor family
 
 
 class Products(NamedTuple):
-    """The two products that a recurrent cell makes. `products` of a cell holds them, so that others can be put in."""
+    """The two products that a recurrent cell computes. A cell's attribute `products` holds them, so they can be
+    replaced."""
 
     linear: Callable[..., Tensor]
     """(inputs, weight, bias=None) -> inputs weight^T + bias, as `torch.nn.functional.linear`."""
     add: Callable[[Tensor, Tensor, Tensor], Tensor]
-    """(sums, inputs, weight) -> sums + inputs weight; with a leading axis, of each of several nets."""
+    """(sums, inputs, weight) -> sums + inputs weight; with a leading axis, one product for each of several nets."""
 
 
 def add_product(sums: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
@@ -37,9 +38,9 @@ TORCH = Products(F.linear, add_product)
 
 
 def install(model: nn.Module) -> None:
-    """Let the layers and the recurrent cells of a model multiply by `linear`, where that is faster on this processor.
+    """Make a model's layers and recurrent cells multiply with `linear`, if that is faster on this processor.
 
-    The weights, their names and the results stay as they are, up to the last digits.
+    The weights and their names are unchanged, and so are the results, up to rounding.
     """
     if not onednn_is_faster():
         return
@@ -71,7 +72,7 @@ def add_linear(
 
 
 def add_each(sums: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
-    """sums + inputs weight, of each net if there are several."""
+    """sums + inputs weight, for each net if there are several."""
     if inputs.ndim == 2:
         return add_linear(sums, inputs, weight.mT)
     if len(inputs) and by_onednn(inputs[0], weight[0].mT):
@@ -80,7 +81,7 @@ def add_each(sums: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """`torch.nn.Linear`, by `linear`."""
+    """`torch.nn.Linear`, computed by `linear`."""
 
     def forward(self, inputs: Float[Tensor, "*b i"]) -> Float[Tensor, "*b o"]:
         return linear(inputs, self.weight, self.bias)
@@ -100,19 +101,19 @@ class _Linear(torch.autograd.Function):
         rows = slope.reshape(-1, slope.shape[-1])
         return (
             linear(slope, weight.mT) if of_inputs else None,
-            # as torch lays a gradient out: not all that take one look at its strides
+            # contiguous, as torch's own gradients are: not every consumer checks the strides
             over_rows(rows, inputs.reshape(-1, inputs.shape[-1])).contiguous() if of_weight else None,
             rows.sum(0) if of_bias else None,
         )
 
 
 def over_rows(left: Float[Tensor, "n o"], right: Float[Tensor, "n i"]) -> Float[Tensor, "o i"]:
-    """left^T right, the gradient of a weight, whose sums go over the rows."""
+    """left^T right, summed over the rows: the gradient of a weight."""
     whole = len(left) - len(left) % _grain(len(left))
     learned = torch.is_grad_enabled() and (left.requires_grad or right.requires_grad)
     if learned or not by_onednn(left[:whole].mT, right[:whole].mT):
         return left.mT @ right
-    # oneDNN lays the first factor's transpose out anew: the smaller one
+    # oneDNN copies the transpose of the first factor, so that should be the smaller one
     if left.shape[1] <= right.shape[1]:
         products = _product(left[:whole].mT, right[:whole].mT, None)
     else:
@@ -121,23 +122,23 @@ def over_rows(left: Float[Tensor, "n o"], right: Float[Tensor, "n i"]) -> Float[
 
 
 def _multiply(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The product for some rows of zeros more, so that few numbers of rows occur."""
+    """The product with rows of zeros appended, so that only few different numbers of rows occur."""
     rows = inputs.reshape(-1, inputs.shape[-1])
     missing = -len(rows) % _grain(len(rows))
     if missing:
         rows = torch.cat([rows, rows.new_zeros(missing, rows.shape[1])])
     products = _product(rows, weight, bias)
-    # no view, of which autograd would forbid to change it in place
+    # not a view, which autograd would not let us change in place
     return products if products.shape[:-1] == inputs.shape[:-1] else products.resize_(*inputs.shape[:-1], len(weight))
 
 
 def _grain(count: int) -> int:
-    """oneDNN compiles and keeps code for each number of rows: all are multiples of this."""
+    """oneDNN compiles and caches code for each number of rows, so all are rounded up to multiples of this."""
     return 1 << max(0, count.bit_length() - 5)
 
 
 def _product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    # for a part of a matrix oneDNN has nothing better than plain loops
+    # oneDNN multiplies a slice of a matrix with plain loops
     dense = weight.is_contiguous() or weight.mT.is_contiguous()
     return _onednn(rows, weight if dense else weight.contiguous(), None if bias is None else bias.contiguous())
 
@@ -148,18 +149,18 @@ def _onednn(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def by_onednn(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
-    """Whether this product is float32, large, on such a processor, and for eager torch and its autograd alone.
+    """Whether to use oneDNN: a large float32 product on such a processor, in eager mode, seen only by autograd.
 
     `torch.backends.mkldnn.flags(enabled=False)` forbids it.
     """
     given = [x for x in (inputs, weight, bias) if x is not None]
     return (
-        not torch.compiler.is_compiling()  # before sizes, which a comparison would make static
+        not torch.compiler.is_compiling()  # first, since comparing sizes would make them static
         and torch._C._get_tracing_state() is None
         and all(type(x) in (Tensor, nn.Parameter) and x.layout == torch.strided and not x.is_nested for x in given)
         and inputs.numel() * len(weight) >= WORTH
         and all(x.dtype == torch.float32 and x.device.type == "cpu" for x in given)
-        and inputs.shape[-1:] == weight.shape[1:]  # what does not fit is for `F.linear` to refuse
+        and inputs.shape[-1:] == weight.shape[1:]  # `F.linear` raises the error for sizes that do not match
         and (bias is None or bias.shape == weight.shape[:1])
         and not torch.is_autocast_enabled("cpu")
         and not torch._C._are_functorch_transforms_active()
@@ -171,7 +172,7 @@ def by_onednn(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> boo
 
 @functools.cache
 def onednn_is_faster(told: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether this processor multiplies float32 matrices faster by oneDNN: AMD's with AVX-512, from Zen 5 on."""
+    """Whether oneDNN multiplies float32 matrices faster on this processor: AMD's with AVX-512, since Zen 5."""
     try:
         lines = told.read_text().splitlines()
     except OSError:

@@ -18,25 +18,25 @@ class Part(NamedTuple):
     """One term of a loss."""
 
     value: "Tensor"
-    """The mean over what is counted."""
+    """The mean over the counted items."""
     count: "Tensor | float"  # type: ignore[assignment]
-    """How many symbols, frames, pixels or examples that mean is over; 0: none, and then the value does not matter."""
+    """The number of symbols, frames, pixels or examples in the mean; with 0 the value is ignored."""
     weight: float = 1.0
 
 
 class Loss(NamedTuple):
-    """What an objective returns. An update minimises the sum of weight x mean over the parts.
+    """The result of an objective. An update minimises the sum of weight x mean over the parts.
 
-    The mean of a part is that over its global count, so that batches that are accumulated, and batches that several
-    processes share, are as one batch.
+    Each part is averaged over its global count, so accumulated batches, and batches split over several processes, give
+    the same update as one batch.
     """
 
     parts: Mapping[str, Part]
-    """None in evaluation where no loss says how good a model is: then the decisive metric does."""
+    """None in evaluation if the system has no validation loss; the decisive metric is used instead."""
     logs: Mapping[str, "Tensor | float"] = {}
-    """Further figures for the metrics; their mean is logged."""
+    """More figures to log; their mean is written to the metrics."""
     carry: Any = None
-    """What the stream hands to its next batch, such as a state."""
+    """What the stream passes to its next batch, such as a state."""
 
     @property
     def value(self) -> "Tensor":
@@ -49,11 +49,11 @@ class Loss(NamedTuple):
 
 
 Objective = Callable[["nn.Module", Any, int], Loss]
-"""(model, batch, step) -> Loss; the step serves warm-ups."""
+"""(model, batch, step) -> Loss; the step is for warm-ups."""
 
 
 class Answer(NamedTuple):
-    """A model and its answer to one example: what pictures and measures are made of."""
+    """A model and its answer to one example, from which pictures and measures are made."""
 
     model: "nn.Module"
     task: Any
@@ -65,13 +65,13 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Paper:
-    """The source of a system and the number it is measured against."""
+    """The paper of a system and the number to compare with."""
 
     title: str
     authors: str
     year: int
     arxiv: str = ""
-    """Its number on arXiv; "" where it has none, and then there is a DOI or an address."""
+    """Its arXiv number; if it has none, "", with a DOI or an address instead."""
     target: str
     """The table or figure aimed at."""
     number: str
@@ -92,21 +92,21 @@ class Paper:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """What the evidence must support: a figure of the score, or one of the recipe's measures."""
+    """A claim that the evidence must support, about a figure of the score or one of the recipe's measures."""
 
     metric: str
     direction: Literal["max", "min"]
     variant: str
     why: str
     bound: float | None = None
-    """The value itself; or else it is compared with another variant."""
+    """The bound; None if the claim compares with another variant."""
     against: str = ""
-    """Another variant of the system, whose newest evidence gives the bound."""
+    """Another variant of the system, whose newest evidence provides the bound."""
     factor: float = 1.0
-    """Times the other variant's value."""
+    """Factor on the other variant's value."""
     split: str = "test"
     over: Literal["each", "mean", "best"] = "each"
-    """Each seed, the mean of the seeds, or the seed that is best on validation."""
+    """Each seed, the mean over seeds, or the best seed on validation."""
 
     def holds(self, value: float, bound: float) -> bool:
         return value >= bound if self.direction == "max" else value <= bound
@@ -118,21 +118,21 @@ class Recipe:
 
     paper: Paper
     task: Callable[[Any, Path | None], Task]
-    """(config, assets) -> task. With a folder of assets nothing is learned from the data again."""
+    """(config, assets) -> task. Given a folder of assets, the task learns nothing from the data again."""
     build: Callable[[Any, Any], "nn.Module"]
     """(config, task) -> model."""
     predict: Callable[["nn.Module", Any, Any], list[Any]]
     """(model, batch, config) -> a prediction for each example of the batch."""
     variants: Mapping[str, Any]
     objective: Objective | None = None
-    """None: there is nothing to train."""
+    """None if there is nothing to train."""
     stream: Callable[[Any, Any, "nn.Module"], Stream] | None = None
-    """(config, task, model) -> the training batches; None: the task's examples, sorted and cut by size."""
+    """(config, task, model) -> the training batches; by default the task's examples, batched by size."""
     pictures: Callable[[Answer], Sequence[Picture]] | None = None
     measures: Callable[[Answer], Mapping[str, Figure]] | None = None
-    """Figures that need the model; their mean over the first 100 test examples joins the score."""
+    """Figures that need the model; their mean over the first 100 test examples is added to the score."""
     shards: Callable[[Any], Mapping[str, Literal["columns", "rows", "vocabulary"]]] | None = None
-    """config -> how tensor parallelism splits weights, by patterns of their names; None: it is refused."""
+    """config -> how tensor parallelism splits the weights, by name patterns; None if it is not supported."""
     claims: tuple[Claim, ...] = ()
 
     @property

@@ -1,4 +1,4 @@
-"""States are nested tuples of tensors, batch first. What a search or a decoder does to all of a state at once."""
+"""States: nested tuples of tensors, batch first, and the operations of a search or a decoder on all their tensors."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -13,10 +13,10 @@ Change = Callable[[Tensor], Tensor]
 
 
 class Constant:
-    """A part of a state that all hypotheses of one sentence share, such as prepared keys: one row a sentence.
+    """A part of a state that all hypotheses of a sentence share, such as prepared keys: one row per sentence.
 
-    Where a search holds n hypotheses of b sentences, other parts have n rows, those of a sentence side by side; a
-    constant part has b.
+    In a search with n hypotheses of b sentences, other parts have n rows, those of a sentence adjacent; a constant part
+    has b rows.
     """
 
     def __init__(self, value: Any) -> None:
@@ -25,11 +25,11 @@ class Constant:
 
     @property
     def sentences(self) -> int:
-        """The rows of every tensor in it."""
+        """The number of rows of each of its tensors."""
         return len(next(tensors(self.value)))
 
     def spread(self, rows: int) -> Any:
-        """The value with one row a hypothesis, of which there are `rows`; kept, since many steps ask for the same."""
+        """The value with one row per hypothesis, `rows` in all; cached, since many steps need the same."""
 
         def repeated(tensor: Tensor) -> Tensor:
             if len(tensor) == rows:
@@ -42,7 +42,7 @@ class Constant:
         return self._spread[1]
 
     def map(self, function: Change) -> "Constant":
-        """With a function applied to each tensor; itself where that changes none."""
+        """Apply a function to each tensor; returns itself if no tensor changed."""
         mapped = map_state(function, self.value)
         same = all(new is old for new, old in zip(tensors(mapped), tensors(self.value), strict=True))
         return self if same else Constant(mapped)
@@ -62,7 +62,7 @@ def tensors(state: Any) -> Iterator[Tensor]:
 
 
 def map_state(function: Change, state: S, constants: Change | None = None) -> S:
-    """The state with a function applied to each tensor; `constants` to those of its constant parts, if given."""
+    """Apply a function to each tensor of the state; if given, `constants` is applied to the constant parts instead."""
     mapped: Any
     if isinstance(state, Tensor):
         mapped = function(state)
@@ -81,7 +81,8 @@ def map_state(function: Change, state: S, constants: Change | None = None) -> S:
 
 
 def select(state: S, rows: Int[Tensor, " n"], sentences: Int[Tensor, " m"] | None = None) -> S:
-    """Those rows of the hypotheses, in that order, repeats allowed; of constant parts those `sentences`, None: all."""
+    """Select rows of the hypotheses, in order, with repeats; and of the constant parts the rows `sentences`, all by
+    default."""
 
     def kept(tensor: Tensor) -> Tensor:
         return tensor if sentences is None else tensor.index_select(0, sentences)

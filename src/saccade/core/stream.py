@@ -1,7 +1,7 @@
-"""Streams of training batches. The batch of a number is a function of the seed, so that a killed run goes on alike.
+"""Streams of training batches. Batch number n depends only on the seed, so a killed run resumes identically.
 
-The stream of examples sorts them by size within a window, cuts them into batches, and shuffles those. Any other stream
-generates its batches, reads them window by window, or gets them from what the model does; what has a state keeps it in
+`ExampleStream` sorts examples by size within a window, cuts them into batches, and shuffles the batches. Other streams
+generate batches, read them window by window, or collect them from an environment; a stream that has a state saves it in
 the checkpoint (`StatefulStream`).
 """
 
@@ -16,47 +16,52 @@ if TYPE_CHECKING:
 
 
 class Share(NamedTuple):
-    """One process's part of a batch."""
+    """The part of a batch that one process computes."""
 
     batch: Any
     counted: bool = True
-    """False where the process has no part and computes only to keep step with the others: its loss counts nothing."""
+    """False if the batch has no part for this process, which then computes only to stay in step; its loss is not
+    counted."""
 
 
 @runtime_checkable
 class Stream(Protocol):
-    """Training batches by their number, from 0 on, without end."""
+    """An endless sequence of training batches, numbered from 0."""
 
     def share(self, batch: int, rank: int = 0, processes: int = 1) -> Share:
-        """This process's part of a batch. Processes are those of the data axis; all of them together have the batch."""
+        """This process's part of a batch. `rank` and `processes` are those of the data axis; the parts make up the
+        batch."""
 
 
 @runtime_checkable
 class StatefulStream(Stream, Protocol):
-    """A stream with a state: a carried memory, a replay, an environment. It is asked for one batch after the other."""
+    """A stream with a state, such as a carried memory, a replay buffer or an environment. Batches are requested in
+    order."""
 
     def after(self, batch: int, loss: "Loss") -> None:
-        """Called when the loss of a batch is known, with `loss.carry` detached."""
+        """Called after the loss of a batch is computed, with `loss.carry` detached."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and JSON values, of this process."""
+        """The state of this process, as tensors and JSON values."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 class ExampleStream:
-    """The training examples of a task, sorted by size within a window, cut into batches, shuffled; over all epochs.
+    """The training examples of a task, sorted by size within a window, cut into batches and shuffled, epoch after
+    epoch.
 
-    A batch of a number is the same in every run of the seed. Augmentation draws from a generator of that number, so it
+    Batch number n is the same in every run with the same seed. Augmentation draws from a generator seeded with n, so it
     differs from epoch to epoch.
 
     Args:
-        task: its training examples are read at once.
-        batch_size: the most that a batch holds, padding counted: one side of its largest example times its examples;
-            or examples, where the task has no sizes.
-        window: examples that are sorted together.
+        task: the task; its training examples are read immediately.
+        batch_size: the largest batch: the number of its examples times the size of the largest, that is, padding
+            included; or the number of examples, if the task defines no sizes.
+        window: number of examples that are sorted together.
         seed: seed of the shuffles.
-        side: the side that is counted, and sorted by first: input is read by the model, output is written.
+        side: the size that is counted and sorted by first: the input that the model reads, or the output that it
+            writes.
     """
 
     def __init__(
@@ -65,10 +70,10 @@ class ExampleStream:
         self.task, self.batch_size, self.window, self.seed, self.side = task, batch_size, window, seed, side
         self.examples = task.examples("train")
         self.sizes = [keys(size, side) for size in sizes_of(task, self.examples)]
-        self._epoch: tuple[int, int, list[list[int]]] = (0, 0, [])  # its number, that of its first batch, its batches
+        self._epoch: tuple[int, int, list[list[int]]] = (0, 0, [])  # epoch, its first batch, its batches
 
     def epoch(self, number: int) -> list[list[int]]:
-        """The batches of one epoch, as indices of examples."""
+        """The batches of an epoch, as example indices."""
         shuffle = random.Random(f"{self.seed}/{number}").shuffle
         order = list(range(len(self.sizes)))
         shuffle(order)
@@ -101,19 +106,19 @@ class ExampleStream:
 
 
 def sizes_of(task: Task, examples: Sequence[Any]) -> list[Size]:
-    """The size of each example; 1 where the task has no sizes."""
+    """The size of each example; 1 if the task defines no sizes."""
     return [task.size(example) for example in examples] if isinstance(task, Sized) else [Size(1, 1)] * len(examples)
 
 
 def keys(size: Size, side: Literal["input", "output"]) -> tuple[int, int]:
-    """The size with one side first."""
+    """The two sizes, the given side first."""
     return (size.output, size.input) if side == "output" else (size.input, size.output)
 
 
 def cut(order: Sequence[int], sizes: Sequence[int], most: int) -> list[list[int]]:
-    """Consecutive batches of at most `most`: the largest size of a batch times its examples.
+    """Cut consecutive batches whose largest size times their number of examples is at most `most`.
 
-    An example that is larger than that is a batch of its own.
+    A larger example is a batch of its own.
     """
     batches: list[list[int]] = []
     largest = 0
@@ -127,10 +132,9 @@ def cut(order: Sequence[int], sizes: Sequence[int], most: int) -> list[list[int]
 
 
 def in_order(sizes: Sequence[Size], most: int) -> list[list[int]]:
-    """All examples once, in batches of similar size, largest last: for evaluation.
+    """All examples once, in batches of similar size, largest last, for evaluation.
 
-    A batch holds at most `most` of the larger side of its examples: of the input where how much a model will write is
-    not known, and is at least 1.
+    A batch holds at most `most` of the larger of input and output, counted as in `cut`.
     """
     widest = [max(size) for size in sizes]
     return cut(sorted(range(len(sizes)), key=lambda index: (widest[index], sizes[index])), widest, most)

@@ -11,9 +11,9 @@ Listener = Callable[[Tensor], Tensor]
 class Tap(nn.Module):
     """A parameter-free identity with named axes, e.g. `Tap("b h q k")`.
 
-    `tap(x)` returns x, or what a listener puts in its place. `tap.lazy(function)` computes a tensor only while someone
-    listens, for what the model itself does not need; nothing is put in its place, so where `replacing` is true the
-    model computes the tensor itself and calls `tap(x)`. There is no entry in `state_dict`.
+    `tap(x)` returns x, or a listener's replacement for it. `tap.lazy(function)` is for a tensor that the model itself
+    does not need: it is computed only while something listens, and cannot be replaced, so if `replacing` is true the
+    model computes the tensor and calls `tap(x)`. A tap has no entry in `state_dict`.
     """
 
     def __init__(self, axes: str) -> None:
@@ -22,7 +22,7 @@ class Tap(nn.Module):
         self.listener: Listener | None = None
         self.replacing = False
         self.reached: Callable[[], None] | None = None
-        """Called where `lazy` is reached, while the operators around are listened to."""
+        """Called when `lazy` is reached while the surrounding operators are captured."""
 
     def forward(self, tensor: Tensor) -> Tensor:
         return tensor if self.listener is None else self.listener(tensor)
@@ -31,7 +31,7 @@ class Tap(nn.Module):
         if self.reached is not None:
             self.reached()
         if self.listener is not None:
-            with torch.no_grad():  # the graph, and what it keeps for the backward pass, are as if nobody listened
+            with torch.no_grad():  # the autograd graph is the same as without a listener
                 self.listener(function())
 
     def extra_repr(self) -> str:

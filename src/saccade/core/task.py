@@ -1,6 +1,6 @@
-"""A task is data and a metric. Seven members are required; whatever else a task can do is a protocol of its own.
+"""A task is data and a metric. Seven members are required; each optional ability is a separate protocol.
 
-A task knows no model. A system's `predict` and the task's `score` meet in a prediction, whatever that is.
+A task knows no model. A system's `predict` returns predictions, of any type, that the task's `score` accepts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,30 +9,37 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 
 class Figure(NamedTuple):
-    """One number of a score, or a word such as a signature."""
+    """One value of a score: a number, or text such as a signature."""
 
     value: float | int | str | None
     unit: str = ""
-    """Such as "%" or "s"; "" where there is none."""
+    """Such as "%" or "s"; "" if there is none."""
     name: str = ""
-    """How a sentence names it, such as "BLEU"; "" is its key with spaces for underscores."""
+    """Its name in a sentence, such as "BLEU"; by default its key with spaces for underscores."""
+
+    def named(self, key: str) -> str:
+        return self.name or key.replace("_", " ")
+
+    def unit_after(self, key: str) -> str:
+        """The unit to write after the value: "" where the name begins with it, as "nats per step" does."""
+        return "" if self.named(key).split()[0] == self.unit else self.unit
 
 
 class Series(NamedTuple):
-    """A score that changes with something, or a count of it: drawn wherever figures are shown."""
+    """A score as a function of something, or a histogram; it is drawn wherever figures are shown."""
 
     x: Sequence[float | str]
     y: Sequence[float]
     x_label: str
-    """With its unit: an axis says so."""
+    """The label of the x axis, with the unit."""
     y_label: str
     kind: Literal["curve", "histogram"] = "curve"
     counts: Sequence[int] = ()
-    """How many examples each point is the score of; () is not known."""
+    """The number of examples behind each point; () if unknown."""
 
 
 class Score(NamedTuple):
-    """What `Task.score` returns: figures by their keys, and named series."""
+    """The result of `Task.score`: figures by key, and named series."""
 
     figures: Mapping[str, Figure]
     series: Mapping[str, Series] = {}
@@ -44,31 +51,32 @@ class Task(Protocol):
 
     @property
     def metric(self) -> str:
-        """The key of the figure that decides, such as "bleu"."""
+        """The key of the decisive figure, such as "bleu"."""
 
     @property
     def direction(self) -> Literal["max", "min"]:
-        """Whether more of it is better, or less."""
+        """Whether higher or lower is better."""
 
     @property
     def unit(self) -> str:
-        """The unit of the metric, such as "%"; "" where there is none."""
+        """The unit of the metric, such as "%"; "" if there is none."""
 
     def examples(self, split: str) -> Sequence[Any]:
-        """The examples of "train", "validation" or "test"; those of "train" may be none where a stream makes them."""
+        """The examples of "train", "validation" or "test"; "train" may be empty if a stream generates the batches."""
 
     def collate(self, examples: Sequence[Any], generator: Any = None) -> Any:
-        """A batch, a NamedTuple of tensors. With a `torch.Generator` the examples are augmented, without one never."""
+        """A batch, as a NamedTuple of tensors. The examples are augmented only if a `torch.Generator` is given."""
 
     def score(self, predictions: Sequence[Any], examples: Sequence[Any]) -> Score:
-        """The metric and its companions."""
+        """The metric and further figures."""
 
     def describe(self) -> dict[str, Any]:
-        """The data as evidence keeps them: "data" names them, "sha256" is their fingerprint, sizes as there are."""
+        """A description of the data for the evidence: "data" is their name, "sha256" their fingerprint; sizes are
+        optional."""
 
 
 class Size(NamedTuple):
-    """How much of an example a model reads, and how much it writes: symbols, frames, points."""
+    """How much a model reads and writes for an example, in symbols, frames or points."""
 
     input: int
     output: int
@@ -76,7 +84,7 @@ class Size(NamedTuple):
 
 @runtime_checkable
 class Sized(Protocol):
-    """A task whose examples differ in size. Batches of any other task count examples."""
+    """A task whose examples differ in size. For any other task, batch sizes count examples."""
 
     def size(self, example: Any) -> Size: ...
 
@@ -94,43 +102,44 @@ class Legible(Protocol):
 
 @runtime_checkable
 class Readable(Protocol):
-    """A task that answers what a user gives it."""
+    """A task that accepts input from a user."""
 
     @property
     def accepts(self) -> tuple[str, ...]:
-        """Kinds of input: "text", "audio/wav", "image/*"; "nothing" where an answer needs no input."""
+        """The kinds of input accepted: "text", "audio/wav", "image/*"; "nothing" if no input is needed."""
 
     def read(self, raw: str | bytes) -> Any:
-        """An example of what a user typed, of a file's path, or of a file's bytes.
+        """Make an example from typed text, from a file's path, or from a file's bytes.
 
         Raises:
-            InvalidInput: what cannot be read, or is longer than the task takes.
+            InvalidInput: the input cannot be read, or is longer than the task accepts.
         """
 
     def notes(self, example: Any) -> list[str]:
-        """What a user should know of an input, such as words that the vocabulary lacks."""
+        """Notes on an input for the user, such as words that are not in the vocabulary."""
 
     def examples_to_type(self, count: int) -> list[str | bytes]:
-        """Inputs to try, of the test split: text as typed, or the bytes of files. A run keeps them in its assets."""
+        """Sample inputs from the test split, as text or as the bytes of files. A run stores them in its assets."""
 
 
 @runtime_checkable
 class Learning(Protocol):
-    """A task that learned something of its training data, such as a vocabulary."""
+    """A task that learns something from its training data, such as a vocabulary."""
 
     def save(self, folder: Path) -> None:
-        """Write what was learned into the run's assets; the task's factory reads it from there."""
+        """Save what was learned in the run's assets, from which the task's factory reads it."""
 
     def check_trained(self, trained: Any) -> None:
-        """Raise InvalidInput where this configuration asks for something else than what was trained with."""
+        """Raise InvalidInput if this configuration does not match the one that the run was trained with."""
 
 
 @runtime_checkable
 class Replaying(Protocol):
-    """A task whose answers can be given to the model as if they were right, to look at it while it gives them."""
+    """A task that can feed an answer back to the model as if it were the target, to show the model while it writes
+    it."""
 
     def replay(self, example: Any, prediction: Any) -> Any:
-        """The example with the prediction as its answer."""
+        """The example with the prediction as its target."""
 
     def labels(self, example: Any) -> Mapping[str, Sequence[str]]:
-        """What an axis may be called, such as "source" -> a label for each position of it."""
+        """The labels of each position along an axis, by the axis's name, such as "source"."""

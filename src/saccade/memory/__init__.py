@@ -1,4 +1,4 @@
-"""What to remember: recurrent cells and external memories, one a file."""
+"""What to remember: recurrent cells and external memories, one per file."""
 
 from saccade.memory.gru import GRU, GRUState
 from saccade.memory.lstm import LSTM, LSTMState

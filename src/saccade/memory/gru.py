@@ -6,8 +6,7 @@
     h~ = tanh(W x + r * (U h + b_U) + b)               reset="after"  (cuDNN and torch.nn.GRU)
     h' = z * h + (1 - z) * h~
 
-Bahdanau 2015 writes the update gate the other way round: its z is our 1 - z.
-W x of all time steps is one product outside the loop.
+The update gate of Bahdanau 2015 is inverted: its z is our 1 - z. W x of all time steps is one product outside the loop.
 """
 
 from collections.abc import Callable
@@ -26,34 +25,34 @@ class GRUState(NamedTuple):
 
 
 class Projected(NamedTuple):
-    """W x + b of the two gates (r, z) and of the candidate, kept apart so that no step slices."""
+    """W x + b of the two gates (r, z) and of the candidate, stored separately so that the steps need no slicing."""
 
     gates: Float[Tensor, "*b 2*h"]
     candidate: Float[Tensor, "*b h"]
 
 
 class Recurrent(NamedTuple):
-    """U of the two gates and of the candidate, transposed; a bias of the product U h where the reset comes after it."""
+    """U of the two gates and of the candidate, transposed; and the bias of U h if the reset comes after the product."""
 
     gates: Float[Tensor, "*g h 2*h"]
     candidate: Float[Tensor, "*g h h"]
     bias: Float[Tensor, " h"] | None
     add: Callable[[Tensor, Tensor, Tensor], Tensor] = add_product
-    """What multiplies: sums + hidden weight."""
+    """The product: sums + hidden weight."""
 
 
 def gru_step(projected: Projected, hidden: Float[Tensor, "*g b h"], recurrent: Recurrent) -> Float[Tensor, "*g b h"]:
-    """One step from a projected input; with a recurrent bias the reset comes after the product.
+    """One step from a projected input. The reset comes after the product if there is a recurrent bias.
 
-    A leading axis g is of independent nets, such as the two directions of an encoder. Where z's block is +inf the state
-    is kept to the last bit, with its gradient.
+    A leading axis g is for independent nets, such as the two directions of an encoder. Where z's block is +inf the
+    state is kept exactly, and so is its gradient.
     """
     reset, update = torch.sigmoid(recurrent.add(projected.gates, hidden, recurrent.gates)).chunk(2, -1)
     if recurrent.bias is None:
         candidate = torch.tanh(recurrent.add(projected.candidate, reset * hidden, recurrent.candidate))
     else:
         candidate = torch.tanh(projected.candidate + reset * (hidden @ recurrent.candidate + recurrent.bias))
-    # under autocast the products are bfloat16 and the state is not
+    # under autocast the products are bfloat16, the state is not
     return torch.lerp(candidate.to(hidden.dtype), hidden, update.to(hidden.dtype))
 
 
@@ -63,10 +62,10 @@ class GRU(nn.Module):
     Args:
         input_size: features of the input.
         hidden_size: features of the state and of the output.
-        reset: where the reset gate stands, "before" the recurrent product (the papers) or "after" it (torch.nn.GRU).
+        reset: whether the reset gate comes "before" the recurrent product (the papers) or "after" it (torch.nn.GRU).
 
     Raises:
-        InvalidInput: inputs of another number of features; another reset.
+        InvalidInput: inputs with the wrong number of features; another reset.
     """
 
     def __init__(self, input_size: int, hidden_size: int, *, reset: Literal["before", "after"] = "before") -> None:
@@ -82,7 +81,7 @@ class GRU(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        # orthogonal recurrent blocks, as Bahdanau et al. 2015 (B.1)
+        # orthogonal recurrent blocks, as in Bahdanau et al. 2015 (B.1)
         for block in self.weight_hidden.chunk(3):
             nn.init.orthogonal_(block)
         for block in self.weight_input.chunk(3):
@@ -95,13 +94,13 @@ class GRU(nn.Module):
         return GRUState(self.bias.new_zeros(batch_size, self.hidden_size))
 
     def project(self, inputs: Float[Tensor, "*b d"]) -> Projected:
-        """W x + b: all of a step that does not wait for the one before."""
+        """W x + b: the part of a step that does not depend on the previous one."""
         if inputs.shape[-1] != self.input_size:
             raise InvalidInput(f"inputs must have {self.input_size} features, not {inputs.shape[-1]}")
         return split(self.products.linear(inputs, self.weight_input, self.bias))
 
     def recurrent(self) -> Recurrent:
-        """U, ready for `gru_step`: made once before a loop."""
+        """U, as `gru_step` takes it; prepared once before a loop."""
         gates, candidate = split(self.weight_hidden.mT)
         return Recurrent(gates, candidate, self.bias_hidden, self.products.add)
 
@@ -113,7 +112,7 @@ class GRU(nn.Module):
     def forward(
         self, inputs: Float[Tensor, "b t d"], state: GRUState | None = None
     ) -> tuple[Float[Tensor, "b t h"], GRUState]:
-        """All time steps; T steps at once equal T single steps."""
+        """All time steps; the result equals T single steps."""
         hidden = (self.initial_state(inputs.shape[0]) if state is None else state).hidden
         projected, recurrent, outputs = self.project(inputs), self.recurrent(), []
         for gates, candidate in zip(projected.gates.unbind(1), projected.candidate.unbind(1), strict=True):

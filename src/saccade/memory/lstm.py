@@ -6,8 +6,8 @@
     o  = sigmoid(W_xo x + W_ho h + w_co * c' + b_o)    output: it sees the cell after the step
     h' = o * tanh(c')
 
-x input, h hidden state, c cell; the peepholes w (Gers et al. 2002) look at one cell each. Without them it is
-torch.nn.LSTM. W x of all time steps is one product outside the loop.
+x input, h hidden state, c cell; each peephole weight w (Gers et al. 2002) belongs to one cell. Without peepholes this
+is torch.nn.LSTM. W x of all time steps is one product outside the loop.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class LSTMState(NamedTuple):
 
 
 class Recurrent(NamedTuple):
-    """What a step multiplies the past by: W_h of the gates i, f, c, o, transposed; and the peepholes, if there are."""
+    """The recurrent weights: W_h of the gates i, f, c, o, transposed; and the peepholes, if any."""
 
     weight: Float[Tensor, "h 4*h"]
     to_gates: Float[Tensor, " 2*h"] | None
@@ -35,7 +35,7 @@ class Recurrent(NamedTuple):
     to_output: Float[Tensor, " h"] | None
     """w_co."""
     add: Callable[[Tensor, Tensor, Tensor], Tensor] = add_product
-    """What multiplies: sums + hidden weight."""
+    """The product: sums + hidden weight."""
 
 
 def lstm_step(projected: Float[Tensor, "b gates"], state: LSTMState, recurrent: Recurrent) -> LSTMState:
@@ -43,7 +43,7 @@ def lstm_step(projected: Float[Tensor, "b gates"], state: LSTMState, recurrent: 
     hidden, cell = state
     size = hidden.shape[-1]
     sums = recurrent.add(projected, hidden, recurrent.weight)
-    # under autocast the products are bfloat16 and the state is not
+    # under autocast the products are bfloat16, the state is not
     gates, candidate, output = sums.to(cell.dtype).split([2 * size, size, size], -1)
     if recurrent.to_gates is not None:
         gates = torch.addcmul(gates, cell.repeat(1, 2), recurrent.to_gates)
@@ -63,7 +63,7 @@ class LSTM(nn.Module):
         peepholes: whether the gates see the cell.
 
     Raises:
-        InvalidInput: inputs of another number of features.
+        InvalidInput: inputs with the wrong number of features.
     """
 
     def __init__(self, input_size: int, hidden_size: int, *, peepholes: bool = True) -> None:
@@ -83,7 +83,7 @@ class LSTM(nn.Module):
             nn.init.xavier_uniform_(block)
         nn.init.zeros_(self.bias)
         with torch.no_grad():
-            # a new cell keeps what it holds (Gers et al. 2000); the paper draws all weights near zero
+            # a new cell keeps its content (Gers et al. 2000); in the paper all weights start near zero
             self.bias[self.hidden_size : 2 * self.hidden_size] = 1.0
         if self.peepholes is not None:
             nn.init.zeros_(self.peepholes)
@@ -93,13 +93,13 @@ class LSTM(nn.Module):
         return LSTMState(zeros, zeros)
 
     def project(self, inputs: Float[Tensor, "*b d"]) -> Float[Tensor, "*b gates"]:
-        """W x + b: all of a step that does not wait for the one before."""
+        """W x + b: the part of a step that does not depend on the previous one."""
         if inputs.shape[-1] != self.input_size:
             raise InvalidInput(f"inputs must have {self.input_size} features, not {inputs.shape[-1]}")
         return self.products.linear(inputs, self.weight_input, self.bias)
 
     def recurrent(self) -> Recurrent:
-        """What `lstm_step` multiplies by: made once before a loop."""
+        """The weights of `lstm_step`, prepared once before a loop."""
         size, weight = self.hidden_size, self.weight_hidden.mT.contiguous()
         if self.peepholes is None:
             return Recurrent(weight, None, None, self.products.add)
@@ -114,7 +114,7 @@ class LSTM(nn.Module):
     def forward(
         self, inputs: Float[Tensor, "b t d"], state: LSTMState | None = None
     ) -> tuple[Float[Tensor, "b t h"], LSTMState]:
-        """All time steps; T steps at once equal T single steps."""
+        """All time steps; the result equals T single steps."""
         state = self.initial_state(inputs.shape[0]) if state is None else state
         recurrent, outputs = self.recurrent(), []
         for projected in self.project(inputs).unbind(1):

@@ -1,4 +1,4 @@
-"""What decoders have in common that look between steps: a gated recurrent unit, an attention, and how the two meet."""
+"""The base of recurrent decoders with attention: a gated recurrent unit, an attention, and their connection."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,7 +16,7 @@ Update = Callable[[Tensor, Tensor], Tensor]
 
 
 class Decoded(NamedTuple):
-    """The states s_i and the contexts c_i of t steps, and what the attention remembers after each."""
+    """The states s_i and the contexts c_i of t steps, and the state of the attention after each."""
 
     states: Float[Tensor, "b t h"]
     contexts: Float[Tensor, "b t c"]
@@ -24,10 +24,11 @@ class Decoded(NamedTuple):
 
 
 class AttendingDecoder(nn.Module):
-    """A gated recurrent unit whose inputs are the last symbol and a context; which state chose it a subclass says.
+    """A gated recurrent unit whose inputs are the last symbol and a context; the subclass decides which state is the
+    query.
 
     Args:
-        attention: any mechanism of the contract of `saccade.attention`.
+        attention: any mechanism of `saccade.attention`.
         input_size: features of an embedded symbol.
         context_size: features of a context.
         hidden_size: features of the state.
@@ -45,14 +46,14 @@ class AttendingDecoder(nn.Module):
         return mechanism  # type: ignore[no-any-return]
 
     def look(self, hidden: Float[Tensor, "n h"], prepared: Any, memory: Any) -> Reading:
-        """A look of each of several states a sentence, side by side: the hypotheses of a search.
+        """Read with several states per sentence, in adjacent rows: the hypotheses of a search.
 
-        What was prepared may be the `Constant` of a state. Weights have the shape that the mechanism gives.
+        `prepared` may be the `Constant` of a state. The weights have the mechanism's own shape.
         """
         shared = prepared if isinstance(prepared, Constant) else Constant(prepared)
         if memory != ():
             return self.mechanism.read(hidden, shared.spread(len(hidden)), memory)
-        # looks that leave no trace: all of a sentence's at once
+        # without a state, all queries of a sentence are read at once
         reading = self.mechanism.read(hidden.unflatten(0, (shared.sentences, -1)), shared.value)
         return reading._replace(context=reading.context.flatten(0, 1))
 
@@ -64,13 +65,15 @@ class AttendingDecoder(nn.Module):
         return gru_step(split(projected), hidden, self.cell.recurrent())
 
     def updates(self, inputs: Float[Tensor, "b t d"]) -> Iterator[Update]:
-        """For each step what makes of a context and a state the state after it.
+        """For each step a function from context and state to the next state.
 
         The symbols' share of W x is known before the loop; the contexts' share is not.
         """
         symbols, context_weight = self.cell.weight_input.split([self.input_size, self.context_size], 1)
         gates, candidates = split(self.cell.products.linear(inputs, symbols, self.cell.bias))
-        context_weight = context_weight.contiguous()  # a part of a matrix is slower to multiply with, at every step
+        context_weight = (
+            context_weight.contiguous()
+        )  # a slice multiplies more slowly
         recurrent, sizes = self.cell.recurrent(), [gates.shape[-1], candidates.shape[-1]]
 
         def update(gate: Tensor, candidate: Tensor, context: Tensor, hidden: Tensor) -> Tensor:

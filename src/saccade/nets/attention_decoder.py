@@ -1,11 +1,11 @@
-"""A decoder that reads what an encoder wrote with any attention. Bahdanau, Cho & Bengio 2015, arXiv:1409.0473, A.2.2.
+"""A recurrent decoder with attention to an encoder. Bahdanau, Cho & Bengio 2015, arXiv:1409.0473, A.2.2.
 
 s_0 = tanh(W_s last)                                      last the state in which the encoder ended
 c_i = read(s_{i-1}, h)                                    h annotations, one a key; additive attention, or another
 s_i = gru(s_{i-1}, [E y_{i-1}; c_i])
 p(y_i) = softmax(W_o maxout(U_o s_i + V_o E y_{i-1} + C_o c_i))
 
-As a model of a search it is started from annotations, and then takes a symbol a step.
+In a search it starts from annotations, and then takes one symbol per step.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -48,11 +48,11 @@ class SearchState(NamedTuple):
 
 
 class AttentionDecoder(nn.Module):
-    """Symbols, each after a look at the annotations (Bahdanau et al. 2015).
+    """Predict symbols, with attention to the annotations (Bahdanau et al. 2015).
 
     Args:
-        config: sizes, and which attention.
-        symbols: of the vocabulary.
+        config: sizes and attention.
+        symbols: size of the vocabulary.
         annotation_size: features of an annotation.
         final_size: features of the state from which the decoder starts.
         dropout: share of embeddings and readout units dropped in training.
@@ -77,20 +77,21 @@ class AttentionDecoder(nn.Module):
     def start(
         self, annotations: Float[Tensor, "b k a"], mask: Bool[Tensor, "b k"], final: Float[Tensor, "b f"]
     ) -> SearchState:
-        """Before the first symbol."""
+        """The state before the first symbol."""
         prepared = self.recurrent.mechanism.prepare(annotations, mask)
         hidden = torch.tanh(self.initial(final))
         return SearchState(Constant(prepared), self.recurrent.initial_state(hidden, prepared))
 
     def project(self, tokens: Int[Tensor, " n"], state: SearchState) -> tuple[Projection, SearchState]:
-        """The next symbol, after this one; its log-probabilities are not multiplied out."""
+        """One step: the projection that predicts the symbol after this one, and the new state."""
         embedded = self.embedding(tokens)
         context, decoder = self.recurrent.step(embedded, state.prepared, state.decoder)
         projection = self.readout(decoder.hidden.hidden, embedded, context)
         return projection, SearchState(state.prepared, decoder)
 
     def forward(self, inputs: Int[Tensor, "b t"], state: SearchState) -> Projection | ChosenProjection:
-        """Each next symbol, given those before it; of hard attention, after its choices."""
+        """The projection that predicts each next symbol from the earlier ones; with hard attention, given its
+        choices."""
         embedded = self.dropout(self.embedding(inputs))
         decoded, _ = self.recurrent(embedded, state.prepared.value, state.decoder)
         projection: Projection = self.readout(decoded.states, embedded, decoded.contexts)

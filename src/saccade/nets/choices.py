@@ -1,10 +1,11 @@
-"""A net whose attention chose where to look, and the gradient that the choices have nevertheless.
+"""The training loss of a net with hard attention, and the estimated gradient of its choices.
 
-    loss = -log p(y | a)                                          a the choices, drawn; the mean over the symbols of y
-    gradient += that of the surrogate of (R_t, log p(a_t))        R_t = sum over i >= t of log p(y_i | a)
+    loss = -log p(y | a)                                          a the sampled choices; the mean over the symbols of y
+    gradient += gradient of the surrogate of (R_t, log p(a_t))    R_t = sum over i >= t of log p(y_i | a)
 
-A choice bears on what follows it, so its reward is what follows: less variance, and no bias. Xu et al. 2015 take all of
-log p(y | a) for each. How many symbols follow is known, so the baseline is so many times the mean of one.
+A choice affects only later symbols, so its reward is their log-probability, which reduces the variance without bias. Xu
+et al. 2015 use the whole of log p(y | a) for each choice. The number of later symbols is known, so the baseline is that
+number times the mean reward of one symbol.
 """
 
 from typing import NamedTuple
@@ -19,13 +20,14 @@ from saccade.nets.projection import Projection
 
 
 class ChosenProjection(NamedTuple):
-    """A `Projection` after choices, one a symbol: its cross-entropy has the gradient of the expected one, estimated."""
+    """A `Projection` given choices, one per symbol; its cross-entropy has an estimate of the gradient of its
+    expectation."""
 
     projection: Projection
     choices: Choices
-    """Log-probability and entropy (b, t) of each choice."""
+    """The log-probability and the entropy (b, t) of each choice."""
     known: Float[Tensor, "b t h"]
-    """What was known before each choice, for a learned baseline."""
+    """Features known before each choice, for a learned baseline."""
     score_function: nn.Module
 
     def logits(self) -> Float[Tensor, "*b v"]:
@@ -37,7 +39,7 @@ class ChosenProjection(NamedTuple):
     def cross_entropy(
         self, targets: Int[Tensor, "b t"], ignore: int, label_smoothing: float = 0.0
     ) -> Float[Tensor, ""]:
-        """As of `Projection`, to the last bit; with the gradient of the choices beside its own."""
+        """Exactly the value of `Projection`, with the gradient of the choices added to its own."""
         loss = self.projection.cross_entropy(targets, ignore, label_smoothing)
         if not torch.is_grad_enabled():
             return loss
@@ -53,17 +55,17 @@ def with_choices(
     known: Float[Tensor, "b t h"],
     score_function: nn.Module,
 ) -> Float[Tensor, ""]:
-    """The loss, to the last bit, and with its own the gradient of the choices.
+    """The loss, unchanged, with the gradient of the choices added to its own.
 
     Args:
-        loss: the mean over the steps that are kept.
-        rewards: of each step, 0 where it is not kept.
-        kept: the steps that count.
+        loss: the mean over the kept steps.
+        rewards: reward of each step, 0 where it is not kept.
+        kept: True at the steps that count.
         choices: log-probability and entropy of each choice.
-        known: what was known before each.
+        known: features known before each choice.
         score_function: the estimator.
     """
-    to_come = following(kept.to(rewards.dtype))  # which no choice changes
+    to_come = following(kept.to(rewards.dtype))  # a number that no choice changes
     surrogate = score_function(
         following(rewards)[kept], choices.log_prob[kept], choices.entropy[kept], known[kept], to_come[kept]
     )
@@ -72,6 +74,6 @@ def with_choices(
 
 
 def each_choice(memories: tuple[Choices, ...]) -> Choices:
-    """Log-probability and entropy (b, t) of each look, of the running sums after each."""
+    """The log-probability and the entropy (b, t) of each choice, from their running sums."""
     sums = (torch.stack(parts, 1) for parts in zip(*memories, strict=True))
     return Choices(*(torch.diff(part, dim=1, prepend=torch.zeros_like(part[:, :1])) for part in sums))

@@ -1,6 +1,6 @@
 """Conditional recurrent decoder. Bahdanau et al. 2015, arXiv:1409.0473, section 3.1 and A.2.2.
 
-c_i = read(s_{i-1})                       any attention of the contract scores with the state *before* the step
+c_i = read(s_{i-1})                       the query of the attention is the state *before* the step
 s_i = f(s_{i-1}, y_{i-1}, c_i)            and the context enters the update
 """
 
@@ -20,27 +20,27 @@ class DecoderState(NamedTuple):
 
 
 class ConditionalDecoder(AttendingDecoder):
-    """A gated recurrent unit whose input is the last symbol and a context that its last state chose.
+    """A gated recurrent unit whose input is the last symbol and a context read with the previous state.
 
     Args:
-        attention: any mechanism of the contract of `saccade.attention`.
+        attention: any mechanism of `saccade.attention`.
         input_size: features of an embedded symbol.
         context_size: features of a context.
         hidden_size: features of the state.
     """
 
     def initial_state(self, hidden: Float[Tensor, "b h"], prepared: Any) -> DecoderState:
-        # under autocast what made the state is bfloat16; the state itself is not
+        # under autocast the products are bfloat16; the state is not
         hidden = hidden.to(self.cell.bias.dtype)
         return DecoderState(GRUState(hidden), self.mechanism.initial_state(prepared))
 
     def step(
         self, inputs: Float[Tensor, "b d"], prepared: Any, state: DecoderState
     ) -> tuple[Float[Tensor, "b c"], DecoderState]:
-        """One step: the context that was read, and the state after it.
+        """One step: the context and the new state.
 
-        There may be several rows for each sentence that was prepared, side by side: the hypotheses of a search. It
-        takes what was prepared as the `Constant` of its state.
+        Each prepared sentence may have several adjacent rows: the hypotheses of a search, whose `prepared` is the
+            `Constant` of the state.
         """
         (hidden,), memory = state
         context, _, memory = self.look(hidden, prepared, memory)

@@ -2,8 +2,8 @@
 
     y = x m / (1 - p),   m = 0 with probability p, else 1
 
-On a CPU torch draws a number for each element, one after the other, which can cost more than a small layer's product.
-Here an element takes 16 bits of a 64-bit number, so that p is rounded to a 65,536th.
+On a CPU torch draws one number per element, sequentially, which can take longer than a small layer's product. Here an
+element takes 16 bits of a 64-bit number, so p is rounded to a multiple of 1/65,536.
 """
 
 import torch
@@ -16,7 +16,7 @@ class Dropout(nn.Dropout):
     """`torch.nn.Dropout`, faster on a CPU.
 
     Args:
-        p: share of the elements that is dropped in training; those that stay are scaled so that the mean stays.
+        p: share of the elements dropped in training; the others are scaled so that the mean is unchanged.
     """
 
     def __init__(self, p: float = 0.5) -> None:
@@ -24,7 +24,7 @@ class Dropout(nn.Dropout):
 
     def forward(self, inputs: Tensor) -> Tensor:
         threshold = round(self.p * STEPS)
-        elsewhere = inputs.device.type != "cpu" or torch.compiler.is_compiling()  # there torch's own is as fast
+        elsewhere = inputs.device.type != "cpu" or torch.compiler.is_compiling()  # where torch's own is as fast
         if not self.training or elsewhere or not 0 < threshold < STEPS:
             return super().forward(inputs)
         count = inputs.numel()

@@ -1,10 +1,10 @@
 """Input-feeding recurrent decoder. Luong, Pham & Manning 2015, arXiv:1508.04025, sections 3.1 and 3.3.
 
-s_i = f(s_{i-1}, y_{i-1}, c_{i-1})        what was read last enters the update; c_0 = 0
-c_i = read(s_i)                           any attention of the contract scores with the state *after* the step
+s_i = f(s_{i-1}, y_{i-1}, c_{i-1})        the previous context enters the update; c_0 = 0
+c_i = read(s_i)                           the query of the attention is the state *after* the step
 
-`ConditionalDecoder` has it the other way round: there a look knows nothing of y_{i-1}. What is fed here is the context,
-where the paper feeds tanh(W [c_{i-1}; s_{i-1}]).
+In `ConditionalDecoder` the query is the state before the step, which does not know y_{i-1}. The context itself is fed
+to the next step, where the paper feeds tanh(W [c_{i-1}; s_{i-1}]).
 """
 
 from typing import Any, NamedTuple
@@ -24,17 +24,18 @@ class FeedingState(NamedTuple):
 
 
 class InputFeedingDecoder(AttendingDecoder):
-    """A gated recurrent unit whose input is the last symbol and the last context; its new state chooses the next one.
+    """A gated recurrent unit whose input is the last symbol and the last context; the next context is read with its new
+    state.
 
     Args:
-        attention: any mechanism of the contract of `saccade.attention`.
+        attention: any mechanism of `saccade.attention`.
         input_size: features of an embedded symbol.
         context_size: features of a context.
         hidden_size: features of the state.
     """
 
     def initial_state(self, hidden: Float[Tensor, "b h"], prepared: Any) -> FeedingState:
-        # under autocast what made the state is bfloat16; the state itself is not
+        # under autocast the products are bfloat16; the state is not
         hidden = hidden.to(self.cell.bias.dtype)
         nothing = hidden.new_zeros(len(hidden), self.context_size)
         return FeedingState(GRUState(hidden), nothing, self.mechanism.initial_state(prepared))
@@ -42,10 +43,10 @@ class InputFeedingDecoder(AttendingDecoder):
     def step(
         self, inputs: Float[Tensor, "b d"], prepared: Any, state: FeedingState
     ) -> tuple[Float[Tensor, "b c"], FeedingState]:
-        """One step: the context that was read, and the state after it.
+        """One step: the context and the new state.
 
-        There may be several rows for each sentence that was prepared, side by side: the hypotheses of a search. It
-        takes what was prepared as the `Constant` of its state.
+        Each prepared sentence may have several adjacent rows: the hypotheses of a search, whose `prepared` is the
+            `Constant` of the state.
         """
         (hidden,), last, memory = state
         hidden = self.update(inputs, last, hidden)

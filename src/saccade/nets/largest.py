@@ -1,4 +1,4 @@
-"""The largest numbers of long rows, as a search needs them: faster than sorting out a whole vocabulary."""
+"""The largest numbers of long rows, for a search: faster than `topk` over the whole vocabulary."""
 
 import torch
 from jaxtyping import Float, Int
@@ -8,10 +8,10 @@ BLOCK = 64
 
 
 def largest(scores: Float[Tensor, "n v"], count: int) -> tuple[Float[Tensor, "n c"], Int[Tensor, "n c"]]:
-    """The `count` largest of each row, in order, and where they stand; ties in any order.
+    """The `count` largest of each row, in order, with their positions; ties in any order.
 
-    They are in the `count` blocks with the largest maxima or in what is left behind the last block, so only these are
-    looked at closely.
+    They are in the `count` blocks with the largest maxima, or in the remainder after the last block, so only these are
+    searched.
     """
     rows, width = scores.shape
     blocks = width // BLOCK

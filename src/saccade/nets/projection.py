@@ -1,7 +1,7 @@
-"""Logits that are not multiplied out: features, and the matrix that projects them onto a vocabulary.
+"""Logits kept as a product: the features, and the matrix that projects them onto a vocabulary.
 
-The loss of a whole batch of sequences needs each logit once. Formed a block of rows at a time, turned into their
-gradient in place and multiplied back, (b t v) is never held, and what is held stays near the processor.
+The loss of a batch of sequences needs each logit once. They are computed in blocks of rows, turned into their gradient
+in place and multiplied back, so (b t v) is never in memory, and the blocks stay in the cache.
 """
 
 from typing import Any, NamedTuple
@@ -18,13 +18,13 @@ ROWS = 512
 
 
 class Scratch:
-    """Memory for logits that one call leaves to the next: fresh pages cost more than what is done in them."""
+    """Memory for logits that calls reuse: allocating new pages costs more than the computation."""
 
     def __init__(self) -> None:
         self._kept: Tensor | None = None
 
     def matrix(self, rows: int, columns: int, like: Tensor, dtype: torch.dtype) -> Float[Tensor, "rows columns"]:
-        """Of that size and type, on the device of `like`; what stands in it is of no use."""
+        """An uninitialised tensor of that shape and dtype, on the device of `like`."""
         kept, wanted = self._kept, (columns, dtype, like.device)
         if kept is None or len(kept) < rows or (kept.shape[1], kept.dtype, kept.device) != wanted:
             self._kept = kept = like.new_empty(rows, columns, dtype=dtype)
@@ -42,15 +42,15 @@ class Projection(NamedTuple):
         return linear(self.features, self.weight, self.bias)
 
     def log_probs(self) -> Float[Tensor, "*b v"]:
-        """log softmax of the logits, in float32 at least: in bfloat16 a search would rank ties."""
+        """log softmax of the logits, in at least float32, since bfloat16 would give a search many ties."""
         logits = self.logits()
         return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
     @torch.no_grad()
     def rewards(self, targets: Int[Tensor, "*b"], ignore: int, label_smoothing: float = 0.0) -> Float[Tensor, "*b"]:
-        """Minus the loss of each target, its log-probability; 0 where it is `ignore`. Without a gradient.
+        """The log-probability of each target; 0 where the target is `ignore`. Without a gradient.
 
-        Their mean over the targets that are not ignored is minus `cross_entropy`. A block of rows is done at a time.
+        Their mean over the targets that are not ignored is -`cross_entropy`. Computed in blocks of rows.
         """
         features, wanted = self.features.flatten(0, -2), targets.flatten()
         kept = wanted != ignore
@@ -67,9 +67,9 @@ class Projection(NamedTuple):
         return torch.cat(found).masked_fill(~kept, 0.0).view(targets.shape)
 
     def largest(self, count: int, scratch: Scratch | None = None) -> tuple[Float[Tensor, "n c"], Int[Tensor, "n c"]]:
-        """The `count` largest log-probabilities of each row, in order, and their symbols; features (n, d).
+        """The `count` largest log-probabilities of each row, in order, with their symbols; features (n, d).
 
-        A search gives every step the same scratch.
+        A search passes the same scratch to every step.
         """
         dtype, rows = self._dtype(), len(self.features)
         at_once = min(ROWS, rows) if self.features.device.type == "cpu" else rows
@@ -79,7 +79,7 @@ class Projection(NamedTuple):
         values, symbols = [], []
         for block in self.features.to(dtype).split(at_once):
             logits = multiply(block, matrix, self.bias, held[: len(block)])
-            found = largest(torch.log_softmax(logits, 1, out=logits), count)  # in place, so near the processor
+            found = largest(torch.log_softmax(logits, 1, out=logits), count)  # in place, so it stays in the cache
             values.append(found[0])
             symbols.append(found[1])
         return torch.cat(values), torch.cat(symbols)
@@ -88,8 +88,8 @@ class Projection(NamedTuple):
         """Mean cross-entropy in nats of the targets other than `ignore`.
 
         Smoothing mixes the target with the uniform distribution over all symbols (Szegedy et al. 2016,
-        arXiv:1512.00567) but `ignore`: padding is no answer, so no probability is asked for it. Where `ignore` is no
-        symbol, this is what `torch` gives for the logits. Differentiable once.
+        arXiv:1512.00567) except `ignore`, since padding is never an answer. If `ignore` is not a symbol, the result is
+        that of `torch`. Differentiable once.
         """
         rows, dtype = self.features.flatten(0, -2), self._dtype()
         loss: Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
@@ -98,7 +98,7 @@ class Projection(NamedTuple):
         return loss
 
     def _dtype(self) -> torch.dtype:
-        """Of the products: that of the features, or autocast's, which as in torch leaves float64 alone."""
+        """The dtype of the products: that of the features, or autocast's, which as in torch does not change float64."""
         device = self.features.device.type
         narrow = torch.is_autocast_enabled(device) and self.features.dtype != torch.float64
         return torch.get_autocast_dtype(device) if narrow else self.features.dtype
@@ -118,7 +118,7 @@ class _CrossEntropy(torch.autograd.Function):
         learn: bool,
     ) -> Tensor:
         keep = targets != ignore
-        share = keep.to(weight.dtype) / keep.sum().clamp(min=1)  # of each row in the mean
+        share = keep.to(weight.dtype) / keep.sum().clamp(min=1)  # weight of each row in the mean
         targets = targets.masked_fill(~keep, 0)[:, None]
         learn = learn and any(ctx.needs_input_grad)
         gradients = [torch.empty_like(features), torch.zeros_like(weight), torch.zeros_like(bias)] if learn else []
@@ -127,14 +127,14 @@ class _CrossEntropy(torch.autograd.Function):
         uniform = smoothing / (len(weight) - (left_out is not None))
         held = weight.new_empty(
             min(ROWS, len(features)), len(weight)
-        )  # one buffer: fresh pages cost more than the sums
+        )  # one buffer: allocating new pages costs more than the sums
         with torch.autocast(features.device.type, enabled=False):
             inputs, matrix = features.to(dtype), weight.to(dtype)
             for first in range(0, len(features), ROWS):
                 rows = slice(first, first + ROWS)
                 target, part = targets[rows], share[rows, None]
                 log_probs = multiply(inputs[rows], matrix, bias, held[: len(target)]).log_softmax(1)
-                # a row that is left out may hold -inf, which times 0 is NaN
+                # an ignored row may contain -inf, and -inf times 0 is NaN
                 left = part == 0
                 loss -= (1 - smoothing) * (log_probs.gather(1, target).masked_fill_(left, 0.0) * part).sum()
                 if smoothing:
@@ -144,7 +144,7 @@ class _CrossEntropy(torch.autograd.Function):
                         total = log_probs[:, :left_out].sum(1, True) + log_probs[:, left_out + 1 :].sum(1, True)
                     loss -= uniform * (total.masked_fill_(left, 0.0) * part).sum()
                 if learn:
-                    # softmax - ((1 - smoothing) one-hot + uniform), times the row's share of the mean
+                    # softmax - ((1 - smoothing) one-hot + uniform), times the row's weight in the mean
                     slope = log_probs.exp_()
                     if smoothing:
                         slope -= uniform
@@ -166,13 +166,13 @@ class _CrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.gradients is None:
             raise RuntimeError("the gradient of this cross-entropy was taken already; compute the loss anew")
-        # in place, and so once: the matrix's gradient is the largest tensor of an update
+        # in place, so only once: the matrix's gradient is the largest tensor of an update
         gradients, ctx.gradients = ctx.gradients, None
         return *(gradient.mul_(slope) for gradient in gradients), None, None, None, None, None
 
 
 def multiply(rows: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Tensor:
-    """rows weight^T + bias, in `out`, whose dtype may be wider, unless oneDNN is faster, which takes new memory."""
+    """rows weight^T + bias, written to `out`, whose dtype may be wider; or, if oneDNN is faster, to new memory."""
     if rows.dtype != out.dtype:
         return out.copy_(rows @ weight.mT).add_(bias)
     if by_onednn(rows, weight, bias):

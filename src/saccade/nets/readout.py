@@ -2,8 +2,8 @@
 
     t~ = sum_n U_n x_n + b,   t_j = max(t~_2j-1, t~_2j),   logits = W t
 
-x_n are the state, the embedding of the last symbol and the context. Bahdanau 2015 writes s_{i-1} for the state in its
-appendix and s_i in its equation 4; the readout takes what it is given.
+x_n are the state, the embedding of the last symbol and the context. The state is s_{i-1} in the appendix of Bahdanau
+2015 and s_i in its equation 4; the caller decides.
 """
 
 import torch
@@ -32,6 +32,6 @@ class MaxoutReadout(nn.Module):
 
     def forward(self, *inputs: Float[Tensor, "*b _"]) -> Projection:
         pairs = self.hidden(torch.cat(inputs, -1)).unflatten(-1, (-1, 2))
-        # the maximum of two slices: the backward pass of amax is many times slower
+        # the maximum of two slices, since the backward pass of amax is many times slower
         features = self.dropout(torch.maximum(pairs[..., 0], pairs[..., 1]))
         return Projection(features, self.output.weight, self.output.bias)

@@ -1,7 +1,8 @@
-"""Recurrent encoder on true lengths: forward, backward, or both directions side by side.
+"""Recurrent encoder of padded sequences: forward, backward, or bidirectional.
 
-Bidirectional: Schuster & Paliwal 1997; as the encoder of Bahdanau et al. 2015, A.2.1. The annotation of position j is
-the forward state after x_1..x_j beside the backward state after x_T..x_j, T the true length of each sequence.
+Bidirectional: Schuster & Paliwal 1997, as in the encoder of Bahdanau et al. 2015, A.2.1. The annotation of position j
+is the forward state after x_1..x_j concatenated with the backward state after x_T..x_j, T the length of the sequence
+without padding.
 """
 
 from typing import Literal, NamedTuple
@@ -15,7 +16,7 @@ from saccade.memory.gru import GRU, Projected, Recurrent, gru_step
 
 
 class Encoded(NamedTuple):
-    """Annotations (b, t, g h), zero at padding; mask (b, t); for each direction the state after its last input."""
+    """Annotations (b, t, g h), zero at padding; mask (b, t); the state of each direction after its last input."""
 
     annotations: Float[Tensor, "b t gh"]
     mask: Bool[Tensor, "b t"]
@@ -23,7 +24,7 @@ class Encoded(NamedTuple):
 
 
 class RecurrentEncoder(nn.Module):
-    """Gated recurrent encoder; both directions advance in one product a step.
+    """Gated recurrent encoder; both directions share one product per step.
 
     Args:
         input_size: features of the input.
@@ -43,7 +44,7 @@ class RecurrentEncoder(nn.Module):
     def forward(self, inputs: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> Encoded:
         """Encode. The mask is True at the first `length` positions of each sequence.
 
-        Sequences of no positions have no annotations, and final states of zero.
+        An empty sequence has no annotations, and final states of zero.
 
         Raises:
             InvalidInput: a mask that is not bool of shape (b, t).
@@ -55,8 +56,8 @@ class RecurrentEncoder(nn.Module):
         for net, backward in zip(self.nets, self.reads_backward, strict=True):
             assert isinstance(net, GRU)
             gates, candidate = net.project(inputs)
-            # an update gate that is +inf before its sigmoid keeps the state: padding is as if it were not there, before
-            # the first word of a backward pass as after the last of a forward one
+            # an update gate of +inf before its sigmoid keeps the state, so padding has no effect: before the first word
+            # in the the first word of a backward pass as after the last of a forward one
             keep = padding & (torch.arange(2 * size, device=inputs.device) >= size)
             stream = Projected(gates.masked_fill(keep, torch.inf), candidate)
             streams.append(Projected(*(part.flip(1) for part in stream)) if backward else stream)

@@ -1,16 +1,16 @@
 """Search over a whole batch: greedy, beam and sampling, for every model that offers `start` and `step`.
 
-    start(encoded) -> state                                    one row a sentence
-    step(tokens (n,), state) -> (log_probs (n, v), state)      one row a hypothesis, those of a sentence side by side
+    start(encoded) -> state                                    one row per sentence
+    step(tokens (n,), state) -> (log_probs (n, v), state)      one row per hypothesis, those of a sentence adjacent
 
-What the hypotheses of a sentence share stays one row a sentence (`Constant`). A model that also offers `project`, a
-step whose log-probabilities are still a `Projection`, is spared those that no beam can use.
+Parts that the hypotheses of a sentence share keep one row per sentence (`Constant`). For a model that also has
+`project`, a step that returns a `Projection`, only the log-probabilities that a beam can use are computed.
 
 A hypothesis y of n symbols, the end symbol counted, is ranked by log p(y) / ((5 + n) / 6)^alpha (Wu et al. 2016,
 arXiv:1609.08144, equation 14, without the coverage term); alpha = 0 ranks by log p(y). A beam of 1 is greedy search.
 
-The log-probability l of a live hypothesis only falls as it grows, and alpha >= 0 favours length, so that its score at
-the end is at most l / ((5 + limit) / 6)^alpha. A sentence is done when that is no more than the scores it has.
+The log-probability l of a live hypothesis only decreases as it grows, and alpha >= 0 favours length, so its final score
+is at most l / ((5 + limit) / 6)^alpha. A sentence is done when no live hypothesis can beat its finished ones.
 """
 
 import heapq
@@ -55,7 +55,8 @@ class ProjectingModel(SearchModel, Protocol):
 
 
 class Hypothesis(NamedTuple):
-    """Symbols without the start and the end; the log-probability of all of them, end included; the rank by length."""
+    """The symbols without start and end; their log-probability, that of the end included; the score with length
+    penalty."""
 
     tokens: list[int]
     log_prob: float
@@ -63,7 +64,7 @@ class Hypothesis(NamedTuple):
 
 
 class Symbols(NamedTuple):
-    """The symbols that a search must know: where an answer starts and ends."""
+    """The symbols that start and end an answer."""
 
     start: int
     end: int
@@ -79,32 +80,32 @@ def beam_search(
     length_penalty: float = 0.6,
     count: int | None = None,
 ) -> list[list[Hypothesis]]:
-    """For each sentence up to `count` hypotheses, best first. A sentence that is done leaves the batch.
+    """Up to `count` hypotheses for each sentence, best first. A sentence that is done leaves the batch.
 
-    A sentence is done when no live hypothesis can displace one of its `count` best finished ones, or at its limit; a
-    beam of 1, as soon as it has ended.
+    A sentence is done at its limit, or when no live hypothesis can displace one of its `count` best finished ones; with
+    a beam of 1, as soon as its hypothesis ends.
 
     Args:
         model: the model to search.
-        encoded: what `model.start` takes, for b sentences.
-        limits: the most symbols of an answer, end included, at least 1; a sentence of which nothing has ended by then
-            gets its live hypotheses as they are.
+        encoded: the argument of `model.start`, for b sentences.
+        limits: the most symbols of an answer, end included, at least 1; a sentence without a finished hypothesis by
+            then returns its live ones.
         symbols: start and end.
         beam: hypotheses kept alive; 1 is greedy search.
         length_penalty: alpha, at least 0; the score is log p / ((5 + n) / 6)^alpha.
-        count: hypotheses to return, from 1 to `beam`; with fewer a sentence is done sooner. None: `beam`.
+        count: hypotheses to return, from 1 to `beam`, the default; with fewer, a sentence is done sooner.
 
     Raises:
         InvalidInput: a beam wider than the vocabulary; a count or a length penalty out of range; log-probabilities that
-            are NaN or nowhere finite.
+            are NaN or never finite.
     """
     count = _checked(count, beam, length_penalty)
     batch, device = limits.shape[0], limits.device
     finished: list[list[Hypothesis]] = [[] for _ in range(batch)]
-    alive = torch.arange(batch, device=device)  # the sentences still searched
+    alive = torch.arange(batch, device=device)  # the unfinished sentences
     state = model.start(encoded)
     tokens = torch.full((batch,), symbols.start, device=device)
-    # one hypothesis a sentence, the empty one; from the second step on `beam` of them
+    # one hypothesis per sentence, the empty one; from the second step on `beam` of them
     totals: Tensor = torch.zeros(batch, 1, device=device)
     history = torch.empty(batch, 1, 0, dtype=torch.long, device=device)
     length, scratch = 0, Scratch()
@@ -113,7 +114,7 @@ def beam_search(
         length += 1
         width, wanted = totals.shape[1], values.shape[1]
         values, indices = values.view(-1, width, wanted), indices.view(-1, width, wanted)
-        # the totals are float32 at least: bfloat16 log-probabilities are promoted, float64 ones are kept
+        # totals are at least float32: bfloat16 log-probabilities are promoted, float64 ones are kept
         best, place = (totals[:, :, None] + values).flatten(1).topk(min(2 * beam, width * wanted), dim=1)
         parent, symbol = place // wanted, indices.flatten(1).gather(1, place)
         ends = symbol == symbols.end
@@ -140,8 +141,8 @@ def beam_search(
 
 
 def _checked(count: int | None, beam: int, penalty: float) -> int:
-    """The hypotheses to return, of a search whose options make sense."""
-    if not penalty >= 0:  # the bound of a live hypothesis would not hold
+    """Check the options; returns the number of hypotheses to return."""
+    if not penalty >= 0:  # otherwise the bound on a live hypothesis would not hold
         raise InvalidInput(f"a length penalty must be at least 0, not {penalty}")
     if count is not None and not 1 <= count <= beam:
         raise InvalidInput(f"count must be from 1 to the beam, which is {beam}, not {count}")
@@ -151,7 +152,7 @@ def _checked(count: int | None, beam: int, penalty: float) -> int:
 def _candidates(
     model: SearchModel, tokens: Tensor, state: Any, beam: int, scratch: Scratch
 ) -> tuple[Tensor, Tensor, Any]:
-    """The next symbols that may be among the best: log-probabilities (n, c), symbols (n, c); and the state."""
+    """The candidates for the next symbol: log-probabilities (n, c), symbols (n, c); and the new state."""
     if isinstance(model, ProjectingModel):
         projection, state = model.project(tokens, state)
         vocabulary = len(projection.weight)
@@ -160,7 +161,7 @@ def _candidates(
         vocabulary = log_probs.shape[-1]
     if beam > vocabulary:
         raise InvalidInput(f"a beam of {beam} is wider than the vocabulary, {vocabulary}; that is the most there is")
-    # at most one candidate a hypothesis ends, so of 2 x beam at least `beam` go on
+    # each hypothesis ends in at most one candidate, so of 2 x beam candidates at least `beam` continue
     wanted = min(2 * beam, vocabulary)
     found = projection.largest(wanted, scratch) if isinstance(model, ProjectingModel) else largest(log_probs, wanted)
     return *found, state
@@ -180,7 +181,7 @@ def _keep_finished(
     length: int,
     penalty: float,
 ) -> None:
-    """A candidate that ends among the best `beam` of its sentence is finished; the best `count` are kept, in order."""
+    """Add candidates that end, among the best `beam` of their sentence, to the finished ones; keep the best `count`."""
     beam, count = sizes
     best, parent, ends = (tensor[:, :beam] for tensor in found)
     for row, rank in (ends & best.isfinite()).nonzero().tolist():
@@ -197,7 +198,7 @@ def _settled(
     sizes: tuple[int, int],
     penalty: float,
 ) -> Bool[Tensor, " b"]:
-    """Whether no live hypothesis of a sentence, the best of which comes first, can displace a finished one."""
+    """Whether no live hypothesis of a sentence (best first) can displace a finished one."""
     beam, count = sizes
     scores = [kept[-1].score if len(kept) == count else -torch.inf for kept in finished]
     least = torch.tensor(scores, dtype=totals.dtype, device=totals.device)
@@ -215,7 +216,7 @@ def _keep_unfinished(
     length: int,
     penalty: float,
 ) -> None:
-    """At its limit a sentence without any finished hypothesis keeps those that did not end."""
+    """At its limit, a sentence without a finished hypothesis keeps its live ones."""
     totals, over = found
     for row in over.nonzero()[:, 0].tolist():
         if not finished[int(alive[row])]:
@@ -236,9 +237,9 @@ def sample(
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> list[Hypothesis]:
-    """One answer a sentence, drawn symbol by symbol from softmax(log p / temperature).
+    """One answer per sentence, sampled symbol by symbol from softmax(log p / temperature).
 
-    The log-probability is the model's own, at temperature 1. With a generator the draw is reproducible.
+    The returned log-probability is the model's own, at temperature 1. A generator makes the sample reproducible.
     """
     device = limits.device
     alive = torch.arange(limits.shape[0], device=device)
@@ -262,10 +263,10 @@ def sample(
 
 
 def draw(logits: Float[Tensor, "b v"], generator: torch.Generator | None = None) -> Int[Tensor, " b"]:
-    """A symbol a row, from softmax(logits).
+    """Sample a symbol for each row, from softmax(logits).
 
     Raises:
-        InvalidInput: logits that are NaN or nowhere finite.
+        InvalidInput: logits that are NaN or never finite.
     """
     probabilities = logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
     if not bool(probabilities.isfinite().all()):
@@ -281,7 +282,7 @@ def answers(
     options: SearchConfig,
     seed: int = 1,
 ) -> list[list[int]]:
-    """The best answer of each sentence, by the configured search; one seed gives one sample."""
+    """The best answer of each sentence, by the configured search; the seed determines the sample."""
     if options.method == "sample":
         generator = torch.Generator(limits.device).manual_seed(seed)
         return [drawn.tokens for drawn in sample(model, encoded, limits, symbols, options.temperature, generator)]

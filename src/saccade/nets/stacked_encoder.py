@@ -1,9 +1,9 @@
-"""Recurrent layers, one above the other, each reading its way through what the one below wrote.
+"""A stack of recurrent layers, each reading the outputs of the one below.
 
     h^0 = x,   h^l = encode_l(dropout(h^{l-1}))
 
-As in Graves, Mohamed & Hinton 2013, arXiv:1303.5778, equations 11 and 12: in both directions a layer reads both of the
-layer below.
+As in Graves, Mohamed & Hinton 2013, arXiv:1303.5778, equations 11 and 12: each direction of a layer reads both
+directions of the layer below.
 """
 
 from typing import Literal
@@ -21,9 +21,9 @@ class StackedEncoder(nn.Module):
     Args:
         input_size: features of the input.
         hidden_size: units of each direction of a layer.
-        layers: how many.
+        layers: number of layers.
         dropout: share of each layer's outputs dropped in training.
-        directions: "both", or "forward", which waits for nothing that is still to come.
+        directions: "both", or "forward", which can run before the sequence is complete.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class StackedEncoder(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, inputs: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> Encoded:
-        """Annotations and final states of the last layer. The mask is True at the steps of each sequence."""
+        """The annotations and final states of the last layer. The mask is False at padding."""
         hidden = inputs
         for layer in self.layers:
             encoded: Encoded = layer(hidden, mask)

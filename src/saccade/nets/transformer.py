@@ -1,11 +1,11 @@
 """Transformer blocks. Vaswani et al. 2017, arXiv:1706.03762, section 3.1 and equation 2.
 
     feed_forward(x) = max(0, x W_1 + b_1) W_2 + b_2
-    post-norm:  x <- LayerNorm(x + dropout(f(x)))            the paper's; every sub-layer f ends in a norm
-    pre-norm:   x <- x + dropout(f(LayerNorm(x)))            what is summed is never normed, so the stack ends in one
+    post-norm:  x <- LayerNorm(x + dropout(f(x)))            as in the paper; every sub-layer f ends in a norm
+    pre-norm:   x <- x + dropout(f(LayerNorm(x)))            the sum is not normalised, so the stack ends in a norm
                                                              (Xiong et al. 2020, arXiv:2002.04745)
 
-A decoder that goes step by step keeps the projected keys and values of what it has seen (`Cache`), a layer each.
+A decoder that generates step by step keeps the projected keys and values of earlier positions (`Cache`), one per layer.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,11 @@ Norm = Literal["post", "pre"]
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with a rectifier between, at every position alike (equation 2).
+    """Two linear layers with a rectifier between them, applied to each position (equation 2).
 
     Args:
         model_size: features in and out, d_model.
-        hidden_size: features between, d_ff.
+        hidden_size: features of the hidden layer, d_ff.
     """
 
     def __init__(self, model_size: int, hidden_size: int) -> None:
@@ -42,7 +42,7 @@ class FeedForward(nn.Module):
 
 
 class Residual(nn.Module):
-    """A sub-layer, dropout, the sum with its input, and the norm of either the sum or the input.
+    """A residual connection around a sub-layer: dropout, the sum, and a norm of the sum or of the input.
 
     Args:
         model_size: features.
@@ -67,11 +67,11 @@ class EncoderBlock(nn.Module):
 
     Args:
         model_size: features, d_model.
-        heads: of the attention.
-        hidden_size: of the feed-forward layer, d_ff.
+        heads: number of attention heads.
+        hidden_size: features of the feed-forward layer, d_ff.
         dropout: share of each sub-layer's output dropped in training.
         norm: "post" as in the paper, or "pre".
-        head_size, value_size: features of a head, d_k and d_v; model_size / heads if not given.
+        head_size, value_size: features of a head, d_k and d_v; model_size / heads by default.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class EncoderBlock(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """Causal self-attention, attention to the memory, and feed-forward. Arguments as of `EncoderBlock`."""
+    """Causal self-attention, attention to the memory, and feed-forward. Arguments as for `EncoderBlock`."""
 
     def __init__(
         self,
@@ -130,13 +130,13 @@ class DecoderBlock(nn.Module):
         past: Cache | None = None,
         seen: Bool[Tensor, "#b #h t k"] | None = None,
     ) -> tuple[Float[Tensor, "b t d"], Cache]:
-        """The outputs of these positions, and what was kept of them and of those before.
+        """The outputs of these positions, and the cache extended by them.
 
         Args:
-            inputs: one position or many, behind those of `past`.
-            memory: what `cross_attention.prepare` made of the encoder's outputs.
-            past: what an earlier call kept.
-            seen: which of the positions, those of `past` first, each input may see; None: those up to its own.
+            inputs: one or more positions, after those of `past`.
+            memory: the encoder's outputs, prepared by `cross_attention.prepare`.
+            past: the cache of an earlier call.
+            seen: the positions, those of `past` first, that each input may see; by default those up to its own.
         """
         kept: list[Cache] = []
 
@@ -173,7 +173,7 @@ class TransformerEncoder(nn.Module):
 
 
 class TransformerDecoder(nn.Module):
-    """A stack of decoder blocks. Arguments as of `TransformerEncoder`."""
+    """A stack of decoder blocks. Arguments as for `TransformerEncoder`."""
 
     def __init__(self, layers: int, model_size: int, norm: Norm = "post", **block: Any) -> None:
         super().__init__()
@@ -192,7 +192,7 @@ class TransformerDecoder(nn.Module):
         """The memory's keys and values, projected once for every block."""
         blocks: Any = self.blocks
         prepared = (block.cross_attention.prepare(memory, mask) for block in blocks)
-        # every step of a search multiplies with them, and would lay each head's side by side anew
+        # contiguous, or every step of a search would copy each head's
         return tuple(Heads(heads.keys.contiguous(), heads.values.contiguous(), heads.mask) for heads in prepared)
 
     def advance(
@@ -202,9 +202,9 @@ class TransformerDecoder(nn.Module):
         past: tuple[Cache, ...] | None = None,
         seen: Bool[Tensor, "#b #h t k"] | None = None,
     ) -> tuple[Float[Tensor, "b t d"], tuple[Cache, ...]]:
-        """The outputs of these positions, and what was kept of them and of those of `past`, for the next ones.
+        """The outputs of these positions, and the caches extended by them, for the next call.
 
-        `seen` says which of the positions, those of `past` first, each input may see; None: those up to its own.
+        `seen`: the positions, those of `past` first, that each input may see; by default those up to its own.
         """
         kept = []
         blocks: Any = self.blocks

@@ -9,6 +9,7 @@ from typing import Any
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.files import write_atomically
 from saccade.core.recipe import Paper
+from saccade.core.task import Figure
 from saccade.runs import catalogue
 
 Evidence = Mapping[str, Any]
@@ -205,18 +206,16 @@ def cell(values: Sequence[float | str]) -> str:
     return ", ".join(dict.fromkeys(told)) or spread([value for value in values if not isinstance(value, str)])
 
 
-def words(found: Evidence, key: str) -> str:
-    """A figure as a sentence names it."""
-    return str(found["figures"].get(key, {}).get("name") or key.rpartition(".")[2].replace("_", " "))
-
-
-def unit(found: Evidence, key: str) -> str:
-    return str(found["figures"].get(key, {}).get("unit", ""))
+def figure(found: Evidence, key: str) -> Figure:
+    """A figure's name and unit, without its value."""
+    kept = found["figures"].get(key, {})
+    return Figure(None, str(kept.get("unit", "")), str(kept.get("name") or key.rpartition(".")[2].replace("_", " ")))
 
 
 def said(found: Evidence, key: str, value: str) -> str:
-    """A figure and its value as a sentence says them."""
-    return f"{words(found, key)} {value} {unit(found, key)}".rstrip()
+    """A figure and its value, such as "label error rate 0.403 %"."""
+    shown = figure(found, key)
+    return f"{shown.name} {value} {shown.unit_after(key)}".rstrip()
 
 
 def keep(path: Path) -> Path:

@@ -45,17 +45,12 @@ def plain(run: Run, found: Score) -> dict[str, Any]:
     return {"decisive": run.task.metric, **{key: figure.value for key, figure in found.figures.items()}}
 
 
-def named(key: str, figure: Figure) -> str:
-    """How a sentence names a figure."""
-    return figure.name or key.replace("_", " ")
-
-
 def said(key: str, figure: Figure) -> str:
     """Such as "BLEU 50.14" or "label error rate 0.403 %"."""
     value = figure.value
     number = f"{value:.3f}" if isinstance(value, float) and abs(value) < 1 else value
     number = f"{value:.2f}" if isinstance(value, float) and abs(value) >= 1 else number
-    return f"{named(key, figure)} {number}{' ' + figure.unit if figure.unit else ''}"
+    return f"{figure.named(key)} {number} {figure.unit_after(key)}".rstrip()
 
 
 def summary(run: Run, split: str, found: Score) -> str:

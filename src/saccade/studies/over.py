@@ -21,7 +21,7 @@ from saccade.explain.plots.series import Line
 from saccade.runs.ending import small_pictures
 from saccade.runs.flags import flag_of
 from saccade.runs.run import Run, configuration, open_run, resolved
-from saccade.runs.scoring import measured, named, summary
+from saccade.runs.scoring import measured, summary
 from saccade.studies import Found, Study
 from saccade.training.evidence import changed
 
@@ -67,8 +67,8 @@ def find(options: argparse.Namespace, flags: Sequence[str], report: Callable[[st
 
 def curve(run: Run, field: str, key: str, figure: Figure, rows: Sequence[dict[str, Any]]) -> Curve:
     """A figure over the values of the field."""
-    across, up = field.rpartition(".")[2].replace("_", " "), named(key, figure)
-    up = f"{up} ({figure.unit})" if figure.unit else up
+    across, up = field.rpartition(".")[2].replace("_", " "), figure.named(key)
+    up = f"{up} ({unit})" if (unit := figure.unit_after(key)) else up
     line = Line([row["value"] for row in rows], [row[key] for row in rows])
     return Curve(f"{key}-over-{field}", {"": line}, across, up, run.title)
 

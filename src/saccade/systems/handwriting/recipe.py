@@ -68,10 +68,11 @@ def predict(model: Any, batch: Batch, config: Config) -> list[Written]:
 
 
 def pictures(answer: Answer) -> list[Picture]:
-    """What the pen drew, and the path of the window along the text."""
-    task = answer.task
+    """The strokes of the pen, if there are any, and the path of the window along the text."""
+    places = answer.task.places_of(answer.prediction)
+    unit = "x-heights" if answer.task.config.corpus == "letters" else ""
     found = (
-        Strokes("pen", task.places_of(answer.prediction), "x-heights" if task.config.corpus == "letters" else ""),
+        Strokes("pen", places, unit) if len(places) else None,
         shown.alignment(
             answer, negative_log_density, "path", "character", "point", name="window", title="Window",
             values="window weight",

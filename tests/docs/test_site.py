@@ -1,4 +1,4 @@
-"""The docs site builds, from pages written by the source."""
+"""The docs site builds, from pages that docs/build makes."""
 
 import importlib.util
 import re
@@ -7,9 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pages
 import pytest
-
-from saccade.app import pages
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,3 +40,10 @@ def test_the_site_builds(tmp_path: Path) -> None:
 def test_the_readme_and_ci_run_the_same_suite() -> None:
     [command] = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("python3 -m venv")]
     assert command in (ROOT / "README.md").read_text()
+
+
+def test_ci_builds_the_docs_before_the_site() -> None:
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    [pages_at] = [number for number, line in enumerate(lines) if line == ".venv/bin/python docs/build"]
+    [site_at] = [number for number, line in enumerate(lines) if line.startswith(".venv/bin/zensical build")]
+    assert pages_at < site_at

@@ -1,13 +1,16 @@
 """What README and docs say is executed: Python as it stands, `saccade` lines with `tiny`; tables equal evidence."""
 
+import ast
 import re
 import shlex
 import shutil
 from pathlib import Path
 
+import pages
 import pytest
+from mechanisms import described
 
-from saccade.app import catalogue, finish, pages
+from saccade.runs import catalogue, ending
 from tests.app.conftest import Command
 
 ROOT = Path(__file__).parents[2]
@@ -50,8 +53,7 @@ def test_shell_lines_run_with_tiny(
     (tmp_path / "enfr.gold.talp").write_text("1-1 2-2\n" * 3)
     (tmp_path / "pairs.tsv").write_text("".join(f"word{i}\tword{i}\n" for i in range(60)))
     (tmp_path / "sentences.txt").write_text("Go home.\n")
-    monkeypatch.setattr(catalogue, "SYSTEMS", catalogue.SYSTEMS)
-    monkeypatch.setattr(finish, "DRAWN", 0)  # a net of three steps answers at length, and its pictures are large
+    monkeypatch.setattr(ending, "DRAWN", 0)  # a net of three steps answers at length, and its pictures are large
     for line in (line for block in blocks(path, "sh") for line in block.splitlines()):
         words = shlex.split(line, comments=True)
         if "saccade" not in [Path(word).name for word in words] or "&&" in words:
@@ -78,14 +80,13 @@ def test_shell_lines_run_with_tiny(
 def test_tables_are_those_of_the_evidence() -> None:
     for path, content in pages.pages(ROOT):
         if path.name == "README.md" or path in PAGES:
-            assert path.read_text(encoding="utf-8") == content, f"{name(path)}: run saccade report --write"
+            assert path.read_text(encoding="utf-8") == content, f"{name(path)}: run python docs/build"
 
 
 def test_every_mechanism_and_system_has_its_page() -> None:
+    docs = ROOT / "docs"
     written = {
-        path.relative_to(ROOT / "docs").as_posix(): content
-        for path, content in pages.pages(ROOT)
-        if "docs" in path.parts
+        path.relative_to(docs).as_posix(): content for path, content in pages.pages(ROOT) if docs in path.parents
     }
     assert "mechanisms/attention-additive.md" in written
     assert "mechanisms/memory-gru.md" in written
@@ -94,6 +95,26 @@ def test_every_mechanism_and_system_has_its_page() -> None:
     assert additive.startswith("# Additive attention\n")
     assert "e_qk = v . tanh" in additive
     assert "AdditiveAttention(" in additive
+    located = written["mechanisms/attention-location_aware.md"]
+    assert re.search(r"LocationAwareAttention\(\n(    \w+: int,\n){3}    \*,\n    filters: int", located)
+
+
+@pytest.mark.parametrize(
+    ("source", "call"),
+    [
+        (
+            "def f(a: int, b: int = 2, *, c: int, d: str = 'x') -> int:",
+            "f(a: int, b: int=2, *, c: int, d: str='x') -> int",
+        ),
+        ("def f(a, *rest, b=1, **others):", "f(a, *rest, b=1, **others)"),
+        ("def f(a, /, b):", "f(a, /, b)"),
+    ],
+)
+def test_signatures_show_how_arguments_are_passed(source: str, call: str) -> None:
+    node = ast.parse(f'{source}\n    """Document."""').body[0]
+    assert isinstance(node, ast.FunctionDef)
+    shown = "".join(described(node, "##")).replace(" = ", "=")
+    assert f"```python\n{call}\n```" in shown
 
 
 def test_no_link_between_pages_is_dead() -> None:
