@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from saccade.explain import Capture
+from saccade.training.run_folder import RunFolder
 from tests.app.conftest import Command
 
 transformers = pytest.importorskip("transformers")
@@ -143,7 +144,7 @@ def test_a_decoder_looks_at_both_sides(
     saccade: Command, checkpoints: dict[str, Path], tmp_path: Path, target: str | None
 ) -> None:
     kept = tmp_path / "seen.safetensors"
-    given = [TEXT, target] if target else [TEXT]
+    given = [TEXT, "--answer", target] if target else [TEXT]
     done = saccade("explain", *given, "--model", checkpoints["t5"], "--save", kept, "--pictures", tmp_path)
     assert done.status == 0, done.err
     seen = Capture.load(kept)
@@ -167,7 +168,7 @@ def test_a_decoder_looks_at_both_sides(
 def test_a_checkpoint_that_reads_no_text_alone_is_told_in_a_line(
     saccade: Command, checkpoints: dict[str, Path], tmp_path: Path, name: str, message: str
 ) -> None:
-    for target in ([], ["the street"]):
+    for target in ([], ["--answer", "the street"]):
         done = saccade("explain", TEXT, *target, "--model", checkpoints[name], "--pictures", tmp_path)
         assert done.status == 2
         assert len(done.err.strip().splitlines()) == 1
@@ -198,18 +199,20 @@ def test_where_pictures_go(
 
 def test_what_is_no_text_is_explained(saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path) -> None:
     """Frames have times, emissions no heads, and a pen's window is no distribution."""
-    for system, tap in (("attention_speech", "attention.weights"), ("online_speech", "emissions")):
+    for system in ("attention_speech", "online_speech"):
         run = tiny_runs[system]
+        [recording, *_] = RunFolder(run).input_files()
         page = tmp_path / "new folder" / f"{system}.html"
-        done = saccade("explain", run / "sample.wav", "--model", run, "--pictures", tmp_path, "--html", page)
+        done = saccade("explain", recording, "--model", run, "--pictures", tmp_path, "--html", page)
         assert done.status == 0, done.err
         assert page.stat().st_size > 1000
-        links = [line for line in done.out.splitlines() if " -> " in line and tap in line]
-        assert all(float(line.split()[2]) >= 0 for line in links)  # seconds
+        links = [line for line in done.out.splitlines() if " -> " in line and line.endswith("  sound")]
         assert links
+        assert all(float(line.split()[2]) >= 0 for line in links)
+        assert all(line.split()[3] == "s" for line in links)  # seconds
     done = saccade("explain", "fox", "--model", tiny_runs["handwriting"], "--pictures", tmp_path)
     assert done.status == 0, done.err
-    widely = float(done.out.split("path")[-1].split()[0])
+    widely = float(done.out.split("window")[-1].split()[0])
     assert widely >= 0  # an entropy
 
 
@@ -222,8 +225,8 @@ def test_bad_input(saccade: Command, checkpoints: dict[str, Path], tiny_runs: di
         (["the " * 600, "--model", checkpoints["bert"]], "of 512 positions, does not take a text of 602 tokens"),
         ([TEXT, "--model", broken], "is no run, and no checkpoint that can be read"),
         ([" ", "--model", checkpoints["bert"]], "the text is empty"),
-        ([TEXT, TEXT, "--model", checkpoints["bert"]], "has no decoder beside its encoder"),
-        ([TEXT, TEXT, "--model", tiny_runs["rnnsearch"]], "a run writes its own answer"),
+        ([TEXT, "--answer", TEXT, "--model", checkpoints["bert"]], "has no decoder beside its encoder"),
+        ([TEXT, "--answer", TEXT, "--model", tiny_runs["rnnsearch"]], "a run writes its own answer"),
         ([TEXT, "--model", checkpoints["bert"], "--only", "*decoder*"], "matches '*decoder*'; there was some in"),
         ([TEXT, "--model", tiny_runs["rnnsearch"], "--only", "x"], "nothing that rnnsearch shows matches 'x'"),
         ([TEXT, "--model", checkpoints["bert"], "--links", "0"], "expected a whole number from 1, not '0'"),

@@ -1,6 +1,7 @@
-"""`saccade serve`: the page, the looks at a text or a recording, and who is refused."""
+"""`saccade serve`: the page, the answers to a text, a recording or an image, and who is refused."""
 
 import http.client
+import importlib
 import json
 import os
 import re
@@ -12,22 +13,27 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 import saccade as package
+from saccade.app.web import shown
 from saccade.app.web.calls import Stopped, stoppable
 from saccade.app.web.shown import Look, Shown, of
 from saccade.core.errors import InvalidInput
 from saccade.explain import Capture
 from saccade.explain.attention_map import kept_map
 from saccade.explain.page import View
+from saccade.explain.pictures.alignment import Alignment
+from saccade.runs.run import Run
+from saccade.training.run_folder import RunFolder
 from tests.app.conftest import Command
 from tests.conftest import LONGEST
 
@@ -73,16 +79,16 @@ class Server:
 
 
 @contextmanager
-def serving(shown: Shown | Look, host: str = "127.0.0.1") -> Iterator[str]:
+def serving(what: Shown | Look, host: str = "127.0.0.1") -> Iterator[str]:
     """Where a viewer is that is served by this process, which is quicker than a process of its own."""
     uvicorn = pytest.importorskip("uvicorn")
     from saccade.app.serve_verb import bound, names_of
     from saccade.app.web.server import Viewer
 
-    shown = shown if isinstance(shown, Shown) else Shown("slow", [], "text", shown)
+    what = what if isinstance(what, Shown) else Shown("slow", [], "text", what)
     listening = bound(host, 0)
     place = f"127.0.0.1:{listening.getsockname()[1]}"
-    config = uvicorn.Config(Viewer(shown, names_of(host)).app(), log_level="warning", lifespan="off")
+    config = uvicorn.Config(Viewer(what, names_of(host)).app(), log_level="warning", lifespan="off")
     served = uvicorn.Server(config)
     thread = threading.Thread(target=served.run, kwargs={"sockets": [listening]})
     thread.start()
@@ -111,7 +117,8 @@ def test_the_page_and_the_looks_at_a_text(server: Server) -> None:
     found = json.loads(body)
     [view] = found["views"]
     assert found["title"] == f"transformer tiny: We can do that. -> {view['answer']}"
-    layer = next(each for each in view["layers"] if "cross" in each["name"])
+    assert [picture["kind"] for picture in view["pictures"]] == ["alignment", "heads"]
+    layer = next(each for each in view["pictures"][1]["data"]["layers"] if "cross" in each["name"])
     assert {"name", "heads", "queries", "keys", "weights", "largest"} == set(layer)
     assert layer["queries"][-1] == "end"
 
@@ -127,7 +134,7 @@ def test_the_page_and_the_looks_at_a_text(server: Server) -> None:
         ("POST", "/look", b"\xff\xfe", {}, 400, "expected JSON"),
         ("POST", "/look", b"[" * 30_000, {}, 400, "expected JSON"),
         ("POST", "/look", b'{"text": "\\ud800"}', {}, 400, "expected JSON"),
-        ("POST", "/hear", b"RIFF", {}, 404, "reads a text, not a recording"),
+        ("POST", "/hear", b"RIFF", {}, 404, "this page reads a text, not a recording"),
         ("POST", "/look", [1], {}, 400, "the text is empty"),
         ("POST", "/look", {"text": " "}, {}, 400, "the text is empty"),
         ("POST", "/look", {"text": 7}, {}, 400, "the text is empty"),
@@ -153,7 +160,7 @@ def ask_at(at: str, port: int, host: str, **headers: str) -> int:
 
 
 def test_by_which_names_it_may_be_asked() -> None:
-    with serving(lambda given: [View({}, answer="y")]) as place:
+    with serving(lambda given: [View(answer="y")]) as place:
         port = int(place.partition(":")[2])
         # a browser leaves out the port where it is 80, and a tunnel may have another
         for host in ("127.0.0.1", "localhost", "LOCALHOST", f"127.0.0.1:{port}", "localhost:9"):
@@ -167,7 +174,7 @@ def test_by_which_names_it_may_be_asked() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux listens at all of 127.0.0.0/8")
 def test_a_server_for_other_machines_answers_to_all_its_names() -> None:
-    with serving(lambda given: [View({}, answer="y")], "0.0.0.0") as place:
+    with serving(lambda given: [View(answer="y")], "0.0.0.0") as place:
         port = int(place.partition(":")[2])
         for at in ("127.0.0.1", "127.0.0.2"):  # as good as an address of another card
             for host in (at, f"{at}:{port}", "localhost", socket.gethostname().lower()):
@@ -179,7 +186,7 @@ def test_a_server_for_other_machines_answers_to_all_its_names() -> None:
 @pytest.mark.skipif(not socket.has_ipv6, reason="this Python has no IPv6")
 def test_addresses_of_version_six() -> None:
     try:
-        with serving(lambda given: [View({}, answer="y")], "::") as place:
+        with serving(lambda given: [View(answer="y")], "::") as place:
             port = int(place.rpartition(":")[2])
             assert [ask_at("::1", port, host) for host in ("[::1]", f"[::1]:{port}", "[::2]")] == [200, 200, 400]
             assert [ask_at("127.0.0.1", port, host) for host in ("127.0.0.1", "127.0.0.2")] == [200, 400]
@@ -306,15 +313,15 @@ def test_two_runs_answer_one_text(tiny_runs: dict[str, Path], page: Any) -> None
 
 @pytest.mark.parametrize("system", ["attention_speech", "ctc_speech", "online_speech"])
 def test_a_recording_is_dropped_or_chosen(tiny_runs: dict[str, Path], page: Any, system: str) -> None:
-    recording = tiny_runs[system] / "sample.wav"
+    recording = RunFolder(tiny_runs[system]).input_files()[0]
     with serving(of([tiny_runs[system]])) as place:
         page.goto(f"http://{place}/")
         assert not page.locator("#ask").is_visible()
         page.set_input_files("#recording", recording)
         page.wait_for_selector(".view .answer", state="attached")
-        ticks = page.locator(".scale .tick text").all_text_contents()
-        assert ticks
-        assert all(tick.endswith(" s") for tick in ticks)
+        assert page.locator(".picture").get_attribute("data-kind") == "sound"
+        ticks = [said for said in page.locator(".picture .tick text").all_text_contents() if said.endswith(" s")]
+        assert len(ticks) > 1
         answer = page.locator(".answer").text_content()
         page.evaluate("() => document.querySelector('.answer').replaceChildren()")
         page.evaluate(
@@ -333,12 +340,12 @@ def test_a_recording_is_dropped_or_chosen(tiny_runs: dict[str, Path], page: Any,
 
 
 def test_recordings_that_are_none(tiny_runs: dict[str, Path]) -> None:
-    sample = (tiny_runs["ctc_speech"] / "sample.wav").read_bytes()
+    sample = RunFolder(tiny_runs["ctc_speech"]).input_files()[0].read_bytes()
     served = Server(tiny_runs["ctc_speech"])
     rate = sample[:24] + (44100).to_bytes(4, "little") + sample[28:]
     try:
         for body, status, message in (
-            (b"", 400, "the recording is empty"),
+            (b"", 400, "there is nothing to read: the recording is empty"),
             (b"fLaC" + sample, 400, "this is no wav file"),
             (sample[:30], 400, "the recording is no recording"),
             (sample[:44], 400, "is cut off"),
@@ -364,12 +371,17 @@ def test_recordings_that_are_none(tiny_runs: dict[str, Path]) -> None:
 def test_handwriting_is_drawn(tiny_runs: dict[str, Path], page: Any) -> None:
     with serving(of([tiny_runs["handwriting"]])) as place:
         page.goto(f"http://{place}/")
-        typed(page, "ab")
+        page.fill("#text", "ab")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".picture")
         assert page.locator(".pen path").count() > 0
-        assert page.locator(".queries button").all_text_contents() == ["a", "b", "<end>"]
-        assert page.locator(".keys button").count() == 0  # points are an axis, however few
-        page.locator(".queries button").nth(1).hover()
-        assert page.locator(".said").text_content().startswith("“b”: window weight ")
+        kinds = [picture.get_attribute("data-kind") for picture in page.locator(".picture").all()]
+        assert kinds == ["strokes", "alignment"]
+        window = page.locator("[data-kind=alignment]")
+        assert {"a", "b", "<end>"} <= set(window.locator(".tick text").all_text_contents())
+        box = window.locator("image").bounding_box()
+        page.mouse.move(box["x"] + 1, box["y"] + box["height"] / 2)
+        assert window.locator(".caption").text_content().startswith("“b”, “1”: window weight ")
 
 
 def test_a_system_without_attention_answers_all_the_same(tiny_runs: dict[str, Path], page: Any) -> None:
@@ -377,9 +389,123 @@ def test_a_system_without_attention_answers_all_the_same(tiny_runs: dict[str, Pa
         page.goto(f"http://{place}/")
         page.fill("#text", "We can do that.")
         page.keyboard.press("Enter")
-        page.get_by_text("rnnencdec has no attention to show").wait_for()
+        page.get_by_text("rnnencdec has nothing to show").wait_for()
         answer = str(package.load(tiny_runs["rnnencdec"]).predict("We can do that."))
         assert page.locator(".answer").text_content() == answer
+
+
+class Answering:
+    """A task that reads such inputs, or none, and answers with what it was given."""
+
+    def __init__(self, *accepts: str) -> None:
+        self.accepts = accepts
+
+    def read(self, raw: str | bytes) -> str | bytes:
+        return raw
+
+    def notes(self, example: Any) -> list[str]:
+        return []
+
+    def examples_to_type(self, count: int) -> list[str | bytes]:
+        return []
+
+
+def run_of(task: Any, pictures: list[Any], system: str = "toy") -> Run:
+    """A run that answers with its input and these pictures."""
+    recipe: Any = SimpleNamespace(
+        predict=lambda model, batch, config: [f"given {given!r}" for given in batch], pictures=lambda answer: pictures
+    )
+    task.collate = lambda examples: examples
+    config = SimpleNamespace(training=SimpleNamespace(precision="float32", batch_size=8))
+    return Run(RunFolder(Path("RUN")), system, "tiny", recipe, config, task, torch.nn.Identity(), torch.device("cpu"))
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Shown]:
+    """What is shown of runs of these tasks."""
+
+    def shown_of(*tasks: Any, pictures: Any = (), system: str = "toy") -> Shown:
+        runs = iter([run_of(task, list(pictures), system) for task in tasks])
+        monkeypatch.setattr(shown, "open_run", lambda path: next(runs))
+        return of([tmp_path] * len(tasks))
+
+    return shown_of
+
+
+def test_a_run_that_needs_no_input_shows_its_answer_at_once(answering: Callable[..., Shown], page: Any) -> None:
+    pictures = [Alignment("a", torch.eye(2), ["x", "y"], ["u", "v"])]
+    with serving(answering(Answering("nothing"), pictures=pictures)) as place:
+        page.goto(f"http://{place}/")
+        page.wait_for_selector(".picture[data-kind=alignment] svg")
+        assert page.locator(".answer").text_content() == "given ''"
+        assert not page.locator("#ask").is_visible()
+        assert not page.locator("#hear").is_visible()
+        host, port = place.split(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=60)
+        connection.request("POST", "/look", b'{"text": "x"}')
+        answer = connection.getresponse()
+        assert answer.status == 404
+        assert json.loads(answer.read())["error"] == "this page reads nothing, not a text"
+
+
+def test_a_run_that_may_be_given_a_text_answers_without_one_too(answering: Callable[..., Shown], page: Any) -> None:
+    with serving(answering(Answering("text", "nothing"))) as place:
+        page.goto(f"http://{place}/")
+        assert page.locator(".answer").text_content() == "given ''"
+        page.fill("#text", "x")
+        page.keyboard.press("Enter")
+        page.get_by_text("given 'x'").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("tasks", "said"),
+    [
+        ([Answering("video/mp4")], "toy reads video/mp4; the page can send text, audio/wav, image/*"),
+        ([object()], "toy reads no input; the page can send text, audio/wav, image/*"),
+        ([Answering("image/*"), Answering("nothing")], "reads an image and .* reads nothing; they cannot be compared"),
+    ],
+)
+def test_what_the_page_cannot_send_is_refused(answering: Callable[..., Shown], tasks: list[Any], said: str) -> None:
+    with pytest.raises(InvalidInput, match=said.replace("*;", "[*];").replace("image/*", "image/[*]")):
+        answering(*tasks)
+
+
+def test_an_image_is_sent_and_answered(answering: Callable[..., Shown], page: Any) -> None:
+    with serving(answering(Answering("image/*"))) as place:
+        page.goto(f"http://{place}/")
+        assert not page.locator("#ask").is_visible()
+        page.set_input_files("#recording", {"name": "x.png", "mimeType": "image/png", "buffer": b"dots"})
+        page.get_by_text("given b'dots'").wait_for()
+        page.set_input_files("#recording", {"name": "x.png", "mimeType": "image/png", "buffer": b"x" * 2_500_000})
+        page.get_by_text("an image has at most 2 MB, not 2.5 MB").wait_for()
+
+
+@pytest.fixture
+def dial(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The kind of picture of a toy, as if its folder stood among the systems."""
+    systems = importlib.import_module("saccade.systems")
+    toy = Path(__file__).parents[1] / "fixtures/toys/toy_dial/systems"
+    monkeypatch.setattr(systems, "__path__", [*systems.__path__, str(toy)])
+    yield importlib.import_module("saccade.systems.toy_dial.dial").Dial(30.0)
+    for name in [name for name in sys.modules if name.startswith("saccade.systems.toy_dial")]:
+        del sys.modules[name]
+
+
+def test_a_picture_of_a_systems_own_kind_is_drawn_by_its_script(
+    answering: Callable[..., Shown], page: Any, dial: Any, tmp_path: Path
+) -> None:
+    """The content policy lets the script of that system run, in the page that is served and in the one that is kept."""
+    with serving(answering(Answering("text"), pictures=[dial], system="toy_dial")) as place:
+        page.goto(f"http://{place}/")
+        page.fill("#text", "x")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".toy-hand")
+        assert float(page.locator(".toy-hand").get_attribute("y2")) == pytest.approx(-0.5)
+        with page.expect_download() as download:
+            page.click("#html")
+        download.value.save_as(tmp_path / "kept.html")
+        page.goto((tmp_path / "kept.html").as_uri())
+        page.wait_for_selector(".toy-hand")
 
 
 def test_who_goes_away_frees_the_model() -> None:
@@ -419,7 +545,7 @@ def test_a_later_text_ends_the_reading_of_an_earlier_one(browser: Any, monkeypat
         except Stopped:
             ended.append(given)
             raise
-        return [View({}, answer=f"read {given!r}")]
+        return [View(answer=f"read {given!r}")]
 
     with serving(Shown("slow", [], "text", look)) as place:
         page = browser.new_page()

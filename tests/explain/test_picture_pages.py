@@ -179,11 +179,10 @@ def test_a_kind_of_a_system_is_shown_kept_and_loaded(browser: Any, tmp_path: Pat
 
 def test_a_page_that_asks_its_server_knows_the_kinds_of_given_systems(browser: Any, tmp_path: Path, dial: Any) -> None:
     path = tmp_path / "page.html"
-    path.write_text(page_of([], "live", "nothing", systems=("toy_dial",)), encoding="utf-8")
+    path.write_text(page_of([], "live", "text", systems=("toy_dial",)), encoding="utf-8")
     assert policy(True, ("toy_dial",)) in path.read_text(encoding="utf-8").replace("&#x27;", "'")
     seen = Opened(browser, path)
     assert seen.page.locator("#ask button").is_visible()
-    assert not seen.page.locator("#text").is_visible()
     seen.page.evaluate("given => read(given)", [packed(View(pictures=[dial]))])
     assert seen.page.locator(".toy-hand").count() == 1
     assert not seen.page.locator("h3").is_visible()  # alone, and without a title

@@ -42,14 +42,15 @@ def run(arguments: Sequence[str]) -> int:
 
 def study_asked(arguments: Sequence[str]) -> str | None:
     """The name behind --study: it decides which arguments there are."""
-    for place, argument in enumerate(arguments):
-        if argument.startswith("--study="):
-            return argument.partition("=")[2]
-        if argument == "--study":
-            if place + 1 == len(arguments):
-                raise InvalidInput(f"--study takes a name; there are: {', '.join(studies())}")
-            return arguments[place + 1]
-    return None
+    asked = [place for place, argument in enumerate(arguments) if argument.partition("=")[0] == "--study"]
+    if not asked:
+        return None
+    if len(asked) > 1:
+        raise InvalidInput("--study is given twice; ask one study at a time")
+    _, equals, name = arguments[asked[0]].partition("=")
+    if not equals and asked[0] + 1 == len(arguments):
+        raise InvalidInput(f"--study takes a name; there are: {', '.join(studies())}")
+    return name if equals else arguments[asked[0] + 1]
 
 
 def score(options: Namespace, flags: Sequence[str], known: Sequence[str]) -> int:

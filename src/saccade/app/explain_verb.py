@@ -78,8 +78,10 @@ def page(found: Any, path: str) -> Path:
 
     systems = {kind_of(picture).partition(".")[0] for picture in found.pictures if "." in kind_of(picture)}
     text = page_of([View("", "", "", found.pictures)], found.said, systems=sorted(systems))
-    write_atomically(Path(path), text.encode("utf-8"))
-    return Path(path)
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, text.encode("utf-8"))
+    return file
 
 
 def positive(text: str) -> int:

@@ -1,4 +1,4 @@
-"""`saccade serve RUN [OTHER]`, `saccade serve FILE [OTHER]`: look at runs, or at captures, in a browser."""
+"""`saccade serve RUN [OTHER]`, `saccade serve FILE [OTHER]`: open runs, or captures, in a browser."""
 
 import argparse
 import itertools
@@ -21,15 +21,20 @@ EVERYWHERE = ("0.0.0.0", "::", "")  # to listen at all addresses of this machine
 def run(arguments: Sequence[str]) -> int:
     parser = Parser(
         "serve",
-        "Look at a run in a browser: type a text or drop a recording, and see what it answers\n"
-        "and where every head looks. Or at a capture that `saccade explain --save` kept. Two are shown side by side;\n"
-        "one text goes to both runs. It is seen from this machine alone, and ends with Ctrl-C.",
+        "Open a run in a browser: type a text, or drop a recording or an image where the run reads one, and see its\n"
+        "answer and its pictures. A capture that `saccade explain --save` wrote can be opened too. Two runs or two\n"
+        "captures are shown side by side, and both runs get the same input. Only this machine can connect, unless\n"
+        "--host says otherwise. Ctrl-C stops the server.",
         "Examples:\n  saccade serve RUN\n  saccade serve RUN OTHER\n  saccade serve seen.safetensors --port 9000",
     )
     parser.add_argument("what", help="the folder of a run, or a file with a capture")
-    parser.add_argument("other", nargs="?", help="another of the same kind, to compare with")
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen; 0.0.0.0 lets other machines in")
-    parser.add_argument("--port", type=port, default=8123, help="0: any that is free (default: 8123)")
+    parser.add_argument("other", nargs="?", help="a second run or capture, to compare with the first")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; 0.0.0.0 lets other machines connect",
+    )
+    parser.add_argument("--port", type=port, default=8123, help="port to listen on; 0 takes a free one (default: 8123)")
     options = parser.parse_args(arguments)
     paths = [Path(what) for what in (options.what, options.other) if what is not None]
     for path in paths:

@@ -5,7 +5,7 @@ can be moved to another machine.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Pretrained:
     """The path of a trained network and, once `runs/` has resolved it, the network.
 
-    In a configuration it is a path; YAML stores it as a string.
+    A configuration has a field of this type, and YAML holds its path.
     """
 
     def __init__(self, path: "str | Path | Pretrained", **resolved: Any) -> None:
@@ -53,11 +53,10 @@ class Pretrained:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        from pydantic_core import core_schema
+        from pydantic import PlainSerializer, PlainValidator
 
-        return core_schema.no_info_plain_validator_function(
-            cls._validated, serialization=core_schema.plain_serializer_function_ser_schema(lambda own: str(own.path))
-        )
+        written = PlainSerializer(lambda own: str(own.path), return_type=str)
+        return handler.generate_schema(Annotated[Any, PlainValidator(cls._validated), written])
 
     @classmethod
     def _validated(cls, value: Any) -> "Pretrained":

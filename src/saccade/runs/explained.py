@@ -17,6 +17,7 @@ from saccade.explain import Capture, capture
 from saccade.explain.attention_map import kept_map
 from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.heads import Heads, Layers
+from saccade.explain.pictures.sound import Sound
 from saccade.runs import catalogue
 from saccade.runs.run import Run, load, untrained
 
@@ -93,6 +94,9 @@ def layers_of(pictures: Sequence[Picture]) -> Layers:
         for picture in pictures:
             if isinstance(picture, Alignment):
                 found[picture.name] = (torch.as_tensor(picture.weights), picture.rows, picture.columns)
+            elif isinstance(picture, Sound):
+                times = [f"{column * picture.step:.2f} s" for column in range(len(picture.weights[0]))]
+                found[picture.name] = (torch.as_tensor(picture.weights), picture.rows, times)
     return found
 
 

@@ -89,6 +89,16 @@ def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def names_of(cls: Any, plain: Mapping[str, Any]) -> dict[str, str]:
+    """Path in plain data -> dotted name of its flag: "model.attention.window" is model.location_aware.window."""
+    found = {}
+    for field in fields(cls):
+        if all(is_chosen(plain, choice, tag) for choice, tag in field.needs):
+            path = (*field.path, TAG) if field.tags else field.path
+            found[".".join(path)] = field.flag.removeprefix("--").replace("-", "_")
+    return found
+
+
 def parse(config: Any, arguments: Sequence[str], known: Sequence[str] = ()) -> Any:
     """The configuration with the flags, and the file of `--config`, which they override, applied.
 
@@ -150,14 +160,20 @@ def split(
             given.append((off, "false"))
             continue
         if field is None and name != "--config":
-            names = [*by_flag, *SHORT, "--config", "--help", *known]
-            raise NotFound(f"there is no flag {name}; {nearest(name, names, listed)}")
+            raise unknown(name, by_flag, known, listed)
         values = [value] if equals else take_values(rest, field.annotation if field else str)
         if field is None:
             files.append(one(name, values))
         else:
             given.append((field, read(field, values)))
     return given, files, positional
+
+
+def unknown(name: str, by_flag: Mapping[str, FlagField], known: Sequence[str], listed: str) -> NotFound:
+    """The error for a flag that does not exist, with the one that was meant: a key of config.yaml, or the nearest."""
+    meant = [field.flag for field in by_flag.values() if flag_of(".".join(field.path)) == name.replace("_", "-")]
+    hint = " or ".join(meant) or nearest(name, [*by_flag, *SHORT, "--config", "--help", *known], listed)
+    return NotFound(f"there is no flag {name}; {f'that field is {hint}' if meant else hint}")
 
 
 def take_values(rest: list[str], kind: Any) -> list[str]:
@@ -200,10 +216,14 @@ def optional(kind: Any) -> bool:
 def check_chosen(plain: Mapping[str, Any], field: FlagField) -> None:
     """Raise where the option is one of a record that is not chosen."""
     for choice, tag in field.needs:
-        made = at(plain, choice.path).get(TAG)
-        record = next(record for record in members(choice.annotation) if tag in tags_of(record))
-        if made not in tags_of(record):
-            raise InvalidInput(f"{field.flag} needs {choice.flag} {tag}; it is {made}")
+        if not is_chosen(plain, choice, tag):
+            raise InvalidInput(f"{field.flag} needs {choice.flag} {tag}; it is {at(plain, choice.path).get(TAG)}")
+
+
+def is_chosen(plain: Mapping[str, Any], choice: FlagField, tag: str) -> bool:
+    """Whether that record of a choice is chosen, by whichever of its names."""
+    record = next(record for record in members(choice.annotation) if tag in tags_of(record))
+    return at(plain, choice.path).get(TAG) in tags_of(record)
 
 
 def put(plain: dict[str, Any], field: FlagField, value: Any) -> None:

@@ -19,7 +19,7 @@ from saccade.explain.pictures import kept
 from saccade.explain.pictures.curve import Curve
 from saccade.explain.plots.series import Line
 from saccade.runs.ending import small_pictures
-from saccade.runs.flags import flag_of
+from saccade.runs.flags import flag_of, names_of
 from saccade.runs.run import Run, configuration, open_run, resolved
 from saccade.runs.scoring import measured, summary
 from saccade.studies import Found, Study
@@ -83,10 +83,12 @@ def named_after(picture: Any, field: str, value: str) -> Any:
 
 
 def others(run: Run, field: str) -> dict[str, Any]:
-    """The other fields that differ from the run's own configuration."""
+    """The other fields that differ from the run's own configuration, under the names of their flags."""
     head = run.folder.head()
     trained = resolved(configuration(run.recipe, head, run.folder), head)
-    differs = changed(to_plain(run.config), to_plain(trained))
+    plain = to_plain(run.config)
+    names = names_of(type(run.config), plain)
+    differs = {names.get(path, path): value for path, value in changed(plain, to_plain(trained)).items()}
     return {name: value for name, value in differs.items() if name != field}
 
 

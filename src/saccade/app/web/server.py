@@ -1,9 +1,8 @@
-"""The server of `saccade serve`: one page, and the looks at a text or a recording that is sent from it.
+"""The server of `saccade serve`: one page, and the answers to what it sends: a text, a recording or an image.
 
-It listens on this machine alone unless told otherwise, and answers only requests for this machine's own names and
-addresses, since a page of another site may point a name of its own here; a page of another origin may not ask for an
-answer. One text is read at a time; others
-wait, and when too many do they are sent away. Who goes away ends the reading of theirs, and so does the clock.
+By default it listens on this machine alone. It answers only requests for this machine's own names and addresses, since
+a page of another site may point a name of its own here, and no page of another origin. It reads one input at a time;
+others wait, and are refused when too many do. Reading ends when the client disconnects or the time is up.
 """
 
 import asyncio
@@ -21,13 +20,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from saccade.app.web.calls import Stopped, stoppable
-from saccade.app.web.shown import Shown
+from saccade.app.web.shown import Shown, named
 from saccade.core.errors import SaccadeError
 from saccade.core.printable import printable
-from saccade.explain.page import packed, page_of, policy
+from saccade.explain.page import Reads, packed, page_of, policy
 
 LONGEST, LARGEST = 2000, 1 << 16  # characters of a text, bytes of a request with one
-RECORDING = 2_000_000  # bytes of a recording: two minutes of 8,000 samples a second
+FILE = 2_000_000  # bytes of a file: two minutes of sound at 8,000 samples a second
 WAITING, PATIENCE = 16, 60.0  # texts that wait at most, and seconds
 ARRIVING, READING = 20.0, 60.0  # seconds until a request is here, and for the model to read it
 
@@ -44,13 +43,13 @@ class Viewer:
     """What is served.
 
     Args:
-        shown: the title, the views, and what reads a text or a recording.
-        names: those that it may be asked for by, beside the address that a request comes in at.
+        shown: the title, the views, and what answers an input.
+        names: the host names that it answers to, beside the address that a request comes in at.
     """
 
     def __init__(self, shown: Shown, names: Collection[str]) -> None:
         self.shown, self.names = shown, names
-        self._page = page_of(shown.views, shown.title, shown.reads, RECORDING, shown.systems)
+        self._page = page_of(shown.views, shown.title, shown.reads, FILE, shown.systems)
         self._one, self._waiting = asyncio.Lock(), 0
 
     def app(self) -> ASGIApp:
@@ -74,21 +73,19 @@ class Viewer:
         return await self.answer(request, "text")
 
     async def hear(self, request: Request) -> Response:
-        return await self.answer(request, "recording")
+        return await self.answer(request, "image" if self.shown.reads == "image" else "recording")
 
-    async def answer(self, request: Request, kind: str) -> Response:
+    async def answer(self, request: Request, kind: Reads) -> Response:
         check_origin(request)
-        if not self.shown.reads:
-            raise Refused(404, "a capture is served, which reads nothing")
         if self.shown.reads != kind:
-            raise Refused(404, f"what is served reads a {self.shown.reads}, not a {kind}")
+            raise Refused(404, f"this page reads {named(self.shown.reads)}, not {named(kind)}")
         text = await text_of(request) if kind == "text" else None
         if self._waiting >= WAITING:
             raise Refused(503, f"{WAITING} are waiting already; try again in a moment")
         self._waiting += 1
         try:
-            # only so many recordings are held at a time
-            given = await recording_of(request) if text is None else text
+            # few files are held at a time
+            given = await file_of(request, kind) if text is None else text
             async with asyncio.timeout(PATIENCE):
                 await self._one.acquire()
         except TimeoutError:
@@ -187,11 +184,11 @@ async def text_of(request: Request) -> str:
     return text
 
 
-async def recording_of(request: Request) -> bytes:
-    """The bytes of a recording, checked for their number."""
-    body = await body_of(request, RECORDING, f"a recording has at most {RECORDING / 1e6:.0f} MB")
+async def file_of(request: Request, kind: Reads) -> bytes:
+    """The bytes of a recording or an image, checked for their number."""
+    body = await body_of(request, FILE, f"{named(kind)} has at most {FILE / 1e6:.0f} MB")
     if not body:
-        raise Refused(400, "there is nothing to hear: the recording is empty")
+        raise Refused(400, f"there is nothing to read: the {kind} is empty")
     return body
 
 

@@ -1,4 +1,4 @@
-"""What the viewer shows: what a run or two answer and where they look, or captures that were kept."""
+"""What the viewer shows: the answers of one run or two with their pictures, or saved captures."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +12,8 @@ from saccade.explain.pictures.heads import Heads
 from saccade.runs.run import Run, open_run
 
 Look = Callable[[str | bytes], list[View]]
-READS: dict[str, Reads] = {"text": "text", "audio/wav": "recording"}  # kinds of input that the page can send
+READS: dict[str, Reads] = {"text": "text", "audio/wav": "recording", "image/*": "image"}
+"""What a task accepts -> the input that the page sends."""
 
 
 class Shown(NamedTuple):
@@ -48,12 +49,16 @@ def of_captures(paths: Sequence[Path]) -> Shown:
 
 
 def of_runs(paths: Sequence[Path]) -> Shown:
-    """Runs that answer what is sent; one that needs no input answers at once."""
+    """Runs that answer what is sent; one that needs no input answers at once.
+
+    Raises:
+        InvalidInput: runs that read different things, or something that the page cannot send.
+    """
     runs = [open_run(path) for path in paths]
     reads = [reads_of(run) for run in runs]
     if len(set(reads)) > 1:
-        kinds = [kind or "nothing" for kind in reads]
-        raise InvalidInput(f"{paths[0]} reads a {kinds[0]} and {paths[1]} a {kinds[1]}; they cannot be compared")
+        first, second = (named(kind) for kind in reads)
+        raise InvalidInput(f"{paths[0]} reads {first} and {paths[1]} reads {second}; they cannot be compared")
     names = told_apart([run.title for run in runs], paths) if len(runs) > 1 else [""]
 
     def look(given: str | bytes) -> list[View]:
@@ -67,11 +72,10 @@ def of_runs(paths: Sequence[Path]) -> Shown:
                 views.append(View(name, "", str(error), []))
         return views
 
+    at_once = look("") if all("nothing" in accepted(run) for run in runs) else []
     systems = tuple(dict.fromkeys(run.system for run in runs))
     title = " and ".join(run.title for run in runs)
-    if reads[0]:
-        return Shown(title, [], reads[0], look, systems)
-    return Shown(title, look(""), systems=systems)
+    return Shown(title, at_once, reads[0], look if reads[0] else None, systems)
 
 
 def told_apart(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
@@ -84,19 +88,28 @@ def told_apart(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
     ]
 
 
+def accepted(run: Run) -> tuple[str, ...]:
+    """The kinds of input that a run accepts."""
+    return run.task.accepts if isinstance(run.task, Readable) else ()
+
+
 def reads_of(run: Run) -> Reads:
-    """The kind of input that the page sends to a run.
+    """The input that the page sends to a run; "" where it needs none.
 
     Raises:
-        InvalidInput: none that the page can send.
+        InvalidInput: it reads no input, or none that the page can send.
     """
-    accepts = run.task.accepts if isinstance(run.task, Readable) else ()
-    if "nothing" in accepts:
-        return ""
-    found = [READS[kind] for kind in accepts if kind in READS]
-    if not found:
-        raise InvalidInput(f"{run.system} reads {', '.join(accepts) or 'no input'}, which the page cannot send")
-    return found[0]
+    kinds = accepted(run)
+    found = [READS[kind] for kind in kinds if kind in READS]
+    if not found and "nothing" not in kinds:
+        readable = f"{run.system} reads {', '.join(kinds)}" if kinds else f"{run.system} reads no input"
+        raise InvalidInput(f"{run.folder.path}: {readable}; the page can send {', '.join(READS)}")
+    return found[0] if found else ""
+
+
+def named(kind: Reads) -> str:
+    """An input with its article."""
+    return {"": "nothing", "image": "an image"}.get(kind, f"a {kind}")
 
 
 def seen_by(run: Run, given: str | bytes) -> View:

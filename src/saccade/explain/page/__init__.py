@@ -14,7 +14,7 @@ from saccade.core.picture import Picture, kind_of
 from saccade.core.printable import printable
 from saccade.explain.pictures.heads import Heads, Layers
 
-Reads = Literal["", "text", "recording", "image", "nothing"]
+Reads = Literal["", "text", "recording", "image"]
 
 NOTEBOOK = 3_000_000  # weights that a notebook is given at most: 8 MB of text
 

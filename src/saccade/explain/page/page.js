@@ -242,8 +242,7 @@ function listen() {
 async function start() {
   page.untouched = document.documentElement.cloneNode(true);
   listen();
-  element("ask").hidden = !["text", "nothing"].includes(seen.live);
-  element("text").hidden = element("text-label").hidden = seen.live === "nothing";
+  element("ask").hidden = seen.live !== "text";
   element("hear").hidden = !FILES[seen.live];
   read(seen.views);
   await follow(location.hash.slice(1) || seen.start || "");

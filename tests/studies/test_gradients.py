@@ -1,4 +1,4 @@
-"""`saccade evaluate RUN --gradients`."""
+"""`saccade evaluate RUN --study gradients`."""
 
 import json
 import shutil
@@ -14,10 +14,10 @@ def test_gradients_by_distance_are_told_drawn_and_kept(
     saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path, system: str
 ) -> None:
     run = Path(shutil.copytree(tiny_runs[system], tmp_path / "run"))
-    done = saccade("evaluate", run, "--gradients", "--keep")
+    done = saccade("evaluate", run, "--study", "gradients", "--keep")
     assert done.status == 0, done.err
     assert "symbols after it  gradient (1: mean)  untrained  pairs" in done.out
-    rows = json.loads((run / "evidence.json").read_text())["metrics"]["test"]["over"]["symbols_after"]["rows"]
+    rows = json.loads((run / "evidence.json").read_text())["studies"]["gradients"]["symbols_after"]["rows"]
     assert [row["value"] for row in rows] == [str(i) for i in range(len(rows))]
     pairs = sum(row["pairs"] for row in rows)
     assert sum(row["relative_gradient"] * row["pairs"] for row in rows) / pairs == pytest.approx(1, abs=0.05)
@@ -27,6 +27,7 @@ def test_gradients_by_distance_are_told_drawn_and_kept(
 
 
 def test_a_run_that_does_not_translate_has_none(saccade: Command, tiny_runs: dict[str, Path]) -> None:
-    done = saccade("evaluate", tiny_runs["ctc_speech"], "--gradients")
+    done = saccade("evaluate", tiny_runs["ctc_speech"], "--study", "gradients")
     assert done.status == 2
-    assert "--gradients is for runs that translate, and ctc_speech does not" in done.err
+    assert "gradients are measured of runs that translate; ctc_speech does not" in done.err
+    assert done.err.count("\n") == 1

@@ -1,0 +1,84 @@
+"""`saccade evaluate RUN --study over FIELD VALUE...`."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from saccade import load
+from tests.app.conftest import Command
+
+OVER = ("--study", "over")
+
+
+@pytest.fixture
+def copied(tiny_runs: dict[str, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_runs["ctc_speech"], tmp_path / "run"))
+
+
+def test_each_value_is_scored_drawn_and_kept(saccade: Command, copied: Path) -> None:
+    done = saccade("evaluate", copied, *OVER, "task.times-as-long", "1", "2", "--keep")
+    assert done.status == 0, done.err
+    evidence = json.loads((copied / "evidence.json").read_text())
+    found, rows = evidence["metrics"]["test"], evidence["studies"]["over"]["task.times_as_long"]["rows"]
+    assert [row["value"] for row in rows] == ["1", "2"]
+    assert rows[0]["label_error_rate"] == found["label_error_rate"]
+    assert rows[1]["labels"] > 1.5 * rows[0]["labels"]
+    pictures = [row["picture"] for row in rows]  # kept, given the right answer, over all symbols that there are
+    assert [picture["kind"] for picture in pictures] == ["sound", "sound"]
+    assert pictures[0]["rows"] == pictures[1]["rows"] == list(load(copied).task.symbols)
+    assert len(pictures[1]["weights"][0]) > len(pictures[0]["weights"][0])
+    assert "task.times_as_long 2: ctc_speech tiny, test: label error rate" in done.out
+    for name in ("label_error_rate-over-task.times_as_long", "sound-task.times_as_long-2"):
+        assert {path.suffix for path in (copied / "pictures").glob(f"{name}.*")} == {".png", ".svg"}
+    # what else was changed is part of the name, and another field goes beside the first
+    assert saccade("evaluate", copied, *OVER, "prefix-beam.beam", "2", "--task.draw", "2", "--keep").status == 0
+    assert saccade("evaluate", copied, *OVER, "prefix-beam.beam", "1", "--keep").status == 0
+    kept = json.loads((copied / "evidence.json").read_text())["studies"]["over"]
+    assert list(kept) == ["task.times_as_long", "prefix_beam.beam+task.draw=2", "prefix_beam.beam"]
+
+
+def test_where_it_is_known_what_to_look_at_that_is_drawn_too(
+    saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(tiny_runs["attention_speech"], tmp_path / "run"))
+    done = saccade("evaluate", run, *OVER, "search.beam", "1", "2")
+    assert done.status == 0, done.err
+    drawn = [line.rpartition("/")[2] for line in done.out.splitlines() if line.startswith("picture: ")]
+    assert drawn == [
+        "sound-search.beam-1.png", "sound-search.beam-2.png", "label_error_rate-over-search.beam.png",
+        "attention_entropy-over-search.beam.png", "aligned-over-search.beam.png",
+    ]  # fmt: skip
+    assert all((run / "pictures" / name).exists() for name in drawn)
+
+
+def test_json_is_all_that_is_printed(saccade: Command, copied: Path) -> None:
+    before = (copied / "evidence.json").read_bytes()
+    done = saccade("evaluate", copied, *OVER, "prefix-beam.beam", "2", "--split", "validation", "--json")
+    found = json.loads(done.out)
+    assert found["split"] == "validation"
+    assert [row["value"] for row in found["rows"]] == ["2"]
+    assert (copied / "evidence.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([*OVER, "prefix-beam.beam"], "the following arguments are required: values"),
+        ([*OVER, "prefix-beam.bean", "1"], "no flag --prefix-beam.bean; did you mean '--prefix-beam.beam'"),
+        ([*OVER, "decoding.beam", "1"], "no flag --decoding.beam; that field is --prefix-beam.beam"),
+        ([*OVER, "prefix-beam.beam", "1", "none"], "--prefix-beam.beam must be a whole number, not 'none'"),
+        ([*OVER, "prefix-beam.beam", "1", "--study", "gradients"], "--study is given twice"),
+        (["--study", "ovr", "decoding.beam", "1"], "there is no study 'ovr'; did you mean 'over'"),
+        (["--study"], "--study takes a name; there are: alignments, gradients, over"),
+        (["--keep"], "--keep goes with --study NAME"),
+    ],
+)
+def test_what_does_not_fit_is_told_before_the_work(
+    saccade: Command, copied: Path, arguments: list[str], said: str
+) -> None:
+    done = saccade("evaluate", copied, *arguments)
+    assert done.status == 2
+    assert said in done.err
+    assert done.out == ""
