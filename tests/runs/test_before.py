@@ -67,7 +67,7 @@ def test_a_configuration_of_then_is_read_with_its_values(system: str, path: Path
     new, old = flatten(to_plain(found)), flatten(evidence["config"])
     held = {name: then(name, old) for name in new if then(name, old) in old}
     assert {name: new[name] for name in held} == {name: old[was] for name, was in held.items()}
-    kinds = {name: field.annotation for name, field in cls.__pydantic_fields__.items()}
+    kinds: dict[str, Any] = {name: field.annotation for name, field in cls.__pydantic_fields__.items()}
     default = flatten({name: to_plain(kind()) for name, kind in kinds.items() if is_dataclass(kind)})
     later = new.keys() - held.keys()  # what was not there yet
     assert {name: new[name] for name in later & default.keys()} == {
@@ -107,7 +107,7 @@ def test_a_choice_of_then_that_is_none_is_refused_by_name(tmp_path: Path) -> Non
     run = Path(shutil.copytree(OLD / "rnnsearch", tmp_path / "run"))
     text = (run / "config.yaml").read_text(encoding="utf-8")
     (run / "config.yaml").write_text(text.replace("attention: additive", "attention: aditive"), encoding="utf-8")
-    with pytest.raises(InvalidInput, match="'aditive' is none of additive, .*did you mean 'additive'"):
+    with pytest.raises(InvalidInput, match=r"'aditive' is none of additive, .*did you mean 'additive'"):
         package.load(run)
 
 
