@@ -16,7 +16,7 @@ class Figure(NamedTuple):
     """Such as "%" or "s"; "" where there is none."""
     name: str = ""
     """How a sentence names it, such as "BLEU"; "" is its key with spaces for underscores."""
-    count: int = 1
+    over: int = 1
     """How many looks, labels or the like it is the mean over: the mean of a measure over examples is weighted by it."""
 
 

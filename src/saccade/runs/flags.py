@@ -290,9 +290,9 @@ def leaves(
         if choice is not None and key == TAG:
             continue
         if str(key) not in names:
-            for field in known:
-                if field.path == path:
-                    check_chosen(plain, field)
+            for other in known:
+                if other.path == path:
+                    check_chosen(plain, other)
             raise NotFound(f"{file}: there is no key {'.'.join(path)!r}; {nearest(str(key), names, listing(cls))}")
         field = next((field for field in there if field.path == path), None)
         if isinstance(value, Mapping) and (field is None or field.tags):

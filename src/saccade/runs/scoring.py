@@ -39,8 +39,8 @@ def measured(run: Run, predictions: Sequence[Any], examples: Sequence[Any]) -> d
 
 def mean_of(rows: Sequence[Figure]) -> Figure:
     """One figure of several: as if it had been taken of all of them at once."""
-    mean = statistics.fmean([float(row.value or 0) for row in rows], [row.count for row in rows])
-    return rows[0]._replace(value=mean, count=sum(row.count for row in rows))
+    mean = statistics.fmean([float(row.value or 0) for row in rows], [row.over for row in rows])
+    return rows[0]._replace(value=mean, over=sum(row.over for row in rows))
 
 
 def plain(run: Run, found: Score) -> dict[str, Any]:
