@@ -32,8 +32,11 @@ class Pretrained:
         """The trained network.
 
         Raises:
-            RuntimeError: nobody resolved the path, since the model was not built by way of `saccade.runs`.
+            RuntimeError: a file of weights, which has none; or nobody resolved the path, since the model was not built
+                by way of `saccade.runs`.
         """
+        if self._network is None and self.weights is not None:
+            raise RuntimeError(f"{self.path} has weights and no network; a run or a folder of Hugging Face has one")
         if self._network is None:
             raise RuntimeError(f"{self.path} was not resolved; build the model with saccade.load or saccade train")
         return self._network
