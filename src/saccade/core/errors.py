@@ -9,7 +9,7 @@ from types import ModuleType
 
 DISTRIBUTION = "torch-saccade"  # on the package index, where `saccade` is somebody else's
 EXTRAS = {  # the modules that each brings
-    "app": ("lightning", "tensorboard", "tyro", "yaml", "rich", "matplotlib"),
+    "app": ("tensorboard", "yaml", "rich", "matplotlib"),
     "text": ("tokenizers", "sacrebleu"),
     "speech": ("soundfile", "kaldi_native_fbank", "jiwer"),
     "vision": ("PIL", "kornia"),

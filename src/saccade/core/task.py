@@ -128,6 +128,14 @@ class Learning(Protocol):
 
 
 @runtime_checkable
+class Answered(Protocol):
+    """A task whose examples come with the right answer, which a picture can show a model at."""
+
+    def answer(self, example: Any) -> Any:
+        """The right answer, as a prediction."""
+
+
+@runtime_checkable
 class Replaying(Protocol):
     """A task whose answers can be given to the model as if they were right, to look at it while it gives them."""
 
