@@ -1,26 +1,40 @@
-"""What every test starts from: one thread, one seed, memory that is poisoned until it is written; a browser, real data.
+"""What every test starts from: one thread, one seed, memory that is poisoned until it is written; a browser, real data,
+the command line, run in this process, and one tiny run of each system to run it on.
 
 `SACCADE_BROWSER=required` turns a missing browser from a skip into a failure; `SACCADE_DATA` names the folder of the
 real data sets.
 """
 
+import io
 import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import hypothesis
 import pytest
 import torch
+from filelock import FileLock
 from torch import Tensor
 
+# nothing of the library is imported here: the hook that executes shapes must come before it
+
+WHOLE = ("app", "runs")  # rooms whose tests train whole runs
 LONGEST = 180_000  # milliseconds that a browser may take before a test gives up: a hang, not a busy machine
 
 torch.set_num_threads(1)
 hypothesis.settings.register_profile("saccade", max_examples=30, deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("saccade")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole trainings run without the hook: shapes are executed in the tests of the rooms, and here time counts."""
+    for item in items:
+        if {Path(__file__).parent / room for room in WHOLE} & set(item.path.parents):
+            item.add_marker("unhooked")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -98,3 +112,62 @@ def real_data() -> Callable[[str], Path]:
         return found
 
     return path
+
+
+class Done(NamedTuple):
+    """What a command came to."""
+
+    status: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture
+def saccade(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs a command; `stdin` is what it reads."""
+    from saccade.app.main import main
+
+    def run(*arguments: object, stdin: bytes = b"") -> Done:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsys.readouterr()
+        status = main([str(argument) for argument in arguments])
+        found = capsys.readouterr()
+        return Done(status, found.out, found.err)
+
+    return run
+
+
+class TinyRuns(dict[str, Path]):
+    """Runs by their system, each trained when it is first asked for, by one of the workers that share the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def __missing__(self, system: str) -> Path:
+        from saccade.app.main import main
+
+        path, done = self.folder / system, self.folder / f"{system}.done"
+        with FileLock(self.folder / f"{system}.lock"):
+            if not done.exists():
+                assert main(["train", system, "tiny", "--out", str(path)]) == 0
+                done.touch()
+        self[system] = path
+        return path
+
+
+@pytest.fixture(scope="session")
+def tiny_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A run of the tiny variant of every system. Tests that change one copy it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny-runs"
+    folder.mkdir(exist_ok=True)
+    return TinyRuns(folder)
+
+
+@pytest.fixture(scope="session")
+def run(tiny_runs: dict[str, Path]) -> Path:
+    return tiny_runs["rnnsearch"]

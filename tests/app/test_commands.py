@@ -15,7 +15,10 @@ import torch
 import yaml
 
 import saccade as package
-from saccade.app import catalogue
+from saccade.explain.pictures import load
+from saccade.explain.pictures.alignment import Alignment
+from saccade.explain.pictures.heads import Heads
+from saccade.runs import catalogue
 from tests.app.conftest import Command
 
 SYSTEMS = catalogue.names()
@@ -37,19 +40,27 @@ def test_a_run_holds_all_that_it_should(tiny_runs: dict[str, Path], system: str)
     evidence = json.loads((run / "evidence.json").read_text())
     assert steps[-1] == evidence["config"]["training"]["steps"]
     assert evidence["metrics"]["test"][evidence["metrics"]["test"]["decisive"]] is not None
-    assert evidence["tokens_per_second"] > 0
+    assert evidence["counted_per_second"] > 0
     assert evidence["peak_memory_mb"] > 50
-    shown = [show.values for show in catalogue.recipe(system).shows]
-    assert (evidence["metrics"]["test"].get("attention_entropy", 0) > 0.01) == ("attention weight" in shown)
+    pictures = [load(plain) for plain in evidence["pictures"]]
+    kept = {kept["kind"]: kept for kept in evidence["pictures"]}
+    weights = [kept[kind] for kind in ("alignment", "sound") if kind in kept]
+    shown = any(look["values"] == "attention weight" for look in weights) or system == "handwriting"
+    assert (evidence["metrics"]["test"].get("attention_entropy", 0) > 0.01) == shown
     assert (0 < evidence["metrics"]["test"].get("aligned", 0) <= 100) == (system == "attention_speech")
-    if look := evidence.get("look"):
-        assert (len(look["weights"]), len(look["weights"][0])) == (len(look["rows"]), len(look["columns"]))
+    for look in weights:
+        assert len(look["weights"]) == len(look["rows"])
+        if "columns" in look:
+            assert len(look["weights"][0]) == len(look["columns"])
         if look["values"] == "attention weight":
             assert all(sum(row) == pytest.approx(1, abs=0.02) for row in look["weights"])
         assert (look.get("step", 0) > 0) == system.endswith("speech")
-    assert (look is not None) == (system not in ("rnnencdec", "handwriting"))
+    assert all(picture.text(80) and picture.description() for picture in pictures)
+    assert bool(weights) == (system not in ("rnnencdec", "handwriting"))
+    for series in evidence["series"]:
+        assert f"pictures/{series.replace('_', '-')}.png" in there
     if "bleu" in evidence["metrics"]["test"]:
-        assert {"assets/source.json", "assets/target.json", "pictures/bleu-by-length.png"} <= there
+        assert {"assets/source.json", "assets/target.json", "pictures/by-length.png"} <= there
         assert evidence["metrics"]["test"]["sentences"] == evidence["data"]["pairs"]["train"] == 600
     assert evidence["config"] == yaml.safe_load((run / "config.yaml").read_text())["config"]
 
@@ -58,7 +69,7 @@ def test_training_ends_with_score_answers_pictures_and_what_is_next(saccade: Com
     out = tmp_path / "run"
     done = saccade("train", "rnnsearch", "tiny", "--training.steps", 20, "--out", out, "--seed=7")
     assert done.status == 0, done.err
-    assert re.search(r"test: bleu \d+\.\d\d", done.out)
+    assert re.search(r"test: BLEU \d+\.\d\d", done.out)
     assert done.out.count("  reference") == 10
     assert f"next: saccade predict {out}" in done.out
     assert len(list((out / "pictures").glob("alignment-*.png"))) == 3
@@ -87,28 +98,32 @@ def test_predict_translates_shows_the_alignment_and_writes_it(saccade: Command, 
 def test_a_look_too_long_for_a_terminal_is_left_to_the_picture(saccade: Command, run: Path, tmp_path: Path) -> None:
     done = saccade("predict", run, "We can do that. " * 60, "--search.length-penalty", 5, "--pictures", tmp_path)
     assert done.status == 0, done.err
-    assert "lines of this terminal; it is in the picture" in done.out
+    assert "lines of this terminal; see its file" in done.out
     assert done.out.count("\n") < 20
     assert list(tmp_path.glob("*.png"))
 
 
-def test_several_looks_are_drawn_alone_and_side_by_side(
+def test_several_pictures_are_drawn_beside_the_first(
     saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path
 ) -> None:
     for system in SYSTEMS:
-        shows = [show.picture for show in catalogue.recipe(system).shows].count("alignment")
-        names = {path.name for path in (tiny_runs[system] / "pictures").glob("a*-*.png")}
-        assert len([name for name in names if re.fullmatch(r"alignment-[123]\.png", name)]) == (3 if shows else 0)
-        assert len([name for name in names if re.fullmatch(r"attention-[123]\.png", name)]) == (3 if shows > 1 else 0)
+        run = package.load(tiny_runs[system])
+        [example, *_] = run.task.examples("test")
+        kinds = {picture.name for picture in run.pictures(example, run.predictions([example])[0])}
+        names = {path.name for path in (tiny_runs[system] / "pictures").glob("*-[123].png")}
+        assert names == {f"{kind}-{number}.png" for kind in kinds for number in (1, 2, 3)}
     folder = tmp_path / "pictures"
     done = saccade("predict", tiny_runs["transformer"], "We can do that.", "--pictures", folder)
     assert done.status == 0, done.err
-    assert done.out.count("from 0.05") == 1  # only the first look is told in text
+    assert done.out.count("from 0.05") == 1  # only the first picture is shown as text
     drawn = [Path(line.removeprefix("picture: ")) for line in done.out.splitlines() if line.startswith("picture: ")]
-    assert [path.name.split("-")[0] for path in drawn] == ["alignment", "attention"]
+    assert [path.name.split("-")[0] for path in drawn] == ["alignment", "heads"]
     assert sorted(folder.glob("*.png")) == drawn
     svg = drawn[1].with_suffix(".svg").read_text()
-    assert all(show.title in svg for show in catalogue.recipe("transformer").shows)
+    found = package.load(tiny_runs["transformer"]).predict("We can do that.").pictures[1]
+    assert isinstance(found, Heads)
+    assert len(found.layers) == 3  # self-attention of either side, and from one to the other
+    assert all(name in svg for name in found.layers)
 
 
 def test_a_pipe_is_answered_line_by_line(saccade: Command, run: Path) -> None:
@@ -126,18 +141,26 @@ def test_a_sampled_answer_is_that_of_its_seed(saccade: Command, run: Path) -> No
 def test_python_gives_answer_and_alignment_in_three_lines(run: Path) -> None:
     loaded = package.load(run)
     answer = loaded.predict("We can do that.")
-    look = answer.looks[0]
-    assert look.weights.shape == (len(look.rows), len(look.columns))
-    torch.testing.assert_close(look.weights.sum(1), torch.ones(len(look.rows)))
+    look = answer.pictures[0]
+    assert isinstance(look, Alignment)
+    weights = torch.as_tensor(look.weights)
+    assert weights.shape == (len(look.rows), len(look.columns))
+    torch.testing.assert_close(weights.sum(1), torch.ones(len(look.rows), dtype=weights.dtype))
     assert look.columns[-1] == look.rows[-1] == "</s>"
     assert loaded.task.decode(loaded.task.target.encode(answer.text)) == answer.text
+    assert loaded.task.decode(answer.value) == answer.text == str(answer)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_evaluate_gives_what_training_found(saccade: Command, tiny_runs: dict[str, Path], system: str) -> None:
     run = tiny_runs[system]
     done = saccade("evaluate", run, "--json")
-    assert json.loads(done.out) == json.loads((run / "evidence.json").read_text())["metrics"]["test"]
+    evidence, found = json.loads((run / "evidence.json").read_text()), json.loads(done.out)
+    for name, kept in evidence["series"].items():
+        series = found.pop(name)
+        assert series["x"] == pytest.approx(kept["x"]) if kept["kind"] == "histogram" else series["x"] == kept["x"]
+        assert series["y"] == pytest.approx(kept["y"], rel=1e-5)
+    assert found == evidence["metrics"]["test"]
     assert "validation" in saccade("evaluate", run, "--split", "validation").out
 
 

@@ -146,7 +146,7 @@ def test_it_measures_how_widely_it_looks_and_whether_at_the_right_place(task: Sp
     [weights] = seen.joined("decoder.recurrent.attention.weights")
     right = task.aligned(example, weights)
     assert len(right) == len(example.target)
-    assert found["aligned"] == Figure(100 * sum(right) / len(right), "%", "looks at the right place")
+    assert found["aligned"] == Figure(100 * sum(right) / len(right), "%", "looks at the right place", len(right))
     [sound] = RECIPE.pictures(answer)
     assert isinstance(sound, Sound)
     assert list(sound.rows) == ["0", "0", "end"]

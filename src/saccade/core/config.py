@@ -16,6 +16,8 @@ from typing import Annotated, Any, TypeVar, dataclass_transform
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from saccade.core.pretrained import Pretrained
+
 C = TypeVar("C")
 # larger numbers are typing mistakes; whether the weights fit into memory is estimated once the model is known
 Size = Annotated[int, Field(ge=1, le=65_536)]
@@ -65,6 +67,8 @@ def placed(value: Any, folder: Path) -> Any:
     """The configuration with relative paths resolved against this folder."""
     if isinstance(value, Path):
         return folder / value
+    if isinstance(value, Pretrained):
+        return Pretrained(folder / value.path)
     if isinstance(value, tuple):
         return tuple(placed(part, folder) for part in value)
     if not dataclasses.is_dataclass(value) or isinstance(value, type):

@@ -32,8 +32,11 @@ class Pretrained:
         """The trained network.
 
         Raises:
-            RuntimeError: the path was not resolved, because the model was not built through `saccade.runs`.
+            RuntimeError: it is a file of weights, which holds no network, or the path was not resolved, because the
+                model was not built through `saccade.runs`.
         """
+        if self._network is None and self.weights is not None:
+            raise RuntimeError(f"{self.path} has weights and no network; a run or a folder of Hugging Face has one")
         if self._network is None:
             raise RuntimeError(f"{self.path} was not resolved; build the model with saccade.load or saccade train")
         return self._network

@@ -16,6 +16,8 @@ class Figure(NamedTuple):
     """Such as "%" or "s"; "" if there is none."""
     name: str = ""
     """Its name in a sentence, such as "BLEU"; by default its key with spaces for underscores."""
+    over: int = 1
+    """How many looks, labels or the like it is the mean of: its mean over examples is weighted by this."""
 
     def named(self, key: str) -> str:
         return self.name or key.replace("_", " ")
@@ -131,6 +133,14 @@ class Learning(Protocol):
 
     def check_trained(self, trained: Any) -> None:
         """Raise InvalidInput if this configuration does not match the one that the run was trained with."""
+
+
+@runtime_checkable
+class Answered(Protocol):
+    """A task whose examples come with the right answer, which a picture can show a model at."""
+
+    def answer(self, example: Any) -> Any:
+        """The right answer, as a prediction."""
 
 
 @runtime_checkable

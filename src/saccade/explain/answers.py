@@ -130,7 +130,8 @@ def entropy(weights: Alignment | Heads | Tensor) -> Figure:
         tables = [layer[0] for layer in weights.layers.values()]
     rows = [torch.as_tensor(table).double().flatten(0, -2) for table in tables]
     found = [measures.entropy(row / row.sum(-1, keepdim=True).clamp(min=1e-12)) for row in rows]
-    return Figure(float(torch.cat(found).mean()), "nats", "entropy of attention")
+    every = torch.cat(found)
+    return Figure(float(every.mean()), "nats", "entropy of attention", len(every))
 
 
 def labels_of(answer: Answer, side: str) -> Sequence[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from saccade.core.config import from_plain as read
 from saccade.runs.flags import TAG, members, tags_of
 
-RENAMED = {"batch_tokens": "batch_size", "told_weight": "forced_weight"}
+RENAMED = {"batch_tokens": "batch_size", "told_weight": "forced_weight", "times": "times_as_long"}
 RECORDS = {"local-monotonic": "local", "local-predictive": "local"}
 """Choices whose options stood in a record of another name."""
 CHOICES = ("method",)

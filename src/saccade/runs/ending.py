@@ -8,7 +8,7 @@ from typing import Any
 from saccade.core.picture import Picture
 from saccade.core.recipe import Claim
 from saccade.core.stream import sizes_of
-from saccade.core.task import Legible, Readable, Score
+from saccade.core.task import Answered, Legible, Readable, Score
 from saccade.explain import plots
 from saccade.explain.pictures import kept
 from saccade.explain.pictures.curve import Curve
@@ -82,8 +82,9 @@ def small_pictures(run: Run, examples: Sequence[Any], most: int = MOST) -> list[
     if not small or run.recipe.pictures is None:
         return []
     row = next((row for row in small if min(sizes[row]) >= FEWEST), small[0])
-    right = getattr(examples[row], "target", None)
-    return run.pictures(examples[row], run.predictions([examples[row]])[0] if right is None else right)
+    example = examples[row]
+    answer = run.task.answer(example) if isinstance(run.task, Answered) else run.predictions([example])[0]
+    return run.pictures(example, answer)
 
 
 def draw_run(run: Run, examples: Sequence[Any], predictions: Sequence[Any], found: Score) -> None:

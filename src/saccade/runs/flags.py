@@ -93,7 +93,7 @@ def names_of(cls: Any, plain: Mapping[str, Any]) -> dict[str, str]:
     """Path in plain data -> dotted name of its flag: "model.attention.window" is model.location_aware.window."""
     found = {}
     for field in fields(cls):
-        if all(is_chosen(plain, choice, tag) for choice, tag in field.needs):
+        if is_chosen(plain, field):
             path = (*field.path, TAG) if field.tags else field.path
             found[".".join(path)] = field.flag.removeprefix("--").replace("-", "_")
     return found
@@ -123,10 +123,10 @@ def separate(config: Any, arguments: Sequence[str], known: Sequence[str] = ()) -
     plain = to_plain(config)
     given, files, rest = split(by_flag, arguments, known, listing(cls))
     for name in files:
-        for field, value in from_yaml(cls, Path(name)):
+        for field, value in from_yaml(cls, Path(name), plain):
             put(plain, field, value)
-    choices = [(field, value) for field, value in given if field.tags]
-    for field, value in [*choices, *((field, value) for field, value in given if not field.tags)]:
+    # choices first, outer before inner, in whatever order they were typed
+    for field, value in sorted(given, key=lambda one: (not one[0].tags, len(one[0].needs))):
         check_chosen(plain, field)
         put(plain, field, value)
     try:
@@ -156,7 +156,9 @@ def split(
         name, equals, value = word.partition("=")
         name = SHORT.get(name, name)
         field = by_flag.get(name)
-        if field is None and (off := by_flag.get(name.replace("no-", "", 1))) and off.annotation is bool:
+        if field is None and (off := negated(by_flag, name)):
+            if equals:
+                raise InvalidInput(f"{name} takes no value; {off.flag} true or {off.flag} false sets the same field")
             given.append((off, "false"))
             continue
         if field is None and name != "--config":
@@ -174,6 +176,13 @@ def unknown(name: str, by_flag: Mapping[str, FlagField], known: Sequence[str], l
     meant = [field.flag for field in by_flag.values() if flag_of(".".join(field.path)) == name.replace("_", "-")]
     hint = " or ".join(meant) or nearest(name, [*by_flag, *SHORT, "--config", "--help", *known], listed)
     return NotFound(f"there is no flag {name}; {f'that field is {hint}' if meant else hint}")
+
+
+def negated(by_flag: Mapping[str, FlagField], name: str) -> FlagField | None:
+    """The field that a flag such as --task.no-lowercase turns off; None if it is no such flag."""
+    record, _, last = name.rpartition(".")
+    field = by_flag.get(f"{record}.{last.removeprefix('no-')}") if last.startswith("no-") else None
+    return field if field is not None and field.annotation is bool else None
 
 
 def take_values(rest: list[str], kind: Any) -> list[str]:
@@ -216,24 +225,40 @@ def optional(kind: Any) -> bool:
 def check_chosen(plain: Mapping[str, Any], field: FlagField) -> None:
     """Raise where the option is one of a record that is not chosen."""
     for choice, tag in field.needs:
-        if not is_chosen(plain, choice, tag):
-            raise InvalidInput(f"{field.flag} needs {choice.flag} {tag}; it is {at(plain, choice.path).get(TAG)}")
+        made = at(plain, choice.path)[TAG]
+        if made not in tags_of(record_of(choice, tag)):
+            raise InvalidInput(needed(field, choice, tag, made))
 
 
-def is_chosen(plain: Mapping[str, Any], choice: FlagField, tag: str) -> bool:
-    """Whether that record of a choice is chosen, by whichever of its names."""
-    record = next(record for record in members(choice.annotation) if tag in tags_of(record))
-    return at(plain, choice.path).get(TAG) in tags_of(record)
+def is_chosen(plain: Mapping[str, Any], field: FlagField) -> bool:
+    """Whether the record of an option is chosen."""
+    return all(at(plain, choice.path)[TAG] in tags_of(record_of(choice, tag)) for choice, tag in field.needs)
+
+
+def needed(field: FlagField, choice: FlagField, tag: str, made: Any) -> str:
+    return f"{field.flag} needs {choice.flag} {tag}; it is {made}"
+
+
+def record_of(choice: FlagField, tag: Any) -> Any:
+    """The record of that name; None where there is none."""
+    return next((record for record in members(choice.annotation) if tag in tags_of(record)), None)
 
 
 def put(plain: dict[str, Any], field: FlagField, value: Any) -> None:
     """Set a field of plain data. Another choice starts from the defaults of its record."""
-    record = at(plain, field.path[:-1])
-    name = field.path[-1]
+    record, name = at(plain, field.path[:-1]), field.path[-1]
     if not field.tags:
         record[name] = value
-    elif not isinstance(record.get(name), Mapping) or record[name].get(TAG) != value:
-        record[name] = {TAG: value}
+        return
+    made = record_of(field, value)
+    if made is None:
+        raise InvalidInput(none_of(field.flag, value, field.tags))
+    if record[name][TAG] != value:
+        record[name] = to_plain(made(name=value))
+
+
+def none_of(name: str, came: Any, options: Sequence[str]) -> str:
+    return f"{name}: {came!r} is none of {', '.join(options)}; {nearest(str(came), options)}"
 
 
 def at(plain: Mapping[str, Any], path: Sequence[str]) -> Any:
@@ -242,8 +267,12 @@ def at(plain: Mapping[str, Any], path: Sequence[str]) -> Any:
     return plain
 
 
-def from_yaml(cls: Any, path: Path) -> list[tuple[FlagField, Any]]:
-    """The fields that a YAML file sets: nested keys and values, or the config.yaml of a run of the same system."""
+def from_yaml(cls: Any, path: Path, plain: Mapping[str, Any]) -> Iterator[tuple[FlagField, Any]]:
+    """The fields that a YAML file sets: nested keys and values, or the config.yaml of a run of the same system.
+
+    Args:
+        plain: the configuration, in which each field is set before the next one is asked for.
+    """
     from saccade.training.run_folder import read_yaml
 
     if path.is_dir():
@@ -251,44 +280,39 @@ def from_yaml(cls: Any, path: Path) -> list[tuple[FlagField, Any]]:
         raise InvalidInput(f"{path}: a folder, not a file of YAML{inside}")
     if not path.is_file():
         raise NotFound(f"{path}: there is no such file")
-    plain = read_yaml(path)
-    if isinstance(plain, Mapping) and {"system", "variant", "config"} <= set(plain):
+    given = read_yaml(path)
+    if isinstance(given, Mapping) and {"system", "variant", "config"} <= set(given):
         system = catalogue.system_of(cls)
-        if plain["system"] != system:
-            raise InvalidInput(f"{path}: the configuration of {plain['system']}, not of {system}")
-        plain = plain["config"]
-    if not isinstance(plain, Mapping):
+        if given["system"] != system:
+            raise InvalidInput(f"{path}: the configuration of {given['system']}, not of {system}")
+        given = given["config"]
+    if not isinstance(given, Mapping):
         raise InvalidInput(f"{path}: expected keys and values, such as 'model: {{hidden_size: 512}}'")
-    return list(leaves(fields(cls), plain, path, (), {}, listing(cls)))
+    yield from leaves(cls, given, path, (), plain)
 
 
 def leaves(
-    known: Sequence[FlagField],
-    plain: Mapping[str, Any],
-    file: Path,
-    prefix: Path_,
-    chosen: Mapping[Path_, str],
-    listed: str,
+    cls: Any, given: Mapping[str, Any], file: Path, prefix: Path_, plain: Mapping[str, Any]
 ) -> Iterator[tuple[FlagField, Any]]:
-    """The fields and values of nested plain data, choices first."""
-    made = {**chosen} | ({prefix: str(plain[TAG])} if TAG in plain else {})
-    # the options of a record of a choice, and of no other
-    here = [field for field in known if all(made.get(c.path, tag) in (tag, None) for c, tag in field.needs)]
-    choice = next((field for field in known if field.path == prefix and field.tags), None)
-    names = {field.path[len(prefix)] for field in here if field.path[: len(prefix)] == prefix and field.path != prefix}
-    if choice is not None:
-        names |= {TAG}
-        if TAG in plain:
-            yield choice, plain[TAG]
-    for key, value in plain.items():
+    """The fields and values of nested data, choices before their options."""
+    known = [field for field in fields(cls) if field.path[: len(prefix)] == prefix]
+    choice = next((field for field in known if field.path == prefix and is_chosen(plain, field)), None)
+    if choice is not None and TAG in given:
+        yield choice, given[TAG]
+    there = [field for field in known if field.path != prefix and is_chosen(plain, field)]
+    names = {field.path[len(prefix)] for field in there} | ({TAG} if choice is not None else set())
+    for key, value in given.items():
         path = (*prefix, str(key))
-        if str(key) not in names:
-            raise NotFound(f"{file}: there is no key {'.'.join(path)!r}; {nearest(str(key), names, listed)}")
         if choice is not None and key == TAG:
             continue
-        field = next((field for field in here if field.path == path), None)
+        if str(key) not in names:
+            for other in known:
+                if other.path == path:
+                    check_chosen(plain, other)
+            raise NotFound(f"{file}: there is no key {'.'.join(path)!r}; {nearest(str(key), names, listing(cls))}")
+        field = next((field for field in there if field.path == path), None)
         if isinstance(value, Mapping) and (field is None or field.tags):
-            yield from leaves(known, value, file, path, made, listed)
+            yield from leaves(cls, value, file, path, plain)
         elif field is not None:
             yield field, None if optional(field.annotation) and value == "none" else value
         else:
@@ -306,6 +330,8 @@ def sentence(error: ValidationError, cls: Any) -> str:
     known = fields(cls)
     path = without_tags(tuple(str(part) for part in fault["loc"]), known)
     if fault["type"] == "unexpected_keyword_argument":
+        if other := next((field for field in known if field.path == path), None):
+            return needed(other, *other.needs[-1], fault["loc"][-2])
         there = [".".join(field.path) for field in known]
         return f"there is no field {'.'.join(path)}; {nearest('.'.join(path), there, listing(cls))}"
     found = [field for field in known if path[: len(field.path)] == field.path]
@@ -316,16 +342,15 @@ def sentence(error: ValidationError, cls: Any) -> str:
     match fault["type"]:
         case "literal_error" | "union_tag_invalid":
             said = context.get("expected", context.get("expected_tags", "")).replace(" or ", ",").split(",")
-            options, came = [option.strip(" '") for option in said], context.get("tag", got)
-            return f"{name}: {came!r} is none of {', '.join(options)}; {nearest(str(came), options)}"
+            return none_of(name, context.get("tag", got), [option.strip(" '") for option in said])
         case "greater_than_equal":
-            return f"{name} must be at least {context['ge']}, not {got}; the nearest is {context['ge']}"
+            return f"{name} must be at least {number(context['ge'])}, not {got}; the nearest is {number(context['ge'])}"
         case "less_than_equal":
-            return f"{name} must be at most {context['le']:,}, not {got}; the nearest is {context['le']:,}"
+            return f"{name} must be at most {number(context['le'])}, not {got}; the nearest is {number(context['le'])}"
         case "greater_than":
-            return f"{name} must be more than {context['gt']}, not {got}"
+            return f"{name} must be more than {number(context['gt'])}, not {got}"
         case "less_than":
-            return f"{name} must be less than {context['lt']}, not {got}"
+            return f"{name} must be less than {number(context['lt'])}, not {got}"
         case "too_long" | "too_short":
             wanted = context.get("max_length", context.get("min_length"))
             return f"{name} takes {wanted} values, not {len(got)}"
@@ -337,6 +362,11 @@ def sentence(error: ValidationError, cls: Any) -> str:
             wanted = {"int": "a whole number", "float": "a number", "bool": "true or false"}
             return f"{name} must be {wanted.get(kind.split('_')[0], fault['msg'])}, not {got!r}"
     return f"{name}: {fault['msg']}, not {got!r}"
+
+
+def number(limit: float) -> str:
+    """Such as 65,536, or 0 for 0.0, which is what pydantic makes of the limit of a number."""
+    return f"{int(limit):,}" if limit == int(limit) else str(limit)
 
 
 def without_tags(path: Path_, known: Sequence[FlagField]) -> Path_:

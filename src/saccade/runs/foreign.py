@@ -7,8 +7,10 @@ run keeps a copy of what it took in its assets, so that it can be moved to anoth
 import dataclasses
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from saccade.core.errors import InvalidInput, NotFound, require
@@ -41,14 +43,21 @@ def keep(config: Any, folder: RunFolder) -> None:
         if target.exists() or target.resolve() == field.path.resolve():
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        if field.path.is_file():
-            shutil.copyfile(field.path, target)
-        elif (field.path / "config.yaml").is_file():
-            target.mkdir()
-            for part in (field.path / part for part in PARTS):
-                (shutil.copytree if part.is_dir() else shutil.copyfile)(part, target / part.name)
-        else:
-            shutil.copytree(field.path, target)
+        with tempfile.TemporaryDirectory(dir=folder.assets, prefix=".") as beside:
+            copied(field.path, made := Path(beside) / name)
+            made.replace(target)  # whole, or not at all
+
+
+def copied(path: Path, target: Path) -> None:
+    """Copy a file, a folder, or, of a run, what is needed to read it."""
+    if path.is_file():
+        shutil.copyfile(path, target)
+    elif (path / "config.yaml").is_file():
+        target.mkdir()
+        for part in (path / part for part in PARTS):
+            (shutil.copytree if part.is_dir() else shutil.copyfile)(part, target / part.name)
+    else:
+        shutil.copytree(path, target)
 
 
 def fields(config: Any, prefix: str = "") -> Iterator[tuple[str, Pretrained]]:
@@ -95,9 +104,13 @@ def read(path: Path, field: Pretrained, name: str) -> Pretrained:
 def of_hugging_face(path: Path, field: Pretrained) -> Pretrained:
     """A folder with config.json and weights, by the library that wrote it."""
     transformers: Any = require("transformers", "hub")
+    safetensors: Any = require("safetensors", "app")
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     try:
         network = transformers.AutoModel.from_pretrained(path, local_files_only=True)
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError) as error:
-        raise InvalidInput(f"{path}: not a checkpoint that transformers reads ({str(error)[:200]})") from error
+    except (OSError, ValueError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
+        why = shorten(str(error), 200)
+        raise InvalidInput(f"{path}: not a checkpoint that transformers reads ({why})") from error
     return field.resolved(network=network.eval(), config=config)

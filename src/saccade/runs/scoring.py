@@ -27,17 +27,20 @@ def scored(run: Run, predictions: Sequence[Any], examples: Sequence[Any]) -> Sco
 
 
 def measured(run: Run, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, Figure]:
-    """The recipe's measures: their means over the first 100 examples that have them."""
+    """The recipe's measures: their means over the first 100 test examples, weighted by what each is the mean over."""
     found: dict[str, list[Figure]] = {}
     pairs = list(zip(examples, predictions, strict=True))[:MEASURED] if run.recipe.measures else []
     for example, prediction in pairs:
         for key, figure in run.measures(example, prediction).items():
             if isinstance(figure.value, int | float):
                 found.setdefault(key, []).append(figure)
-    return {
-        key: rows[0]._replace(value=statistics.fmean(float(row.value or 0) for row in rows))
-        for key, rows in found.items()
-    }
+    return {key: mean_of(rows) for key, rows in found.items()}
+
+
+def mean_of(rows: Sequence[Figure]) -> Figure:
+    """One figure of several: as if it had been taken of all of them at once."""
+    mean = statistics.fmean([float(row.value or 0) for row in rows], [row.over for row in rows])
+    return rows[0]._replace(value=mean, over=sum(row.over for row in rows))
 
 
 def plain(run: Run, found: Score) -> dict[str, Any]:

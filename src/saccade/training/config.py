@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from saccade.core.config import config
+from saccade.core.config import NAMED, config
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Small = Annotated[float, Field(gt=0, le=1)]
@@ -100,7 +100,7 @@ class TrainingConfig(RunConfig):
     """Updates of the weights."""
     window: Count = 8000
     """Examples that are sorted by size together before they are cut into batches."""
-    optimizer: Annotated[Adam | Adadelta | SGD | RMSprop, Field(discriminator="name")] = Adam()
+    optimizer: Annotated[Adam | Adadelta | SGD | RMSprop, Field(discriminator="name"), NAMED] = Adam()
     """The rule that turns gradients into updates."""
     learning_rate: Annotated[float, Field(gt=0, le=1000)] = 1e-3
     """The largest learning rate; the schedule multiplies it by a factor from 0 to 1."""

@@ -72,7 +72,7 @@ def measures(answer: Answer) -> dict[str, Figure]:
     given = shown.alignment(answer._replace(prediction=answer.example.target), objective, *LOOKS)
     right = [] if given is None else answer.task.aligned(answer.example, torch.as_tensor(given.weights))
     if right:
-        found["aligned"] = Figure(100 * sum(right) / len(right), "%", "looks at the right place")
+        found["aligned"] = Figure(100 * sum(right) / len(right), "%", "looks at the right place", len(right))
     return found
 
 

@@ -267,6 +267,9 @@ class SpeechTask:
         joint = " " if self.config.unit == "word" else ""
         return joint.join(self.symbols[symbol] for symbol in prediction if symbol >= len(SPECIAL))
 
+    def answer(self, example: Example) -> list[int]:
+        return example.target
+
     def replay(self, example: Example, prediction: Sequence[int]) -> Example:
         said = [symbol for symbol in prediction if symbol >= len(SPECIAL)]
         return example._replace(target=said, transcript=self.decode(prediction))

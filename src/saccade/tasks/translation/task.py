@@ -216,6 +216,9 @@ class TranslationTask:
     def decode(self, prediction: Sequence[int]) -> str:
         return self.target.decode(prediction)
 
+    def answer(self, example: Example) -> list[int]:
+        return example.target
+
     def replay(self, example: Example, prediction: Sequence[int]) -> Example:
         return example._replace(target=list(prediction), target_text=self.decode(prediction))
 

@@ -1,0 +1,289 @@
+"""Networks from elsewhere: a run, a file of weights, a folder of Hugging Face; copied into the run that takes them."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+import torch
+from pydantic import Field
+from torch import nn
+
+from saccade.core.config import NAMED, config, from_plain, placed, to_plain
+from saccade.core.errors import InvalidInput, MissingExtra, NotFound, SaccadeError
+from saccade.core.pretrained import Pretrained
+from saccade.runs import flags, foreign
+from saccade.training.run_folder import RunFolder, write_tensors
+
+RUN = Path(__file__).parents[1] / "fixtures" / "old_run" / "rnnsearch"
+
+
+@config
+class Fresh:
+    """Nothing is taken."""
+
+    name: Literal["fresh"] = "fresh"
+
+
+@config
+class Taken:
+    """What is taken."""
+
+    name: Literal["taken"] = "taken"
+    network: Pretrained = Pretrained("nowhere")
+    """A run."""
+
+
+@config
+class Model:
+    """Two networks, one of them where it is chosen."""
+
+    features: Pretrained = Pretrained("nowhere")
+    """A run, a folder or a file."""
+    start: Annotated[Fresh | Taken, Field(discriminator="name"), NAMED] = Fresh()
+    """From where."""
+    size: int = 3
+
+
+@config
+class Config:
+    """All."""
+
+    model: Model = Model()
+
+
+def taking(path: Path | str) -> Any:
+    return from_plain(Config, {"model": {"features": str(path)}})
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A trained run that may be moved."""
+    return Path(shutil.copytree(RUN, tmp_path / "taken"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    """A new run, which takes others."""
+    made = RunFolder(tmp_path / "new")
+    made.claim()
+    return made
+
+
+@pytest.fixture(scope="module")
+def hugging_face(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    transformers = pytest.importorskip("transformers")
+    path = tmp_path_factory.mktemp("hugging") / "bert"
+    options = {"num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 7}
+    torch.manual_seed(1)
+    transformers.BertModel(transformers.BertConfig(vocab_size=11, hidden_size=5, **options)).save_pretrained(path)
+    return path
+
+
+def same(ours: nn.Module, theirs: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
+class TestRun:
+    def test_its_network_task_and_configuration_are_handed_on(self, run: Path) -> None:
+        field = foreign.resolved(taking(run), None).model.features
+        assert sum(weight.numel() for weight in field.network.parameters()) > 1000
+        assert field.task.read("Go home.")
+        assert field.config.model.hidden_size == 16
+        assert field.weights is None
+        assert field.path == run
+
+    def test_it_is_copied_and_the_original_may_go(self, run: Path, folder: RunFolder) -> None:
+        found = foreign.resolved(taking(run), folder)
+        foreign.keep(found, folder)
+        assert to_plain(found) == {"model": {"features": str(run), "start": {"name": "fresh"}, "size": 3}}
+        shutil.rmtree(run)
+        again = foreign.resolved(taking(run), folder)
+        assert same(found.model.features.network, again.model.features.network)
+
+    def test_the_copy_is_what_a_prediction_needs_and_no_more(self, run: Path, folder: RunFolder) -> None:
+        (run / "checkpoints").mkdir()
+        (run / "checkpoints" / "last.ckpt").write_bytes(b"large")
+        foreign.keep(taking(run), folder)
+        [copy] = (folder.assets / "pretrained").iterdir()
+        assert sorted(path.name for path in copy.iterdir()) == ["assets", "config.yaml", "model.safetensors"]
+
+    def test_the_new_run_may_be_moved(self, run: Path, folder: RunFolder, tmp_path: Path) -> None:
+        found = foreign.resolved(taking(run), folder)
+        foreign.keep(found, folder)
+        shutil.rmtree(run)
+        moved = RunFolder(tmp_path / "elsewhere" / "new")
+        shutil.move(folder.path, moved.path)
+        again = foreign.resolved(taking(run), moved)
+        assert same(found.model.features.network, again.model.features.network)
+
+    def test_the_copy_stays_when_the_original_changes(self, run: Path, folder: RunFolder) -> None:
+        found = foreign.resolved(taking(run), folder)
+        foreign.keep(found, folder)
+        other = foreign.resolved(taking(run), None).model.features.network
+        with torch.no_grad():
+            for weight in other.parameters():
+                weight.add_(1)
+        RunFolder(run).save_weights(other)
+        again = foreign.resolved(taking(run), folder).model.features.network
+        assert same(again, found.model.features.network)
+        assert not same(again, other)
+        foreign.keep(taking(run), folder)  # as a run does that starts again
+        assert same(foreign.resolved(taking(run), folder).model.features.network, again)
+
+    def test_a_run_within_a_run_within_a_run(self, run: Path, folder: RunFolder, tmp_path: Path) -> None:
+        """The inner one goes along, since it is in the assets of the middle one."""
+        inner = run / "assets" / "pretrained" / "model.features"
+        shutil.copytree(RUN, inner)
+        foreign.keep(taking(run), folder)
+        copy = folder.assets / "pretrained" / "model.features" / "assets" / "pretrained" / "model.features"
+        assert (copy / "model.safetensors").read_bytes() == (RUN / "model.safetensors").read_bytes()
+
+    def test_a_copy_that_was_killed_is_made_anew(
+        self, run: Path, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "copytree", lambda *_: 1 / 0)  # after config.yaml and the weights
+            with pytest.raises(ZeroDivisionError):
+                foreign.keep(taking(run), folder)
+        assert foreign.resolved(taking(run), folder).model.features.network is not None
+        foreign.keep(taking(run), folder)
+        shutil.rmtree(run)
+        assert foreign.resolved(taking(run), folder).model.features.task.read("Go home.")
+
+    def test_of_a_choice_only_what_is_chosen_is_read(self, run: Path) -> None:
+        plain = {"model": {"features": str(run), "start": {"name": "taken", "network": str(run)}}}
+        found = foreign.resolved(from_plain(Config, plain), None)
+        assert same(found.model.start.network.network, found.model.features.network)
+        assert [name for name, _ in foreign.fields(found)] == ["model.features", "model.start.network"]
+        assert [name for name, _ in foreign.fields(taking(run))] == ["model.features"]
+
+    def test_a_relative_path_starts_from_where_the_run_was_started(self, run: Path) -> None:
+        there = placed(taking("taken"), run.parent)
+        assert there.model.features.path == run
+        assert foreign.resolved(there, None).model.features.task is not None
+
+
+class TestWeights:
+    def test_the_tensors_are_handed_on_and_copied(self, folder: RunFolder, tmp_path: Path) -> None:
+        path, tensors = tmp_path / "some.safetensors", {"a": torch.arange(3.0), "b": torch.ones(2, 5)}
+        write_tensors(path, tensors, {})
+        found = foreign.resolved(taking(path), folder)
+        foreign.keep(found, folder)
+        path.unlink()
+        field = foreign.resolved(taking(path), folder).model.features
+        assert field.weights is not None
+        assert {name: tensor.tolist() for name, tensor in field.weights.items()} == {
+            name: tensor.tolist() for name, tensor in tensors.items()
+        }
+        assert field.task is None
+        with pytest.raises(RuntimeError, match=r"some.safetensors has weights and no network"):
+            _ = field.network
+
+
+class TestHuggingFace:
+    def test_the_network_is_that_of_the_library(
+        self, hugging_face: Path, folder: RunFolder, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        import transformers
+
+        copy = Path(shutil.copytree(hugging_face, tmp_path / "bert"))
+        capfd.readouterr()
+        found = foreign.resolved(taking(copy), folder)
+        foreign.keep(found, folder)
+        shutil.rmtree(copy)
+        field = foreign.resolved(taking(copy), folder).model.features
+        assert capfd.readouterr() == ("", "")  # neither bars nor notices
+        theirs = transformers.BertModel.from_pretrained(hugging_face)
+        assert same(field.network, theirs)
+        assert not field.network.training
+        assert field.config["hidden_size"] == 5
+
+    @pytest.mark.parametrize("damage", ["config", "kind", "weights", "cut", "other"])
+    def test_a_damaged_folder_is_refused_in_one_sentence(self, hugging_face: Path, tmp_path: Path, damage: str) -> None:
+        copy = Path(shutil.copytree(hugging_face, tmp_path / "bert"))
+        weights, described = copy / "model.safetensors", copy / "config.json"
+        match damage:
+            case "config":
+                described.write_text("{")
+            case "kind":
+                described.write_text('{"model_type": "nonsense"}')
+            case "weights":
+                weights.unlink()
+            case "cut":
+                weights.write_bytes(weights.read_bytes()[:500])
+            case "other":
+                described.write_text(described.read_text().replace('"hidden_size": 5', '"hidden_size": 6'))
+        with pytest.raises(InvalidInput) as refused:
+            foreign.resolved(taking(copy), None)
+        assert str(refused.value).startswith(f"{copy}: not a checkpoint that transformers reads (")
+        assert "\n" not in str(refused.value)
+
+    def test_without_the_library_the_extra_is_named(self, hugging_face: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def absent(module: str, extra: str) -> None:
+            raise MissingExtra({module: extra})
+
+        monkeypatch.setattr(foreign, "require", absent)
+        with pytest.raises(MissingExtra, match=r"transformers is not installed; .*torch-saccade\[hub\]"):
+            foreign.resolved(taking(hugging_face), None)
+
+
+class TestBadPath:
+    @pytest.mark.parametrize(
+        ("kind", "said"),
+        [
+            (
+                "nothing",
+                "PATH: there is no such run or file; --model.features takes a run, a Hugging Face folder or a ",
+            ),
+            ("empty", "PATH is neither a run nor a folder of Hugging Face; --model.features takes "),
+            ("text", "PATH: damaged or cut off ("),
+            ("unfinished", "PATH has no weights (model.safetensors); finish it with: saccade train --resume PATH"),
+            ("config", "PATH/config.yaml: expected the keys system, variant, config, version; is it cut off?"),
+            ("yaml", "PATH/config.yaml: not YAML ("),
+            ("cut", "PATH/model.safetensors: damaged or cut off ("),
+            ("assets", "PATH/assets/source.json"),
+        ],
+    )
+    def test_it_is_refused_in_one_sentence(self, run: Path, kind: str, said: str) -> None:
+        path = run
+        match kind:
+            case "nothing":
+                shutil.rmtree(run)
+            case "empty":
+                shutil.rmtree(run)
+                run.mkdir()
+            case "text":
+                path = run.with_name("notes.txt")
+                path.write_text("no weights at all, and a text that is not short")
+            case "unfinished":
+                (run / "model.safetensors").unlink()
+            case "config":
+                (run / "config.yaml").write_text("system: rnnsearch\n")
+            case "yaml":
+                (run / "config.yaml").write_text("a: [")
+            case "cut":
+                os.truncate(run / "model.safetensors", 999)
+            case "assets":
+                (run / "assets" / "source.json").unlink()
+        with pytest.raises(SaccadeError) as refused:
+            foreign.resolved(taking(path), None)
+        assert str(refused.value).startswith(said.replace("PATH", str(path)))
+        assert "\n" not in str(refused.value)
+
+    def test_an_empty_path_is_refused_by_its_flag(self) -> None:
+        with pytest.raises(
+            InvalidInput, match=r"--model.features: expected the path of a run, of a Hugging Face folder"
+        ):
+            flags.parse(Config(), ["--model.features="])
+
+    def test_a_folder_of_other_files_that_is_taken_as_a_copy_is_refused_too(self, folder: RunFolder) -> None:
+        """Nothing is copied of a path that could not be read."""
+        with pytest.raises(NotFound):
+            foreign.resolved(taking("nowhere"), folder)
+        assert not list(folder.assets.iterdir())
+
+    def test_a_network_that_nobody_resolved_says_so(self) -> None:
+        with pytest.raises(RuntimeError, match=r"nowhere was not resolved; build the model with saccade.load"):
+            _ = Pretrained("nowhere").network
