@@ -180,7 +180,7 @@ def check(data: bytes, source: Path) -> Evidence:
     if len(data) > LARGEST:
         raise InvalidInput(f"{wrong}; it has more than {LARGEST / 2**20:g} MB")
     try:
-        found = evidence().validate_json(data, strict=True)
+        found: Evidence = evidence().validate_json(data, strict=True)
         check_plain(json.loads(data))
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
