@@ -22,7 +22,7 @@ from torch import Tensor
 
 # nothing of the library is imported here: the hook that executes shapes must come before it
 
-WHOLE = ("app", "runs")  # rooms whose tests train whole runs
+WHOLE = ("app", "docs", "runs", "studies")  # rooms whose tests train whole runs
 LONGEST = 180_000  # milliseconds that a browser may take before a test gives up: a hang, not a busy machine
 
 torch.set_num_threads(1)

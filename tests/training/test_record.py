@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from saccade.app import catalogue
+from saccade.runs import catalogue
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.training import record
 
