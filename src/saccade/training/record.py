@@ -15,6 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError, field_validator, model
 
 from saccade.core.config import config
 from saccade.core.errors import InvalidInput, NotFound
+from saccade.core.printable import printable
 
 LARGEST = 2**20
 """Bytes of a file."""
@@ -184,7 +185,7 @@ def check(data: bytes, source: Path) -> Evidence:
         check_plain(json.loads(data))
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part)[:40] for part in fault["loc"])
+        place = printable(".".join(str(part)[:40] for part in fault["loc"]))
         why = fault["msg"].removeprefix("Value error, ")
         raise InvalidInput(f"{wrong}; {f'{place}: ' if place else ''}{why[:1].lower()}{why[1:]}") from None
     except (ValueError, RecursionError) as error:
