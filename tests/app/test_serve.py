@@ -334,7 +334,7 @@ def test_a_recording_is_dropped_or_chosen(tiny_runs: dict[str, Path], page: Any,
         )
         page.wait_for_function("said => document.querySelector('.answer').textContent == said", arg=answer)
         page.set_input_files("#recording", {"name": "x.wav", "mimeType": "audio/wav", "buffer": b"no sound"})
-        page.get_by_text("this is no wav file").wait_for()
+        page.get_by_text("expected a wav file").wait_for()
         page.set_input_files("#recording", {"name": "x.wav", "mimeType": "audio/wav", "buffer": b"x" * 2_500_000})
         page.get_by_text("a recording has at most 2 MB, not 2.5 MB").wait_for()
 
@@ -346,7 +346,7 @@ def test_recordings_that_are_none(tiny_runs: dict[str, Path]) -> None:
     try:
         for body, status, message in (
             (b"", 400, "there is nothing to read: the recording is empty"),
-            (b"fLaC" + sample, 400, "this is no wav file"),
+            (b"fLaC" + sample, 400, "expected a wav file"),
             (sample[:30], 400, "the recording is no recording"),
             (sample[:44], 400, "is cut off"),
             (rate, 400, "the recording has 44100 samples a second, not 8000"),
@@ -433,7 +433,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., 
 
 
 def test_a_run_that_needs_no_input_shows_its_answer_at_once(answering: Callable[..., Shown], page: Any) -> None:
-    pictures = [Alignment("a", torch.eye(2), ["x", "y"], ["u", "v"])]
+    pictures = [Alignment("a", torch.eye(2), ["x", "y"], ["u", "v"], "said", "heard")]
     with serving(answering(Answering("nothing"), pictures=pictures)) as place:
         page.goto(f"http://{place}/")
         page.wait_for_selector(".picture[data-kind=alignment] svg")
@@ -461,7 +461,7 @@ def test_a_run_that_may_be_given_a_text_answers_without_one_too(answering: Calla
     ("tasks", "said"),
     [
         ([Answering("video/mp4")], "toy reads video/mp4; the page can send text, audio/wav, image/*"),
-        ([object()], "toy reads no input; the page can send text, audio/wav, image/*"),
+        ([SimpleNamespace()], "toy reads no input; the page can send text, audio/wav, image/*"),
         ([Answering("image/*"), Answering("nothing")], "reads an image and .* reads nothing; they cannot be compared"),
     ],
 )
