@@ -32,6 +32,7 @@ from saccade.explain import Capture
 from saccade.explain.attention_map import kept_map
 from saccade.explain.page import View
 from saccade.explain.pictures.alignment import Alignment
+from saccade.runs import catalogue
 from saccade.runs.run import Run
 from saccade.training.run_folder import RunFolder
 from tests.app.conftest import Command
@@ -39,6 +40,9 @@ from tests.conftest import LONGEST
 
 for module in ("starlette", "uvicorn") if os.environ.get("SACCADE_BROWSER") != "required" else ():
     pytest.importorskip(module, reason=f"{module} is not installed: pip install 'torch-saccade[view]'")
+
+
+SYSTEM = catalogue.names()[0]  # any one
 
 
 class Server:
@@ -410,7 +414,7 @@ class Answering:
         return []
 
 
-def run_of(task: Any, pictures: list[Any], system: str = "toy") -> Run:
+def run_of(task: Any, pictures: list[Any], system: str) -> Run:
     """A run that answers with its input and these pictures."""
     recipe: Any = SimpleNamespace(
         predict=lambda model, batch, config: [f"given {given!r}" for given in batch], pictures=lambda answer: pictures
@@ -424,7 +428,7 @@ def run_of(task: Any, pictures: list[Any], system: str = "toy") -> Run:
 def answering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Shown]:
     """What is shown of runs of these tasks."""
 
-    def shown_of(*tasks: Any, pictures: Any = (), system: str = "toy") -> Shown:
+    def shown_of(*tasks: Any, pictures: Any = (), system: str = SYSTEM) -> Shown:
         runs = iter([run_of(task, list(pictures), system) for task in tasks])
         monkeypatch.setattr(shown, "open_run", lambda path: next(runs))
         return of([tmp_path] * len(tasks))
@@ -460,8 +464,8 @@ def test_a_run_that_may_be_given_a_text_answers_without_one_too(answering: Calla
 @pytest.mark.parametrize(
     ("tasks", "said"),
     [
-        ([Answering("video/mp4")], "toy reads video/mp4; the page can send text, audio/wav, image/*"),
-        ([SimpleNamespace()], "toy reads no input; the page can send text, audio/wav, image/*"),
+        ([Answering("video/mp4")], f"{SYSTEM} reads video/mp4; the page can send text, audio/wav, image/*"),
+        ([SimpleNamespace()], f"{SYSTEM} reads no input; the page can send text, audio/wav, image/*"),
         ([Answering("image/*"), Answering("nothing")], "reads an image and .* reads nothing; they cannot be compared"),
     ],
 )
