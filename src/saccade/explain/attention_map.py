@@ -152,14 +152,8 @@ class AttentionMap:
         return self._with(self.axes, form, sizes)
 
     def become(self, other: "AttentionMap") -> None:
-        """Be of other keys."""
-        self._form, self.sizes = other._form, other.sizes
-
-    def named(self, name: str) -> "AttentionMap":
-        """The same under another name."""
-        found = self._with(self.axes, self._form, self.sizes)
-        found.name = name
-        return found
+        """Be another map of the same call."""
+        self._form, self.sizes, self.axes = other._form, other.sizes, other.axes
 
     def _with(
         self, axes: tuple[str, ...], form: Callable[[Asked], Tensor], sizes: tuple[int, int] | None

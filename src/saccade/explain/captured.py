@@ -65,8 +65,8 @@ class Capture(Mapping[str, list[Tensor]]):
 
     def axes(self, name: str) -> tuple[str, ...]:
         """The letters of the axes, e.g. ("b", "q", "k")."""
-        self.maps(name)
-        return self._axes[name]
+        maps = self.maps(name)
+        return maps[0].axes if maps else self._axes[name]
 
     def hear(self, heard: AttentionMap) -> None:
         """Keep a map."""
@@ -350,7 +350,7 @@ class Capture(Mapping[str, list[Tensor]]):
             "sizes": [each.sizes for each in maps],
             "gone": [each.gone for each in maps],
             "apart": [each.apart for each in maps],
-            "axes": {name: list(axes) for name, axes in self._axes.items()},
+            "axes": {name: list(self.axes(name)) for name in self},
             "labels": {name: labels._asdict() for name, labels in self.labels.items()},
             "unknown": self.unknown,
             "some_queries": self._some_queries,

@@ -133,12 +133,20 @@ def arranged(weights: Tensor, stand: Tensor | None, heads: int) -> tuple[Tensor,
                 if heads == rows:
                     return weights[:, :, None], ("b", "h", "q", "k")
                 return weights.reshape(n, 1, keys), ("n", "q", "k")
-            if (n, q) == (rows, len(weights)) and q > 1 and in_turn(stand.transpose(0, 1), (q, n), keys):
+            if (n, q) == (rows, len(weights)) and is_turned(weights, stand):
                 return weights.transpose(0, 1), ("n", "q", "k")
         return weights, ("n", "q", "k")
     if stand is not None and stand.ndim == 3 and rows > 1 and stand.shape[1] > 1 and stand.stride(1) != keys:
         return None
     return weights, ("b", "h", "q", "k")
+
+
+def is_turned(weights: Tensor, stand: Tensor | None) -> bool:
+    """Whether a product takes weights of three axes with the first two swapped."""
+    if weights.ndim != 3 or stand is None or stand.ndim != 3:
+        return False
+    n, q, keys = stand.shape[0], stand.shape[1], weights.shape[-1]
+    return n > 1 and q > 1 and not in_turn(stand, (n, q), keys) and in_turn(stand.transpose(0, 1), (q, n), keys)
 
 
 def in_turn(stand: Tensor, shape: tuple[int, int], keys: int) -> bool:
