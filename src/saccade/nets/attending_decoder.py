@@ -71,9 +71,7 @@ class AttendingDecoder(nn.Module):
         """
         symbols, context_weight = self.cell.weight_input.split([self.input_size, self.context_size], 1)
         gates, candidates = split(self.cell.products.linear(inputs, symbols, self.cell.bias))
-        context_weight = (
-            context_weight.contiguous()
-        )  # a slice multiplies more slowly
+        context_weight = context_weight.contiguous()  # a slice multiplies more slowly
         recurrent, sizes = self.cell.recurrent(), [gates.shape[-1], candidates.shape[-1]]
 
         def update(gate: Tensor, candidate: Tensor, context: Tensor, hidden: Tensor) -> Tensor:
