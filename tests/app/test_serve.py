@@ -616,7 +616,7 @@ def test_bad_input(saccade: Command, tmp_path: Path, tiny_runs: dict[str, Path])
         for arguments, message in (
             ([tmp_path / "nothing"], "there is no such run, and no such file"),
             ([tmp_path / "empty"], "config.yaml"),
-            ([tmp_path / "damaged.safetensors"], "is no capture, or damaged"),
+            ([tmp_path / "damaged.safetensors"], "is not a capture, or is damaged"),
             ([tmp_path / "empty", tmp_path / "nothing"], "there is no such run, and no such file"),
             ([tmp_path / "empty", tmp_path / "damaged.safetensors"], "give two runs, or two captures"),
             ([tiny_runs["rnnsearch"], tiny_runs["ctc_speech"]], "they cannot be compared"),

@@ -204,7 +204,7 @@ def test_gates_of_other_sizes_raise() -> None:
     for wrong in (torch.randn(3, 5), torch.randn(4), torch.randn(3, 2, 4)):
         with pytest.raises(InvalidInput, match=r"the state must be \(batch, 4\), not"):
             attention(wrong)
-    with pytest.raises(InvalidInput, match="told with the labels that are left"):
+    with pytest.raises(InvalidInput, match="expected both frames_left and labels_left"):
         attention(known, left)
     with pytest.raises(InvalidInput, match=r"labels left must be \(3,\), one a sequence, not \(2,\)"):
         attention(known, left, left[:2])

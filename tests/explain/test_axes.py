@@ -127,6 +127,35 @@ def test_queries_and_batch_are_told_apart_by_what_they_look_at(look: Any, mode: 
 
 
 @modes
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize("first", ["positions", "values"])
+def test_values_of_relative_positions_swap_no_axes(first: str, folded: bool, mode: Any) -> None:
+    """Shaw et al. 2018, equation 3: each query has positions of its own, which all heads share."""
+
+    class Relative(Looks):
+        num_heads = HEADS
+
+    def look(x: Tensor, positions: Tensor) -> Tensor:
+        x = x.unflatten(-1, (HEADS, -1)).transpose(1, 2)
+        x = x.flatten(0, 1) if folded else x
+        weights = (x @ x.mT).softmax(-1)
+        for part in (first, "values", "positions"):
+            if part == "values":
+                _ = weights @ x
+            else:
+                side_by_side = weights if folded else weights.flatten(0, 1)
+                _ = side_by_side.transpose(0, 1) @ positions
+        return weights.unflatten(0, (-1, HEADS)) if folded else weights
+
+    x, positions = torch.randn(BATCH, SOURCE, HEADS * SIZE), torch.randn(SOURCE, SOURCE, SIZE)
+    with mode(), capture(model := Relative(look)) as seen:
+        model(x, positions)
+    assert not seen.unknown
+    assert seen.axes("") == ("b", "h", "q", "k")
+    torch.testing.assert_close(seen[""][0], model.own[0])
+
+
+@modes
 def test_heads_that_look_once_each_are_no_queries(mode: Any) -> None:
     class Heads(Looks):
         num_heads = HEADS

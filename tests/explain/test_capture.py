@@ -70,14 +70,14 @@ def test_a_damaged_file_is_told_and_so_is_another_one(seen: Capture, tmp_path: P
     path = tmp_path / "seen.safetensors"
     seen.save(path)
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(InvalidInput, match=r"seen\.safetensors is no capture, or damaged"):
+    with pytest.raises(InvalidInput, match=r"seen\.safetensors is not a capture, or is damaged"):
         Capture.load(path)
     safetensors.torch.save_file({"0": torch.zeros(2)}, path)
-    with pytest.raises(InvalidInput, match=r"is no capture that"):
+    with pytest.raises(InvalidInput, match=r"is not a capture, or was written by"):
         Capture.load(path)
     with pytest.raises(NotFound, match=r"nothing\.safetensors: there is no such file"):
         Capture.load(tmp_path / "nothing.safetensors")
-    with pytest.raises(InvalidInput, match="nothing was heard"):
+    with pytest.raises(InvalidInput, match="nothing was captured"):
         Capture().save(path)
 
 
@@ -100,7 +100,7 @@ def test_a_header_that_says_nonsense_is_told(seen: Capture, tmp_path: Path, chan
     kept = json.loads(said["capture"])
     change(kept)
     safetensors.torch.save_file(tensors, path, said | {"capture": json.dumps(kept)})
-    with pytest.raises(InvalidInput, match=r"seen\.safetensors is no capture, or damaged"):
+    with pytest.raises(InvalidInput, match=r"seen\.safetensors is not a capture, or is damaged"):
         Capture.load(path)
 
 
@@ -155,7 +155,7 @@ def test_layers_are_rolled_out_as_they_were_called_and_one_forward_at_a_time(tmp
         model(x)
     twice.save(tmp_path / "twice.safetensors")
     for found in (twice, Capture.load(tmp_path / "twice.safetensors")):
-        with pytest.raises(InvalidInput, match="one was heard in several forwards"):
+        with pytest.raises(InvalidInput, match="one was captured in several forwards"):
             found.rollout()
 
 
@@ -171,7 +171,7 @@ def test_distances_of_several_forwards_are_those_of_each(seen: Capture) -> None:
     with torch.no_grad(), capture(model, queries=[1, 2]) as some:
         model(long, long, long, need_weights=False)
     for part, where in ((seen.select(queries=slice(1, 3)), name), (some, "")):
-        with pytest.raises(InvalidInput, match="chosen queries"):
+        with pytest.raises(InvalidInput, match="only some queries were captured"):
             part.distance(where)
 
 
@@ -223,7 +223,7 @@ def test_hard_links_of_one_row_and_of_both_directions(seen: Capture) -> None:
     back = {(4, 0), (3, 1)}
     assert seen.alignments(name, 1, back) == seen.alignments(name, 1) & {(0, 4), (1, 3)}
     assert seen.alignments(name, 1, back, "union") == seen.alignments(name, 1) | {(0, 4), (1, 3)}
-    with pytest.raises(NotFound, match="nothing that was heard matches 'nowhere'"):
+    with pytest.raises(NotFound, match="no captured name matches 'nowhere'"):
         seen.alignments("nowhere")
     with pytest.raises(InvalidInput, match="there are 2 rows, from 0, and no 2"):
         seen.alignments(name, 2)

@@ -707,7 +707,7 @@ def test_calls_that_cannot_be_joined_are_told() -> None:
     with torch.no_grad(), capture(model) as seen:
         for size in (1, 2):
             model(torch.randn(size, LENGTH, MODEL))
-    with pytest.raises(InvalidInput, match=r"end to end along 'q': \(1, 7, 7\), \(2, 7, 7\)"):
+    with pytest.raises(InvalidInput, match=r"concatenated along 'q': \(1, 7, 7\), \(2, 7, 7\)"):
         seen.joined("")
 
 

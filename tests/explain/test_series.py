@@ -86,7 +86,7 @@ def test_a_module_that_is_called_both_ways_has_two_maps(kind: str, tmp_path: Pat
     with torch.no_grad(), capture(model) as seen:
         model(torch.randn(1, 9, SIZE), torch.randn(1, 5, SIZE))
     [name] = seen
-    with pytest.raises(InvalidInput, match="they are no steps of one map"):
+    with pytest.raises(InvalidInput, match="they are separate maps"):
         seen.joined(name)
     words, regions = [f"w{i}" for i in range(9)], [f"v{i}" for i in range(5)]
     seen.label(words, regions).save(tmp_path / "seen.safetensors")

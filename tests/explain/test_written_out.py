@@ -191,7 +191,7 @@ def test_places_that_are_not_there_are_told(wrong: Any) -> None:
         assert torch.equal(found.weights(heads=wrong), seen[""][0].flip(1))
     else:
         for where in ("heads", "queries", "keys"):
-            with pytest.raises(InvalidInput, match="expected places from 0 to"):
+            with pytest.raises(InvalidInput, match="expected positions from 0 to"):
                 found.weights(**{where: wrong})
     assert found.weights(heads=slice(9, 12)).shape == (BATCH, 0, LENGTH, LENGTH)
 

@@ -1,4 +1,4 @@
-"""Seeing where a model looks."""
+"""Capturing, measuring and drawing where a model looks."""
 
 from saccade.explain.capture import capture
 from saccade.explain.captured import Capture

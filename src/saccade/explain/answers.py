@@ -1,4 +1,4 @@
-"""Where a model looks while it gives an answer, as pictures: what a recipe's `pictures` and `measures` are made of."""
+"""Pictures and measures of a model's attention while it gives an answer, for a recipe's `pictures` and `measures`."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -19,12 +19,12 @@ from saccade.explain.pictures.heads import Axes, Heads
 
 WEIGHT = "attention weight"
 Show = tuple[str, str, str, str, str]
-"""A pattern of taps, which of the task's labels rows and columns have, a title, and what the weights are."""
+"""A pattern of taps, the task's labels for rows and columns, a title, and the name of the values."""
 
 
 def listened(answer: Answer, objective: Objective, only: str = "*") -> Capture:
-    """What taps hear while the model gives its answer: the objective of the one example, with the answer as the right
-    one, in evaluation and without gradients.
+    """Capture taps while the model gives its answer: runs the objective on one example with the answer as the target,
+    in evaluation mode and without gradients.
 
     Args:
         only: a pattern of names, as `capture` takes it.
@@ -36,7 +36,7 @@ def listened(answer: Answer, objective: Objective, only: str = "*") -> Capture:
 
 
 def _heard(answer: Answer, objective: Objective, patterns: Sequence[str]) -> list[Capture]:
-    """What each pattern hears, in one forward."""
+    """The captures of several patterns, from one forward pass."""
     training = answer.model.training
     answer.model.eval()
     try:
@@ -49,7 +49,7 @@ def _heard(answer: Answer, objective: Objective, patterns: Sequence[str]) -> lis
 
 
 def replayed(answer: Answer) -> Any:
-    """The example with the prediction as its answer, where the task can give that."""
+    """The example with the prediction as its target, if the task can replay."""
     task = answer.task
     return task.replay(answer.example, answer.prediction) if isinstance(task, Replaying) else answer.example
 
@@ -65,15 +65,15 @@ def alignment(
     title: str = "",
     values: str = WEIGHT,
 ) -> Alignment | None:
-    """The mean over all layers and heads that match, without padding; None where they were not called.
+    """The mean attention over all layers and heads that match, without padding; None if they were not called.
 
     Args:
         tap: a pattern of names of taps whose last two axes are rows and columns.
-        rows, columns: which of `task.labels` they have.
+        rows, columns: names of their labels in `task.labels`.
 
     Raises:
         NotFound: no tap matches.
-        InvalidInput: the task has no such labels; maps of different sizes.
+        InvalidInput: the task has no such labels; the maps differ in size.
     """
     seen = listened(answer, objective, tap)
     row_labels, column_labels = (labels_of(answer, side) for side in (rows, columns))
@@ -83,22 +83,22 @@ def alignment(
     if len({found.shape[-2:] for found in maps}) > 1:
         came = ", ".join(sorted(str(tuple(found.shape[-2:])) for found in maps))
         raise InvalidInput(f"expected maps of one size where {tap!r} matches, to draw their mean; got {came}")
-    # each layer counts alike, however many heads it has
+    # each layer has the same weight, however many heads it has
     means = torch.stack([found.flatten(0, -3).mean(0) if found.ndim > 2 else found for found in maps])
     weights = means.mean(0)[: len(row_labels), : len(column_labels)]
     return Alignment(name, weights, row_labels, column_labels, rows, columns, values, title)
 
 
 def heads(answer: Answer, objective: Objective, shows: Sequence[Show], *, name: str = "heads") -> Heads | None:
-    """Every layer that matches, head by head, in the order of the model's modules; None where none was called.
+    """Every head of each matching layer, in the order of the model's modules; None if none was called.
 
     Args:
-        shows: (pattern, rows, columns, title, values) each; a layer belongs to the first that matches. Times, whose
-            label ends in "(seconds)", are an axis.
+        shows: the patterns; a layer belongs to the first that matches. Labels whose name ends in "(seconds)" are a time
+            axis.
 
     Raises:
         NotFound: a pattern that matches no tap.
-        InvalidInput: the task has no such labels; maps that are smaller than their labels.
+        InvalidInput: the task has no such labels; maps smaller than their labels.
     """
     found: dict[str, tuple[Capture, Show]] = {}
     for seen, show in zip(_heard(answer, objective, [show[0] for show in shows]), shows, strict=True):
@@ -118,7 +118,7 @@ def heads(answer: Answer, objective: Objective, shows: Sequence[Show], *, name: 
 
 
 def entropy(weights: Alignment | Heads | Tensor) -> Figure:
-    """How widely looks are spread, in nats, the mean over all; what is no distribution is made one.
+    """The mean entropy of the attention weights, in nats; rows that do not sum to one are normalised.
 
     Args:
         weights: a picture, or (..., q, k).
@@ -135,7 +135,7 @@ def entropy(weights: Alignment | Heads | Tensor) -> Figure:
 
 
 def labels_of(answer: Answer, side: str) -> Sequence[str]:
-    """What the task calls the places of an axis, in the answer.
+    """The task's labels of the positions along an axis, for the answer.
 
     Raises:
         InvalidInput: the task has no such labels.
@@ -149,5 +149,5 @@ def labels_of(answer: Answer, side: str) -> Sequence[str]:
 
 
 def of_time(side: str, labels: Sequence[str]) -> Sequence[str]:
-    """Labels with their unit, where they are times."""
+    """The label of an axis, with its unit if it is a time."""
     return [f"{label} s" for label in labels] if side.endswith("(seconds)") else labels

@@ -1,10 +1,10 @@
-"""One look of one module, formed when it is asked for.
+"""The attention map of one call of one module, computed on request.
 
     w_qk = exp(s_qk - l_q),   s_qk = scale (q_q . k_k) + bias_qk,   l_q = log sum_k exp(s_qk)
 
-A fused kernel gives l, the log-sum-exp of each row, and so the weights of a few rows, or to a few keys, cost no more
-than those. Where it gives none, or all keys are asked for, a softmax over all keys of those rows takes its place. What
-is held is references to queries and keys, and no weights.
+A fused kernel returns l, the log-sum-exp of each row, so the weights of a few rows or keys can be computed alone.
+Without it, or if all keys are requested, a softmax over all keys is computed for those rows. The map holds references
+to queries and keys, and no weights.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,13 +19,13 @@ from torch import Tensor
 from saccade.core.errors import InvalidInput
 
 Rows = slice | list[int] | Tensor
-AXES = {2: ("q", "k"), 3: ("n", "q", "k"), 4: ("b", "h", "q", "k")}  # of weights with so many
-BLOCK = 1 << 19  # scores that are formed at a time, 2 MB in float32: more would go to memory and back
-Needed = list[Any]  # tensors that a map is made of, and None where there is none
+AXES = {2: ("q", "k"), 3: ("n", "q", "k"), 4: ("b", "h", "q", "k")}  # the axes of weights, by their number
+BLOCK = 1 << 19  # scores computed at once, 2 MB in float32: more would not fit into the cache
+Needed = list[Any]  # the tensors that a map is computed from
 
 
 class Asked(NamedTuple):
-    """Which heads, queries and keys are wanted, by their places; None: all."""
+    """A selection of heads, queries and keys, by position; None: all."""
 
     heads: Rows | None = None
     queries: Rows | None = None
@@ -33,11 +33,11 @@ class Asked(NamedTuple):
 
 
 class Looked(NamedTuple):
-    """What the weights of a fused kernel are made of.
+    """The inputs that the weights of a fused kernel are computed from.
 
-    `bias` is added to the scores, and is of their shape, where 1 stands for all; of a mask that is bool True = may be
-    attended. `causal`: query i sees keys 0 to i. `log_sum_exp` is of the shape (b, h, q), where there is one.
-    `nowhere`: the weights of a query that may look nowhere.
+    `bias` is added to the scores and broadcasts to their shape; if it is bool, True = may be attended. `causal`: query
+    i sees keys 0 to i. `log_sum_exp` has the shape (b, h, q), if there is one. `nowhere`: the weights of a query with
+    nothing to attend.
     """
 
     query: Float[Tensor, "b h q d"]
@@ -54,8 +54,8 @@ Form = Callable[[Needed, Asked], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Bounds:
-    """What is kept of a map: these heads and queries, None: all; of the heads their mean or the largest weight; of the
-    keys so many that each query looks at most, the others' weights being 0."""
+    """The part of a map to keep: some heads and queries (None: all); of the heads the mean or the largest weight; of
+    each query the keys with the largest weights, all others being 0."""
 
     heads: Rows | None = None
     queries: Rows | None = None
@@ -68,18 +68,19 @@ class Bounds:
         )
 
     def axes(self, axes: tuple[str, ...]) -> tuple[str, ...]:
-        """The axes that are left."""
+        """The remaining axes."""
         return axes if self.reduce is None else tuple(letter for letter in axes if letter != "h")
 
     def reduced(self, weights: Tensor, axes: tuple[str, ...]) -> Tensor:
-        """Of weights with these axes, heads and queries chosen already."""
+        """Reduce weights with these axes, whose heads and queries are already selected."""
         if self.reduce is None or "h" not in axes:
             return weights
         place = axes.index("h")
         return weights.mean(place) if self.reduce == "mean" else weights.amax(place)
 
     def kept(self, weights: Tensor, axes: tuple[str, ...]) -> tuple[Form, Needed]:
-        """What is kept of weights that are there, without the memory of what is not, and what forms a map of it."""
+        """The part of existing weights to keep, copied so that the rest can be freed, and the function that restores
+        the map."""
         left, part = self.axes(axes), self.reduced(chosen(weights, axes, Asked(self.heads, self.queries)), axes)
         if self.top is not None and left[-1:] == ("k",):
             keys = part.shape[-1]
@@ -91,13 +92,13 @@ class Bounds:
 
 
 def largest(weights: Float[Tensor, "*b k"], count: int) -> tuple[Float[Tensor, "*b n"], Tensor]:
-    """The largest weights of each row, so many, and their keys; the first is the largest."""
+    """The `count` largest weights of each row, largest first, with their keys."""
     found = weights.topk(min(count, weights.shape[-1]))
     return found.values, found.indices
 
 
 def spread(weights: Float[Tensor, "*b n"], places: Tensor, keys: int) -> Float[Tensor, "*b k"]:
-    """Weights at their places among so many keys, and 0 elsewhere."""
+    """Weights at their positions among all keys, and 0 elsewhere."""
     return weights.new_zeros(*weights.shape[:-1], keys).scatter(-1, places, weights)
 
 
@@ -105,17 +106,17 @@ EVERYTHING = Bounds()
 
 
 class AttentionMap:
-    """Who looked at whom, in one call of one module.
+    """The attention of one call of one module.
 
     Args:
         name: qualified name of the module.
         axes: letters of the axes of the weights.
-        form: makes the weights that are asked for.
-        forward: in which forward of the model it was, where that is known.
-        turn: how many were heard before it; None: it was not heard yet.
-        sizes: how many queries and keys there were, of which some may be chosen; None: all that the weights have.
-        gone: how many keys came before the first that a cache still had.
-        apart: whether it is never a step of what was heard before under the same name.
+        form: computes the requested weights.
+        forward: number of the model's forward pass, if known.
+        turn: number of maps captured before it; None: not captured yet.
+        sizes: the numbers of queries and keys before any selection; by default those of the weights.
+        gone: number of keys that a cache had dropped before this call.
+        apart: True if it never continues an earlier map of the same name.
     """
 
     def __init__(
@@ -133,16 +134,16 @@ class AttentionMap:
         self.sizes, self.gone, self.apart = sizes, gone, apart
 
     def weights(self, heads: Rows | None = None, queries: Rows | None = None, keys: Rows | None = None) -> Tensor:
-        """The weights of these heads and queries, to these keys; None: of all, to all. In float32 at least."""
+        """The weights of these heads, queries and keys (None: all), in at least float32."""
         with torch.no_grad():
             return self._form(Asked(heads, queries, keys))
 
     def top(self, count: int, heads: Rows | None = None, queries: Rows | None = None) -> tuple[Tensor, Tensor]:
-        """The keys that each query looks at most, so many, or all where there are fewer: their weights, and which."""
+        """For each query the keys with the largest weights, at most `count`: the weights, and the keys."""
         return largest(self.weights(heads, queries), count)
 
     def part(self, first: int, last: int) -> "AttentionMap":
-        """The map of the keys from one to another, without the last."""
+        """The map restricted to a range of keys, the end excluded."""
 
         def form(asked: Asked) -> Tensor:
             some = self._form(Asked(asked.heads, asked.queries))[..., first:last]
@@ -152,14 +153,8 @@ class AttentionMap:
         return self._with(self.axes, form, sizes)
 
     def become(self, other: "AttentionMap") -> None:
-        """Be of other keys."""
-        self._form, self.sizes = other._form, other.sizes
-
-    def named(self, name: str) -> "AttentionMap":
-        """The same under another name."""
-        found = self._with(self.axes, self._form, self.sizes)
-        found.name = name
-        return found
+        """Take the form, the sizes and the axes of another map of the same call."""
+        self._form, self.sizes, self.axes = other._form, other.sizes, other.axes
 
     def _with(
         self, axes: tuple[str, ...], form: Callable[[Asked], Tensor], sizes: tuple[int, int] | None
@@ -167,13 +162,13 @@ class AttentionMap:
         return AttentionMap(self.name, axes, form, self.forward, self.turn, sizes, self.gone, self.apart)
 
     def bounded(self, bounds: Bounds) -> "AttentionMap":
-        """The map of which no more is ever formed than these heads and queries, or one head that stands for all."""
+        """The map restricted to these heads and queries, or reduced to one head; no more than that is ever computed."""
         if bounds == EVERYTHING:
             return self
         axes = bounds.axes(self.axes)
 
         def form(asked: Asked) -> Tensor:
-            # queries are chosen before anything is formed
+            # queries are selected before anything is computed
             queries, rest = (asked.queries, None) if bounds.queries is None else (bounds.queries, asked.queries)
             whole = bounds.reduced(self._form(Asked(bounds.heads, queries)), self.axes)
             if bounds.top is not None and axes[-1:] == ("k",):
@@ -185,14 +180,14 @@ class AttentionMap:
 
 
 def weights_of(looked: Looked, asked: Asked) -> Float[Tensor, "b h q k"]:
-    """The weights that are asked for. A query that may look nowhere has weights of `looked.nowhere`."""
+    """The requested weights. A query with nothing to attend has the weights `looked.nowhere`."""
     query, keys, scale, bias, causal, total, nowhere = looked
     batch, heads = max(len(query), len(keys)), query.shape[1] if query.shape[1] > 1 else keys.shape[1]
-    query = query.expand(batch, heads, -1, -1)  # as the kernel does, where there is one for all
+    query = query.expand(batch, heads, -1, -1)  # as the kernel does, if one mask serves all
     queries, positions = query.shape[2], keys.shape[2]
-    if keys.shape[1] != heads:  # several heads share their keys
+    if keys.shape[1] != heads:  # several heads share keys
         keys = keys.repeat_interleave(heads // keys.shape[1], 1)
-    # with the log-sum-exp a few keys are formed alone; a softmax is over all, and quicker where all are asked for
+    # with the log-sum-exp a few keys can be computed alone; for all keys a softmax is faster
     if asked.keys is None:
         total = None
     some = Asked(asked.heads, asked.queries, None if total is None else asked.keys)
@@ -224,7 +219,7 @@ def weights_of(looked: Looked, asked: Asked) -> Float[Tensor, "b h q k"]:
 
 
 def blocks(shape: torch.Size) -> Iterator[tuple[slice, slice]]:
-    """Rows and heads of (b, h, q, k) whose scores stay in the processor's cache until they are weights."""
+    """Split (b, h, q, k) into rows and heads whose scores stay in the processor's cache."""
     rows, heads, size = shape[0], shape[1], shape[2] * shape[3]
     if not rows * heads * size:
         return
@@ -240,17 +235,17 @@ def blocks(shape: torch.Size) -> Iterator[tuple[slice, slice]]:
 def scores_of(
     query: Float[Tensor, "b h q d"], keys: Float[Tensor, "b h k d"], scale: float
 ) -> Float[Tensor, "b h q k"]:
-    """scale (q . k), in one pass."""
+    """scale (q . k), in one operation."""
     nothing = query.new_zeros(1, 1, 1)
     flat = torch.baddbmm(nothing, query.flatten(0, 1), keys.flatten(0, 1).mT, beta=0.0, alpha=scale)
     return flat.view(*query.shape[:2], *flat.shape[1:])
 
 
 def taken(tensor: Tensor, axis: int, rows: Rows | None) -> Tensor:
-    """The rows of an axis that are asked for; a slice may hold none.
+    """The selected rows of an axis; a slice may be empty.
 
     Raises:
-        InvalidInput: there are no such rows.
+        InvalidInput: some of the rows do not exist.
     """
     if rows is None:
         return tensor
@@ -259,12 +254,12 @@ def taken(tensor: Tensor, axis: int, rows: Rows | None) -> Tensor:
     size = tensor.shape[axis]
     places = list(range(size))[rows] if isinstance(rows, slice) else torch.as_tensor(rows).tolist()
     if not places or any(isinstance(place, bool) or not 0 <= place < size for place in places):
-        raise InvalidInput(f"expected places from 0 to {size - 1}, such as [0] or slice(0, 1), not {rows}")
+        raise InvalidInput(f"expected positions from 0 to {size - 1}, such as [0] or slice(0, 1), not {rows}")
     return tensor.index_select(axis, torch.as_tensor(places, device=tensor.device))
 
 
 def chosen(weights: Tensor, axes: tuple[str, ...], asked: Asked) -> Tensor:
-    """The heads, queries and keys that are asked for, of weights with these axes."""
+    """Select heads, queries and keys of weights with these axes."""
     for letter, rows in (("h", asked.heads), ("q", asked.queries), ("k", asked.keys)):
         if letter in axes:
             weights = taken(weights, axes.index(letter), rows)
@@ -272,5 +267,5 @@ def chosen(weights: Tensor, axes: tuple[str, ...], asked: Asked) -> Tensor:
 
 
 def kept_map(name: str, axes: tuple[str, ...], tensor: Tensor, *more: Any, **options: Any) -> AttentionMap:
-    """A map of a tensor that is there; what more there is to say as `AttentionMap` has it."""
+    """The map of an existing tensor of weights; other arguments as for `AttentionMap`."""
     return AttentionMap(name, axes, lambda asked: chosen(tensor, axes, asked), *more, **options)

@@ -1,14 +1,13 @@
-"""Listen to a model while it runs, and put other tensors in their place.
+"""Capture tensors of a model while it runs, or replace them.
 
 with capture(model, only="*attention.weights") as seen:
     model(...)
-seen["decoder.recurrent.attention.weights"]        # one tensor a call, in the order of the calls
+seen["decoder.recurrent.attention.weights"]        # one tensor per call, in order
 seen.joined("decoder.recurrent.attention.weights") # (b, q, k): the calls of a recurrent decoder as rows of one map
 
-A model of this library has taps, which name every tensor worth seeing. Of modules without a tap beneath them the
-operators are listened to, and the names are those of the modules in which there was attention; nothing in the model
-changes, not to the last bit. What is held is what the weights are made of, where a fused kernel makes none; they are
-formed when asked for.
+Models of this library have taps, which name every tensor worth seeing. In modules without a tap below them, attention
+is captured from the operators, under the names of the modules that ran them; the model's results are bit-identical. If
+a fused kernel returns no weights, the inputs of the weights are held, and the weights are computed on request.
 """
 
 import fnmatch
@@ -46,26 +45,26 @@ def capture(
     queries: Rows | None = None,
     reduce: str | None = None,
 ) -> Iterator[Capture]:
-    """Listen to every name that matches; the model is as before when the block ends, however it ends.
+    """Capture every name that matches; when the block ends, even by an exception, the model is as it was.
 
-    With `replace`, a backward pass that recomputes (activation checkpoints) belongs within the block too.
+    With `replace`, a backward pass that recomputes (activation checkpointing) must run within the block too.
 
     Args:
-        model: any module: its taps are listened to, and the operators of the modules that no tap stands beneath.
+        model: any module; its taps are captured, and the operators of modules without a tap below them.
         only: a pattern of names, as in a shell: "*decoder*".
-        replace: called with the name and the tensor; what it returns takes the tensor's place, None leaves it. Weights
-            that no tap names are replaced in `torch.no_grad()`.
-        heads, queries: which of them are seen; None: all.
-        reduce: "mean" or "max": of the heads that are seen their mean, or the largest weight; then the weights have no
-            axis of heads. "top-N", such as "top-8": of each look the N largest weights, the others being 0. "rollout":
-            the weights of a layer are the rollout from the input to it, (b, q, k) (`measures.rollout`).
+        replace: called with the name and the tensor; returns the replacement, or None for none. Weights without a tap
+            can be replaced only in `torch.no_grad()`.
+        heads, queries: the ones to capture; None: all.
+        reduce: "mean" or "max" over the captured heads, which removes the axis of heads. "top-N", such as "top-8": keep
+            the N largest weights of each query and set the others to 0. "rollout": the rollout from the input to each
+            layer, (b, q, k) (`measures.rollout`).
 
     Raises:
-        NotFound: nothing matches; the message names what there is. It comes at the block's end where a module matches,
-            in which attention may be seen.
-        InvalidInput: what is no module, or no pattern; `reduce` is none of these; `replace` gave a tensor of another
-            shape; a rollout of what is no self-attention; where no tap names the weights, there is a gradient, or they
-            are never there to be replaced, or a part of the model is always compiled, such as flex_attention.
+        NotFound: nothing matches; the message lists the names. It is raised at the end of the block if a module matches
+            but no attention was seen in it.
+        InvalidInput: not a module or not a pattern; an unknown `reduce`; a replacement of another shape; a rollout of
+            attention that is not self-attention. For weights without a tap: a replacement with gradients, or of weights
+            that are never computed; a part of the model that is always compiled, such as flex_attention.
     """
     if not isinstance(model, nn.Module) or not isinstance(only, str):
         raise InvalidInput(f"expected a module and a pattern of names, not {type(model).__name__} and {only!r}")
@@ -86,7 +85,7 @@ def capture(
             tap.listener = _listener(name, tap.axes, hear, bounds, replace, tap.listener, calls)
             tap.replacing = tap.replacing or replace is not None
         with warnings.catch_warnings(), rolling or nullcontext(), calls, listening if listens else nullcontext():
-            # it asks whether global hooks are meant for a compiled module, and they are
+            # our global hooks are meant for compiled modules too
             warnings.filterwarnings("ignore", message="Using `torch.compile\\(module\\)` when there are global hooks")
             yield heard
     except RuntimeError as error:
@@ -100,21 +99,21 @@ def capture(
             tap.listener, tap.replacing = before[name]
         heard.unknown = listening.found.unknown
         for name in listening.found.broken:
-            heard.forget(name)  # pieces of what cannot be read whole
+            heard.forget(name)  # pieces of attention that could not be put together
     if not taps and not heard and not heard.unknown:
         there = ", ".join(map(repr, [*every, *listening.found.places]))
         raise NotFound(f"no attention was seen in a module that matches {only!r}; {seen_in(there)}")
 
 
 def bounds_of(heads: Rows | None, queries: Rows | None, reduce: str | None) -> Bounds:
-    """What `capture` keeps of each map.
+    """The part of each map that `capture` keeps.
 
     Raises:
-        InvalidInput: no such `reduce`; a rollout of some queries, which goes through all of them.
+        InvalidInput: an unknown `reduce`; a rollout with `queries`.
     """
     if reduce == "rollout":
         if queries is not None:
-            raise InvalidInput("a rollout goes through every query; leave queries= out, and choose of what it gives")
+            raise InvalidInput("a rollout needs every query; leave queries= out, and select from its result")
         return Bounds(heads, None, "mean")
     if reduce is None:
         return Bounds(heads, queries)
@@ -122,7 +121,7 @@ def bounds_of(heads: Rows | None, queries: Rows | None, reduce: str | None) -> B
         return Bounds(heads, queries, "mean" if reduce == "mean" else "max")
     if found := re.fullmatch("top-([1-9][0-9]{0,8})", str(reduce)):
         return Bounds(heads, queries, top=int(found[1]))
-    raise InvalidInput(f'reduce must be "mean", "max", "rollout" or such as "top-8", not {reduce!r}')
+    raise InvalidInput(f'reduce must be "mean", "max", "rollout" or "top-N" (such as "top-8"), not {reduce!r}')
 
 
 def seen_in(names: str) -> str:
@@ -142,7 +141,7 @@ def _listener(
         tensor = tensor if outer is None else outer(tensor)
         if replace is not None and (other := replaced(replace, name, tensor)) is not None:
             tensor = other
-        # a forward that activation checkpointing runs again, inside the backward pass, was heard the first time
+        # activation checkpointing repeats the forward in the backward pass; the first one was captured
         if torch._C._current_graph_task_id() == -1:
             form, needed = bounds.kept(tensor.detach(), axes)
             sizes = (tensor.shape[-2], tensor.shape[-1]) if axes[-2:] == ("q", "k") else None

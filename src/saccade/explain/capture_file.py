@@ -1,4 +1,4 @@
-"""The file of a capture: a safetensors file whose header says, in JSON, what its tensors are. Nothing is unpickled."""
+"""The file format of a capture: a safetensors file whose JSON header describes its tensors. Nothing is unpickled."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ VERSION = "1"
 
 
 def write(path: Path, said: Mapping[str, Any], tensors: Sequence[Tensor]) -> None:
-    """Replace the file whole; missing folders are made."""
+    """Replace the file as a whole; missing folders are created."""
     header = {"saccade capture": VERSION, "capture": json.dumps(said, ensure_ascii=False)}
     path.parent.mkdir(parents=True, exist_ok=True)
     numbered = {f"{number}": tensor.cpu().clone().contiguous() for number, tensor in enumerate(tensors)}
@@ -24,11 +24,11 @@ def write(path: Path, said: Mapping[str, Any], tensors: Sequence[Tensor]) -> Non
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[Tensor]]:
-    """What `write` wrote.
+    """Read a file that `write` wrote.
 
     Raises:
         NotFound: no such file.
-        InvalidInput: a file that is damaged, or of something else.
+        InvalidInput: a damaged file, or not a capture.
     """
     if not path.is_file():
         raise NotFound(f"{path}: there is no such file")
@@ -37,7 +37,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[Tensor]]:
             header = file.metadata() or {}
             tensors = [file.get_tensor(f"{number}") for number in range(len(file.keys()))]
         if header.get("saccade capture") != VERSION:
-            raise InvalidInput(f"{path} is no capture that `Capture.save` of this version wrote")
+            raise InvalidInput(f"{path} is not a capture, or was written by `Capture.save` of another version")
         return json.loads(header["capture"]), tensors
     except (safetensors.SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        raise InvalidInput(f"{path} is no capture, or damaged: {error}") from error
+        raise InvalidInput(f"{path} is not a capture, or is damaged: {error}") from error

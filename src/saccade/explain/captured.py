@@ -1,4 +1,4 @@
-"""What was heard while a model ran: a value, to be asked, drawn, kept and sent."""
+"""The result of a capture: a value that can be measured, drawn, saved and exported."""
 
 import fnmatch
 import os
@@ -19,21 +19,22 @@ from saccade.explain.series import Call, series
 
 
 class Labels(NamedTuple):
-    """What the queries and the keys of a map are: tokens, times, places."""
+    """Labels of the queries and the keys of a map: tokens, times or positions."""
 
     queries: list[str]
     keys: list[str]
 
 
-Layer = tuple[Tensor, list[str], list[str]]  # weights (h, q, k) or (q, k), what the queries are, what the keys are
+Layer = tuple[Tensor, list[str], list[str]]  # weights (h, q, k) or (q, k), labels of the queries, labels of the keys
 
 
 class Capture(Mapping[str, list[Tensor]]):
-    """Qualified name of a tap, or of a module with attention -> what was heard there, detached from the graph.
+    """A mapping from the qualified name of a tap, or of a module with attention, to the tensors captured there,
+    detached.
 
     Args:
-        axes: the names that are listened to, and the letters of the axes of what is heard there.
-        some_queries: whether it is of chosen queries, whose places are not known.
+        axes: the names that are captured, with the letters of their axes.
+        some_queries: True if only some queries were captured; their positions are then unknown.
     """
 
     def __init__(self, axes: Mapping[str, tuple[str, ...]] | None = None, some_queries: bool = False) -> None:
@@ -41,9 +42,10 @@ class Capture(Mapping[str, list[Tensor]]):
         self._axes = dict(axes or {})
         self._heard: dict[str, list[AttentionMap]] = {name: [] for name in self._axes}
         self.labels: dict[str, Labels] = {}
-        """What `label` said of each name."""
+        """The labels of each name, as set by `label`."""
         self.unknown: dict[str, str] = {}
-        """Modules with attention that could not be read, or whose weights are not those they use, and why."""
+        """Modules whose attention could not be read, or whose captured weights are not those they use, with the
+        reason."""
 
     def __getitem__(self, name: str) -> list[Tensor]:
         return [each.weights() for each in self.maps(name)]
@@ -55,44 +57,45 @@ class Capture(Mapping[str, list[Tensor]]):
         return len(self._heard)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._heard  # and forms nothing
+        return name in self._heard  # does not compute any weights
 
     def maps(self, name: str) -> Sequence[AttentionMap]:
-        """What was heard, a map a call, of which a few rows may be asked for."""
+        """The captured maps, one per call; each computes the rows that are requested."""
         if name not in self._heard:
-            raise NotFound(f"nothing was heard of {name!r}; {nearest(name, self._heard)}")
+            raise NotFound(f"nothing was captured for {name!r}; {nearest(name, self._heard)}")
         return self._heard[name]
 
     def axes(self, name: str) -> tuple[str, ...]:
         """The letters of the axes, e.g. ("b", "q", "k")."""
-        self.maps(name)
-        return self._axes[name]
+        maps = self.maps(name)
+        return maps[0].axes if maps else self._axes[name]
 
     def hear(self, heard: AttentionMap) -> None:
-        """Keep a map."""
-        if heard.turn is None:  # one that is heard again, as in a part of this, keeps its place
+        """Add a map."""
+        if heard.turn is None:  # a map that was captured before, as in a part of this, keeps its number
             heard.turn = sum(map(len, self._heard.values()))
         self._heard.setdefault(heard.name, []).append(heard)
         self._axes.setdefault(heard.name, heard.axes)
 
     def forget(self, name: str) -> None:
-        """Leave out what was heard of a name."""
+        """Remove what was captured for a name."""
         self._heard.pop(name, None)
         self._axes.pop(name, None)
 
     def joined(self, name: str, axis: str | None = None) -> Tensor:
-        """All calls as one tensor, laid end to end along an axis.
+        """All calls as one tensor, concatenated along an axis.
 
-        Along that of who looks, the default, each key has its column: a call of fewer keys, as early in a generation,
-        or of a cache that forgets, is 0 elsewhere.
+        By default along the axis of queries. Each key has its own column: a call with fewer keys, such as an early step
+        of a generation, or one whose cache dropped keys, is 0 elsewhere.
 
         Args:
             name: where.
-            axis: its letter; None: the last but one, that of who looks, where the calls are steps of one map.
+            axis: letter of the axis; by default the last but one, of queries, if the calls are steps of one map.
 
         Raises:
             NotFound: no such name.
-            InvalidInput: there is no such axis, or nothing was heard; no axis, and calls that are maps of their own.
+            InvalidInput: there is no such axis, or nothing was captured; no axis was given and the calls are separate
+                maps.
         """
         axes = self.axes(name)
         by = axes[-2] if axis is None and len(axes) > 1 else axis
@@ -100,12 +103,12 @@ class Capture(Mapping[str, list[Tensor]]):
             raise InvalidInput(f"{name} has the axes {' '.join(axes)}, not {axis!r}")
         calls = self[name]
         if axis is None and len(self._series(name, calls)) > 1:
-            raise InvalidInput(f"{not_joined(name, by, calls)}; they are no steps of one map, and seen[name] has each")
+            raise InvalidInput(f"{not_joined(name, by, calls)}; they are separate maps; seen[name] has each")
         return self._end_to_end(name, by, calls, self.maps(name))
 
     def _end_to_end(self, name: str, axis: str, calls: list[Tensor], maps: Sequence[AttentionMap]) -> Tensor:
         if not calls:
-            raise InvalidInput(f"{name} was not called while it was listened to")
+            raise InvalidInput(f"{name} was not called during the capture")
         axes = maps[0].axes
         if axis == axes[-2]:
             calls = in_columns(calls, [each.gone for each in maps])
@@ -116,20 +119,21 @@ class Capture(Mapping[str, list[Tensor]]):
         return torch.cat(calls, dim=place)
 
     def _series(self, name: str, calls: Sequence[Tensor]) -> list[list[int]]:
-        """The places of the calls that are steps of one map, map by map."""
+        """The positions of the calls that make up each map."""
         maps = self.maps(name)
         if any(each.axes[-2:] != ("q", "k") for each in maps):
             return [list(range(len(calls)))]
         return series([call_of(each, call) for each, call in zip(maps, calls, strict=True)])
 
     def in_turn(self, name: str) -> dict[str, Tensor]:
-        """The calls as maps. Those that are steps of one map are joined; one of several maps, as of one module in
-        several layers, or called both ways, or in several forwards, has the number of its first call."""
+        """The calls as maps. Calls that are steps of one map are joined. If a name has several maps, because a module
+        is used in several layers, in both directions or in several forwards, each is named with the number of its first
+        call."""
         return {said: weights for said, _, weights in self._turns(name)}
 
     def _turns(self, name: str) -> list[tuple[str, AttentionMap, Tensor]]:
-        """Of each map its name, its first call, and its weights."""
-        calls, maps = self[name], self.maps(name)  # formed once
+        """The name, the first call, and the weights of each map."""
+        calls, maps = self[name], self.maps(name)  # computed once
         found = []
         every = self._series(name, calls) or [[]]
         for places in every:
@@ -141,28 +145,28 @@ class Capture(Mapping[str, list[Tensor]]):
         return found
 
     def label(self, queries: Sequence[object], keys: Sequence[object] | None = None, only: str = "*") -> "Capture":
-        """Say what queries and keys are, of the names that match: the same tokens where no keys are given."""
+        """Label the queries and keys of the names that match; by default keys have the labels of the queries."""
         said = Labels(*(list(map(str, side)) for side in (queries, queries if keys is None else keys)))
         self.labels |= dict.fromkeys(self.matching(only), said)
         return self
 
     def matching(self, only: str) -> list[str]:
-        """The names that match a pattern, in the order in which they were heard.
+        """The names that match a pattern, in the order of their capture.
 
         Raises:
-            NotFound: none does.
+            NotFound: none matches.
         """
         found = [name for name in self if fnmatch.fnmatchcase(name, only)]
         if not found:
-            raise NotFound(f"nothing that was heard matches {only!r}; there is: {', '.join(map(repr, self))}")
+            raise NotFound(f"no captured name matches {only!r}; there are: {', '.join(map(repr, self))}")
         return found
 
     def words(self) -> "Capture":
-        """The same over words, where labels say pieces of them, such as "un" and "##believ": what the pieces of a word
-        are given is summed, and averaged over those that look (`plots.words`). Names without labels stay as they are.
+        """The capture over words, if labels are pieces of words, such as "un" and "##believ": weights are summed over
+        the keys and averaged over the queries of a word (`plots.words`). Names without labels are unchanged.
 
         Raises:
-            InvalidInput: labels of another number than the weights have.
+            InvalidInput: the number of labels does not match the weights.
         """
         found = Capture(some_queries=self._some_queries)
         found.unknown = self.unknown
@@ -177,7 +181,8 @@ class Capture(Mapping[str, list[Tensor]]):
         return found
 
     def select(self, only: str = "*", heads: Rows | None = None, queries: Rows | None = None) -> "Capture":
-        """A part of it: the names that match, of which no other heads and queries are ever formed."""
+        """A part of the capture: the names that match, restricted to these heads and queries; nothing else is ever
+        computed."""
         part = Capture(some_queries=self._some_queries or queries is not None)
         part.unknown = {name: why for name, why in self.unknown.items() if fnmatch.fnmatchcase(name, only)}
         for name in self.matching(only):
@@ -188,46 +193,48 @@ class Capture(Mapping[str, list[Tensor]]):
         return part
 
     def entropy(self, name: str) -> Tensor:
-        """How widely each look is spread, in nats: the weights' axes without the keys (`measures.entropy`)."""
+        """The entropy of each query's weights, in nats, with the axes of the weights without the keys
+        (`measures.entropy`)."""
         return torch.cat([measures.entropy(weights) for weights in self.in_turn(name).values()], -1)
 
     def distance(self, name: str) -> Tensor:
-        """How far each look goes, in positions: the weights' axes without the keys (`measures.distance`).
+        """The mean distance of each query's attention, in positions, with the axes of the weights without the keys
+        (`measures.distance`).
 
         Raises:
-            InvalidInput: of chosen queries; of calls that cannot be laid end to end.
+            InvalidInput: only some queries were captured; calls that cannot be concatenated.
         """
         if self._some_queries:
-            raise InvalidInput("these are chosen queries, and how far they are from a key is not known; capture all")
+            raise InvalidInput("distances are unknown, since only some queries were captured; capture all")
         calls = list(self.in_turn(name).values())
         if len({call.shape[:-2] for call in calls}) > 1:
-            raise InvalidInput(f"{name} was called on batches of different sizes, which cannot be laid end to end")
+            raise InvalidInput(f"{name} was called on batches of different sizes, which cannot be concatenated")
         return torch.cat([measures.distance(call) for call in calls], -1)
 
     def rollout(self, only: str = "*", residual: float = 0.5) -> Tensor:
-        """What of each input is in each output, (b, t, t), through the self-attention of all names that match, as they
-        were called (`measures.rollout`).
+        """The share of each input in each output, (b, t, t), through the self-attention of all names that match, in the
+        order of their calls (`measures.rollout`).
 
         Raises:
-            InvalidInput: of several forwards; no self-attention.
+            InvalidInput: several forwards were captured; the attention is not self-attention.
         """
         return measures.rollout(self._layers(only), residual)
 
     def flow(self, query: int, only: str = "*", residual: float = 0.5) -> Tensor:
-        """The most that each input can send to one output, (b, t) (`measures.flow`)."""
+        """The largest flow from each input to one output, (b, t) (`measures.flow`)."""
         return measures.flow(self._layers(only), query, residual)
 
     def _layers(self, only: str) -> Iterator[Tensor]:
-        """Their maps in the order in which they were called; one that is not the only one of its name is formed now."""
+        """The maps of these names in the order of their calls; if a name has several, they are computed now."""
         found: list[tuple[int, str, Tensor | None]] = []
         for name in self.matching(only):
             maps = self.maps(name)
             turns = self._turns(name) if len(maps) > 1 else [(name, maps[0], None)] if maps else []
             if len(turns) > 1 and len({each.forward for each in maps}) > 1:
                 raise InvalidInput(
-                    f'{name} was heard in several forwards; capture each by itself, or with reduce="rollout"'
+                    f'{name} was captured in several forwards; capture each separately, or with reduce="rollout"'
                 )
-            # calls that are one map stand where the first of them does
+            # calls that are one map take the position of the first of them
             found += [(first.turn or 0, name, call) for _, first, call in turns]
         for _, name, call in sorted(found, key=lambda each: each[0]):
             yield self[name][0] if call is None else call
@@ -235,29 +242,28 @@ class Capture(Mapping[str, list[Tensor]]):
     def alignments(
         self, name: str, row: int = 0, back: Iterable[measures.Link] | None = None, way: str = "intersection"
     ) -> set[measures.Link]:
-        """Hard links (query, key): each query of one row and the key that it looks at most, by the mean of the heads.
+        """Hard links (query, key): for each query of one row the key with the largest weight, averaged over heads.
 
         Args:
-            name: where.
-            row: which of the batch.
-            back: links of the other direction, (key, query), as this method gives them of the model that goes there;
-                None: these alone.
-            way: how both are made one (`measures.symmetrised`).
+            name: the name.
+            row: row of the batch.
+            back: links of the other direction, (key, query), from a model trained in that direction; by default none.
+            way: how to combine both (`measures.symmetrised`).
         """
         found = measures.links(mean_of_heads(self._one(name, row)[0]))
         return found if back is None else measures.symmetrised(found, back, way)
 
     def plot(self, name: str | None = None, head: int | None = None, row: int = 0, title: str = "") -> plots.Figure:
-        """A picture of one row of the batch, for `plots.save` or a notebook.
+        """A figure of one row of the batch, for `plots.save` or a notebook.
 
         Args:
-            name: where; its heat map with the labels is drawn. None: a thumbnail of every head of every name.
-            head: of that name this head; None: the mean of all.
-            row: which of the batch.
-            title: what stands above; of a name else the name.
+            name: the name whose heat map is drawn, with labels; by default a thumbnail of every head of every name.
+            head: the head of that name; by default the mean of all heads.
+            row: row of the batch.
+            title: the title; by default the name.
 
         Raises:
-            NotFound, InvalidInput: no such name, head or row; thumbnails of maps of different sizes.
+            NotFound, InvalidInput: no such name, head or row; thumbnails of maps that differ in size.
         """
         if name is None:
             layers = self.layers(row)
@@ -271,29 +277,29 @@ class Capture(Mapping[str, list[Tensor]]):
         return plots.alignment(drawn, queries, keys, rows_label="queries", columns_label="keys", title=said)
 
     def to_html(self, path: str | os.PathLike[str], title: str = "attention", row: int = 0) -> Path:
-        """Write one HTML file in which every head can be looked at: layers, heads, one token's looks, the matrix.
+        """Write one HTML file for exploring every head: layers, heads, the attention of a token, the matrix.
 
-        It needs nothing from a network. Names without labels have numbers for tokens.
+        It works offline. Names without labels have numbers for tokens.
 
         Args:
-            path: the file, replaced whole; missing folders are made.
-            title: what the page is of.
-            row: which of the batch.
+            path: the file, replaced as a whole; missing folders are created.
+            title: title of the page.
+            row: row of the batch.
 
         Raises:
-            InvalidInput: nothing was heard; labels of another number than the weights have; no such row.
+            InvalidInput: nothing was captured; the number of labels does not match the weights; no such row.
         """
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(Path(path), page(self.layers(row), title).encode("utf-8"))
         return Path(path)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows of it: the page of `to_html`, of the first row."""
+        """The page of `to_html` of the first row, for a notebook."""
         return framed(self.layers(0, name) for name in self)
 
     def layers(self, row: int = 0, only: str = "*") -> dict[str, Layer]:
-        """Of one row of the batch: the weights (h, q, k) of each name that matches, and what its queries and keys are;
-        without labels their numbers.
+        """For one row of the batch, the weights (h, q, k) of each name that matches, and the labels of its queries and
+        keys, by default their numbers.
 
         Raises:
             NotFound: no name matches.
@@ -312,7 +318,8 @@ class Capture(Mapping[str, list[Tensor]]):
         return layers
 
     def _labels(self, name: str, weights: Tensor, several: bool) -> Labels | None:
-        """The labels of a map. One of several has those that are as many, as where a module is called both ways."""
+        """The labels of a map. If a name has several maps, as for a module called in both directions, labels are
+        matched by their number."""
         said = self.labels.get(name)
         if said is None or not several:
             return said
@@ -323,24 +330,24 @@ class Capture(Mapping[str, list[Tensor]]):
         found = self.layers(row, name)
         if name not in found:
             raise InvalidInput(
-                f"{name} was called {len(found)} times, each on a whole sequence; seen[name] has each map"
+                f"{name} was called {len(found)} times, each time on a whole sequence; seen[name] has each map"
             )
         return found[name]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all weights, with names, axes and labels, into one safetensors file, replaced whole; missing
-        folders are made.
+        """Save all weights, with names, axes and labels, in one safetensors file, replaced as a whole; missing folders
+        are created.
 
         Raises:
-            InvalidInput: nothing was heard.
+            InvalidInput: nothing was captured.
         """
         said, tensors = self._written()
         if not tensors:
-            raise InvalidInput("nothing was heard, so there is nothing to save")
+            raise InvalidInput("nothing was captured, so there is nothing to save")
         capture_file.write(Path(path), said, tensors)
 
     def _written(self) -> tuple[dict[str, Any], list[Tensor]]:
-        """All that it is: plain values, and the weights."""
+        """The whole capture as plain values and weights."""
         maps = [each for name in self for each in self.maps(name)]
         return {
             "names": [each.name for each in maps],
@@ -350,7 +357,7 @@ class Capture(Mapping[str, list[Tensor]]):
             "sizes": [each.sizes for each in maps],
             "gone": [each.gone for each in maps],
             "apart": [each.apart for each in maps],
-            "axes": {name: list(axes) for name, axes in self._axes.items()},
+            "axes": {name: list(self.axes(name)) for name in self},
             "labels": {name: labels._asdict() for name, labels in self.labels.items()},
             "unknown": self.unknown,
             "some_queries": self._some_queries,
@@ -378,22 +385,22 @@ class Capture(Mapping[str, list[Tensor]]):
         return found
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copied or pickled it is its weights, and no longer what they are made of."""
+        """A copied or pickled capture holds the weights, not their inputs."""
         return Capture._read, self._written()
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Capture":
-        """What `save` wrote.
+        """Load a file that `save` wrote.
 
         Raises:
             NotFound: no such file.
-            InvalidInput: a file that is damaged, or of something else.
+            InvalidInput: a damaged file, or not a capture.
         """
         said, tensors = capture_file.read(Path(path))
         try:
             return cls._read(said, tensors)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise InvalidInput(f"{path} is no capture, or damaged: {error}") from error
+            raise InvalidInput(f"{path} is not a capture, or is damaged: {error}") from error
 
 
 def mean_of_heads(weights: Tensor) -> Tensor:
@@ -402,13 +409,13 @@ def mean_of_heads(weights: Tensor) -> Tensor:
 
 
 def call_of(heard: AttentionMap, weights: Tensor) -> Call:
-    """What there is to know of a call, to tell whether it is a step."""
+    """The properties of a call that tell whether it is a step."""
     queries, keys = heard.sizes or tuple(weights.shape[-2:])
     return Call(heard.forward, (heard.axes, *weights.shape[:-2]), queries, keys, heard.gone, heard.apart)
 
 
 def in_columns(calls: Sequence[Tensor], gone: Sequence[int]) -> list[Tensor]:
-    """Each key in the same column in all calls; 0 where a call has none."""
+    """Place each key in the same column in all calls; 0 where a call lacks it."""
     first = min(gone)
     last = max(before + call.shape[-1] for before, call in zip(gone, calls, strict=True))
     return [
@@ -418,4 +425,4 @@ def in_columns(calls: Sequence[Tensor], gone: Sequence[int]) -> list[Tensor]:
 
 def not_joined(name: str, axis: str, calls: Sequence[Tensor]) -> str:
     came = ", ".join(map(str, sorted({tuple(call.shape) for call in calls})))
-    return f"{name} was called on what cannot be laid end to end along {axis!r}: {came}"
+    return f"{name}: these calls cannot be concatenated along {axis!r}: {came}"

@@ -1,7 +1,7 @@
-"""Which keys a cache has forgotten: how many came before the first that is still there.
+"""Track how many keys a cache has dropped, such as that of a sliding window.
 
-A tensor whose first rows along an axis were cut off, or left behind as others were put at its end, is followed to where
-it is the keys of attention; the columns of that map are then known by their places.
+A tensor whose first rows along an axis were cut off, or dropped as others were appended, is followed until it is used
+as keys, so the columns of the map are at the right positions.
 """
 
 from typing import Any
@@ -17,18 +17,18 @@ JOINS = {"cat", "concat", "concatenate"}
 
 
 class Columns:
-    """Follows tensors of which the first rows along an axis are gone."""
+    """Follows tensors that have lost their first rows along an axis."""
 
     def __init__(self) -> None:
-        self._known: Any = WeakIdKeyDictionary()  # tensor -> {axis: how many are gone}
+        self._known: Any = WeakIdKeyDictionary()  # tensor -> {axis: number of rows dropped}
 
     def gone(self, keys: Tensor, axis: int) -> int:
-        """How many rows came before the first of this axis, as far as that is known."""
+        """The number of rows dropped from this axis, as far as known."""
         found: int = self._known.get(keys, {}).get(axis % keys.ndim, 0) if keys.ndim else 0
         return found
 
     def saw(self, operator: Any, name: str, args: tuple[Any, ...], out: Any) -> None:
-        """Take note of a call."""
+        """Track one operator call."""
         given = args[0] if args else None
         if name in JOINS and isinstance(out, Tensor):
             there = [part for part in given or () if isinstance(part, Tensor) and part.numel()]
@@ -46,7 +46,7 @@ class Columns:
                 self._mark(out, known | {axis: known.get(axis, 0) - args[1][0]})
             elif known and out.shape == given.shape and (name in KEPT or torch.Tag.pointwise in operator.tags):
                 self._mark(out, known)
-            elif known and name in ("index_select", "index"):  # as a beam search takes other rows
+            elif known and name in ("index_select", "index"):  # a beam search selects other rows
                 self._mark(out, {axis: gone for axis, gone in known.items() if axis > 0})
             elif known and (name in VIEWS or name in MOVES):
                 axes = [(moved(operator, name, args, axis, out), gone) for axis, gone in known.items()]
@@ -60,7 +60,7 @@ class Columns:
 
 
 def cut(given: Tensor, known: dict[int, int], axis: int, start: Any = None, end: Any = None, step: int = 1) -> Any:
-    """Of a slice, how many rows are gone along its axis."""
+    """The number of rows that a slice drops along its axis."""
     axis, size = axis % given.ndim, given.shape[axis]
     if not isinstance(start, int) or step != 1:
         return {}
@@ -69,7 +69,7 @@ def cut(given: Tensor, known: dict[int, int], axis: int, start: Any = None, end:
 
 
 def moved(operator: Any, name: str, args: tuple[Any, ...], axis: int, out: Tensor) -> int | None:
-    """Where an axis of what was given is in a view of it; None: it is not there, or not to be told from others."""
+    """The position of an axis in a view of its tensor; None if it is missing or ambiguous."""
     given: Tensor = args[0]
     stand = torch.empty_strided(given.shape, [int(place == axis) for place in range(given.ndim)], device="meta")
     try:

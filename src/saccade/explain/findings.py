@@ -1,4 +1,4 @@
-"""What was found where, while a model ran."""
+"""The modules with attention that were found while a model ran."""
 
 from collections.abc import Callable
 
@@ -10,30 +10,30 @@ from saccade.explain.places import Places
 from saccade.explain.scores import PIECES
 
 Heard = Callable[[AttentionMap], None]
-PROGRAM = "it is a scripted, traced or exported program, which has lost the names of its modules; each call is a map"
+PROGRAM = "a scripted, traced or exported program has no names of modules; each call is a map"
 
 
 class Findings:
-    """The modules with attention, and what there is to say of them.
+    """The modules with attention, and notes on them.
 
     Args:
-        calls: the modules that are being called.
+        calls: the stack of module calls.
         wanted: whether the maps of a module of this name are wanted.
-        heard: called with each of them.
+        heard: called with each map.
     """
 
     def __init__(self, calls: Places, wanted: Callable[[str], bool], heard: Heard) -> None:
         self.calls, self.wanted, self._heard = calls, wanted, heard
         self.held = Holder()
         self.places: dict[str, None] = {}
-        """The modules in which there was attention, wanted or not."""
+        """The modules with attention, wanted or not."""
         self.unknown: dict[str, str] = {}
-        """Those of which it cannot be read, or is not what they use, and why."""
+        """Modules whose attention cannot be read, or is not what they use, with the reason."""
         self.broken: set[str] = set()
-        """Those of which pieces were heard, that cannot be put together."""
+        """Modules with pieces of attention that cannot be put together."""
 
     def hear(self, found: AttentionMap) -> None:
-        """Pass a map on."""
+        """Pass a map to `heard`."""
         found.forward = self.calls.forward
         if isinstance(self.calls.innermost(), jit.ScriptModule | fx.GraphModule):
             found.apart = True
@@ -41,7 +41,7 @@ class Findings:
         self._heard(found)
 
     def say(self, place: str, why: str) -> None:
-        """Say why a module cannot be read."""
+        """Note why a module cannot be read."""
         self.places[place] = None
         if not self.wanted(place):
             return

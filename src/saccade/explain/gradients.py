@@ -1,8 +1,8 @@
 """How strongly each output depends on each input: norms of gradients.
 
-    g_ts = || d f_t / d x_s ||                       x what a tap hears, f a scalar a step, one sequence at a time
+    g_ts = || d f_t / d x_s ||                       x captured at a tap, f a scalar per step, one sequence at a time
 
-Where they fall with the steps between s and t the gradient vanishes on its way (Hochreiter 1991; Bengio et al. 1994).
+If they decrease with the number of steps between s and t, the gradient vanishes (Hochreiter 1991; Bengio et al. 1994).
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ def gradient_norms(model: nn.Module, tap: str, outputs: Callable[[], Float[Tenso
     """The norms g of every output and every input.
 
     Args:
-        model: what is asked; its weights get no gradient.
+        model: the model; its weights get no gradient.
         tap: the name of a tap of (b, s, d) that is called once.
-        outputs: runs the model, and gives a scalar for each step of each sequence; a sequence may not depend on others.
+        outputs: runs the model and returns a scalar for each step of each sequence; sequences must be independent.
 
     Raises:
         NotFound: no such tap.
@@ -36,9 +36,9 @@ def gradient_norms(model: nn.Module, tap: str, outputs: Callable[[], Float[Tenso
     with torch.enable_grad(), capture(model, tap, leaf):
         found = outputs()
         if len(heard) != 1:
-            raise InvalidInput(f"{tap} was called {len(heard)} times; one is expected")
+            raise InvalidInput(f"expected {tap} to be called once; it was called {len(heard)} times")
         if not found.requires_grad:
-            raise InvalidInput(f"what {tap} hears has no part in the outputs")
-        # one step of all sequences at a time: they do not mix
+            raise InvalidInput(f"the outputs do not depend on {tap}")
+        # one step of all sequences at a time, since they are independent
         slopes = [torch.autograd.grad(step.sum(), heard, retain_graph=True)[0] for step in found.unbind(1)]
     return torch.stack([slope.norm(dim=-1) for slope in slopes], 1)

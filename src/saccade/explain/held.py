@@ -1,4 +1,4 @@
-"""What a map is made of, while it waits to be asked for."""
+"""The tensors that a map is computed from, held until it is requested."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -11,10 +11,10 @@ from saccade.explain.attention_map import Asked, Form, Needed
 
 
 class Held:
-    """What makes a map, and of what; it is copied where the model is about to overwrite it."""
+    """A function that computes a map, and its inputs, which are copied if the model is about to overwrite them."""
 
     def __init__(self, form: Form, needed: Needed) -> None:
-        with tracked():  # so that what is written into the original is counted here too
+        with tracked():  # so that writes to the original are counted here too
             self._needed = [tensor.detach() if isinstance(tensor, Tensor) else tensor for tensor in needed]
         self._form = form
         self._versions = [version(tensor) for tensor in self._needed]
@@ -22,16 +22,16 @@ class Held:
 
     def __call__(self, asked: Asked) -> Tensor:
         if self._versions != [version(tensor) for tensor in self._needed]:
-            raise InvalidInput("what this map is made of was overwritten since; ask for the weights before that")
+            raise InvalidInput("the inputs of this map have been overwritten; read the weights before that")
         if any(tensor.numel() and not tensor.untyped_storage().size() for tensor in self.tensors()):
-            raise InvalidInput("what this map is made of was freed since; ask for the weights before that")
+            raise InvalidInput("the inputs of this map have been freed; read the weights before that")
         return self._form(self._needed, asked)
 
     def tensors(self) -> list[Tensor]:
         return [tensor for tensor in self._needed if isinstance(tensor, Tensor) and not tensor.is_nested]
 
     def copy(self, storage: int | None = None) -> None:
-        """What stands in this storage; None: in any."""
+        """The inputs held in this storage; None: in any."""
         there = {id(tensor) for tensor in self.tensors() if storage in (None, address(tensor))}
         self._needed = [tensor.clone() if id(tensor) in there else tensor for tensor in self._needed]
         self._versions = [version(tensor) for tensor in self._needed]
@@ -39,7 +39,7 @@ class Held:
 
 
 class Holder:
-    """All that is held, by the memory in which it stands."""
+    """Everything that is held, by storage."""
 
     def __init__(self) -> None:
         self._held: dict[int, list[Held]] = {}
@@ -51,13 +51,13 @@ class Holder:
         return held
 
     def is_written(self, storage: int) -> None:
-        """The model is about to write there."""
+        """Called before the model writes to a tensor."""
         self._overwritten.add(storage)
         for held in self._held.pop(storage, ()):
             held.copy(storage)
 
     def end(self) -> None:
-        """What was overwritten once will be again."""
+        """Remember a tensor that was overwritten, since it will be again."""
         for storage in self._overwritten & set(self._held):
             for held in self._held[storage]:
                 held.copy(storage)
@@ -65,19 +65,19 @@ class Holder:
 
 
 def is_equal(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors have the same numbers; not, where it cannot be asked, as while a graph is recorded."""
+    """Whether two tensors are equal; False if that cannot be computed, as while a graph is recorded."""
     if one.is_meta or (one.is_cuda and torch.cuda.is_current_stream_capturing()):
         return False
     return one.shape == other.shape and torch.equal(one, other)
 
 
 def version(tensor: Any) -> int:
-    """How often a tensor was written in place; in inference mode nobody counts."""
+    """How often a tensor was written in place; inference mode does not count it."""
     return tensor._version if isinstance(tensor, Tensor) and not tensor.is_inference() else 0
 
 
 def address(tensor: Tensor) -> int:
-    """The same for all views of one storage; 0 of a tensor that has none, as a sparse one."""
+    """The key of a storage, equal for all its views; 0 for a tensor without one, such as a sparse tensor."""
     try:
         return tensor.untyped_storage().data_ptr()
     except (NotImplementedError, RuntimeError):
@@ -85,7 +85,7 @@ def address(tensor: Tensor) -> int:
 
 
 def tracked() -> AbstractContextManager[Any]:
-    """Where views are tracked as they are outside a dispatch mode."""
+    """Track views as outside a dispatch mode."""
     guard = getattr(torch._C, "_SetExcludeDispatchKeyGuard", None)
     found: AbstractContextManager[Any] = (
         nullcontext() if guard is None else guard(torch._C.DispatchKey.ADInplaceOrView, False)

@@ -1,4 +1,4 @@
-"""Other weights in the place of a model's own: what is a look for?
+"""Replace attention weights to see their effect on the model's output.
 
 with torch.no_grad(), capture(model, only="*layers.3.*", replace=ablate(0, 5)):
     model(...)                                     # without heads 0 and 5 of that layer
@@ -17,15 +17,15 @@ Replace = Callable[[str, Tensor], Tensor | None]
 
 
 def ablate(*heads: int) -> Replace:
-    """For `capture(replace=...)`: these heads look nowhere, and so give nothing; of weights (b, h, q, k)."""
+    """For `capture(replace=...)`: set the weights (b, h, q, k) of these heads to 0."""
     return scale(0.0, *heads)
 
 
 def scale(factor: float, *heads: int) -> Replace:
-    """For `capture(replace=...)`: what these heads give, so many times; of weights (b, h, q, k).
+    """For `capture(replace=...)`: multiply the weights (b, h, q, k) of these heads by a factor.
 
     Raises:
-        InvalidInput: no heads, or what is no number of one.
+        InvalidInput: no heads, or not the number of a head.
     """
     if not heads or not all(isinstance(head, int) and head >= 0 for head in heads):
         raise InvalidInput(f"expected the numbers of heads, from 0, not {heads}")
@@ -41,10 +41,10 @@ def scale(factor: float, *heads: int) -> Replace:
 
 
 def replaced(replace: Replace, place: str, weights: Tensor) -> Tensor | None:
-    """What takes the place of weights, if anything does.
+    """The replacement for the weights, or None.
 
     Raises:
-        InvalidInput: it is no tensor, or has another shape.
+        InvalidInput: it is not a tensor, or has another shape.
     """
     other = replace(place, weights)
     if other is not None and not isinstance(other, Tensor):
@@ -55,15 +55,16 @@ def replaced(replace: Replace, place: str, weights: Tensor) -> Tensor | None:
 
 
 def refuse_gradient(place: str, *tensors: Tensor) -> None:
-    """Below autograd other weights would get the gradient of those that they replace."""
+    """Check that there is no gradient: below autograd the replacement would get the gradient of the original
+    weights."""
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         raise InvalidInput(
-            f"{place}: weights are replaced where there is no gradient; call the model in torch.no_grad()"
+            f"{place}: weights can be replaced only without gradients; call the model in torch.no_grad()"
         )
 
 
 def with_weights(place: str, func: Any, args: Any, kwargs: Any, out: Any, weights: Tensor) -> Any:
-    """What a fused kernel gives with these weights."""
+    """The output of a fused kernel with these weights."""
     given = arguments(func, args, kwargs)
     if "value" not in given or "qkv_weight" in given:
         raise InvalidInput(f"{place} is one operator; torch.backends.mha.set_fastpath_enabled(False) takes it apart")

@@ -1,7 +1,7 @@
-"""Where the numbers of a tensor stand in the result of the softmax that it is made of, and who looks at whom there.
+"""Find which axes of a tensor computed from a softmax are its batch, queries and keys.
 
-A stand-in is a tensor without memory (of the device "meta") that is a view of the softmax's result, laid out row by
-row: its shape is that of the tensor, and its strides say which axis of the softmax each of its own axes is.
+A stand-in is a tensor on the device "meta", without memory, that is a view of the softmax's result in row-major order:
+it has the shape of the tensor, and its strides tell which axis of the softmax each axis is.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from torch import Tensor
 from saccade.explain.held import is_equal
 
 VIEWS = {"view", "_unsafe_view", "reshape", "_reshape_alias", "flatten", "unflatten", "view_as", "reshape_as", "ravel"}
-# which put axes in another order, or leave rows out
+# operators that permute axes, or leave rows out
 MOVES = {
     "expand", "permute", "transpose", "t", "movedim", "unsqueeze", "squeeze", "slice", "select", "narrow", "split",
     "split_with_sizes", "unbind", "chunk", "unsafe_chunk", "tensor_split", "unsafe_split", "swapaxes", "swapdims",
@@ -26,26 +26,26 @@ def whole(out: Tensor) -> Tensor:
 
 
 def moved(operator: Any, name: str, args: tuple[Any, ...], stand: Tensor, out: Any) -> Any:
-    """The stand-in of a view, or those of several; None where it is none of the softmax's result."""
+    """The stand-in of a view, or those of several; None if it is not a view of the softmax's result."""
     if name in VIEWS and isinstance(out, Tensor):
         try:
             return stand.view(out.shape)
-        except RuntimeError:  # its axes do not lie one within the other
+        except RuntimeError:  # its axes are not nested
             return None
     return operator(stand, *args[1:]) if name in MOVES else None
 
 
 def looks(name: str, args: tuple[Any, ...], operand: Tensor, stand: Tensor, left: bool) -> Tensor | None:
-    """The stand-in of weights as a product takes them, (n, q, k) of several sequences or (q, k) of one.
+    """The stand-in of weights as a product uses them: (n, q, k) for several sequences, or (q, k) for one.
 
-    Each of n has values of its own, and all q look at the same ones. None: that cannot be said.
+    Each of the n has its own values, which all its q share. None if that is unclear.
 
     Args:
-        name: the operator's.
-        args: what it was given.
+        name: name of the operator.
+        args: its arguments.
         operand: the weights among them.
         stand: their stand-in.
-        left: whether they stand on the left; an equation has its own order.
+        left: whether they are the left operand; an einsum has its own order.
     """
     if name == "einsum":
         return of_equation(args[0], args[1], operand, stand)
@@ -77,7 +77,7 @@ def of_equation(equation: str, operands: Any, operand: Tensor, stand: Tensor) ->
 
 
 def joined(stand: Tensor, batch: int) -> Tensor | None:
-    """(*b, *q, k) -> (n, q, k), where so many axes are of the batch."""
+    """(*b, *q, k) -> (n, q, k), with the given number of batch axes."""
     try:
         return stand.view(stand.shape[:batch].numel(), stand.shape[batch:-1].numel(), stand.shape[-1])
     except RuntimeError:
@@ -85,7 +85,7 @@ def joined(stand: Tensor, batch: int) -> Tensor | None:
 
 
 def columns(stand: Tensor | None, keys: int) -> tuple[int, int] | None:
-    """Which columns of a softmax over so many keys are looked at, from and to; None: not one after the other."""
+    """The range of the softmax's columns that are used; None if they are not contiguous."""
     if stand is None or not stand.ndim or (stand.shape[-1] > 1 and stand.stride(-1) != 1):
         return None
     first = int(stand.storage_offset()) % keys
@@ -93,23 +93,23 @@ def columns(stand: Tensor | None, keys: int) -> tuple[int, int] | None:
 
 
 def equal(operand: Tensor, stand: Tensor, weights: Tensor) -> bool:
-    """Whether a tensor has the numbers of the softmax's result that its stand-in says."""
+    """Whether a tensor has the values that its stand-in selects from the softmax's result."""
     return is_equal(operand, placed(weights, stand).to(operand.dtype))
 
 
 def placed(weights: Tensor, stand: Tensor) -> Tensor:
-    """The numbers of a softmax's result that a stand-in says."""
+    """The values of a softmax's result that a stand-in selects."""
     flat = weights.reshape(-1)
     return flat.as_strided(stand.shape, stand.stride(), flat.storage_offset() + stand.storage_offset())
 
 
 def arranged(weights: Tensor, stand: Tensor | None, heads: int) -> tuple[Tensor, tuple[str, ...]] | None:
-    """Weights as they are shown, and the letters of their axes; None where they stand in another order.
+    """The weights to show, with the letters of their axes; None if their axes are in another order.
 
     Args:
         weights: a softmax's result.
-        stand: as `looks` gives it.
-        heads: how many heads the module has; 0: it is not known.
+        stand: the result of `looks`.
+        heads: number of heads of the module; 0 if unknown.
     """
     keys = weights.shape[-1]
     if weights.ndim == 1:
@@ -118,7 +118,7 @@ def arranged(weights: Tensor, stand: Tensor | None, heads: int) -> tuple[Tensor,
     if weights.ndim == 2:
         if stand is None or (stand.ndim == 2 and len(stand) == rows):
             return weights, ("q", "k")
-        if stand.ndim < 3:  # row by row, each by itself
+        if stand.ndim < 3:  # each row separately
             return weights[:, None], ("n", "q", "k")
         n, q, _ = stand.shape
         if n * q == rows and in_turn(stand, (n, q), keys):
@@ -133,7 +133,7 @@ def arranged(weights: Tensor, stand: Tensor | None, heads: int) -> tuple[Tensor,
                 if heads == rows:
                     return weights[:, :, None], ("b", "h", "q", "k")
                 return weights.reshape(n, 1, keys), ("n", "q", "k")
-            if (n, q) == (rows, len(weights)) and q > 1 and in_turn(stand.transpose(0, 1), (q, n), keys):
+            if (n, q) == (rows, len(weights)) and is_turned(weights, stand):
                 return weights.transpose(0, 1), ("n", "q", "k")
         return weights, ("n", "q", "k")
     if stand is not None and stand.ndim == 3 and rows > 1 and stand.shape[1] > 1 and stand.stride(1) != keys:
@@ -141,7 +141,15 @@ def arranged(weights: Tensor, stand: Tensor | None, heads: int) -> tuple[Tensor,
     return weights, ("b", "h", "q", "k")
 
 
+def is_turned(weights: Tensor, stand: Tensor | None) -> bool:
+    """Whether a product takes weights of three axes with the first two swapped."""
+    if weights.ndim != 3 or stand is None or stand.ndim != 3:
+        return False
+    n, q, keys = stand.shape[0], stand.shape[1], weights.shape[-1]
+    return n > 1 and q > 1 and not in_turn(stand, (n, q), keys) and in_turn(stand.transpose(0, 1), (q, n), keys)
+
+
 def in_turn(stand: Tensor, shape: tuple[int, int], keys: int) -> bool:
-    """Whether rows of so many numbers lie one after the other along two axes, the last within the first."""
+    """Whether rows of this length are contiguous along two axes, the last within the first."""
     steps = (shape[1] * keys, keys)
     return all(size == 1 or step == is_ for size, step, is_ in zip(shape, steps, stand.stride(), strict=False))

@@ -1,8 +1,8 @@
-"""Listen to the operators that a model runs: every call of attention, with the module that it happened in.
+"""Capture attention from the operators that a model runs, with the module of each call.
 
-A dispatch mode stands below autograd and autocast: it sees fused kernels with their queries, keys and log-sum-exp, and
-leaves the model's own fast paths as they are, which a hook on a module, or a mode above autograd, would switch off.
-Nothing that is done here may make a model fail: what cannot be followed is named, and the model goes on.
+A dispatch mode works below autograd and autocast: it sees fused kernels with their queries, keys and log-sum-exp, and
+does not switch off the model's fast paths, as hooks on modules or a mode above autograd would. Capturing must never
+make a model fail: operators that cannot be followed are reported, and the model continues.
 """
 
 import functools
@@ -28,16 +28,16 @@ from saccade.explain.written import Written
 
 
 class _Undisturbed:
-    """The dispatch, without the compiler.
+    """The base of the dispatch mode, which avoids importing the compiler.
 
-    PyTorch wraps a `__torch_dispatch__` that stands in a mode's own body so that the compiler leaves it alone, and for
-    that imports the compiler, 800 modules or 1.4 seconds, the first time that an operator runs. One that stands in a
-    base is not wrapped; here that is done once somebody else has imported the compiler.
+    PyTorch wraps a `__torch_dispatch__` defined in a mode's own class to hide it from the compiler, and imports the
+    compiler for that, 800 modules or 1.4 seconds, when the first operator runs. One defined in a base class is not
+    wrapped; here it is wrapped once the compiler has been imported.
     """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         compiler: Any = sys.modules.get("torch._dynamo")
-        if self._handle is None and hasattr(compiler, "disable"):  # it may be half imported
+        if self._handle is None and hasattr(compiler, "disable"):  # it may be only partly imported
             self._handle = compiler.disable(self.saw, recursive=True)
         return (self.saw if self._handle is None else self._handle)(func, args, kwargs or {})
 
@@ -46,14 +46,14 @@ class _Undisturbed:
 
 
 class Listening(_Undisturbed, TorchDispatchMode):
-    """While it is entered, `heard` is given each map of attention that is wanted.
+    """A context manager that passes each wanted attention map to `heard`.
 
     Args:
-        calls: the modules that are being called.
+        calls: the stack of module calls.
         wanted: whether the maps of a module of this name are wanted.
-        heard: called with each of them.
-        bounds: what is seen; nothing else is kept where a model writes its weights out.
-        replace: called with a name and weights; the model goes on with what it returns, None leaves them.
+        heard: called with each map.
+        bounds: the part of each map to keep; weights that the model computes itself are reduced to it at once.
+        replace: called with a name and weights; returns the replacement, or None for none.
     """
 
     supports_higher_order_operators = True
@@ -70,12 +70,12 @@ class Listening(_Undisturbed, TorchDispatchMode):
         self.calls, self.bounds, self.replace = calls, bounds, replace
         self.found = Findings(calls, wanted, heard)
         self._written = Written(self.found, bounds, replace)
-        self._last: dict[str, tuple[Any, Held, Tensor | None]] = {}  # of each module, what it looked with
+        self._last: dict[str, tuple[Any, Held, Tensor | None]] = {}  # the last attention of each module
 
     def __enter__(self) -> "Listening":
         others = torch.utils._python_dispatch._get_current_dispatch_mode_stack()
         if any(isinstance(mode, Listening) and (self.replace or mode.replace) for mode in others):
-            raise InvalidInput("weights are replaced where nobody else listens; leave the outer capture first")
+            raise InvalidInput("weights cannot be replaced inside another capture; leave that one first")
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -86,17 +86,17 @@ class Listening(_Undisturbed, TorchDispatchMode):
         self._last.clear()
 
     def saw(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """Run an operator, and take note of it."""
-        if not hasattr(func, "_schema"):  # an operator that takes functions, which are not looked into
+        """Run an operator and track it."""
+        if not hasattr(func, "_schema"):  # an operator that takes functions, which are not followed
             if "attention" in str(func) and (place := self.calls.audible()) is not None:
                 self.found.say(place, f"{func}: its scores are a function")
             return func(*args, **kwargs)
         name = func._schema.name.rpartition("::")[2]
-        # a forward that activation checkpointing runs again, inside the backward pass, was heard the first time
+        # activation checkpointing repeats the forward in the backward pass; the first one was captured
         again = torch._C._current_graph_task_id() != -1
         operands = args
         try:
-            if func._schema.is_mutable and name != "resize_":  # which writes nothing
+            if func._schema.is_mutable and name != "resize_":  # it writes nothing
                 self._keep_what_is_written(func, args, kwargs)
             if self.replace is not None and name in PRODUCTS and not again:
                 operands = self._written.replaced_operands(name, args)
@@ -114,7 +114,7 @@ class Listening(_Undisturbed, TorchDispatchMode):
         return out
 
     def _go_on(self, func: Any, error: Exception) -> None:
-        """What goes wrong here is not the model's fault; but a replacement or a rollout may be refused."""
+        """Report our own failures instead of raising them; errors of a replacement or a rollout are raised."""
         if isinstance(error, InvalidInput):
             raise error
         if (place := self.calls.audible()) is not None:
@@ -122,10 +122,10 @@ class Listening(_Undisturbed, TorchDispatchMode):
             self.found.say(place, f"{func._schema.name} cannot be followed: {said}")
 
     def _attended(self, name: str, func: Any, args: Any, kwargs: Any, out: Any, again: bool) -> Any:
-        """Hear an operator that attends, and what it gives with other weights, where there are some."""
+        """Capture a fused attention operator; returns its output with replaced weights, if there are any."""
         if (place := self.calls.audible()) is None:
             return out
-        if name == "_transformer_encoder_layer_fwd":  # as it is called where it takes the long way
+        if name == "_transformer_encoder_layer_fwd":  # as the model would call it without the fast path
             place = f"{place}.self_attn".lstrip(".")
         self.found.places[place] = None
         if not self.found.wanted(place):
@@ -139,9 +139,9 @@ class Listening(_Undisturbed, TorchDispatchMode):
         twice = self._same_again(place, needed, held)
         if name in LAYERS:
             if any(hasattr(module, "reshard") for module in self.calls.modules):
-                held.copy()  # the projections of a sharded module are freed when it has run
+                held.copy()  # a sharded module frees its projections after its forward
             elif needed[0].is_inference() and not needed[0].is_nested:
-                held.copy(address(needed[0]))  # it may be the caller's, and nobody counts how often it is written
+                held.copy(address(needed[0]))  # it may belong to the caller, and writes to it are not tracked
         queries, keys = sizes(needed) or (None, None)
         seen = None if queries is None or keys is None else (queries if groups == 1 else 1, keys)
         gone = 0 if name in LAYERS else self._written.gone(needed[1])
@@ -160,7 +160,7 @@ class Listening(_Undisturbed, TorchDispatchMode):
         return out
 
     def _same_again(self, place: str, needed: Needed, held: Held) -> bool:
-        """Whether a module looks once more with the queries, keys and mask of its last look, at other values."""
+        """Whether a module repeats its last attention, with the same queries, keys and mask, on other values."""
         query, keys, mask = needed[:3]
         if query.is_nested or keys.is_nested:
             return False
@@ -171,7 +171,8 @@ class Listening(_Undisturbed, TorchDispatchMode):
         return before == both and not last.copied and same
 
     def _packed(self, needed: Needed) -> int:
-        """Heads that share their keys and stand as queries of one, as Hugging Face packs a single query; else 1."""
+        """Number of heads that share keys and are packed as queries of one head, as Hugging Face does for a single
+        query; else 1."""
         module = self.calls.modules[-1] if self.calls.modules else None
         groups, config = getattr(module, "num_key_value_groups", 1), getattr(module, "config", None)
         query = needed[0]
@@ -180,7 +181,7 @@ class Listening(_Undisturbed, TorchDispatchMode):
         return groups if packed else 1
 
     def _keep_what_is_written(self, func: Any, args: Any, kwargs: Any) -> None:
-        """Copy what is about to be overwritten, such as a cache of keys, where a map will need it."""
+        """Copy a tensor that is about to be overwritten, such as a cache of keys, if a map needs it."""
         given = arguments(func, args, kwargs)
         for argument in func._schema.arguments:
             value = given.get(argument.name)
@@ -190,21 +191,21 @@ class Listening(_Undisturbed, TorchDispatchMode):
 
 
 def unpacked(held: Held, asked: Asked) -> Tensor:
-    """Of weights (b, g, G, k) those of g G heads with one query, (b, g G, 1, k)."""
+    """Weights (b, g, G, k) as those of g G heads with one query, (b, g G, 1, k)."""
     return chosen(held(Asked()).flatten(1, 2)[:, :, None], AXES[4], asked)
 
 
 def as_unheard(func: Any) -> AbstractContextManager[Any]:
-    """Where an operator takes the way that it takes while nobody listens.
+    """Run an operator the same way as without a capture.
 
-    In inference mode an operator that is made of others, such as a linear layer, comes here whole; the views that it
-    makes of weights must be tracked as they are outside, or it chooses another product, which rounds otherwise.
+    In inference mode a composite operator, such as a linear layer, arrives here whole; the views that it makes of
+    weights must be tracked as usual, or it selects another product, with different rounding.
     """
     return tracked() if torch.is_inference_mode_enabled() and composite(func) else nullcontext()
 
 
 @functools.cache
 def composite(func: Any) -> bool:
-    """Whether an operator is made of others, and gives no view, which would be tracked twice."""
+    """Whether an operator is composite and does not return a view, which would be tracked twice."""
     made = bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
     return made and all(found.alias_info is None for found in func._schema.returns)

@@ -1,6 +1,6 @@
-"""What attention maps say: how widely and how far a look goes, through all layers, and as links.
+"""Measures of attention maps: entropy, distance, rollout and flow through all layers, and hard links.
 
-Weights are (..., q, k): of each query a distribution over keys. Layers are in the order in which the model has them.
+Weights are (..., q, k), for each query a distribution over keys. Layers are in the order of the model.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,13 +15,15 @@ Link = tuple[int, int]
 
 
 def entropy(weights: Float[Tensor, "*b q k"]) -> Float[Tensor, "*b q"]:
-    """How widely each look is spread: -sum_k w_k log w_k, in nats; 0 is one key, log k all alike."""
+    """The entropy of each query's weights: -sum_k w_k log w_k, in nats; 0 for a single key, log k for uniform
+    weights."""
     found: Tensor = torch.special.entr(weights).sum(-1)
     return found
 
 
 def distance(weights: Float[Tensor, "*b q k"]) -> Float[Tensor, "*b q"]:
-    """How far each look goes: sum_k w_qk |q - k|, in positions; the last query stands at the last key."""
+    """The mean distance of each query's attention: sum_k w_qk |q - k|, in positions; the last query is at the last
+    key."""
     queries, keys = weights.shape[-2:]
     here = torch.arange(queries, device=weights.device)[:, None] + keys - queries
     away = (here - torch.arange(keys, device=weights.device)).abs()
@@ -29,16 +31,16 @@ def distance(weights: Float[Tensor, "*b q k"]) -> Float[Tensor, "*b q"]:
 
 
 def rollout(layers: Iterable[Float[Tensor, "..."]], residual: float = 0.5) -> Float[Tensor, "b t t"]:
-    """Attention rollout (Abnar & Zuidema 2020, arXiv:2005.00928): what of each input is in each output.
+    """Attention rollout (Abnar & Zuidema 2020, arXiv:2005.00928): the share of each input in each output.
 
         A_l = (1 - r) mean_h W_l + r I,   R_l = A_l R_{l-1},   R_0 = I
 
     Args:
-        layers: self-attention of each layer, (b, h, t, t), or (b, t, t), asked for one by one.
-        residual: r, the share of a position itself, which goes around attention.
+        layers: self-attention of each layer, (b, h, t, t) or (b, t, t), read one by one.
+        residual: r, the share of the residual connection.
 
     Raises:
-        InvalidInput: no layers, or maps that are not square, or of different sizes; no share between 0 and 1.
+        InvalidInput: no layers; maps that are not square or differ in size; a residual that is not between 0 and 1.
     """
     found: Tensor | None = None
     for weights in mean_heads(layers):
@@ -49,7 +51,7 @@ def rollout(layers: Iterable[Float[Tensor, "..."]], residual: float = 0.5) -> Fl
 
 
 def rolled(weights: Float[Tensor, "b t t"], below: Float[Tensor, "b t t"] | None, residual: float) -> Tensor:
-    """One layer more: A R, with R that of the layers below, None of the first."""
+    """Add a layer: A R, with R that of the layers below, None for the first."""
     if not 0 <= residual <= 1:
         raise InvalidInput(f"residual must be a share between 0 and 1, not {residual}")
     mixed = (1 - residual) * weights + residual * torch.eye(weights.shape[-1]).to(weights)
@@ -57,22 +59,22 @@ def rolled(weights: Float[Tensor, "b t t"], below: Float[Tensor, "b t t"] | None
 
 
 def flow(layers: Iterable[Float[Tensor, "..."]], query: int, residual: float = 0.5) -> Float[Tensor, "b t"]:
-    """Attention flow (Abnar & Zuidema 2020): the most that each input can send to one output, where a weight is the
-    capacity of an edge. Between the bounds of no path and of the output's own edges.
+    """Attention flow (Abnar & Zuidema 2020): the maximum flow from each input to one output, with weights as the
+    capacities of edges.
 
     Args:
-        layers, residual: as of `rollout`.
-        query: the place of the output.
+        layers, residual: as for `rollout`.
+        query: position of the output.
 
     Raises:
-        InvalidInput: as of `rollout`; no such place.
+        InvalidInput: as for `rollout`; no such position.
     """
     mixed = [rolled(weights, None, residual) for weights in mean_heads(layers)]
     if not mixed:
         raise InvalidInput("expected the weights of at least one layer")
     batch, size = mixed[0].shape[:2]
     if not isinstance(query, int) or not -size <= query < size:
-        raise InvalidInput(f"there are {size} places, from 0, and no {query}")
+        raise InvalidInput(f"expected a position from 0 to {size - 1}, not {query}")
     tables = [w.double().tolist() for w in mixed]
     found = [
         [most(capacities([table[b] for table in tables]), (len(tables), query % size), (0, key)) for key in range(size)]
@@ -82,10 +84,10 @@ def flow(layers: Iterable[Float[Tensor, "..."]], query: int, residual: float = 0
 
 
 def mean_heads(layers: Iterable[Tensor]) -> Iterator[Float[Tensor, "b t t"]]:
-    """The mean over the heads of each layer, one after the other.
+    """The mean over heads of each layer in turn.
 
     Raises:
-        InvalidInput: maps that are not square, or of different sizes.
+        InvalidInput: maps that are not square or differ in size.
     """
     shape: torch.Size | None = None
     for weights in layers:
@@ -97,12 +99,12 @@ def mean_heads(layers: Iterable[Tensor]) -> Iterator[Float[Tensor, "b t t"]]:
         yield mean
 
 
-Node = tuple[int, int]  # layer, place
+Node = tuple[int, int]  # layer, position
 Graph = dict[Node, dict[Node, float]]
 
 
 def capacities(tables: Sequence[Sequence[Sequence[float]]]) -> Graph:
-    """Edges from each place of a layer to the places of the layer below, and none back yet."""
+    """Edges from each position of a layer to those of the layer below, without reverse edges."""
     graph: Graph = {}
     for layer, table in enumerate(tables, start=1):
         for q, row in enumerate(table):
@@ -114,7 +116,7 @@ def capacities(tables: Sequence[Sequence[Sequence[float]]]) -> Graph:
 
 
 def most(graph: Graph, source: Node, sink: Node, least: float = 1e-12) -> float:
-    """The largest flow, along shortest paths with room (Edmonds & Karp 1972). It uses the graph up."""
+    """The maximum flow, along shortest augmenting paths (Edmonds & Karp 1972). Changes the graph."""
     total = 0.0
     while True:
         before: dict[Node, Node] = {source: source}
@@ -138,10 +140,10 @@ def most(graph: Graph, source: Node, sink: Node, least: float = 1e-12) -> float:
 
 
 def links(weights: Float[Tensor, "q k"], mask: Bool[Tensor, " k"] | None = None) -> set[Link]:
-    """(query, key): each query and the key that it looks at most; none of a query without weights.
+    """Links (query, key) from each query to the key with its largest weight; none for a query without weights.
 
     Args:
-        mask: keys that may be linked; None: all.
+        mask: keys that may be linked; by default all.
     """
     allowed = weights if mask is None else weights.masked_fill(~mask, 0.0)
     best = allowed.max(-1)
@@ -149,11 +151,11 @@ def links(weights: Float[Tensor, "q k"], mask: Bool[Tensor, " k"] | None = None)
 
 
 def symmetrised(forth: Iterable[Link], back: Iterable[Link], way: str = "intersection") -> set[Link]:
-    """Links of both directions (Och & Ney 2003): those of `forth` are (a, b), those of `back` (b, a).
+    """Combine links of both directions (Och & Ney 2003): those of `forth` are (a, b), those of `back` (b, a).
 
     Args:
-        way: "intersection", "union", or "grow": the intersection, and again and again what of the union touches it,
-            also diagonally, and links an unlinked word.
+        way: "intersection", "union", or "grow": the intersection, extended repeatedly by links of the union that are
+            adjacent to it, also diagonally, and link a word without a link.
 
     Raises:
         InvalidInput: another way.

@@ -1,7 +1,8 @@
-"""Attention among the operators that a model runs, below autograd: fused kernels, and layers that are one operator.
+"""Recognise attention among the operators that a model runs, below autograd: fused kernels, and layers that are one
+operator.
 
-What an operator takes is known by its schema's names, so that a kernel of another device or a later release, which has
-the same ones, is known too. One with none of them is said to be unknown, and not guessed.
+Arguments are found by their names in the schema, so kernels of other devices or later releases with the same names work
+too. An operator with other names is reported as unknown.
 """
 
 from collections.abc import Mapping
@@ -15,23 +16,23 @@ from saccade.explain.attention_map import Asked, Form, Looked, Needed, taken, we
 
 FUSED = ("scaled_dot_product_attention", "_scaled_dot_product_")
 LAYERS = ("_native_multi_head_attention", "_transformer_encoder_layer_fwd")
-PADDING_MASK = 1  # of the kinds of mask that those take, the one of keys; others are of queries and keys
+PADDING_MASK = 1  # the mask type of these operators that masks keys; the others mask queries and keys
 
 
 class Unknown(Exception):
-    """An operator of attention whose arguments are not those that are known."""
+    """An attention operator with unknown arguments."""
 
 
 def attends(name: str) -> bool:
-    """Whether an operator of this name is attention, fused."""
+    """Whether an operator of this name is fused attention."""
     return name in LAYERS or (name.startswith(FUSED) and not name.endswith("backward"))
 
 
 def form(operator: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any) -> tuple[Form, Needed]:
-    """What makes the weights of a call of such an operator, and of what.
+    """The inputs that the weights of a call of such an operator are computed from.
 
     Raises:
-        Unknown: its arguments are not those that are known.
+        Unknown: its arguments are unknown.
     """
     given, name = arguments(operator, args, kwargs), operator._schema.name
     try:
@@ -41,19 +42,19 @@ def form(operator: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: A
 
 
 def sizes(needed: Needed) -> tuple[int, int] | None:
-    """How many queries and keys there are; None of nested tensors, where it differs."""
+    """The numbers of queries and keys; None for nested tensors, where they vary."""
     query, keys = needed[0], needed[1]
     return None if query.is_nested or keys.is_nested else (query.shape[-2], keys.shape[-2])
 
 
 def arguments(operator: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """What an operator was given, by the names of its schema."""
+    """The arguments of an operator, by the names in its schema."""
     names = (argument.name for argument in operator._schema.arguments)
     return dict(zip(names, args, strict=False)) | dict(kwargs)
 
 
 def _kernel(given: Mapping[str, Any], out: Any) -> tuple[Form, Needed]:
-    # a look without heads, or without a batch, has one
+    # without an axis of heads or of the batch there is one
     query, keys = given["query"], given["key"]
     if query.is_nested or query.ndim > 4:
         raise TypeError("nested tensors" if query.is_nested else f"queries of {query.ndim} axes")
@@ -62,7 +63,7 @@ def _kernel(given: Mapping[str, Any], out: Any) -> tuple[Form, Needed]:
     scale, causal = given.get("scale"), bool(given.get("is_causal", False))
     total = out[1] if isinstance(out, tuple) and len(out) > 1 and isinstance(out[1], Tensor) else None
     if total is not None and (total.shape[:2] != shape[:2] or total.shape[2:] < shape[2:]):
-        total = None  # another layout, or none was computed
+        total = None  # it has another layout, or was not computed
 
     def make(needed: Needed, asked: Asked) -> Tensor:
         *both, bias, total = needed
@@ -74,7 +75,7 @@ def _kernel(given: Mapping[str, Any], out: Any) -> tuple[Form, Needed]:
 
 
 def _layer(given: Mapping[str, Any]) -> tuple[Form, Needed]:
-    """The projections are made anew, and so is the norm before them where there is one."""
+    """The projections are recomputed, and so is the norm before them, if any."""
     heads = given.get("num_head", given.get("num_heads"))
     inputs = given["src"] if "src" in given else given["query"]
     attended = inputs if given.get("key") is None else given["key"]
@@ -93,17 +94,17 @@ def _layer(given: Mapping[str, Any]) -> tuple[Form, Needed]:
         if mask is not None:  # there True = may not be attended
             shown = ~(mask[:, None, None] if kind == PADDING_MASK else mask).bool()
             allowed = shown if allowed is None else allowed & shown
-        # the operator gives NaN where a query of a tensor that is not nested may look nowhere
+        # for a query with nothing to attend the operator returns NaN, unless the tensor is nested
         nowhere = torch.nan if there is None else 0.0
         weights = weights_of(Looked(query, keys, query.shape[-1] ** -0.5, allowed, nowhere=nowhere), asked)
-        # behind a sentence nobody looks
+        # padding has no queries
         return weights if there is None else weights * taken(there[:, None, :, None], 2, asked.queries)
 
     return make, [inputs, attended, given["qkv_weight"], given["qkv_bias"], given.get("mask"), *norm]
 
 
 def padded(tensor: Tensor) -> tuple[Tensor, Tensor | None]:
-    """A nested tensor with its sentences padded, and where they are; any other as it is."""
+    """A nested tensor padded, with its mask; any other tensor unchanged."""
     if not tensor.is_nested:
         return tensor, None
     lengths = torch.tensor([len(part) for part in tensor.unbind()], device=tensor.device)

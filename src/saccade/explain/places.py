@@ -1,4 +1,4 @@
-"""Where in a model the program is: the innermost of its modules that is being called, and in which forward."""
+"""Track the modules of a model that are being called, and the number of the forward pass."""
 
 import threading
 from collections.abc import Callable
@@ -12,23 +12,23 @@ from saccade.core.tap import Tap
 
 
 class Places:
-    """While it is entered, it follows the calls of a model's modules in this thread.
+    """A context manager that follows the calls of a model's modules in this thread.
 
-    It uses hooks that are global, which no module's fast path asks about.
+    It uses global hooks, which do not disable the modules' fast paths.
 
     Args:
-        model: whose modules give the names.
+        model: the model whose module names are used.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        # a compiled module runs its original, and has its names
+        # a compiled module runs the original module, and has its names
         self.names = {id(module): name.replace("_orig_mod.", "") for name, module in model.named_modules()}
         self._taps = {id(module): module for module in model.modules() if isinstance(module, Tap)}
         self._silent = {id(module) for module in model.modules() if has_tap(module)}
         self.modules: list[nn.Module] = []
-        """The modules that are being called, the innermost last."""
+        """The stack of modules being called, the innermost last."""
         self.forward = 0
-        """How often the model, or a part of it by itself, has been called."""
+        """How often the model, or a part of it on its own, has been called."""
         self._thread = threading.get_ident()
         self._hooks: list[Any] = []
         self._before: list[Callable[[], None] | None] = []
@@ -52,44 +52,44 @@ class Places:
         self.modules.clear()
 
     def innermost(self) -> nn.Module | None:
-        """The innermost module of the model that is being called."""
+        """The innermost module being called."""
         return next((module for module in reversed(self.modules) if id(module) in self.names), None)
 
     def audible(self) -> str | None:
-        """The name of the innermost module, where its operators are listened to; None: a tap names what is to be seen
-        of it, or no module of the model is being called."""
+        """The name of the innermost module if its operators are captured; None if it has taps, or if no module is being
+        called."""
         module = self.innermost()
         return None if module is None or id(module) in self._silent else self.names[id(module)]
 
     def is_silent(self, module: nn.Module | None) -> bool:
-        """Whether a tap names what is to be seen of a module."""
+        """Whether the module has taps."""
         return id(module) in self._silent
 
     def operators(self) -> list[str]:
-        """The names of the modules whose operators are listened to."""
+        """The names of the modules whose operators are captured."""
         return [name for module, name in self.names.items() if module not in self._silent]
 
     def _came(self, module: nn.Module) -> None:
-        if threading.get_ident() == self._thread:  # hooks are of all threads
+        if threading.get_ident() == self._thread:  # global hooks run in all threads
             if id(module) in self._taps:
                 self._reached(None)
             self.forward += id(module) in self.names and self.innermost() is None
             self.modules.append(module)
 
     def _reached(self, outer: Callable[[], None] | None) -> None:
-        """A tap is called: it names what is to be seen of the module in which that happens, which may be none above
-        it, where a mechanism is called by another method than its forward."""
+        """Called when a tap is called: it covers the module that is running, which may not be its parent if a mechanism
+        was called through another method than its forward."""
         if threading.get_ident() == self._thread and (module := self.innermost()) is not None:
             self._silent.add(id(module))
         if outer is not None:
             outer()
 
     def _left(self, module: nn.Module) -> None:
-        # a module that raised was left without its hook
+        # after an exception in a module its hook does not run
         while threading.get_ident() == self._thread and self.modules and self.modules.pop() is not module:
             pass
 
 
 def has_tap(module: nn.Module) -> bool:
-    """Whether a tap stands beneath a module, or is it."""
+    """Whether a module is a tap or contains one."""
     return any(isinstance(part, Tap) for part in module.modules())

@@ -42,7 +42,6 @@ NESTED = "its tensors are nested"
 OTHER_AXIS = "a softmax in it is not over the last axis"
 OTHER_ORDER = "its axes stand in another order than batch, heads, queries, keys"
 MORE_AXES = "axes, more than four"
-OWN_KEYS = "each query has keys of its own, and columns are their places among them"
 
 
 class Followed(NamedTuple):

@@ -40,6 +40,8 @@ class Written:
         self._waiting: dict[int, Waiting] = {}
         self._cut: dict[int, tuple[AttentionMap, AttentionMap]] = {}  # the columns that are used, and all
         self._summed: set[int] = set()
+        self._disordered: set[int] = set()
+        self._turned: dict[int, tuple[AttentionMap, Waiting]] = {}
         self._unread: dict[int, str] = {}  # of what cannot be read, where it was
         self._other: dict[int, AttentionMap] = {}  # what stands in the place of weights
 
@@ -54,6 +56,9 @@ class Written:
                 self.found.broken |= {self._unread[number] for number in found.numbers if number in self._unread}
             elif found.number in self._waiting:
                 self._used(found, self._waiting[found.number])
+            elif found.number in self._turned:
+                heard, waiting = self._turned[found.number]
+                self._used_again(found, heard, waiting)
             elif found.number in self._cut and found.columns is not None:  # its other columns are used too
                 cut, every = self._cut.pop(found.number)
                 cut.become(every)
@@ -64,12 +69,14 @@ class Written:
 
     def end(self) -> None:
         """Hear nothing more. A softmax that only a sum took was attention where its module says so."""
+        for number in self._disordered & set(self._waiting):
+            self.found.say(self._waiting[number].place, OTHER_ORDER)
         for number in self._summed & set(self._waiting):
             place, module, *_ = self._waiting[number]
             if "att" in f"{place} {type(module).__name__}".lower() and not self._is_silent(self._waiting[number]):
                 self.found.say(place, SUMMED)
-        self._waiting.clear()
-        self._cut.clear()
+        for part in (self._waiting, self._cut, self._turned):
+            part.clear()
 
     def replaced_operands(self, name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The operands of a product, other weights in the place of those that a softmax gave."""
@@ -120,12 +127,20 @@ class Written:
                 self.found.say(waiting.place, waiting.softmax.unknown)
             return
         found = self._map(used, waiting, waiting.held)
-        if found is None:
-            self.found.say(waiting.place, OTHER_ORDER)
-            del self._waiting[used.number]
+        if found is None:  # as positions relative to each query take them; the values may take them otherwise
+            self._disordered.add(used.number)
             return
         del self._waiting[used.number]
         self.found.hear(found)
+        if layout.is_turned(waiting.held(Asked()), used.looks):
+            self._turned[used.number] = found, waiting
+
+    def _used_again(self, used: Used, heard: AttentionMap, waiting: Waiting) -> None:
+        """A map whose batch and queries were swapped by its first use is shown as it stands, where another use does."""
+        if waiting.held is not None and not layout.is_turned(waiting.held(Asked()), used.looks):
+            if (found := self._map(used, waiting, waiting.held)) is not None:
+                heard.become(found)
+            del self._turned[used.number]
 
     def _map(self, used: Used, waiting: Waiting, given: Held) -> AttentionMap | None:
         """The map of a softmax, as a product uses it; None where its axes stand in another order."""

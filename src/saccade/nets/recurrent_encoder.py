@@ -56,8 +56,7 @@ class RecurrentEncoder(nn.Module):
         for net, backward in zip(self.nets, self.reads_backward, strict=True):
             assert isinstance(net, GRU)
             gates, candidate = net.project(inputs)
-            # an update gate of +inf before its sigmoid keeps the state, so padding has no effect: before the first word
-            # in the the first word of a backward pass as after the last of a forward one
+            # an update gate of +inf before its sigmoid keeps the state, so padding has no effect
             keep = padding & (torch.arange(2 * size, device=inputs.device) >= size)
             stream = Projected(gates.masked_fill(keep, torch.inf), candidate)
             streams.append(Projected(*(part.flip(1) for part in stream)) if backward else stream)

@@ -134,7 +134,7 @@ def prepared(order: Order, processes: Any, held: ExitStack, say: Say) -> Ready:
         processes.check_same(flatten(json.loads(fingerprint)))
     with processes.common():
         if order.resumed:
-            check_begun(folder, fingerprint)
+            check_begun(folder, fingerprint, recipe.objective is not None)
         if not begun:
             kept = numbers_kept(config.training, processes.count)
             check_fits(lambda: recipe.build(config, task), config.training, kept, processes.local_count)
@@ -202,9 +202,9 @@ def head_of(order: Order, folder: RunFolder) -> dict[str, Any]:
     return {"system": order.system, "variant": order.variant, "config": to_plain(order.config), **made_by}
 
 
-def check_begun(folder: RunFolder, fingerprint: str) -> None:
-    """Raise unless the run may go on."""
-    if folder.weights.exists() and not folder.last.exists() and not folder.scored():
+def check_begun(folder: RunFolder, fingerprint: str, trains: bool) -> None:
+    """Raise unless the run may go on; one that does not train has no checkpoint."""
+    if trains and folder.weights.exists() and not folder.last.exists():
         raise InvalidInput(
             f"{folder.path} came to its end before, and {folder.last} is gone, from which it could go on; "
             "to train anew give another --out"

@@ -1,4 +1,4 @@
-"""One HTML file with pictures: nothing from a network, no build step; it works from disk."""
+"""One HTML file with pictures, which works offline and from disk, without a build step."""
 
 import base64
 import hashlib
@@ -16,61 +16,61 @@ from saccade.explain.pictures.heads import Heads, Layers
 
 Reads = Literal["", "text", "recording", "image"]
 
-NOTEBOOK = 3_000_000  # weights that a notebook is given at most: 8 MB of text
+NOTEBOOK = 3_000_000  # the most weights shown in a notebook: 8 MB of text
 
 TOO_MANY = (
     f"<p>More than {NOTEBOOK:,} weights are too many for a notebook. "
     "<code>select(only, heads=...)</code> takes a part, <code>to_html(path)</code> writes all into a file.</p>"
 )
 
-# each needs those before it
+# each needs the previous ones
 VENDORED = ("path", "shape", "array", "color", "interpolate", "format", "scale", "selection", "axis")
-FIRST, LAST = ("draw", "heat"), ("save", "page")  # scripts of the page before and after those of the kinds
+FIRST, LAST = ("draw", "heat"), ("save", "page")  # the page's scripts before and after those of the kinds
 START = "start();"
 
 
 class View(NamedTuple):
-    """What stands beside another view, or alone."""
+    """One view of a page, shown alone or beside another."""
 
     name: str = ""
-    """The run or the file that it is of."""
+    """The run or the file it shows."""
     answer: str = ""
-    """What the model says."""
+    """The model's answer."""
     note: str = ""
-    """What a reader should know of it."""
+    """A note for the reader."""
     pictures: Sequence[Picture] = ()
-    """Drawn one under another."""
+    """Shown one below another."""
 
 
 def page(layers: Layers, title: str = "attention") -> str:
-    """The text of a page in which every head can be looked at.
+    """The text of a page for exploring every head.
 
     Args:
-        layers: name -> weights (h, q, k) or (q, k), tokens that look, tokens that are looked at.
-        title: what the page is of.
+        layers: name -> weights (h, q, k) or (q, k), tokens of the queries, tokens of the keys.
+        title: title of the page.
 
     Raises:
-        InvalidInput: no layers; weights of another shape than the tokens', below 0 or not finite.
+        InvalidInput: no layers; weights that do not match the tokens, are below 0 or not finite.
     """
     return page_of([View(pictures=[Heads("heads", layers)])], title)
 
 
 def page_of(views: Sequence[View], title: str, live: Reads = "", largest: int = 0, systems: Sequence[str] = ()) -> str:
-    """The text of a page of two views side by side, or of one.
+    """The text of a page with one view, or with two side by side.
 
     Args:
-        views: what is seen at first; of a page that asks its server there may be none.
-        title: what the page is of.
-        live: what it sends to its server, to be answered with other views.
-        largest: bytes of a file that its server takes.
-        systems: those whose kinds of pictures may be shown later; those of the views are known.
+        views: the views at first; a live page may have none.
+        title: title of the page.
+        live: the kind of input that it sends to its server, which answers with new views.
+        largest: the most bytes of a file that its server accepts.
+        systems: systems whose own kinds of pictures may be shown later; those of the views are included anyway.
 
     Raises:
         InvalidInput: a system that does not exist; a picture whose values are not JSON.
     """
     shown = {"views": [packed(view) for view in views], "live": live, "largest": largest}
     systems = sorted({*systems, *(kind.partition(".")[0] for kind in _kinds(views) if "." in kind)})
-    # in a script no "<" may stand, or a token could end it
+    # "<" is escaped, or a token could end the script
     data = json.dumps(shown, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
     before, _, after = text_of("page.html").partition("{{data}}")
     before = before.replace("{{policy}}", policy(bool(live), systems)).replace("{{style}}", text_of("style.css"))
@@ -79,7 +79,7 @@ def page_of(views: Sequence[View], title: str, live: Reads = "", largest: int = 
 
 
 def packed(view: View) -> dict[str, Any]:
-    """What the page is given of a view.
+    """A view as JSON for the page.
 
     Raises:
         InvalidInput: a picture whose values are not JSON.
@@ -93,7 +93,7 @@ def packed(view: View) -> dict[str, Any]:
         try:
             json.dumps(values, allow_nan=False)
         except (TypeError, ValueError) as error:
-            raise InvalidInput(f"{picture.name}: what a page is given of a picture must be JSON: {error}") from error
+            raise InvalidInput(f"{picture.name}: the page form of a picture must be JSON: {error}") from error
         shown.append(values)
     return {
         "name": view.name, "answer": printable(view.answer), "note": printable(view.note), "pictures": shown,
@@ -105,11 +105,11 @@ def _kinds(views: Sequence[View]) -> set[str]:
 
 
 def framed(parts: Iterable[Layers], title: str = "attention") -> str:
-    """A page in a frame for a notebook, which it can reach nothing of; or a sentence that says why there is none.
+    """A page in a sandboxed frame for a notebook, or a sentence that explains why there is none.
 
     Args:
-        parts: layers, which are asked for one after the other while there is room.
-        title: what the page is of.
+        parts: layers, read one by one until there are too many weights.
+        title: title of the page.
     """
     layers: dict[str, tuple[Any, Sequence[str], Sequence[str]]] = {}
     try:
@@ -133,7 +133,7 @@ def text_of(name: str) -> str:
 
 @cache
 def vendored() -> str:
-    """The parts of d3 that the page uses, with their licence."""
+    """The parts of d3 that the page uses, with the licence."""
     parts = (text_of(f"vendor/d3-{part}.min.js") for part in VENDORED)
     return f"\n/*\n{text_of('vendor/LICENSE')}*/\n{''.join(parts)}"
 
@@ -148,7 +148,7 @@ def script() -> str:
 
 
 def scripts(systems: Sequence[str] = ()) -> list[str]:
-    """All scripts of a page, in their order; a system's names are its own.
+    """All scripts of a page, in order; each system's script has its own scope.
 
     Raises:
         InvalidInput: a system that does not exist.
@@ -178,8 +178,8 @@ def digest(text: str) -> str:
 
 
 def policy(live: bool = False, systems: Sequence[str] = ()) -> str:
-    """The content policy of a page with the pictures of these systems: its own scripts and style, by their digests, and
-    nothing else."""
+    """The content security policy of a page with the pictures of these systems: only its own scripts and style, by
+    digest."""
     sources = {
         "default-src": "'none'", "style-src": digest(text_of("style.css")),
         "script-src": " ".join(map(digest, scripts(sorted(set(systems))))), "img-src": "data:", "base-uri": "'none'",

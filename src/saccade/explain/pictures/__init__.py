@@ -1,4 +1,4 @@
-"""Kinds of pictures, one a file, each with the script of its page form beside it; and how evidence keeps them."""
+"""Kinds of pictures, one per file, each with the script of its page form beside it; and how evidence stores them."""
 
 import importlib
 import re
@@ -20,15 +20,15 @@ def kinds() -> list[str]:
 
 
 def kept(picture: Picture) -> dict[str, Any]:
-    """What evidence keeps of a picture: its kind, and JSON values of which `load` makes it again."""
+    """A picture as evidence stores it: its kind, and JSON values from which `load` restores it."""
     return {"kind": kind_of(picture), **picture.plain()}
 
 
 def load(plain: Mapping[str, Any]) -> Picture:
-    """The picture that `kept` kept.
+    """Restore a picture from the values of `kept`.
 
     Raises:
-        InvalidInput: a kind that does not exist, or values that do not fit it.
+        InvalidInput: a kind that does not exist, or invalid values.
     """
     kind = plain.get("kind")
     made = class_of(kind)
@@ -37,11 +37,11 @@ def load(plain: Mapping[str, Any]) -> Picture:
         return found
     except (KeyError, TypeError, ValueError) as error:
         why = str(error) if isinstance(error, InvalidInput) else f"{type(error).__name__}: {error}"
-        raise InvalidInput(f"these values are no picture of the kind {kind}: {why}") from error
+        raise InvalidInput(f"not a picture of the kind {kind}: {why}") from error
 
 
 def class_of(kind: Any) -> type[Any]:
-    """The class of a kind: of this folder, or of a module of a system, "SYSTEM.module". Nothing else is imported.
+    """The class of a kind, from this folder or from a module of a system, "SYSTEM.module". Nothing else is imported.
 
     Raises:
         InvalidInput: no such kind.
@@ -55,7 +55,7 @@ def class_of(kind: Any) -> type[Any]:
     try:
         found = importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise InvalidInput(f"no kind of picture is called {kind!r}: {error}") from error
+        raise InvalidInput(f"there is no kind of picture {kind!r}: {error}") from error
     own = [one for one in vars(found).values() if isinstance(one, type) and one.__module__ == module]
     pictures = [one for one in own if all(callable(getattr(one, member, None)) for member in MEMBERS)]
     if len(pictures) != 1:

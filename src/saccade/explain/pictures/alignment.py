@@ -1,4 +1,4 @@
-"""An alignment: who looks at whom, as a heat map. Figure 3 of Bahdanau et al. 2015, arXiv:1409.0473."""
+"""An alignment as a heat map. Figure 3 of Bahdanau et al. 2015, arXiv:1409.0473."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ from saccade.explain.text import alignment_text
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """Weights (q, k), a row a query and a column a key.
+    """Weights (q, k), a row for each query and a column for each key.
 
     Raises:
-        InvalidInput: another shape, no labels, or weights that are below 0 or not finite.
+        InvalidInput: the wrong shape, no labels, or weights that are below 0 or not finite.
     """
 
     name: str
     weights: plots.Weights
     rows: Sequence[str]
-    """Tokens of the queries, as `plots.labels` takes them."""
+    """Tokens of the queries, in the form of `plots.labels`."""
     columns: Sequence[str]
     rows_label: str
-    """What the rows are, such as "target"."""
+    """The label of the rows, such as "target"."""
     columns_label: str
     values: str = "attention weight"
-    """What the weights are."""
+    """The name of the weights."""
     title: str = ""
 
     def __post_init__(self) -> None:
@@ -37,7 +37,7 @@ class Alignment:
 
     @property
     def panel(self) -> Panel:
-        """One of several that `plots.alignments` draws side by side."""
+        """A panel for `plots.alignments`, which draws several side by side."""
         return self.weights, self.rows, self.columns, self.rows_label, self.columns_label, self.title
 
     def figure(self) -> plots.Figure:

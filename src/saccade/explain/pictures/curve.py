@@ -1,4 +1,4 @@
-"""Numbers that change with something, such as a loss over the steps of a training: one line or several."""
+"""One or more lines, such as the losses over the steps of a training."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from saccade.explain import plots, terminal
 from saccade.explain.plots.series import Line, categories, checked_lines
 from saccade.explain.text import cells, fit, flow
 
-MOST, DRAWN = 200, 1000  # points of a line that evidence keeps, and a page draws
+MOST, DRAWN = 200, 1000  # the most points of a line that evidence stores and a page draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,9 +23,9 @@ class Curve:
 
     name: str
     lines: Mapping[str, Line]
-    """The name of a line, "" where there is one alone -> its points; a y that is not finite is a gap."""
+    """The points of each line by its name ("" for a single line); a y that is not finite is a gap."""
     x_label: str
-    """With its unit: the axis says so."""
+    """The label of the x axis, with the unit."""
     y_label: str
     title: str = ""
 
@@ -35,14 +35,14 @@ class Curve:
 
     @classmethod
     def of(cls, series: Series | Mapping[str, Series], name: str, title: str = "") -> "Curve":
-        """The curve of a score's series, or of several by name; the axes are those of the first."""
+        """The curve of one series of a score, or of several by name; the axes are those of the first."""
         return cls(name, *lines_of(series), title)
 
     def figure(self) -> plots.Figure:
         return plots.lines(self.lines, self.x_label, self.y_label, self.title)
 
     def text(self, width: int) -> str:
-        """A line of bars for each line, from its least to its largest number; and the numbers, where they are few."""
+        """Each line as a row of bars, from its least to its largest number; and the numbers, if they are few."""
         width, names = terminal.narrowest(width), list(self.lines)
         left = min(max(map(cells, names)), width // 3)
         lines = [*flow([f"{self.y_label} over {self.x_label}"], width)]
@@ -87,14 +87,14 @@ class Curve:
 
 
 def lines_of(series: Series | Mapping[str, Series]) -> tuple[dict[str, Line], str, str]:
-    """The lines of series by name, and what the axes of the first are called."""
+    """The lines of the series by name, and the axis labels of the first."""
     named = {"": series} if isinstance(series, Series) else dict(series)
     first = next(iter(named.values()), Series((), (), "", ""))
     return {name: Line(one.x, one.y, one.counts) for name, one in named.items()}, first.x_label, first.y_label
 
 
 def kept(line: Line, most: int) -> list[list[Any]]:
-    """At most so many points at equal distances, the first and the last among them; numbers have five digits."""
+    """At most `most` points at equal distances, including the first and the last, with five digits."""
     size = len(line.x)
     some = range(size) if size <= most else sorted({round(i * (size - 1) / (most - 1)) for i in range(most)})
     x = [line.x[i] if isinstance(line.x[i], str) else rounded_to(float(line.x[i])) for i in some]
@@ -102,7 +102,7 @@ def kept(line: Line, most: int) -> list[list[Any]]:
 
 
 def rounded_to(number: float, digits: int = 5) -> Any:
-    """With so many digits that count; a whole number as one, and None where it is not finite."""
+    """Rounded to significant digits; a whole number as an int, None if it is not finite."""
     if not math.isfinite(number):
         return None
     found = float(f"{number:.{max(digits, len(str(int(abs(number)))))}g}")

@@ -1,4 +1,4 @@
-"""The glimpses that were taken of an image, in their order, and the path between them. Mnih et al. 2014."""
+"""The glimpses taken of an image, in order, and the path between them. Mnih et al. 2014."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ from saccade.explain import plots, terminal
 from saccade.explain.plots.arrays import checked, enlarged, packed, read, rounded, thinned
 from saccade.explain.text import flow
 
-MOST = 4096  # pixels that evidence keeps
+MOST = 4096  # the most pixels that evidence stores
 
 
 @dataclass(frozen=True, eq=False)
 class Glimpses:
-    """Boxes over an image, which is seen in grey.
+    """Boxes over an image, which is drawn in grey.
 
     Raises:
-        InvalidInput: another shape, no glimpses, a number that is not finite, or a size below 0.
+        InvalidInput: the wrong shape, no glimpses, a number that is not finite, or a size below 0.
     """
 
     name: str
     image: plots.Weights
-    """(y, x), (c, y, x) or (y, x, c), as `plots.brightness` takes it."""
+    """(y, x), (c, y, x) or (y, x, c), in the form of `plots.brightness`."""
     centres: plots.Weights
     """(t, 2): x to the right and y down, in pixels; (0, 0) is the corner of the first pixel."""
     sizes: plots.Weights
-    """Of the boxes, in pixels: one number for all, (t,), or (t, scales)."""
+    """Sizes of the boxes, in pixels: one number for all, (t,), or (t, scales)."""
     title: str = ""
 
     def __post_init__(self) -> None:
@@ -41,7 +41,7 @@ class Glimpses:
         return plots.glimpses(self.image, self.centres, self.sizes, self.title)
 
     def text(self, width: int) -> str:
-        """The image in shades, the number of each glimpse at its centre, and the list of them."""
+        """The image in shades with the number of each glimpse at its centre, and a list of the glimpses."""
         width = terminal.narrowest(width)
         lines = [list(line) for line in terminal.image(self.image, min(width, 64))]
         for number, (x, y) in reversed([*enumerate(self.centres, start=1)]):

@@ -12,24 +12,24 @@ from saccade.explain.text import cells, fit
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Nodes at given places, or one layer beside the next; and an arrow for each edge.
+    """Nodes at given positions, or arranged in layers; and an arrow for each edge.
 
     Raises:
-        InvalidInput: no nodes; neither places nor layers, or not one for each node; an edge to a node that does not
-            exist; a number that is not finite.
+        InvalidInput: no nodes; not exactly one of `places` and `layers`, with an entry for each node; an edge to a node
+            that does not exist; a number that is not finite.
     """
 
     name: str
     nodes: Sequence[str]
-    """Their labels, as `plots.labels` takes them."""
+    """Their labels, in the form of `plots.labels`."""
     edges: Sequence[Any]
-    """(from, to), or (from, to, weight): nodes by their numbers from 0."""
+    """(from, to) or (from, to, weight); nodes are numbered from 0."""
     places: plots.Weights | None = None
     """(n, 2): x to the right and y upwards."""
     layers: Sequence[int] | None = None
-    """The layer of each node, in place of `places`; in a layer nodes stand in their order, the first on top."""
+    """The layer of each node, instead of `places`; in a layer nodes are in order, the first on top."""
     x_label: str = ""
-    """What x is; of layers, what a layer is."""
+    """The label of x, or of the layers."""
     y_label: str = ""
     values: str = "weight"
     title: str = ""
@@ -72,7 +72,7 @@ class Graph:
         ]
 
     def text(self, width: int) -> str:
-        """A line "a -> b" for each edge, the heaviest first."""
+        """A line "a -> b" for each edge, by falling weight."""
         texts = plots.labels(self.nodes)
         weighted = len({weight for *_, weight in self.edges}) > 1
         room = (terminal.narrowest(width) - 4 - 9 * weighted) // 2

@@ -1,4 +1,4 @@
-"""Every head of every layer, to be looked into: who looks at whom. Vig 2019, arXiv:1906.05714."""
+"""Every head of every layer, to explore. Vig 2019, arXiv:1906.05714."""
 
 import base64
 import re
@@ -17,7 +17,7 @@ Layers = Mapping[str, tuple[plots.Weights, Sequence[str], Sequence[str]]]
 
 
 class Axes(NamedTuple):
-    """What rows and columns of a layer are, and its numbers, where they are not those of attention."""
+    """The labels of a layer's rows, columns and values, if it is not attention."""
 
     rows: str
     columns: str
@@ -26,18 +26,18 @@ class Axes(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Heads:
-    """The heads of several layers. In a browser it is the view in which one head, one token, or one step is chosen.
+    """The heads of several layers. In a browser one head, one token or one step can be selected.
 
     Raises:
-        InvalidInput: no layers; weights of another shape than their tokens, below 0 or not finite.
+        InvalidInput: no layers; weights that do not match their tokens, are below 0 or not finite.
     """
 
     name: str
     layers: Layers
-    """The name of a layer -> weights (h, q, k) or (q, k), tokens that look, tokens that are looked at."""
+    """The name of a layer -> weights (h, q, k) or (q, k), tokens of the queries, tokens of the keys."""
     title: str = ""
     axes: Mapping[str, Axes] = field(default_factory=dict)
-    """Of the layers that are no attention."""
+    """The labels of layers that are not attention."""
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -52,7 +52,7 @@ class Heads:
                 raise InvalidInput(f"{name}: expected attention weights that are finite and not below 0")
 
     def figure(self) -> plots.Figure:
-        """A thumbnail of every head; of one that is alone its map, with its tokens or over its times."""
+        """A thumbnail of every head; a single head is drawn as a map, with its tokens or its times."""
         found = self._heads()
         if sum(map(len, found.values())) > 1:
             return plots.head_grid(list(found.values()), list(found), self.title)
@@ -64,8 +64,7 @@ class Heads:
         return plots.alignments([(weights, queries, keys, axes.rows, axes.columns, self.title)], axes.values)
 
     def text(self, width: int) -> str:
-        """How widely each head looks, in nats: the mean over its queries of the entropy of their weights. One that is
-        alone is written as an alignment."""
+        """The entropy of each head, in nats, averaged over its queries. A single head is printed as an alignment."""
         width, rows = terminal.narrowest(width), {}
         if sum(map(len, self._heads().values())) == 1:
             [(weights, queries, keys)] = self.layers.values()
@@ -112,18 +111,18 @@ class Heads:
         return f"{self.title or 'Where each head looks'}, heads by layer: {found}"
 
     def _heads(self) -> dict[str, Any]:
-        """(h, q, k) of each layer."""
+        """The weights (h, q, k) of each layer."""
         tables = {name: numbers(weights) for name, (weights, *_) in self.layers.items()}
         return {name: table.reshape(-1, *table.shape[-2:]) for name, table in tables.items()}
 
 
 def _array(weights: Any) -> Any:
-    """In float32: of many layers there may be much."""
+    """The weights in float32, since many layers take much memory."""
     return weights.detach().float().cpu().numpy() if hasattr(weights, "detach") else np.asarray(weights, np.float32)
 
 
 def _packed(weights: Any, queries: Sequence[str], keys: Sequence[str]) -> dict[str, Any]:
-    """Weights in steps of 1/65535 of the largest, and what looks and is looked at."""
+    """Weights in steps of 1/65535 of the largest, and the tokens of queries and keys."""
     heads = _array(weights).reshape(-1, len(queries), len(keys))
     largest = max(1.0, float(heads.max())) if heads.size else 1.0
     steps = np.round(heads / largest * 65535).astype("<u2")

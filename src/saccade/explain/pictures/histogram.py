@@ -1,4 +1,4 @@
-"""How many there are of each: counts over numbers or categories, of one thing or several."""
+"""A histogram: counts over numbers or categories, of one or more things."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from saccade.explain.pictures.curve import kept, lines_of, rounded_to
 from saccade.explain.plots.series import Line, categories, checked_lines
 from saccade.explain.text import cells, fit, flow
 
-MOST = 300  # bars that evidence keeps
+MOST = 300  # the most bars that evidence stores
 
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """Bars: where each begins, or the name of its category, and how high it is.
+    """Bars: the start or the category of each, and its height.
 
     Raises:
         InvalidInput: no bars, different numbers of x and y, or counts that are below 0 or not finite.
@@ -24,9 +24,9 @@ class Histogram:
 
     name: str
     lines: Mapping[str, Line]
-    """What is counted, "" where it is one thing -> x, where each bar begins, and y, its height."""
+    """The bars of each thing counted ("" for a single one): x, the starts, and y, the heights."""
     x_label: str
-    """With its unit: the axis says so."""
+    """The label of the x axis, with the unit."""
     y_label: str
     title: str = ""
 
@@ -38,7 +38,7 @@ class Histogram:
 
     @classmethod
     def of(cls, series: Series | Mapping[str, Series], name: str, title: str = "") -> "Histogram":
-        """The histogram of a score's series, or of several by name; the axes are those of the first."""
+        """The histogram of one series of a score, or of several by name; the axes are those of the first."""
         return cls(name, *lines_of(series), title)
 
     def figure(self) -> plots.Figure:

@@ -1,4 +1,4 @@
-"""Where an image is looked at: maps laid over it, each with its label. Figure 3 of Xu et al. 2015, arXiv:1502.03044."""
+"""Attention over an image: maps laid over it, each with its label. Figure 3 of Xu et al. 2015, arXiv:1502.03044."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ from saccade.explain import plots, terminal
 from saccade.explain.plots.arrays import checked, enlarged, packed, pooled, rounded, thinned
 from saccade.explain.text import cells, fit
 
-MOST = 4096  # pixels, and numbers of the maps, that evidence keeps
+MOST = 4096  # the most pixels, and numbers of the maps, that evidence stores
 
 
 @dataclass(frozen=True, eq=False)
 class ImageOverlay:
-    """Maps over an image, which is seen in grey.
+    """Maps over an image, which is drawn in grey.
 
     Raises:
-        InvalidInput: another shape, no maps, a number that is not finite, or a map below 0.
+        InvalidInput: the wrong shape, no maps, a number that is not finite, or a map below 0.
     """
 
     name: str
     image: plots.Weights
-    """(y, x), (c, y, x) or (y, x, c), as `plots.brightness` takes it."""
+    """(y, x), (c, y, x) or (y, x, c), in the form of `plots.brightness`."""
     maps: plots.Weights
     """(n, rows, columns), each spread over the whole image."""
     labels: Sequence[str]
-    """Of the maps, as `plots.labels` takes them."""
+    """Labels of the maps, in the form of `plots.labels`."""
     values: str = "weight"
     title: str = ""
 
@@ -39,7 +39,7 @@ class ImageOverlay:
         return plots.over_image(self.image, self.maps, self.labels, self.title, self.values)
 
     def text(self, width: int) -> str:
-        """The image, and each map beside it in shades of its own largest weight."""
+        """The image, and each map beside it in shades relative to its own largest weight."""
         width = terminal.narrowest(width)
         blocks = [["image", *terminal.image(self.image, min(width, 48))]]
         for label, weights in zip(plots.labels(self.labels), self.maps, strict=True):

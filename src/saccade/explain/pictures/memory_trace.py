@@ -1,4 +1,4 @@
-"""What the heads of a memory read and write over time. Figure 6 of Graves et al. 2014, arXiv:1410.5401."""
+"""The read and write weights of a memory's heads over time. Figure 6 of Graves et al. 2014, arXiv:1410.5401."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from saccade.explain.text import flow
 
 @dataclass(frozen=True, eq=False)
 class MemoryTrace:
-    """Weights of each head over the slots of a memory.
+    """The weights of each head over the slots of a memory.
 
     Raises:
         InvalidInput: no heads, weights of different shapes, below 0 or not finite.

@@ -1,4 +1,4 @@
-"""Where in a recording each token was heard, over an axis in seconds, with the features or the waveform below."""
+"""The alignment of tokens with a recording, over an axis in seconds, with the features or the waveform below."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,31 +14,34 @@ from saccade.explain.plots.traces import Spoken
 from saccade.explain.terminal import legend, narrowest, shades, titled
 from saccade.explain.text import cells, fit, flow
 
-MOST, OUTLINE = 2000, 600  # numbers of the features, and samples of the waveform, that evidence and pages keep
+MOST, OUTLINE = (
+    2000,
+    600,
+)  # the most numbers of features, and samples, that evidence and pages store
 
 
 @dataclass(frozen=True, eq=False)
 class Sound:
-    """Weights (q, k), a row a token and a column a frame of the encoder.
+    """Weights (q, k), a row for each token and a column for each frame of the encoder.
 
     Raises:
-        InvalidInput: another shape, no tokens, weights that are below 0 or not finite, or a time that is not above 0.
+        InvalidInput: the wrong shape, no tokens, weights that are below 0 or not finite, or a time that is not above 0.
     """
 
     name: str
     weights: plots.Weights
     rows: Sequence[str]
-    """Tokens, as `plots.labels` takes them."""
+    """Tokens, in the form of `plots.labels`."""
     step: float | int
-    """Seconds from a column to the next."""
+    """Seconds per column."""
     features: plots.Weights | None = None
     """Log energies (frames, bands), such as log-mel."""
     frame: float | int = 0.01
-    """Seconds from a frame of the features to the next."""
+    """Seconds per frame of the features."""
     waveform: plots.Weights | None = None
     """Samples (t,)."""
     rate: float | int = 0
-    """Samples in a second."""
+    """Samples per second."""
     rows_label: str = "token"
     values: str = "attention weight"
     title: str = ""
@@ -54,7 +57,7 @@ class Sound:
         for name in ("step", "frame", "rate"):
             object.__setattr__(self, name, float(getattr(self, name)))
         if not 0 < self.step < math.inf:
-            raise InvalidInput(f"expected seconds a column above 0; got {self.step}")
+            raise InvalidInput(f"expected seconds per column above 0; got {self.step}")
 
     @property
     def seconds(self) -> float:
@@ -62,7 +65,7 @@ class Sound:
 
     @property
     def panel(self) -> Spoken:
-        """One of several that `plots.speeches` draws above one another."""
+        """A panel for `plots.speeches`, which draws several one above another."""
         return self.weights, self.rows, self.step, self.rows_label, self.values, self.title
 
     def figure(self) -> plots.Figure:
@@ -73,7 +76,7 @@ class Sound:
         )  # fmt: skip
 
     def text(self, width: int) -> str:
-        """A line for each token: its weights over time, and when the largest of them is."""
+        """A line for each token: its weights over time, and the time of the largest."""
         names, largest = plots.labels(self.rows), float(self.weights.max()) or 1.0
         left = min(max(map(cells, names)), narrowest(width) // 5)
         room = min(width - left - 17, self.weights.shape[1])
@@ -124,7 +127,7 @@ class Sound:
         return 0.0 if getattr(self, name) is None else len(getattr(self, name)) * each
 
     def _features(self, most: int) -> tuple[Any, float]:
-        """The features as at most so many numbers, neighbours as their mean; and seconds from one to the next."""
+        """The features, averaged over neighbours to at most `most` numbers; and seconds per frame."""
         assert self.features is not None
         found = self.features
         found = pooled(found, -(-found.shape[1] // 20), 1) if found.size > most else found
@@ -132,7 +135,7 @@ class Sound:
         return pooled(found, size, 0), self.frame * size
 
     def _outline(self) -> Any:
-        """The least and the largest sample of each stretch, in turn: as a waveform it looks the same."""
+        """The least and the largest sample of each stretch, alternating, which keeps the outline of the waveform."""
         assert self.waveform is not None
         if len(self.waveform) <= OUTLINE:
             return self.waveform

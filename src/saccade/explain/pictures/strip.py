@@ -1,4 +1,4 @@
-"""Images over time side by side, such as the canvases of a drawing net. Figure 7 of Gregor et al. 2015."""
+"""Images over time, side by side, such as the canvases of a drawing network. Figure 7 of Gregor et al. 2015."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,24 +12,24 @@ from saccade.explain.plots.arrays import checked, enlarged, named, packed, round
 from saccade.explain.plots.images import stretched
 from saccade.explain.text import fit
 
-MOST = 4096  # pixels that evidence keeps
+MOST = 4096  # the most pixels that evidence stores
 
 
 @dataclass(frozen=True, eq=False)
 class Strip:
-    """Images, all of one size and by one scale of brightness.
+    """Images of one size, with a common scale of brightness.
 
     Raises:
-        InvalidInput: another shape, no images, or a number that is not finite.
+        InvalidInput: the wrong shape, no images, or a number that is not finite.
     """
 
     name: str
     images: plots.Weights
-    """(t, y, x), or (t, c, y, x) of 1 or 3 channels, their values as `plots.brightness` takes them."""
+    """(t, y, x), or (t, c, y, x) with 1 or 3 channels, with values in the form of `plots.brightness`."""
     boxes: plots.Weights | None = None
-    """(t, 4): where each step drew, x and y of a corner, width and height, in pixels."""
+    """(t, 4): the box that each step drew in: x and y of a corner, width and height, in pixels."""
     labels: Sequence[str] = ()
-    """Of the images; none: their numbers, from 1."""
+    """Labels of the images; by default their numbers, from 1."""
     title: str = ""
 
     def __post_init__(self) -> None:

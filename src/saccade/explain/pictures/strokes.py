@@ -1,4 +1,4 @@
-"""What a pen drew."""
+"""The strokes of a pen."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from saccade.explain.terminal import dots, narrowest, titled
 
 @dataclass(frozen=True, eq=False)
 class Strokes:
-    """Points (t, 3): x, y (upwards), and whether a stroke ends there.
+    """Points (t, 3): x, y (upwards), and 1 where a stroke ends.
 
     Raises:
         InvalidInput: no points, another shape, or a number that is not finite.
@@ -22,7 +22,7 @@ class Strokes:
     name: str
     points: plots.Weights
     unit: str = ""
-    """What x and y are measured in."""
+    """The unit of x and y."""
     title: str = ""
 
     def __post_init__(self) -> None:

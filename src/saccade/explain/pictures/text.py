@@ -1,4 +1,4 @@
-"""A text whose words are coloured by a number each, such as how much each counts for an answer."""
+"""A text whose words are coloured by numbers, such as each word's contribution to an answer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from saccade.explain.text import cells, fit, flow
 
 @dataclass(frozen=True, eq=False)
 class Text:
-    """Words, and a number for each; numbers may be below 0.
+    """Words, with a number for each, which may be below 0.
 
     Raises:
-        InvalidInput: no words, another number of numbers, or one that is not finite.
+        InvalidInput: no words, a different number of numbers, or one that is not finite.
     """
 
     name: str
     words: Sequence[str]
-    """As `plots.labels` takes them."""
+    """In the form of `plots.labels`."""
     numbers: plots.Weights
     values: str = "weight"
-    """What the numbers are."""
+    """The name of the numbers."""
     title: str = ""
 
     def __post_init__(self) -> None:
@@ -32,7 +32,7 @@ class Text:
         return plots.coloured_words(self.words, self.numbers, self.values, self.title)
 
     def text(self, width: int) -> str:
-        """The words in lines, and below each its shade; numbers below 0 have a minus before it."""
+        """The words in lines, each with its shade below; numbers below 0 have a minus before the shade."""
         width, largest = terminal.narrowest(width), float(abs(self.numbers).max()) or 1.0
         lines: list[list[str]] = [["", ""]]
         for word, number in zip(plots.labels(self.words), self.numbers, strict=True):

@@ -68,11 +68,13 @@ def predict(model: Any, batch: Batch, config: Config) -> list[Written]:
 
 
 def pictures(answer: Answer) -> list[Picture]:
-    """The strokes of the pen, if there are any, and the path of the window along the text."""
+    """The strokes of the pen, and the path of the window along the text; none of an empty answer."""
     places = answer.task.places_of(answer.prediction)
+    if not len(places):
+        return []
     unit = "x-heights" if answer.task.config.corpus == "letters" else ""
     found = (
-        Strokes("pen", places, unit) if len(places) else None,
+        Strokes("pen", places, unit),
         shown.alignment(
             answer, negative_log_density, "path", "character", "point", name="window", title="Window",
             values="window weight",
