@@ -32,6 +32,7 @@ from saccade.explain import Capture
 from saccade.explain.attention_map import kept_map
 from saccade.explain.page import View
 from saccade.explain.pictures.alignment import Alignment
+from saccade.runs import catalogue
 from saccade.runs.run import Run
 from saccade.training.run_folder import RunFolder
 from tests.app.conftest import Command
@@ -39,6 +40,9 @@ from tests.conftest import LONGEST
 
 for module in ("starlette", "uvicorn") if os.environ.get("SACCADE_BROWSER") != "required" else ():
     pytest.importorskip(module, reason=f"{module} is not installed: pip install 'torch-saccade[view]'")
+
+
+SYSTEM = catalogue.names()[0]  # any one
 
 
 class Server:
@@ -334,7 +338,7 @@ def test_a_recording_is_dropped_or_chosen(tiny_runs: dict[str, Path], page: Any,
         )
         page.wait_for_function("said => document.querySelector('.answer').textContent == said", arg=answer)
         page.set_input_files("#recording", {"name": "x.wav", "mimeType": "audio/wav", "buffer": b"no sound"})
-        page.get_by_text("this is no wav file").wait_for()
+        page.get_by_text("expected a wav file").wait_for()
         page.set_input_files("#recording", {"name": "x.wav", "mimeType": "audio/wav", "buffer": b"x" * 2_500_000})
         page.get_by_text("a recording has at most 2 MB, not 2.5 MB").wait_for()
 
@@ -346,7 +350,7 @@ def test_recordings_that_are_none(tiny_runs: dict[str, Path]) -> None:
     try:
         for body, status, message in (
             (b"", 400, "there is nothing to read: the recording is empty"),
-            (b"fLaC" + sample, 400, "this is no wav file"),
+            (b"fLaC" + sample, 400, "expected a wav file"),
             (sample[:30], 400, "the recording is no recording"),
             (sample[:44], 400, "is cut off"),
             (rate, 400, "the recording has 44100 samples a second, not 8000"),
@@ -410,7 +414,7 @@ class Answering:
         return []
 
 
-def run_of(task: Any, pictures: list[Any], system: str = "toy") -> Run:
+def run_of(task: Any, pictures: list[Any], system: str) -> Run:
     """A run that answers with its input and these pictures."""
     recipe: Any = SimpleNamespace(
         predict=lambda model, batch, config: [f"given {given!r}" for given in batch], pictures=lambda answer: pictures
@@ -424,7 +428,7 @@ def run_of(task: Any, pictures: list[Any], system: str = "toy") -> Run:
 def answering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Shown]:
     """What is shown of runs of these tasks."""
 
-    def shown_of(*tasks: Any, pictures: Any = (), system: str = "toy") -> Shown:
+    def shown_of(*tasks: Any, pictures: Any = (), system: str = SYSTEM) -> Shown:
         runs = iter([run_of(task, list(pictures), system) for task in tasks])
         monkeypatch.setattr(shown, "open_run", lambda path: next(runs))
         return of([tmp_path] * len(tasks))
@@ -433,7 +437,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., 
 
 
 def test_a_run_that_needs_no_input_shows_its_answer_at_once(answering: Callable[..., Shown], page: Any) -> None:
-    pictures = [Alignment("a", torch.eye(2), ["x", "y"], ["u", "v"])]
+    pictures = [Alignment("a", torch.eye(2), ["x", "y"], ["u", "v"], "said", "heard")]
     with serving(answering(Answering("nothing"), pictures=pictures)) as place:
         page.goto(f"http://{place}/")
         page.wait_for_selector(".picture[data-kind=alignment] svg")
@@ -460,8 +464,8 @@ def test_a_run_that_may_be_given_a_text_answers_without_one_too(answering: Calla
 @pytest.mark.parametrize(
     ("tasks", "said"),
     [
-        ([Answering("video/mp4")], "toy reads video/mp4; the page can send text, audio/wav, image/*"),
-        ([object()], "toy reads no input; the page can send text, audio/wav, image/*"),
+        ([Answering("video/mp4")], f"{SYSTEM} reads video/mp4; the page can send text, audio/wav, image/*"),
+        ([SimpleNamespace()], f"{SYSTEM} reads no input; the page can send text, audio/wav, image/*"),
         ([Answering("image/*"), Answering("nothing")], "reads an image and .* reads nothing; they cannot be compared"),
     ],
 )

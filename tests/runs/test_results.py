@@ -1,0 +1,102 @@
+"""Evidence of several seeds in tables: what counts, its spread, and how it is said."""
+
+import statistics
+from pathlib import Path
+
+import pytest
+
+from saccade.core.errors import InvalidInput, NotFound
+from saccade.runs import results
+from tests.conftest import Command
+from tests.evidence import checkout, evidence, keep
+
+
+@pytest.fixture
+def house(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    return checkout(monkeypatch, tmp_path)
+
+
+def test_a_group_is_the_newest_run_of_each_seed_on_the_newest_data() -> None:
+    runs = [
+        evidence(1, 1.0, data="old"), evidence(3, 2.0, data="old"), evidence(1, 3.0, 2), evidence(2, 4.0, 3),
+        evidence(1, 5.0, 4), evidence(1, 6.0, 5, changed={"model.size": 7}), evidence(1, 7.0, 6, variant="tiny"),
+    ]  # fmt: skip
+    found = [[one["metrics"]["test"]["bleu"] for one in group] for group in results.groups(runs)]
+    assert found == [[4.0, 5.0], [6.0], [7.0]]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([29.387], "29.39"),
+        ([1.0, 2.0, 4.0], "2.33 ± 1.53"),
+        ([0.25, 0.27], "0.260 ± 0.014"),
+        ([3736248], "3,736,248"),
+        ([12345, 12345], "12,345"),
+        ([10, 12], "11.00 ± 1.41"),
+        ([5.0, 5.0], "5.00 ± 0.00"),
+        ([2188.2, 2291.7], "2,240 ± 73"),
+    ],
+)
+def test_spread(values: list[float], expected: str) -> None:
+    assert results.spread(values) == expected
+    if "±" in expected:
+        last = 1 if "." not in expected else 0.01  # of the places that are shown
+        assert float(expected.split(" ± ")[1]) == pytest.approx(statistics.stdev(values), abs=last / 2)
+
+
+def test_a_result_has_the_spread_of_every_figure_that_all_runs_have() -> None:
+    group = [evidence(1, 40.0), evidence(2, 42.0, figures={"ter": 1.5})]
+    assert results.result(group) == "**BLEU 41.00 ± 1.41** (chrF 61.0 ± 1.4)"
+    assert results.result(group[1:]) == "**BLEU 42.00** (chrF 62.0, ter 1.5)"
+
+
+def test_figures_are_said_by_their_names_and_units() -> None:
+    spoken = evidence(
+        1, 0.0, decisive="label_error_rate", figures={"label_error_rate": 0.93, "latency": -0.09},
+        named={"label_error_rate": {"name": "", "unit": "%"}, "latency": {"name": "median latency", "unit": "s"}},
+    )  # fmt: skip
+    assert results.result([spoken]).startswith("**label error rate 0.930 %** (")
+    assert "median latency -0.09 s" in results.result([spoken])
+
+
+def test_tables_show_the_spread_once_and_runs_one_by_one(house: Path, saccade: Command) -> None:
+    keep(evidence(2, 51.0, 9))
+    [row] = results.overview().splitlines()[2:]
+    assert "| **BLEU 44.33 ± 5.86** (chrF 64.3 ± 5.9) | some pairs, default | 1,234 | 1, 2, 3 | 2026-01-09 |" in row
+    [listed] = [line for line in saccade("list").out.splitlines() if "rnnsearch" in line and "Nobody" in line]
+    assert "BLEU 44.33 ± 5.86 (chrF 64.3 ± 5.9)  default: some pairs" in listed
+    assert listed.split()[-5:] == ["1,234", "1,", "2,", "3", "2026-01-09"]
+    assert len(results.runs("rnnsearch").splitlines()) == 2 + 4
+    assert "±" not in results.runs("rnnsearch")
+
+
+def test_list_prefers_the_default_as_it_stands(house: Path, saccade: Command) -> None:
+    keep(evidence(1, 99.0, 20, variant="tiny"))
+    keep(evidence(1, 98.0, 21, changed={"model.size": 7}))
+    assert "BLEU 41.00 ± 1.00" in saccade("list").out
+
+
+def test_columns_are_named_after_metrics_and_what_a_system_lacks_is_a_dash(house: Path) -> None:
+    keep(evidence(1, 30.0, system="rnnencdec"))
+    found = results.comparison(["rnnencdec:default", "rnnsearch:default"], ["alignments.aer", "wall_seconds"])
+    head, _, encdec, search = found.splitlines()
+    assert head == "| system | variant | alignments aer | wall seconds | seeds | training (minutes) |"
+    assert encdec == "| `rnnencdec` | default | – | 60.00 | 1 | 1.0 |"
+    assert search.startswith("| `rnnsearch` | default | 0.410 ± 0.010 | 120.00 ± 60.00 | 1, 2, 3 |")
+
+
+def test_a_column_may_say_what_the_runs_say_in_words(house: Path) -> None:
+    found = results.comparison(["rnnsearch:default"], ["decisive", "bleu"], ["judged by", "BLEU"])
+    head, _, row = found.splitlines()
+    assert head.startswith("| system | variant | judged by | BLEU |")
+    assert row.startswith("| `rnnsearch` | default | bleu | ")
+
+
+def test_a_comparison_of_what_there_is_not_is_refused(house: Path) -> None:
+    with pytest.raises(NotFound, match="no system 'rnnserch'; did you mean 'rnnsearch'"):
+        results.comparison(["rnnserch:default"], ["bleu"])
+    with pytest.raises(InvalidInput, match=r"no metric 'blue' in the evidence; there are: alignments\.aer, bleu, "):
+        results.comparison(["rnnsearch:default"], ["blue"])
+    with pytest.raises(InvalidInput, match="got 1 variants, 0 metrics, 0 names"):
+        results.comparison(["rnnsearch:default"], [])
