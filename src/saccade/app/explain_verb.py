@@ -43,7 +43,7 @@ def run(arguments: Sequence[str]) -> int:
     from saccade.runs.ending import draw
     from saccade.runs.explained import explain, heads_of, is_run
 
-    found = explain(options.model, options.input, options.answer, options.only, rest)
+    found = explain(options.model, options.input, options.answer, options.only, rest, parser.options())
     if options.words and found.seen:
         found = found._replace(seen=found.seen.words())
         found = found._replace(pictures=heads_of(found.seen, found.said))

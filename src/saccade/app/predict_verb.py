@@ -122,7 +122,7 @@ def lines() -> Iterator[bytes]:
 
 
 def decoded(raw: bytes, number: int) -> str:
-    """A line as text, without the mark that some editors put before the first.
+    """A line as text, without its end, and without the mark that some editors put before the first.
 
     Raises:
         InvalidInput: it is too long, or not UTF-8.
@@ -130,7 +130,7 @@ def decoded(raw: bytes, number: int) -> str:
     if len(raw) > LONGEST_LINE:
         raise InvalidInput(f"expected a line of at most {LONGEST_LINE:,} bytes")
     try:
-        return raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        return raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise InvalidInput(f"not UTF-8 (byte 0x{raw[error.start]:02x})") from None
 

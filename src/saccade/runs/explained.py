@@ -43,7 +43,9 @@ def is_run(model: str) -> bool:
     return (Path(model) / "config.yaml").exists()
 
 
-def explain(model: str, given: str, answer: str | None, only: str, flags: Sequence[str] = ()) -> Explained:
+def explain(
+    model: str, given: str, answer: str | None, only: str, flags: Sequence[str] = (), known: Sequence[str] = ()
+) -> Explained:
     """Let a model read an input.
 
     Args:
@@ -52,6 +54,7 @@ def explain(model: str, given: str, answer: str | None, only: str, flags: Sequen
         answer: what a checkpoint with a decoder is to write; None: what it would.
         only: a pattern of layers.
         flags: fields of the configuration of a run.
+        known: further flags, of a verb, to be suggested where one is misspelt.
 
     Raises:
         NotFound: no such model; nothing of it matches.
@@ -60,7 +63,7 @@ def explain(model: str, given: str, answer: str | None, only: str, flags: Sequen
     if is_run(model) or (model in catalogue.names() and not Path(model).exists()):
         if answer is not None:
             raise InvalidInput("a run writes its own answer; leave --answer out")
-        run, rest = load(model, flags) if is_run(model) else untrained(model, flags)
+        run, rest = load(model, flags, known) if is_run(model) else untrained(model, flags, known)
         if rest:
             raise InvalidInput(f"{rest[0]!r} is one argument too many; flags begin with --")
         return of_run(run, given, only)

@@ -275,9 +275,7 @@ def rehearse(recipe: Recipe, config: Any, task: Any) -> None:
     """Raise now what would end the run long after its start: an example, or a search, that the model cannot take."""
     model = recipe.build(config, task)
     with torch.no_grad():
-        if recipe.objective is not None:
-            batch = stream_of(recipe, config, task, model).share(0).batch
-            recipe.objective(model.eval(), batch, 0)
+        model.eval()
         for split in ("train", "validation", "test"):
             examples = task.examples(split)
             if not examples:
@@ -287,8 +285,10 @@ def rehearse(recipe: Recipe, config: Any, task: Any) -> None:
             batch = to_device(task.collate([examples[longest]]), torch.device("cpu"))
             try:
                 if recipe.objective is not None:
-                    recipe.objective(model.eval(), batch, 0)
+                    recipe.objective(model, batch, 0)
             except InvalidInput as error:
                 raise InvalidInput(f"the longest example of {split}: {error}") from None
             if split == "test":
                 recipe.predict(model, batch, config)
+        if recipe.objective is not None:  # last, since an example that does not fit is named above
+            recipe.objective(model, stream_of(recipe, config, task, model).share(0).batch, 0)

@@ -170,7 +170,7 @@ def open_run(path: str | Path, *arguments: str) -> Run:
     return run
 
 
-def untrained(system: str, arguments: Sequence[str] = ()) -> tuple[Run, list[str]]:
+def untrained(system: str, arguments: Sequence[str] = (), known: Sequence[str] = ()) -> tuple[Run, list[str]]:
     """A system that needs no training, as a run without a folder, and the arguments that belong to no flag.
 
     Raises:
@@ -180,7 +180,7 @@ def untrained(system: str, arguments: Sequence[str] = ()) -> tuple[Run, list[str
     recipe = catalogue.recipe(system)
     if recipe.objective is not None:
         raise InvalidInput(f"{system} must be trained first: saccade train {system}; then name the run")
-    config, rest = flags.separate(recipe.config, arguments)
+    config, rest = flags.separate(recipe.config, arguments, known)
     config = foreign.resolved(config, None)
     task = recipe.task(config, None)
     nowhere = RunFolder(Path("runs") / system)
