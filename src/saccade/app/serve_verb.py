@@ -1,4 +1,4 @@
-"""`saccade serve RUN [OTHER]`, `saccade serve FILE [OTHER]`: look at runs, or at captures, in a browser."""
+"""`saccade serve RUN [OTHER]`, `saccade serve FILE [OTHER]`: open runs or captures in a browser."""
 
 import argparse
 import itertools
@@ -14,8 +14,8 @@ from saccade.app.terminal import plain
 from saccade.core.errors import InvalidInput, NotFound, require, together
 from saccade.runs import catalogue
 
-MOST = 200  # connections at a time
-EVERYWHERE = ("0.0.0.0", "::", "")  # to listen at all addresses of this machine
+MOST = 200  # the most connections at a time
+EVERYWHERE = ("0.0.0.0", "::", "")  # listens at all addresses of this machine
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -28,8 +28,8 @@ def run(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("what", help="the folder of a run, or a file with a capture")
     parser.add_argument("other", nargs="?", help="another of the same kind, to compare with")
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen; 0.0.0.0 lets other machines in")
-    parser.add_argument("--port", type=port, default=8123, help="0: any that is free (default: 8123)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 allows other machines")
+    parser.add_argument("--port", type=port, default=8123, help="0: any free port (default: 8123)")
     options = parser.parse_args(arguments)
     paths = [Path(what) for what in (options.what, options.other) if what is not None]
     for path in paths:
@@ -62,7 +62,7 @@ def serve(paths: Sequence[Path], host: str, number: int) -> int:
 
 
 def names_of(host: str) -> list[str]:
-    """The names that a server which listens there is asked for by, as they stand in an address."""
+    """The host names that a server listening there accepts, in the form of an address."""
     if host in EVERYWHERE:
         name = socket.gethostname().lower()
         return ["127.0.0.1", "localhost", name, f"{name}.local", socket.getfqdn().lower()]
@@ -77,10 +77,10 @@ def port(text: str) -> int:
 
 
 def bound(host: str, number: int) -> socket.socket:
-    """A socket that listens there.
+    """A socket that listens at an address.
 
     Raises:
-        InvalidInput: another program does already, or there is no such place.
+        InvalidInput: another program listens there, or there is no such address.
     """
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

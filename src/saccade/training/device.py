@@ -1,4 +1,4 @@
-"""The device and precision that a model runs in, and the memory that it takes."""
+"""The device, precision and threads that a model runs with, and the memory it takes."""
 
 import sys
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ from saccade.core.errors import InvalidInput
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of a name; "auto" is a GPU where there is one.
+    """The device of a name; "auto" is a GPU if there is one.
 
     Raises:
-        InvalidInput: a name that torch does not know, or a device that this machine lacks.
+        InvalidInput: a name that torch does not know, or a device that this machine does not have.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -34,10 +34,10 @@ def pick_device(name: str) -> torch.device:
 
 
 def to_device(batch: Any, device: torch.device, dtype: torch.dtype | None = None) -> Any:
-    """The batch with its tensors on the device, also those in tuples, lists and dicts of it.
+    """Move the tensors of a batch to the device, including those in tuples, lists and dicts.
 
     Args:
-        dtype: of its floating-point tensors; None: as they are.
+        dtype: for its floating-point tensors; by default unchanged.
     """
 
     def moved(part: Any) -> Any:
@@ -50,7 +50,7 @@ def to_device(batch: Any, device: torch.device, dtype: torch.dtype | None = None
 
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
-    """The number of threads of an operation on the CPU, within the block; None: as before."""
+    """Set the number of threads of an operation on the CPU within the block; None: unchanged."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
@@ -60,7 +60,7 @@ def threads(count: int | None) -> Iterator[None]:
 
 
 def peak_memory(device: torch.device) -> float | None:
-    """Peak memory so far in megabytes: of tensors on a GPU, else of this process; None: unknown."""
+    """Peak memory so far, in megabytes: of tensors on a GPU, else of this process; None if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     try:
@@ -72,7 +72,7 @@ def peak_memory(device: torch.device) -> float | None:
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    """bfloat16 is autocast over float32 weights; in float64 new tensors have the precision of the weights."""
+    """bfloat16 is autocast over float32 weights; in float64, new tensors are float64 too."""
     if precision == "bfloat16":
         return torch.autocast(device.type, torch.bfloat16)
     return default_dtype(torch.float64) if precision == "float64" else nullcontext()
@@ -90,7 +90,7 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model is in evaluation mode, without gradients; then each of its modules is as it was."""
+    """Evaluation mode without gradients; each module's mode is restored afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
