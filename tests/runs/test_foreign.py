@@ -217,7 +217,7 @@ class TestHuggingFace:
                 described.write_text(described.read_text().replace('"hidden_size": 5', '"hidden_size": 6'))
         with pytest.raises(InvalidInput) as refused:
             foreign.resolved(taking(copy), None)
-        assert str(refused.value).startswith(f"{copy}: not a checkpoint that transformers reads (")
+        assert str(refused.value).startswith(f"{copy}: transformers cannot read this checkpoint (")
         assert "\n" not in str(refused.value)
 
     def test_without_the_library_the_extra_is_named(self, hugging_face: Path, monkeypatch: pytest.MonkeyPatch) -> None:
