@@ -221,7 +221,7 @@ class TestHints:
         ("given", "said"),
         [
             ("--model.hiden-size", "did you mean '--model.hidden-size'?"),
-            ("--model.hidden_size", "did you mean '--model.hidden-size'?"),
+            ("--model.hidden_size", "that field is --model.hidden-size"),
             ("--model.wide.widht", "did you mean '--model.wide.width'?"),
             ("--sede", "did you mean '--seed'?"),
             ("--zzzzzzzz", "; saccade train rnnsearch --help lists them"),
