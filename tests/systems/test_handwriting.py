@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -6,18 +7,25 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from saccade.app.predict_verb import show
 from saccade.attention import GaussianWindowAttention
 from saccade.core.config import from_plain
+from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Answer
 from saccade.explain import capture
+from saccade.explain.pictures.alignment import Alignment
+from saccade.explain.pictures.strokes import Strokes
 from saccade.memory import LSTM
 from saccade.nets.attention_choice import GaussianWindow
+from saccade.runs import flags
+from saccade.runs.run import Run, assemble
 from saccade.systems.handwriting.mixture import pen_mixture
 from saccade.systems.handwriting.model import Handwriting, HandwritingConfig, Prediction, Synthesis
 from saccade.systems.handwriting.recipe import RECIPE, Config
 from saccade.systems.handwriting.writing import Trace, write
 from saccade.tasks.pen import Batch, PenConfig, PenTask
 from saccade.tasks.pen.objective import negative_log_density
+from saccade.training.run_folder import RunFolder
 from tests.checks import assert_twins, attentions, randomised, unchanged
 
 SYMBOLS, HIDDEN, WINDOWS, COMPONENTS = 27, 6, 3, 2
@@ -292,3 +300,36 @@ def test_the_pictures_are_what_the_pen_drew_and_the_windows_path(task: PenTask) 
     plain = make(network=Prediction())
     [alone] = RECIPE.pictures(answer._replace(model=plain))
     assert alone.name == "pen"
+
+
+def run_of(folder: Path, *arguments: str) -> Run:
+    """The tiny variant with these flags and new weights, as a run."""
+    config = flags.parse(RECIPE.variants["tiny"], list(arguments))
+    task = RECIPE.task(config, None)
+    return assemble(RunFolder(folder), "handwriting", "tiny", RECIPE, config, task, RECIPE.build(config, task))
+
+
+def test_an_answer_is_said_and_drawn_and_another_setting_overwrites_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prediction = run_of(tmp_path, "--bias", "1.0").predict("a bc")
+    pen, window = prediction.pictures
+    assert isinstance(pen, Strokes)
+    assert isinstance(window, Alignment)
+    assert pen.points.shape == (len(window.columns), 3)
+    assert window.weights.shape == (len("a bc") + 1, len(pen.points))
+    assert window.rows == ["a", "␣", "b", "c", "<end>"]
+    show(prediction, "a bc", tmp_path, [])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"a bc: {len(pen.points)} points in ")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert [line.rpartition("/")[2] for line in lines[-2:]] == [name for name in names if name.endswith(".png")]
+    assert [name.split("-")[0] for name in names] == ["pen", "pen", "window", "window"]
+    assert {name.split(".")[-1] for name in names} == {"png", "svg"}
+    show(prediction, "a bc", tmp_path, ["--bias", "1.0"])
+    assert len(list(tmp_path.iterdir())) == 2 * len(names)
+
+
+def test_a_character_that_was_not_learned_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="'C' is not one of the characters that were learned: space and"):
+        run_of(tmp_path).predict("abC")
