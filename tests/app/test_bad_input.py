@@ -52,7 +52,10 @@ def refused(done: Done, *parts: str) -> None:
             ["the model has ", "weights, which take at least", "GB of memory; choose smaller sizes"],
         ),
         ([*TINY, "--training.optimizer", "adem"], ["'adem'", "'adam'"]),
-        ([*TINY, "--training.adadelta.rho", "0.5"], ["--training.adadelta.rho needs --training.optimizer adadelta; it is adam"]),
+        (
+            [*TINY, "--training.adadelta.rho", "0.5"],
+            ["--training.adadelta.rho needs --training.optimizer adadelta; it is adam"],
+        ),
         ([*TINY, "--task.lowercase=maybe"], ["--task.lowercase must be true or false"]),
         ([*TINY, "extra"], ["'extra'"]),
         ([*TINY, "--search.beam", "1000", "--out", "never"], ["a beam of 1000 is wider than the vocabulary"]),
