@@ -10,7 +10,7 @@ from types import ModuleType
 
 DISTRIBUTION = "torch-saccade"  # on the package index, where the name `saccade` belongs to another project
 EXTRAS = {  # the modules that each extra installs
-    "app": ("lightning", "tensorboard", "tyro", "yaml", "rich", "matplotlib"),
+    "app": ("tensorboard", "yaml", "rich", "matplotlib"),
     "text": ("tokenizers", "sacrebleu"),
     "speech": ("soundfile", "kaldi_native_fbank", "jiwer"),
     "vision": ("PIL", "kornia"),
