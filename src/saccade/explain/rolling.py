@@ -51,7 +51,7 @@ class Rolling:
             square = [weights] if self._product is None else [self._product, weights]
             *_, mean = measures.mean_heads(square)
         except InvalidInput as error:
-            raise InvalidInput(f"{heard.name}: {error}; a rollout is of self-attention, chosen by only=") from None
+            raise InvalidInput(f"{heard.name}: {error}; a rollout needs self-attention; select it with only=") from None
         with torch.no_grad():
             self._product = measures.rolled(mean, self._product, self._residual)
         self._hear(kept_map(heard.name, ("b", "q", "k"), self._product))

@@ -35,7 +35,7 @@ CHOSEN = {
 }  # fmt: skip
 JOINS = {"cat", "stack", "concat", "concatenate", "hstack", "vstack"}
 ORDERED = {"topk", "sort"}
-CHANGED = "its weights are changed after the softmax, whose result is what is seen"
+CHANGED = "its weights are changed after the softmax, whose result is shown"
 PIECES = "its scores are put together in pieces, so that no column is a key"
 NESTED = "its tensors are nested"
 OTHER_AXIS = "a softmax in it is not over the last axis"
@@ -110,8 +110,8 @@ class Scores:
         self.columns = Columns()
 
     def saw(self, operator: Any, name: str, args: tuple[Any, ...], out: Any) -> list[Softmax | Used | Joined]:
-        """Track a call. Returns a softmax over scores when it runs, again when a product uses its result, and once more
-        when the results of several are concatenated."""
+        """Take note of a call. Returns a softmax over scores as it runs, again as a product takes its result, and once
+        more as what several gave is put side by side."""
         self.columns.saw(operator, name, args, out)
         tensors = [x for x in flat(args) if isinstance(x, Tensor)]
         before = [(x, known) for x in tensors if (known := self._of(x)) is not None]

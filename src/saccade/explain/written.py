@@ -38,9 +38,9 @@ class Written:
         self.found, self.bounds, self.replace = found, bounds, replace
         self._scores = Scores()
         self._waiting: dict[int, Waiting] = {}
-        self._cut: dict[int, tuple[AttentionMap, AttentionMap]] = {}  # the number of columns used, and of all
-        self._unread: dict[int, str] = {}  # the places of attention that cannot be read
-        self._other: dict[int, AttentionMap] = {}  # the replacements of weights
+        self._cut: dict[int, tuple[AttentionMap, AttentionMap]] = {}  # the columns that are used, and all
+        self._unread: dict[int, str] = {}  # of what cannot be read, where it was
+        self._other: dict[int, AttentionMap] = {}  # what stands in the place of weights
 
     def saw(self, operator: Any, name: str, args: tuple[Any, ...], out: Any) -> None:
         """Note a softmax over scores, and capture it when a product uses its result."""
@@ -60,7 +60,7 @@ class Written:
         return self._scores.columns.gone(keys, -2)
 
     def end(self) -> None:
-        """Stop capturing."""
+        """Hear nothing more."""
         self._waiting.clear()
         self._cut.clear()
 
@@ -98,7 +98,7 @@ class Written:
         self._waiting[softmax.number] = Waiting(place, self.found.calls.innermost(), softmax, held)
 
     def _is_silent(self, waiting: Waiting) -> bool:
-        """Whether a tap captured the result of the softmax."""
+        """Whether a tap heard what the softmax gave."""
         return self.found.calls.is_silent(waiting.place)
 
     def _used(self, used: Used, waiting: Waiting) -> None:

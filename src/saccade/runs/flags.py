@@ -297,7 +297,7 @@ def sentence(error: ValidationError, cls: Any) -> str:
         case "literal_error" | "union_tag_invalid":
             said = context.get("expected", context.get("expected_tags", "")).replace(" or ", ",").split(",")
             options, came = [option.strip(" '") for option in said], context.get("tag", got)
-            return f"{name}: {came!r} is none of {', '.join(options)}; {nearest(str(came), options)}"
+            return f"{name} must be one of {', '.join(options)}, not {came!r}; {nearest(str(came), options)}"
         case "greater_than_equal":
             return f"{name} must be at least {context['ge']}, not {got}; the nearest is {context['ge']}"
         case "less_than_equal":

@@ -88,7 +88,7 @@ def read(path: Path, field: Pretrained, name: str) -> Pretrained:
         return of_hugging_face(path, field)
     flag = "--" + name.replace("_", "-")
     if path.exists():
-        raise InvalidInput(f"{path} is neither a run nor a folder of Hugging Face; {flag} takes one of them")
+        raise InvalidInput(f"{flag}: expected a run or a Hugging Face folder; {path} is neither")
     raise NotFound(f"{path}: there is no such run or file; {flag} takes a run, a Hugging Face folder or a file")
 
 
@@ -99,5 +99,5 @@ def of_hugging_face(path: Path, field: Pretrained) -> Pretrained:
         network = transformers.AutoModel.from_pretrained(path, local_files_only=True)
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError) as error:
-        raise InvalidInput(f"{path}: not a checkpoint that transformers reads ({str(error)[:200]})") from error
+        raise InvalidInput(f"{path}: transformers cannot read this checkpoint ({str(error)[:200]})") from error
     return field.resolved(network=network.eval(), config=config)

@@ -99,7 +99,7 @@ class SeriesRecord:
     @model_validator(mode="after")
     def check_lengths(self) -> "SeriesRecord":
         if len(self.x) != len(self.y) or len(self.counts) not in (0, len(self.x)):
-            raise ValueError(f"{len(self.x)} places with {len(self.y)} values and {len(self.counts)} counts")
+            raise ValueError(f"{len(self.x)} x, {len(self.y)} y and {len(self.counts)} counts differ in number")
         return self
 
 
