@@ -378,7 +378,7 @@ def test_reductions_that_do_not_do_are_told() -> None:
         pass
     model, x = Both(False).eval(), torch.randn(BATCH, LENGTH, MODEL)
     with (
-        pytest.raises(InvalidInput, match=r"decoder\.layers\.0\.self_attn: .* a rollout is of self-attention"),
+        pytest.raises(InvalidInput, match=r"decoder\.layers\.0\.self_attn: .* a rollout needs self-attention"),
         torch.no_grad(),
         capture(model, reduce="rollout"),
     ):

@@ -18,7 +18,7 @@ Layers = Mapping[str, tuple[Any, Sequence[str], Sequence[str]]]
 def run(arguments: Sequence[str]) -> int:
     parser = Parser(
         "explain",
-        "Show what a model looks at while it reads INPUT: pictures, the strongest links, the entropy of each head.\n"
+        "Show the attention of a model on INPUT: pictures, the strongest links, the entropy of each head.\n"
         "MODEL is a run, a system that needs no training, or a checkpoint of Hugging Face: a folder, or a name where\n"
         "[hub] is installed. Fields of a run's configuration are flags too.",
         "Examples:\n"
@@ -37,7 +37,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--pictures",
         metavar="FOLDER",
-        help="folder for pictures (default: MODEL/pictures for a run, else runs/pictures)",
+        help="folder for pictures (default: MODEL/pictures or runs/pictures)",
     )
     options, rest = parser.parse_known_args(arguments)
     name = re.sub(r"\W+", "-", Path(options.input).name.lower()).strip("-")[:40] or "input"

@@ -32,7 +32,7 @@ usage: saccade VERB ...
   saccade train SYSTEM                train one, in minutes, on data that come with the package
   saccade train SYSTEM tiny --seed 2  another variant; every field of its configuration is a flag
   saccade train SYSTEM --help         all fields, with their defaults
-  saccade predict RUN "some text"     answer with the trained run, and see where it looked
+  saccade predict RUN "some text"     answer with the trained run, and see its alignment
 
 `saccade VERB --help` explains a verb. `saccade --version` prints the version.
 """

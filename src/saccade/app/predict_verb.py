@@ -22,7 +22,7 @@ LONGEST_LINE = 1_000_000  # the most bytes of a line of standard input
 def run(arguments: Sequence[str]) -> int:
     parser = Parser(
         "predict",
-        "Answer each INPUT, show in the terminal where the model looked, and write the picture.\n"
+        "Answer each INPUT, print its alignment, and write the pictures.\n"
         "Without INPUT, standard input is read line by line and answered line by line, answers only.\n"
         "Fields of the run's configuration are flags too, such as --search.beam 1 or --device cpu.",
         "Examples:\n"

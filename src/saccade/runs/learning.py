@@ -206,8 +206,8 @@ def check_begun(folder: RunFolder, fingerprint: str, trains: bool) -> None:
     """Check that the run can be resumed; one that does not train has no checkpoint."""
     if trains and folder.weights.exists() and not folder.last.exists():
         raise InvalidInput(
-            f"{folder.path} came to its end before, and {folder.last} is gone, from which it could go on; "
-            "to train anew give another --out"
+            f"{folder.path} came to its end before, and {folder.last} is missing, so it cannot be resumed; "
+            "to train again give another --out"
         )
     check_resumable(folder, fingerprint, FREE)
 
