@@ -220,10 +220,15 @@ def tensors(value: Any) -> list[Tensor]:
 
 
 def own_weights(model: Any, options: dict[str, Any]) -> list[Tensor]:
-    """The weights that a model returns."""
+    """The weights that a model returns; some return what attention gave in their place."""
     found = run(model, options, output_attentions=True)
     items = found.items() if hasattr(found, "items") else ()
-    return [x for name, value in items if "attentions" in name for x in tensors(value)]
+    returned = [x for name, value in items if "attentions" in name for x in tensors(value)]
+    return [x for x in returned if x.ndim > 2 and bool((x >= 0).all() and (x.sum(-1) < 1.001).all())] or [
+        x
+        for x in returned
+        if x.ndim == 4 and "squeezebert" in model.config.model_type  # which returns its scores
+    ]
 
 
 def same(one: list[Tensor], other: list[Tensor]) -> bool:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from saccade.training.keeper import Keeper
 
 import saccade as package
-from saccade.app import catalogue, finish, learning
 from saccade.app.main import as_text, main
 from saccade.app.progress import Lines, progress
 from saccade.core.printable import shortened
+from saccade.runs import catalogue, ending, learning, scoring
 from saccade.tasks.translation.parallel_text import embedded_pairs
+from saccade.training.fit import Training
 from tests.app.conftest import Command
 from tests.app.test_bad_input import TINY, refused
 
@@ -60,8 +60,9 @@ def test_a_recording_that_is_not_there_leaves_the_other_lines_their_answers(
     saccade: Command, tiny_runs: dict[str, Path]
 ) -> None:
     run = tiny_runs["ctc_speech"]
-    done = saccade("predict", run, stdin=f"/nowhere.wav\n{LONG}\n{run / 'sample.wav'}\n".encode())
-    assert done.out.split("\n") == ["", "", str(package.load(run).predict(run / "sample.wav")), ""]
+    sample = run / "assets" / "inputs" / "1.wav"
+    done = saccade("predict", run, stdin=f"/nowhere.wav\n{LONG}\n{sample}\n".encode())
+    assert done.out.split("\n") == ["", "", str(package.load(run).predict(sample)), ""]
     assert "line 1: /nowhere.wav: there is no such recording" in done.err
     assert "line 2: " in done.err
 
@@ -191,7 +192,7 @@ def test_a_text_that_is_too_long_is_refused_before_the_work(
     saccade: Command, tiny_runs: dict[str, Path], system: str, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tiny_runs[system]
-    monkeypatch.setattr("saccade.app.runs.Run.predictions", lambda *_: pytest.fail("it was asked"))
+    monkeypatch.setattr("saccade.runs.run.Run.predictions", lambda *_: pytest.fail("it was asked"))
     assert package.load(run).task.read("a" * most)
     refused(saccade("predict", run, "go", "a" * 4000), f"at most {most:,} characters, got 4,000")
     refused(saccade("explain", "a" * 4000, "--model", run), f"at most {most:,} characters, got 4,000")
@@ -218,10 +219,10 @@ def terminated(*_: object, **__: object) -> None:
 @pytest.mark.parametrize(
     ("place", "name", "stop"),
     [
-        (finish, "scored", terminated),
-        (finish, "draw", interrupted),
+        (ending, "score", terminated),
+        (ending, "draw", interrupted),
         (learning, "fitted", interrupted),
-        (Keeper, "on_train_batch_end", interrupted),
+        (Training, "log", interrupted),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
@@ -234,7 +235,7 @@ def test_an_interruption_anywhere_says_how_to_go_on(
     assert done.status == 130
     assert done.out.endswith(f"stopped; go on with: saccade train --resume '{out}'\n")
     assert signal.getsignal(signal.SIGTERM) == before
-    if name == "scored":
+    if name == "score":
         monkeypatch.undo()
         assert saccade("train", "--resume", out).status == 0
         assert (out / "evidence.json").exists()
@@ -250,7 +251,7 @@ def test_an_interruption_before_there_is_a_run(
 
 
 def test_a_termination_elsewhere_is_told(saccade: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finish, "scored", terminated)
+    monkeypatch.setattr(scoring, "score", terminated)
     done = saccade("evaluate", run)
     assert (done.status, done.out, done.err) == (130, "", "saccade: ended by SIGTERM\n")
 
@@ -259,7 +260,7 @@ def test_a_value_that_is_a_path_makes_no_folder(saccade: Command, run: Path, tmp
     copy, path = Path(shutil.copytree(run, tmp_path / "run")), tmp_path / "pairs.tsv"
     path.write_text("".join(f"{source}\t{target}\n" for source, target in embedded_pairs("test")[:5]))
     before = set((copy / "pictures").iterdir())
-    done = saccade("evaluate", copy, "--over", "task.test", path, tmp_path / "." / "pairs.tsv", "--json")
+    done = saccade("evaluate", copy, "--study", "over", "task.test", path, tmp_path / "." / "pairs.tsv", "--json")
     assert done.status == 0, done.err
     new = set((copy / "pictures").iterdir()) - before
     assert all(made.is_file() for made in new)
@@ -312,7 +313,7 @@ HINTS = [
     (["predict", "RUN", "Go.", "--picturse", "x"], "did you mean '--pictures'"),
     (["evaluate", "RUN", "--hlep"], "did you mean '--help'"),
     (["evaluate", "RUN", "--splti", "test"], "did you mean '--split'"),
-    (["evaluate", "RUN", "--over", "zzzzzzzz", "1"], "saccade train rnnsearch --help lists them"),
+    (["evaluate", "RUN", "--study", "over", "zzzzzzzz", "1"], "saccade train rnnsearch --help lists them"),
     (["explain", "Go.", "--model", "RUN", "--hmtl", "x"], "did you mean '--html'"),
     ([*TINY, "--config", "RUN"], "RUN: a folder, not a file of YAML; a run's is RUN/config.yaml"),
 ]

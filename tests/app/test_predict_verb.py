@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import saccade as package
+from saccade.app.predict_verb import decoded
 from tests.app.conftest import Command
 
 
@@ -30,7 +31,8 @@ def test_a_run_that_may_only_be_read_answers_and_says_where_pictures_may_go(sacc
     assert "picture: " not in done.out
     done = saccade("predict", closed, *texts, "--pictures", closed.parent / "elsewhere")
     assert (done.status, done.err) == (0, "")
-    assert len(list((closed.parent / "elsewhere").glob("*.png"))) == 2
+    drawn = sorted(path.name.split("-")[0] for path in (closed.parent / "elsewhere").glob("*.png"))
+    assert drawn == ["alignment", "alignment", "heads", "heads"]
 
 
 def test_a_folder_that_was_named_and_cannot_be_written_is_an_error(saccade: Command, closed: Path) -> None:
@@ -40,3 +42,10 @@ def test_a_folder_that_was_named_and_cannot_be_written_is_an_error(saccade: Comm
     assert done.err.startswith("saccade: no pictures were written to ")
     assert done.err.rstrip().endswith("name another folder")
     assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_a_line_is_read_without_its_end(end: bytes) -> None:
+    """A task that reads a number, or a path, is given nothing else."""
+    assert decoded(b"3" + end, 2) == "3"
+    assert decoded(b"\xef\xbb\xbf a b " + end, 1) == " a b "

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from saccade.app import catalogue
+from saccade.runs import catalogue
 from tests.app.conftest import Command
 from tests.app.test_bad_input import refused
 

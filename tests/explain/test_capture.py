@@ -188,7 +188,7 @@ def test_a_share_is_between_nothing_and_all(seen: Capture, residual: float) -> N
 
 @pytest.mark.unhooked
 def test_half_a_place_is_none(seen: Capture) -> None:
-    with pytest.raises(InvalidInput, match="there are 5 places"):
+    with pytest.raises(InvalidInput, match="expected a position from 0 to 4"):
         seen.flow(1.5)  # type: ignore[arg-type]
 
 
@@ -199,7 +199,7 @@ def test_a_part_of_it(seen: Capture) -> None:
         torch.testing.assert_close(part[name][0], seen[name][0][:, [1], :2])
     assert not part.labels  # there are fewer queries than labels now
     assert seen.select("*.2.*").labels["layers.2.self_attn"].keys == WORDS
-    with pytest.raises(NotFound, match=r"matches '\*decoder\*'; there is: 'layers.0.self_attn'"):
+    with pytest.raises(NotFound, match=r"matches '\*decoder\*'; there are: 'layers.0.self_attn'"):
         seen.select("*decoder*")
 
 

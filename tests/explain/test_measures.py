@@ -79,7 +79,7 @@ def test_what_does_not_fit_is_told() -> None:
         rollout([])
     with pytest.raises(InvalidInput, match=r"self-attention of one size.*got \(2, 3, 4, 5\) after \(2, 4, 4\)"):
         rollout([*make(1), torch.rand(2, 3, 4, 5)])
-    with pytest.raises(InvalidInput, match="4 places, from 0, and no 4"):
+    with pytest.raises(InvalidInput, match="expected a position from 0 to 3, not 4"):
         flow(make(), 4)
     with pytest.raises(InvalidInput, match="not 'diagonal'"):
         symmetrised(set(), set(), "diagonal")

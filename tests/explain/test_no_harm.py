@@ -207,7 +207,7 @@ def test_a_program_has_lost_its_names_and_that_is_said(attention: Any, queries: 
             assert list(maps) == ["1, call 0", "1, call 1"] if place else ["call 0", "call 1"]
             for weights, expected in zip(maps.values(), whole.values(), strict=True):
                 torch.testing.assert_close(weights, expected[0])
-            with pytest.raises(InvalidInput, match="no steps of one map"):
+            with pytest.raises(InvalidInput, match="they are separate maps"):
                 seen.joined(place)
 
 

@@ -107,7 +107,7 @@ def test_a_choice_of_then_that_is_none_is_refused_by_name(tmp_path: Path) -> Non
     run = Path(shutil.copytree(OLD / "rnnsearch", tmp_path / "run"))
     text = (run / "config.yaml").read_text(encoding="utf-8")
     (run / "config.yaml").write_text(text.replace("attention: additive", "attention: aditive"), encoding="utf-8")
-    with pytest.raises(InvalidInput, match=r"'aditive' is none of additive, .*did you mean 'additive'"):
+    with pytest.raises(InvalidInput, match=r"must be one of additive, .*, not 'aditive'; did you mean 'additive'"):
         package.load(run)
 
 

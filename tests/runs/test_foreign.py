@@ -217,7 +217,7 @@ class TestHuggingFace:
                 described.write_text(described.read_text().replace('"hidden_size": 5', '"hidden_size": 6'))
         with pytest.raises(InvalidInput) as refused:
             foreign.resolved(taking(copy), None)
-        assert str(refused.value).startswith(f"{copy}: not a checkpoint that transformers reads (")
+        assert str(refused.value).startswith(f"{copy}: transformers cannot read this checkpoint (")
         assert "\n" not in str(refused.value)
 
     def test_without_the_library_the_extra_is_named(self, hugging_face: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,10 +237,10 @@ class TestBadPath:
                 "nothing",
                 "PATH: there is no such run or file; --model.features takes a run, a Hugging Face folder or a ",
             ),
-            ("empty", "PATH is neither a run nor a folder of Hugging Face; --model.features takes "),
+            ("empty", "--model.features: expected a run or a Hugging Face folder; PATH is neither"),
             ("text", "PATH: damaged or cut off ("),
             ("unfinished", "PATH has no weights (model.safetensors); finish it with: saccade train --resume PATH"),
-            ("config", "PATH/config.yaml: expected the keys system, variant, config, version; is it cut off?"),
+            ("config", "PATH/config.yaml: expected the keys system, variant, config, version; the file may be cut off"),
             ("yaml", "PATH/config.yaml: not YAML ("),
             ("cut", "PATH/model.safetensors: damaged or cut off ("),
             ("assets", "PATH/assets/source.json"),

@@ -47,7 +47,7 @@ def test_it_imports_next_to_nothing() -> None:
         ({}, 4),
         ({"optimizer": "adadelta"}, 4),
         ({"optimizer": "sgd"}, 2),
-        ({"optimizer": "sgd", "sgd": SGD(momentum=0.9)}, 3),
+        ({"optimizer": SGD(momentum=0.9)}, 3),
         ({"strategy": "fsdp2"}, 2),
     ],
 )

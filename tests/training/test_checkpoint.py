@@ -55,7 +55,7 @@ def test_a_truncated_checkpoint_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="not a checkpoint"):
         read_checkpoint(path)
     torch.save({"state_dict": {}, "global_step": 1, "saccade": {}}, path)
-    with pytest.raises(InvalidInput, match="written by an earlier version of saccade, which alone can resume it"):
+    with pytest.raises(InvalidInput, match="written by an earlier version of saccade; resume it with that version"):
         read_checkpoint(path)
     with pytest.raises(NotFound):
         read_checkpoint(tmp_path / "other.ckpt")

@@ -73,7 +73,7 @@ def test_an_update_whose_batches_hold_no_token_changes_nothing(tmp_path: Path) -
 
 
 def test_a_mean_of_the_last_is_not_the_best() -> None:
-    with pytest.raises(ValidationError, match="average is 3, which is of the last checkpoints, but keep is 'best'"):
+    with pytest.raises(ValidationError, match="average is 3, but keep is 'best'"):
         TrainingConfig(average=3, keep="best")
 
 

@@ -138,7 +138,7 @@ def test_a_folder_of_other_files_is_not_taken(tmp_path: Path) -> None:
         path = tmp_path / name.replace(".", "-")
         path.mkdir()
         (path / name).write_text("theirs")
-        with pytest.raises(InvalidInput, match=rf"neither a run nor empty \(it holds {name}\); name a new folder"):
+        with pytest.raises(InvalidInput, match=rf"neither a run nor empty \(it contains {name}\); name a new folder"):
             RunFolder(path).create({})
         assert os.listdir(path) == [name]
         assert (path / name).read_text() == "theirs"

@@ -1,1 +1,1 @@
-"""The door: the command line. It composes the other rooms and holds no mathematics."""
+"""The command line and the web viewer. They combine the other packages and contain no mathematics."""

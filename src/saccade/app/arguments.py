@@ -1,4 +1,4 @@
-"""The parser of the verbs: argparse, with its errors in one sentence."""
+"""The argument parser of the verbs: argparse, with errors of one sentence."""
 
 import argparse
 import re
@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def options(self) -> list[str]:
-        """All flags of the verb itself."""
+        """The flags of the verb itself."""
         return [option for action in self._actions for option in action.option_strings]
 
     def error(self, message: str) -> NoReturn:
@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def run_first(verb: str, arguments: Sequence[str]) -> list[str]:
-    """The arguments; raises where flags stand before the run, since the run says which flags there are."""
+    """Parse the arguments. Raises if flags come before the run, since the flags depend on the run."""
     if arguments and arguments[0].startswith("--") and arguments[0] != "--help":
         raise InvalidInput(f"first name the run: saccade {verb} RUN {arguments[0]} ...")
     return list(arguments)

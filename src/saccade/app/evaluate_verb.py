@@ -1,4 +1,4 @@
-"""`saccade evaluate RUN`: the score of a run on a split, or what a study finds of it."""
+"""`saccade evaluate RUN`: the score of a run on a split, or the findings of a study."""
 
 import json
 import time
@@ -17,7 +17,7 @@ def run(arguments: Sequence[str]) -> int:
     name = study_asked(given)
     parser = Parser(
         "evaluate",
-        "Score a run on a split of its data, or ask a study of it.\n"
+        "Score a run on a split of its data, or run a study.\n"
         "Fields of the run's configuration are flags too, such as --device cpu or --task.test FILE; "
         "saccade train SYSTEM --help lists them.\n"
         f"Studies: {', '.join(studies())}. saccade evaluate RUN --study NAME --help explains one.",
@@ -26,10 +26,10 @@ def run(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("run", help="the folder that saccade train made")
     parser.add_argument("--split", help="train, validation or test (default: test)")
-    parser.add_argument("--study", metavar="NAME", help="a question beyond the score")
+    parser.add_argument("--study", metavar="NAME", help="a study of the run")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON")
-    parser.add_argument("--keep", action="store_true", help="store what the study finds in RUN/evidence.json")
-    parser.add_argument("--pictures", metavar="FOLDER", help="where a study draws (default: RUN/pictures)")
+    parser.add_argument("--keep", action="store_true", help="store the findings of the study in RUN/evidence.json")
+    parser.add_argument("--pictures", metavar="FOLDER", help="folder for pictures of a study (default: RUN/pictures)")
     if name is not None:
         from saccade.studies import study
 
@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def study_asked(arguments: Sequence[str]) -> str | None:
-    """The name behind --study: it decides which arguments there are."""
+    """The name after --study, which determines the arguments."""
     asked = [place for place, argument in enumerate(arguments) if argument.partition("=")[0] == "--study"]
     if not asked:
         return None
@@ -54,7 +54,7 @@ def study_asked(arguments: Sequence[str]) -> str | None:
 
 
 def score(options: Namespace, flags: Sequence[str], known: Sequence[str]) -> int:
-    """The score on a split, and its series."""
+    """Print the score on a split, and its series."""
     from saccade.runs import scoring
     from saccade.runs.run import load
 
@@ -77,12 +77,12 @@ def score(options: Namespace, flags: Sequence[str], known: Sequence[str]) -> int
 
 
 def ask(name: str, options: Namespace, flags: Sequence[str]) -> int:
-    """What a study finds."""
+    """Run a study, and print its findings."""
     from saccade.runs.ending import check_evidence, draw, keep_study
     from saccade.studies import study
 
     if options.keep:
-        check_evidence(Path(options.run))  # a run without evidence is reported before the work
+        check_evidence(Path(options.run))  # a run without evidence is reported first
     found = study(name).find(options, flags, (lambda line: None) if options.json else say)
     if options.keep:
         keep_study(found.run, name, found.key, found.kept)

@@ -1,4 +1,4 @@
-"""`saccade explain [INPUT] --model MODEL`: what a model looks at: a run, a system, or a checkpoint of Hugging Face."""
+"""`saccade explain [INPUT] --model MODEL`: the attention of a run, a system, or a Hugging Face checkpoint."""
 
 import argparse
 import itertools
@@ -11,31 +11,33 @@ from saccade.app.arguments import Parser
 from saccade.app.terminal import columns, complain, drawable
 from saccade.core.errors import InvalidInput
 
-WIDEST = 40  # characters of a name in a table
+WIDEST = 40  # the most characters of a name in a table
 Layers = Mapping[str, tuple[Any, Sequence[str], Sequence[str]]]
 
 
 def run(arguments: Sequence[str]) -> int:
     parser = Parser(
         "explain",
-        "Show what a model looks at while it reads INPUT: pictures, the strongest links, the entropy of each head.\n"
+        "Show the attention of a model on INPUT: pictures, the strongest links, the entropy of each head.\n"
         "MODEL is a run, a system that needs no training, or a checkpoint of Hugging Face: a folder, or a name where\n"
         "[hub] is installed. Fields of a run's configuration are flags too.",
         "Examples:\n"
         '  saccade explain "The animal didn\'t cross the street because it was too tired" --model bert-base-uncased\n'
         '  saccade explain "I want another beer." --model RUN --from bière --html look.html',
     )
-    parser.add_argument("input", nargs="?", default="", help="what the model reads; none where it needs no input")
+    parser.add_argument("input", nargs="?", default="", help="the input; none if the model needs no input")
     parser.add_argument("--model", required=True, help="a run, a system, a folder with a checkpoint, or its hub name")
-    parser.add_argument("--answer", metavar="TEXT", help="what a checkpoint's decoder writes (default: its answer)")
+    parser.add_argument("--answer", metavar="TEXT", help="output of a checkpoint's decoder (default: its answer)")
     parser.add_argument("--only", default="*", help="a pattern of layers, as in a shell: '*decoder*' (default: all)")
     parser.add_argument("--from", dest="token", metavar="TOKEN", help="only links of this token")
-    parser.add_argument("--links", type=positive, default=10, metavar="N", help="links that are listed (default: 10)")
+    parser.add_argument("--links", type=positive, default=10, metavar="N", help="number of links to list (default: 10)")
     parser.add_argument("--words", action="store_true", help="join pieces of words, such as un ##believ ##able")
-    parser.add_argument("--save", metavar="FILE", help="keep all weights: Capture.load(FILE) in Python")
-    parser.add_argument("--html", metavar="FILE", help="write one page in which everything can be looked at")
+    parser.add_argument("--save", metavar="FILE", help="save all weights, for Capture.load(FILE) in Python")
+    parser.add_argument("--html", metavar="FILE", help="write one interactive HTML page")
     parser.add_argument(
-        "--pictures", metavar="FOLDER", help="where to draw (default: MODEL/pictures of a run, else runs/pictures)"
+        "--pictures",
+        metavar="FOLDER",
+        help="folder for pictures (default: MODEL/pictures or runs/pictures)",
     )
     options, rest = parser.parse_known_args(arguments)
     name = re.sub(r"\W+", "-", Path(options.input).name.lower()).strip("-")[:40] or "input"
@@ -43,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
     from saccade.runs.ending import draw
     from saccade.runs.explained import explain, heads_of, is_run
 
-    found = explain(options.model, options.input, options.answer, options.only, rest)
+    found = explain(options.model, options.input, options.answer, options.only, rest, parser.options())
     if options.words and found.seen:
         found = found._replace(seen=found.seen.words())
         found = found._replace(pictures=heads_of(found.seen, found.said))
@@ -53,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
     for picture in found.pictures:
         print(f"\n{drawable(picture.text(columns()))}")
     if found.seen:
-        layers = found.seen.layers()  # formed once
+        layers = found.seen.layers()  # computed once
         print("\n".join(["", *links(layers, found.special, options.token, options.links)]))
         print("\n".join(["", *entropies(layers)]))
     for place, why in found.seen.unknown.items():
@@ -71,7 +73,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def page(found: Any, path: str) -> Path:
-    """Write one page with all pictures; its path."""
+    """Write one page with all pictures; returns its path."""
     from saccade.core.files import write_atomically
     from saccade.core.picture import kind_of
     from saccade.explain.page import View, page_of
@@ -98,8 +100,8 @@ class Link(NamedTuple):
 
 
 def links(layers: Layers, special: set[str], token: str | None, count: int) -> list[str]:
-    """The key that each token looks at most in any head, itself and marks such as [SEP] aside; or, for one token, every
-    key with the head that looks there most. The strongest first."""
+    """The strongest links, strongest first: for each token the key with its largest weight in any head, except itself
+    and special tokens such as [SEP]; or, for one token, every key with the head of its largest weight."""
     from saccade.explain.plots import labels
 
     best: dict[Any, Link] = {}
@@ -115,14 +117,14 @@ def links(layers: Layers, special: set[str], token: str | None, count: int) -> l
             weight, head = heads[:, q, k].max(0)
             where = f"{name}, head {int(head)}" if len(heads) > 1 else name
             link = Link(float(weight), queries[q], keys[k], where)
-            # for one token every key, otherwise the key that each token looks at most
+            # for one token every key, otherwise only the key with the largest weight
             kind = tuple(queries), tuple(keys), q, k if token is not None else None
             best[kind] = max(link, best.get(kind, link))
     if token is not None and token not in known:
         raise InvalidInput(f"there is no token {token!r}; there are: {', '.join(sorted(known))}")
     strongest = sorted(best.values(), reverse=True)[:count]
     if not strongest:
-        return ["no links except of tokens to themselves and to marks"]
+        return ["no links, except from tokens to themselves and to special tokens"]
     left, right = max(len(link.query) for link in strongest), max(len(link.key) for link in strongest)
     lines = (f"  {each.query:<{left}} -> {each.key:<{right}}  {each.weight:.2f}  {each.where}" for each in strongest)
     return ["the strongest links", *lines]
@@ -133,7 +135,7 @@ def plain(label: str) -> str:
 
 
 def entropies(layers: Layers) -> list[str]:
-    """The entropy of each head in nats, its mean over the queries; weights that do not sum to one are scaled to."""
+    """The entropy of each head in nats, averaged over queries; weights that do not sum to one are normalised."""
     from saccade.explain.measures import entropy
 
     rows = [

@@ -9,7 +9,7 @@ from saccade.runs.results import described, headlines, result, seeds_of
 
 
 def run(arguments: Sequence[str]) -> int:
-    parser = Parser("list", "The systems, the paper's number, and ours where the evidence of a run was kept.")
+    parser = Parser("list", "List the systems with the papers' numbers and ours.")
     parser.parse_args(list(arguments))
     rows = [["system", "paper", "the paper's number", "ours", "data", "parameters", "seeds", "date"]]
     for system in catalogue.names():
@@ -22,7 +22,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def lines(system: str, groups: Sequence[Sequence[Mapping[str, Any]]]) -> list[list[str]]:
-    """A line for each variant that was run, with its spread over the seeds."""
+    """A line for each variant that was run, with the spread over seeds."""
     found = []
     for group in groups:
         newest, paper = group[-1], group[-1]["paper"]

@@ -1,4 +1,4 @@
-"""saccade: attention and memory. The command line's entry."""
+"""The entry point of the command line."""
 
 import importlib
 import io
@@ -17,9 +17,9 @@ from saccade.core.errors import InvalidInput, NotFound, SaccadeError, nearest
 VERBS = {
     "list": "list the systems, with the paper's number and ours",
     "train": "train a system; the run becomes a folder",
-    "evaluate": "score a run on its test split, or ask a study of it",
-    "predict": "answer an input with a run, and show where it looked",
-    "explain": "show what a model looks at: a run, a system, or a checkpoint of Hugging Face",
+    "evaluate": "score a run on its test split, or run a study",
+    "predict": "answer an input with a run, and show its alignment",
+    "explain": "show the attention of a run, a system, or a Hugging Face checkpoint",
     "serve": "open a run or a saved capture in a browser",
     "report": "print the results tables; store a run's results",
 }
@@ -32,21 +32,21 @@ usage: saccade VERB ...
   saccade train SYSTEM                train one, in minutes, on data that come with the package
   saccade train SYSTEM tiny --seed 2  another variant; every field of its configuration is a flag
   saccade train SYSTEM --help         all fields, with their defaults
-  saccade predict RUN "some text"     answer with the trained run, and see where it looked
+  saccade predict RUN "some text"     answer with the trained run, and see its alignment
 
 `saccade VERB --help` explains a verb. `saccade --version` prints the version.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. Returns 0, or 2 where the user's input does not do, or 130 where it was interrupted."""
+    """Run a command. Returns 0, 2 for invalid input, or 130 if it was interrupted."""
     closed = sys.stdout is None
     fill_streams()
     out = sys.stdout
     try:
         with terminable():
             if closed:
-                raise InvalidInput("standard output is closed: send it to a file, or to /dev/null")
+                raise InvalidInput("standard output is closed: redirect it to a file, or to /dev/null")
             sys.stdout = Printed(out)
             return written(decoded(sys.argv[1:] if arguments is None else arguments))
     except SaccadeError as error:
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except OSError as error:
         if isinstance(error, BrokenPipeError) and error.filename == STDOUT:
-            return 0  # the reader of a pipe left, as `head` does
+            return 0  # the reader of a pipe has closed it, as `head` does
         complain(sentence(error))
         return 2
     except KeyboardInterrupt as stop:
@@ -66,10 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def written(given: Sequence[str]) -> int:
-    """The status of a command, once all that it said is written."""
+    """The status of a command, after its output is written."""
     try:
         status = command(given)
-    except SystemExit:  # of a verb's --help
+    except SystemExit:  # from a verb's --help
         sys.stdout.flush()
         raise
     sys.stdout.flush()
@@ -77,21 +77,21 @@ def written(given: Sequence[str]) -> int:
 
 
 def command(given: Sequence[str]) -> int:
-    """Run the verb that is named first."""
+    """Run the verb, which is the first argument."""
     if not given or given[0] in ("-h", "--help", "help"):
         sys.stdout.write(HELP)
         return 0
     if given[0] == "--version":
         print(f"saccade {__version__}")
         return 0
-    # before torch is imported: threads that spin while they wait crawl as soon as another program wants a core
+    # before torch is imported: waiting threads that spin are very slow if another program uses a core
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # and before its first tensor: in pages of 4 kB a large tensor takes longer to get than to fill
+    # before the first tensor: in pages of 4 kB, allocating a large tensor takes longer than filling it
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    # pictures go to files; matplotlib does not start under the name of a display that it does not know
+    # pictures are written to files; matplotlib fails if MPLBACKEND names a backend that it does not know
     os.environ["MPLBACKEND"] = "agg"
     if {"RANK", "SLURM_STEP_NUM_TASKS"} & os.environ.keys():
-        # of several processes each would print torch's notices of its inner life
+        # with several processes each would print torch's internal warnings
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if given[0] not in VERBS:
         raise NotFound(f"there is no verb {given[0]!r}; {nearest(given[0], [*VERBS, '--help', '--version'])}")
@@ -104,7 +104,7 @@ def decoded(arguments: Sequence[str]) -> list[str]:
     """The arguments as text.
 
     Raises:
-        InvalidInput: one that is not UTF-8.
+        InvalidInput: an argument that is not UTF-8.
     """
     return [as_text(argument, number) for number, argument in enumerate(arguments, start=1)]
 
@@ -112,7 +112,7 @@ def decoded(arguments: Sequence[str]) -> list[str]:
 def as_text(argument: str, number: int) -> str:
     try:
         argument.encode("utf-8")
-    except UnicodeEncodeError:  # it holds bytes that the locale does not know; in an ASCII one, all beyond ASCII
+    except UnicodeEncodeError:  # it contains bytes that the locale cannot decode; in an ASCII locale, all beyond ASCII
         raw = os.fsencode(argument)
         try:
             return raw.decode("utf-8")
@@ -124,17 +124,17 @@ def as_text(argument: str, number: int) -> str:
 
 
 def fill_streams() -> None:
-    """Put empty streams where standard ones are closed, whose numbers the next open files would get."""
+    """Replace closed standard streams by empty ones, or the next open files would get their numbers."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter gets its number, not a traceback
+        if isinstance(stream, io.TextIOWrapper):  # characters that the terminal's encoding lacks are escaped
             stream.reconfigure(errors="backslashreplace")
 
 
 def settle(out: Any) -> None:
-    """Write what is left; where that fails, throw it away, or Python would complain of it at exit."""
+    """Flush the output; if that fails, discard it, or Python would print an error at exit."""
     try:
         out.flush()
     except OSError:
@@ -143,7 +143,7 @@ def settle(out: Any) -> None:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Within the block SIGTERM interrupts as Ctrl-C does."""
+    """Within the block SIGTERM acts like Ctrl-C."""
 
     def stop(number: int, _: Any) -> None:
         raise KeyboardInterrupt(signal.Signals(number).name)

@@ -1,4 +1,4 @@
-"""`saccade predict RUN [INPUT...]`: answers, and where the model looked."""
+"""`saccade predict RUN [INPUT...]`: answers, and their alignments."""
 
 import hashlib
 import re
@@ -15,14 +15,14 @@ from saccade.core.task import Readable
 if TYPE_CHECKING:
     from saccade.runs.run import Prediction, Run
 
-LONGEST = 200  # lines of a table that anyone would read
-LONGEST_LINE = 1_000_000  # bytes of a line of standard input
+LONGEST = 200  # the most lines of a picture printed as text
+LONGEST_LINE = 1_000_000  # the most bytes of a line of standard input
 
 
 def run(arguments: Sequence[str]) -> int:
     parser = Parser(
         "predict",
-        "Answer each INPUT, show in the terminal where the model looked, and write the picture.\n"
+        "Answer each INPUT, print its alignment, and write the pictures.\n"
         "Without INPUT, standard input is read line by line and answered line by line, answers only.\n"
         "Fields of the run's configuration are flags too, such as --search.beam 1 or --device cpu.",
         "Examples:\n"
@@ -31,8 +31,8 @@ def run(arguments: Sequence[str]) -> int:
         "  saccade predict RUN < sentences.txt > answers.txt",
     )
     parser.add_argument("run", help="the folder that saccade train made")
-    parser.add_argument("--pictures", metavar="FOLDER", help="where pictures go (default: RUN/pictures)")
-    parser.add_argument("input", nargs="*", help="what to answer, each in quotes: text, or the path of a file")
+    parser.add_argument("--pictures", metavar="FOLDER", help="folder for pictures (default: RUN/pictures)")
+    parser.add_argument("input", nargs="*", help="inputs, each in quotes: text, or the path of a file")
     options, rest = parser.parse_known_args(run_first("predict", arguments))
 
     from saccade.runs.run import load
@@ -45,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
         inputs = [""]
     elif any(not text.strip() for text in inputs):
         raise InvalidInput("there is nothing to answer: the input is empty")
-    for text in inputs:  # all of them before the first is answered
+    for text in inputs:  # read all before answering the first
         loaded.task.read(text)
     lost = ""
     for text in inputs:
@@ -53,19 +53,20 @@ def run(arguments: Sequence[str]) -> int:
         lost = show(loaded.predict(text), text, folder, [flag for flag in rest if flag not in more])
     if lost and options.pictures:
         raise InvalidInput(f"{lost}; name another folder")
-    if lost:  # nobody asked for that folder, and a run may lie where one may only read
+    if lost:  # the default folder may be read-only
         complain(f"note: {lost}; pass --pictures FOLDER to write them elsewhere")
     return 0 if inputs else stream(loaded)
 
 
 def show(prediction: "Prediction", text: str, folder: Path, flags: Sequence[str]) -> str:
-    """Print the answer, its first picture as text, and where the pictures are; why none were written, or ""."""
+    """Print the answer, its first picture as text, and the paths of the pictures; returns why none were written, or
+    ""."""
     from saccade.runs.ending import draw
 
     tell(prediction.notes, text)
     print(prediction.text, flush=True)
     name = re.sub(r"\W+", "-", text.lower()).strip("-")[:40] or "input"
-    asked = "\0".join([text, *flags])  # inputs may begin alike, and one may be answered under several settings
+    asked = "\0".join([text, *flags])  # distinct for inputs that start alike, and for settings
     digest = hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()[:4]
     for picture in prediction.pictures[:1]:
         written = drawable(picture.text(columns()))
@@ -82,9 +83,9 @@ def show(prediction: "Prediction", text: str, folder: Path, flags: Sequence[str]
 
 
 def stream(loaded: "Run") -> int:
-    """Answer standard input line by line; the status, 2 where a line had no answer.
+    """Answer standard input line by line; returns the status, 2 if a line had no answer.
 
-    An empty line stays one, and a line that cannot be answered is an empty one too, so that lines keep their numbers.
+    An empty line, or a line that cannot be answered, gives an empty line, so that line numbers match.
     """
     if sys.stdin.isatty():
         sys.stderr.write("type a line and press return; end with Ctrl-D\n")
@@ -100,7 +101,7 @@ def stream(loaded: "Run") -> int:
                 answer = loaded.said(loaded.predictions([example])[0])
             except MissingExtra:
                 raise
-            except (SaccadeError, OSError) as error:  # what the other lines ask is answered nevertheless
+            except (SaccadeError, OSError) as error:  # the other lines are still answered
                 complain(f"line {number}: {sentence(error)}")
                 failed += 1
         print(answer, flush=True)
@@ -110,7 +111,7 @@ def stream(loaded: "Run") -> int:
 
 
 def lines() -> Iterator[bytes]:
-    """The lines of standard input; of one that is longer than `LONGEST_LINE`, that much and a byte."""
+    """The lines of standard input; a line longer than `LONGEST_LINE` is cut one byte after that."""
     try:
         while raw := sys.stdin.buffer.readline(LONGEST_LINE + 1):
             rest = raw
@@ -122,7 +123,7 @@ def lines() -> Iterator[bytes]:
 
 
 def decoded(raw: bytes, number: int) -> str:
-    """A line as text, without the mark that some editors put before the first.
+    """A line as text, without its end and without a byte order mark.
 
     Raises:
         InvalidInput: it is too long, or not UTF-8.
@@ -130,7 +131,7 @@ def decoded(raw: bytes, number: int) -> str:
     if len(raw) > LONGEST_LINE:
         raise InvalidInput(f"expected a line of at most {LONGEST_LINE:,} bytes")
     try:
-        return raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        return raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise InvalidInput(f"not UTF-8 (byte 0x{raw[error.start]:02x})") from None
 

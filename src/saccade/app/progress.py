@@ -1,6 +1,6 @@
-"""Progress of a training: a bar with the remaining time on a terminal, a line now and then elsewhere.
+"""Progress of a training: on a terminal a bar with the remaining time, otherwise occasional lines.
 
-Lines are also what a terminal gets under NO_COLOR, or with TERM=dumb.
+A terminal with NO_COLOR or TERM=dumb gets lines too.
 """
 
 import sys
@@ -14,7 +14,7 @@ from saccade.core.errors import require
 
 
 def describe(figures: Mapping[str, Any]) -> str:
-    """The figures of one line of the metrics, for a person."""
+    """The figures of one line of the metrics as text."""
     parts = []
     for name, digits in (("loss", ".3f"), ("validation_loss", ".3f"), ("tokens_per_second", ",.0f")):
         if name in figures:
@@ -29,7 +29,7 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def progress(steps: int) -> Iterator[Any]:
-    """Yields what `fit` reports to."""
+    """Yields the function that `fit` reports to."""
     if plain(sys.stderr):
         yield Lines(steps)
         return
@@ -51,7 +51,7 @@ def progress(steps: int) -> Iterator[Any]:
 
 
 class Lines:
-    """A line for each tenth of the way and each validation."""
+    """Prints a line for each tenth of the steps and each validation."""
 
     def __init__(self, steps: int) -> None:
         self.steps, self.tenth, self.first = steps, -1, None

@@ -1,4 +1,4 @@
-"""A series of a score as lines of a terminal."""
+"""A series of a score as lines of text."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""`saccade serve RUN [OTHER]`, `saccade serve FILE [OTHER]`: open runs, or captures, in a browser."""
+"""`saccade serve RUN [OTHER]`, `saccade serve FILE [OTHER]`: open runs or captures in a browser."""
 
 import argparse
 import itertools
@@ -14,8 +14,8 @@ from saccade.app.terminal import plain
 from saccade.core.errors import InvalidInput, NotFound, require, together
 from saccade.runs import catalogue
 
-MOST = 200  # connections at a time
-EVERYWHERE = ("0.0.0.0", "::", "")  # to listen at all addresses of this machine
+MOST = 200  # the most connections at a time
+EVERYWHERE = ("0.0.0.0", "::", "")  # listens at all addresses of this machine
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -67,7 +67,7 @@ def serve(paths: Sequence[Path], host: str, number: int) -> int:
 
 
 def names_of(host: str) -> list[str]:
-    """The names that a server which listens there is asked for by, as they stand in an address."""
+    """The host names that a server listening there accepts, in the form of an address."""
     if host in EVERYWHERE:
         name = socket.gethostname().lower()
         return ["127.0.0.1", "localhost", name, f"{name}.local", socket.getfqdn().lower()]
@@ -82,10 +82,10 @@ def port(text: str) -> int:
 
 
 def bound(host: str, number: int) -> socket.socket:
-    """A socket that listens there.
+    """A socket that listens at an address.
 
     Raises:
-        InvalidInput: another program does already, or there is no such place.
+        InvalidInput: another program listens there, or there is no such address.
     """
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""What a command writes: what users typed, or a file holds, goes out without anything that steers a terminal."""
+"""Output of the commands, without control characters from users' input or files."""
 
 import os
 import re
@@ -10,11 +10,11 @@ from typing import Any
 from saccade.core.printable import printable, shortened
 
 STDOUT = "standard output"
-ASCII = str.maketrans("·░▒▓█…–", ".-+*#~-")  # the shades of pictures
+ASCII = str.maketrans("·░▒▓█…–", ".-+*#~-")  # the characters of pictures
 
 
 class Printed:
-    """Standard output, on which control characters other than line feeds and tabs are written as "�"."""
+    """Standard output, with control characters other than line feeds and tabs replaced by "�"."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -29,7 +29,7 @@ class Printed:
     def _named(self, method: str, *arguments: str) -> None:
         try:
             getattr(self._stream, method)(*arguments)
-        except OSError as error:  # a full disk behind it, or nobody who reads: say which file it was
+        except OSError as error:  # a full disk or a closed pipe: name the file
             raise OSError(error.errno, error.strerror, STDOUT) from None
 
     def __getattr__(self, name: str) -> Any:
@@ -37,32 +37,32 @@ class Printed:
 
 
 def complain(text: str) -> None:
-    """A sentence on standard error: one line, cleaned and shortened, whatever the user's input in it was."""
+    """Print a sentence to standard error, on one line, without control characters, and shortened."""
     line = re.sub(r"\s*[\r\n]+\s*", " ", text.strip())
-    with suppress(OSError):  # it may be closed, or be a full disk; there is nowhere else to say it
+    with suppress(OSError):  # it may be closed or on a full disk, and there is nowhere else to report
         sys.stderr.write(f"saccade: {shortened(printable(line))}\n")
         sys.stderr.flush()
 
 
 def sentence(error: Exception) -> str:
-    """What an error says; of an operating system's, with the file that it is about."""
+    """The message of an error, with the file for an error of the operating system."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
 
 
 def plain(stream: Any) -> bool:
-    """Whether only lines may be written there: it is no terminal, or one that wants neither colour nor bars."""
+    """Whether to write plain lines: it is not a terminal, or one without colour and bars."""
     return not stream.isatty() or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") in ("dumb", "unknown")
 
 
 def columns() -> int:
-    """How wide the terminal is."""
+    """The width of the terminal."""
     return shutil.get_terminal_size().columns
 
 
 def drawable(text: str) -> str:
-    """The text of a picture; in ASCII where standard output cannot write its shades."""
+    """The text of a picture, in ASCII if standard output cannot encode its characters."""
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""`saccade train SYSTEM [VARIANT]`: a run, from nothing to its evidence."""
+"""`saccade train SYSTEM [VARIANT]`: train a system and evaluate it."""
 
 import sys
 import textwrap
@@ -10,7 +10,7 @@ from typing import Any
 from saccade.core.errors import InvalidInput, NotFound, nearest, require_extras, together
 from saccade.runs import catalogue
 
-OTHERS = ("--out", "--resume", "--help")  # flags that are no fields of the configuration
+OTHERS = ("--out", "--resume", "--help")  # flags that are not fields of the configuration
 USAGE = """usage: saccade train SYSTEM [VARIANT] [--out FOLDER] [--config FILE.yaml] [--FIELD VALUE ...]
        saccade train --resume RUN [--training.steps N] [--device D] [--precision P]
 
@@ -53,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def resume(arguments: Sequence[str]) -> int:
-    """Go on with a run."""
+    """Resume a run."""
     given = list(arguments)
     path = Path(take(given, "--resume") or "")
     if take(given, "--out"):
@@ -67,7 +67,7 @@ def resume(arguments: Sequence[str]) -> int:
     folder = run_folder(path)
     head = folder.head()
     recipe = catalogue.recipe(head["system"])
-    if head["variant"] not in recipe.variants:  # it may have been renamed since
+    if head["variant"] not in recipe.variants:  # the variant may have been renamed since
         raise NotFound(
             f"{folder.config}: {head['system']} has no variant {head['variant']!r}; "
             f"{nearest(head['variant'], recipe.variants)}; write the right name into that file"
@@ -77,7 +77,7 @@ def resume(arguments: Sequence[str]) -> int:
 
 
 def take(given: list[str], name: str) -> str | None:
-    """Take a flag and its value out of the arguments."""
+    """Remove a flag and its value from the arguments."""
     for place, argument in enumerate(given):
         if argument.startswith(f"{name}="):
             given[place : place + 1] = argument.split("=", 1)

@@ -117,7 +117,9 @@ class HardAttention(AdditiveAttention):
         return Reading(context, weights[:, 0], Choices(state.log_prob + log_prob, state.entropy + entropy))
 
     def forward(self, *_: Any, **__: Any) -> Tensor:
-        raise InvalidInput("hard attention looks once at a time: prepare, initial_state, and read for each look")
+        raise InvalidInput(
+            "hard attention takes one query at a time: call prepare, initial_state, then read for each query"
+        )
 
     def _noise(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         """Standard Gumbel noise: added to log-probabilities, the position of the maximum is a sample from them."""

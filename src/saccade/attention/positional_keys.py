@@ -47,7 +47,7 @@ class PositionalKeysAttention(AdditiveAttention):
         if keys.shape[1] > len(self.positions):
             raise InvalidInput(
                 f"there are {keys.shape[1]} keys, and learned positions for {len(self.positions)}; "
-                "make longest (--model.positional-keys.longest) as large, or cut what is longer"
+                "increase longest (--model.positional-keys.longest), or shorten the sequence"
             )
         if mask is None:
             where = self.positions[: keys.shape[1]]

@@ -20,7 +20,7 @@ class OneLook(nn.Module):
 
     def forward(self, *_: Any, **__: Any) -> Tensor:
         raise InvalidInput(
-            f"{type(self).__name__} looks once at a time: prepare, initial_state, and read for each look"
+            f"{type(self).__name__} takes one query at a time: call prepare, initial_state, then read for each query"
         )
 
 

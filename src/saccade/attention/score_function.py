@@ -36,9 +36,9 @@ class ScoreFunction(nn.Module):
             out of range.
     """
 
-    # where there is a baseline
-    mean: Tensor  # of a term of a reward
-    variance: Tensor  # of the rewards about so many means
+    # buffers, if there is a baseline
+    mean: Tensor  # mean reward per term
+    variance: Tensor  # of the rewards around their expected values
     seen: Tensor
 
     def __init__(

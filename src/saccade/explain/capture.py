@@ -92,7 +92,7 @@ def capture(
         if "torch dispatch mode present" not in str(error):
             raise
         raise InvalidInput(
-            "a part of this model is always compiled, as flex_attention is; PyTorch runs it only while nobody listens"
+            "a part of this model is always compiled, as flex_attention is; PyTorch cannot run it during a capture"
         ) from error
     finally:
         for name, tap in taps.items():

@@ -1,4 +1,4 @@
-"""Attention rollout while a model runs: of each layer no more is kept than one map, the product up to there."""
+"""Attention rollout while a model runs: only the product up to each layer is kept."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,13 +13,14 @@ from saccade.explain.attention_map import AttentionMap, kept_map
 
 
 class Rolling:
-    """While it is entered: called with the map of a layer, it passes on the rollout from the input to that layer.
+    """A context manager that is called with the map of each layer, and passes on the rollout from the input to that
+    layer.
 
-    The product begins anew where a name comes again in another forward, that is in a call from outside all modules.
+    The product restarts when a name is repeated in another forward, that is, in a call from outside all modules.
 
     Args:
-        hear: is given each rollout, (b, t, t), under the name of its layer.
-        residual: as of `measures.rollout`.
+        hear: called with each rollout, (b, t, t), under the name of its layer.
+        residual: as for `measures.rollout`.
     """
 
     def __init__(self, hear: Callable[[AttentionMap], None], residual: float = 0.5) -> None:
@@ -50,7 +51,7 @@ class Rolling:
             square = [weights] if self._product is None else [self._product, weights]
             *_, mean = measures.mean_heads(square)
         except InvalidInput as error:
-            raise InvalidInput(f"{heard.name}: {error}; a rollout is of self-attention, chosen by only=") from None
+            raise InvalidInput(f"{heard.name}: {error}; a rollout needs self-attention; select it with only=") from None
         with torch.no_grad():
             self._product = measures.rolled(mean, self._product, self._residual)
         self._hear(kept_map(heard.name, ("b", "q", "k"), self._product))

@@ -1,9 +1,9 @@
-"""Attention that is written out: a softmax over what a matrix product gave, whose result goes into another one.
+"""Recognise explicit attention: a softmax over the result of a matrix product, which goes into another product.
 
-    w = softmax(... q k^T ...),   c = ... w ... v            both dots: sums, scales, masks, dropout, other shapes
+    w = softmax(... q k^T ...),   c = ... w ... v            dots: sums, scales, masks, dropout, other shapes
 
-A tensor is followed from operator to operator. A softmax of which only one half is true, such as that of a router or of
-an output, is not attention.
+Tensors are followed from operator to operator. A softmax with only one of the two products, such as that of a router or
+of an output, is not attention.
 """
 
 from itertools import pairwise
@@ -22,12 +22,12 @@ PRODUCTS = {
     "bmm", "mm", "baddbmm", "addmm", "addbmm", "matmul", "einsum", "linear", "mv", "addmv", "dot", "_linear_pointwise",
 }  # fmt: skip
 SOFTMAX = {"_softmax", "_safe_softmax", "softmax"}
-# what leaves the numbers as they are: other types, a copy, dropout
+# operators that do not change the values: other dtypes, a copy, dropout
 KEPT = {
     "clone", "contiguous", "_to_copy", "to", "type_as", "type", "detach", "alias", "dropout", "native_dropout",
     "expand_as", "resize_",
 }  # fmt: skip
-# what leaves a tensor made of a product: rows that are chosen or put side by side
+# operators after which a tensor still comes from a product: rows that are selected or concatenated
 CHOSEN = {
     "as_strided", "index", "index_select", "gather", "cat", "constant_pad_nd", "copy_", "where", "masked_fill",
     "masked_fill_", "stack", "tril", "triu", "roll", "repeat", "flip", "slice_scatter", "select_scatter", "pad",
@@ -35,7 +35,7 @@ CHOSEN = {
 }  # fmt: skip
 JOINS = {"cat", "stack", "concat", "concatenate", "hstack", "vstack"}
 ORDERED = {"topk", "sort"}
-CHANGED = "its weights are changed after the softmax, whose result is what is seen"
+CHANGED = "its weights are changed after the softmax, whose result is shown"
 PIECES = "its scores are put together in pieces, so that no column is a key"
 SUMMED = "its weights go into a sum, not into a matrix product, and are not seen"
 NESTED = "its tensors are nested"
@@ -45,56 +45,56 @@ MORE_AXES = "axes, more than four"
 
 
 class Followed(NamedTuple):
-    """What is known of a tensor: whether it is made of a product, and of which softmaxes' results."""
+    """The origin of a tensor: whether it comes from a product, and from which softmaxes."""
 
     product: bool
     softmaxes: tuple[int, ...] = ()
     pieces: bool = False
-    """Whether its columns are not all keys: products were copied into it piece by piece, or no row sums to 1."""
+    """Whether its columns are not exactly the keys: it was assembled from pieces, or its rows do not sum to 1."""
     changed: bool = False
-    """Whether it may be something else than what the softmax gave."""
+    """Whether it may differ from the result of the softmax."""
     heads: int = 0
-    """How many heads were laid side by side in its first axis, those of one sequence together; 0: none is known."""
+    """The number of heads that were merged into its first axis, those of one sequence adjacent; 0 if unknown."""
     keys: int = 0
-    """Of a softmax's result: how many columns its rows have."""
+    """For the result of a softmax: its number of columns."""
     all_keys: int = 0
-    """How many the softmax had."""
+    """The number of columns that the softmax had."""
     stand: Tensor | None = None
-    """Where it stands in the softmax's result (`layout`); None: that is not known."""
+    """Its position in the softmax's result (`layout`); None if unknown."""
     gone: int = 0
-    """Of scores: how many keys came before the first of their columns."""
+    """For scores: the number of keys before the first column."""
     contexts: frozenset[int] = frozenset()
-    """Which softmaxes' results it is made of by the product that used them."""
+    """The softmaxes whose results were used by the product it comes from."""
 
 
 class Softmax(NamedTuple):
-    """A softmax over scores, when it runs."""
+    """A softmax over scores."""
 
     number: int
     heads: int
     """As of `Followed`."""
     gone: int
     unknown: str
-    """Why its weights cannot be read; empty: they can."""
+    """Why its weights cannot be read; empty if they can."""
 
 
 class Used(NamedTuple):
-    """A softmax whose result a product took: it was attention."""
+    """A softmax whose result went into a product: attention."""
 
     number: int
     operand: Tensor
     stand: Tensor | None
-    """Where the operand stands in the softmax's result."""
+    """The position of the operand in the softmax's result."""
     looks: Tensor | None
     """The same as (n, q, k) or (q, k) (`layout.looks`)."""
     columns: tuple[int, int] | None
-    """Which of its columns are looked at, from and to; None: that cannot be said, and all are shown."""
+    """The range of its columns that are used; None if unknown, and all are shown."""
     changed: bool
     """As of `Followed`."""
 
 
 class Joined(NamedTuple):
-    """Softmaxes that may be pieces of one attention: what they gave was put side by side."""
+    """Softmaxes that may be pieces of one attention, since their results were concatenated."""
 
     numbers: frozenset[int]
 
@@ -109,13 +109,13 @@ Event = Softmax | Used | Joined | Summed
 
 
 class Scores:
-    """Follows tensors, and says which softmax is attention."""
+    """Follows tensors, and identifies the softmaxes that are attention."""
 
     def __init__(self) -> None:
         self._known: Any = WeakIdKeyDictionary()
         self._made = 0
-        self._filled: set[int] = set()  # storages of which a part was filled with a product
-        self._noise: Any = WeakIdKeyDictionary()  # what dropout multiplies with
+        self._filled: set[int] = set()  # storages partly filled with a product
+        self._noise: Any = WeakIdKeyDictionary()  # the masks of dropout
         self.columns = Columns()
 
     def saw(self, operator: Any, name: str, args: tuple[Any, ...], out: Any) -> list[Event]:
@@ -146,8 +146,8 @@ class Scores:
         return [Joined(contexts)] if name in JOINS and len(contexts) > 1 else []
 
     def uses(self, name: str, args: tuple[Any, ...]) -> tuple[list[Used], Followed | None]:
-        """The softmaxes whose results a product takes; or where it mixes weights, such as those of several heads, what
-        is known of them afterwards."""
+        """The softmaxes whose results a product uses; or, if it mixes weights, such as those of several heads, the
+        origin of its result."""
         tensors = [x for x in flat(args) if isinstance(x, Tensor)]
         for operand in tensors:
             known = self._of(operand)
@@ -163,10 +163,10 @@ class Scores:
         stand, looks, columns = known.stand, None, None
         if operand.is_nested:
             return [Used(number, operand, None, None, None, known.changed) for number in known.softmaxes], None
-        if isinstance(args[0], str):  # an equation
+        if isinstance(args[0], str):  # einsum
             operands_of, made = args[0].replace(" ", "").split("->") if "->" in args[0] else (args[0], "")
             over_others = operands_of.split(",")[0 if left else -1][-1:] in made
-        else:  # what is summed over is the last axis of a left operand, and the last but one of a right one
+        else:  # the sum is over the last axis of a left operand, and the last but one of a right operand
             axis = -1 if left else -min(2, operand.ndim)
             over_others = operand.shape[axis] != known.keys
             if stand is not None and operand.shape[axis] > 1:
@@ -204,7 +204,7 @@ class Scores:
         self, operator: Any, name: str, args: tuple[Any, ...], given: Tensor,
         before: list[tuple[Tensor, Followed]], heads: int, out: Any,
     ) -> None:  # fmt: skip
-        """What is known of the operands is known of what an operator makes of them, number by number."""
+        """Pass the origin of the operands to the result of an elementwise operator."""
         pointwise = torch.Tag.pointwise in operator.tags
         dropped = name.startswith("mul") and any(x in self._noise for x in flat(args) if isinstance(x, Tensor))
         moves = name in VIEWS or name in MOVES or name in KEPT or dropped
@@ -238,7 +238,7 @@ class Scores:
     def _stands(
         self, operator: Any, name: str, args: tuple[Any, ...], source: Tensor, known: Followed, out: Any
     ) -> Any:
-        """Where what an operator gives stands in the softmax's result."""
+        """The position of an operator's result in the softmax's result."""
         if known.stand is None:
             return None
         if name in VIEWS or name in MOVES:
@@ -270,7 +270,7 @@ def kept_columns(given: Tensor, out: Any) -> bool:
 
 
 def rows_of(known: Followed, given: Tensor, out: Any) -> Followed:
-    """What is known of weights whose rows are another number of columns now."""
+    """The origin of weights whose number of columns has changed."""
     if given.is_nested or not isinstance(out, Tensor) or out.is_nested:
         return known
     if given.shape[-1:] == (known.keys,) and out.shape[:-1] == given.shape[:-1] and out.ndim:
@@ -279,7 +279,7 @@ def rows_of(known: Followed, given: Tensor, out: Any) -> Followed:
 
 
 def folded(given: torch.Size, made: torch.Size) -> int:
-    """How many heads a change of shape lays side by side in the first or second axis; 0: it does not.
+    """The number of heads that a reshape merges into the first or second axis; 0 if none.
 
     (b, h, t, d) -> (b h, t, d), or (t, b, h d) -> (t, b h, d) before the two are swapped.
     """
@@ -292,13 +292,13 @@ def folded(given: torch.Size, made: torch.Size) -> int:
 
 
 def in_order(scores: Tensor) -> bool:
-    """Whether batch, heads and rows (b, h, q, k) lie in memory one within the other, as a product leaves them."""
+    """Whether (b, h, q, k) is contiguous in memory, as a product leaves it."""
     steps = [step for size, step in zip(scores.shape[:3], scores.stride(), strict=False) if size > 1]
     return all(outer >= inner for outer, inner in pairwise(steps))
 
 
 def part(tensor: Tensor) -> bool:
-    """Whether it is a view of a part of its storage."""
+    """Whether it views only a part of its storage."""
     return tensor.numel() * tensor.element_size() < tensor.untyped_storage().nbytes()
 
 

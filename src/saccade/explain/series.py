@@ -1,8 +1,8 @@
-"""Which calls of a module are steps of one map, and which are maps of their own.
+"""Tell which calls of a module are steps of one map, and which are separate maps.
 
-A decoder that goes step by step looks with one query at a time, or with a few, at keys to which those of each step are
-added; a module that is called both ways, once for each of its heads, or for another input, makes several maps. What
-cannot be told apart is kept apart, call by call.
+A decoder that generates step by step has one or a few queries at a time, and keys to which each step adds its own; a
+module that is called in both directions, once for each of its heads, or on another input, makes several maps. Ambiguous
+calls are separate maps.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,9 @@ from typing import NamedTuple
 class Call(NamedTuple):
     """A call of a module.
 
-    forward: in which forward of the model. others: the sizes of the axes before queries and keys, with their letters.
-    queries, keys: how many. gone: how many keys came before the first. apart: it is never a step of what came before.
+    forward: number of the model's forward pass. others: the sizes of the axes before queries and keys, with their
+        letters. queries, keys: their numbers. gone: number of keys that the cache had dropped. apart: True if it never
+        continues an earlier map.
     """
 
     forward: int
@@ -30,13 +31,13 @@ class Call(NamedTuple):
 
 
 def series(calls: Sequence[Call]) -> list[list[int]]:
-    """The places of the calls whose rows are those of one map, in their order; the first of each say which is first."""
+    """The positions of the calls that make up each map, in order; maps are ordered by their first call."""
     forwards: dict[int, list[int]] = {}
     for place, call in enumerate(calls):
         forwards.setdefault(call.forward, []).append(place)
     together = list(forwards.values())
     if not any(is_parallel([calls[place] for place in places]) for places in together) and not grow(calls, together):
-        # several looks of one forward are the steps of a recurrent decoder, and another forward begins anew
+        # several calls in one forward are the steps of a recurrent decoder; another forward starts a new map
         return [found for several in runs_of(together) for found in steps(calls, several)]
     if len({len(places) for places in together}) > 1:
         return [[place] for place in range(len(calls))]
@@ -45,12 +46,12 @@ def series(calls: Sequence[Call]) -> list[list[int]]:
 
 
 def is_parallel(calls: Sequence[Call]) -> bool:
-    """Whether the calls of one forward are no steps: then each is a map of its own."""
+    """Whether the calls of one forward are separate maps."""
     return len(steps(calls, range(len(calls)))) > 1
 
 
 def grow(calls: Sequence[Call], together: Sequence[Sequence[int]]) -> bool:
-    """Whether forwards of several looks are steps themselves, in which keys are added from one to the next."""
+    """Whether forwards with several calls are steps themselves, each of which adds keys."""
     if len(together) < 2 or any(len(places) < 2 for places in together):
         return False
     lanes = zip(*together, strict=False)
@@ -62,7 +63,7 @@ def grow(calls: Sequence[Call], together: Sequence[Sequence[int]]) -> bool:
 
 
 def runs_of(together: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Forwards of one look each are put together; one of several stands by itself."""
+    """Group forwards with one call each; a forward with several calls is on its own."""
     runs: list[list[int]] = []
     alone = True
     for places in together:
@@ -74,9 +75,9 @@ def runs_of(together: Sequence[Sequence[int]]) -> list[list[int]]:
 
 
 def steps(calls: Sequence[Call], places: Sequence[int]) -> list[list[int]]:
-    """Calls in their order, parted where one is no step after the one before."""
+    """Split the calls, in order, where one does not continue the one before."""
     found: list[list[int]] = []
-    grown = False  # whether each step so far has added its keys
+    grown = False  # whether each step so far has added keys
     for place in places:
         call, before = calls[place], calls[found[-1][-1]] if found else None
         adds = before is not None and call.end == before.end + call.queries

@@ -1,4 +1,4 @@
-"""Pictures as lines of text: images in shades, strokes in dots, curves as small bars."""
+"""Pictures as text: images in shades, strokes in dots, curves as small bars."""
 
 import itertools
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from saccade.explain.plots.arrays import pooled
 from saccade.explain.text import FLOORS, NARROWEST, SHADES, cells, fit
 
 BARS = "▁▂▃▄▅▆▇█"
-PIXELS = " ░▒▓█"  # of an image; " " is black
-# of a Braille cell of 2 x 4 dots the bit of each
+PIXELS = " ░▒▓█"  # shades of an image; " " is black
+# the bit of each of the 2 x 4 dots of a Braille cell
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 ASCII: dict[str, str | int | None] = {
     **dict(zip("·░▒▓█…–→↵␣", ".-+*#~->/_", strict=True)),
@@ -34,12 +34,13 @@ def narrowest(width: int) -> int:
 
 
 def in_ascii(text: str) -> str:
-    """The text for a terminal that has no shades, bars or dots; other characters are escaped."""
+    """The text for a terminal without shades, bars or dots; other characters are escaped."""
     return text.translate(str.maketrans(ASCII)).encode("ascii", "backslashreplace").decode()
 
 
 def image(pixels: Any, width: int) -> list[str]:
-    """An image (y, x) from 0 to 1 in shades, two cells a pixel; where it is wider, neighbouring pixels become one."""
+    """An image (y, x) from 0 to 1 in shades, two cells per pixel; a wider image is averaged over neighbouring
+    pixels."""
     small = _narrowed(pixels, max(1, width // 2))
     small = pooled(small, -(-pixels.shape[1] // small.shape[1]), 0)
     places = np.clip((small * len(PIXELS)).astype(int), 0, len(PIXELS) - 1)
@@ -47,17 +48,17 @@ def image(pixels: Any, width: int) -> list[str]:
 
 
 def shades(weights: Any, width: int) -> str:
-    """Weights from 0 to 1 as a line of shades, a cell each; of those that share a cell the largest is seen."""
+    """Weights from 0 to 1 as a line of shades, one cell each; weights that share a cell are shown by the largest."""
     return "".join(SHADES[sum(weight >= floor for floor in FLOORS)] for weight in _largest(weights, width))
 
 
 def legend(scale: float = 1.0) -> list[str]:
-    """What the shades say, of weights that were divided by a scale."""
+    """The legend of the shades, for weights that were divided by a scale."""
     return [f"{shade} from {floor * scale:.2g}" for shade, floor in zip(SHADES[1:], FLOORS, strict=True)]
 
 
 def spark(values: Any, width: int) -> str:
-    """Numbers as bars, from the least to the largest; a gap where there is none."""
+    """Numbers as bars, from the least to the largest, with gaps for missing numbers."""
     found = _means(np.asarray(values, dtype=float), width)
     least, most = np.nanmin(found), np.nanmax(found)
     places = (found - least) / ((most - least) or 1.0) * (len(BARS) - 1)
@@ -69,7 +70,7 @@ def dots(strokes: Sequence[Any], width: int, most: int = 24) -> list[str]:
     points = np.concatenate([np.asarray(stroke, dtype=float) for stroke in strokes])
     low, far = points.min(0), points.max(0)
     across, up = np.maximum(far - low, 1e-9)
-    dot = max(across / (2 * width - 1), up / (4 * most - 1))  # how much a dot is
+    dot = max(across / (2 * width - 1), up / (4 * most - 1))  # the size of a dot
     lines = np.zeros((int(up / dot) // 4 + 1, int(across / dot) // 2 + 1), dtype=int)
     for stroke in strokes:
         at = np.asarray(stroke, dtype=float)
@@ -84,7 +85,7 @@ def dots(strokes: Sequence[Any], width: int, most: int = 24) -> list[str]:
 
 
 def beside(blocks: Sequence[Sequence[str]], width: int, gap: int = 2) -> list[str]:
-    """Blocks of lines side by side, as many as the width takes, and the others below."""
+    """Blocks of lines side by side, as many as fit the width, and the others below."""
     lines: list[str] = []
     row: list[Sequence[str]] = []
 
@@ -107,7 +108,7 @@ def beside(blocks: Sequence[Sequence[str]], width: int, gap: int = 2) -> list[st
 
 
 def titled(title: str, lines: Sequence[str], width: int) -> str:
-    """Lines below their title, where there is one; nothing in them breaks a line."""
+    """Lines below their title, if there is one; line breaks in them are removed."""
     shown = printable(title)
     above = [fit(shown, min(cells(shown), width))] if shown else []
     return "\n".join([*above, *(printable(line).rstrip(" ") for line in lines)])

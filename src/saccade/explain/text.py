@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from saccade.core.errors import InvalidInput
 from saccade.explain.plots import Weights, labels, matrix
 
-FLOORS = (0.05, 0.25, 0.5, 0.75)  # the weight from which a cell has the second shade, the third, ...
+FLOORS = (0.05, 0.25, 0.5, 0.75)  # the least weight of the second shade, the third, ...
 SHADES, ASCII = "·░▒▓█", str.maketrans("·░▒▓█…–", ".-+*#~-")
 NARROWEST = 24
 
@@ -15,14 +15,14 @@ NARROWEST = 24
 def alignment_text(
     weights: Weights, rows: Sequence[str], columns: Sequence[str], width: int | None = None, ascii_only: bool = False
 ) -> str:
-    """Weights (q, k): one line for each row's token, a cell for each column's token, darker for more.
+    """Weights (q, k): a line for each row's token, a cell for each column's token, darker for larger weights.
 
-    A line ends in the token with most weight, and that weight. Where they fit, the columns' tokens stand above; else
-    numbers do, explained below, and columns that do not fit follow in further tables. `width` is in cells of the
-    terminal, its own where None; a wide character takes two. `ascii_only` writes other characters as escapes.
+    A line ends in the token with the largest weight, and that weight. The columns' tokens are above if they fit;
+    otherwise they are numbered, with a legend below, and columns that do not fit follow in further tables. `width` is
+    in cells, by default the terminal's; a wide character takes two. `ascii_only` escapes other characters.
 
     Raises:
-        InvalidInput: as `matrix`, or a width below 24.
+        InvalidInput: as for `matrix`, or a width below 24.
     """
     table = matrix(weights, rows, columns)
     width = max(NARROWEST, shutil.get_terminal_size().columns) if width is None else width
@@ -33,7 +33,7 @@ def alignment_text(
     room = width - left - right - 9  # two gaps of two cells, and " 0.00"
     most = [max(range(len(row)), key=row.__getitem__) for row in table]
     ends = [f"{fit(heads[k], right)} {row[k]:.2f}" if row[k] > 0 else "–" for row, k in zip(table, most, strict=True)]
-    sizes = [max(1, cells(head)) for head in heads]  # a token may be nothing, or take no place, and has a cell
+    sizes = [max(1, cells(head)) for head in heads]  # a token may be empty, or have no width, and still has a cell
     if sum(sizes) + len(heads) <= room + 1:
         gap, key = " ", []
         above = [[fit(head, size) for head, size in zip(heads, sizes, strict=True)]]
@@ -48,7 +48,7 @@ def alignment_text(
         lines += [" " * (left + 2) + gap.join(line[block]) for line in above if set(line[block]) != {" "}]
         for name, row, end in zip(names, table, ends, strict=True):
             shades = [SHADES[sum(weight >= floor for floor in FLOORS)] for weight in row[block]]
-            # a dot is not repeated: nothing should look like something
+            # a dot is not repeated, since a weight of 0 should look empty
             drawn = [s * n if s != SHADES[0] else s.center(n) for s, n in zip(shades, sizes[block], strict=True)]
             lines.append(f"{fit(name, left)}  {gap.join(drawn)}  {end}")
         lines.append("")
@@ -79,7 +79,7 @@ def fit(text: str, width: int) -> str:
 
 
 def flow(parts: Sequence[str], width: int) -> list[str]:
-    """The parts in as few lines as take them."""
+    """The parts, in as few lines as possible."""
     lines = [""]
     for part in (fit(part, min(cells(part), width)) for part in parts):
         if lines[-1] and cells(f"{lines[-1]}  {part}") > width:

@@ -1,4 +1,4 @@
-"""Hear attention that is written out: a softmax over scores, when a product takes what it gave."""
+"""Capture explicit attention: a softmax over scores, when a product uses its result."""
 
 from typing import Any, NamedTuple
 
@@ -15,23 +15,23 @@ from saccade.explain.scores import CHANGED, OTHER_ORDER, SUMMED, Joined, Scores,
 
 
 class Waiting(NamedTuple):
-    """A softmax over scores that nothing has used yet."""
+    """A softmax over scores whose result has not been used yet."""
 
     place: str
     module: nn.Module | None
-    """In which it ran."""
+    """The module in which it ran."""
     softmax: Softmax
     held: Held | None
-    """What it gave; None: that is not wanted, or cannot be read."""
+    """Its result; None if it is not wanted, or cannot be read."""
 
 
 class Written:
-    """Is shown every operator that is no attention by itself.
+    """Observes every operator that is not attention by itself.
 
     Args:
-        found: is given the maps.
-        bounds: what is seen; nothing else is kept.
-        replace: called with a name and weights; the model goes on with what it returns, None leaves them.
+        found: collects the maps.
+        bounds: the part of each map to keep.
+        replace: called with a name and weights; returns the replacement, or None for none.
     """
 
     def __init__(self, found: Findings, bounds: Bounds, replace: Replace | None) -> None:
@@ -46,7 +46,7 @@ class Written:
         self._other: dict[int, AttentionMap] = {}  # what stands in the place of weights
 
     def saw(self, operator: Any, name: str, args: tuple[Any, ...], out: Any) -> None:
-        """Note a softmax over scores, and hear it when a product takes what it gave."""
+        """Note a softmax over scores, and capture it when a product uses its result."""
         for found in self._scores.saw(operator, name, args, out):
             if isinstance(found, Softmax):
                 self._ran(found, out)
@@ -64,7 +64,7 @@ class Written:
                 cut.become(every)
 
     def gone(self, keys: Tensor) -> int:
-        """How many keys (..., k, d) a cache had forgotten."""
+        """The number of keys (..., k, d) that a cache had dropped."""
         return self._scores.columns.gone(keys, -2)
 
     def end(self) -> None:
@@ -79,7 +79,7 @@ class Written:
             part.clear()
 
     def replaced_operands(self, name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The operands of a product, other weights in the place of those that a softmax gave."""
+        """The operands of a product, with the weights from a softmax replaced."""
         uses, _ = self._scores.uses(name, args)
         for used in uses:
             waiting = self._waiting.get(used.number)
@@ -143,12 +143,12 @@ class Written:
             del self._turned[used.number]
 
     def _map(self, used: Used, waiting: Waiting, given: Held) -> AttentionMap | None:
-        """The map of a softmax, as a product uses it; None where its axes stand in another order."""
+        """The map of a softmax, as a product uses it; None if its axes are in another order."""
         weights, changed = given(Asked()), used.changed or given.copied
         if changed and used.stand is not None:
             changed = not layout.equal(used.operand, used.stand, weights)
             if changed and layout.equal(used.operand, used.stand, zeroed := weights.nan_to_num(0.0)):
-                weights, changed = zeroed, False  # rows that see nothing
+                weights, changed = zeroed, False  # rows with nothing to attend
         if (arranged := self._arranged(weights, used, waiting)) is None:
             return None
         weights, axes = arranged
@@ -167,8 +167,8 @@ class Written:
         return cut
 
     def _arranged(self, weights: Tensor, used: Used, waiting: Waiting) -> tuple[Tensor, tuple[str, ...]] | None:
-        """Weights with the axes that they are shown with. Heads that were laid side by side in the batch are taken
-        apart where the module says that they are heads."""
+        """Weights with the axes to show. Heads that were merged into the batch are separated if the module's number of
+        heads is known."""
         heads = heads_of(waiting.module)
         found = layout.arranged(weights, used.looks, heads)
         side_by_side = found is not None and waiting.softmax.heads == heads > 0 and found[1] == AXES[3]
@@ -178,13 +178,13 @@ class Written:
 
 
 def heads_of(module: nn.Module | None) -> int:
-    """How many heads a module says it has, that lays them side by side in the batch; 0: it does not say."""
+    """The number of heads of a module that merges them into the batch; 0 if unknown."""
     said = (getattr(module, name, None) for name in ("num_heads", "num_attention_heads", "n_heads", "heads"))
     return next((heads for heads in said if isinstance(heads, int) and heads > 0), 0)
 
 
 def with_operand(args: tuple[Any, ...], operand: Tensor, other: Tensor) -> tuple[Any, ...]:
-    """The same arguments with another tensor in the place of one, which may stand in a list."""
+    """The same arguments with one tensor replaced, which may be in a list."""
     return tuple(
         other if arg is operand else type(arg)(with_operand(tuple(arg), operand, other))
         if isinstance(arg, tuple | list) else arg

@@ -165,7 +165,7 @@ class _CrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.gradients is None:
-            raise RuntimeError("the gradient of this cross-entropy was taken already; compute the loss anew")
+            raise RuntimeError("the gradient of this cross-entropy was already computed; compute the loss again")
         # in place, so only once: the matrix's gradient is the largest tensor of an update
         gradients, ctx.gradients = ctx.gradients, None
         return *(gradient.mul_(slope) for gradient in gradients), None, None, None, None, None

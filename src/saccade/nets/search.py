@@ -31,7 +31,7 @@ from saccade.nets.projection import Projection, Scratch
 
 @config
 class SearchConfig:
-    """How an answer is looked for."""
+    """The search for an answer."""
 
     method: Literal["beam", "sample"] = "beam"
     """The most probable answers, or answers drawn at random."""

@@ -1,1 +1,1 @@
-"""A trained system as a value: `saccade.load`, the catalogue, flags, training from end to end, scores, results."""
+"""Trained systems as values: `saccade.load`, the catalogue, flags, complete trainings, scores, results."""

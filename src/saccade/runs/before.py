@@ -1,7 +1,7 @@
-"""Configurations of version 0.1, under the names of today.
+"""Translate configurations of version 0.1 to the current names.
 
-There a choice was a word, and the options of all choices stood beside it, each in a record of its own or as plain
-fields: `{optimizer: adam, adam: {...}, sgd: {...}}`. Now the choice is the record that was chosen.
+Version 0.1 stored a choice as a word, and beside it the options of all choices, in records or as plain fields:
+`{optimizer: adam, adam: {...}, sgd: {...}}`. Now a choice is the selected record.
 """
 
 import dataclasses
@@ -13,14 +13,14 @@ from saccade.runs.flags import TAG, members, tags_of
 
 RENAMED = {"batch_tokens": "batch_size", "told_weight": "forced_weight", "times": "times_as_long"}
 RECORDS = {"local-monotonic": "local", "local-predictive": "local"}
-"""Choices whose options stood in a record of another name."""
+"""Choices whose options were in a record of another name."""
 CHOICES = ("method",)
-"""What a choice was called where its options stood beside it in one record."""
+"""The old name of a choice whose options were beside it in one record."""
 AFTER = "0.1."
 
 
 def from_plain(cls: Any, plain: Mapping[str, Any], version: str) -> Any:
-    """The configuration that config.yaml holds, of any version.
+    """The configuration in a config.yaml of any version.
 
     Raises:
         pydantic.ValidationError: an unknown key or a value that does not fit.
@@ -29,7 +29,7 @@ def from_plain(cls: Any, plain: Mapping[str, Any], version: str) -> Any:
 
 
 def renewed(cls: Any, plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain data of version 0.1 as they are written today; what was never a name stays, to be refused."""
+    """Plain data of version 0.1 in the current form; unknown names are left for validation to reject."""
     new = {RENAMED.get(name, name): value for name, value in plain.items()}
     gone: set[str] = set()
     for name, info in cls.__pydantic_fields__.items():
@@ -47,10 +47,10 @@ def renewed(cls: Any, plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def chosen(kind: Any, tag: str, beside: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of a choice, its options taken from their own record or from the fields beside the choice."""
+    """The record of a choice, with options taken from its own record or from fields beside the choice."""
     record = next((one for one in members(kind) if tag in tags_of(one)), None)
     found: dict[str, Any] = {TAG: tag}
-    if record is None:  # pydantic refuses it, and names those that there are
+    if record is None:  # pydantic rejects it, and lists the valid names
         return found
     own = beside.get(RECORDS.get(tag, tag.replace("-", "_")))
     where = {**beside, **(own if isinstance(own, Mapping) else {})}
@@ -65,7 +65,7 @@ def chosen(kind: Any, tag: str, beside: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def options(kind: Any) -> set[str]:
-    """The names under which options of a choice stood beside it."""
+    """The old names of a choice's options, beside the choice."""
     found: set[str] = set()
     for record in members(kind):
         names = set(record.__pydantic_fields__) - {TAG}

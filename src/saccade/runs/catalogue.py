@@ -1,4 +1,4 @@
-"""The catalogue is the listing of the systems' folder. Nothing is imported until a system is asked for."""
+"""The catalogue is the listing of the systems' folder. A system is imported only when it is requested."""
 
 import importlib
 import re
@@ -16,20 +16,20 @@ SYSTEMS = Path(__file__).parent.parent / "systems"
 
 
 def names() -> list[str]:
-    """All systems: the folders that hold a recipe.
+    """All systems: the folders that contain a recipe.
 
     Raises:
         InvalidInput: the package is in a zip.
     """
     if not SYSTEMS.is_dir():
         raise InvalidInput(
-            f"expected a folder at {SYSTEMS}; the commands do not run from a zip: unpack it, and try again"
+            f"expected a folder at {SYSTEMS}; the commands do not run from a zip: unpack it and try again"
         )
     return sorted(path.parent.name for path in SYSTEMS.glob("*/recipe.py"))
 
 
 def check(system: str) -> None:
-    """Raise NotFound, with the nearest name, unless there is such a system."""
+    """Raise NotFound, with the nearest name, unless the system exists."""
     if system not in names():
         raise NotFound(f"there is no system {system!r}; {nearest(system, names(), 'saccade list')}")
 
@@ -49,17 +49,17 @@ def variant(recipe: "Recipe", name: str) -> Any:
 
 
 def system_of(config: Any) -> str:
-    """The system whose configuration class this is: it stands in the system's folder."""
+    """The system of a configuration class, from its module."""
     return str(config.__module__.split(".")[-2])
 
 
 def extras(config: Any) -> tuple[str, ...]:
-    """The extras that a configuration needs; that of its data says which those are, where they are some."""
+    """The extras that a configuration needs, as the class of its `task` field declares."""
     return ("app", *getattr(getattr(config, "task", None), "extras", ()))
 
 
 def extras_of(run: Path) -> tuple[str, ...]:
-    """The extras that a run needs. Its config.yaml is read without a parser of YAML, which may be among them."""
+    """The extras that a run needs. Its config.yaml is read without a YAML parser, which may be one of them."""
     path = run / "config.yaml"
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     found = re.match(r"system: (\w+)", text)
@@ -67,7 +67,7 @@ def extras_of(run: Path) -> tuple[str, ...]:
 
 
 def studies() -> list[str]:
-    """The names of all studies: the files of their folder."""
+    """The names of all studies: the files in their folder."""
     return sorted(path.stem for path in (SYSTEMS.parent / "studies").glob("*.py") if path.stem != "__init__")
 
 
@@ -78,7 +78,7 @@ def title(system: str) -> str:
 
 
 def evidence(system: str) -> list[dict[str, Any]]:
-    """What was kept of the system's runs, oldest first. A file that is not evidence is left out, and named once."""
+    """The stored evidence of a system, oldest first. A file that is not evidence is skipped, with one note."""
     from saccade.training.record import read
 
     found = []
@@ -86,7 +86,7 @@ def evidence(system: str) -> list[dict[str, Any]]:
         try:
             kept, _ = read(path)
             if kept["system"] != system:
-                raise InvalidInput(f"{path}: the evidence of {kept['system']}, not of {system}")
+                raise InvalidInput(f"{path}: expected evidence of {system}, not of {kept['system']}")
         except (InvalidInput, NotFound, OSError) as error:
             tell(f"left out: {error}")
         else:
@@ -96,5 +96,5 @@ def evidence(system: str) -> list[dict[str, Any]]:
 
 @cache
 def tell(note: str) -> None:
-    """Say it on standard error, the first time."""
+    """Print a note to standard error, once."""
     sys.stderr.write(f"saccade: note: {note}\n")

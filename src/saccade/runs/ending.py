@@ -1,4 +1,4 @@
-"""The end of a training: the score, the evidence, ten answers, the pictures, and what to type next."""
+"""The end of a training: score, evidence, ten answers, pictures, and the next command."""
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -20,13 +20,13 @@ from saccade.runs.scoring import score, summary
 from saccade.training.evidence import Cost, collect
 from saccade.training.run_folder import RunFolder, one_writer
 
-SHOWN, DRAWN = 10, 3  # answers that are printed, and drawn
-MOST, FEWEST = 800, 5  # input times output of an example whose pictures evidence keeps, and its least side
+SHOWN, DRAWN = 10, 3  # number of answers printed, and drawn
+MOST, FEWEST = 800, 5  # limits on an example whose pictures evidence stores: input x output, and the smaller of the two
 Say = Callable[[str], None]
 
 
 def finish(run: Run, head: Mapping[str, Any], cost: Cost, say: Say) -> None:
-    """Score the run, write its evidence and pictures, and say what came out."""
+    """Score the run, write its evidence and pictures, and print a summary."""
     found, predictions, examples = score(run)
     parameters = sum(weight.numel() for weight in run.model.parameters())
     evidence = collect(
@@ -53,7 +53,7 @@ def finish(run: Run, head: Mapping[str, Any], cost: Cost, say: Say) -> None:
 
 
 def bound(system: str, claim: Claim) -> float | None:
-    """What a claim asks for; None where the variant that it is compared with has no evidence yet."""
+    """The bound of a claim; None if the variant to compare with has no evidence yet."""
     if claim.bound is not None:
         return claim.bound
     for found in reversed(catalogue.evidence(system)):
@@ -63,7 +63,7 @@ def bound(system: str, claim: Claim) -> float | None:
 
 
 def asked(run: Run) -> str:
-    """An input to try, as it is typed: text in quotes, or the file that the run keeps."""
+    """A sample input as typed: text in quotes, or a file of the run."""
     inputs = run.folder.input_files() or run.to_type(1)
     if not inputs or isinstance(inputs[0], bytes):
         return ""
@@ -71,12 +71,12 @@ def asked(run: Run) -> str:
 
 
 def quoted(text: str) -> str:
-    """For a shell, in double quotes where they do, since an apostrophe is common in a sentence."""
+    """Quote for a shell, with double quotes if possible, since apostrophes are common in sentences."""
     return f'"{text}"' if not set(text) & set('"$`\\!') else shlex.quote(text)
 
 
 def small_pictures(run: Run, examples: Sequence[Any], most: int = MOST) -> list[Picture]:
-    """The pictures of the first examples that make small ones, given the right answer where the example has one."""
+    """The pictures of the first small example, given the right answer if the example has one."""
     sizes = sizes_of(run.task, examples[:SHOWN])
     small = [row for row, size in enumerate(sizes) if size.input * size.output <= most]
     if not small or run.recipe.pictures is None:
@@ -88,7 +88,7 @@ def small_pictures(run: Run, examples: Sequence[Any], most: int = MOST) -> list[
 
 
 def draw_run(run: Run, examples: Sequence[Any], predictions: Sequence[Any], found: Score) -> None:
-    """The pictures of the longest of the answers shown, the training curve, and the series of the score."""
+    """Draw the longest of the printed answers, the training curve, and the series of the score."""
     sizes = sizes_of(run.task, examples[:SHOWN])
     longest = sorted(range(len(sizes)), key=lambda row: -sizes[row].input)[:DRAWN]
     for number, row in enumerate(sorted(longest), start=1):
@@ -101,7 +101,7 @@ def draw_run(run: Run, examples: Sequence[Any], predictions: Sequence[Any], foun
 
 
 def training_curve(rows: Sequence[Mapping[str, Any]], title: str) -> Curve:
-    """The loss of the training and what validation found, over the updates."""
+    """The losses of training and validation over the updates."""
     lines = {}
     for key in ("loss", "validation_loss", "validation_metric"):
         if points := [(row["step"], row[key]) for row in rows if key in row]:
@@ -116,7 +116,7 @@ def series_pictures(found: Score, title: str) -> list[Picture]:
 
 
 def draw(pictures: Sequence[Picture], folder: Path, ending: str = "") -> list[Path]:
-    """Write each picture as PNG and SVG; the paths of the PNGs."""
+    """Write each picture as PNG and SVG; returns the paths of the PNGs."""
     drawn = []
     for picture in pictures:
         name = f"{picture.name}-{ending}" if ending else picture.name
@@ -125,11 +125,11 @@ def draw(pictures: Sequence[Picture], folder: Path, ending: str = "") -> list[Pa
 
 
 def check_evidence(path: Path) -> None:
-    """Raise unless the run has evidence that a study's findings can be kept in."""
+    """Raise unless the run has evidence, to store a study's findings in."""
     RunFolder(path).read_evidence()
 
 
 def keep_study(run: Run, name: str, key: str, kept: Mapping[str, Any]) -> None:
-    """Put what a study found into the run's evidence; all else in it stays."""
+    """Store the findings of a study in the run's evidence."""
     with one_writer(run.folder):
         run.folder.keep_study(name, key, kept)

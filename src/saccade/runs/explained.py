@@ -1,4 +1,4 @@
-"""What `saccade explain` shows: the pictures of a run, or every head of a checkpoint of Hugging Face."""
+"""The pictures and attention maps that `saccade explain` shows, of a run or of a Hugging Face checkpoint."""
 
 import fnmatch
 import inspect
@@ -22,50 +22,53 @@ from saccade.runs import catalogue
 from saccade.runs.run import Run, load, untrained
 
 BESIDE_TEXT = ("pixel_", "input_features", "input_values", "image", "visual_", "bbox", "audio")
-"""Inputs that a model may need beside text."""
+"""Inputs that a model may need in addition to text."""
 
 
 class Explained(NamedTuple):
-    """What there is to see of one input."""
+    """The result for one input."""
 
     said: str
-    """The model, its input and its answer."""
+    """A title: the model, its input and its answer."""
     pictures: Sequence[Picture]
     seen: Capture
-    """The attention maps, labelled; empty where there are none."""
+    """The attention maps, labelled; may be empty."""
     special: set[str]
-    """Tokens that are marks, not words."""
+    """Special tokens, such as [SEP]."""
     notes: Sequence[str] = ()
 
 
 def is_run(model: str) -> bool:
-    """Whether a name is that of a run's folder, and not of a checkpoint."""
+    """Whether a name is a run's folder, not a checkpoint."""
     return (Path(model) / "config.yaml").exists()
 
 
-def explain(model: str, given: str, answer: str | None, only: str, flags: Sequence[str] = ()) -> Explained:
-    """Let a model read an input.
+def explain(
+    model: str, given: str, answer: str | None, only: str, flags: Sequence[str] = (), known: Sequence[str] = ()
+) -> Explained:
+    """Run a model on an input, and capture its attention.
 
     Args:
-        model: a run, a system that needs no training, or a checkpoint of Hugging Face.
-        given: the input; "" where the model needs none.
-        answer: what a checkpoint with a decoder is to write; None: what it would.
+        model: a run, a system that needs no training, or a Hugging Face checkpoint.
+        given: the input; "" if the model needs none.
+        answer: the decoder's output, for a checkpoint that has a decoder; by default its own.
         only: a pattern of layers.
-        flags: fields of the configuration of a run.
+        flags: fields of a run's configuration.
+        known: the verb's own flags, which are suggested for a misspelt flag.
 
     Raises:
-        NotFound: no such model; nothing of it matches.
+        NotFound: no such model; no layer matches.
         InvalidInput: a model that cannot read the input.
     """
     if is_run(model) or (model in catalogue.names() and not Path(model).exists()):
         if answer is not None:
             raise InvalidInput("a run writes its own answer; leave --answer out")
-        run, rest = load(model, flags) if is_run(model) else untrained(model, flags)
+        run, rest = load(model, flags, known) if is_run(model) else untrained(model, flags, known)
         if rest:
             raise InvalidInput(f"{rest[0]!r} is one argument too many; flags begin with --")
         return of_run(run, given, only)
     if flags:
-        raise InvalidInput(f"{flags[0]} is a field of a run's configuration, and {model} is no run")
+        raise InvalidInput(f"{flags[0]} is a field of a run's configuration, but {model} is not a run")
     if not given.strip():
         raise InvalidInput("there is nothing to read: the text is empty")
     with together("hub", "app"):
@@ -73,7 +76,7 @@ def explain(model: str, given: str, answer: str | None, only: str, flags: Sequen
 
 
 def of_run(run: Run, given: str | bytes, only: str = "*") -> Explained:
-    """What a run answers, and its pictures."""
+    """The answer of a run, and its pictures."""
     found = run.predict(given)
     layers = layers_of(found.pictures)
     chosen = {name: layer for name, layer in layers.items() if fnmatch.fnmatchcase(name, only)}
@@ -85,7 +88,7 @@ def of_run(run: Run, given: str | bytes, only: str = "*") -> Explained:
 
 
 def layers_of(pictures: Sequence[Picture]) -> Layers:
-    """The attention maps of pictures: every head where a picture has them, else the map that is drawn."""
+    """The attention maps of pictures: every head if a picture has heads, else the map that it draws."""
     found: dict[str, Any] = {}
     for picture in pictures:
         if isinstance(picture, Heads):
@@ -111,7 +114,7 @@ def captured(layers: Layers) -> Capture:
 
 
 def heads_of(seen: Capture, said: str) -> list[Picture]:
-    """A picture for the layers of each shape: those of one shape stand in one grid."""
+    """One picture for the layers of each shape, which form a grid."""
     shapes: dict[tuple[int, ...], dict[str, Any]] = {}
     for name, layer in seen.layers().items():
         shapes.setdefault(tuple(layer[0].shape), {})[name] = layer
@@ -128,9 +131,9 @@ def of_checkpoint(name: str, text: str, target: str | None, only: str) -> Explai
     tokenizer = loaded(transformers.AutoTokenizer, name)
     writes = getattr(loaded(transformers.AutoConfig, name), "is_encoder_decoder", False)
     if target is not None and not writes:
-        raise InvalidInput(f"{name} has no decoder beside its encoder; give the text alone")
+        raise InvalidInput(f"{name} has no decoder beside its encoder; leave --answer out")
     writer = loaded(transformers.AutoModelForSeq2SeqLM if writes else transformers.AutoModel, name).eval()
-    model = writer.base_model  # without what turns states into words
+    model = writer.base_model  # without the output layer
     if (reads := getattr(model, "main_input_name", "input_ids")) != "input_ids":
         raise InvalidInput(f"{name} is a {kind_of(writer)} checkpoint: it reads {reads}, not text")
     given = tokenizer(text, return_tensors="pt")
@@ -157,7 +160,7 @@ def of_checkpoint(name: str, text: str, target: str | None, only: str) -> Explai
 
 
 def loaded(kind: Any, name: str) -> Any:
-    """From the disk where it is there, and else from the hub."""
+    """Load from the disk if it is there, else from the hub."""
     try:
         return kind.from_pretrained(name, local_files_only=True)
     except (OSError, ValueError, ImportError, AttributeError, KeyError, TypeError) as absent:
@@ -170,14 +173,14 @@ def loaded(kind: Any, name: str) -> Any:
 
 
 def positions(model: Any) -> int | None:
-    """How many a checkpoint says it has; those whose positions are relative may take more."""
+    """The number of positions in a checkpoint's configuration; with relative positions it may accept more."""
     said = getattr(model.config, "max_position_embeddings", None)
     return said if isinstance(said, int) and said > 1 else None
 
 
 @contextmanager
 def taking(name: str, model: Any, tokens: int) -> Iterator[None]:
-    """While a checkpoint is called: an input that it does not take is reported in one sentence."""
+    """Report in one sentence if a checkpoint does not accept its input."""
     try:
         yield
     except SaccadeError:
@@ -195,25 +198,25 @@ def taking(name: str, model: Any, tokens: int) -> Iterator[None]:
 
 
 def kind_of(model: Any) -> str:
-    """The architecture that a checkpoint says it has, such as "clip"."""
+    """The architecture in a checkpoint's configuration, such as "clip"."""
     return str(getattr(model.config, "model_type", "") or type(model).__name__)
 
 
 def unreadable(name: str, error: Exception) -> SaccadeError:
     if found := re.match(r"Unrecognized configuration class .*?(\w+)Config'?>?", str(error)):
         return InvalidInput(f"{name} is a {found[1]} checkpoint, which does not answer a text with a text")
-    if not Path(name).exists() and (name.startswith(("/", ".", "~")) or name.count("/") > 1):  # no name of the hub
+    if not Path(name).exists() and (name.startswith(("/", ".", "~")) or name.count("/") > 1):  # not a name on the hub
         return NotFound(f"{name}: there is no such run, and no such folder")
     return NotFound(f"{name} is no run, and no checkpoint that can be read: {shorten(str(error), 200)}")
 
 
 def answer(name: str, writer: Any, tokenizer: Any, given: Any, target: str | None) -> torch.Tensor:
-    """The decoder's inputs: the start, and the target or what the model writes."""
+    """The decoder's inputs: the start token, and the given answer or the model's own."""
     if writer.config.decoder_start_token_id is None:
-        raise InvalidInput(f"{name} does not say with which token its answers start (decoder_start_token_id)")
+        raise InvalidInput(f"the configuration of {name} does not set decoder_start_token_id, with which answers start")
     start = torch.tensor([[writer.config.decoder_start_token_id]])
     if target is not None:
-        ids = tokenizer(text_target=target, return_tensors="pt")["input_ids"][:, :-1]  # without the end
+        ids = tokenizer(text_target=target, return_tensors="pt")["input_ids"][:, :-1]  # without the end token
         return torch.cat([start, ids], 1)
     most = min(100, (positions(writer) or 101) - 1)
     with torch.inference_mode(), taking(name, writer, given["input_ids"].shape[1]):

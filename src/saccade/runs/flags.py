@@ -1,9 +1,9 @@
-"""Every field of a configuration is a flag, every flag a field: `--model.hidden-size 512`, `--config file.yaml`.
+"""Flags and fields of a configuration correspond one to one: `--model.hidden-size 512`, `--config file.yaml`.
 
-A choice among records is one flag, and the options of each record have flags of their own under its name:
-`--model.attention gaussian-window --model.gaussian-window.components 10`. The flags, their help and the keys of a YAML
-file come of one description (`fields`), and all values take one way, through pydantic, so that each is refused in one
-sentence that names the flag.
+A choice among records is one flag, and the options of each record are flags under its name: `--model.attention
+gaussian-window --model.gaussian-window.components 10`. The flags, their help and the keys of a YAML file are all
+derived from one description (`fields`), and pydantic validates all values, so an error is one sentence that names the
+flag.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from saccade.core.errors import InvalidInput, NotFound, nearest
 from saccade.runs import catalogue
 
 SHORT = {"--seed": "--training.seed", "--device": "--training.device", "--precision": "--training.precision"}
-TAG = "name"  # the field of a record that says which of a choice it is
+TAG = "name"  # the field that tells the records of a choice apart
 
 Path_ = tuple[str, ...]
 
@@ -31,24 +31,24 @@ class FlagField(NamedTuple):
 
     flag: str
     path: Path_
-    """Where it stands in plain data."""
+    """Its path in plain data."""
     annotation: Any
     help: str
     default: Any
-    """That of its record; a variant may set another."""
+    """The record's default; a variant may have another."""
     limits: tuple[Any, ...]
-    """What pydantic checks of it, such as `Ge(1)`."""
+    """Its limits, such as `Ge(1)`."""
     group: str
     """The record's docstring."""
     tags: tuple[str, ...] = ()
-    """The names to choose from, of a choice."""
+    """For a choice, the names to choose from."""
     needs: tuple[tuple["FlagField", str], ...] = ()
-    """The choices, and what must be chosen, for this option to exist."""
+    """The choices that this option belongs to, each with the name that must be selected."""
 
 
 @functools.cache
 def fields(cls: Any) -> tuple[FlagField, ...]:
-    """All fields of a configuration class, in the order of the source."""
+    """All fields of a configuration class, in source order."""
     return tuple(_fields(cls, (), "--", ()))
 
 
@@ -57,7 +57,7 @@ def _fields(cls: Any, path: Path_, prefix: str, needs: tuple[tuple[FlagField, st
     for name, info in cls.__pydantic_fields__.items():
         here, flag = (*path, name), f"{prefix}{name.replace('_', '-')}"
         if name == TAG and needs and needs[-1][0].path == path:
-            continue  # it is set by the choice
+            continue  # the choice sets it
         kind = info.annotation
         if dataclasses.is_dataclass(kind):
             yield from _fields(kind, here, f"{flag}.", needs)
@@ -74,13 +74,13 @@ def _fields(cls: Any, path: Path_, prefix: str, needs: tuple[tuple[FlagField, st
 
 
 def members(kind: Any) -> list[Any]:
-    """The records of a union of records; none of any other type."""
+    """The records of a union; none for any other type."""
     kinds = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else ()
     return [one for one in kinds if dataclasses.is_dataclass(one)]
 
 
 def tags_of(record: Any) -> tuple[str, ...]:
-    """The names of a record in a choice; others than the first are other names for it."""
+    """The names of a record in a choice; all but the first are aliases."""
     return typing.get_args(typing.get_type_hints(record)[TAG])
 
 
@@ -100,11 +100,11 @@ def names_of(cls: Any, plain: Mapping[str, Any]) -> dict[str, str]:
 
 
 def parse(config: Any, arguments: Sequence[str], known: Sequence[str] = ()) -> Any:
-    """The configuration with the flags, and the file of `--config`, which they override, applied.
+    """Apply the file of `--config`, and the flags, which override it, to a configuration.
 
     Raises:
-        NotFound: an unknown flag or key, with the nearest right one; an argument that belongs to no flag.
-        InvalidInput: a value that does not fit, with what would.
+        NotFound: an unknown flag or key, with the nearest valid one; an argument that belongs to no flag.
+        InvalidInput: an invalid value, with the valid ones.
     """
     changed, rest = separate(config, arguments, known)
     if rest:
@@ -113,10 +113,10 @@ def parse(config: Any, arguments: Sequence[str], known: Sequence[str] = ()) -> A
 
 
 def separate(config: Any, arguments: Sequence[str], known: Sequence[str] = ()) -> tuple[Any, list[str]]:
-    """As `parse`, and the arguments that belong to no flag.
+    """As `parse`; also returns the arguments that belong to no flag.
 
     Args:
-        known: further flags, of a verb, to be suggested where one is misspelt.
+        known: flags of the verb, to suggest if one is misspelt.
     """
     cls = type(config)
     by_flag = {field.flag: field for field in fields(cls)}  # type: ignore[arg-type]
@@ -143,7 +143,7 @@ def listing(cls: Any) -> str:
 def split(
     by_flag: Mapping[str, FlagField], arguments: Sequence[str], known: Sequence[str], listed: str
 ) -> tuple[list[tuple[FlagField, Any]], list[str], list[str]]:
-    """Fields with their raw values, files of `--config`, and the arguments that belong to no flag."""
+    """The fields with their raw values, the files of `--config`, and the arguments that belong to no flag."""
     given: list[tuple[FlagField, Any]] = []
     files: list[str] = []
     positional: list[str] = []
@@ -186,7 +186,7 @@ def negated(by_flag: Mapping[str, FlagField], name: str) -> FlagField | None:
 
 
 def take_values(rest: list[str], kind: Any) -> list[str]:
-    """The values of a flag, taken from the arguments behind it: all up to the next flag for a list, one otherwise."""
+    """Take the values of a flag from the arguments after it: all up to the next flag for a list, otherwise one."""
     most = len(rest) if typing.get_origin(kind) is tuple else 1
     if kind is bool and rest and rest[0].lower() not in ("true", "false"):
         most = 0
@@ -207,7 +207,7 @@ def one(name: str, values: Sequence[str]) -> str:
 
 
 def read(field: FlagField, values: Sequence[str]) -> Any:
-    """The raw value of a flag; pydantic checks what it must be."""
+    """The raw value of a flag, for pydantic to validate."""
     if typing.get_origin(field.annotation) is tuple:
         if not values:
             raise InvalidInput(f"{field.flag} takes one value or more, not none")
@@ -223,7 +223,7 @@ def optional(kind: Any) -> bool:
 
 
 def check_chosen(plain: Mapping[str, Any], field: FlagField) -> None:
-    """Raise where the option is one of a record that is not chosen."""
+    """Raise if the option belongs to a record that is not selected."""
     for choice, tag in field.needs:
         made = at(plain, choice.path)[TAG]
         if made not in tags_of(record_of(choice, tag)):
@@ -245,7 +245,7 @@ def record_of(choice: FlagField, tag: Any) -> Any:
 
 
 def put(plain: dict[str, Any], field: FlagField, value: Any) -> None:
-    """Set a field of plain data. Another choice starts from the defaults of its record."""
+    """Set a field of plain data. A new choice starts from the defaults of its record."""
     record, name = at(plain, field.path[:-1]), field.path[-1]
     if not field.tags:
         record[name] = value
@@ -258,7 +258,7 @@ def put(plain: dict[str, Any], field: FlagField, value: Any) -> None:
 
 
 def none_of(name: str, came: Any, options: Sequence[str]) -> str:
-    return f"{name}: {came!r} is none of {', '.join(options)}; {nearest(str(came), options)}"
+    return f"{name} must be one of {', '.join(options)}, not {came!r}; {nearest(str(came), options)}"
 
 
 def at(plain: Mapping[str, Any], path: Sequence[str]) -> Any:
@@ -268,10 +268,10 @@ def at(plain: Mapping[str, Any], path: Sequence[str]) -> Any:
 
 
 def from_yaml(cls: Any, path: Path, plain: Mapping[str, Any]) -> Iterator[tuple[FlagField, Any]]:
-    """The fields that a YAML file sets: nested keys and values, or the config.yaml of a run of the same system.
+    """The fields that a YAML file sets: nested keys and values, or the config.yaml of a run of this system.
 
     Args:
-        plain: the configuration, in which each field is set before the next one is asked for.
+        plain: the configuration; each field is set in it before the next one is read.
     """
     from saccade.training.run_folder import read_yaml
 
@@ -294,7 +294,7 @@ def from_yaml(cls: Any, path: Path, plain: Mapping[str, Any]) -> Iterator[tuple[
 def leaves(
     cls: Any, given: Mapping[str, Any], file: Path, prefix: Path_, plain: Mapping[str, Any]
 ) -> Iterator[tuple[FlagField, Any]]:
-    """The fields and values of nested data, choices before their options."""
+    """The fields and values in nested plain data, choices first."""
     known = [field for field in fields(cls) if field.path[: len(prefix)] == prefix]
     choice = next((field for field in known if field.path == prefix and is_chosen(plain, field)), None)
     if choice is not None and TAG in given:
@@ -320,12 +320,12 @@ def leaves(
 
 
 def explain(error: Exception, cls: Any) -> str:
-    """Why a configuration was refused, in one sentence."""
+    """One sentence that explains a validation error."""
     return sentence(error, cls) if isinstance(error, ValidationError) else str(error)
 
 
 def sentence(error: ValidationError, cls: Any) -> str:
-    """The first fault, with the flag that sets the field."""
+    """The first error, with the flag that sets the field."""
     fault = error.errors()[0]
     known = fields(cls)
     path = without_tags(tuple(str(part) for part in fault["loc"]), known)
@@ -370,7 +370,7 @@ def number(limit: float) -> str:
 
 
 def without_tags(path: Path_, known: Sequence[FlagField]) -> Path_:
-    """The path of a fault as plain data have it: pydantic puts the name of a chosen record behind its choice."""
+    """The path of an error in plain data: pydantic inserts the name of the selected record after its choice."""
     choices = {field.path: field.tags for field in known if field.tags}
     found: Path_ = ()
     for part in path:

@@ -1,7 +1,7 @@
-"""Networks that a run takes from elsewhere: another run, a folder of Hugging Face, a file of weights.
+"""Pretrained networks: from another run, a Hugging Face folder, or a file of weights.
 
-A configuration field of type `Pretrained` holds a path. Before a model is built the path is resolved here, and the new
-run keeps a copy of what it took in its assets, so that it can be moved to another machine.
+A configuration field of type `Pretrained` is a path. It is resolved here before the model is built, and the new run
+stores a copy of the network in its assets, so that it can be moved to another machine.
 """
 
 import dataclasses
@@ -18,15 +18,15 @@ from saccade.core.pretrained import Pretrained
 from saccade.training.run_folder import RunFolder, read_tensors
 
 COPIES = "pretrained"  # folder of a run's assets
-PARTS = ("config.yaml", "model.safetensors", "assets")  # what a run needs to be read
+PARTS = ("config.yaml", "model.safetensors", "assets")  # the files needed to load a run
 
 
 def resolved(config: Any, folder: RunFolder | None) -> Any:
-    """The configuration with every `Pretrained` field resolved: from the run's own copy where there is one.
+    """The configuration with every `Pretrained` field resolved, from the run's own copy if there is one.
 
     Raises:
         NotFound: there is nothing at a path.
-        InvalidInput: what is there cannot be read.
+        InvalidInput: the file or folder cannot be read.
     """
 
     def found(name: str, field: Pretrained) -> Pretrained:
@@ -37,7 +37,7 @@ def resolved(config: Any, folder: RunFolder | None) -> Any:
 
 
 def keep(config: Any, folder: RunFolder) -> None:
-    """Copy what was resolved into the run's assets."""
+    """Copy the resolved networks into the run's assets."""
     for name, field in fields(config):
         target = folder.assets / COPIES / name
         if target.exists() or target.resolve() == field.path.resolve():
@@ -85,7 +85,7 @@ def changed(config: Any, change: Callable[[str, Pretrained], Pretrained], prefix
 
 
 def read(path: Path, field: Pretrained, name: str) -> Pretrained:
-    """What is at a path."""
+    """The network at a path."""
     if path.is_file():
         return field.resolved(weights=read_tensors(path))
     if (path / "config.yaml").is_file():
@@ -97,12 +97,12 @@ def read(path: Path, field: Pretrained, name: str) -> Pretrained:
         return of_hugging_face(path, field)
     flag = "--" + name.replace("_", "-")
     if path.exists():
-        raise InvalidInput(f"{path} is neither a run nor a folder of Hugging Face; {flag} takes one of them")
+        raise InvalidInput(f"{flag}: expected a run or a Hugging Face folder; {path} is neither")
     raise NotFound(f"{path}: there is no such run or file; {flag} takes a run, a Hugging Face folder or a file")
 
 
 def of_hugging_face(path: Path, field: Pretrained) -> Pretrained:
-    """A folder with config.json and weights, by the library that wrote it."""
+    """A folder with config.json and weights, loaded by transformers."""
     transformers: Any = require("transformers", "hub")
     safetensors: Any = require("safetensors", "app")
     transformers.utils.logging.set_verbosity_error()
@@ -112,5 +112,5 @@ def of_hugging_face(path: Path, field: Pretrained) -> Pretrained:
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
         why = shorten(str(error), 200)
-        raise InvalidInput(f"{path}: not a checkpoint that transformers reads ({why})") from error
+        raise InvalidInput(f"{path}: transformers cannot read this checkpoint ({why})") from error
     return field.resolved(network=network.eval(), config=config)

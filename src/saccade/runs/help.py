@@ -1,4 +1,4 @@
-"""The help of `saccade train SYSTEM --help`: every flag with its type, limits, default and what it does."""
+"""The help of `saccade train SYSTEM --help`: every flag with its type, limits, default and description."""
 
 import shutil
 import textwrap
@@ -16,7 +16,7 @@ KINDS = {int: "INT", float: "NUMBER", str: "TEXT", bool: "[true|false]", Path: "
 
 
 def flags_help(config: Any, width: int | None = None) -> str:
-    """All fields of a configuration, record by record, with the values that they have in it as their defaults."""
+    """Describe all fields of a configuration, record by record, with its values as the defaults."""
     width = min(width or shutil.get_terminal_size().columns, 120)
     plain, lines, group = to_plain(config), [], ""
     for field in fields(type(config)):  # type: ignore[arg-type]
@@ -31,7 +31,7 @@ def flags_help(config: Any, width: int | None = None) -> str:
 
 
 def kind_of(field: FlagField) -> str:
-    """What the flag takes."""
+    """The type of a flag's value."""
     if field.tags:
         return "{" + ",".join(field.tags) + "}"
     kind = field.annotation
@@ -76,7 +76,7 @@ def limits(found: Sequence[Any]) -> str:
 
 
 def value_of(field: FlagField, plain: Mapping[str, Any]) -> Any:
-    """The value in the configuration, or the record's own default where the record is not chosen."""
+    """The value in the configuration, or the record's default if the record is not selected."""
     for choice, tag in field.needs:
         if at(plain, choice.path)[TAG] != tag:
             return field.default

@@ -1,4 +1,4 @@
-"""A training from its configuration to its weights, as each of its processes goes through it."""
+"""A complete training, from configuration to weights, as each of its processes runs it."""
 
 import json
 import os
@@ -36,15 +36,15 @@ FREE = ("training.steps", "training.device", "training.precision", "training.str
 Say = Callable[[str], None]
 
 
-MOST = 10_000  # runs of one name
+MOST = 10_000  # the most runs with the same name
 
 
 class Order(NamedTuple):
-    """What is to be trained, where, and the arguments that said so."""
+    """The system to train, the folder, and the command's arguments."""
 
     path: Path
     named: bool
-    """Whether the user named the path; otherwise a number may be appended to it."""
+    """Whether the user named the path; otherwise a number may be appended."""
     system: str
     variant: str
     recipe: Recipe
@@ -54,7 +54,7 @@ class Order(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """A run that may begin, or go on: its folder, and what will be trained."""
+    """A run that is ready to start or resume: its folder, and what to train."""
 
     order: Order
     folder: RunFolder
@@ -65,7 +65,7 @@ class Ready(NamedTuple):
 
 
 class Learned(NamedTuple):
-    """A training that came to its end and is to be scored."""
+    """A training that has ended and is to be scored."""
 
     run: Run
     head: dict[str, Any]
@@ -73,14 +73,14 @@ class Learned(NamedTuple):
 
 
 def carry_out(order: Order, say: Say, progress: Callable[[int], Any]) -> bool:
-    """Train with the processes that were started together, and score in the first one; whether it came to its end.
+    """Train with all processes that were started, and score in the first one; returns whether the training ended.
 
     Args:
         say: prints a line.
-        progress: steps -> a context manager that gives what `fit` reports to.
+        progress: steps -> a context manager whose value `fit` reports to.
 
     Raises:
-        KeyboardInterrupt: it was stopped before there was a run to go on with.
+        KeyboardInterrupt: it was interrupted before there was a run to resume.
     """
     device = order.config.training.device
     pick_device(device)
@@ -89,16 +89,16 @@ def carry_out(order: Order, say: Say, progress: Callable[[int], Any]) -> bool:
     try:
         with ExitStack() as held:
             with processes.joined(device):
-                # the name has the time in it: the first process's holds for all
+                # the name contains the time, so all use that of the first process
                 order = order._replace(path=Path(processes.agree(str(order.path))))
                 with processes.watched(shlex.quote(str(order.path)) if order.resumed else None):
                     ready = prepared(order, processes, held, say)
                 with processes.watched(shlex.quote(str(ready.folder.path))):
                     done, learned = trained(ready, processes, say, progress)
-            # from here on the first process is alone: nobody waits for its score
+            # from here on the first process is alone, and the others do not wait for its score
             if processes.rank == 0 and done:
                 if learned is None:
-                    say(f"{ready.folder.path} came to its end before; its evidence stays as it is")
+                    say(f"{ready.folder.path} came to its end before; its evidence is unchanged")
                 else:
                     finish(learned.run, learned.head, learned.cost, say)
     except KeyboardInterrupt:
@@ -112,17 +112,17 @@ def carry_out(order: Order, say: Say, progress: Callable[[int], Any]) -> bool:
 
 
 def prepared(order: Order, processes: Any, held: ExitStack, say: Say) -> Ready:
-    """All that comes before the first step. A run that goes on is only read, so that it stays as it was if refused.
+    """Prepare the run, before the first step. A resumed run is only read, so it is unchanged if an error is found.
 
     Args:
-        processes: those that train together; each calls this, and the first one writes.
-        held: what stays open until the run is done with.
+        processes: the processes of this run; each calls this, and the first one writes.
+        held: contexts to close at the end of the run.
     """
     recipe, folder = order.recipe, RunFolder(order.path)
     first, begun = processes.rank == 0, processes.agree(order.resumed and folder.last.exists())
     seed_everything(order.config.training.seed)
     with processes.common():
-        # before the run is made: faults of the data are reported now
+        # before the run is created, to report faults in the data now
         if order.named and not order.resumed:
             folder.check_free()
         head = head_of(order, folder)
@@ -139,7 +139,7 @@ def prepared(order: Order, processes: Any, held: ExitStack, say: Say) -> Ready:
             kept = numbers_kept(config.training, processes.count)
             check_fits(lambda: recipe.build(config, task), config.training, kept, processes.local_count)
             rehearse(recipe, config, task)
-            seed_everything(config.training.seed)  # as if the rehearsal had drawn nothing
+            seed_everything(config.training.seed)  # restored, as if the rehearsal had drawn no random numbers
         if first and not order.resumed:
             folder = claimed(order)
         if first:
@@ -152,7 +152,7 @@ def prepared(order: Order, processes: Any, held: ExitStack, say: Say) -> Ready:
                 keep_assets(task, config, folder)
     folder = RunFolder(Path(processes.agree(str(folder.path))))
     with processes.common():
-        if not first and not begun:  # what each learned from the same data may differ where symbols are equally common
+        if not first and not begun:  # equally frequent symbols may be in another order
             task = recipe.task(config, folder.assets)
         model = recipe.build(config, task)
         install(model)
@@ -161,12 +161,12 @@ def prepared(order: Order, processes: Any, held: ExitStack, say: Say) -> Ready:
         title = f"{order.system} {order.variant}: {parameters:,} parameters"
         say(f"{title}; {description['data']}; the run is {folder.path}")
         if order.resumed and not begun and recipe.objective is not None:
-            say("it has no checkpoint yet, and starts from its first step")
+            say("there is no checkpoint yet; it starts from the first step")
     return Ready(order._replace(config=config), folder, head, task, model, fingerprint)
 
 
 def claimed(order: Order) -> RunFolder:
-    """The folder of a new run, which no other process has; numbered where the name is taken and was not given."""
+    """Create the folder of a new run; a default name that is taken gets a number."""
     folder = RunFolder(order.path)
     for number in range(2, MOST):
         try:
@@ -176,11 +176,11 @@ def claimed(order: Order) -> RunFolder:
             if order.named:
                 raise
         folder = RunFolder(order.path.with_name(f"{order.path.name}-{number}"))
-    raise InvalidInput(f"{order.path} and {MOST:,} names like it are taken; name the run with --out FOLDER")
+    raise InvalidInput(f"{order.path} and {MOST:,} similar names are taken; name the run with --out FOLDER")
 
 
 def keep_assets(task: Any, config: Any, folder: RunFolder) -> None:
-    """What a prediction needs: what the task learned, networks from elsewhere, and inputs to try."""
+    """Write the assets: what the task learned, pretrained networks, and sample inputs."""
     if isinstance(task, Learning):
         task.save(folder.assets)
     foreign.keep(config, folder)
@@ -189,25 +189,25 @@ def keep_assets(task: Any, config: Any, folder: RunFolder) -> None:
 
 
 def head_of(order: Order, folder: RunFolder) -> dict[str, Any]:
-    """What config.yaml says of a run: how it was started, by which code, and its configuration."""
+    """The content of config.yaml: the command, the code's version, and the configuration."""
     command, started = "saccade train " + shlex.join(order.arguments), os.getcwd()
     if order.resumed:
         before = folder.head()
         begun, started = before.get("command", command), before.get("folder", "")
         changes = [argument for argument in order.arguments if argument.startswith("--") and argument[:8] != "--resume"]
         command = f"{begun}; {command}" if changes else begun
-    # the commit of what runs, not of what the source has become when it ends
+    # the commit at the start of the training, not at its end
     made_by = {"folder": started, "command": command, "version": __version__, "commit": commit()}
-    # who made it comes last, so that a file that is cut off lacks it
+    # the version comes last, so that an incomplete file lacks it
     return {"system": order.system, "variant": order.variant, "config": to_plain(order.config), **made_by}
 
 
 def check_begun(folder: RunFolder, fingerprint: str, trains: bool) -> None:
-    """Raise unless the run may go on; one that does not train has no checkpoint."""
+    """Check that the run can be resumed; one that does not train has no checkpoint."""
     if trains and folder.weights.exists() and not folder.last.exists():
         raise InvalidInput(
-            f"{folder.path} came to its end before, and {folder.last} is gone, from which it could go on; "
-            "to train anew give another --out"
+            f"{folder.path} came to its end before, and {folder.last} is missing, so it cannot be resumed; "
+            "to train again give another --out"
         )
     check_resumable(folder, fingerprint, FREE)
 
@@ -221,10 +221,11 @@ def stream_of(recipe: Recipe, config: Any, task: Any, model: Any) -> Stream:
 
 
 def trained(ready: Ready, processes: Any, say: Say, progress: Callable[[int], Any]) -> tuple[bool, Learned | None]:
-    """Train: whether it came to its end, and then, in the first process, what is to be scored, unless it was before."""
+    """Train. Returns whether the training ended, and, in the first process, the run to score, unless it had ended
+    before."""
     order, folder, task = ready.order, ready.folder, ready.task
     first, recipe, config = processes.rank == 0, order.recipe, order.config
-    if recipe.objective is None:  # a run of no steps
+    if recipe.objective is None:  # a run of zero steps
         if not first or folder.scored():
             return True, None
         folder.save_weights(ready.model)
@@ -232,12 +233,12 @@ def trained(ready: Ready, processes: Any, say: Say, progress: Callable[[int], An
         return True, Learned(run, folder.head(), Cost(0.0, 0.0, peak_memory(run.device)))
     with progress(config.training.steps) if first else nullcontext(silent) as report:
         outcome = fitted(ready, recipe.objective, processes, report)
-    memory = peak_memory(pick_device(config.training.device))  # before the scoring, which may take more
+    memory = peak_memory(pick_device(config.training.device))  # before scoring, which may use more memory
     if not outcome.done or not first or (outcome.steps == outcome.before and folder.scored()):
         return outcome.done, None
     if outcome.steps < config.training.steps:
-        say(f"ended after {outcome.steps} steps: {config.training.patience} validations without a better one")
-    model = build(recipe, config, task)  # the trained one may be in shards
+        say(f"ended after {outcome.steps} steps: {config.training.patience} validations without improvement")
+    model = build(recipe, config, task)  # the trained model may be sharded
     folder.load_weights(model)
     run = assemble(folder, order.system, order.variant, recipe, config, task, model)
     pace = [row["counted_per_second"] for row in folder.read_metrics() if "counted_per_second" in row]
@@ -246,16 +247,16 @@ def trained(ready: Ready, processes: Any, say: Say, progress: Callable[[int], An
 
 
 def fitted(ready: Ready, objective: Objective, processes: Any, report: Report) -> Outcome:
-    """The training itself."""
+    """Call `fit`."""
     order, folder, task = ready.order, ready.folder, ready.task
     recipe, config = order.recipe, order.config
 
     def begin(steps_left: bool) -> None:
-        # without steps to take, the code that ran is that of before
+        # without new steps, the recorded commit remains
         folder.write_head(ready.head if steps_left else {**folder.head(), "config": ready.head["config"]})
 
     def evaluate(model: Any) -> float:
-        """The decisive metric on validation, where no loss says how good the model is."""
+        """The decisive metric on the validation split, for an objective without a loss in evaluation."""
         run = Run(folder, order.system, order.variant, recipe, config, task, model, pick_device(config.training.device))
         return float(score(run, "validation")[0].figures[task.metric].value or 0)
 
@@ -268,16 +269,14 @@ def fitted(ready: Ready, objective: Objective, processes: Any, report: Report) -
 
 
 def silent(figures: Any) -> None:
-    """What the other processes report to."""
+    """The `report` of the other processes, which do not print."""
 
 
 def rehearse(recipe: Recipe, config: Any, task: Any) -> None:
-    """Raise now what would end the run long after its start: an example, or a search, that the model cannot take."""
+    """Find errors now that would otherwise end the run late: an example or a search that the model does not support."""
     model = recipe.build(config, task)
     with torch.no_grad():
-        if recipe.objective is not None:
-            batch = stream_of(recipe, config, task, model).share(0).batch
-            recipe.objective(model.eval(), batch, 0)
+        model.eval()
         for split in ("train", "validation", "test"):
             examples = task.examples(split)
             if not examples:
@@ -287,8 +286,10 @@ def rehearse(recipe: Recipe, config: Any, task: Any) -> None:
             batch = to_device(task.collate([examples[longest]]), torch.device("cpu"))
             try:
                 if recipe.objective is not None:
-                    recipe.objective(model.eval(), batch, 0)
+                    recipe.objective(model, batch, 0)
             except InvalidInput as error:
                 raise InvalidInput(f"the longest example of {split}: {error}") from None
             if split == "test":
                 recipe.predict(model, batch, config)
+        if recipe.objective is not None:  # last, since an example that does not fit is named above
+            recipe.objective(model, stream_of(recipe, config, task, model).share(0).batch, 0)

@@ -1,4 +1,4 @@
-"""Whether a model fits into memory, estimated before it is made."""
+"""Estimate whether a model fits into memory, before it is built."""
 
 import os
 from collections.abc import Callable
@@ -13,40 +13,40 @@ from saccade.core.device import pick_device
 from saccade.core.errors import InvalidInput
 from saccade.training.config import SGD, RunConfig, TrainingConfig
 
-LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container
-STATES = {"adam": 2, "adadelta": 2, "rmsprop": 2, "sgd": 1}  # numbers that an optimizer keeps for each weight
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # memory limit of a container
+STATES = {"adam": 2, "adadelta": 2, "rmsprop": 2, "sgd": 1}  # numbers that each optimizer keeps per weight
 FILLS = {"normal_", "uniform_", "trunc_normal_", "constant_", "fill_", "zero_", "copy_", "eye_", "mul_", "erfinv_"}
 
 
 class Sizes(TorchFunctionMode):
-    """Tensors that are made have sizes and no numbers, so nothing fills them."""
+    """New tensors have a size but no data, so initialisers do nothing."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         named = kwargs or {}
         if getattr(func, "__name__", "") in FILLS:
             return args[0] if args else named["tensor"]
-        if func is torch.zeros_like:  # the first of these on such a tensor imports hundreds of modules
+        if func is torch.zeros_like:  # the first initialiser called on such a tensor would import hundreds of modules
             func = torch.empty_like
         return func(*args, **named)
 
 
 def sized(build: Callable[[], nn.Module]) -> nn.Module:
-    """The model, its weights on the meta device: they take no memory, and no random number is drawn."""
+    """The model with its weights on the meta device, which takes no memory and draws no random numbers."""
     with torch.device("meta"), Sizes():
         return build()
 
 
 def check_fits(build: Callable[[], nn.Module], config: RunConfig, kept: float = 1.0, processes: int = 1) -> None:
-    """Raise where a model would not fit into the memory of its device, or of this machine, where it is made.
+    """Check that a model fits into the memory of its device, and of this machine, where it is built.
 
     Args:
-        build: makes it; one whose numbers decide its sizes is not estimated.
-        config: on which device it will run, and in which precision.
-        kept: numbers that are kept for each weight.
-        processes: how many on this machine do the same.
+        build: builds the model; a model whose sizes depend on values cannot be estimated.
+        config: the device and the precision.
+        kept: numbers kept per weight.
+        processes: number of processes on this machine that do the same.
 
     Raises:
-        InvalidInput: with what it takes and what there is.
+        InvalidInput: with the memory needed and the memory there is.
     """
     try:
         model = sized(build)
@@ -65,7 +65,7 @@ def check_fits(build: Callable[[], nn.Module], config: RunConfig, kept: float = 
 
 
 def numbers_kept(config: RunConfig, processes: int = 1) -> float:
-    """Numbers that a training keeps for each weight: itself, its gradient, and what the optimizer has of it."""
+    """Numbers that training keeps per weight: the weight, its gradient, and the optimizer's state."""
     if not isinstance(config, TrainingConfig):
         return 1.0
     rule = config.optimizer
@@ -74,7 +74,7 @@ def numbers_kept(config: RunConfig, processes: int = 1) -> float:
 
 
 def memory(device: torch.device) -> float:
-    """Bytes that a device has; of the CPU all that this machine, or this container, has. Infinite where not known."""
+    """Bytes of memory of a device; for the CPU that of the machine or the container. Infinite if unknown."""
     if device.type == "cuda":
         return float(torch.cuda.get_device_properties(device).total_memory)
     try:
@@ -84,6 +84,6 @@ def memory(device: torch.device) -> float:
     for path in map(Path, LIMITS):
         try:
             found.append(int(path.read_text()))
-        except (OSError, ValueError):  # there is no limit, or it is "max"
+        except (OSError, ValueError):  # no limit, or "max"
             continue
     return float(min((size for size in found if size > 0), default=float("inf")))

@@ -1,4 +1,4 @@
-"""Results: kept evidence as tables. What README and docs say of results is rendered from here and nowhere else."""
+"""Tables of the stored evidence. All results in README and docs are rendered here."""
 
 import hashlib
 import statistics
@@ -13,18 +13,18 @@ from saccade.core.task import Figure
 from saccade.runs import catalogue
 
 Evidence = Mapping[str, Any]
-"""The evidence of one run, as its JSON file has it."""
+"""The evidence of one run, as in its JSON file."""
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """The rows, the first the head, as a Markdown table."""
+    """A Markdown table of the rows, the first of which is the head."""
     head, *body = rows
     lines = [head, ["---"] * len(head), *body]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
 def overview() -> str:
-    """A row for each system and variant: the paper's number beside ours, with its spread over the seeds."""
+    """A row for each system and variant: the paper's number and ours, with the spread over seeds."""
     rows = [["system", "paper", "the paper's number", "ours", "data", "parameters", "seeds", "date"]]
     for system in catalogue.names():
         for group in headlines(catalogue.evidence(system)):
@@ -37,12 +37,12 @@ def overview() -> str:
 
 
 def headlines(evidence: Sequence[Evidence]) -> list[list[Evidence]]:
-    """The groups that speak for a system. A variant with a hyphen in its name is a row of a study, and of its table."""
+    """The groups for the overview: a variant with a hyphen in its name is a row of a comparison, and left out here."""
     return [group for group in groups(evidence) if "-" not in group[-1]["variant"]]
 
 
 def runs(system: str) -> str:
-    """A row for each run of a system, failures too."""
+    """A row for each run of a system, including failures."""
     evidence = catalogue.evidence(system)
     if not evidence:
         return "No evidence has been kept yet.\n"
@@ -62,7 +62,7 @@ def runs(system: str) -> str:
 
 
 def described(found: Evidence) -> str:
-    """The variant of a run, and what was changed from it."""
+    """The variant of a run, and its changes."""
     differs = ", ".join(f"{name} = {value}" for name, value in found["changed"].items())
     return f"{found['variant']} with {differs}" if differs else str(found["variant"])
 
@@ -74,7 +74,7 @@ def verdict(found: Evidence, claim: Mapping[str, Any]) -> str:
 
 
 def result(group: Sequence[Evidence]) -> str:
-    """The figure that decides, and its companions that all runs have; the mean and its spread where there are seeds."""
+    """The decisive figure, and the others that all runs have, each as a mean with its spread over seeds."""
     name = group[-1]["metrics"]["test"]["decisive"]
     figures_of_runs = [found["metrics"]["test"] for found in reversed(group)]
     decisive, *rest = (figures for figures in figures_of_runs if number(name, figures) is not None)
@@ -89,15 +89,15 @@ def result(group: Sequence[Evidence]) -> str:
 
 
 def number(name: str, figures: Mapping[str, Any]) -> float | None:
-    """The figure of a name; None where there is none, or no number."""
+    """The figure of a name; None if there is none, or it is not a number."""
     value = figures.get(name)
     return value if isinstance(value, int | float) else None
 
 
 def groups(evidence: Sequence[Evidence]) -> list[list[Evidence]]:
-    """The runs of each variant, and of each change to one, that count: of each seed the newest, on the newest data.
+    """The runs of each variant, and of each change to one, that count: the newest of each seed, on the newest data.
 
-    `evidence` is a system's, oldest first, and so is a group.
+    Both `evidence` and the groups are ordered from oldest to newest.
     """
     found: dict[str, list[Evidence]] = {}
     for one in evidence:
@@ -106,12 +106,12 @@ def groups(evidence: Sequence[Evidence]) -> list[list[Evidence]]:
 
 
 def newest(runs: Sequence[Evidence]) -> list[Evidence]:
-    """Of each seed the newest run, without those on other data than the newest run of all."""
+    """The newest run of each seed, without runs on other data than the newest run of all."""
     data = runs[-1]["data"].get("sha256")
     latest: dict[tuple[int, ...], Evidence] = {}
     for one in runs:
         if one["data"].get("sha256") == data:
-            latest.pop(tuple(one["seeds"]), None)  # so that it goes to the end
+            latest.pop(tuple(one["seeds"]), None)  # so that it moves to the end
             latest[tuple(one["seeds"])] = one
     return list(latest.values())
 
@@ -121,9 +121,9 @@ def seeds_of(group: Sequence[Evidence]) -> str:
 
 
 def spread(values: Sequence[float], places: int = 2) -> str:
-    """Their mean ± their sample standard deviation; of one value, or of equal counts, that alone.
+    """Mean ± sample standard deviation; for a single value, or equal counts, only the value.
 
-    What is below one, such as a rate, has a decimal place more; a thousand and more has none.
+    Values below one have one more decimal place; values of a thousand and more have none.
     """
     if all(isinstance(value, int) and value == values[0] for value in values):
         return f"{values[0]:,}"
@@ -133,7 +133,7 @@ def spread(values: Sequence[float], places: int = 2) -> str:
 
 
 def named(name: str) -> list[Evidence]:
-    """The runs that count of a variant as it stands, by `system:variant`; none where it was not run yet.
+    """The runs that count of an unchanged variant, by `system:variant`; none if it was not run yet.
 
     Raises:
         NotFound: no such system or variant.
@@ -144,9 +144,10 @@ def named(name: str) -> list[Evidence]:
 
 
 def figures_of(found: Evidence) -> dict[str, float | str]:
-    """What a run's evidence holds: the figures of the test by their paths, such as `alignment.aer`, and its own.
+    """The figures in a run's evidence, by path: those of the test, of studies, such as `alignments.chosen.all.aer`, and
+    of the run.
 
-    What it says in words is there too, such as which weights links were read from.
+    Text is included, such as the layer that links were read from.
     """
 
     def flat(figures: Mapping[str, Any], prefix: str = "") -> dict[str, float | str]:
@@ -160,16 +161,16 @@ def figures_of(found: Evidence) -> dict[str, float | str]:
 
 
 def comparison(names: Sequence[str], metrics: Sequence[str], heads: Sequence[str] = ()) -> str:
-    """A row for each `system:variant` and a column for each metric, with its spread over the seeds.
+    """A row for each `system:variant` and a column for each metric, with the spread over seeds.
 
     Args:
-        names: the variants as they stand.
-        metrics: what `figures_of` calls them.
-        heads: what the columns are called, where not as the metrics.
+        names: the variants.
+        metrics: keys of `figures_of`.
+        heads: names of the columns; by default those of the metrics.
 
     Raises:
         NotFound: no such system or variant.
-        InvalidInput: a metric that none of the runs has; no variant or metric; another number of heads than of metrics.
+        InvalidInput: a metric that no run has; no variant or metric; different numbers of heads and metrics.
     """
     if not names or not metrics or (heads and len(heads) != len(metrics)):
         came = f"{len(names)} variants, {len(metrics)} metrics, {len(heads)} names"
@@ -188,7 +189,7 @@ def comparison(names: Sequence[str], metrics: Sequence[str], heads: Sequence[str
 
 
 def compared(group: Sequence[Evidence], metrics: Sequence[str]) -> list[str]:
-    """The cells of a row: each metric that all runs of the group have, seeds, training time."""
+    """The cells of a row: the metrics that all runs of the group have, seeds, training time."""
     if not group:
         return ["not run yet", *[""] * (len(metrics) + 1)]
     found = [figures_of(one) for one in group]
@@ -201,7 +202,7 @@ def compared(group: Sequence[Evidence], metrics: Sequence[str]) -> list[str]:
 
 
 def cell(values: Sequence[float | str]) -> str:
-    """The spread of figures, or what the runs say in words, each thing once."""
+    """The spread of numbers, or the distinct texts."""
     told = [value for value in values if isinstance(value, str)]
     return ", ".join(dict.fromkeys(told)) or spread([value for value in values if not isinstance(value, str)])
 
@@ -219,16 +220,16 @@ def said(found: Evidence, key: str, value: str) -> str:
 
 
 def keep(path: Path) -> Path:
-    """Copy a run's evidence into its system's folder, under its date, variant and digest.
+    """Copy a run's evidence into its system's folder, named after its date, variant and digest.
 
-    Nothing is lost: what was kept of the same run makes way only where all of it stands in the new evidence too, as
-    after `evaluate --keep`.
+    Earlier evidence of the same run is replaced only if the new evidence contains all of it, as after `evaluate
+    --keep`.
     """
     from saccade.training.record import check, read
 
     source = path / "evidence.json"
     if not source.is_file():
-        raise NotFound(f"{path} has no evidence.json; a training that came to its end writes it")
+        raise NotFound(f"{path} has no evidence.json; it is written when a training ends")
     found, data = read(source)
     catalogue.check(found["system"])
     name = check(data, source).file_name(hashlib.sha256(data).hexdigest())
@@ -244,17 +245,17 @@ def keep(path: Path) -> Path:
 
 
 def is_within(path: Path, found: Mapping[str, Any]) -> bool:
-    """Whether a file holds evidence, and all that it says stands in what was found."""
+    """Whether a file is evidence that the new evidence contains."""
     from saccade.training.record import read
 
     try:
         return contains(found, read(path)[0])
     except (InvalidInput, NotFound):
-        return False  # `list` names it
+        return False  # `list` reports it
 
 
 def contains(found: Any, earlier: Any) -> bool:
-    """Whether all that the earlier evidence says stands in what was found."""
+    """Whether the new evidence contains all of the earlier one."""
     if isinstance(found, dict) and isinstance(earlier, dict):
         return all(name in found and contains(found[name], value) for name, value in earlier.items())
     if isinstance(found, list) and isinstance(earlier, list) and len(found) == len(earlier):

@@ -1,4 +1,4 @@
-"""A run, loaded: its model, task and configuration, what it answers, and the pictures of where it looks."""
+"""A loaded run: its model, task and configuration, its answers and their pictures."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -22,17 +22,17 @@ from saccade.runs import before, catalogue, flags, foreign
 from saccade.runs.memory import check_fits
 from saccade.training.run_folder import RunFolder
 
-OFFER = 5  # inputs to try that a run keeps
+OFFER = 5  # number of sample inputs that a run stores
 
 
 class Prediction(NamedTuple):
-    """An answer as a person reads it, pictures of where the model looked, and notes on the input."""
+    """An answer as a person reads it, with pictures and notes on the input."""
 
     text: str
     pictures: list[Picture]
     notes: list[str]
     value: Any
-    """The prediction itself, as the metric judges it."""
+    """The raw prediction, as the metric takes it."""
 
     def __str__(self) -> str:
         return self.text
@@ -56,10 +56,10 @@ class Run:
         return f"{self.system} {self.variant}"
 
     def predict(self, raw: str | bytes | os.PathLike[str] = "") -> Prediction:
-        """Answer what a user typed, the path of a file, or a file's bytes.
+        """Answer typed text, the path of a file, or a file's bytes.
 
         Raises:
-            InvalidInput: an input that the task cannot read, or a task that reads none.
+            InvalidInput: an input that the task cannot read, or a task without input.
             TypeError: neither text, bytes nor a path.
         """
         if not isinstance(self.task, Readable):
@@ -71,11 +71,11 @@ class Run:
         )
 
     def said(self, prediction: Any) -> str:
-        """The prediction as a person reads it."""
+        """The prediction as readable text."""
         return self.task.decode(prediction) if isinstance(self.task, Legible) else str(prediction)
 
     def predictions(self, examples: Sequence[Any]) -> list[Any]:
-        """The predictions for many examples, in their order."""
+        """The predictions for many examples, in order."""
         answers: dict[int, Any] = {}
         with self.running():
             for rows in in_order(sizes_of(self.task, examples), 2 * self.config.training.batch_size):
@@ -84,25 +84,25 @@ class Run:
         return [answers[row] for row in range(len(examples))]
 
     def answer(self, example: Any, prediction: Any) -> Answer:
-        """What pictures and measures are made of."""
+        """The argument of the recipe's `pictures` and `measures`."""
         return Answer(self.model, self.task, self.config, example, prediction, self.device)
 
     def pictures(self, example: Any, prediction: Any) -> list[Picture]:
-        """The pictures that the recipe makes of an answer."""
+        """The recipe's pictures of an answer."""
         if self.recipe.pictures is None:
             return []
         with self.running():
             return list(self.recipe.pictures(self.answer(example, prediction)))
 
     def measures(self, example: Any, prediction: Any) -> Mapping[str, Figure]:
-        """The figures that need the model, of one answer."""
+        """The recipe's measures of an answer."""
         if self.recipe.measures is None:
             return {}
         with self.running():
             return self.recipe.measures(self.answer(example, prediction))
 
     def to_type(self, count: int = OFFER) -> list[str | bytes]:
-        """Inputs to try: those that the run kept when it was trained, or else those of its test split."""
+        """Sample inputs: those stored with the run, or else those of the test split."""
         kept = self.folder.kept_inputs()
         if kept or not isinstance(self.task, Readable):
             return kept[:count]
@@ -118,12 +118,12 @@ class Run:
 
 
 def load(path: str | Path, arguments: Sequence[str] = (), known: Sequence[str] = ()) -> tuple[Run, list[str]]:
-    """Load a run folder; `saccade.load(path)` for the command line, which has flags.
+    """Load a run folder, as `saccade.load`, with flags of the command line.
 
     Args:
         path: the folder that `saccade train` made.
         arguments: flags as on the command line, e.g. ["--search.beam", "1"].
-        known: further flags, of a verb, to be suggested where one is misspelt.
+        known: flags of the verb, to suggest if one is misspelt.
 
     Returns:
         The run, and the arguments that belong to no flag.
@@ -138,7 +138,7 @@ def load(path: str | Path, arguments: Sequence[str] = (), known: Sequence[str] =
 
 
 def opened(folder: RunFolder, arguments: Sequence[str], known: Sequence[str]) -> tuple[Run, list[str]]:
-    """As `load`."""
+    """Load a run folder with its configuration."""
     head = folder.head()
     recipe = catalogue.recipe(head["system"])
     trained = resolved(configuration(recipe, head, folder), head)
@@ -161,7 +161,7 @@ def open_run(path: str | Path, *arguments: str) -> Run:
         arguments: flags as on the command line, e.g. "--search.beam", "1".
 
     Raises:
-        NotFound: no such folder, no configuration, no weights; an argument that is no flag.
+        NotFound: no such folder, no configuration, no weights; an argument that is not a flag.
         InvalidInput: a damaged file, or the weights of another model.
     """
     run, rest = load(path, arguments)
@@ -170,17 +170,17 @@ def open_run(path: str | Path, *arguments: str) -> Run:
     return run
 
 
-def untrained(system: str, arguments: Sequence[str] = ()) -> tuple[Run, list[str]]:
-    """A system that needs no training, as a run without a folder, and the arguments that belong to no flag.
+def untrained(system: str, arguments: Sequence[str] = (), known: Sequence[str] = ()) -> tuple[Run, list[str]]:
+    """A system that needs no training, as a run without weights, and the arguments that belong to no flag.
 
     Raises:
         NotFound: no such system.
-        InvalidInput: a system that must be trained first.
+        InvalidInput: the system must be trained first.
     """
     recipe = catalogue.recipe(system)
     if recipe.objective is not None:
-        raise InvalidInput(f"{system} must be trained first: saccade train {system}; then name the run")
-    config, rest = flags.separate(recipe.config, arguments)
+        raise InvalidInput(f"{system} must be trained first: saccade train {system}; then give the run's folder")
+    config, rest = flags.separate(recipe.config, arguments, known)
     config = foreign.resolved(config, None)
     task = recipe.task(config, None)
     nowhere = RunFolder(Path("runs") / system)
@@ -188,12 +188,12 @@ def untrained(system: str, arguments: Sequence[str] = ()) -> tuple[Run, list[str
 
 
 def run_folder(path: str | Path) -> RunFolder:
-    """The folder of a run, not yet read."""
+    """The folder of a run."""
     return RunFolder(Path(path))
 
 
 def configuration(recipe: Recipe, head: Mapping[str, Any], folder: RunFolder) -> Any:
-    """The configuration that a run's config.yaml holds; fields of an earlier version under their names of today."""
+    """The configuration in a run's config.yaml, with the names of earlier versions translated."""
     try:
         return before.from_plain(type(recipe.config), head["config"], head["version"])
     except (ValueError, TypeError) as error:
@@ -201,9 +201,9 @@ def configuration(recipe: Recipe, head: Mapping[str, Any], folder: RunFolder) ->
 
 
 def resolved(config: Any, head: Mapping[str, Any]) -> Any:
-    """The configuration of a run with its relative paths, which start from where the run was started.
+    """The configuration of a run with relative paths resolved against the folder where the run was started.
 
-    On another machine that folder may not be there; they then start from where we are.
+    If that folder does not exist, as on another machine, they are relative to the current folder.
     """
     folder = head.get("folder")
     there = isinstance(folder, str) and Path(folder).is_absolute() and Path(folder).is_dir()
@@ -211,7 +211,7 @@ def resolved(config: Any, head: Mapping[str, Any]) -> Any:
 
 
 def build(recipe: Recipe, config: Any, task: Task) -> nn.Module:
-    """The model, in the precision of its weights, with this processor's faster products; bfloat16 is autocast."""
+    """Build the model in the dtype of its weights, with the faster products of this processor; bfloat16 is autocast."""
     model = recipe.build(config, task).to(dtype_of(config))
     install(model)
     return model

@@ -1,4 +1,4 @@
-"""The score of a run: the task's figures, those that need the model, and how both are said in one line."""
+"""The score of a run: the task's figures, the recipe's measures, and a one-line summary of both."""
 
 import statistics
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ def score(run: Run, split: str = "test") -> tuple[Score, list[Any], Sequence[Any
 
 
 def scored(run: Run, predictions: Sequence[Any], examples: Sequence[Any]) -> Score:
-    """The task's score, joined by the recipe's measures."""
+    """The task's score with the recipe's measures added."""
     found = run.task.score(predictions, examples)
     return Score({**found.figures, **measured(run, predictions, examples)}, found.series)
 
 
 def measured(run: Run, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, Figure]:
-    """The recipe's measures: their means over the first 100 test examples, weighted by what each is the mean over."""
+    """The recipe's measures, averaged over the first 100 examples and weighted by `Figure.over`."""
     found: dict[str, list[Figure]] = {}
     pairs = list(zip(examples, predictions, strict=True))[:MEASURED] if run.recipe.measures else []
     for example, prediction in pairs:
@@ -44,7 +44,7 @@ def mean_of(rows: Sequence[Figure]) -> Figure:
 
 
 def plain(run: Run, found: Score) -> dict[str, Any]:
-    """The figures as evidence and `--json` have them: by their keys, the decisive one named."""
+    """The figures by key, as in evidence and `--json`, with the name of the decisive one."""
     return {"decisive": run.task.metric, **{key: figure.value for key, figure in found.figures.items()}}
 
 
@@ -57,7 +57,7 @@ def said(key: str, figure: Figure) -> str:
 
 
 def summary(run: Run, split: str, found: Score) -> str:
-    """One line: the figures that are numbers, the decisive one first, and how they were counted."""
+    """One line with the numeric figures, the decisive one first, and the metric's signature."""
     keys = sorted(found.figures, key=lambda key: key != run.task.metric)
     numbers = [said(key, found.figures[key]) for key in keys if isinstance(found.figures[key].value, float)]
     signature = found.figures.get("signature")

@@ -1,7 +1,7 @@
-"""What one can ask of a run beyond its score, one file each; the listing of this folder is the catalogue.
+"""Studies of a run beyond its score, one per file; the listing of this folder is the catalogue.
 
-A study has its arguments, refuses the runs that it cannot be asked of, and finds figures, lines and pictures:
-`saccade evaluate RUN --study NAME ...`.
+A study has its own arguments, rejects runs that it does not apply to, and returns figures, lines and pictures: `saccade
+evaluate RUN --study NAME ...`.
 """
 
 import argparse
@@ -17,35 +17,35 @@ from saccade.runs.run import Run
 
 
 class Found(NamedTuple):
-    """What a study found."""
+    """The findings of a study."""
 
     run: Run
     key: str
-    """Which of several results of the study this is, such as the field that was varied; "" where there is one."""
+    """Tells several results of the study apart, such as by the varied field; "" if there is only one."""
     kept: dict[str, Any]
-    """What evidence keeps: JSON values."""
+    """The JSON values that evidence stores."""
     lines: Sequence[str]
-    """What a terminal shows."""
+    """Lines for the terminal."""
     pictures: Sequence[Picture] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """One question."""
+    """A study."""
 
     title: str
-    """What it asks, in a few words."""
+    """Its subject, in a few words."""
     arguments: Callable[[argparse.ArgumentParser], None]
-    """Adds the arguments; `run` and the flags of its configuration are there already."""
+    """Adds its arguments; `run` and the flags of the run's configuration are already there."""
     find: Callable[[argparse.Namespace, Sequence[str], Callable[[str], None]], Found]
-    """(options, flags of the configuration, where to report progress) -> what was found.
+    """(options, flags of the configuration, function that reports progress) -> findings.
 
-    Raises InvalidInput for a run that it cannot be asked of, before any long work.
+    Raises InvalidInput for a run that it does not apply to, before any long computation.
     """
 
 
 def study(name: str) -> Study:
-    """The study of that name; raises NotFound with the nearest one."""
+    """The study of that name; raises NotFound with the nearest name."""
     if name not in catalogue.studies():
         raise NotFound(f"there is no study {name!r}; {nearest(name, catalogue.studies())}")
     found: Study = importlib.import_module(f"saccade.studies.{name}").STUDY

@@ -1,7 +1,7 @@
-"""Where a translation run looks, against words aligned by hand (Och & Ney 2003).
+"""Compare the attention of a translation run with words aligned by hand (Och & Ney 2003).
 
-Forced decoding: the hand-aligned target is fed as if it were the answer, and the attention weights become links. The
-layer or head to read is chosen on the first pairs and scored on the rest.
+The hand-aligned target is fed as the answer (forced decoding), and attention weights are turned into links. The layer
+or head is chosen on the first pairs and scored on the rest.
 """
 
 import argparse
@@ -44,11 +44,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def find(options: argparse.Namespace, flags: Sequence[str], report: Callable[[str], None]) -> Found:
     if options.split:
-        raise InvalidInput("--split does not apply: these pairs are no split of the data")
+        raise InvalidInput("--split does not apply: these pairs are not a split of the data")
     pairs = read(options.files, options.hansard)
     pairs = [pair.reversed_() for pair in pairs] if options.reversed else pairs
     if options.reverse and Path(options.reverse).resolve() == Path(options.run).resolve():
-        raise InvalidInput(f"--reverse {options.reverse} is the run itself; it takes a run of the opposite direction")
+        raise InvalidInput(f"--reverse takes a run of the opposite direction; {options.reverse} is the run itself")
     ours = open_run(options.run, *flags)
     theirs = open_run(options.reverse, *flags) if options.reverse else None
     figures = about(options, ours) | measure(ours, theirs, pairs)
@@ -56,29 +56,29 @@ def find(options: argparse.Namespace, flags: Sequence[str], report: Callable[[st
 
 
 def read(files: Sequence[str], hansard: bool) -> list[AlignedPair]:
-    """The gold pairs of two or three files, the last of them the links.
+    """The gold pairs in two or three files, the last of which has the links.
 
     Raises:
-        NotFound, InvalidInput: naming the file and, where there is one, the line; fewer than two pairs.
+        NotFound, InvalidInput: naming the file and the line, if any; fewer than two pairs.
     """
     if len(files) not in (2, 3):
         raise InvalidInput(f"expected one or two files of sentences, then one of links, not {len(files)} files")
     gold = words.read_gold([Path(name) for name in files[:-1]], Path(files[-1]))
     if len(gold) < 2:
-        raise InvalidInput(f"{files[-1]}: one pair to choose a layer by and one to score it on are the least")
+        raise InvalidInput(f"{files[-1]}: expected at least two pairs, one pair to choose a layer and one to score it")
     return words.as_read(gold, hansard)
 
 
 def measure(ours: Run, theirs: Run | None, pairs: Sequence[AlignedPair]) -> dict[str, Any]:
-    """All figures: of every way to read the weights, of the chosen one, of the diagonal, and of both directions.
+    """All figures: for every reading of the weights, the chosen one, the diagonal, and both directions.
 
     Raises:
-        InvalidInput: a run that does not translate, has no such attention, or goes the other way.
+        InvalidInput: a run that does not translate, has no such attention, or translates in the other direction.
     """
     gold, turned = [pair.gold for pair in pairs], [pair.reversed_() for pair in pairs]
     first = min(DEVELOPMENT, len(pairs) // 2)
     check(ours, pairs, "add --reversed, or drop it")
-    if theirs is not None:  # before the first one computes
+    if theirs is not None:  # checked before the first one computes
         check(theirs, turned, "--reverse takes a run of the other direction")
     figures, links = choose(ours, pairs, first)
     diagonals = [words.diagonal(len(pair.source), len(pair.target)) for pair in gold]
@@ -91,7 +91,7 @@ def measure(ours: Run, theirs: Run | None, pairs: Sequence[AlignedPair]) -> dict
 
 
 def check(run: Run, pairs: Sequence[AlignedPair], hint: str) -> None:
-    """Raise InvalidInput, in the run's name, unless it can align these pairs."""
+    """Raise InvalidInput, naming the run, unless it can align these pairs."""
     if not isinstance(run.task, TranslationTask):
         raise InvalidInput(f"{run.folder.path}: alignments are scored of runs that translate; {run.system} does not")
     attention_taps(run)
@@ -104,7 +104,7 @@ def check(run: Run, pairs: Sequence[AlignedPair], hint: str) -> None:
 
 
 def attention_taps(run: Run) -> str:
-    """The pattern of the taps that hold attention from target to source: of the decoder, and not over itself.
+    """The pattern of the taps for attention from target to source: those of the decoder except its self-attention.
 
     Raises:
         InvalidInput: the model has none.
@@ -117,7 +117,7 @@ def attention_taps(run: Run) -> str:
 
 
 def choose(run: Run, pairs: Sequence[AlignedPair], first: int) -> tuple[dict[str, Any], Links]:
-    """The figures of each reading of the weights and of the best on the first pairs, and the links of that one."""
+    """The figures of each reading of the weights, and the links of the one that is best on the first pairs."""
     gold, found = [pair.gold for pair in pairs], links_of(run, pairs)
     scored = {name: parts(links, gold, first) for name, links in found.items()}
     best = min(scored, key=lambda name: scored[name]["first"]["aer"])
@@ -126,7 +126,7 @@ def choose(run: Run, pairs: Sequence[AlignedPair], first: int) -> tuple[dict[str
 
 
 def links_of(run: Run, pairs: Sequence[AlignedPair]) -> dict[str, Links]:
-    """Reading of the weights -> the links of each pair, the gold target fed as if it were the answer."""
+    """For each reading of the weights, the links of each pair, with the gold target fed as the answer."""
     task: Any = run.task
     examples = [
         Example(source.text, target.text, [*task.source.encode(source.text), END], task.target.encode(target.text))
@@ -141,7 +141,7 @@ def links_of(run: Run, pairs: Sequence[AlignedPair]) -> dict[str, Links]:
         for number, row in enumerate(rows):
             _, source, target = pairs[row]
             owners = words.word_of_piece(task.source, *source), words.word_of_piece(task.target, *target)
-            # (heads, rows, columns), one head where the tap has none
+            # (heads, rows, columns), with one head if the tap has no axis of heads
             heads = {tap: heard[number].reshape(-1, *heard.shape[-2:]) for tap, heard in weights.items()}
             over_words = {tap: words.word_weights(each, *owners) for tap, each in heads.items()}
             found[row] = {name: words.links(read) for name, read in words.readings(over_words).items()}
@@ -153,7 +153,7 @@ def parts(links: Links, gold: Sequence[words.GoldAlignment], first: int) -> dict
 
 
 def about(options: argparse.Namespace, run: Run) -> dict[str, Any]:
-    """What was asked, and the files by name and fingerprint: where they lie is this machine's matter."""
+    """The question, and the files by name and fingerprint, without their folders."""
     paths = [Path(name) for name in options.files]
     return {
         "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths},
@@ -165,9 +165,9 @@ def about(options: argparse.Namespace, run: Run) -> dict[str, Any]:
 
 
 def table(figures: Mapping[str, Any]) -> Iterator[str]:
-    """The figures as a user reads them: each layer, the chosen reading, the baseline, and both directions."""
+    """The figures as lines: each layer, the chosen reading, the baseline, and both directions."""
     first, every, best = figures["development"], figures["pairs"], figures["chosen"]["reading"]
-    # single heads are many: of them the chosen one
+    # of the many single heads only the chosen one
     rows = {name: row for name, row in figures["readings"].items() if ", head " not in name or name == best}
     rows = {("* " if name == best else "  ") + name: row for name, row in rows.items()} | {
         "  diagonal (baseline)": figures["diagonal"]
@@ -177,7 +177,7 @@ def table(figures: Mapping[str, Any]) -> Iterator[str]:
         rows |= {f"  reverse run: {chosen['reading']}": chosen, "  links of both directions": figures["intersection"]}
     width = max(map(len, rows))
     run = f"{figures['system']} {figures['variant']}"
-    yield f"{run}: alignment error rate (AER, less is better) and its parts in percent, {every} pairs"
+    yield f"{run}: alignment error rate (AER, lower is better), precision and recall in percent, {every} pairs"
     yield ""
     yield f"{'':<{width}}  {f'first {first}':>9}  {f'the other {every - first}':^24}  {f'all {every}':>8}"
     yield f"{'':<{width}}  {'AER':>9}  {'AER':>6} {'precision':>9} {'recall':>7}  {'AER':>8}"
@@ -191,7 +191,7 @@ def table(figures: Mapping[str, Any]) -> Iterator[str]:
     yield f"  word is given: --json prints all), the one with the least error on the first {first} pairs;"
     yield f"  the other {every - first} were not used to choose"
     if "reverse" in figures:
-        yield "  the reverse run's was chosen likewise, by itself"
+        yield "  the reading of the reverse run was chosen separately, in the same way"
 
 
-STUDY = Study(title="where a translation run looks, against words aligned by hand", arguments=arguments, find=find)
+STUDY = Study(title="attention compared with words aligned by hand", arguments=arguments, find=find)

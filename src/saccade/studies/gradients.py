@@ -1,8 +1,8 @@
-"""How much of the gradient of an answer reaches each symbol of the source, by the symbols that follow it.
+"""How much of the gradient of an answer reaches each source symbol, by the number of symbols that follow it.
 
-The gradient is that of a symbol's log-probability with respect to the embedding of each symbol of the source. The more
-symbols follow one, the longer a state has to remember it. 1 is the mean over all, so that systems can be compared; the
-model is measured as it was trained, and as it was before.
+The gradient is that of a target symbol's log-probability with respect to the embedding of each source symbol. The more
+symbols follow one, the longer a state has to remember it. Values are relative to the mean over all, so that systems can
+be compared; the model is measured after training and before it.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from saccade.tasks.translation.task import TranslationTask
 from saccade.tasks.translation.vocabulary import PAD
 from saccade.training.random_state import seed_everything
 
-MEASURED, FEWEST = 200, 20  # examples; pairs of symbols of a distance that count
+MEASURED, FEWEST = 200, 20  # number of examples; the fewest pairs of symbols per distance
 METRIC = "relative_gradient"
 
 
@@ -61,7 +61,8 @@ def find(options: argparse.Namespace, flags: Sequence[str], report: Callable[[st
 
 
 def by_distance(run: Run, model: nn.Module, examples: Sequence[Any]) -> dict[int, tuple[float, int]]:
-    """Symbols of the source behind the one -> mean norm over all pairs, and pairs; distances of few are left out."""
+    """The mean norm, and the number of pairs, by the number of later source symbols; distances with few pairs are left
+    out."""
     task: Any = run.task
     sums: defaultdict[int, list[float]] = defaultdict(list)
     model.eval()

@@ -1,6 +1,6 @@
-"""How the score of a run changes with one field of its configuration.
+"""The score of a run as a function of one field of its configuration.
 
-Such as longer strings than those of the training (`task.times_as_long`), wider beams, other temperatures.
+Examples: strings longer than in training (`task.times_as_long`), wider beams, other temperatures.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from saccade.runs.scoring import measured, summary
 from saccade.studies import Found, Study
 from saccade.training.evidence import changed
 
-LARGEST = 4000  # numbers of a picture that is kept
+LARGEST = 4000  # the most numbers of a stored picture
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def find(options: argparse.Namespace, flags: Sequence[str], report: Callable[[str], None]) -> Found:
     field, split = options.field.removeprefix("--").replace("-", "_"), options.split or "test"
-    # every value is checked before the first one is scored
+    # all values are checked before the first is scored
     runs = [open_run(options.run, *flags, flag_of(field), value) for value in options.values]
     rows: list[dict[str, Any]] = []
     pictures: list[Picture] = []
@@ -66,7 +66,7 @@ def find(options: argparse.Namespace, flags: Sequence[str], report: Callable[[st
 
 
 def curve(run: Run, field: str, key: str, figure: Figure, rows: Sequence[dict[str, Any]]) -> Curve:
-    """A figure over the values of the field."""
+    """A figure as a function of the field."""
     across, up = field.rpartition(".")[2].replace("_", " "), figure.named(key)
     up = f"{up} ({unit})" if (unit := figure.unit_after(key)) else up
     line = Line([row["value"] for row in rows], [row[key] for row in rows])
@@ -74,7 +74,7 @@ def curve(run: Run, field: str, key: str, figure: Figure, rows: Sequence[dict[st
 
 
 def named_after(picture: Any, field: str, value: str) -> Any:
-    """The picture, its file named after the value: one that is a path, or long, is cut, and told apart by a digest."""
+    """The picture, named after the value; a path or a long value is shortened, and made unique by a digest."""
     text = f"{field}-{value}"
     name = re.sub(r"[^\w.-]+", "-", text)[:50]
     if name != text:
@@ -83,7 +83,7 @@ def named_after(picture: Any, field: str, value: str) -> Any:
 
 
 def others(run: Run, field: str) -> dict[str, Any]:
-    """The other fields that differ from the run's own configuration, under the names of their flags."""
+    """The other fields that differ from the run's configuration, by the names of their flags."""
     head = run.folder.head()
     trained = resolved(configuration(run.recipe, head, run.folder), head)
     plain = to_plain(run.config)

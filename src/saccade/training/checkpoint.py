@@ -1,4 +1,4 @@
-"""Checkpoints: tensors and plain values, written atomically, read without unpickling code."""
+"""Checkpoints of tensors and plain values, written atomically and read without unpickling code."""
 
 import io
 import json
@@ -18,10 +18,10 @@ from saccade.training.run_folder import RunFolder, check_fit, read_tensors
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write it, or leave the old one.
+    """Replace the checkpoint atomically.
 
     Raises:
-        TypeError: it holds what `read_checkpoint` would refuse.
+        TypeError: it holds a value that `read_checkpoint` would refuse.
     """
     check_plain(dict(state), "state")
     buffer = io.BytesIO()
@@ -30,10 +30,10 @@ def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The checkpoint; nothing but tensors and plain values is ever unpickled.
+    """Read a checkpoint; only tensors and plain values are ever unpickled.
 
     Raises:
-        NotFound, InvalidInput: no file; one that is damaged, or that carries code.
+        NotFound, InvalidInput: no such file; a file that is damaged or contains code.
     """
     if not path.is_file():
         raise NotFound(f"{path}: there is no such checkpoint")
@@ -41,19 +41,20 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InvalidInput(
-            f"{path}: refused, since it is damaged or holds more than tensors and plain values"
+            f"{path}: expected only tensors and plain values; it is damaged or contains something else"
         ) from error
     except (RuntimeError, EOFError, OSError) as error:
         raise InvalidInput(f"{path}: damaged or cut off ({type(error).__name__})") from error
     if isinstance(checkpoint, dict) and {"state_dict", "global_step"} <= set(checkpoint):
-        raise InvalidInput(f"{path}: written by an earlier version of saccade, which alone can resume it")
+        raise InvalidInput(f"{path}: written by an earlier version of saccade; resume it with that version")
     if not isinstance(checkpoint, dict) or not {"model", "average", "step", "config"} <= set(checkpoint):
         raise InvalidInput(f"{path}: not a checkpoint of a run")
     return checkpoint
 
 
 def check_plain(value: Any, name: str) -> None:
-    """Raise TypeError, naming it, where there is anything but tensors, numbers, words, and plain containers of them."""
+    """Raise TypeError, naming the entry, unless all values are tensors, numbers, strings, or plain containers of
+    them."""
     if type(value) in (dict, list, tuple):
         for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
             check_plain(inner, f"{name}[{key!r}]")
@@ -62,17 +63,17 @@ def check_plain(value: Any, name: str) -> None:
 
 
 def read_last(model: nn.Module, config: TrainingConfig, folder: RunFolder) -> dict[str, Any]:
-    """The checkpoint that a run is resumed from.
+    """The checkpoint to resume a run from.
 
     Raises:
-        InvalidInput: it is of another model, or of a later step than the last; the metrics, or
-            other weights that the end will read, are damaged.
+        InvalidInput: it is of another model, or of a later step than `config.steps`; the metrics, or other weights that
+            are needed at the end, are damaged.
     """
     kept = read_checkpoint(folder.last)
     check_fit(model, kept["model"], str(folder.last))
     if kept["step"] > config.steps:
         raise InvalidInput(f"{folder.path} has done {kept['step']} steps; it cannot end after {config.steps}")
-    # what the end will read is read now, so that the run fails before steps are taken in vain
+    # read now what is needed at the end, so that the run fails before it takes any steps
     folder.read_metrics()
     if config.keep == "best" and folder.best.exists():
         read_checkpoint(folder.best)
@@ -83,7 +84,7 @@ def read_last(model: nn.Module, config: TrainingConfig, folder: RunFolder) -> di
 
 
 def final_weights(folder: RunFolder, config: TrainingConfig) -> dict[str, Tensor]:
-    """The weights that a run keeps which came to its end."""
+    """The weights that a run keeps when it ends."""
     if config.average > 1:
         return folder.mean_of_earlier(config.average)
     kept = read_checkpoint(folder.best if config.keep == "best" and folder.best.exists() else folder.last)
@@ -91,10 +92,10 @@ def final_weights(folder: RunFolder, config: TrainingConfig) -> dict[str, Tensor
 
 
 def check_resumable(folder: RunFolder, fingerprint: str, free: Sequence[str]) -> None:
-    """Raise where the run was made under another configuration, or on other data.
+    """Check that the run has the same configuration and data as before.
 
     Raises:
-        InvalidInput: naming what differs, the free fields aside.
+        InvalidInput: naming a field that differs and may not.
     """
     made = [flatten(folder.head()["config"])]
     if folder.last.exists():

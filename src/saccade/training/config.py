@@ -76,20 +76,19 @@ class RMSprop:
 
 @config
 class RunConfig:
-    """What every run has, trained or not."""
+    """Settings of every run, trained or not."""
 
     batch_size: Count = 1200
-    """The most that a batch holds, padding counted: symbols, frames or points; or examples, where the task has no
-    sizes."""
+    """The largest batch, including padding, in symbols, frames or points; in examples if the task defines no sizes."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
-    """Seed of weights, order and dropout."""
+    """Seed of the initial weights, the order of the data and dropout."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto uses a GPU if there is one."""
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
     """Number format; bfloat16 is mixed precision (autocast over float32 weights)."""
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Threads of an operation on the CPU; none: torch's default. Small products, as in a recurrent net with few units,
-    are often faster with one."""
+    are often faster with 1."""
 
 
 @config
@@ -99,24 +98,25 @@ class TrainingConfig(RunConfig):
     steps: Count = 1000
     """Updates of the weights."""
     window: Count = 8000
-    """Examples that are sorted by size together before they are cut into batches."""
+    """Number of examples that are sorted together by size before they are cut into batches."""
     optimizer: Annotated[Adam | Adadelta | SGD | RMSprop, Field(discriminator="name"), NAMED] = Adam()
     """The rule that turns gradients into updates."""
     learning_rate: Annotated[float, Field(gt=0, le=1000)] = 1e-3
     """The largest learning rate; the schedule multiplies it by a factor from 0 to 1."""
     schedule: Literal["constant", "linear", "inverse-root", "cosine", "step"] = "linear"
-    """After the warm-up: constant, falling to 0 at the last step on a line or a cosine (Loshchilov & Hutter 2017),
-    falling as 1/sqrt(step) (Vaswani et al. 2017), or multiplied by step_factor every step_every steps."""
+    """The learning rate after the warm-up: constant; falling to 0 at the last step, linearly or as a cosine (Loshchilov
+    & Hutter 2017); falling as 1/sqrt(step) (Vaswani et al. 2017); or multiplied by step_factor every step_every
+    steps."""
     step_every: Count | None = None
-    """Steps between two falls of the step schedule, which requires it."""
+    """Steps between two reductions of the step schedule, which requires it."""
     step_factor: Small = 0.1
-    """Factor of each fall of the step schedule."""
+    """Factor of each reduction of the step schedule."""
     warmup: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     """Steps over which the rate rises from 0."""
     clip: Annotated[float, Field(gt=0, le=1e9)] | None = 1.0
     """Largest norm of the gradient (Pascanu et al. 2013); none: not clipped."""
     accumulate: Annotated[int, Field(ge=1, le=100_000)] = 1
-    """Batches of an update, which is the same as if they were one batch."""
+    """Batches per update, which is the same as that of one large batch."""
     validate_every: Count = 500
     """Steps between validations."""
     checkpoint_every: Count = 500
@@ -124,22 +124,22 @@ class TrainingConfig(RunConfig):
     log_every: Count = 50
     """Steps between lines of the metrics."""
     keep: Literal["last", "best"] = "last"
-    """The weights that a run ends with: those of the last step, or those of the best validation."""
+    """The final weights of a run: those of the last step, or those of the best validation."""
     average: Annotated[int, Field(ge=1, le=1000)] = 1
-    """The weights that a run ends with are the mean of this many last checkpoints, or of all if there are fewer
-    (Vaswani et al. 2017, 6.1)."""
+    """The final weights are the mean of this many last checkpoints, or of all if there are fewer (Vaswani et al. 2017,
+    6.1)."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay of an exponential moving average of the weights (Kingma & Ba 2015, 7.2); the run then validates and keeps
-    the average; none: no average."""
+    """Decay of an exponential moving average of the weights (Kingma & Ba 2015, 7.2), which is then validated and kept;
+    none: no average."""
     patience: Count | None = None
-    """Validations without an improvement before the run ends; none: it takes all its steps."""
+    """Validations without improvement before training stops; none: it never stops early."""
     strategy: Literal["auto", "ddp", "fsdp2"] = "auto"
-    """How several processes (torchrun) share a run: each with all the weights (auto, ddp), or a shard each (fsdp2)."""
+    """How several processes (torchrun) share a run: each has all weights (auto, ddp), or a shard of them (fsdp2)."""
 
     @model_validator(mode="after")
     def check_choices(self) -> "TrainingConfig":
         if self.average > 1 and self.keep == "best":
-            raise ValueError(f"average is {self.average}, which is of the last checkpoints, but keep is 'best'")
+            raise ValueError(f"average is {self.average}, but keep is 'best'; set only one of them")
         if self.average > 1 and self.ema is not None:
             raise ValueError(f"average is {self.average} and ema is {self.ema}; set only one of them")
         if self.schedule == "step" and self.step_every is None:

@@ -1,4 +1,5 @@
-"""Evidence: one small JSON file for each run, written by the program: what was run, on what, with what result."""
+"""Evidence: one small JSON file per run, written by the program: the configuration, the hardware and data, and the
+results."""
 
 import json
 import os
@@ -25,33 +26,33 @@ MOST = 30_000
 
 
 class Cost(NamedTuple):
-    """What a training took."""
+    """The cost of a training."""
 
     seconds: float
     counted_per_second: float
-    """The median of what was logged: symbols, frames or examples, as the first part of the loss counts."""
+    """The median of the logged rates, in symbols, frames or examples, as counted by the first part of the loss."""
     peak_memory: float | None
     """In megabytes."""
 
 
 def commit() -> str | None:
-    """The commit of the source, with "+" where it was changed since; None where it is not a checkout's own."""
+    """The commit of the source, with "+" if it has changes; None outside a checkout."""
     package = Path(__file__).parent.parent
 
     def git(*arguments: str) -> str:
-        # without locks: a kill would leave one behind, and then git refuses to commit
+        # without locks, since a killed process would leave one behind, and git would then refuse to commit
         command = ["git", "--no-optional-locks", "-C", str(package), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", str(Path(__file__)))  # an environment may lie within somebody's repository
+        git("ls-files", "--error-unmatch", str(Path(__file__)))  # the environment may be inside an unrelated repository
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
 def hardware(device: str, threads: int | None = None) -> dict[str, Any]:
-    """What a training ran on; the number of threads is the configured one, or torch's default."""
+    """The hardware of a training; the number of threads is the configured one, or torch's default."""
     described: dict[str, Any] = {
         "machine": platform.machine(),
         "processor": processor(),
@@ -85,13 +86,13 @@ def versions() -> dict[str, str]:
 
 
 def verdict(claim: Claim, value: float, bound: float | None) -> dict[str, Any]:
-    """A claim, the value found, the bound used, and whether it holds; None where the bound is not known."""
+    """A claim with the value found, the bound, and whether it holds; None if the bound is not known."""
     holds = None if bound is None else claim.holds(value, bound)
     return {**asdict(claim), "value": value, "bound": bound, "holds": holds}
 
 
 def changed(config: Mapping[str, Any], variant: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a run that differ from its variant; seed, device and data are reported by themselves."""
+    """The fields of a run that differ from its variant; seed, device and data are reported separately."""
     now, then = flatten(config), flatten(variant)
     return {name: now[name] for name in now if name not in APART and now[name] != then.get(name)}
 
@@ -107,13 +108,13 @@ def collect(
     device: str,
     bounds: Callable[[Claim], float | None] = lambda claim: claim.bound,
 ) -> dict[str, Any]:
-    """The evidence of a run. A run that changes its variant names the changes, and claims nothing of the variant.
+    """The evidence of a run. A run that changes its variant lists the changes, and the variant's claims do not apply.
 
     Args:
-        head: what config.yaml holds.
-        scores: a score for each split that was scored, "test" among them.
-        decisive: the key of the figure that decides.
-        bounds: the bound of a claim; of one against another variant, factor included; None where it is not known.
+        head: the content of config.yaml.
+        scores: the score of each split, including "test".
+        decisive: the key of the decisive figure.
+        bounds: the bound of a claim, including the factor if it compares with another variant; None if it is not known.
     """
     differs = changed(head["config"], to_plain(recipe.variants[head["variant"]]))
     claims = [] if differs else [claim for claim in recipe.claims if claim.variant == head["variant"]]
@@ -146,7 +147,7 @@ def collect(
 
 
 def named(scores: Sequence[Mapping[str, Figure]]) -> dict[str, dict[str, str]]:
-    """Name and unit of the figures that have one."""
+    """The names and units of the figures."""
     found: dict[str, dict[str, str]] = {}
     for key, figure in (pair for figures in scores for pair in figures.items()):
         said = {"name": figure.name, "unit": figure.unit}
@@ -156,7 +157,7 @@ def named(scores: Sequence[Mapping[str, Figure]]) -> dict[str, dict[str, str]]:
 
 
 def written(evidence: Mapping[str, Any], most: int = MOST) -> bytes:
-    """The evidence as JSON, each array of numbers on one line; series are thinned until it has at most `most` bytes."""
+    """The evidence as JSON, with arrays on one line; series are thinned until it has at most `most` bytes."""
     found = dict(evidence)
     found["series"] = series = {name: rounded(one) for name, one in found.get("series", {}).items()}
     while len(text := (lines(found) + "\n").encode("utf-8")) > most and series:
@@ -168,7 +169,7 @@ def written(evidence: Mapping[str, Any], most: int = MOST) -> bytes:
 
 
 def rounded(series: Mapping[str, Any]) -> dict[str, Any]:
-    """With six significant digits."""
+    """Round to six significant digits."""
 
     def short(number: Any) -> Any:
         return float(f"{number:.6g}") if isinstance(number, float) else number
@@ -177,14 +178,14 @@ def rounded(series: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def thinned(series: Mapping[str, Any]) -> dict[str, Any]:
-    """Half of the points of a curve; of a histogram half of the bars, each the sum of two."""
+    """Halve the points of a curve, or merge pairs of bars of a histogram."""
     pairs = [series["y"][place : place + 2] for place in range(0, len(series["y"]), 2)]
     y = [sum(pair) if series["kind"] == "histogram" else pair[0] for pair in pairs]
     return {**series, "x": series["x"][::2], "y": y, "counts": series["counts"][::2], "thinned": True}
 
 
 def lines(value: Any, indent: str = "") -> str:
-    """JSON with a line for each entry of a dict, and for each array without a dict or another array in it."""
+    """JSON with one line per entry of a dict, and per array that contains no dict or array."""
     inner = indent + " "
     if isinstance(value, Mapping) and value:
         rows = [f"{json.dumps(str(key), ensure_ascii=False)}: {lines(one, inner)}" for key, one in value.items()]

@@ -1,7 +1,7 @@
-"""The loop: a model is trained on the batches of a stream until its end.
+"""The training loop over the batches of a stream.
 
-A run that is killed at any moment goes on from its last checkpoint and ends, on a CPU, bit-identical to one that was
-not: stream, weights, optimizer, schedule, averages and random state are in the checkpoint.
+A run that is killed at any moment resumes from its last checkpoint, and on a CPU ends bit-identical to an uninterrupted
+one: stream, weights, optimizer, schedule, averages and random state are in the checkpoint.
 """
 
 import copy
@@ -36,7 +36,8 @@ ALONE = Processes()
 
 
 class Outcome(NamedTuple):
-    """What a training came to; its seconds are those of the whole run, `before` the steps of its earlier parts."""
+    """The outcome of a training; the seconds are those of the whole run, `before` is the number of steps of its earlier
+    parts."""
 
     done: bool
     steps: int
@@ -59,20 +60,20 @@ def fit(
     evaluate: Evaluate | None = None,
     begin: Callable[[bool], None] | None = None,
 ) -> Outcome:
-    """Train until `config.steps`, or until Ctrl-C; at the end the weights to keep are in the folder.
+    """Train until `config.steps` or Ctrl-C; at the end the final weights are in the folder.
 
-    Several processes call this with the same arguments; each takes its share of every batch, and the first writes.
-    The model may be sharded afterwards: build it anew, and load the weights.
+    Several processes call this with the same arguments; each computes its share of every batch, and the first one
+    writes. The model may be sharded afterwards: build a new one, and load the weights.
 
     Args:
-        fingerprint: the configuration as text; `check_resumable` refuses a checkpoint of another one.
-        report: called in the first process with each line of the metrics, which holds `step`.
-        resume: go on from the last checkpoint, or from the start where there is none.
-        evaluate: the decisive metric on the validation split; called where the objective has no loss in evaluation.
-        begin: called in the first process once nothing can be refused any more, with whether there are steps to take.
+        fingerprint: the configuration as text; `check_resumable` compares it with that of the checkpoint.
+        report: called in the first process with each line of the metrics, which contains `step`.
+        resume: continue from the last checkpoint, or start from the beginning if there is none.
+        evaluate: the decisive metric on the validation split; called if the objective has no loss in evaluation.
+        begin: called in the first process after all checks, with whether there are steps to take.
     """
     kept: dict[str, Any] | None = None
-    if processes.rank:  # dropout of its own; the first draws what one process would
+    if processes.rank:  # each process has its own dropout; the first draws the same as a single process
         seed_everything(derived(config.seed, processes.rank, 0))
     if resume and folder.last.exists():
         with processes.common():
@@ -99,7 +100,7 @@ def fit(
 
 
 class Training:
-    """A run under way."""
+    """A training in progress."""
 
     def __init__(
         self, gradients: Gradients, validation: Validation, stream: Stream, folder: RunFolder, fingerprint: str
@@ -110,11 +111,11 @@ class Training:
         self.stateful = stream if isinstance(stream, StatefulStream) else None
         self.optimizer = build_optimizer(self.config, gradients.weights)
         self.average = MovingAverage(gradients.model, self.config.ema) if self.config.ema is not None else None
-        self.step = self.waited = 0  # updates; validations since the best one
+        self.step = self.waited = 0  # number of updates; validations since the best one
         self.best, self.seconds, self.ended = math.inf, 0.0, False
 
     def run(self, kept: Mapping[str, Any], report: Report) -> Outcome:
-        """Train from a checkpoint on, or from the start."""
+        """Train, from a checkpoint or from the beginning."""
         before, first = kept["step"], self.processes.rank == 0
         self.metrics = Metrics(self.folder if first else None, report, before, kept["window"])
         if before:
@@ -175,14 +176,14 @@ class Training:
         self.metrics.since += time.perf_counter() - started
 
     def check_finite(self) -> None:
-        """Before a line is written, and before a good checkpoint is replaced."""
+        """Called before a line is written, and before a good checkpoint is replaced."""
         if not self.metrics.finite():
             self.processes.refuse(
                 f"the loss is not finite at step {self.step}; try a smaller --training.learning-rate or --training.clip"
             )
 
     def weights(self) -> dict[str, Any]:
-        """The weights of the model, and their moving averages; whole on the first process."""
+        """The weights of the model, and their moving averages, complete on the first process."""
         return {"model": self.gradients.call.weights(), "average": self.average.state() if self.average else {}}
 
     def write(self, path: Path, state: Mapping[str, Any]) -> None:
@@ -190,7 +191,7 @@ class Training:
             write_checkpoint(path, {**state, "step": self.step, "config": self.fingerprint})
 
     def checkpoint(self) -> None:
-        """Write all that a resumed run needs to go on as if it had not stopped."""
+        """Write a checkpoint with everything that a resumed run needs."""
         now = time.perf_counter()
         self.seconds, self.clock = self.seconds + now - self.clock, now
         self.check_finite()
@@ -206,14 +207,14 @@ class Training:
         }
         first = self.processes.rank == 0
         if first and config.average > 1 and (self.ended or self.step % config.checkpoint_every == 0):
-            # before the checkpoint itself: one that is there has its weights beside it
+            # before the checkpoint itself, so that an existing checkpoint always has its weights
             self.folder.save_earlier(self.step, weights["model"], ties(self.gradients.model))
         self.write(self.folder.last, weights | state)
         if first:
             self.prune()
 
     def restore(self, kept: Mapping[str, Any]) -> None:
-        """Take up a checkpoint."""
+        """Restore the state from a checkpoint."""
         self.step, self.best, self.waited, self.seconds = (kept[name] for name in ("step", "best", "waited", "seconds"))
         self.gradients.call.load(kept["model"])
         if self.average is not None:
@@ -233,7 +234,7 @@ class Training:
             self.stateful.load_state_dict(copy.deepcopy(kept["streams"][processes.data_rank]))
         if len(kept["random"]) == processes.count:
             restore_random_state(kept["random"][processes.rank])
-        else:  # as many processes as there were have their state; now there are more, or fewer
+        else:  # the number of processes has changed
             seed_everything(derived(self.config.seed, processes.rank, self.step))
 
     def prune(self) -> None:

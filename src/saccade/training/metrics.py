@@ -1,4 +1,4 @@
-"""The metrics of a training: lines of metrics.jsonl, TensorBoard, and the caller's report."""
+"""The metrics of a training, written to metrics.jsonl, TensorBoard, and the caller's report."""
 
 import math
 import statistics
@@ -22,8 +22,8 @@ class Metrics:
 
     Args:
         folder: the run; None in the other processes.
-        start: the steps that were done before.
-        window: what `state` gave of the updates since the last line.
+        start: the number of earlier steps.
+        window: the result of `state`, for the updates since the last line.
     """
 
     def __init__(self, folder: RunFolder | None, report: Report, start: int, window: Sequence[Sequence[Any]]) -> None:
@@ -38,7 +38,7 @@ class Metrics:
             self.board = SummaryWriter(str(folder.path / "tensorboard"), purge_step=start + 1)
 
     def figures(self) -> dict[str, float]:
-        """Means since they were last asked for, each over the updates that counted something."""
+        """The means since the last call, each over the updates with a count above 0."""
         now, found = time.perf_counter(), defaultdict[str, list[Any]](list)
         counted = [update for update in self.window if update.loss is not None]
         for update in counted:
@@ -50,7 +50,7 @@ class Metrics:
         return figures
 
     def finite(self) -> bool:
-        """Whether all losses since the last line are numbers."""
+        """Whether all losses since the last line are finite."""
         return all(math.isfinite(update.loss) for update in self.window if update.loss is not None)
 
     def record(self, step: int, figures: Mapping[str, float]) -> None:
@@ -65,5 +65,5 @@ class Metrics:
             self.board.close()
 
     def state(self) -> list[Any]:
-        """What a resumed run needs so that it writes the same lines."""
+        """The state that a resumed run needs to write the same lines."""
         return tree_map(lambda own: own.item() if isinstance(own, Tensor) else own, [list(u) for u in self.window])  # type: ignore[no-any-return]

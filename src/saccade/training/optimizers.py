@@ -13,7 +13,7 @@ from saccade.training.sharding import local, shard_like, whole
 
 
 def build_optimizer(config: TrainingConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """The configured rule over the parameters that are trained."""
+    """The configured optimizer, over the trainable parameters."""
     weights, rate = [p for p in parameters if p.requires_grad], config.learning_rate
     match config.optimizer:
         case Adam() as o:
@@ -44,7 +44,7 @@ def rate_at(config: TrainingConfig, step: int) -> float:
 
 
 class MovingAverage:
-    """Exponential moving average of the weights after each update, without bias (Kingma & Ba 2015, 7.2).
+    """Bias-corrected exponential moving average of the weights (Kingma & Ba 2015, 7.2).
 
     a_t = sum_i (1 - d) d^(t - i) w_i / (1 - d^t)      d decay, w_i the weights after update i
     """
@@ -56,13 +56,13 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """After update `step`, counted from 1."""
+        """Add the weights after update `step`, counted from 1."""
         share = (1 - self.decay) / (1 - self.decay**step)
         torch._foreach_lerp_([local(m) for m in self.means.values()], [local(w) for w in self.weights.values()], share)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """The model has the means for its weights."""
+        """Within the block, the model has the averages as its weights."""
         self._swap()
         try:
             yield

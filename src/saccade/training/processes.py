@@ -1,6 +1,6 @@
-"""Several processes, one training: who this one is, and what all of them agree on.
+"""Training with several processes: the rank of each, and communication among them.
 
-Processes are started from outside, by torchrun or by SLURM's srun.
+Processes are started by torchrun or by SLURM's srun.
 """
 
 import os
@@ -18,28 +18,29 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from saccade.core.device import pick_device
 from saccade.core.errors import InvalidInput, SaccadeError
 
-PREPARATION = timedelta(hours=2)  # one process may read its data long after another
-MEETING = timedelta(minutes=1)  # the first process says which run it is as soon as it can be reached
-STEP = timedelta(seconds=40)  # between two steps a silent process is a lost one
+PREPARATION = timedelta(hours=2)  # at the start one process may take much longer than another to read its data
+MEETING = timedelta(minutes=1)  # the first process publishes the name of its run as soon as it can be reached
+STEP = timedelta(seconds=40)  # between two steps a process that does not answer is lost
 START = "start several processes with torchrun, and a single one with: env -u RANK -u WORLD_SIZE saccade ..."
-# what the libraries say of it that raise a plain RuntimeError
+# messages of libraries that raise a plain RuntimeError for a lost connection
 LOST = re.compile("gloo|nccl|pair closure|connection (closed|reset)|broken pipe", re.IGNORECASE)
 
 
 class ProcessGone(SaccadeError, RuntimeError):
-    """Another process of the run died, or no longer answers."""
+    """Another process of the run has died or does not answer."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those of a run; by default it is alone, and then nothing here does anything."""
+    """This process among those of a run; by default there is only one, and all methods do nothing."""
 
     rank: int = 0
     count: int = 1
     local_rank: int = 0
     local_count: int = 1
     run: str = field(default="", compare=False)
-    """The name of this run, which all its processes know and no other run has; "" where the launcher gives none."""
+    """The name of this run, the same in all its processes and different from any other run; "" if the launcher sets
+    none."""
 
     @property
     def alone(self) -> bool:
@@ -47,36 +48,36 @@ class Processes:
 
     @property
     def data_rank(self) -> int:
-        """The place of this process on the data axis, which shares out the batches."""
+        """The rank of this process on the data axis, along which batches are divided."""
         return self.rank
 
     @property
     def data_count(self) -> int:
-        """The processes of the data axis."""
+        """The number of processes on the data axis."""
         return self.count
 
     @contextmanager
     def joined(self, device: str) -> Iterator[None]:
-        """While all processes are connected.
+        """A context in which all processes are connected.
 
         Raises:
-            InvalidInput: a device that several processes cannot share; a port that is taken, or by another run.
+            InvalidInput: a device that several processes cannot share; a port that another program or run uses.
         """
         if self.alone:
             yield
             return
         chosen = pick_device(device)
         if chosen.type == "mps" or chosen.index is not None:
-            raise InvalidInput(f"the device {device!r} is one, and there are {self.count} processes; name cpu or cuda")
+            raise InvalidInput(f"{self.count} processes cannot share {device!r}; use --device cpu or cuda")
         if chosen.type == "cuda":
             if self.local_count > torch.cuda.device_count():
                 raise InvalidInput(
                     f"{self.local_count} processes on a machine with {torch.cuda.device_count()} CUDA devices"
                 )
             torch.cuda.set_device(self.local_rank)
-        # what is agreed on lies on the CPU: gloo sees a dead process at once, and raises
+        # values to agree on are on the CPU: gloo detects a dead process at once, and raises
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
-        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # torchrun has opened a port of its own
+        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # torchrun has already opened a port
             dist.init_process_group(backend, timeout=PREPARATION)
         else:
             store, rank, count = meet(self), self.rank, self.count
@@ -88,10 +89,10 @@ class Processes:
 
     @contextmanager
     def watched(self, run: str | None) -> Iterator[None]:
-        """While another process that dies is told in a sentence.
+        """Report the death of another process in one sentence.
 
         Args:
-            run: its folder, as one types it; None where there is none yet.
+            run: the run's folder, as typed; None if there is none yet.
 
         Raises:
             ProcessGone: it died, or did not answer in time.
@@ -112,7 +113,7 @@ class Processes:
 
     @contextmanager
     def common(self) -> Iterator[None]:
-        """While an error of one process is the error of all; the first tells it, the others leave without a word."""
+        """Stop all processes at an error of one: rank 0 reports it, and the others stop silently."""
         if self.alone:
             yield
             return
@@ -127,30 +128,30 @@ class Processes:
                 raise InvalidInput(f"process {rank}: {told}" if rank else told) if self.rank == 0 else SystemExit(2)
 
     def refuse(self, why: str) -> None:
-        """Raise, where all processes found the same.
+        """Raise an error that all processes have found.
 
         Raises:
-            InvalidInput: in the first process; the others leave.
+            InvalidInput: in the first process; the others stop silently.
         """
         with self.common():
             raise InvalidInput(why)
 
     def agree(self, value: Any) -> Any:
-        """The value that the first process gave."""
+        """The value of the first process, in all processes."""
         box = [value]
         if not self.alone:
             dist.broadcast_object_list(box)
         return box[0]
 
     def gather(self, value: Any) -> list[Any]:
-        """The values of all processes, in their order."""
+        """The values of all processes, by rank."""
         box = [value] * self.count
         if not self.alone:
             dist.all_gather_object(box, value)
         return box
 
     def total(self, numbers: Sequence[Any]) -> list[Any]:
-        """The sums over all processes; of rows, element by element."""
+        """The sums over all processes; rows are added elementwise."""
         if self.alone:
             return list(numbers)
         sums = torch.tensor(numbers, dtype=torch.float64)
@@ -158,33 +159,35 @@ class Processes:
         return sums.tolist()
 
     def check_same(self, fields: Mapping[str, Any]) -> None:
-        """Raise where this process has another configuration, or other data, than the first.
+        """Check that this process has the same configuration and data as the first.
 
         Raises:
-            InvalidInput: naming what differs.
+            InvalidInput: naming the difference.
         """
         for name, value in self.agree(fields).items():
             if fields.get(name) != value:
                 raise InvalidInput(f"{name} is {fields.get(name)} here, and {value} in the first process")
 
     def hurry(self, group: Any = None) -> None:
-        """From now on whoever is silent for as long as no step takes is lost; to all, or to a group of its own."""
+        """From now on, treat a process that does not answer for longer than a step takes as lost; in all groups, or in
+        one."""
         if not self.alone:
-            dist.barrier()  # what came before may have taken one much longer than another
+            dist.barrier()  # first wait for all, since the start may have taken one much longer than another
             dist.distributed_c10d._set_pg_timeout(STEP, group)
 
 
 def meet(processes: Processes) -> Store:
-    """Where the processes of a run exchange their addresses: a store in the first one, at MASTER_ADDR and MASTER_PORT.
+    """The store through which the processes of a run exchange addresses, in the first one, at MASTER_ADDR and
+    MASTER_PORT.
 
     Raises:
-        InvalidInput: the port is taken, nothing that is known answers there, or another run does.
+        InvalidInput: the port is taken, nothing answers there, or another run does.
     """
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     name, place = processes.run or f"{processes.count} processes", f"port {port} of {address}"
     other = "set MASTER_PORT to another port, the same for all processes of this run"
     first = processes.rank == 0
-    try:  # the others come when they come
+    try:  # without waiting for the others
         store: Any = dist.TCPStore(address, port, None, first, PREPARATION, False)  # type: ignore[attr-defined]
         if first:
             store.set("run", name)
@@ -197,19 +200,20 @@ def meet(processes: Processes) -> Store:
         if first:
             raise InvalidInput(f"{place} cannot be opened; another run may have it; {other}") from error
         raise InvalidInput(f"the first process does not answer at {place}; {other}") from error
-    return PrefixStore(name, store)  # apart from what another program may put there
+    return PrefixStore(name, store)  # separate from entries of other programs
 
 
 def first_node(nodes: str) -> str:
-    """The first of SLURM's list of nodes: "gpu07" of "gpu[07-08,12],login1"."""
+    """The first node of SLURM's list: "gpu07" for "gpu[07-08,12],login1"."""
     return re.sub(r"\[([^],-]*)[^]]*\]", r"\1", nodes).replace(" ", ",").split(",")[0]
 
 
 def launched() -> Processes:
-    """The processes that torchrun, or SLURM's srun, started together with this one.
+    """The processes that torchrun or SLURM's srun started.
 
     Raises:
-        InvalidInput: SLURM put different numbers of them on its machines; only a part of what says who they are.
+        InvalidInput: SLURM started different numbers of tasks on its nodes; some of the environment variables are
+            missing.
     """
     names, run = os.environ, ""
     if "RANK" not in names and int(names.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
@@ -218,7 +222,7 @@ def launched() -> Processes:
             raise InvalidInput(f"{count} tasks on {nodes} nodes: each node must have as many; see --ntasks-per-node")
         names.setdefault("MASTER_ADDR", first_node(names["SLURM_STEP_NODELIST"]))
         job, step = int(names["SLURM_JOB_ID"]), int(names.get("SLURM_STEP_ID", "0"))
-        # near jobs and near steps have different ports; all are below those that systems lend to connections
+        # neighbouring jobs and steps have different ports, all below the ephemeral range
         port = 15_000 + (job + 1_009 * step) % 16_381
         names |= {"RANK": names["SLURM_PROCID"], "WORLD_SIZE": str(count), "LOCAL_RANK": names["SLURM_LOCALID"]}
         names |= {"LOCAL_WORLD_SIZE": str(count // nodes), "GROUP_RANK": names["SLURM_NODEID"]}
@@ -237,10 +241,10 @@ def launched() -> Processes:
 
 
 def number_in(names: Mapping[str, str], name: str) -> int:
-    """A whole number of the environment.
+    """An integer environment variable.
 
     Raises:
-        InvalidInput: it is not set, or is none.
+        InvalidInput: it is not set, or is not an integer.
     """
     if name not in names:
         there = ", ".join(other for other in ("RANK", "WORLD_SIZE") if other in names)

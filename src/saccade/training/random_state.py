@@ -1,4 +1,4 @@
-"""The global generators of random numbers: seeded, kept in checkpoints, restored from them."""
+"""The global random generators: seeding them, saving and restoring their state."""
 
 import random
 from typing import Any
@@ -8,7 +8,7 @@ import torch
 
 
 def random_state() -> dict[str, Any]:
-    """The state of all global generators, as tensors and plain values."""
+    """The state of all global random generators, as tensors and plain values."""
     _, keys, *numpy_rest = np.random.get_state(legacy=True)
     version, python_keys, gauss = random.getstate()
     return {
@@ -36,5 +36,5 @@ def seed_everything(seed: int) -> None:
 
 
 def derived(seed: int, rank: int, step: int) -> int:
-    """A seed for a process that has no random state to go on with."""
+    """A seed for a process without a saved random state."""
     return random.Random(f"{seed}/{rank}/{step}").getrandbits(32)

@@ -1,6 +1,6 @@
-"""The record of evidence, as a type: what is kept in a system's folder, and listed, is checked like a configuration.
+"""The format of evidence, as types: evidence that is stored or listed is validated like a configuration.
 
-Nothing here imports torch, so that the catalogue is quick.
+Nothing here imports torch, so that the catalogue loads quickly.
 """
 
 import json
@@ -19,14 +19,14 @@ from saccade.core.printable import printable
 
 LARGEST = 2**20
 """Bytes of a file."""
-DEEPEST, LONGEST = 20, 20_000  # of its JSON: lists within lists, and characters of a text
+DEEPEST, LONGEST = 20, 20_000  # limits of the JSON: depth of nesting, and characters of a text
 MOST = 10**15
 WHEN = "%Y-%m-%dT%H:%M:%SZ"
 
 Line = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
-"""Text that is printed as it stands, so it has no control characters."""
+"""Text that is printed unchanged, so it has no control characters."""
 Name = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
-"""What may be a part of a file's name."""
+"""Text that may be part of a file name."""
 Whole = Annotated[int, Field(ge=0, le=MOST)]
 Amount = Annotated[float, Field(ge=0, le=MOST)]
 Scalar = Line | bool | int | float | None
@@ -34,7 +34,7 @@ Scalar = Line | bool | int | float | None
 
 @config
 class PaperRecord:
-    """The paper of a system, as it was cited."""
+    """The paper of a system."""
 
     title: Line
     authors: Line
@@ -48,7 +48,7 @@ class PaperRecord:
 
 @config
 class HardwareRecord:
-    """What a training ran on."""
+    """The hardware and software of a training."""
 
     machine: Line
     processor: Line
@@ -61,12 +61,12 @@ class HardwareRecord:
 
 @config
 class Verdict:
-    """A claim, the value found, and whether it holds."""
+    """A claim with the value found, and whether it holds."""
 
     metric: Line
     direction: Literal["max", "min"]
     bound: float | None
-    """None where the other variant has no evidence yet."""
+    """None if the other variant has no evidence yet."""
     split: Line
     variant: Line
     why: Line
@@ -79,7 +79,7 @@ class Verdict:
 
 @config
 class FigureRecord:
-    """How a figure is named, and its unit."""
+    """The name and the unit of a figure."""
 
     name: Line = ""
     unit: Line = ""
@@ -87,7 +87,7 @@ class FigureRecord:
 
 @config
 class SeriesRecord:
-    """A score that changes with something, or a count of it."""
+    """A score as a function of something, or a histogram."""
 
     x: tuple[float | Line, ...]
     y: tuple[float, ...]
@@ -100,13 +100,13 @@ class SeriesRecord:
     @model_validator(mode="after")
     def check_lengths(self) -> "SeriesRecord":
         if len(self.x) != len(self.y) or len(self.counts) not in (0, len(self.x)):
-            raise ValueError(f"{len(self.x)} places with {len(self.y)} values and {len(self.counts)} counts")
+            raise ValueError(f"{len(self.x)} x, {len(self.y)} y and {len(self.counts)} counts differ in number")
         return self
 
 
 @config
 class Evidence:
-    """What was run, on what, with what result."""
+    """The evidence of one run."""
 
     system: Name
     variant: Name
@@ -155,14 +155,14 @@ class Evidence:
     def check_metrics(cls, metrics: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         test = metrics.get("test", {})
         if not isinstance(name := test.get("decisive"), str) or type(test.get(name)) not in (int, float):
-            raise ValueError("expected the figures of the test split, and in decisive the name of one of them")
+            raise ValueError("expected the figures of the test split, with the name of one of them in decisive")
         for figure, value in test.items():
             if isinstance(value, int | float) and not abs(value) <= MOST:
-                raise ValueError(f"{figure} is {value:g}, which is no number up to {MOST:g}")
+                raise ValueError(f"{figure} is {value:g}; expected a number up to {MOST:g}")
         return metrics
 
     def file_name(self, digest: str) -> str:
-        """What its file is called; every part of it has been checked."""
+        """The name of its file; every part of it has been validated."""
         return f"{datetime.strptime(self.date, WHEN):%Y%m%dT%H%M%SZ}-{self.variant}-{digest[:8]}.json"
 
 
@@ -172,10 +172,10 @@ def evidence() -> Any:  # a TypeAdapter, which is no type to the checker of the 
 
 
 def check(data: bytes, source: Path) -> Evidence:
-    """The evidence that a file holds.
+    """Validate the evidence in a file.
 
     Raises:
-        InvalidInput: not the evidence of a run, with the field and what is wrong with it.
+        InvalidInput: not the evidence of a run; names the field and the fault.
     """
     wrong = f"{source}: not the evidence of a run"
     if len(data) > LARGEST:
@@ -194,20 +194,20 @@ def check(data: bytes, source: Path) -> Evidence:
 
 
 def check_plain(value: Any, place: str = "", depth: int = 0) -> None:
-    """Raise ValueError where JSON holds what cannot be kept or printed, though it is of the right type."""
+    """Raise ValueError if JSON of the right type contains something that cannot be stored or printed."""
     if depth > DEEPEST:
         raise ValueError(f"{place}: nested more than {DEEPEST} deep")
     match value:
         case str():
             if len(value) > LONGEST:
                 raise ValueError(f"{place}: a text of {len(value):,} characters")
-            value.encode("utf-8")  # which half of a pair is not
+            value.encode("utf-8")  # an unpaired surrogate cannot be encoded
         case int():
             if abs(value) >= 2**64:
                 raise ValueError(f"{place}: a number of {value.bit_length()} bits")
         case float():
             if not math.isfinite(value):
-                raise ValueError(f"{place}: {value}, which is no finite number")
+                raise ValueError(f"{place}: expected a finite number, not {value}")
         case Mapping():
             for name, part in value.items():
                 check_plain(name, place, depth + 1)
@@ -218,7 +218,7 @@ def check_plain(value: Any, place: str = "", depth: int = 0) -> None:
 
 
 def read(path: Path) -> tuple[dict[str, Any], bytes]:
-    """The evidence in a file, as plain values, and the bytes that hold it.
+    """The evidence in a file, as plain values, and its bytes.
 
     Raises:
         NotFound: there is no such file.

@@ -1,6 +1,7 @@
 """A run is a folder: config.yaml, assets/, checkpoints/, metrics.jsonl, model.safetensors, evidence.json, pictures/.
 
-Files are replaced whole; metrics.jsonl grows by lines, and one that a kill cut off is dropped at the next start.
+Files are replaced as a whole; metrics.jsonl grows line by line, and an incomplete last line is dropped at the next
+start.
 """
 
 import csv
@@ -21,13 +22,13 @@ from saccade.training import record
 from saccade.training.evidence import written
 
 HEAD = {"system": str, "variant": str, "config": dict, "version": str}
-"""What config.yaml holds at least, and the kind of each."""
+"""The required keys of config.yaml, with their types."""
 PRECISIONS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 EARLIER = re.compile(r"weights-(\d{1,18})\.safetensors")
 
 
 class RunFolder:
-    """The paths of a run, and what is written to them."""
+    """The files of a run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -43,34 +44,34 @@ class RunFolder:
         self.pictures = path / "pictures"
 
     def check_free(self) -> None:
-        """Raise where the folder cannot become a new run.
+        """Check that the folder can become a new run.
 
         Raises:
-            InvalidInput: it holds a run, or any other file.
+            InvalidInput: it contains a run, or any other file.
         """
         if self.is_run():
-            raise InvalidInput(f"{self.path} is a run already; go on with: saccade train --resume {self.path}")
+            raise InvalidInput(f"{self.path} is a run already; resume it with: saccade train --resume {self.path}")
         held = sorted(path.name for path in self.path.iterdir()) if self.path.is_dir() else []
         if held := [name for name in held if not name.startswith(".")]:
             named = ", ".join(held[:3]) + (", ..." if held[3:] else "")
-            raise InvalidInput(f"{self.path} is neither a run nor empty (it holds {named}); name a new folder")
+            raise InvalidInput(f"{self.path} is neither a run nor empty (it contains {named}); name a new folder")
 
     def claim(self) -> None:
-        """Take the folder for a new run: of several processes that try, one gets it.
+        """Create the folder for a new run; if several processes try, one succeeds.
 
         Raises:
-            InvalidInput: as `check_free`, or another process took it.
+            InvalidInput: as for `check_free`, or another process took it.
         """
         self.check_free()
         self.path.mkdir(parents=True, exist_ok=True)
         try:
-            self.checkpoints.mkdir()  # of all that try, one makes it
+            self.checkpoints.mkdir()  # only one process can create it
         except FileExistsError:
             raise InvalidInput(f"{self.path} was just taken by another process; name a new folder") from None
         self.make_folders()
 
     def make_folders(self) -> None:
-        """Those within the run, where they are not there."""
+        """Create the missing folders within the run."""
         for folder in (self.assets, self.checkpoints, self.pictures):
             folder.mkdir(exist_ok=True)
 
@@ -78,13 +79,13 @@ class RunFolder:
         """Claim the folder and write the configuration.
 
         Raises:
-            InvalidInput: as `claim`.
+            InvalidInput: as for `claim`.
         """
         self.claim()
         self.write_head(head)
 
     def is_run(self) -> bool:
-        """Whether config.yaml is there and is one of ours; weights alone may be anybody's checkpoint."""
+        """Whether there is a config.yaml of saccade; weights alone may be another program's checkpoint."""
         try:
             self.head()
         except (NotFound, InvalidInput):
@@ -96,11 +97,11 @@ class RunFolder:
         write_atomically(self.config, yaml.safe_dump(dict(head), sort_keys=False, allow_unicode=True).encode("utf-8"))
 
     def head(self) -> dict[str, Any]:
-        """What config.yaml holds: the system, the variant, the version, the configuration.
+        """The content of config.yaml: the system, the variant, the version, the configuration.
 
         Raises:
             NotFound: no such run.
-            InvalidInput: a file that is not one of ours.
+            InvalidInput: the file was not written by saccade.
         """
         if not self.path.is_dir():
             raise NotFound(f"{self.path}: there is no such run folder")
@@ -108,7 +109,7 @@ class RunFolder:
             raise NotFound(f"{self.path} is not a run: it has no {self.config.name}")
         head = read_yaml(self.config)
         if not isinstance(head, dict) or not set(HEAD) <= set(head):
-            raise InvalidInput(f"{self.config}: expected the keys {', '.join(HEAD)}; is it cut off?")
+            raise InvalidInput(f"{self.config}: expected the keys {', '.join(HEAD)}; the file may be cut off")
         for name, kind in HEAD.items():
             if not isinstance(head[name], kind):
                 expected = "text" if kind is str else "options"
@@ -116,27 +117,28 @@ class RunFolder:
         return head
 
     def save_weights(self, model: nn.Module, tensors: Mapping[str, torch.Tensor] | None = None) -> None:
-        """Write the weights of the model, or these in their place; a weight under two names is written once."""
+        """Write the weights of the model, or the given ones; a weight with two names is written once."""
         write_tensors(self.weights, model.state_dict() if tensors is None else tensors, ties(model))
 
     def earlier(self) -> dict[int, Path]:
-        """Step -> the file of the weights that a checkpoint of it had, in order."""
+        """The files of kept weights by step, in order."""
         there = [(EARLIER.fullmatch(path.name), path) for path in self.checkpoints.glob("weights-*.safetensors")]
         return dict(sorted((int(name[1]), path) for name, path in there if name))
 
     def save_earlier(self, step: int, tensors: Mapping[str, torch.Tensor], tied: Mapping[str, str]) -> None:
-        """Keep the weights of a checkpoint for the mean of several."""
+        """Keep the weights of a checkpoint, to be averaged with others."""
         write_tensors(self.checkpoints / f"weights-{step}.safetensors", tensors, tied)
 
     def prune_earlier(self, step: int, every: int, last: int, count: int) -> None:
-        """Keep what a run that was never stopped has after this step: the last `count`, of checkpoints only."""
+        """Keep the files that an uninterrupted run has after this step: the last `count`, of regular checkpoints
+        only."""
         files = self.earlier()
         kept = [at for at in files if at <= step and (at % every == 0 or at == last)]
         for at in set(files) - set(kept[-count:]):
             files[at].unlink()
 
     def mean_of_earlier(self, count: int) -> dict[str, torch.Tensor]:
-        """The mean of the last so many kept weights, summed in float64; of whole numbers the last."""
+        """The mean of the last `count` kept weights, summed in float64; of integers the last value."""
         paths = list(self.earlier().values())[-count:]
         if not paths:
             raise NotFound(f"{self.checkpoints} has no weights of earlier checkpoints (weights-STEP.safetensors)")
@@ -149,7 +151,7 @@ class RunFolder:
         return last | {name: (total / len(paths)).to(last[name].dtype) for name, total in sums.items()}
 
     def load_weights(self, model: nn.Module) -> None:
-        """Fill the model.
+        """Load the weights into the model.
 
         Raises:
             NotFound: there are no weights.
@@ -163,22 +165,22 @@ class RunFolder:
         for name, first in tied.items():
             if name in tensors and first in tensors and not torch.equal(tensors[name], tensors[first]):
                 raise InvalidInput(
-                    f"{self.weights}: the weights of another model: {name} and {first} differ, and here are one"
+                    f"{self.weights}: the weights of another model: it shares {name} and {first}, which differ"
                 )
         tensors |= {name: tensors[first] for name, first in tied.items() if first in tensors}
         check_fit(model, tensors, str(self.weights))
         model.load_state_dict(tensors)
 
     def start_metrics(self, step: int) -> None:
-        """Keep the lines up to that step, so that none is doubled when a run goes on from there."""
+        """Keep only the lines up to that step, so that none is duplicated when the run resumes there."""
         kept = [line for line, found in self._metrics() if found["step"] <= step]
         write_atomically(self.metrics, b"".join(kept))
 
     def _metrics(self) -> list[tuple[bytes, dict[str, Any]]]:
-        """The lines of the metrics, as they stand and as they are read."""
+        """The lines of the metrics, as text and as values."""
         with naming(self.metrics):
             lines = self.metrics.read_bytes().splitlines(keepends=True) if self.metrics.exists() else []
-        # a line that a kill cut off has no end; its step is taken again when the run goes on
+        # an incomplete last line is dropped; its step is repeated when the run resumes
         whole = lines[:-1] if lines and not lines[-1].endswith(b"\n") else lines
         return [(line, self._figures(number, line)) for number, line in enumerate(whole, start=1)]
 
@@ -192,7 +194,7 @@ class RunFolder:
         return found
 
     def sweep(self) -> None:
-        """Remove what a kill left half-written beside a file."""
+        """Remove temporary files that a killed process left."""
         for folder in (self.path, self.assets, self.checkpoints):
             for path in folder.glob(".*.*.[0-9]*"):
                 path.unlink(missing_ok=True)
@@ -202,15 +204,15 @@ class RunFolder:
             file.write(json.dumps(line) + "\n")
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The lines of the metrics; a last one that a kill cut off is dropped.
+        """The lines of the metrics; an incomplete last line is dropped.
 
         Raises:
-            InvalidInput: another line that is damaged, with its number.
+            InvalidInput: another line is damaged; names its number.
         """
         return [found for _, found in self._metrics()]
 
     def scored(self) -> bool:
-        """Whether weights and evidence are those of as many steps as config.yaml says."""
+        """Whether weights and evidence are those of the number of steps in config.yaml."""
         try:
             steps = self.read_evidence()["config"]["training"]["steps"]
             return self.weights.is_file() and bool(steps == self.head()["config"]["training"]["steps"])
@@ -218,35 +220,35 @@ class RunFolder:
             return False
 
     def read_evidence(self) -> dict[str, Any]:
-        """What the end of the training wrote.
+        """The evidence that was written at the end of the training.
 
         Raises:
-            NotFound: it has not come to its end.
-            InvalidInput: another file, or a damaged one.
+            NotFound: the training has not ended.
+            InvalidInput: a damaged file, or not evidence.
         """
         if not self.evidence.is_file():
-            raise NotFound(f"{self.path} has no {self.evidence.name}; a training that came to its end writes it")
+            raise NotFound(f"{self.path} has no {self.evidence.name}; it is written when a training ends")
         return record.read(self.evidence)[0]
 
     def write_evidence(self, found: Mapping[str, Any]) -> None:
         """Replace the evidence.
 
         Raises:
-            InvalidInput: values that evidence cannot hold.
+            InvalidInput: values that evidence cannot store.
         """
         data = written(found)
         record.check(data, self.evidence)
         write_atomically(self.evidence, data)
 
     def keep_study(self, name: str, key: str, found: Mapping[str, Any]) -> None:
-        """Put what a study found into the evidence, beside what it found under other keys; all else stays."""
+        """Store the findings of a study in the evidence, without changing anything else."""
         evidence = self.read_evidence()
         studies = evidence["studies"]
         studies[name] = {**studies.get(name, {}), key: dict(found)} if key else dict(found)
         self.write_evidence(evidence)
 
     def keep_inputs(self, inputs: Sequence[str | bytes]) -> None:
-        """Keep inputs to try, as text or as files."""
+        """Store sample inputs, as text or as files."""
         self.inputs.mkdir(exist_ok=True)
         texts = [one for one in inputs if isinstance(one, str)]
         if texts:
@@ -256,11 +258,11 @@ class RunFolder:
             write_atomically(self.inputs / f"{number}.{ending(one)}", one)
 
     def input_files(self) -> list[Path]:
-        """The files among the inputs to try."""
+        """The files among the sample inputs."""
         return sorted(path for path in self.inputs.glob("[0-9]*.*") if path.is_file())
 
     def kept_inputs(self) -> list[str | bytes]:
-        """The inputs to try that the run keeps."""
+        """The sample inputs of the run."""
         texts = self.inputs / "texts.json"
         found: list[str | bytes] = []
         if texts.is_file():
@@ -268,7 +270,7 @@ class RunFolder:
         return found + [path.read_bytes() for path in self.input_files()]
 
     def write_csv(self) -> None:
-        """The metrics once more, as a table."""
+        """Write the metrics as a table, metrics.csv."""
         rows = self.read_metrics()
         table = io.StringIO()
         columns = list(dict.fromkeys(name for row in rows for name in row))
@@ -279,14 +281,14 @@ class RunFolder:
 
 
 def ending(data: bytes) -> str:
-    """What the name of a file with these bytes ends in."""
+    """The file name extension for these bytes."""
     if data[:4] == b"RIFF":
         return "wav"
     return "png" if data[:4] == b"\x89PNG" else "jpg" if data[:2] == b"\xff\xd8" else "bin"
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file holds.
+    """Read a YAML file.
 
     Raises:
         InvalidInput: a file that does not parse.
@@ -294,13 +296,13 @@ def read_yaml(path: Path) -> Any:
     yaml: Any = require("yaml", "app")
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    # a scalar that looks like a date or a number and is none raises what its constructor raises
+    # an invalid date or number raises the error of its constructor
     except (yaml.YAMLError, ValueError, IndexError, RecursionError) as error:
         raise InvalidInput(f"{path}: not YAML ({' '.join(str(error).split())[:200]})") from error
 
 
 def ties(model: nn.Module) -> dict[str, str]:
-    """Name -> the first name of the same weight, where it has more than one."""
+    """Map each further name of a weight to its first name."""
     first: dict[int, str] = {}
     names = ((name, id(weight)) for name, weight in model.named_parameters(remove_duplicate=False))
     return {name: first[weight] for name, weight in names if first.setdefault(weight, name) != name}
@@ -329,7 +331,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def check_fit(model: nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> None:
-    """Raise InvalidInput unless the tensors are those of the model, by name, shape and kind of number."""
+    """Raise InvalidInput unless the tensors match the model's by name, shape and kind of dtype."""
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     for name in [*expected, *found]:
@@ -340,14 +342,14 @@ def check_fit(model: nn.Module, tensors: Mapping[str, torch.Tensor], source: str
             )
     for name, tensor in model.state_dict().items():
         ours, theirs = tensor.dtype, tensors[name].dtype
-        # a model may be asked for in another precision than it was trained in
+        # a model may be loaded in another precision than it was trained in
         if theirs != ours and not (ours in PRECISIONS and theirs in PRECISIONS):
             raise InvalidInput(f"{source}: {name} holds {theirs} numbers, and this model expects {ours}")
 
 
 @contextmanager
 def one_writer(folder: RunFolder) -> Iterator[None]:
-    """Hold the run while it is written, so that two commands do not write the same one.
+    """Lock the run while it is written, so that two commands do not write the same one.
 
     Raises:
         InvalidInput: another process holds it.

@@ -1,7 +1,7 @@
-"""How several processes share the work: all with all the weights (DDP), or each with a shard of them (FSDP2).
+"""Distribution of a model over processes: all weights in each (DDP), or a shard of them (FSDP2).
 
-Sharding is applied from outside, to single-device code. A checkpoint has the form of one process's, so that any
-number of processes can resume it, with either strategy.
+Sharding is applied from outside to single-device code. A checkpoint has the form of a single process, so any number of
+processes can resume it, with either strategy.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -23,9 +23,9 @@ from saccade.training.processes import Processes
 
 
 class Call(nn.Module):
-    """Calls a function with the model: DDP and FSDP2 need a call that spans the whole loss.
+    """A module that calls a function with the model, since DDP and FSDP2 need one call that spans the whole loss.
 
-    What a model returns may hold its weights, such as a Projection.
+    (The outputs of a model may refer to its weights, as a Projection does.)
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -36,7 +36,7 @@ class Call(nn.Module):
         return function(self.model, *arguments)
 
     def weights(self) -> Any:
-        """The whole state of the model, on the first process."""
+        """The complete state of the model, on the first process."""
         return {name.removeprefix("model."): value for name, value in whole(self.state_dict()).items()}
 
     def load(self, weights: Any) -> None:
@@ -47,24 +47,24 @@ class Call(nn.Module):
 def share_out(
     call: Call, strategy: str, processes: Processes, device: torch.device, layers: Iterable[nn.Module]
 ) -> nn.Module:
-    """The call as several processes make it; every process is watched more closely from here on."""
-    if processes.alone:  # whatever the environment looks like
+    """Wrap the call for several processes; from here on lost processes are detected sooner."""
+    if processes.alone:  # regardless of the environment
         return call
     if strategy == "fsdp2":
         mesh = init_device_mesh(device.type, (processes.data_count,))
         shard(call, layers, mesh)
         processes.hurry(mesh.get_group())
         return call
-    # a model may leave weights out of a step, and one process does not mind
+    # a step may not use all weights, which is fine with a single process
     shared = DistributedDataParallel(call, find_unused_parameters=True)
     processes.hurry()
     return shared
 
 
 def shard(module: nn.Module, layers: Iterable[nn.Module], mesh: Any) -> None:
-    """Shard each of the layers, then the rest: one is gathered while another computes.
+    """Shard each layer, then the rest, so that one layer is gathered while another computes.
 
-    The outermost module must be the one whose call spans the whole loss: what a model returns may hold its weights.
+    The outermost module must be the one whose call spans the whole loss, since the outputs may refer to the weights.
 
     Raises:
         InvalidInput: a weight without an axis to shard.
@@ -78,11 +78,11 @@ def shard(module: nn.Module, layers: Iterable[nn.Module], mesh: Any) -> None:
 
 
 def separate_layers(model: nn.Module, compute: Callable[[], Any]) -> list[nn.Module]:
-    """The children of its ModuleLists whose weights nothing but their own call uses, inner ones first.
+    """The children of its ModuleLists whose weights are used only by their own call, inner ones first.
 
     Args:
-        compute: runs the model, on as little as it takes. A recurrent net, say, may be asked for its steps and never
-            be called: its weights would not be there when they are wanted.
+        compute: runs the model on a small batch. A layer such as a recurrent net may be used through other methods and
+            never be called: its weights would not be gathered when they are needed.
     """
     lists = reversed([each for each in model.modules() if isinstance(each, nn.ModuleList)])
     layers = [layer for each in lists for layer in each if not isinstance(layer, nn.ModuleList | nn.ModuleDict)]
@@ -102,7 +102,7 @@ def separate_layers(model: nn.Module, compute: Callable[[], Any]) -> list[nn.Mod
             owners.setdefault(id(weight), []).append(layer)
         hooks.append(layer.register_forward_pre_hook(lambda layer, _: running.append(layer)))
         hooks.append(layer.register_forward_hook(lambda layer, *_: running.remove(layer)))
-    with Watch(), evaluating(model):  # which draws nothing, and leaves moving means alone
+    with Watch(), evaluating(model):  # evaluation mode draws no random numbers, and does not update moving means
         compute()
     for hook in hooks:
         hook.remove()
@@ -110,18 +110,18 @@ def separate_layers(model: nn.Module, compute: Callable[[], Any]) -> list[nn.Mod
 
 
 def local(weight: Tensor) -> Tensor:
-    """This process's shard of a weight; the weight where it is not sharded."""
+    """This process's shard of a weight, or the whole weight if it is not sharded."""
     return weight.to_local() if isinstance(weight, DTensor) else weight
 
 
 def reshard(call: nn.Module) -> None:
-    """Free the gathered weights of a forward pass that no backward pass follows."""
+    """Free the gathered weights after a forward pass without a backward pass."""
     if isinstance(call, FSDPModule):
         call.reshard()
 
 
 def sum_gradients(weights: Sequence[nn.Parameter], processes: Processes) -> None:
-    """Add up the gradients of all processes; a weight that none of them used has none."""
+    """Sum the gradients over all processes; a weight that no process used has none."""
     used = processes.total([float(weight.grad is not None) for weight in weights])
     running = []
     for weight, users in zip(weights, used, strict=True):
@@ -133,14 +133,14 @@ def sum_gradients(weights: Sequence[nn.Parameter], processes: Processes) -> None
 
 
 def follow_first(model: nn.Module, names: Iterable[str]) -> None:
-    """Give all processes the first one's buffers of these names, such as moving means."""
+    """Copy the buffers of these names, such as moving means, from the first process to all."""
     buffers = dict(model.named_buffers())
     for name in names:
         dist.broadcast(buffers[name], 0)
 
 
 def whole(state: Any) -> Any:
-    """The state with its shards gathered, on the first process; the others take part and keep none."""
+    """The state with its shards gathered, on the first process; the others take part and return nothing."""
     if isinstance(state, DTensor):
         full = state.full_tensor().detach()
         return full.cpu() if dist.get_rank() == 0 else None
@@ -150,7 +150,7 @@ def whole(state: Any) -> Any:
 
 
 def shard_like(value: Any, weight: Tensor) -> Any:
-    """This process's part of a value that has the shape of a sharded weight; any other value as it is."""
+    """This process's part of a value with the shape of a sharded weight; other values are unchanged."""
     if not isinstance(weight, DTensor) or not isinstance(value, Tensor) or value.shape != weight.shape:
         return value
     return distribute_tensor(value.to(weight.device), weight.device_mesh, weight.placements, src_data_rank=None)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a training after its step, with a checkpoint."""
+"""Ctrl-C and SIGTERM stop a training after the current step, with a checkpoint."""
 
 import signal
 from collections.abc import Iterator
@@ -7,16 +7,17 @@ from typing import Any
 
 
 class Stop:
-    """Whether somebody asked this process to stop."""
+    """Whether this process was asked to stop."""
 
     asked = False
 
 
 @contextmanager
 def interruptible(alone: bool) -> Iterator[Stop]:
-    """The first signal is noted; a second one has its usual effect.
+    """The first signal is recorded; a second one has its usual effect.
 
-    Among several processes none has: each gets a signal more than once, from the terminal and from torchrun.
+    With several processes the second has no effect either, since each gets the signal from the terminal and from
+    torchrun.
     """
     stop = Stop()
 
@@ -27,7 +28,7 @@ def interruptible(alone: bool) -> Iterator[Stop]:
 
     try:
         previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread, which alone gets signals
+    except ValueError:  # only the main thread gets signals
         yield stop
         return
     try:

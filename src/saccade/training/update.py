@@ -1,6 +1,6 @@
-"""The gradients of one update: those of the sum of weight x mean over the parts of the loss.
+"""The gradients of one update: those of the sum of weight x mean over all parts of the loss.
 
-A mean is over all that the update counts, in all its batches and all processes, so that they are as one batch.
+Each mean is over the counts of all batches and all processes of the update, as if they were one batch.
 """
 
 import math
@@ -28,18 +28,18 @@ class Update(NamedTuple):
     counted: float
     """The count of the first part."""
     loss: Number | None
-    """None where nothing was counted."""
+    """None if nothing was counted."""
     parts: Mapping[str, Number]
-    """Empty where the loss has one part only."""
+    """Empty if the loss has only one part."""
     logs: Mapping[str, Number]
 
 
 class Gradients:
-    """Adds up the gradients of the batches of an update in the weights of the model.
+    """Accumulates the gradients of the batches of an update in the model's weights.
 
     Args:
-        stop: whether this process shall stop; `stopping` is whether any process shall, after each update.
-        example: makes a small batch, to see how the model uses its layers.
+        stop: whether this process should stop; after each update, `stopping` tells whether any process should.
+        example: makes a small batch, to find out how the model uses its layers.
     """
 
     def __init__(
@@ -55,25 +55,25 @@ class Gradients:
         if self.sharded:
             batch, seen = example(), list[str]()
             layers = separate_layers(model, lambda: seen.extend(self.loss(model, batch, 0).parts))
-            # without a loss in evaluation nobody saw how the model uses its layers
+            # without a loss in evaluation, the use of the layers was not observed yet
             layers = layers if seen else []
         buffers, state = dict(model.named_buffers()), model.state_dict()
         self.buffers = [] if processes.alone else [name for name in state if name in buffers]
         self.shared = share_out(self.call, config.strategy, processes, self.device, layers)
         self.weights = [weight for weight in model.parameters() if weight.requires_grad]
-        self.whole = processes.alone and config.accumulate == 1  # one batch of one process is an update
-        self.apart = config.accumulate > 1  # the gradients of several batches are sums, and scaled in the end
-        self.averaged = processes.data_count if self.sharded or not self.apart else 1  # as DDP and FSDP2 average
+        self.whole = processes.alone and config.accumulate == 1  # an update of one batch in one process
+        self.apart = config.accumulate > 1  # gradients of several batches are summed, and scaled at the end
+        self.averaged = processes.data_count if self.sharded or not self.apart else 1  # DDP and FSDP2 average
         self.stopping = False
         self.begin()
 
     def begin(self) -> None:
         for weight in self.weights:
             weight.grad = None
-        self.last: Loss | None = None  # of the batches of this update
+        self.last: Loss | None = None  # sums over the batches of this update
         self.rows: list[list[float]] = []
         self.totals: list[float] = []
-        self.held: dict[str, list[Tensor | None]] = {}  # part -> its gradients, where there are several parts
+        self.held: dict[str, list[Tensor | None]] = {}  # gradients of each part, if there are several
         self.update: Update | None = None
 
     def loss(self, model: nn.Module, batch: Any, step: int) -> Loss:
@@ -81,7 +81,7 @@ class Gradients:
             return self.objective(model, to_device(batch, self.device, self.dtype), step)
 
     def add(self, share: Share, step: int) -> Loss:
-        """Compute one share, forward and backward; its loss, detached."""
+        """Compute one share, forward and backward; returns its loss, detached."""
         terms, loss = (self.call if self.apart else self.shared)(self._terms, share, step)
         for place, (name, term) in enumerate(terms.items(), start=1):
             term.backward(retain_graph=place < len(terms))
@@ -90,13 +90,13 @@ class Gradients:
         return loss  # type: ignore[no-any-return]
 
     def _terms(self, model: nn.Module, share: Share, step: int) -> tuple[dict[str, Tensor], Loss]:
-        """The terms to go backward from: all in one, or, for sums, one for each part. And the loss, detached."""
+        """The terms to differentiate: a single one, or, for sums, one per part; and the loss, detached."""
         loss = self.loss(model, share.batch, step)
         if not loss.parts:
             raise ValueError("expected a loss to train with, but the objective returned one without parts")
         noted = detached(loss)
         counts = {name: float(part.count) if share.counted else 0.0 for name, part in loss.parts.items()}
-        # under FSDP2 all processes go the same way, also through a part that counts nothing
+        # under FSDP2 all processes must do the same, even for a part with count 0
         parts = {name: part for name, part in loss.parts.items() if counts[name] or self.sharded}
         if self.whole:
             total = loss._replace(parts=parts).value if parts else None
@@ -110,12 +110,13 @@ class Gradients:
             return terms, noted
         self.totals = self.processes.total(self.rows.pop())
         sums = dict(zip(counts, self.totals[::2], strict=False))
-        # a process that counts nothing takes part with gradients of zero
+        # a process with count 0 takes part with zero gradients
         shares = [terms[name] / (sums[name] or 1.0) for name in terms] or [weight.sum() * 0 for weight in self.weights]
         return {"": torch.stack(shares).sum()}, noted
 
     def _note(self, loss: Loss, counts: Mapping[str, float]) -> None:
-        """A row to add up: the count of each part and count x mean, the logs times the first count, flaws, a stop."""
+        """A row to sum over processes: each part's count and count x mean, the logs times the first count, flaws, and a
+        stop flag."""
         found = [[*each.parts, *each.logs] for each in (self.last or loss, loss)]
         if found[0] != found[1]:
             raise ValueError(f"expected parts and logs {found[0]} in all batches of an update, got {found[1]}")
@@ -127,7 +128,7 @@ class Gradients:
         self.rows.append([*row, *logs, float(flaws), float(self.stop.asked)])
 
     def _hold(self, name: str) -> None:
-        """Move the gradients to those of a part."""
+        """Move the gradients to the sum of a part."""
         held = self.held.setdefault(name, [None] * len(self.weights))
         for place, weight in enumerate(self.weights):
             before, found = held[place], weight.grad
@@ -135,7 +136,7 @@ class Gradients:
             weight.grad = None
 
     def finish(self) -> Update:
-        """Make the gradients those of the update."""
+        """Turn the accumulated gradients into those of the update."""
         if self.whole:
             assert self.update is not None, "no batch was added"
             self.stopping = self.stop.asked
@@ -162,7 +163,7 @@ class Gradients:
         return Update(sums[0], loss, means if len(parts) > 1 else {}, logs if sums[0] else {})
 
     def _scale(self, counts: Mapping[str, float]) -> None:
-        """From sums to means; the parts are added up, and the processes."""
+        """From sums to means; the parts are summed, and the processes."""
         held = self.held or {name: [weight.grad for weight in self.weights] for name in counts}
         for name, gradients in held.items():
             for weight, gradient in zip(self.weights, gradients, strict=True):

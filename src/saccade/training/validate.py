@@ -1,4 +1,4 @@
-"""Validation: the loss on the validation split, or the decisive metric where the objective has no loss there."""
+"""Validation: the loss on the validation split, or the decisive metric if the objective has no loss in evaluation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,21 +18,22 @@ Evaluate = Callable[[nn.Module], float]
 
 
 class Validation:
-    """The validation split, cut into batches that are collated when they are needed."""
+    """The validation split, cut into batches that are collated on demand."""
 
     def __init__(self, task: Task, config: TrainingConfig, processes: Processes, evaluate: Evaluate | None) -> None:
         self.task, self.processes, self.evaluate = task, processes, evaluate
         self.examples = task.examples("validation")
         self.batches = in_order(sizes_of(task, self.examples), config.batch_size)
         if not self.batches:
-            raise InvalidInput("the validation split has no examples; training needs one at least")
+            raise InvalidInput("the validation split has no examples; training needs at least one")
 
     def __call__(self, gradients: Gradients, step: int) -> tuple[str, float, float]:
-        """Validate after a step: (name in the metrics, value, cost); the cost is the value or minus it, less is better.
+        """Validate after a step. Returns the name in the metrics, the value, and the cost: the value or its negative,
+        lower is better.
 
         Raises:
-            InvalidInput: there is nothing that the loss counts.
-            ValueError: there is no loss, and no `evaluate`.
+            InvalidInput: the loss counts nothing.
+            ValueError: there is neither a loss nor `evaluate`.
         """
         with evaluating(gradients.model):
             value, name, sign = self._loss(gradients, step), "loss", 1
@@ -45,10 +46,10 @@ class Validation:
         return f"validation_{name}", value, sign * value
 
     def _loss(self, gradients: Gradients, step: int) -> float | None:
-        """The mean over all batches; each process takes some of them, and they are added up in one order."""
+        """The mean over all batches, divided among the processes, and summed in a fixed order."""
         rank, count, size = self.processes.data_rank, self.processes.data_count, len(self.batches)
         rows: list[list[float]] = []
-        # every process computes as many batches, since a sharded model needs all processes; extra ones do not count
+        # every process computes the same number of batches, since a sharded model needs all; extra ones do not count
         for place in range(rank, -(-size // count) * count, count):
             parts = gradients.call(gradients.loss, self.example(place % size), step).parts.values()
             if not parts:

@@ -1,1 +1,1 @@
-"""The viewer: a run, or a capture that was kept, in a browser on this machine."""
+"""The viewer of runs and saved captures, in a browser on this machine."""

@@ -1,4 +1,4 @@
-"""A call of a model that can be ended, by whoever asked for it and by the clock."""
+"""Calls of a model that can be cancelled, and that time out."""
 
 import threading
 import time
@@ -9,12 +9,12 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 
 class Stopped(Exception):
-    """The call was ended."""
+    """The call was cancelled or timed out."""
 
 
 @contextmanager
 def stoppable(stop: threading.Event, seconds: float) -> Iterator[None]:
-    """Within the block, in this thread, the next module to be called raises once it is told to stop, or is too late."""
+    """Within the block, in this thread, the next module call raises after a stop request or the deadline."""
     mine, until = threading.get_ident(), time.monotonic() + seconds
 
     def check(*_: object) -> None:

@@ -1,8 +1,9 @@
-"""The server of `saccade serve`: one page, and the answers to what it sends: a text, a recording or an image.
+"""The server of `saccade serve`: one page, and the views of a text, a recording or an image that it sends.
 
-By default it listens on this machine alone. It answers only requests for this machine's own names and addresses, since
-a page of another site may point a name of its own here, and no page of another origin. It reads one input at a time;
-others wait, and are refused when too many do. Reading ends when the client disconnects or the time is up.
+By default it listens on this machine only. It answers only requests for this machine's own names and addresses, since
+another site may point its name here (DNS rebinding), and never requests from pages of another origin. One input is
+processed at a time; others wait, and are rejected if too many wait. A client that disconnects, or the timeout, cancels
+the processing.
 """
 
 import asyncio
@@ -25,14 +26,14 @@ from saccade.core.errors import SaccadeError
 from saccade.core.printable import printable
 from saccade.explain.page import Reads, packed, page_of, policy
 
-LONGEST, LARGEST = 2000, 1 << 16  # characters of a text, bytes of a request with one
-FILE = 2_000_000  # bytes of a file: two minutes of sound at 8,000 samples a second
-WAITING, PATIENCE = 16, 60.0  # texts that wait at most, and seconds
-ARRIVING, READING = 20.0, 60.0  # seconds until a request is here, and for the model to read it
+LONGEST, LARGEST = 2000, 1 << 16  # the most characters of a text, and bytes of its request
+FILE = 2_000_000  # the most bytes of a file: two minutes of sound at 8,000 samples per second
+WAITING, PATIENCE = 16, 60.0  # the most waiting inputs, and the seconds that they wait
+ARRIVING, READING = 20.0, 60.0  # seconds for a request to arrive, and for the model to process it
 
 
 class Refused(Exception):
-    """A request that is not answered, and why."""
+    """A rejected request, with the reason."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -40,11 +41,11 @@ class Refused(Exception):
 
 
 class Viewer:
-    """What is served.
+    """The application that the server runs.
 
     Args:
-        shown: the title, the views, and what answers an input.
-        names: the host names that it answers to, beside the address that a request comes in at.
+        shown: the title, the views, and the function that processes an input.
+        names: the host names it accepts, in addition to the address that a request arrives at.
     """
 
     def __init__(self, shown: Shown, names: Collection[str]) -> None:
@@ -84,7 +85,7 @@ class Viewer:
             raise Refused(503, f"{WAITING} are waiting already; try again in a moment")
         self._waiting += 1
         try:
-            # few files are held at a time
+            # limits the files in memory
             given = await file_of(request, kind) if text is None else text
             async with asyncio.timeout(PATIENCE):
                 await self._one.acquire()
@@ -98,7 +99,7 @@ class Viewer:
             self._one.release()
 
     async def read(self, request: Request, given: str | bytes) -> Response:
-        """The answer; none where whoever asked has gone."""
+        """The answer; None if the client has disconnected."""
         stop = threading.Event()
         reading = asyncio.create_task(asyncio.to_thread(self.shown_for, given, stop))
         while not reading.done():
@@ -123,9 +124,9 @@ class Viewer:
 
 
 def address_of(scope: Scope) -> list[str]:
-    """The address of this machine that a request came in at, as it stands in a Host header; none where it is not one.
+    """The address of this machine that a request arrived at, as in a Host header; None if there is none.
 
-    Of a machine that has several, and listens at all of them, each is its own.
+    On a machine with several addresses each is accepted.
     """
     try:
         address = ipaddress.ip_address((scope.get("server") or ("",))[0])
@@ -137,19 +138,19 @@ def address_of(scope: Scope) -> list[str]:
 
 
 def check_origin(request: Request) -> None:
-    """Raise where a page of another origin is behind the request.
+    """Raise if the request comes from a page of another origin.
 
-    Browsers say so in Sec-Fetch-Site, which no page can set; over plain HTTP to another machine only in Origin. A
-    request with neither comes from no page.
+    Browsers send Sec-Fetch-Site, which no page can set; over plain HTTP to another machine only Origin. A request with
+    neither does not come from a page.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     own = origin is None or origin.partition("://")[2] == request.headers.get("host")
     if site not in (None, "same-origin", "none") or not own:
-        raise Refused(403, "a page of another origin may not ask")
+        raise Refused(403, "requests from pages of another origin are refused")
 
 
 async def body_of(request: Request, largest: int, why: str) -> bytes:
-    """What was sent. A little more than may be is taken in and thrown away, so that its sender hears why."""
+    """The body of a request. If it is a little too long it is read and discarded, so that the sender gets the error."""
     body, size = bytearray(), 0
     try:
         async with asyncio.timeout(ARRIVING):
@@ -173,7 +174,7 @@ async def text_of(request: Request) -> str:
     body = await body_of(request, LARGEST, f"a request has at most {LARGEST} bytes")
     try:
         given: Any = json.loads(body)
-        json.dumps(given, ensure_ascii=False).encode("utf-8")  # half a surrogate is no text
+        json.dumps(given, ensure_ascii=False).encode("utf-8")  # an unpaired surrogate is not text
     except (ValueError, RecursionError):
         raise Refused(400, 'expected JSON such as {"text": "..."}') from None
     text = given.get("text") if isinstance(given, dict) else None
@@ -185,7 +186,7 @@ async def text_of(request: Request) -> str:
 
 
 async def file_of(request: Request, kind: Reads) -> bytes:
-    """The bytes of a recording or an image, checked for their number."""
+    """The bytes of a recording or an image, with their number checked."""
     body = await body_of(request, FILE, f"{named(kind)} has at most {FILE / 1e6:.0f} MB")
     if not body:
         raise Refused(400, f"there is nothing to read: the {kind} is empty")

@@ -1,4 +1,4 @@
-"""What the viewer shows: the answers of one run or two with their pictures, or saved captures."""
+"""The content of the viewer: the answers and pictures of one or two runs, or saved captures."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,11 +13,11 @@ from saccade.runs.run import Run, open_run
 
 Look = Callable[[str | bytes], list[View]]
 READS: dict[str, Reads] = {"text": "text", "audio/wav": "recording", "image/*": "image"}
-"""What a task accepts -> the input that the page sends."""
+"""The kind of input that a task accepts -> the input that the page sends."""
 
 
 class Shown(NamedTuple):
-    """The title, what is seen at first, the kind of input that can be sent, and what reads it."""
+    """The title, the first views, the kind of input, and the function that processes it."""
 
     title: str
     views: list[View]
@@ -28,10 +28,10 @@ class Shown(NamedTuple):
 
 
 def of(paths: Sequence[Path]) -> Shown:
-    """What one path or two are of.
+    """Open one or two paths.
 
     Raises:
-        InvalidInput: a run and a capture; runs that read different things; files that are no captures.
+        InvalidInput: a run and a capture; runs with different inputs; files that are not captures.
     """
     runs = [path.is_dir() for path in paths]
     if any(runs) and not all(runs):
@@ -49,10 +49,10 @@ def of_captures(paths: Sequence[Path]) -> Shown:
 
 
 def of_runs(paths: Sequence[Path]) -> Shown:
-    """Runs that answer what is sent; one that needs no input answers at once.
+    """Runs that answer each input; a run without input answers at once.
 
     Raises:
-        InvalidInput: runs that read different things, or something that the page cannot send.
+        InvalidInput: the runs read different kinds of input, or a kind that the page cannot send.
     """
     runs = [open_run(path) for path in paths]
     reads = [reads_of(run) for run in runs]
@@ -79,7 +79,7 @@ def of_runs(paths: Sequence[Path]) -> Shown:
 
 
 def told_apart(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
-    """Names of A and B, with their places where they are the same."""
+    """Names of A and B, with their paths if the names are equal."""
     same = len(set(names)) < len(names)
     where = [path.name for path in paths] if len({path.name for path in paths}) > 1 else list(map(str, paths))
     return [
@@ -94,10 +94,10 @@ def accepted(run: Run) -> tuple[str, ...]:
 
 
 def reads_of(run: Run) -> Reads:
-    """The input that the page sends to a run; "" where it needs none.
+    """The input that the page sends to a run; "" if it needs none.
 
     Raises:
-        InvalidInput: it reads no input, or none that the page can send.
+        InvalidInput: the page cannot send its input.
     """
     kinds = accepted(run)
     found = [READS[kind] for kind in kinds if kind in READS]
@@ -113,7 +113,7 @@ def named(kind: Reads) -> str:
 
 
 def seen_by(run: Run, given: str | bytes) -> View:
-    """What a run answers to a text or to the bytes of a file, and where it looks meanwhile.
+    """The answer of a run to a text or the bytes of a file, with its attention.
 
     Raises:
         InvalidInput: an input that it cannot read.

@@ -1,4 +1,4 @@
-"""Pictures as matplotlib figures: make one, then `save` it. matplotlib is imported at the first."""
+"""Pictures as matplotlib figures: make one, then `save` it. matplotlib is imported with the first picture."""
 
 from saccade.explain.plots.arcs import arcs
 from saccade.explain.plots.canvas import Figure, Weights, save

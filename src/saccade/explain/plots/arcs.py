@@ -1,4 +1,4 @@
-"""The head view: two columns of tokens, and arcs from who looks to what is looked at. Vig 2019, arXiv:1906.05714."""
+"""The head view: two columns of tokens, and arcs from queries to keys. Vig 2019, arXiv:1906.05714."""
 
 import math
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from saccade.explain.plots.canvas import GREY, Figure, Weights, every, fit, our_
 from saccade.explain.plots.charts import COLOURS
 from saccade.explain.plots.tokens import SPECIAL, short_labels
 
-DASHES = ("solid", (0, (4, 1.2)), (0, (1, 1)))  # with the colours, 18 heads can be told apart
-MOST = 4000  # arcs; more are a grey field, and slow in an SVG
+DASHES = ("solid", (0, (4, 1.2)), (0, (1, 1)))  # with the colours, 18 heads can be distinguished
+MOST = 4000  # arcs; more would be a grey area, and slow in an SVG
 GREYS = ("#ffffff", "#333333")
 
 
@@ -28,16 +28,16 @@ def arcs(
     columns_label: str = "key",
     title: str = "",
 ) -> Figure:
-    """The head view: who looks on the left, what is looked at on the right, an arc for each weight, a colour a head.
+    """The head view: queries on the left, keys on the right, an arc for each weight, a colour for each head.
 
-    The opacity of an arc is its weight; the largest that is drawn is opaque. Arcs below a hundredth of it are left out,
-    and of more than 4,000 the weakest. In long sentences every n-th token is named, at a mark.
+    The opacity of an arc is its weight relative to the largest. Arcs below a hundredth of the largest are left out, and
+    so are the weakest beyond 4,000. In long sentences every n-th token is labelled, with a tick.
 
     Args:
-        weights: (h, q, k), or (q, k) of one head.
-        rows, columns: tokens of queries and of keys, as `labels` takes them; a label is cut after 40 characters.
-        heads: the numbers of those that are drawn, at most 18; None: all.
-        query: the place of the one token whose looks are drawn; None: all.
+        weights: (h, q, k), or (q, k) for one head.
+        rows, columns: tokens of queries and of keys, in the form of `labels`; cut after 40 characters.
+        heads: the numbers of the heads to draw, at most 18; None: all.
+        query: position of the only query to draw; None: all.
 
     Raises:
         InvalidInput: another shape, no tokens, weights below 0 or not finite, no such head or query, too many heads.
@@ -71,7 +71,7 @@ def arcs(
 
 
 def _name(axes: Any, tokens: Sequence[str], nth: int, chosen: int | None = None) -> None:
-    """Tokens at their rows, every n-th; a chosen one in any case, and alone in black."""
+    """Every n-th token at its row; a selected one in any case, and it alone in black."""
     near = range(chosen - nth + 1, chosen + nth) if chosen is not None else ()
     places = [i for i in range(0, len(tokens), nth) if i not in near or i == chosen]
     places += [chosen] if chosen is not None and chosen not in places else []
@@ -86,14 +86,14 @@ def _name(axes: Any, tokens: Sequence[str], nth: int, chosen: int | None = None)
 
 
 def _draw(axes: Any, weights: Any, query: int | None, cell: float) -> float:
-    """An arc for each weight (h, q, k) that can be seen, the weakest first; the largest weight."""
+    """Draw an arc for each visible weight (h, q, k), the weakest first; returns the largest weight."""
     shown = weights if query is None else np.where(np.arange(weights.shape[1])[:, None] == query, weights, 0)
     largest = float(shown.max())
     strongest = np.argsort(shown, axis=None, kind="stable")[-MOST:]
     strongest = strongest[shown.ravel()[strongest] >= max(largest / 100, np.finfo(float).tiny)]
     path: Any = require("matplotlib.path", "app").Path
     rgba = require("matplotlib.colors", "app").to_rgba
-    # those of several heads lie beside each other: 1.4 points apart, and all within two thirds of a row
+    # arcs of several heads are 1.4 points apart, and all within two thirds of a row
     apart = min(1.4 / 72 / cell, 0.66 / len(weights))
     paths, edges, dashes = [], [], []
     for head, i, j in zip(*np.unravel_index(strongest, shown.shape), strict=True):
@@ -125,7 +125,7 @@ def _legend(axes: Any, said: Sequence[str], title: str) -> None:
 
 
 def _opacity(axes: Any, largest: float, wide: float, high: float) -> None:
-    """What the opacity of an arc says, below."""
+    """The legend of the opacity, below."""
     colours = require("matplotlib.colors", "app")
     greys = colours.LinearSegmentedColormap.from_list("opacity", GREYS)
     mappable = require("matplotlib.cm", "app").ScalarMappable(colours.Normalize(0, largest or 1), greys)

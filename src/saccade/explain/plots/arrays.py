@@ -1,4 +1,4 @@
-"""What pictures are given, as numpy arrays that fit."""
+"""Checking the arrays that pictures are made from."""
 
 import base64
 import math
@@ -20,7 +20,7 @@ def read(values: Any, what: str) -> Any:
     """As a numpy array, in float64, of any shape.
 
     Raises:
-        InvalidInput: it is none.
+        InvalidInput: it is not an array.
     """
     try:
         return numbers(values)
@@ -29,10 +29,10 @@ def read(values: Any, what: str) -> Any:
 
 
 def checked(values: Any, axes: str, what: str = "weights", least: float = -np.inf) -> Any:
-    """As a numpy array in float64 with these axes, none of them empty: a letter each, or a size that it must have.
+    """As a float64 numpy array with these axes, none of them empty: each a letter, or the size it must have.
 
     Raises:
-        InvalidInput: another shape, or a number that is below the least or not finite.
+        InvalidInput: the wrong shape, or a number that is below the least or not finite.
     """
     names = axes.split()
     found = read(values, f"{what} ({', '.join(names)})")
@@ -45,10 +45,10 @@ def checked(values: Any, axes: str, what: str = "weights", least: float = -np.in
 
 
 def named(names: Any, size: int, what: str) -> list[str]:
-    """A name for each; without any, the numbers from 0.
+    """A name for each; by default the numbers from 0.
 
     Raises:
-        InvalidInput: another number of names.
+        InvalidInput: the wrong number of names.
     """
     if len(names) not in (0, size):
         raise InvalidInput(f"expected a name for each of {size} {what}, got {len(names)}")
@@ -56,7 +56,7 @@ def named(names: Any, size: int, what: str) -> list[str]:
 
 
 def rounded(values: Any, digits: int = 3) -> Any:
-    """Nested lists of the numbers with so many decimals; a zero is 0, and a number that is not finite is None."""
+    """Nested lists of the numbers, rounded to decimals; a zero is 0, and a number that is not finite is None."""
     if np.ndim(values):
         return [rounded(part, digits) for part in values]
     return (round(float(values), digits) or 0) if math.isfinite(values) else None
@@ -74,7 +74,7 @@ def packed(values: Any) -> dict[str, Any]:
 
 
 def pooled(values: Any, size: int, axis: int) -> Any:
-    """The means of each so many numbers along an axis; the last may be of fewer."""
+    """The means of consecutive groups along an axis; the last group may be smaller."""
     starts = np.arange(0, values.shape[axis], size)
     counts = np.minimum(starts + size, values.shape[axis]) - starts
     sums = np.add.reduceat(values, starts, axis)
@@ -82,9 +82,9 @@ def pooled(values: Any, size: int, axis: int) -> Any:
 
 
 def thinned(images: Any, most: int) -> dict[str, Any]:
-    """Images (..., y, x) from 0 to 1 with at most so many pixels, in whole numbers to 255; `enlarged` is the way back.
+    """Images (..., y, x) from 0 to 1, reduced to at most `most` pixels of integers to 255; `enlarged` is the inverse.
 
-    Neighbouring pixels become one, their mean.
+    Neighbouring pixels are averaged.
     """
     found, size = np.asarray(images, dtype=np.float64), 1
     for size in range(1, max(found.shape[-2:]) + 1):
@@ -95,6 +95,6 @@ def thinned(images: Any, most: int) -> dict[str, Any]:
 
 
 def enlarged(kept: Mapping[str, Any]) -> Any:
-    """Images (..., y, x) of which `thinned` kept a part, as large as they were."""
+    """Images (..., y, x) reduced by `thinned`, at their original size."""
     pixels, (high, wide), size = np.asarray(kept["pixels"], dtype=np.float64) / 255, kept["size"], kept["block"]
     return pixels.repeat(size, -2).repeat(size, -1)[..., :high, :wide]

@@ -1,6 +1,6 @@
-"""What all pictures share: style and fonts, title and legend, the size of what is drawn, and the files.
+"""The code that all pictures share: style and fonts, title and legend, size, and files.
 
-matplotlib without pyplot: nothing global, no display. It is imported at the first picture.
+matplotlib is used without pyplot, so without global state or a display. It is imported with the first picture.
 """
 
 import io
@@ -21,22 +21,26 @@ from saccade.core.printable import printable
 Figure = Any  # matplotlib.figure.Figure: matplotlib may be absent
 Weights = Any  # (rows, columns): a torch tensor, a numpy array, or lists
 GREY, PALE = "#666666", "#dddddd"
-# placed by lightness (L* from 100 to 20), so that equal steps of weight are equal steps of grey in print
+# spaced by lightness (L* from 100 to 20), so that equal steps of weight are equal steps of grey in print
 WHITE_TO_BLUE = ((0.0, "#ffffff"), (0.175, "#c6dbef"), (0.41, "#6baed6"), (0.675, "#2171b5"), (1.0, "#08306b"))
 STYLE: dict[str, Any] = {"font.size": 9, "axes.titlesize": 10, "axes.linewidth": 0.6, "legend.frameon": False}
-STYLE |= {"axes.spines.top": False, "axes.spines.right": False, "text.parse_math": False}  # a token may hold dollars
+STYLE |= {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.parse_math": False,
+}  # tokens may contain dollars
 STYLE |= {"savefig.dpi": 200, "svg.fonttype": "none", "svg.hashsalt": "saccade"}
 
 
 def blank(width: float, height: float) -> Any:
-    """The axes of a new figure, so many inches wide and high."""
+    """The axes of a new figure, with width and height in inches."""
     return require("matplotlib.figure", "app").Figure(figsize=(width, height)).add_axes((0, 0, 1, 1))
 
 
 def page() -> Figure:
-    """A new figure of an inch by an inch, so that a place in it is in inches; `fit` makes it as large as what it has.
+    """A new figure of one inch by one inch, so that positions are in inches; `fit` enlarges it to its content.
 
-    In it the first axes stand with their upper left corner at its lower left, and others beside or below them.
+    The first axes have their upper left corner at its lower left; others are beside or below them.
     """
     return require("matplotlib.figure", "app").Figure(figsize=(1, 1))
 
@@ -47,7 +51,7 @@ def colours(steps: Any = WHITE_TO_BLUE) -> Any:
 
 
 def scale(axes: Any, drawn: Any, values: str, least: float = 1.3) -> Any:
-    """The colour bar of what is drawn, to the right of axes that stand on a `page`, at least so many inches high."""
+    """The colour bar, to the right of axes on a `page`, with a least height in inches."""
     place = axes.get_position()
     tall = max(1.0, least / place.height)  # room for its label beside a flat picture
     bar = axes.inset_axes((1 + 0.15 / place.width, 1 - tall, 0.11 / place.width, tall))
@@ -56,24 +60,25 @@ def scale(axes: Any, drawn: Any, values: str, least: float = 1.3) -> Any:
 
 
 def count(axis: Any, size: int, inches: float) -> None:
-    """Whole numbers along an axis of so many cells, as many as have room: all, or each second, fifth, tenth, ..."""
+    """Integer ticks along an axis of cells, as many as there is room for: every one, or every second, fifth, tenth,
+    ..."""
     steps = (factor * 10**power for power in range(10) for factor in (1, 2, 5))
     step = next(step for step in steps if step * inches / size >= 0.32 or step >= size)
     axis.set_ticks(range(0, size, step))
 
 
 def every(cell: float, line: float = 0.22) -> int:
-    """Each so manieth of rows of so many inches is named, since a line of text needs 0.22."""
+    """Which rows are labelled, given their height in inches: every n-th, since a line of text needs 0.22."""
     return math.ceil(line / cell - 1e-9)
 
 
 @contextmanager
 def our_style(*texts: str) -> Iterator[None]:
-    """Our style, whatever the user's, with matplotlib's own font, then those installed that the texts need."""
+    """Our style, regardless of the user's, with matplotlib's own font, then installed fonts that the texts need."""
     manager: Any = require("matplotlib.font_manager", "app")
     families, missing = ["DejaVu Sans"], {c for c in "".join(texts) if c > " " and unicodedata.category(c) != "Cf"}
     for font in sorted(manager.fontManager.ttflist, key=_rank) if missing else ():
-        with suppress(OSError, RuntimeError):  # gone or damaged since it was listed
+        with suppress(OSError, RuntimeError):  # removed or damaged since it was listed
             face = manager.get_font(font.fname)
             found = {c for c in missing if face.get_char_index(ord(c))}
             missing -= found
@@ -82,7 +87,7 @@ def our_style(*texts: str) -> Iterator[None]:
             break
     style = {**STYLE, "font.family": [*dict.fromkeys(families), "sans-serif"]}
     with require("matplotlib.style", "app").context(["default", style]), warnings.catch_warnings():
-        # where no font has a character a box is drawn; in the SVG it is the reader's fonts that count
+        # a character that no font has is drawn as a box; an SVG uses the reader's fonts
         warnings.filterwarnings("ignore", r"Glyph .* missing|Matplotlib currently does not support")
         yield
 
@@ -92,16 +97,16 @@ def _rank(font: Any) -> tuple[Any, ...]:
 
 
 def finish(axes: Any, title: str, legend: bool = False, beside: int = 3) -> Figure:
-    """Title, legend with so many names beside each other, and the figure fitted to what is drawn."""
+    """Add the title and the legend, with a number of names side by side, and fit the figure to its content."""
     lines = len(axes.lines)
-    if legend:  # above the axes, where it hides nothing
+    if legend:  # above the axes, where it covers nothing
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(lines, beside), borderaxespad=0.3, borderpad=0)
     write_title(axes, title, pad=10 + 14 * math.ceil(lines / beside) if legend else 8)
     return fit(axes.figure)
 
 
 def write_title(axes: Any, title: str, pad: int = 8, narrowest: int = 40) -> None:
-    """The title in lines as wide as the axes, or of so many characters where those are narrow."""
+    """The title in lines as wide as the axes, or of a least number of characters if the axes are narrow."""
     width = axes.get_position().width * axes.figure.get_size_inches()[0]
     lines = textwrap.wrap(printable(" ".join(title.split())), max(narrowest, int(width * 13)))
     axes.set_title("\n".join(lines), loc="left", pad=pad)
@@ -113,11 +118,11 @@ def renderer_of(figure: Figure) -> Any:
 
 
 def fit(figure: Figure, margin: float = 0.12) -> Figure:
-    """The figure as large as what is drawn, with a margin in inches; the axes keep their sizes and distances."""
+    """Fit the figure to its content, with a margin in inches; the axes keep their sizes and distances."""
     width, height = figure.get_size_inches()
     box = figure.get_tightbbox(renderer_of(figure))
     wide, high = box.width + 2 * margin, box.height + 2 * margin
-    places = [axes.get_position() for axes in figure.axes]  # all before any, since twins move together
+    places = [axes.get_position() for axes in figure.axes]  # read all first, since twinned axes move together
     for axes, place in zip(figure.axes, places, strict=True):
         x, y = margin - box.x0 + place.x0 * width, margin - box.y0 + place.y0 * height
         axes.set_position((x / wide, y / high, place.width * width / wide, place.height * height / high))
@@ -128,8 +133,8 @@ def fit(figure: Figure, margin: float = 0.12) -> Figure:
 def save(figure: Figure, path: str | os.PathLike[str], description: str) -> tuple[Path, ...]:
     """Write PATH.png (200 dots an inch) and PATH.svg (text stays text) with alternative text; return the two paths.
 
-    Both are drawn before either is written, and each is replaced whole; the same figure gives the same bytes. Missing
-    folders are made. `description` says what there is to see to who cannot see it.
+    Both are drawn before either is written, and each is replaced as a whole; the same figure gives the same bytes.
+    Missing folders are created. `description` is the alternative text, for readers who cannot see the picture.
 
     Raises:
         InvalidInput: no description.
@@ -138,7 +143,7 @@ def save(figure: Figure, path: str | os.PathLike[str], description: str) -> tupl
     alternative, base, drawn = printable(" ".join(description.split())), Path(path), {}
     if not alternative:
         raise InvalidInput("expected a description of the picture, for readers who cannot see it")
-    # the title is what a screen reader says of an SVG
+    # screen readers read the title of an SVG
     for kind, more in (("png", {"Software": None}), ("svg", {"Title": alternative, "Date": None, "Creator": None})):
         with our_style(), io.BytesIO() as file:
             figure.savefig(file, format=kind, metadata={**more, "Description": alternative})

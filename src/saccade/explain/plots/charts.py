@@ -1,4 +1,4 @@
-"""Curves, scores, bars, and what a pen drew."""
+"""Curves, scores, bars and pen strokes."""
 
 import math
 import re
@@ -9,29 +9,29 @@ from saccade.core.errors import InvalidInput
 from saccade.explain.plots.canvas import GREY, WHITE_TO_BLUE, Figure, Weights, blank, finish, our_style
 
 Rows = Sequence[Mapping[str, Any]]
-# Okabe and Ito's colours without black and yellow; with the markers, 30 lines can be told apart
+# Okabe and Ito's colours without black and yellow; with the markers, 30 lines can be distinguished
 COLOURS, MARKERS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"), "osD^v"
 
 
 def pen(points: Weights, unit: str = "") -> Figure:
-    """What a pen drew: rows of x, y (upwards) and whether a stroke ends there; nothing is drawn where it was lifted.
+    """The strokes of a pen: rows of x, y (upwards) and 1 where a stroke ends; nothing is drawn between strokes.
 
-    Both axes have one scale; a stroke of a single point is a dot. `unit` is what x and y are measured in.
+    Both axes have the same scale; a stroke of a single point is a dot. `unit` is the unit of x and y.
 
     Raises:
-        InvalidInput: no points, rows of another length, or a number that is not finite.
+        InvalidInput: no points, rows of the wrong length, or a number that is not finite.
     """
     rows = [[float(x) for x in row] for row in (points.tolist() if hasattr(points, "tolist") else points)]
     if not rows or any(len(row) != 3 or not all(map(math.isfinite, row)) for row in rows):
         raise InvalidInput("expected points of a pen, at least one: rows of x, y and end, all finite")
     wide, high = (max(row[k] for row in rows) - min(row[k] for row in rows) + 0.5 for k in (0, 1))
-    size = min(0.3, 16 / wide, 16 / high)  # inches of a unit, so that no side exceeds 16
+    size = min(0.3, 16 / wide, 16 / high)  # inches per unit, so that no side exceeds 16
     with our_style(unit):
         axes = blank(size * wide, size * high)
         start = 0
         for end in [i for i, row in enumerate(rows) if row[2] > 0.5 or i == len(rows) - 1]:
             x, y, _ = zip(*rows[start : end + 1], strict=True)
-            # a line of no length has no cap in an SVG
+            # a line of length 0 has no cap in an SVG
             marker = {"marker": "o", "ms": 2.2} if start == end else {}
             axes.plot(x, y, "-", color=WHITE_TO_BLUE[-1][1], lw=1.4, solid_capstyle="round", **marker)
             start = end + 1
@@ -46,7 +46,7 @@ def training_curves(rows: Rows, title: str = "") -> Figure:
     `rows` are lines of a run's metrics: {"step": ..., "loss": ...} or {"step": ..., "validation_loss": ...}.
 
     Raises:
-        InvalidInput: no line holds a step and a loss.
+        InvalidInput: no line contains a step and a loss.
     """
     with our_style(title):
         axes = blank(5.0, 2.9)
@@ -71,11 +71,11 @@ def score_by_length(
 ) -> Figure:
     """A score against the length of the source, with the number of sentences written under each point.
 
-    `rows` are {"words": "3-4", "sentences": 120, "bleu": 48.1}, the key of the score being the metric in lower case;
-    `other` are those of further systems by name, to compare with; `name` is what `rows` are called beside them.
+    `rows` are {"words": "3-4", "sentences": 120, "bleu": 48.1}, where the key of the score is the metric in lower case;
+    `other` are the rows of other systems by name; `name` is that of `rows` among them.
 
     Raises:
-        InvalidInput: no rows, one without these keys, or two systems of one name.
+        InvalidInput: no rows, a row without these keys, or two systems with the same name.
     """
     key, systems = metric.lower(), {name: rows, **(other or {})}
     for system, found in systems.items():
@@ -91,7 +91,7 @@ def score_by_length(
             scores, numbers = zip(*(at.get(text, (math.nan, "–")) for text in words), strict=True)
             counts[f"{system}: sentences"] = COLOURS[i % 6], numbers
             axes.plot(scores, f"{MARKERS[i % 5]}-", ms=5, color=COLOURS[i % 6], clip_on=False, label=system)
-        if len({numbers for _, numbers in counts.values()}) == 1:  # all saw the same sentences
+        if len({numbers for _, numbers in counts.values()}) == 1:  # all were scored on the same sentences
             counts = {"sentences": (GREY, numbers)}
         count_below(axes, counts, range(len(words)))
         axes.set(xlabel="source length (words)", ylabel=metric, xlim=(-0.5, len(words) - 0.5), ylim=(0, None))
@@ -100,11 +100,11 @@ def score_by_length(
 
 
 def count_below(axes: Any, counts: Mapping[str, tuple[str, Sequence[str]]], at: Sequence[int | float]) -> None:
-    """Numbers in lines below an axis, as under survival curves, so that they never meet what is drawn.
+    """Numbers in lines below an axis, as under survival curves, so that they never overlap the plot.
 
     Args:
-        counts: what a line of numbers is of -> its colour, and a text for each place.
-        at: the places, on the axis.
+        counts: for each line of numbers its name, its colour, and a text for each position.
+        at: the positions on the axis.
     """
     for i, (head, (colour, numbers)) in enumerate(counts.items()):
         down, style = -19 - 12 * i, {"textcoords": "offset points", "va": "top", "color": colour}
@@ -115,12 +115,12 @@ def count_below(axes: Any, counts: Mapping[str, tuple[str, Sequence[str]]], at: 
 
 
 def curves(series: Mapping[str, Sequence[tuple[str, float]]], across: str, up: str, title: str = "") -> Figure:
-    """Several systems over the values of one thing: of each a line through its points (value, score).
+    """The scores of several systems over the values of one variable: a line through the points (value, score) of each.
 
-    The values stand side by side in the order of the first series, whatever numbers they are.
+    The values are equally spaced, in the order of the first series.
 
     Raises:
-        InvalidInput: no series, or one without points or with a value that the first has not.
+        InvalidInput: no series, or one without points or with a value that the first does not have.
     """
     values = [value for value, _ in next(iter(series.values()), ())]
     if not values or not all(points and {value for value, _ in points} <= set(values) for points in series.values()):
@@ -138,10 +138,10 @@ def curves(series: Mapping[str, Sequence[tuple[str, float]]], across: str, up: s
 
 
 def histogram(rows: Rows, across: str, up: str, title: str = "") -> Figure:
-    """How many there are of each: a bar a row, {across: where it begins, up: how many}, all as wide as the first.
+    """A histogram: a bar for each row, {across: its start, up: its count}, all as wide as the first.
 
     Raises:
-        InvalidInput: no row, or one without these keys.
+        InvalidInput: no rows, or a row without these keys.
     """
     if not rows or not all({across, up} <= set(row) for row in rows):
         raise InvalidInput(f"expected at least one row, each with {across} and {up}")

@@ -1,4 +1,4 @@
-"""Words, coloured by a number each."""
+"""Words coloured by numbers."""
 
 from collections.abc import Sequence
 
@@ -18,22 +18,22 @@ from saccade.explain.plots.canvas import (
 from saccade.explain.plots.tokens import short_labels
 
 ORANGE_TO_WHITE = ((0.0, "#7f2704"), (0.1625, "#d94801"), (0.295, "#fd8d3c"), (0.4125, "#fdd0a2"), (0.5, "#ffffff"))
-WIDE, LINE = 6.4, 0.27  # inches of a line of text, and from a line to the next
+WIDE, LINE = 6.4, 0.27  # inches: height of a line of text, and distance between lines
 
 
 def coloured_words(words: Sequence[str], numbers: Weights, values: str = "weight", title: str = "") -> Figure:
-    """A running text, each word on the colour of its number.
+    """A running text, with each word on the colour of its number.
 
-    White is 0 and dark blue the largest. Where a number is below 0 the scale reaches as far below 0 as above, to dark
-    orange, and words below 0 are in italics, so that they are known in grey print too.
+    White is 0 and dark blue the largest. If a number is below 0, the scale is symmetric, down to dark orange, and words
+    below 0 are in italics, to be distinct in grey print too.
 
     Args:
-        words: as `labels` takes them.
+        words: in the form of `labels`.
         numbers: one for each word.
-        values: what the numbers are.
+        values: the name of the numbers.
 
     Raises:
-        InvalidInput: no words, another number of numbers, or one that is not finite.
+        InvalidInput: no words, a different number of numbers, or one that is not finite.
     """
     found = checked(numbers, str(len(words)), "numbers")
     texts = [text or "␣" for text in short_labels(words)]

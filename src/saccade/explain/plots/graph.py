@@ -1,4 +1,4 @@
-"""Nodes and edges at given places."""
+"""Nodes and edges at given positions."""
 
 import itertools
 import math
@@ -10,9 +10,9 @@ from saccade.explain.plots.canvas import GREY, Figure, colours, fit, our_style, 
 from saccade.explain.plots.tokens import short_labels
 
 Edge = tuple[int, int, float]
-FAINTEST = 0.2  # of the colour scale, so that the weakest edge is seen
-PAD, TALL = 0.05, 0.24  # inches around a label in its box, and the height of a box
-GAP, LINE = 0.55, 0.5  # inches between the boxes of neighbours, and from one row of them to the next
+FAINTEST = 0.2  # start of the colour scale, so that the weakest edge is visible
+PAD, TALL = 0.05, 0.24  # inches: padding of a label in its box, and the height of a box
+GAP, LINE = 0.55, 0.5  # inches: distance between neighbouring boxes, and between rows
 
 
 def graph(
@@ -28,15 +28,15 @@ def graph(
     """Nodes as boxes with their labels, and an arrow for each edge, darker and thicker for a larger weight.
 
     Args:
-        nodes: their labels, as `labels` takes them.
-        edges: (from, to, weight), nodes by their numbers from 0.
-        places: x to the right and y upwards of each node.
-        across, up: what x and y are; an axis without a name is not drawn.
-        values: what the weights are.
+        nodes: their labels, in the form of `labels`.
+        edges: (from, to, weight); nodes are numbered from 0.
+        places: the position of each node, x to the right and y upwards.
+        across, up: labels of x and y; an axis without a label is not drawn.
+        values: the name of the weights.
     """
     texts = [text or "␣" for text in short_labels(nodes)]
     with our_style(title, values, across, up, *texts):
-        axes = page().add_axes((0, -1, 1, 1))  # in inches, as what is drawn in it
+        axes = page().add_axes((0, -1, 1, 1))  # in inches, like its content
         renderer = renderer_of(axes.figure)
         boxes = [
             axes.annotate(
@@ -53,7 +53,7 @@ def graph(
             box.xy = place
             box.set_position(place)
         bends = [_bend(start, end, where) for start, end, _ in edges]
-        # an arrow around a node goes below where it leads to the right
+        # an arrow to the right passes below a node in its way
         dip = (
             0.16
             * wide
@@ -73,7 +73,7 @@ def graph(
         for (start, end, weight), bend in sorted(zip(edges, bends, strict=True), key=lambda edge: edge[0][2]):
             share = FAINTEST + (1 - FAINTEST) * float(mapping(weight))
             style = {"arrowstyle": "-|>", "color": colours()(share), "lw": 0.6 + 1.4 * share, "mutation_scale": 9}
-            if start == end:  # from one side of the top of its box to the other
+            if start == end:  # a loop from one side of the box's top to the other
                 ends = [(where[start][0] + side, where[start][1] + TALL / 2) for side in (-0.08, 0.08)]
                 bend = -1.6
             else:
@@ -87,7 +87,7 @@ def graph(
 
 
 def _spread(values: Sequence[float], apart: float) -> tuple[list[float], float]:
-    """Places in inches from 0, the nearest two so far apart where all take no more than 10; and how far they reach."""
+    """Positions in inches from 0, with a given least distance if they all fit into 10; and their extent."""
     different = sorted({round(value, 6) for value in values})
     reach = different[-1] - different[0]
     if not reach:
@@ -98,7 +98,7 @@ def _spread(values: Sequence[float], apart: float) -> tuple[list[float], float]:
 
 
 def _edge(box: tuple[float, float], other: tuple[float, float], wide: float) -> tuple[float, float]:
-    """Where the line to another place leaves a box, in inches."""
+    """The point where the line to another position leaves a box, in inches."""
     across, up = other[0] - box[0], other[1] - box[1]
     share = min(wide / 2 / max(abs(across), 1e-9), TALL / 2 / max(abs(up), 1e-9), 1.0)
     return box[0] + share * across, box[1] + share * up
@@ -110,7 +110,7 @@ def _mapping(weights: Sequence[float]) -> Any:
 
 
 def _bend(start: int, end: int, places: Sequence[tuple[float, float]]) -> float:
-    """Nearly straight; around what stands in between."""
+    """Nearly straight, or curved around nodes in between."""
     (x0, y0), (x1, y1) = places[start], places[end]
     length = math.hypot(x1 - x0, y1 - y0)
     for number, (x, y) in enumerate(places):
@@ -123,7 +123,7 @@ def _bend(start: int, end: int, places: Sequence[tuple[float, float]]) -> float:
 
 
 def _name(axis: Any, name: str, values: Sequence[float], inches: Sequence[float]) -> None:
-    """The name of an axis, and where there are few places their values."""
+    """The label of an axis, with its values if there are few."""
     found = dict(zip(values, inches, strict=True))
     named = name and len(found) <= 20
     axis.set_ticks(list(found.values()) if named else [], [f"{value:g}" for value in found] if named else [])

@@ -24,15 +24,15 @@ from saccade.explain.plots.canvas import (
 )
 from saccade.explain.plots.tokens import SPECIAL, short_labels
 
-Panel = tuple[Weights, Sequence[str], Sequence[str], str, str, str]  # and the labels of rows and columns, and a title
-Side = tuple[Sequence[str], list[str], float, int]  # tokens, texts, inches a cell, and that each so manieth is named
+Panel = tuple[Weights, Sequence[str], Sequence[str], str, str, str]  # with the labels of rows and columns, and a title
+Side = tuple[Sequence[str], list[str], float, int]  # tokens, texts, inches per cell, and which tokens are labelled
 
 
 def matrix(weights: Weights, rows: Sequence[str], columns: Sequence[str]) -> list[list[float]]:
-    """The weights as lists, one row a row label, one column a column label.
+    """The weights as lists, checked against the labels of rows and columns.
 
     Raises:
-        InvalidInput: another shape, no labels, or a weight that is below 0 or not finite.
+        InvalidInput: the wrong shape, no labels, or a weight that is below 0 or not finite.
     """
     try:
         found = [[float(x) for x in row] for row in (weights.tolist() if hasattr(weights, "tolist") else weights)]
@@ -42,7 +42,7 @@ def matrix(weights: Weights, rows: Sequence[str], columns: Sequence[str]) -> lis
     if not rows or not columns or len(found) != len(rows) or widths != [len(columns)]:
         came = f"{len(found)} rows of {' or '.join(map(str, widths)) or 'no'}"
         raise InvalidInput(f"expected weights for {len(rows)} rows of {len(columns)} columns, at least one; got {came}")
-    if not all(0 <= x < math.inf for row in found for x in row):  # fails for NaN too
+    if not all(0 <= x < math.inf for row in found for x in row):  # false for NaN too
         raise InvalidInput("expected attention weights that are finite and not below 0")
     return found
 
@@ -58,9 +58,9 @@ def alignment(
 ) -> Figure:
     """Heat map of weights (q, k) as in figure 3 of Bahdanau et al. 2015: columns along the top, rows down the side.
 
-    White is 0, dark blue 1; or the largest weight, where one is above 1 since the weights are no distribution. Cells
-    are square up to 60 tokens; in longer sentences every n-th token is named, at a mark. `rows` and `columns` are
-    tokens as `labels` takes them; a label is cut after 40 characters.
+    White is 0; dark blue is 1, or the largest weight if it is above 1, for weights that are not a distribution. Cells
+    are square up to 60 tokens; in longer sentences every n-th token is labelled, with a tick. `rows` and `columns` are
+    tokens in the form of `labels`, cut after 40 characters.
 
     Raises:
         InvalidInput: as `matrix`.
@@ -69,12 +69,12 @@ def alignment(
 
 
 def alignments(panels: Sequence[Panel], values: str = "attention weight") -> Figure:
-    """Heat maps as of `alignment`, side by side with one colour bar: several looks at one sentence.
+    """Several heat maps as in `alignment`, side by side with one colour bar.
 
-    A panel is (weights, rows, columns, rows_label, columns_label, title); `values` is what the weights are.
+    A panel is (weights, rows, columns, rows_label, columns_label, title); `values` is the name of the weights.
 
     Raises:
-        InvalidInput: no panel, or as `matrix`.
+        InvalidInput: no panel, or as for `matrix`.
     """
     if not panels:
         raise InvalidInput("expected at least one panel to draw")
@@ -95,15 +95,15 @@ def alignments(panels: Sequence[Panel], values: str = "attention weight") -> Fig
 
 
 def head_grid(layers: Sequence[Weights], names: Sequence[str] = (), title: str = "") -> Figure:
-    """A thumbnail of every head, a row a layer: where each one looks, without the words.
+    """A thumbnail of every head, one row per layer, without the words.
 
-    Queries go down and keys to the right, as in `alignment`. Dark is the largest weight of its own head, so that heads
-    that look widely are seen as well as those that look at one key. Where layers have maps of several sizes all are
-    drawn as squares of one size; where weights share a place of a square, the largest of them is seen.
+    Queries go down and keys to the right, as in `alignment`. Dark is the largest weight of each head, so that widely
+    spread heads are as visible as those on a single key. If layers have maps of several sizes, all are drawn as squares
+    of one size, and weights that share a pixel are drawn as the largest of them.
 
     Args:
-        layers: of each the weights (h, q, k) of its heads.
-        names: of the layers; none: their numbers, from 0.
+        layers: for each layer the weights (h, q, k) of its heads.
+        names: names of the layers; by default their numbers, from 0.
 
     Raises:
         InvalidInput: no layers, or weights that are below 0 or not finite.
@@ -125,7 +125,7 @@ def head_grid(layers: Sequence[Weights], names: Sequence[str] = (), title: str =
         for head, weights in enumerate(table):
             place = slice(layer * down, layer * down + queries), slice(head * along, head * along + keys)
             picture[place] = weights / (weights.max() or 1.0)
-    size = min(0.9, 11 / heads, 14 / count) / max(queries, keys)  # inches of a weight
+    size = min(0.9, 11 / heads, 14 / count) / max(queries, keys)  # inches per weight
     with our_style(title, *names):
         high = size * picture.shape[0]
         axes = page().add_axes((0, -high, size * picture.shape[1], high))
@@ -144,30 +144,30 @@ def head_grid(layers: Sequence[Weights], names: Sequence[str] = (), title: str =
 
 
 def _square(table: Any, side: int) -> Any:
-    """Maps (h, q, k) as (h, side, side): of the weights that share a place the largest."""
+    """Maps (h, q, k) as (h, side, side), with the largest of the weights that share a pixel."""
     for axis in (1, 2):
         size = table.shape[axis]
         starts = np.arange(side) * size // side
-        # a place of its own for each weight where there are few, a place for several where there are many
+        # one pixel per weight if there are few, one for several if there are many
         table = np.maximum.reduceat(table, starts, axis) if size > side else table.take(starts, axis)
     return table
 
 
 def _sides(rows: Sequence[str], columns: Sequence[str], most: int) -> list[Side]:
-    """Columns and rows as they are drawn, in a picture whose longest side has so many tokens."""
+    """The layout of columns and rows, given the number of tokens of the longest side."""
     sides = []
     for tokens in (columns, rows):
         texts = short_labels(tokens)
-        cell = min(max(6 / most, 0.22), 0.36, 13.2 / len(tokens))  # inches; a line of turned text needs 0.22
+        cell = min(max(6 / most, 0.22), 0.36, 13.2 / len(tokens))  # inches; a line of rotated text needs 0.22
         sides.append((tokens, texts, cell, every(cell)))
     return sides
 
 
 def _map(figure: Figure, table: list[list[float]], sides: list[Side], largest: float) -> Any:
-    """One heat map in a figure of an inch by an inch, its upper left corner at that figure's lower left; its axes."""
+    """Draw one heat map in a figure of one inch by one inch, below it, and return its axes."""
     width, height = (cell * len(tokens) for tokens, _, cell, _ in sides)
     axes = figure.add_axes((0, -height, width, height))
-    # thousands of shapes would make the SVG slow, and show seams
+    # as an image, since thousands of shapes make an SVG slow, with visible seams
     few = max(len(tokens) for tokens, *_ in sides) <= 40
     drawn: Any = {"edgecolors": PALE, "linewidth": 0.4} if few else {"rasterized": True}
     axes.pcolormesh(table, vmin=0, vmax=largest, cmap=colours(), **drawn)
@@ -178,7 +178,7 @@ def _map(figure: Figure, table: list[list[float]], sides: list[Side], largest: f
         axis.set_ticks([i + 0.5 for i in range(0, len(texts), nth)], texts[::nth])
         axis.set_tick_params(length=0 if nth == 1 else 3)
         for label, token in zip(axis.get_ticklabels(), tokens[::nth], strict=True):
-            if SPECIAL.fullmatch(token):  # "end" the mark, not the word
+            if SPECIAL.fullmatch(token):  # the special token "end", not the word
                 label.set(color=GREY, style="italic")
     for label in axes.get_xticklabels():
         label.set(rotation=45, rotation_mode="anchor", ha="left", va="center")
@@ -186,15 +186,15 @@ def _map(figure: Figure, table: list[list[float]], sides: list[Side], largest: f
 
 
 def _side_by_side(figure: Figure, gap: float = 0.3) -> Figure:
-    """The axes moved apart, so that nothing of one meets what belongs to the next, and their titles at one height.
+    """Move the axes apart so that they do not overlap, and align their titles.
 
-    The figure is an inch by an inch, and the gap in inches.
+    The figure is one inch by one inch; the gap is in inches.
     """
     renderer, left = renderer_of(figure), 0.0
     boxes = [axes.get_tightbbox(renderer) for axes in figure.axes]
     for axes, box in zip(figure.axes, boxes, strict=True):
         place = axes.get_position()
         axes.set_position((place.x0 + left - box.x0 / figure.dpi, place.y0, place.width, place.height))
-        axes.xaxis.labelpad += (max(other.y1 for other in boxes) - box.y1) * 72 / figure.dpi  # lifts the title too
+        axes.xaxis.labelpad += (max(other.y1 for other in boxes) - box.y1) * 72 / figure.dpi  # raises the title too
         left += box.width / figure.dpi + gap
     return figure

@@ -1,4 +1,4 @@
-"""Where an image is looked at: weights over it, word by word; a path of glimpses; and how a drawing comes about."""
+"""Attention over an image for each word; the path of glimpses; and the steps of a drawing."""
 
 import math
 import unicodedata
@@ -15,36 +15,36 @@ from saccade.explain.plots.canvas import Figure, Weights, colours, fit, our_styl
 from saccade.explain.plots.charts import COLOURS
 from saccade.explain.plots.tokens import short_labels
 
-FEW, DOTS = 24, 200  # images that are drawn large; dots an inch, as `save` has them
-NARROWEST = 0.45  # inches that an image has for its name
-GREY_OF = (0.299, 0.587, 0.114)  # how bright red, green and blue are; ITU-R BT.601
-PALEST = 0.5  # what black of an image becomes, so that it is not taken for a weight
+FEW, DOTS = 24, 200  # number of images that are drawn large; dots per inch, as in `save`
+NARROWEST = 0.45  # inches for the name of an image
+GREY_OF = (0.299, 0.587, 0.114)  # brightness of red, green and blue; ITU-R BT.601
+PALEST = 0.5  # grey level of an image's black, so that it is not mistaken for a weight
 
 
 def over_image(
     image: Weights, weights: Weights, words: Sequence[str], title: str = "", values: str = "attention weight"
 ) -> Figure:
-    """Of each word the image in grey, with the weights laid over it, enlarged smoothly; figure 3 of Xu et al. 2015.
+    """For each word the image in grey, overlaid by the weights, smoothly enlarged; figure 3 of Xu et al. 2015.
 
-    White is 0 and dark blue the largest weight of all words, of which there may be some twenty.
+    White is 0 and dark blue the largest weight of all words; up to about twenty words are readable.
 
     Args:
         image: (y, x), or in colour (3, y, x) or (y, x, 3); from 0 to 1, or to 255 where any value is above 1.
-        weights: (n, rows, columns), a map a word, each spread over the whole image.
-        words: as `labels` takes them.
+        weights: (n, rows, columns), a map for each word, covering the whole image.
+        words: in the form of `labels`.
         values: what the weights are.
 
     Raises:
-        InvalidInput: another shape, no words, a number that is not finite, or a weight below 0.
+        InvalidInput: the wrong shape, no words, a number that is not finite, or a weight below 0.
     """
     found = checked(weights, f"{len(words)} rows columns", "weights", 0.0)
     grey = _grey(_pixels(image))
-    inch = (1.5 if len(words) <= FEW else 0.8) / max(grey.shape)  # of a pixel
+    inch = (1.5 if len(words) <= FEW else 0.8) / max(grey.shape)  # fractions of a pixel
     high, wide = (max(1, round(DOTS * inch * size)) for size in grey.shape)
     smaller = max(grey.shape) > max(high, wide)
     grey = _resized(grey[None], (high, wide), "bilinear" if smaller else "nearest")[0]
     largest = float(found.max())
-    # cubic, which may go below 0 and above the largest of its word
+    # cubic interpolation may go below 0 and above the word's largest weight
     most = found.max((1, 2), keepdims=True)
     spread = np.clip(_resized(found, (high, wide), "bicubic"), 0, most) / (largest or 1.0)
     texts = [_broken(text, wide / DOTS) for text in short_labels(words)]
@@ -53,23 +53,23 @@ def over_image(
         figure = page()
         tiles = _tiles(figure, len(texts), (wide / DOTS, high / DOTS), 0.12 + 0.16 * lines)
         for axes, text, weight in zip(tiles, texts, spread, strict=True):
-            # where the image is white, the colour is that of the scale
+            # white in the image shows the pure colour of the scale
             laid = (PALEST + (1 - PALEST) * grey[..., None]) * colours()(weight)[..., :3]
             axes.imshow(laid, aspect="auto", interpolation="nearest")
             _name(axes, text)
         normal = require("matplotlib.colors", "app").Normalize(0, largest or 1.0)
         mappable = require("matplotlib.cm", "app").ScalarMappable(normal, colours())
-        # beside the last of the first row
+        # beside the last image of the first row
         scale(max(tiles, key=lambda axes: axes.get_position().corners()[2].tolist()), mappable, values)
         _entitle(figure, title, pad=12 + 12 * lines)
         return fit(figure)
 
 
 def brightness(image: Weights) -> Any:
-    """An image (y, x), (c, y, x) or (y, x, c) of 1 or 3 channels as grey (y, x) from 0 to 1.
+    """An image (y, x), (c, y, x) or (y, x, c) with 1 or 3 channels as grey (y, x) from 0 to 1.
 
-    Values from 0 to 1 stay; whole numbers to 255 are divided by 255; of any others the least becomes 0 and the
-    largest 1.
+    Values from 0 to 1 are unchanged; integers to 255 are divided by 255; others are scaled so that the least becomes 0
+    and the largest 1.
 
     Raises:
         InvalidInput: another shape, or a number that is not finite.
@@ -78,10 +78,10 @@ def brightness(image: Weights) -> Any:
 
 
 def stretched(values: Weights, what: str) -> Any:
-    """Numbers as pixels from 0 to 1, as `brightness` does.
+    """Numbers as pixels from 0 to 1, as in `brightness`.
 
     Raises:
-        InvalidInput: no array, none in it, or a number that is not finite.
+        InvalidInput: not an array, an empty one, or a number that is not finite.
     """
     found = read(values, what)
     if 0 in found.shape or not np.isfinite(found).all():
@@ -108,7 +108,7 @@ def _pixels(image: Weights) -> Any:
 
 
 def _show(axes: Any, pixels: Any) -> None:
-    """An image whose axes are in its pixels."""
+    """Draw an image on axes in pixels."""
     extent = (0, pixels.shape[1], pixels.shape[0], 0)
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, aspect="auto", extent=extent, interpolation="nearest")
 
@@ -118,13 +118,13 @@ def _grey(pixels: Any) -> Any:
 
 
 def _resized(maps: Any, size: tuple[int, int], mode: str) -> Any:
-    """Maps (n, y, x) in another size."""
+    """Maps (n, y, x) resized."""
     more: Any = {} if mode == "nearest" else {"align_corners": False, "antialias": True}
     return F.interpolate(torch.from_numpy(np.ascontiguousarray(maps))[:, None], size, mode=mode, **more)[:, 0].numpy()
 
 
 def _broken(text: str, wide: float) -> str:
-    """In lines that fit above an image of so many inches; what is wide takes two places."""
+    """A name in lines that fit above an image, given its width in inches; wide characters count twice."""
     lines, room = [""], int(11 * max(wide, NARROWEST))
     for character in text:
         if sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in lines[-1] + character) > room:
@@ -134,7 +134,7 @@ def _broken(text: str, wide: float) -> str:
 
 
 def _tiles(figure: Figure, number: int, size: tuple[float, float], above: float) -> list[Any]:
-    """So many axes in rows of one length, without marks, each with room above it, in inches."""
+    """A grid of axes without ticks, each with room above it, in inches."""
     wide, high = size
     step = max(wide, NARROWEST) + 0.1
     across = math.ceil(number / math.ceil(number * step / 9.6))
@@ -148,28 +148,28 @@ def _tiles(figure: Figure, number: int, size: tuple[float, float], above: float)
 
 
 def _name(axes: Any, text: str) -> None:
-    """Above an image, below the title of the picture."""
+    """Write a name above an image, below the title of the picture."""
     style = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center", "va": "bottom"}
     axes.annotate(text, (0.5, 1), (0, 3), **style)
 
 
 def _entitle(figure: Figure, title: str, pad: int) -> None:
-    """As wide as the images together."""
+    """A colour bar as wide as all images."""
     wide = max(axes.get_position().x1 for axes in figure.axes)
     write_title(figure.axes[0], title, pad, narrowest=max(30, int(13 * wide)))
 
 
 def glimpses(image: Weights, centres: Weights, sizes: Weights, title: str = "") -> Figure:
-    """An image, and over it the glimpses that were taken of it: boxes, numbered from 1 in their order, and the path
-    from each centre to the next. A number that finds no room beside others is left out.
+    """An image with the glimpses taken of it: boxes, numbered from 1 in order, and the path from each centre to the
+    next. A number without room is left out.
 
     Args:
         image: (y, x), or in colour (3, y, x) or (y, x, 3); from 0 to 1, or to 255 where any value is above 1.
         centres: (t, 2), x to the right and y down, in pixels; (0, 0) is the corner of the first pixel.
-        sizes: of the boxes, in pixels: one number for all, (t,), or (t, scales).
+        sizes: sizes of the boxes, in pixels: one number for all, (t,), or (t, scales).
 
     Raises:
-        InvalidInput: another shape, a number that is not finite, or a size below 0.
+        InvalidInput: the wrong shape, a number that is not finite, or a size below 0.
     """
     pixels = _pixels(image)
     path = checked(centres, "t 2", "centres")
@@ -187,7 +187,7 @@ def glimpses(image: Weights, centres: Weights, sizes: Weights, title: str = "") 
             for size in scales:
                 _box(axes, x - size / 2, y - size / 2, size, size)
         axes.plot(*path.T, "o-", color=COLOURS[1], ms=3.5, lw=1.2, path_effects=_halo(), zorder=3)
-        # a box may reach out of the image
+        # a box may extend beyond the image
         reach = boxes.max(1, keepdims=True) / 2
         low, far = np.minimum((path - reach).min(0), 0), np.maximum((path + reach).max(0), (wide, high))
         inch = min(inch, 5 / max(far - low))
@@ -201,7 +201,7 @@ def glimpses(image: Weights, centres: Weights, sizes: Weights, title: str = "") 
 
 
 def _halo() -> list[Any]:
-    """So that a line is seen on any image."""
+    """An outline, which makes a line visible on any image."""
     effects = require("matplotlib.patheffects", "app")
     return [effects.withStroke(linewidth=2.8, foreground="white")]
 
@@ -212,7 +212,7 @@ def _box(axes: Any, x: float, y: float, wide: float, high: float, clip: bool = F
 
 
 def _number(axes: Any, path: Any, sizes: Any, inch: float) -> None:
-    """Each glimpse's number at a corner of its smallest box, or near it, where it meets no other."""
+    """Each glimpse's number at or near a corner of its smallest box, without overlapping others."""
     taken: list[tuple[float, float, float, float]] = []
     (least, most), (bottom, above) = axes.get_xlim(), axes.get_ylim()
     for number, ((x, y), size) in enumerate(zip(path, sizes, strict=True), start=1):
@@ -238,17 +238,17 @@ def drawing(
     title: str = "",
     names: Sequence[str] = (),
 ) -> Figure:
-    """How a drawing comes about: the canvas after each step, from 1, side by side; figure 7 of Gregor et al. 2015.
+    """The steps of a drawing: the canvas after each step, from 1, side by side; figure 7 of Gregor et al. 2015.
 
     Args:
         canvases: (t, y, x), or (t, c, y, x) of 1 or 3 channels; from 0 to 1, or to 255 where any value is above 1.
-        boxes: (t, 4), where each step drew: x and y of a corner, width and height, in pixels; a negative width or
-            height reaches to the other side.
-        most: steps that are drawn; of more, so many at equal distances, the first and the last among them.
-        names: of the canvases; none: "step 1", "2", "3", ...
+        boxes: (t, 4), the box that each step drew in: x and y of a corner, width and height, in pixels, which may be
+            negative.
+        most: the most steps to draw; if there are more, steps at equal distances, including the first and the last.
+        names: names of the canvases; by default "step 1", "2", "3", ...
 
     Raises:
-        InvalidInput: another shape, a number that is not finite or not from 0 to 255, fewer than two steps at most.
+        InvalidInput: the wrong shape, a number that is not finite or not from 0 to 255, a `most` below 2.
     """
     found = read(canvases, "canvases (t, y, x)")
     found = checked(found, "t c y x" if found.ndim == 4 else "t y x", "canvases", 0.0)
@@ -261,7 +261,7 @@ def drawing(
     found = _pixels_of_all(found)
     chosen = np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int))
     high, wide = found.shape[1:3]
-    small = 0.85 / max(high, wide)  # inches a pixel
+    small = 0.85 / max(high, wide)  # inches per pixel
     with our_style(title, *texts):
         figure = page()
         texts = [_broken(text, wide * small) for text in texts] if names else texts
@@ -271,13 +271,13 @@ def drawing(
             _name(axes, texts[step])
             if placed is not None:
                 x, y, across, down = placed[step]
-                _box(axes, x, y, across, down, clip=True)  # it may reach out of the canvas
+                _box(axes, x, y, across, down, clip=True)  # it may extend beyond the canvas
         _entitle(figure, title, pad=8 + round(72 * (above - 0.09)))
         return fit(figure)
 
 
 def _pixels_of_all(found: Any) -> Any:
-    """Canvases as (t, y, x) or (t, y, x, 3), from 0 to 1 by one scale."""
+    """Canvases as (t, y, x) or (t, y, x, 3), from 0 to 1 with one scale."""
     frames, height, width = len(found), found.shape[-2], found.shape[-1]
     if found.ndim == 4:
         found = np.moveaxis(found, 1, -1)

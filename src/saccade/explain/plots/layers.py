@@ -1,4 +1,4 @@
-"""What all layers and heads are like, in one number each; and what positions are like."""
+"""Overviews: one number for each layer and head; and encodings of positions."""
 
 import itertools
 import math
@@ -28,18 +28,18 @@ BELOW_AND_ABOVE = ((0.0, "#fff0d9"), (0.25, "#fdc38d"), (0.5, "#9e9e9e"), (0.75,
 def layer_overview(
     values: Weights, what: str, *, layers: Sequence[str] = (), heads: Sequence[str] = (), title: str = ""
 ) -> Figure:
-    """One number a head, such as its entropy or distance: a row a layer, a column a head.
+    """One number per head, such as its entropy or distance: a row for each layer, a column for each head.
 
-    White is 0, or the least number where one is below, and dark blue the largest, or 0. Where heads are at most 400
-    their numbers are written into the cells.
+    White is 0, or the least number if one is below 0; dark blue is the largest number, or 0. Up to 400 heads, the
+    numbers are written into the cells.
 
     Args:
         values: (layers, heads).
-        what: what the numbers are, with their unit: "entropy (nats)".
-        layers, heads: their names; none: their numbers, from 0.
+        what: name and unit of the numbers, such as "entropy (nats)".
+        layers, heads: their names; by default their numbers, from 0.
 
     Raises:
-        InvalidInput: another shape, a number that is not finite, or another number of names.
+        InvalidInput: the wrong shape, a number that is not finite, or the wrong number of names.
     """
     table = checked(values, "layers heads", "numbers")
     rows, columns = (
@@ -75,16 +75,15 @@ def layer_overview(
 
 
 def positions(table: Weights, title: str = "") -> Figure:
-    """Encodings of positions, and beside them the dot product of each two: how alike they are.
+    """Encodings of positions, and beside them the dot products of all pairs, which show their similarity.
 
-    A scale reaches as far below 0 as above, and in grey print light is below 0 and dark above; where nothing is below
-    0, white is 0.
+    Scales are symmetric around 0, and in grey print light is below 0 and dark above; if nothing is below 0, white is 0.
 
     Args:
-        table: (positions, features), a row a position.
+        table: (positions, features).
 
     Raises:
-        InvalidInput: another shape, or a number that is not finite.
+        InvalidInput: the wrong shape, or a number that is not finite.
     """
     encodings = checked(table, "positions features", "encodings")
     high, left = _inches(len(encodings)), 0.0
@@ -106,7 +105,7 @@ def positions(table: Weights, title: str = "") -> Figure:
             count(axes.yaxis, len(drawn), high)
             scale(axes, mapped, values)
             left += wide + 1.5
-        write_title(figure.axes[0], title, pad=14)  # which may reach over the next
+        write_title(figure.axes[0], title, pad=14)  # which may overlap the next
         return fit(figure)
 
 
@@ -115,7 +114,7 @@ def _inches(cells: int) -> float:
 
 
 def _write_numbers(axes: Any, table: Any, least: float, most: float) -> None:
-    """The numbers with as many decimals as the largest has three digits, where such texts fit the cells."""
+    """The numbers as text, with three digits for the largest, if that fits the cells."""
     largest = float(abs(table).max()) or 1.0
     decimals = min(max(0, 2 - math.floor(math.log10(largest))), 4)
     texts = [[f"{value:.{decimals}f}" for value in row] for row in table]

@@ -1,4 +1,4 @@
-"""Lines through points, and bars: what changes with something, and counts of it."""
+"""Lines through points, and histograms."""
 
 import itertools
 import math
@@ -10,24 +10,24 @@ from saccade.core.errors import InvalidInput
 from saccade.explain.plots.canvas import GREY, Figure, blank, finish, fit, our_style, write_title
 from saccade.explain.plots.charts import COLOURS, MARKERS, count_below
 
-MARKED = 40  # points of a line that have a marker each
+MARKED = 40  # the most points of a line with markers
 
 
 class Line(NamedTuple):
-    """Points of a line, or bars: numbers, or names of categories, and a number for each."""
+    """The points of a line, or bars: numbers or categories, with a number for each."""
 
     x: Sequence[float | str]
     y: Sequence[float]
     counts: Sequence[int] = ()
-    """How many examples each point is the score of; () is not known."""
+    """The number of examples behind each point; () if unknown."""
 
 
 def checked_lines(found: Mapping[str, Line]) -> dict[str, Line]:
-    """The lines with numbers as floats; a number that is not finite is a gap, NaN.
+    """The lines with numbers as floats; a number that is not finite becomes NaN, a gap.
 
     Raises:
-        InvalidInput: no line, one without points, or with another number of them in x, y and counts; an x that is not
-            finite; a line without a single finite number.
+        InvalidInput: no line, a line without points, or with different numbers of x, y and counts; an x that is not
+            finite; a line without finite numbers.
     """
     if not found:
         raise InvalidInput("expected at least one line of points")
@@ -46,8 +46,8 @@ def checked_lines(found: Mapping[str, Line]) -> dict[str, Line]:
 
 
 def categories(found: Mapping[str, Line]) -> list[str] | None:
-    """The names of categories, in their order, where x are names: by their numbers where each begins with one, such as
-    "3-4"; else as they come."""
+    """The categories in order, if x are names: by number if each begins with one, such as "3-4"; otherwise
+    unchanged."""
     names = list(dict.fromkeys(x for line in found.values() for x in line.x))
     if not any(isinstance(name, str) for name in names):
         return None
@@ -60,13 +60,13 @@ def categories(found: Mapping[str, Line]) -> list[str] | None:
 
 
 def lines(found: Mapping[str, Line], across: str, up: str, title: str = "") -> Figure:
-    """Lines over numbers, or over categories; a gap where a number is not finite.
+    """Lines over numbers or categories, with gaps where a number is not finite.
 
-    The axis begins at 0 where no number is below it and the lines do not lie high above. Where counts are known they
-    stand below their points.
+    The axis starts at 0 unless a number is below 0 or the lines are far above. Counts, if known, are written below the
+    points.
 
     Args:
-        found: the name of a line, "" where there is one alone -> its points.
+        found: the points of each line by its name ("" for a single line).
 
     Raises:
         InvalidInput: as `checked_lines`.
@@ -95,7 +95,7 @@ def _range(axes: Any, numbers: Sequence[float]) -> None:
 
 
 def _across(axes: Any, given: Mapping[str, Line], names: Sequence[str] | None) -> None:
-    """The axis of x: each n-th category, or numbers."""
+    """Label the x axis: every n-th category, or numbers."""
     if names is None:
         if all(float(x).is_integer() for line in given.values() for x in line.x):
             axes.xaxis.get_major_locator().set_params(integer=True)
@@ -121,13 +121,13 @@ def _counts(axes: Any, given: Mapping[str, Line], names: Sequence[str] | None) -
             at = dict(zip(line.x, line.counts, strict=True))
             texts = [f"{at[x]:,}" if x in at else "–" for x in places]
             counts[f"{name}: examples" if name else "examples"] = COLOURS[i % 6], texts
-    if len({tuple(texts) for _, texts in counts.values()}) == 1:  # all are the scores of the same examples
+    if len({tuple(texts) for _, texts in counts.values()}) == 1:  # all are scores of the same examples
         counts = {"examples": (GREY, texts)}
     count_below(axes, counts, range(len(places)) if names else places)
 
 
 def bars(found: Mapping[str, Line], across: str, up: str, title: str = "") -> Figure:
-    """A bar for each count: x is where a bar begins, or the name of a category. Several lines stand side by side.
+    """A bar for each count: x is the start of the bar, or a category. Bars of several lines are side by side.
 
     Raises:
         InvalidInput: as `checked_lines`.

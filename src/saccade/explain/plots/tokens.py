@@ -1,4 +1,4 @@
-"""What a reader sees of a token, and of any text that a picture says; and the words that tokens are pieces of."""
+"""Readable labels of tokens, and joining tokens to words."""
 
 import re
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ from saccade.core.printable import printable
 from saccade.explain.plots.arrays import numbers
 
 SPACE, SPECIAL = "▁", re.compile(r"<[^<>\s]+>")
-# Thai to Khmer, and what Chinese and Japanese write: no space parts their words
+# scripts without spaces between words: Thai to Khmer, Chinese and Japanese
 UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
-# byte-level tokenizers write a byte that is no visible character of Latin-1 as one from U+0100 on: a space is "Ġ"
+# byte-level tokenizers write a byte that is not a visible Latin-1 character as one from U+0100 on: a space is "Ġ"
 VISIBLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 BYTE_OF = {chr(byte): byte for byte in VISIBLE}
 BYTE_OF |= {chr(256 + i): byte for i, byte in enumerate(sorted(set(range(256)) - set(VISIBLE)))}
 
 
 class Piece(NamedTuple):
-    """A token without its marks; in bytes, since a piece may end within a character."""
+    """A token without its marks, as bytes, since a piece may end within a character."""
 
     raw: bytes
     starts: bool
-    """Whether a word begins with it."""
+    """Whether a word begins with this token."""
 
     @property
     def text(self) -> str:
@@ -32,11 +32,11 @@ class Piece(NamedTuple):
 
 
 def labels(tokens: Sequence[str]) -> list[str]:
-    """What a reader sees for each token of a sentence.
+    """A readable label for each token of a sentence.
 
-    "▁want", "Ġwant" and "want</w>" read "want", and "ĠcafÃ©", which is in bytes, "café". In a sentence with such marks
-    a letter or digit that begins no word goes on in the same word: "ed" and "##ed" read "·ed"; punctuation stays as it
-    is. "<s>" and "</s>" read "start" and "end", a control character "�".
+    "▁want", "Ġwant" and "want</w>" become "want", and "ĠcafÃ©", which is in bytes, "café". In a sentence with such
+    marks, a letter or digit that does not begin a word continues one: "ed" and "##ed" become "·ed"; punctuation is
+    unchanged. "<s>" and "</s>" become "start" and "end", a control character "�".
     """
     seen, before = [], b""
     for token, piece in zip(tokens, pieces(tokens), strict=True):
@@ -53,7 +53,7 @@ def short_labels(tokens: Sequence[str]) -> list[str]:
 
 
 def words(tokens: Sequence[str]) -> tuple[list[str], list[range]]:
-    """The words of a sentence that is in pieces, and the places of each one's tokens, for `join`.
+    """The words of a tokenized sentence, and the positions of the tokens of each, for `join`.
 
     The marks are those of SentencePiece ("▁" before a word), WordPiece ("##" within it), byte-level ("Ġ" before it) and
     older byte-pair tokenizers ("</w>" behind it); without any, each token is a word. Punctuation at either end of a
@@ -71,16 +71,16 @@ def words(tokens: Sequence[str]) -> tuple[list[str], list[range]]:
 def join(weights: Any, rows: Sequence[range] | None = None, columns: Sequence[range] | None = None) -> Any:
     """Weights (..., q, k) over words, from weights over tokens, as a numpy array in float64.
 
-    What the tokens of a word are given is summed over keys, and averaged over queries, so that rows that sum to one
-    still do.
+    Weights are summed over the key tokens of a word, and averaged over its query tokens, so rows that sum to one still
+    do.
 
     Args:
         weights: a torch tensor, a numpy array, or lists.
-        rows: of each word that looks the places of its tokens, as `words` gives them; None: queries stay as they are.
-        columns: as `rows`, of what is looked at.
+        rows: for each query word the positions of its tokens, from `words`; None: queries are unchanged.
+        columns: the same for keys.
 
     Raises:
-        InvalidInput: the places are not all of the weights', each once and in their order.
+        InvalidInput: the positions do not cover the weights, each once and in order.
     """
     found = numbers(weights)
     for axis, groups in ((-1, columns), (-2, rows)):
@@ -98,14 +98,14 @@ def join(weights: Any, rows: Sequence[range] | None = None, columns: Sequence[ra
 
 
 def pieces(tokens: Sequence[str]) -> list[Piece]:
-    """The tokens without their marks, which are those of one tokenizer."""
+    """The tokens without the marks of their tokenizer."""
     marked = [token for token in tokens if not SPECIAL.fullmatch(token)]
     spaced = any(token.startswith(SPACE) for token in marked)
     in_bytes = not spaced and _in_bytes(marked)
     inner = any(re.match("##[^#]", token) for token in marked)
     ended = any(token.endswith("</w>") for token in marked)
     found: list[Piece] = []
-    closed = True  # whether the token before ends a word
+    closed = True  # whether the previous token ends a word
     for token in tokens:
         special = SPECIAL.fullmatch(token) is not None
         raw, starts = printable(token).encode(), True
@@ -128,7 +128,8 @@ def pieces(tokens: Sequence[str]) -> list[Piece]:
 
 
 def _in_bytes(tokens: Sequence[str]) -> bool:
-    """Whether all are of a byte-level tokenizer: one is marked, and together they are UTF-8, whose ends may be cut."""
+    """Whether all come from a byte-level tokenizer: one is marked, and together they are UTF-8, possibly cut at the
+    ends."""
     if not any(token[:1] in ("Ġ", "Ċ") for token in tokens) or not set("".join(tokens)) <= set(BYTE_OF):
         return False
     raw = bytes(BYTE_OF[character] for token in tokens for character in token)
@@ -140,11 +141,11 @@ def _in_bytes(tokens: Sequence[str]) -> bool:
 
 
 def _parted(span: range, found: Sequence[Piece]) -> list[range]:
-    """A word of these pieces, and before and behind it each piece of punctuation by itself."""
+    """Split off punctuation before and after the word in these pieces, each piece on its own."""
     held = [i for i in span if any(c.isalnum() or c == "�" for c in found[i].text)]
     first, last = (held[0], held[-1]) if held else (span.stop, span.start)
     groups: list[range] = []
     for i in span:
-        goes_on = first < i <= last or (i > span.start and not found[i - 1].raw)  # a space by itself has no word
+        goes_on = first < i <= last or (i > span.start and not found[i - 1].raw)  # a space on its own is not a word
         groups = [*groups[:-1], range(groups[-1].start, i + 1)] if goes_on else [*groups, range(i, i + 1)]
     return groups

@@ -1,4 +1,4 @@
-"""Weights over time: what a memory's heads read and write, and what speech is looked at."""
+"""Weights over time: the reads and writes of a memory, and attention on speech."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,14 +29,14 @@ Spoken = tuple[Weights, Sequence[str], float, str, str, str]
 
 
 def memory_trace(traces: Mapping[str, Weights], values: str = "weight", title: str = "") -> Figure:
-    """What each head of a memory reads or writes: time to the right, slots down, all with one scale.
+    """The read or write weights of each head of a memory: time to the right, slots down, all with one scale.
 
     White is 0, dark blue 1; or the largest weight, where one is above 1.
 
     Args:
         traces: the name of a head, such as "write" or "read head 0" -> its weights (t, n); as many steps and slots in
             all.
-        values: what the weights are, as the scale says.
+        values: name of the weights, for the scale.
 
     Raises:
         InvalidInput: no heads, weights of different shapes, below 0 or not finite.
@@ -76,20 +76,20 @@ def speech(
     values: str = "attention weight",
     title: str = "",
 ) -> Figure:
-    """Where in a recording each token was heard, on an axis in seconds, and below it what was said.
+    """The alignment of tokens with a recording, over an axis in seconds, with the recording below.
 
-    White is 0, dark blue 1; or the largest weight, where one is above 1. Of a waveform the outline is drawn.
+    White is 0, dark blue 1; or the largest weight, where one is above 1. A waveform is drawn as its outline.
 
     Args:
-        weights: (q, k), a row a token and a column a frame.
-        tokens: as `labels` takes them.
-        step: seconds from a frame to the next.
-        waveform: the samples (t,), and how many there are in a second.
-        features: log energies (frames, bands), such as log-mel, and seconds from a frame of theirs to the next.
+        weights: (q, k), a row for each token and a column for each frame.
+        tokens: in the form of `labels`.
+        step: seconds per frame.
+        waveform: the samples (t,), and samples per second.
+        features: log energies (frames, bands), such as log-mel, and seconds per frame.
         values: what the weights are.
 
     Raises:
-        InvalidInput: another shape, no tokens, weights below 0 or not finite, or a time that is not above 0.
+        InvalidInput: the wrong shape, no tokens, weights below 0 or not finite, or a time that is not above 0.
     """
     table = checked(weights, f"{len(tokens)} k", "weights", 0.0)
     samples = None if waveform is None else checked(waveform[0], "t", "samples")
@@ -117,13 +117,14 @@ def speech(
 
 
 def speeches(panels: Sequence[Spoken]) -> Figure:
-    """Several looks at one recording, one above another on one axis in seconds; each has a scale as of `speech`.
+    """Several alignments with one recording, one above another over one axis in seconds; each has a scale as in
+    `speech`.
 
     Args:
-        panels: (weights (q, k), tokens, step, tokens_label, values, title) each, as `speech` takes them.
+        panels: for each (weights (q, k), tokens, step, tokens_label, values, title), as for `speech`.
 
     Raises:
-        InvalidInput: no panel, or as `speech`.
+        InvalidInput: no panel, or as for `speech`.
     """
     if not panels:
         raise InvalidInput("expected at least one panel to draw")
@@ -142,16 +143,16 @@ def speeches(panels: Sequence[Spoken]) -> Figure:
 
 
 def _wide(table: Any) -> float:
-    """Inches of a map with so many frames."""
+    """The width in inches of a map, by its number of frames."""
     return max(2.5, min(8.0, 0.05 * int(table.shape[1])))
 
 
 def _heard(
     figure: Figure, place: tuple[float, float, float], table: Any, step: float, said: tuple[Sequence[str], str, str]
 ) -> tuple[Any, float]:
-    """A map over time of (tokens, their label, what the weights are), and where it ends.
+    """Draw a map over time of (tokens, their label, name of the weights); returns where it ends.
 
-    Its place is (top, width, largest height), in inches.
+    Its position is (top, width, largest height), in inches.
     """
     (top, wide, most), (tokens, label, values) = place, said
     high = len(tokens) * min(0.22, most / len(tokens))
@@ -166,7 +167,7 @@ def _heard(
 
 
 def _in_seconds(figure: Figure, end: float) -> None:
-    """One axis in seconds for all, named below the last."""
+    """One axis in seconds for all, labelled below the last."""
     for each in figure.axes:
         each.spines[:].set_visible(True)
         each.set_xlim(0, end)
@@ -175,13 +176,13 @@ def _in_seconds(figure: Figure, end: float) -> None:
 
 
 def _largest(*tables: Any) -> float:
-    """Where the scale of weights ends: at 1, or at the largest, where they are no distribution."""
+    """The end of the scale: 1, or the largest weight if the weights are not a distribution."""
     largest = max(float(table.max()) for table in tables)
     return 1.0 if largest <= 1.001 else largest  # rounding may exceed 1
 
 
 def _heat(axes: Any, table: Any, extent: tuple[float, ...], limits: tuple[float, float]) -> Any:
-    """A heat map whose edges (left, right, bottom, top) are in the units of the axes."""
+    """Draw a heat map with edges (left, right, bottom, top) in the units of the axes."""
     axes.spines[:].set_visible(True)
     return axes.imshow(
         table, cmap=colours(), vmin=limits[0], vmax=limits[1], aspect="auto", interpolation="nearest", extent=extent

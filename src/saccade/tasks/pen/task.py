@@ -164,11 +164,11 @@ class PenTask:
         """
         if not isinstance(raw, str):
             raise InvalidInput("expected a text, not a file")
-        if len(raw) > self.longest_input:
-            raise InvalidInput(
-                f"expected at most {self.longest_input:,} characters, got {len(raw):,}: give it in parts"
-            )
         text = " ".join(composed(raw).split())
+        if len(text) > self.longest_input:
+            raise InvalidInput(
+                f"expected at most {self.longest_input:,} characters, got {len(text):,}: give it in parts"
+            )
         check_characters(text, self.alphabet)
         return self.example(text, None)
 

@@ -191,13 +191,13 @@ class TranslationTask:
         """
         if not isinstance(raw, str):
             raise InvalidInput("expected a sentence, not a file")
-        if len(raw) > self.longest_input:
-            raise InvalidInput(
-                f"expected at most {self.longest_input:,} characters, got {len(raw):,}: give it in parts"
-            )
         sentence = " ".join(composed(raw).split())
         if not sentence:
             raise InvalidInput("expected a sentence; the input is empty")
+        if len(sentence) > self.longest_input:
+            raise InvalidInput(
+                f"expected at most {self.longest_input:,} characters, got {len(sentence):,}: give it in parts"
+            )
         return Example(sentence, "", [*self.source.encode(sentence), END], [])
 
     def notes(self, example: Example) -> list[str]:
