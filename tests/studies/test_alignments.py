@@ -320,5 +320,5 @@ def test_trained_runs_from_end_to_end(saccade: Command, tiny_runs: dict[str, Pat
         for form in ("", ", as shares")
         for of in (", mean of 2 heads", ", head 0", ", head 1")
     ]
-    assert "there is no flag --reverse" in refused(saccade, run, "--reverse", run)
+    assert "--reverse goes with --study alignments" in refused(saccade, run, "--reverse", run)
     assert "rnnencdec has no attention" in refused(saccade, tiny_runs["rnnencdec"], *STUDY, both, links)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from saccade.app.arguments import Parser, run_first
 from saccade.app.series import lines_of
-from saccade.core.errors import InvalidInput
+from saccade.core.errors import InvalidInput, NotFound
 from saccade.runs.catalogue import studies
 
 
@@ -59,7 +59,11 @@ def score(options: Namespace, flags: Sequence[str], known: Sequence[str]) -> int
     from saccade.runs.run import load
 
     split = options.split or "test"
-    loaded, rest = load(options.run, flags, known)
+    try:
+        loaded, rest = load(options.run, flags, known)
+    except NotFound:
+        check_no_study_asked(flags)
+        raise
     if rest:
         raise InvalidInput(f"{rest[0]!r} is one argument too many; flags begin with --")
     begun = time.perf_counter()
@@ -74,6 +78,17 @@ def score(options: Namespace, flags: Sequence[str], known: Sequence[str]) -> int
     for one in found.series.values():
         print("\n".join(lines_of(one)))
     return 0
+
+
+def check_no_study_asked(flags: Sequence[str]) -> None:
+    """Raise where a flag is that of a study, and the study is not named."""
+    from saccade.studies import study
+
+    for name in studies():
+        parser = Parser("evaluate", "")
+        study(name).arguments(parser)
+        if own := [flag for flag in flags if flag.partition("=")[0] in parser.options()]:
+            raise InvalidInput(f"{own[0]} goes with --study {name}")
 
 
 def ask(name: str, options: Namespace, flags: Sequence[str]) -> int:
