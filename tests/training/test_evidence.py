@@ -46,7 +46,7 @@ SCORE = Score(
 
 
 def evidence(plain: dict[str, Any], *claims: Claim, **changes: Any) -> dict[str, Any]:
-    head = {"system": "toy", "variant": "default", "commit": "abc", "config": plain}
+    head = {"system": "toy", "variant": "default", "commit": "abc1234", "config": plain}
     cost = Cost(2.04, 300.04, 512.4)
     return collect(recipe(*claims), head, {"test": SCORE}, "bleu", {}, 1, cost, "cpu", **changes)
 
