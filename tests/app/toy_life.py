@@ -1,6 +1,7 @@
-"""The life of one toy, by the commands of a user, in one process: `python toy_life.py NAME`; the last line is JSON.
+"""The lives of the toys, by the commands of a user, and their contracts: `python toy_life.py TESTS NAME...`.
 
-Run in a tree that holds the toys. The kill is real: a forked process ends itself by SIGKILL between two checkpoints.
+Run in a tree that holds the toys; the last line is JSON. All live in one process, since most of a short life goes into
+imports. The kill is real: a forked process ends itself by SIGKILL between two checkpoints.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,11 @@ def killed(name: str, extra: list[str]) -> dict[str, Any]:
         RunFolder.log = last  # type: ignore[method-assign, assignment]
         os._exit(main(["train", name, "--out", f"{name}-killed", *extra]))
     _, status = os.waitpid(child, 0)
+    from saccade.runs import ending
+
+    drawn, ending.DRAWN = ending.DRAWN, 0  # its pictures are those of the other
     done("train", "--resume", f"{name}-killed")
+    ending.DRAWN = drawn
     whole, again = Path(name), Path(f"{name}-killed")
 
     def metrics(run: Path) -> list[dict[str, Any]]:
@@ -63,7 +69,7 @@ def killed(name: str, extra: list[str]) -> dict[str, Any]:
 
 def live(name: str) -> dict[str, Any]:
     extra = ["--model.features", "toy_images"] if name == "toy_probe" else []
-    told: dict[str, Any] = {"list": done("list")}
+    told: dict[str, Any] = {}
     done("train", name, "--out", name, *extra)
     if name == "toy_probe":  # the run has all that it needs
         os.rename("toy_images", "toy_images_moved")
@@ -104,8 +110,67 @@ def live(name: str) -> dict[str, Any]:
 
     told["served"] = {"answer": view.answer, "page": page_of([view], name, systems=(name,))}
     told["report"] = done("report", "--keep", name)
-    told["listed"] = done("list")
     return told
 
 
-sys.stdout.write(json.dumps(live(sys.argv[1])) + "\n")
+def augmented() -> dict[str, bool]:
+    """What is drawn anew for each epoch of the toy with images, and what is not."""
+    import torch
+    from saccade.tasks.toy_images.task import BarsConfig, BarsTask
+
+    from saccade.core.stream import ExampleStream
+
+    task = BarsTask(BarsConfig())
+    stream, again = (ExampleStream(task, batch_size=16, window=64, seed=1) for _ in range(2))
+    of_image: dict[int, list[Any]] = {}
+    for batch in range(8):  # two epochs of four batches
+        share = stream.share(batch)
+        for row, image in zip(stream.rows(batch), share.batch.images, strict=True):
+            of_image.setdefault(row, []).append(image)
+    examples = task.examples("test")
+    return {
+        "each image twice": all(len(images) == 2 for images in of_image.values()),
+        "differs by epoch": sum(not torch.equal(*images) for images in of_image.values()) > 48,
+        "function of the seed": torch.equal(stream.share(3).batch.images, again.share(3).batch.images),
+        "not in evaluation": torch.equal(task.collate(examples).images, task.collate(examples).images),
+    }
+
+
+def contracts(tests: Path) -> dict[str, Any]:
+    """The contracts that name a toy: the status, those that passed, and what was printed."""
+    import pytest
+
+    passed: list[str] = []
+
+    class Passed:
+        def pytest_runtest_logreport(self, report: Any) -> None:
+            if report.when == "call" and report.passed:
+                passed.append(report.nodeid)
+
+    files = [tests / "contracts" / f"test_{name}.py" for name in ("layering", "recipes")]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        status = pytest.main(
+            ["-q", "-k", "toy", "-p", "no:cacheprovider", f"--rootdir={tests.parent}",
+             f"-c{tests.parent / 'pyproject.toml'}", *map(str, files)],
+            plugins=[Passed()],
+        )  # fmt: skip
+    return {"status": int(status), "passed": passed, "printed": printed.getvalue()}
+
+
+def lives(names: list[str]) -> dict[str, Any]:
+    """What was done with each toy; where one fails, the others live on."""
+    told: dict[str, Any] = {}
+    for name in names:
+        try:
+            told[name] = live(name)
+        except BaseException:
+            told[name] = {"failed": traceback.format_exc()}
+    return told
+
+
+if __name__ == "__main__":
+    tests, *names = sys.argv[1:]
+    found: dict[str, Any] = {"list": done("list"), "lives": lives(names), "listed": done("list")}
+    found |= {"augmented": augmented(), "contracts": contracts(Path(tests))}
+    sys.stdout.write("\n" + json.dumps(found) + "\n")
