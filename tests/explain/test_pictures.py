@@ -117,7 +117,7 @@ def test_a_title_is_drawn_written_and_described(picture: Picture) -> None:
     [
         ({}, "expected a kind of picture"),
         ({"kind": "aligment"}, "did you mean 'alignment'?"),
-        ({"kind": "os.path"}, r"no kind of picture is called 'os.path': No module named 'saccade.systems.os'"),
+        ({"kind": "os.path"}, r"there is no kind of picture 'os.path': No module named 'saccade.systems.os'"),
         ({"kind": "saccade.systems.rnnsearch.model"}, "SYSTEM.module"),
         ({"kind": "..core.files"}, "SYSTEM.module"),
         ({"kind": "a.b\n"}, "SYSTEM.module"),
