@@ -124,10 +124,10 @@ def test_a_title_is_drawn_written_and_described(picture: Picture) -> None:
         ({"kind": "rnnsearch.__init__"}, "SYSTEM.module"),
         ({"kind": "ünknown.b"}, "SYSTEM.module"),
         ({"kind": ["alignment"]}, "SYSTEM.module"),
-        ({"kind": "alignment", "name": "x"}, "no picture of the kind alignment: TypeError"),
-        ({"kind": "strip", "name": "x"}, "no picture of the kind strip: KeyError: 'images'"),
+        ({"kind": "alignment", "name": "x"}, "not a picture of the kind alignment: TypeError"),
+        ({"kind": "strip", "name": "x"}, "not a picture of the kind strip: KeyError: 'images'"),
         ({**kept(samples.words()), "numbers": [1]}, r"the kind text: expected numbers \(17\)"),
-        ({**kept(samples.words()), "more": 1}, "no picture of the kind text: TypeError"),
+        ({**kept(samples.words()), "more": 1}, "not a picture of the kind text: TypeError"),
     ],
 )
 def test_what_was_not_kept_is_refused(plain: dict[str, Any], message: str) -> None:
