@@ -212,7 +212,7 @@ def test_what_is_no_json_and_what_is_no_system_are_refused() -> None:
         def page(self) -> dict[str, Any]:
             return {"number": float("nan")}
 
-    with pytest.raises(InvalidInput, match="bad: what a page is given of a picture must be JSON"):
+    with pytest.raises(InvalidInput, match="bad: the page form of a picture must be JSON"):
         packed(View(pictures=[Bad("bad", ["a"], [1.0])]))
     for name in ("nothing_such", "../core", "a.b", ""):
         with pytest.raises(InvalidInput, match="there is no system"):
