@@ -1,6 +1,6 @@
 """Generate the docs from evidence and docstrings: `python docs/build`. Then `zensical build` makes the site.
 
-Tables and pictures of README and docs are written anew; pages of mechanisms and systems are made.
+Writes the tables and pictures of README and docs, and the pages of mechanisms and systems.
 """
 
 import sys

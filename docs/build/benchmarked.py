@@ -1,4 +1,4 @@
-"""The table of what the benchmarks measured."""
+"""The table of benchmark results."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from saccade.runs.results import markdown
 
 
 def benchmarks(folder: Path, names: Sequence[str] | None = None) -> str:
-    """What the newest run of each benchmark found, in each precision; None: all of them."""
+    """A table of the newest run of each benchmark in each precision; by default of all benchmarks."""
     latest: dict[tuple[str, str], dict[str, Any]] = {}
     for path in sorted(folder.glob("*.json")):
         found = read_record(path, "benchmark", "summary", "processor", "cores", "torch", "date")

@@ -1,4 +1,4 @@
-"""The pictures that pages ask for, drawn from kept evidence where it changed."""
+"""The pictures of pages, drawn from stored evidence."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ KINDS = ("series", "study", "pictures")
 
 
 class Drawing(NamedTuple):
-    """A picture of kept runs: its description, the runs in it, and how it is made."""
+    """A picture of stored runs: its description, the runs in it, and a function that draws it."""
 
     described: str
     found: Collection[str]
@@ -28,7 +28,7 @@ class Drawing(NamedTuple):
 
 
 def drawing(kind: str, asked: Sequence[str]) -> Drawing:
-    """What a mark asks for."""
+    """The picture of a mark."""
     if kind == "pictures":
         return side_by_side(asked)
     if kind == "series":
@@ -49,13 +49,13 @@ def drawing(kind: str, asked: Sequence[str]) -> Drawing:
 
 
 def title(variant: str) -> str:
-    """A variant as a legend names it: system:variant+model.local.half_width=3 is system variant, half width 3."""
+    """The legend of a variant: "system variant, half width 3" for system:variant+model.local.half_width=3."""
     named = re.sub(r"[+@](?:[\w.]*\.)?(\w+)=", lambda other: f", {other[1].replace('_', ' ')} ", variant)
     return named.replace(":row-", ":").replace(":", " ", 1)
 
 
 def side_by_side(variants: Sequence[str]) -> Drawing:
-    """The pictures of one example: alignments side by side, sounds one above another."""
+    """Pictures of one example: alignments side by side, sounds one above another."""
     found = kept.pictures(variants)
     shown: list[Any] = list(found.values())
     systems = {name.partition(":")[0] for name in found}
@@ -83,7 +83,7 @@ def side_by_side(variants: Sequence[str]) -> Drawing:
 
 
 def linked(kind: str, asked: Sequence[str], path: Path, pictures: Path) -> str:
-    """The picture that a mark asks for, and the variants that were not run yet."""
+    """A link to the picture of a mark, and the variants that were not run yet."""
     described, found, _ = drawing(kind, asked)
     lacking = [f"`{name}`" for name in asked if ":" in name and name not in found]
     parts = []
@@ -96,13 +96,13 @@ def linked(kind: str, asked: Sequence[str], path: Path, pictures: Path) -> str:
 
 
 def file_name(kind: str, asked: Sequence[str]) -> str:
-    """The name of the picture's file; a long one, which not every file system takes, is cut."""
+    """The name of the picture's file; a long one, which not every file system accepts, is shortened."""
     name = re.sub(r"[^\w-]+", "-", f"{kind}-{'-'.join(asked)}")
     return name if len(name) <= 120 else f"{name[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def drawn_anew(kind: str, asked: Sequence[str], folder: Path) -> Path | None:
-    """Draw one picture; its path where it changed."""
+    """Draw one picture; returns its path if it changed."""
     described, found, make = drawing(kind, asked)
     if not found:
         return None

@@ -1,4 +1,4 @@
-"""What the pictures of pages show: series and pictures of kept evidence, with what studies found."""
+"""The data of the pages' pictures: series, pictures and findings of studies in stored evidence."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,11 @@ from saccade.runs.results import Evidence, figure, named
 
 
 def series(name: str, variants: Sequence[str]) -> dict[str, Series]:
-    """A series of the score of each `system:variant` that was run: the mean over the seeds, or the sum of counts.
+    """A series of the score of each `system:variant` that was run: the mean over seeds, or the sum of counts.
 
     Raises:
         NotFound: no such system or variant.
-        InvalidInput: no variant; runs without such a series, or with other axes.
+        InvalidInput: no variant; runs without the series, or with different axes.
     """
     if not variants:
         raise InvalidInput("expected variants, such as rnnsearch:default")
@@ -34,7 +34,7 @@ def series(name: str, variants: Sequence[str]) -> dict[str, Series]:
 
 
 def together(rows: Sequence[Series]) -> Series:
-    """One series of those of several seeds: means of scores, sums of counts."""
+    """Combine the series of several seeds: means of scores, sums of counts."""
     places: dict[Any, list[float]] = {}
     for one in rows:
         for x, y in zip(one.x, one.y, strict=True):
@@ -46,13 +46,13 @@ def together(rows: Sequence[Series]) -> Series:
 
 
 def study(name: str, key: str, metric: str, variants: Sequence[str]) -> tuple[dict[str, Series], str]:
-    """(value, metric) of what a study found under a key, the mean over the seeds; and the name of the metric.
+    """The findings of a study under a key, (value, metric) averaged over seeds; and the label of the metric.
 
-    A variant may go on with what else was changed in the evaluation, `system:variant+search.beam=1`.
+    A variant may name other fields that were changed in the evaluation: `system:variant+search.beam=1`.
 
     Raises:
         NotFound: no such system or variant.
-        InvalidInput: a metric that was not kept.
+        InvalidInput: a metric that was not stored.
     """
     found, title = {}, metric.replace("_", " ")
     for variant in variants:
@@ -78,14 +78,14 @@ def axis(found: Evidence, metric: str) -> str:
 
 
 def pictures(variants: Sequence[str]) -> dict[str, Picture]:
-    """The first picture that the newest run of each `system:variant` kept.
+    """The first stored picture of the newest run of each `system:variant`.
 
-    A variant may go on with what was changed in the evaluation, `system:variant+model.x.y=2@task.times_as_long=4`: the
-    picture that the study `over` kept at that value.
+    A variant may name fields that were changed in the evaluation, as in
+    `system:variant+model.x.y=2@task.times_as_long=4`: the picture that the study `over` stored for that value.
 
     Raises:
         NotFound: no such system or variant.
-        InvalidInput: no variant; runs that kept no picture.
+        InvalidInput: no variant; runs without a stored picture.
     """
     if not variants:
         raise InvalidInput("expected variants, such as rnnsearch:default")
@@ -107,7 +107,7 @@ def pictures(variants: Sequence[str]) -> dict[str, Picture]:
 
 
 def alike(shown: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether pictures are of one example: the same labels, or a sound of the same length."""
+    """Whether all pictures show the same example: equal labels, or sounds of the same length."""
     sides = {tuple(one.get("columns", ())) for one in shown}
     seconds = [len(one["weights"][0]) * one["step"] for one in shown if "step" in one]
     longest = max((one["step"] for one in shown if "step" in one), default=0.0)

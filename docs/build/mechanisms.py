@@ -8,11 +8,11 @@ from pathlib import Path
 import saccade
 
 PACKAGE = Path(saccade.__file__).parent
-WIDE = 88  # characters of code that a page shows without scrolling
+WIDE = 88  # the most characters of code that a page shows without scrolling
 
 
 def mechanisms(room: str) -> list[Path]:
-    """The files of a room that cite a paper; a contract or a helper state cites none."""
+    """The files of a package that cite a paper; files of contracts cite none."""
     files = sorted(path for path in (PACKAGE / room).glob("*.py") if path.stem != "__init__")
     said = {path: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "" for path in files}
     return [path for path in files if "arXiv:" in said[path] or "doi:" in said[path]]
@@ -33,7 +33,7 @@ def mechanism(path: Path) -> tuple[str, str]:
 
 
 def documented(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.ClassDef]:
-    """The public functions and classes that say what they do."""
+    """The public functions and classes that have a docstring."""
     for node in body:
         if (
             isinstance(node, ast.FunctionDef | ast.ClassDef)
@@ -44,7 +44,7 @@ def documented(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.ClassDef]
 
 
 def described(node: ast.FunctionDef | ast.ClassDef, level: str) -> Iterator[str]:
-    """Heading, call and docstring, its sections as Markdown."""
+    """The heading, the signature, and the docstring with its sections as Markdown."""
     yield f"{level} {node.name}\n"
     call: ast.AST = node
     if isinstance(node, ast.ClassDef):
@@ -60,7 +60,7 @@ def described(node: ast.FunctionDef | ast.ClassDef, level: str) -> Iterator[str]
     text = ast.get_docstring(node) or ""
     for section in ("Args", "Returns", "Raises"):
         text = text.replace(f"\n{section}:\n", f"\n**{section.replace('Args', 'Arguments')}**\n\n")
-    # the entries of a section are indented, which Markdown would take for code
+    # Markdown would take the indented entries of a section for code
     text = re.sub(r"^    (\w[\w, ]*): ", r"- `\1`: ", text, flags=re.MULTILINE)
     yield re.sub(r"^        (?=\S)", "  ", text, flags=re.MULTILINE) + "\n"
 

@@ -1,6 +1,6 @@
-"""The pages that are generated: one a mechanism, one a system, and the tables and pictures of the others.
+"""The generated pages: one for each mechanism and system, and the tables and pictures of the others.
 
-A page of docs/ may ask for a table or a picture, between marks:
+A page in docs/ includes tables and pictures with marks:
 
     <!-- table rnnencdec:default rnnsearch:default | bleu parameters | BLEU, weights -->
     <!-- /table -->
@@ -13,7 +13,7 @@ A page of docs/ may ask for a table or a picture, between marks:
     <!-- measured ctc_decoding -->
     <!-- /measured -->
 
-and the README of a system for a table. `saccade.runs.results.comparison` says what may stand in them.
+The README of a system may include tables. `saccade.runs.results.comparison` describes the arguments.
 """
 
 import re
@@ -27,8 +27,8 @@ from mechanisms import mechanism, mechanisms
 from saccade.core.errors import InvalidInput, SaccadeError
 from saccade.runs import catalogue, results
 
-GENERATED = ("mechanisms", "systems", "pictures")  # folders of docs/ that hold nothing else
-BY_HAND = ("build",)  # and those that hold no pages
+GENERATED = ("mechanisms", "systems", "pictures")  # folders in docs/ with generated files only
+BY_HAND = ("build",)  # folders without pages
 KINDS = "|".join(("table", "measured", *drawings.KINDS))
 MARKED = re.compile(rf"<!-- ({KINDS}) ([^\n]*?) *-->\n(.*?)<!-- /\1 -->", re.DOTALL)
 MARK = re.compile(rf"<!-- /?(?:{KINDS})\b")
@@ -36,10 +36,10 @@ ROOMS = {"attention": "where to look", "memory": "what to remember", "vision": "
 
 
 def pages(root: Path) -> Iterator[tuple[Path, str]]:
-    """(path, content) of all that is written from evidence and docstrings, in a checkout at `root`.
+    """(path, content) of everything generated from evidence and docstrings, in a checkout at `root`.
 
     Raises:
-        InvalidInput: marks without their pair, or that ask for what there is not; it names the page.
+        InvalidInput: unpaired marks, or marks for something that does not exist; names the page.
     """
     yield root / "README.md", filled(root / "README.md", "evidence", results.overview())
     index = "# Systems\n\n" + results.overview() + "\n"
@@ -50,7 +50,7 @@ def pages(root: Path) -> Iterator[tuple[Path, str]]:
         yield root / "docs" / "systems" / f"{system}.md", page
         index += f"- [{catalogue.title(system)}]({system}.md)\n"
     yield root / "docs" / "systems" / "index.md", index
-    index = "# Mechanisms\n\nOne file is one idea with one citation; each page is that file's own words.\n"
+    index = "# Mechanisms\n\nOne idea and one citation per file; each page is generated from its docstrings.\n"
     for room, what in ROOMS.items():
         modules = mechanisms(room)
         if modules:
@@ -68,13 +68,13 @@ def pages(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def written_by_hand(root: Path) -> list[Path]:
-    """The pages of docs/ that are not generated whole."""
+    """The pages in docs/ that are not generated as a whole."""
     docs = root / "docs"
     return sorted(path for path in docs.rglob("*.md") if path.relative_to(docs).parts[0] not in (*GENERATED, *BY_HAND))
 
 
 def completed(page: str, path: Path, root: Path | None = None) -> str:
-    """The page with the tables, and links to the pictures, that its marks ask for.
+    """The page with the tables of its marks, and links to their pictures.
 
     Raises:
         InvalidInput: as `pages`.
@@ -97,7 +97,7 @@ def completed(page: str, path: Path, root: Path | None = None) -> str:
 
 
 def of_docs(kind: str, asked: Sequence[str], path: Path, root: Path | None) -> str:
-    """What only a page of docs/ may ask for: a picture, or what a benchmark found."""
+    """A picture, or benchmark results, which only pages in docs/ may include."""
     if root is None:
         raise InvalidInput("pictures and benchmarks are for the pages of docs/ only")
     if kind == "measured":
@@ -106,7 +106,7 @@ def of_docs(kind: str, asked: Sequence[str], path: Path, root: Path | None) -> s
 
 
 def table(asked: str) -> str:
-    """The table that a mark asks for: variants | metrics | names of the columns, which may lack."""
+    """The table of a mark: variants | metrics | names of the columns (optional)."""
     names, metrics, heads, *more = [*(part.strip() for part in asked.split("|")), "", ""]
     if len(more) > 2:
         raise InvalidInput("expected variants | metrics | names of the columns")
@@ -114,10 +114,10 @@ def table(asked: str) -> str:
 
 
 def draw(root: Path) -> list[Path]:
-    """Draw the pictures that pages ask for; returns those that changed.
+    """Draw the pictures of all marks; returns those that changed.
 
     Raises:
-        MissingExtra: there are some, and matplotlib is not installed.
+        MissingExtra: there are pictures, and matplotlib is not installed.
     """
     texts = [path.read_text(encoding="utf-8") for path in written_by_hand(root)]
     asked = {(kind, words) for text in texts for kind, words, _ in MARKED.findall(text) if kind in drawings.KINDS}

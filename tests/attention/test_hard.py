@@ -367,10 +367,10 @@ def test_rewards_of_no_terms_leave_the_mean_as_it_was() -> None:
 @pytest.mark.unhooked
 def test_many_looks_at_once_and_other_settings_raise() -> None:
     attention, (query, keys, mask) = make(), make_inputs()
-    with pytest.raises(InvalidInput, match="once at a time"):
+    with pytest.raises(InvalidInput, match="one query at a time"):
         attention(query[:, None], keys)
     prepared = attention.prepare(keys, mask)
-    with pytest.raises(InvalidInput, match="one query a sequence"):
+    with pytest.raises(InvalidInput, match="one query per sequence"):
         attention.read(query[:, None], prepared, attention.initial_state(prepared))
     with pytest.raises(InvalidInput, match="score-function, straight-through, gumbel, not 'straight_through'"):
         make("straight_through")

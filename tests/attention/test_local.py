@@ -148,7 +148,7 @@ def test_one_look_takes_one_query() -> None:
     attention = LocalMonotonicAttention(QUERY_SIZE, KEY_SIZE)
     prepared = attention.prepare(torch.randn(3, KEYS, KEY_SIZE))
     for shape, match in (
-        ((3, 2, QUERY_SIZE), "one query a sequence"),
+        ((3, 2, QUERY_SIZE), "one query per sequence"),
         ((1, QUERY_SIZE), "3 sequences, and queries of 1"),
     ):
         with pytest.raises(InvalidInput, match=match):

@@ -157,7 +157,7 @@ def test_scores_of_any_size_give_a_distribution(dtype: torch.dtype, smoothing: b
 
 
 def test_a_filter_without_a_middle_or_a_window_of_nothing_raises() -> None:
-    with pytest.raises(InvalidInput, match="odd width, not 4"):
+    with pytest.raises(InvalidInput, match="must be odd, not 4"):
         LocationAwareAttention(QUERY_SIZE, KEY_SIZE, WIDTH, filter_width=4)
     with pytest.raises(InvalidInput, match="at least 1 key, not 0"):
         LocationAwareAttention(QUERY_SIZE, KEY_SIZE, WIDTH, window=0)

@@ -133,7 +133,7 @@ class TestAttention:
         try:
             contexts = attention(query, keys)
         except InvalidInput as error:
-            assert "once at a time" in str(error)  # noqa: PT017
+            assert "one query at a time" in str(error)  # noqa: PT017
         else:
             assert contexts.shape == (2, 3, key_size)
 

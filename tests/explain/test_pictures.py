@@ -117,17 +117,17 @@ def test_a_title_is_drawn_written_and_described(picture: Picture) -> None:
     [
         ({}, "expected a kind of picture"),
         ({"kind": "aligment"}, "did you mean 'alignment'?"),
-        ({"kind": "os.path"}, r"no kind of picture is called 'os.path': No module named 'saccade.systems.os'"),
+        ({"kind": "os.path"}, r"there is no kind of picture 'os.path': No module named 'saccade.systems.os'"),
         ({"kind": "saccade.systems.rnnsearch.model"}, "SYSTEM.module"),
         ({"kind": "..core.files"}, "SYSTEM.module"),
         ({"kind": "a.b\n"}, "SYSTEM.module"),
         ({"kind": "rnnsearch.__init__"}, "SYSTEM.module"),
         ({"kind": "ünknown.b"}, "SYSTEM.module"),
         ({"kind": ["alignment"]}, "SYSTEM.module"),
-        ({"kind": "alignment", "name": "x"}, "no picture of the kind alignment: TypeError"),
-        ({"kind": "strip", "name": "x"}, "no picture of the kind strip: KeyError: 'images'"),
+        ({"kind": "alignment", "name": "x"}, "not a picture of the kind alignment: TypeError"),
+        ({"kind": "strip", "name": "x"}, "not a picture of the kind strip: KeyError: 'images'"),
         ({**kept(samples.words()), "numbers": [1]}, r"the kind text: expected numbers \(17\)"),
-        ({**kept(samples.words()), "more": 1}, "no picture of the kind text: TypeError"),
+        ({**kept(samples.words()), "more": 1}, "not a picture of the kind text: TypeError"),
     ],
 )
 def test_what_was_not_kept_is_refused(plain: dict[str, Any], message: str) -> None:

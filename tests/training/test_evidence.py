@@ -46,9 +46,9 @@ SCORE = Score(
 
 
 def evidence(plain: dict[str, Any], *claims: Claim, **changes: Any) -> dict[str, Any]:
-    head = {"system": "toy", "variant": "default", "commit": "abc", "config": plain}
+    head = {"system": "toy", "variant": "default", "commit": "abc1234", "config": plain}
     cost = Cost(2.04, 300.04, 512.4)
-    return collect(recipe(*claims), head, {"test": SCORE}, "bleu", {}, 1, cost, "cpu", **changes)
+    return collect(recipe(*claims), head, {"test": SCORE}, "bleu", {"data": "made"}, 1, cost, "cpu", **changes)
 
 
 @pytest.mark.parametrize(
@@ -135,13 +135,18 @@ def test_long_series_are_thinned_to_the_size_and_say_so() -> None:
     assert written(kept) == text, "writing it again changes nothing"
 
 
-def test_figures_are_kept_beside_those_of_the_test_split(tmp_path: Path) -> None:
+def test_each_study_is_kept_under_its_name_and_key(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.write_evidence(evidence(to_plain(Config())))
-    folder.keep_beside("over", "hansard", {"bleu": 1.0})
-    folder.keep_beside("over", "news", {"bleu": 2.0})
-    assert folder.read_evidence()["metrics"]["test"]["over"] == {"hansard": {"bleu": 1.0}, "news": {"bleu": 2.0}}
-    assert folder.read_evidence()["metrics"]["test"]["bleu"] == 30.0
+    folder.write_evidence({**evidence(to_plain(Config())), "studies": {}, "pictures": []})
+    folder.keep_study("alignments", "hansard", {"aer": 1.0})
+    folder.keep_study("alignments", "news", {"aer": 2.0})
+    folder.keep_study("gradients", "", {"lstm": 3.0})
+    kept = folder.read_evidence()
+    assert kept["studies"] == {
+        "alignments": {"hansard": {"aer": 1.0}, "news": {"aer": 2.0}},
+        "gradients": {"lstm": 3.0},
+    }
+    assert kept["metrics"]["test"]["bleu"] == 30.0
 
 
 def test_the_source_is_asked_for_its_commit_without_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:

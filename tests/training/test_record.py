@@ -62,7 +62,7 @@ def test_all_that_was_kept_is_evidence() -> None:
         ({"config": {"a": 10**400}}, "bits"),
         ({"config": {"a": "x" * 20_001}}, "a text of 20,001 characters"),
         ({"pictures": [{"look\n": 1}]}, "pictures.0."),
-        ({"series": {"by_length": {**SERIES, "y": [1.0]}}}, "series.by_length: 2 places with 1 values"),
+        ({"series": {"by_length": {**SERIES, "y": [1.0]}}}, "series.by_length: 2 x, 1 y and 0 counts"),
         ({"series": {"by_length": {**SERIES, "kind": "pie"}}}, "series.by_length.kind: "),
         ({"figures": {"bleu": {"unit": "\x1b"}}}, "figures.bleu.unit: "),
         ({"more": 1}, "more: "),
