@@ -241,6 +241,24 @@ def test_a_module_in_evaluation_mode_stays_there(tmp_path: Path) -> None:
     assert seen == {(True, False), (False, False)}
 
 
+def test_what_a_validation_draws_changes_no_training(tmp_path: Path) -> None:
+    """Each validation draws the same, and the weights do not depend on how often there is one."""
+    drawn: list[float] = []
+
+    def objective(model: torch.nn.Module, batch: Any, step: int) -> Loss:
+        noise = float(torch.rand(()))
+        if not model.training:
+            drawn.append(noise)
+        parts = {name: part._replace(weight=1 + noise) for name, part in symbols(model, batch, step).parts.items()}
+        return Loss(parts)
+
+    for name, every in (("often", 2), ("seldom", 6)):
+        train(tmp_path / name, Reversals(8), objective=objective, validate_every=every, steps=6)
+    often, seldom = (RunFolder(tmp_path / name).weights.read_bytes() for name in ("often", "seldom"))
+    assert often == seldom
+    assert len(set(drawn)) == len(drawn) // 4
+
+
 @pytest.mark.parametrize("threads", [1, 2, None])
 def test_a_training_takes_its_threads(tmp_path: Path, threads: int | None) -> None:
     task, before, found = Reversals(40), torch.get_num_threads(), set()

@@ -1,6 +1,8 @@
 """The global random generators: seeding them, saving and restoring their state."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,17 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
     np.random.seed(seed)
     random.seed(seed)
+
+
+@contextmanager
+def drawing_from(seed: int) -> Iterator[None]:
+    """All generators begin at the seed; afterwards they go on as if nothing had been drawn."""
+    before = random_state()
+    seed_everything(seed)
+    try:
+        yield
+    finally:
+        restore_random_state(before)
 
 
 def derived(seed: int, rank: int, step: int) -> int:

@@ -11,6 +11,7 @@ from saccade.core.stream import in_order, sizes_of
 from saccade.core.task import Task
 from saccade.training.config import TrainingConfig
 from saccade.training.processes import Processes
+from saccade.training.random_state import drawing_from
 from saccade.training.sharding import reshard
 from saccade.training.update import Gradients
 
@@ -21,7 +22,7 @@ class Validation:
     """The validation split, cut into batches that are collated on demand."""
 
     def __init__(self, task: Task, config: TrainingConfig, processes: Processes, evaluate: Evaluate | None) -> None:
-        self.task, self.processes, self.evaluate = task, processes, evaluate
+        self.task, self.processes, self.evaluate, self.seed = task, processes, evaluate, config.seed
         self.examples = task.examples("validation")
         self.batches = in_order(sizes_of(task, self.examples), config.batch_size)
         if not self.batches:
@@ -35,7 +36,8 @@ class Validation:
             InvalidInput: the loss counts nothing.
             ValueError: there is neither a loss nor `evaluate`.
         """
-        with evaluating(gradients.model):
+        # an objective that draws finds the same noise at each validation, and training goes on with its own
+        with evaluating(gradients.model), drawing_from(self.seed):
             value, name, sign = self._loss(gradients, step), "loss", 1
             if value is None:
                 if self.evaluate is None:
