@@ -58,20 +58,6 @@ def test_the_mean_survives_kills_and_an_earlier_end(tmp_path: Path) -> None:
     assert list(killed.earlier()) == list(left.earlier())
 
 
-def test_an_update_whose_batches_hold_no_token_changes_nothing(tmp_path: Path) -> None:
-    data, settings = task(limit=20), {"accumulate": 2, "optimizer": "sgd", "log_every": 1}
-
-    def objective(model: Any, batch: Any, step: int) -> Loss:
-        loss = data.objective(model, batch, step)
-        first = step == 0 and model.training
-        return Loss(0 * loss.value, {"tokens": torch.tensor(0)}) if first else loss
-
-    train(tmp_path / "one", data, objective=objective, steps=1, **settings)
-    weights, start = load_file(tmp_path / "one" / "model.safetensors"), build(data).state_dict()
-    assert all(torch.equal(weight, start[name]) for name, weight in weights.items())
-    assert RunFolder(tmp_path / "one").read_metrics()[0]["loss"] == 0
-
-
 def test_a_mean_of_the_last_is_not_the_best() -> None:
     with pytest.raises(ValidationError, match="average is 3, but keep is 'best'"):
         TrainingConfig(average=3, keep="best")
