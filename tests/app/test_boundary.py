@@ -81,7 +81,7 @@ def test_closed_streams(saccade: Command, run: Path, monkeypatch: pytest.MonkeyP
 def test_closed_standard_output_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     assert main(["--help"]) == 2
-    assert capsys.readouterr().err == "saccade: standard output is closed: send it to a file, or to /dev/null\n"
+    assert capsys.readouterr().err == "saccade: standard output is closed: redirect it to a file, or to /dev/null\n"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")

@@ -273,7 +273,7 @@ def test_a_finished_run_without_its_checkpoint_is_not_trained_anew(saccade: Comm
     done = saccade("train", "--resume", copy)
     assert done.status == 2
     assert "came to its end before" in done.err
-    assert "last.ckpt is gone" in done.err
+    assert "last.ckpt is missing" in done.err
     assert (copy / "metrics.jsonl").read_bytes() == before
 
 

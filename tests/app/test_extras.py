@@ -52,7 +52,7 @@ def test_a_training_tells_all_that_is_missing(
     done = saccade("train", system, "tiny", "--out", tmp_path / "run")
     own, extra = ("tokenizers, sacrebleu", "text") if system == "rnnsearch" else ("jiwer", "speech")
     command = f"pip install 'torch-saccade[app,{extra}]' (in a clone: pip install -e '.[app,{extra}]')"
-    refused(done, f"tensorboard, rich, {own} are not installed; mend it with: {command}")
+    refused(done, f"tensorboard, rich, {own} are not installed; install with: {command}")
     assert not (tmp_path / "run").exists()
 
 

@@ -67,7 +67,7 @@ def test_a_folder_that_holds_a_checkpoint_of_others_is_left_alone(saccade: Comma
         (tmp_path / "theirs" / name).write_text(name)
     before = files(tmp_path)
     done = saccade(*TINY, "--out", tmp_path / "theirs")
-    refused(done, "theirs is neither a run nor empty (it holds config.json, model.safetensors, tokenizer.json)")
+    refused(done, "theirs is neither a run nor empty (it contains config.json, model.safetensors, tokenizer.json)")
     assert files(tmp_path) == before
     (tmp_path / "empty").mkdir()
     assert saccade(*TINY, "--out", tmp_path / "empty").status == 0
