@@ -98,6 +98,7 @@ def live(name: str) -> dict[str, Any]:
 
     told["pictures"] = [kind_of(picture) for picture in answer.pictures]
     done("explain", *asked, "--model", name, "--pictures", f"{name}-explained")
+    done("explain", *asked, "--model", name, "--training.batch-size", "3", "--pictures", f"{name}-explained")
     told["drawn"] = sorted(path.name for path in Path(f"{name}-explained").glob("*.png"))
     if not recipe.objective:
         told["explained_system"] = done("explain", *asked, "--model", name.replace("-", "_"), "--pictures", "system")

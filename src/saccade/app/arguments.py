@@ -24,6 +24,16 @@ class Parser(argparse.ArgumentParser):
         """The flags of the verb itself."""
         return [option for action in self._actions for option in action.option_strings]
 
+    def own(self, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+        """The arguments of the verb itself, and the other flags, each with the values that follow it."""
+        found: tuple[list[str], list[str]] = ([], [])
+        known, other = {*self.options(), "--"}, False
+        for argument in arguments:
+            if argument.startswith("--"):
+                other = argument.partition("=")[0] not in known
+            found[other].append(argument)
+        return found
+
     def error(self, message: str) -> NoReturn:
         known = self.options()
         if found := re.match(r"unrecognized arguments: (\S+)", message):

@@ -39,7 +39,9 @@ def run(arguments: Sequence[str]) -> int:
         metavar="FOLDER",
         help="folder for pictures (default: MODEL/pictures or runs/pictures)",
     )
-    options, rest = parser.parse_known_args(arguments)
+    own, fields = parser.own(arguments)
+    options, rest = parser.parse_known_args(own)
+    rest += fields
     name = re.sub(r"\W+", "-", Path(options.input).name.lower()).strip("-")[:40] or "input"
 
     from saccade.runs.ending import draw
