@@ -103,12 +103,12 @@ class TestSystem:
         made.model.train(not made.recipe.objective(made.model.eval(), batch, 0).parts)
         weights = [weight for weight in made.model.parameters() if weight.requires_grad]
         optimizer = torch.optim.SGD(weights, 1e-2)
-        for step in range(2):
+        for _ in range(2):
             torch.manual_seed(0)
             optimizer.zero_grad()
-            loss = made.recipe.objective(made.model, batch, step)
+            loss = made.recipe.objective(made.model, batch, 0)  # in one step, since a warm-up raises a weight
             assert isinstance(loss, Loss)
-            assert all(part.count >= 0 and part.weight > 0 for part in loss.parts.values())
+            assert all(part.count >= 0 and part.weight > 0 for part in loss.parts.values()), "a warm-up starts above 0"
             loss.value.backward()
             optimizer.step()
             losses.append(float(loss.value.detach()))
@@ -163,6 +163,7 @@ class TestSystem:
         score = made.task.score(predictions, examples)
         assert isinstance(score, Score)
         assert all(isinstance(figure, Figure) for figure in score.figures.values())
+        assert made.task.metric in score.figures, "the metric is a figure of score"
         decisive = score.figures[made.task.metric]
         assert isinstance(decisive.value, float | int)
         assert decisive.unit == made.task.unit
@@ -176,6 +177,7 @@ class TestSystem:
             compared = made.task.compare(examples[0], predictions[0])
             assert isinstance(compared, Mapping)
             assert all(isinstance(text, str) for pair in compared.items() for text in pair)
+            assert "\n" not in "".join([made.task.decode(predictions[0]), *compared.values()]), "answers are one line"
 
     def test_padding_never_changes_a_prediction(self, system: str) -> None:
         made = built(system)
@@ -213,7 +215,8 @@ class TestSystem:
         example = made.task.examples("test")[0]
         [prediction] = made.predict([example])
         before = made.model.training
-        pictures = made.recipe.pictures(made.answer(example, prediction))
+        with torch.inference_mode():  # as a run does
+            pictures = made.recipe.pictures(made.answer(example, prediction))
         assert made.model.training == before
         names = [picture.name for picture in pictures]
         assert len(set(names)) == len(names) > 0
@@ -232,7 +235,8 @@ class TestSystem:
             pytest.skip("it measures nothing that needs the model")
         example = made.task.examples("test")[0]
         [prediction] = made.predict([example])
-        found = made.recipe.measures(made.answer(example, prediction))
+        with torch.inference_mode():  # as a run does
+            found = made.recipe.measures(made.answer(example, prediction))
         assert all(isinstance(figure, Figure) and isinstance(figure.value, float | int) for figure in found.values())
         assert not set(found) & set(made.task.score([prediction], [example]).figures)
 
@@ -243,7 +247,8 @@ class TestSystem:
         predictions = made.predict(examples)
         figures = dict(made.task.score(predictions, examples).figures)
         if made.recipe.measures is not None:
-            figures |= made.recipe.measures(made.answer(examples[0], predictions[0]))
+            with torch.inference_mode():
+                figures |= made.recipe.measures(made.answer(examples[0], predictions[0]))
         for claim in made.recipe.claims:
             assert claim.variant in made.recipe.variants
             assert isinstance(figures[claim.metric].value, float | int)

@@ -49,7 +49,8 @@ class Loss(NamedTuple):
 
 
 Objective = Callable[["nn.Module", Any, int], Loss]
-"""(model, batch, step) -> Loss; the step is for warm-ups."""
+"""(model, batch, step) -> Loss; the step, from 0, is for warm-ups. Where `model.training` is false it is the loss of
+validation, by which `keep = "best"` chooses: no warm-up there."""
 
 
 class Answer(NamedTuple):
@@ -122,7 +123,8 @@ class Recipe:
     build: Callable[[Any, Any], "nn.Module"]
     """(config, task) -> model."""
     predict: Callable[["nn.Module", Any, Any], list[Any]]
-    """(model, batch, config) -> a prediction for each example of the batch."""
+    """(model, batch, config) -> a prediction for each example of the batch, which depends on no other example: what is
+    drawn at random is drawn from a seed of the config and the example."""
     variants: Mapping[str, Any]
     objective: Objective | None = None
     """None if there is nothing to train."""

@@ -96,10 +96,10 @@ class Legible(Protocol):
     """A task whose answers a person can read."""
 
     def decode(self, prediction: Any) -> str:
-        """The answer as a person reads it."""
+        """The answer as a person reads it, in one line."""
 
     def compare(self, example: Any, prediction: Any) -> Mapping[str, str]:
-        """Input, answer and right answer, each under a short name."""
+        """Input, answer and right answer, each in one line under a short name."""
 
 
 @runtime_checkable
@@ -111,7 +111,7 @@ class Readable(Protocol):
         """The kinds of input accepted: "text", "audio/wav", "image/*"; "nothing" if no input is needed."""
 
     def read(self, raw: str | bytes) -> Any:
-        """Make an example from typed text, from a file's path, or from a file's bytes.
+        """Make an example from typed text, from a file's path, or from a file's bytes; from "" if nothing is given.
 
         Raises:
             InvalidInput: the input cannot be read, or is longer than the task accepts.
@@ -121,7 +121,8 @@ class Readable(Protocol):
         """Notes on an input for the user, such as words that are not in the vocabulary."""
 
     def examples_to_type(self, count: int) -> list[str | bytes]:
-        """Sample inputs from the test split, as text or as the bytes of files. A run stores them in its assets."""
+        """Sample inputs from the test split, as text or as the bytes of files; [""] if no input is
+        needed. A run stores them in its assets."""
 
 
 @runtime_checkable
