@@ -11,7 +11,7 @@ from saccade.core.stream import in_order, sizes_of
 from saccade.core.task import Task
 from saccade.training.config import TrainingConfig
 from saccade.training.processes import Processes
-from saccade.training.random_state import drawing_from
+from saccade.training.random_state import derived, drawing_from, seed_everything
 from saccade.training.sharding import reshard
 from saccade.training.update import Gradients
 
@@ -53,6 +53,7 @@ class Validation:
         rows: list[list[float]] = []
         # every process computes the same number of batches, since a sharded model needs all; extra ones do not count
         for place in range(rank, -(-size // count) * count, count):
+            seed_everything(derived(self.seed, place % size, 0))  # each batch draws the same in any process
             parts = gradients.call(gradients.loss, self.example(place % size), step).parts.values()
             if not parts:
                 return None
