@@ -4,7 +4,8 @@ Each architecture is built with random weights, run in eager mode with `output_a
 under `capture`, in eager mode and with the fused kernels. A capture is one of
 
     exact      every map that the model returns is among those that were seen
-    named      as many modules as maps that are not seen, or more, are named in `unknown`
+    named      as many modules as maps that are not seen, or more, are named in `unknown`; or nothing is seen, and the
+               capture says so
     silent     some map is not seen, and nothing says so: a fault
     changed    the output is another than without capture, or the model fails under it: a fault
 
@@ -26,6 +27,7 @@ import torch
 from measure import evidence
 from torch import Tensor, nn
 
+from saccade.core.errors import NotFound
 from saccade.explain import Capture, capture
 
 BATCH, TOKENS, VOCABULARY, SYMBOLS_FROM = 2, 9, 99, 10
@@ -290,6 +292,9 @@ def judged(model: Any) -> tuple[str, str]:
                 heard = tensors(run(model, options))
         except TimeoutError:
             raise
+        except NotFound as error:  # nothing was seen, and that is said
+            found = ("named", f"{attention}: {str(error)[:100]}")
+            continue
         except Exception as error:
             return "changed", f"{attention}: {type(error).__name__}: {str(error)[:150]}"
         if same(plain, again) and not same(plain, heard):
