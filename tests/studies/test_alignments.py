@@ -321,4 +321,5 @@ def test_trained_runs_from_end_to_end(saccade: Command, tiny_runs: dict[str, Pat
         for of in (", mean of 2 heads", ", head 0", ", head 1")
     ]
     assert "--reverse goes with --study alignments" in refused(saccade, run, "--reverse", run)
+    assert "--over is now --study over" in refused(saccade, run, "--over", "search.beam", "1")
     assert "rnnencdec has no attention" in refused(saccade, tiny_runs["rnnencdec"], *STUDY, both, links)

@@ -85,6 +85,8 @@ def check_no_study_asked(flags: Sequence[str]) -> None:
     from saccade.studies import study
 
     for name in studies():
+        if f"--{name}" in flags:
+            raise InvalidInput(f"--{name} is now --study {name}; evaluate RUN --study {name} --help explains it")
         parser = Parser("evaluate", "")
         study(name).arguments(parser)
         if own := [flag for flag in flags if flag.partition("=")[0] in parser.options()]:
