@@ -3,6 +3,7 @@
 Processes are started by torchrun or by SLURM's srun.
 """
 
+import ctypes
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -85,6 +86,10 @@ class Processes:
         try:
             yield
         finally:
+            # The groups stay in memory: the destructor of gloo joins its threads while it holds the interpreter's lock,
+            # and a thread that releases Python objects waits for that lock, so that a failed process would never end.
+            for group in list(dist.distributed_c10d._world.pg_map):
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(group))
             dist.destroy_process_group()
 
     @contextmanager
