@@ -2,9 +2,9 @@
 
     python benchmarks/attention_step.py
 
-Of those that score pairs with a hidden layer the tutorial form repeats the state along the keys, concatenates it with
-them and goes through the layer at every step. Of the others the plain form is the paper's formula on a whole batch,
-with what no step changes done once. The same weights are in both, and the contexts are compared before anything is
+For mechanisms with a hidden layer, the tutorial form repeats the state along the keys, concatenates both, and applies
+the layer at every step. For the others, it is the paper's formula on a whole batch, with the constant parts computed
+once. The same weights are in both, and the contexts are compared before anything is
 timed. Peak memory is that of 50 steps in a process of its own, less that of two on few keys.
 """
 

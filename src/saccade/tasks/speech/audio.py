@@ -55,10 +55,10 @@ def read_audio(source: Path | bytes, rate: int, name: str = "") -> Samples:
 
 
 def cut_off(data: bytes) -> int | None:
-    """The bytes that a wav should have, where it has fewer; libsndfile reads what there is without a word."""
-    told = 8 + int.from_bytes(data[4:8], "little")
+    """The size in bytes that the header of a cut-off wav states; libsndfile reads such a file silently. Else None."""
+    stated = 8 + int.from_bytes(data[4:8], "little")
     # some writers count the header's own 8 bytes too
-    return told if data[:4] == b"RIFF" and 44 <= len(data) < told - 8 and not streamed(data) else None
+    return stated if data[:4] == b"RIFF" and 44 <= len(data) < stated - 8 and not streamed(data) else None
 
 
 def streamed(data: bytes) -> bool:
