@@ -179,6 +179,20 @@ def test_what_a_run_has_learned_is_no_choice_any_more(saccade: Command, tiny_run
     refused(saccade("predict", run, "Go.", "--task.lowercase", "true"), "task.lowercase is False", "True now")
 
 
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--training.steps", "5"), ("--training.optimizer", "sgd"), ("--training.adam.beta1", "0.5")],
+)
+def test_a_setting_of_training_is_refused_where_nothing_is_trained(
+    saccade: Command, run: Path, flag: str, value: str
+) -> None:
+    said = f"{flag} is a setting of training and has no effect here; give it to saccade train"
+    refused(saccade("predict", run, "Go.", flag, value), said)
+    refused(saccade("evaluate", run, flag, value), said)
+    refused(saccade("explain", "Go.", "--model", run, flag, value), said)
+    refused(saccade("evaluate", run, "--study", "over", flag.removeprefix("--"), value), said)
+
+
 def test_damaged_runs(saccade: Command, run: Path, tiny_runs: dict[str, Path], tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
     weights = copy / "model.safetensors"

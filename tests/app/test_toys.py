@@ -112,6 +112,15 @@ def test_an_untrained_system_is_explained_without_a_run(told: Told) -> None:
     assert "vertical" in told("toy_filter")["explained_system"]
 
 
+def test_a_trained_run_keeps_the_network_that_it_took(told: Told) -> None:
+    probe = told("toy_probe")
+    assert probe["same"] == 0
+    status, out, err = probe["other"]
+    assert (status, out) == (2, "")
+    assert "--model.features cannot change here: toy_probe holds a copy" in err
+    assert "saccade train toy_probe --model.features toy_filter" in err
+
+
 def test_augmentation_differs_by_epoch_and_not_in_evaluation(found: Any) -> None:
     assert found["augmented"] == dict.fromkeys(
         ("each image twice", "differs by epoch", "function of the seed", "not in evaluation"), True

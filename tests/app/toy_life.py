@@ -75,6 +75,8 @@ def live(name: str) -> dict[str, Any]:
         os.rename("toy_images", "toy_images_moved")
         done("evaluate", name)
         os.rename("toy_images_moved", "toy_images")
+        told["same"] = said("evaluate", name, *extra)[0]
+        told["other"] = said("evaluate", name, "--model.features", "toy_filter")
     from saccade.runs import catalogue
 
     recipe = catalogue.recipe(name)

@@ -90,6 +90,13 @@ def test_a_run_is_evaluated_without_gradients_in_the_mode_of_evaluation(tiny_run
     assert not torch.is_inference_mode_enabled()
 
 
+def test_a_run_is_evaluated_with_its_number_of_threads(tiny_runs: dict[str, Path]) -> None:
+    before = torch.get_num_threads()
+    with open_run(tiny_runs["rnnsearch"], "--training.threads", str(before + 1)).running():
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+
+
 def test_a_recording_may_be_named_by_a_path_and_nothing_else_is_taken(tiny_runs: dict[str, Path]) -> None:
     run = open_run(tiny_runs["ctc_speech"])
     sample = tiny_runs["ctc_speech"] / "assets" / "inputs" / "1.wav"

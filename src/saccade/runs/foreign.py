@@ -36,6 +36,11 @@ def resolved(config: Any, folder: RunFolder | None) -> Any:
     return changed(config, found)
 
 
+def copied_fields(config: Any, folder: RunFolder) -> set[str]:
+    """The names of the `Pretrained` fields that are read from the run's own copy, whatever their path."""
+    return {name for name, _ in fields(config) if (folder.assets / COPIES / name).exists()}
+
+
 def keep(config: Any, folder: RunFolder) -> None:
     """Copy the resolved networks into the run's assets."""
     for name, field in fields(config):

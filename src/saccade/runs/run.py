@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from saccade.core.config import placed
-from saccade.core.device import autocast, pick_device, to_device
+from saccade.core.config import flatten, placed, to_plain
+from saccade.core.device import autocast, pick_device, threads, to_device
 from saccade.core.errors import InvalidInput, together
 from saccade.core.picture import Picture
 from saccade.core.products import install
@@ -20,6 +20,7 @@ from saccade.core.stream import in_order, sizes_of
 from saccade.core.task import Figure, Learning, Legible, Readable, Task
 from saccade.runs import before, catalogue, flags, foreign
 from saccade.runs.memory import check_fits
+from saccade.training.config import RunConfig
 from saccade.training.run_folder import RunFolder
 
 OFFER = 5  # number of sample inputs that a run stores
@@ -109,9 +110,10 @@ class Run:
         return self.task.examples_to_type(count)
 
     def running(self) -> ExitStack:
-        """Evaluation: no gradients, no dropout, the configured precision."""
+        """Evaluation: no gradients, no dropout, the configured precision and number of threads."""
         self.model.eval()
         stack = ExitStack()
+        stack.enter_context(threads(self.config.training.threads))
         stack.enter_context(torch.inference_mode())
         stack.enter_context(autocast(self.config.training.precision, self.device))
         return stack
@@ -143,6 +145,7 @@ def opened(folder: RunFolder, arguments: Sequence[str], known: Sequence[str]) ->
     recipe = catalogue.recipe(head["system"])
     trained = resolved(configuration(recipe, head, folder), head)
     config, rest = flags.separate(trained, arguments, known)
+    check_used(trained, config, head["system"], folder)
     config = foreign.resolved(config, folder)
     task = recipe.task(config, folder.assets)
     if isinstance(task, Learning):
@@ -151,6 +154,24 @@ def opened(folder: RunFolder, arguments: Sequence[str], known: Sequence[str]) ->
     model = build(recipe, config, task)
     folder.load_weights(model)
     return assemble(folder, head["system"], head["variant"], recipe, config, task, model), rest
+
+
+def check_used(trained: Any, config: Any, system: str, folder: RunFolder) -> None:
+    """Raise InvalidInput if a field was changed that has no effect on a trained run."""
+    before, plain = flatten(to_plain(trained)), to_plain(config)
+    copies, names = foreign.copied_fields(config, folder), flags.names_of(type(config), plain)
+    for path, value in flatten(plain).items():
+        if path in before and value == before[path]:
+            continue
+        flag = flags.flag_of(names.get(path, path))
+        if path in copies and Path(value).resolve() != Path(before[path]).resolve():
+            raise InvalidInput(
+                f"{flag} cannot change here: {folder.path} holds a copy of the network that it was trained with; "
+                f"to use {value}, train a new run: saccade train {system} {flag} {value}"
+            )
+        room, _, name = path.partition(".")
+        if room == "training" and name.partition(".")[0] not in RunConfig.__pydantic_fields__:  # type: ignore[attr-defined]
+            raise InvalidInput(f"{flag} is a setting of training and has no effect here; give it to saccade train")
 
 
 def open_run(path: str | Path, *arguments: str) -> Run:
