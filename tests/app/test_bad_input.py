@@ -151,6 +151,13 @@ def test_nothing_to_predict(saccade: Command, run: Path) -> None:
     refused(saccade("predict", run, stdin=b"\xff\n"), "line 1", "not UTF-8")
 
 
+def test_a_folder_for_pictures_is_refused_where_none_are_drawn(saccade: Command, run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    refused(saccade("evaluate", run, "--pictures", folder), "--pictures goes with --study NAME")
+    refused(saccade("predict", run, "--pictures", folder, stdin=b"Go.\n"), "--pictures goes with INPUT")
+    assert not folder.exists()
+
+
 def test_a_line_that_is_too_long_leaves_the_others_their_answers(saccade: Command, tmp_path: Path) -> None:
     run, learned = tmp_path / "run", ["--model.positions", "learned", "--model.learned.longest", 60]
     assert saccade(*TRANSFORMER, *learned, "--training.steps", 1, "--out", run).status == 0

@@ -216,6 +216,17 @@ def test_what_is_no_text_is_explained(saccade: Command, tiny_runs: dict[str, Pat
     assert float(entropy) >= 0
 
 
+@pytest.mark.parametrize("flag", [("--words",), ("--from", "We"), ("--save", "seen.safetensors")])
+def test_a_flag_for_attention_maps_is_refused_where_there_are_none(
+    saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = saccade("explain", "We can do that.", "--model", tiny_runs["rnnencdec"], *flag)
+    assert (done.status, done.out) == (2, "")
+    assert done.err == f"saccade: {flag[0]} is for attention maps, and {tiny_runs['rnnencdec']} shows none\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_bad_input(saccade: Command, checkpoints: dict[str, Path], tiny_runs: dict[str, Path], tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()

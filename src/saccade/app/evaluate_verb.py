@@ -35,8 +35,9 @@ def run(arguments: Sequence[str]) -> int:
 
         study(name).arguments(parser)
     options, rest = parser.parse_known_args(given)
-    if options.keep and name is None:
-        raise InvalidInput("--keep goes with --study NAME")
+    for flag, given in (("--keep", options.keep), ("--pictures", options.pictures)):
+        if given and name is None:
+            raise InvalidInput(f"{flag} goes with --study NAME")
     return score(options, rest, parser.options()) if name is None else ask(name, options, rest)
 
 

@@ -48,7 +48,10 @@ def run(arguments: Sequence[str]) -> int:
     from saccade.runs.explained import explain, heads_of, is_run
 
     found = explain(options.model, options.input, options.answer, options.only, rest, parser.options())
-    if options.words and found.seen:
+    asked = {"--from": options.token is not None, "--words": options.words, "--save": options.save}
+    if not found.seen and (unused := [flag for flag, given in asked.items() if given]):
+        raise InvalidInput(f"{unused[0]} is for attention maps, and {options.model} shows none")
+    if options.words:
         found = found._replace(seen=found.seen.words())
         found = found._replace(pictures=heads_of(found.seen, found.said))
     for note in found.notes:

@@ -47,6 +47,8 @@ def run(arguments: Sequence[str]) -> int:
         raise InvalidInput("there is nothing to answer: the input is empty")
     for text in inputs:  # read all before answering the first
         loaded.task.read(text)
+    if options.pictures and not inputs:
+        raise InvalidInput("--pictures goes with INPUT; lines of standard input are answered without pictures")
     lost = ""
     for text in inputs:
         folder = Path(options.pictures) if options.pictures else loaded.folder.pictures
