@@ -164,6 +164,19 @@ def test_an_old_run_is_evaluated_as_it_was(system: str) -> None:
         assert [dict(zip(("words", "sentences", "bleu"), row, strict=True)) for row in rows] == lengths
 
 
+def test_the_evidence_of_an_old_run_is_not_kept_and_the_sentence_says_what_to_type(
+    saccade: Command, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(OLD / "rnnsearch", tmp_path / "run"))
+    for arguments in (("report", "--keep", run), ("evaluate", run, "--study", "gradients", "--keep")):
+        done = saccade(*arguments)
+        assert (done.status, done.out) == (2, "")
+        assert done.err == (
+            f"saccade: {run / 'evidence.json'}: the run was scored by version 0.1, whose evidence cannot be kept; "
+            f"score it again with: saccade evaluate {run}; a run that is trained again has evidence to keep\n"
+        )
+
+
 def test_an_old_capture_is_what_the_run_looks_at_today() -> None:
     seen = Capture.load(OLD / "seen.safetensors")
     [name] = seen

@@ -5,6 +5,7 @@ Nothing here imports torch, so that the catalogue loads quickly.
 
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
@@ -22,6 +23,7 @@ LARGEST = 2**20
 DEEPEST, LONGEST = 20, 20_000  # limits of the JSON: depth of nesting, and characters of a text
 MOST = 10**15
 WHEN = "%Y-%m-%dT%H:%M:%SZ"
+BEFORE, SINCE = "0.1.", ("figures", "series", "studies", "pictures")  # an earlier version, and the fields that it lacks
 
 Line = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 """Text that is printed unchanged, so it has no control characters."""
@@ -185,12 +187,28 @@ def check(data: bytes, source: Path) -> Evidence:
         check_plain(json.loads(data))
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
+        if fault["type"] == "missing" and fault["loc"][0] in SINCE and is_before(data):
+            raise InvalidInput(of_before(source)) from None
         place = printable(".".join(str(part)[:40] for part in fault["loc"]))
         why = fault["msg"].removeprefix("Value error, ")
         raise InvalidInput(f"{wrong}; {f'{place}: ' if place else ''}{why[:1].lower()}{why[1:]}") from None
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{wrong}; {error}") from None
     return found
+
+
+def is_before(data: bytes) -> bool:
+    """Whether the evidence, valid but for missing fields, was written by version 0.1."""
+    return str(json.loads(data).get("versions", {}).get("saccade", "")).startswith(BEFORE)
+
+
+def of_before(source: Path) -> str:
+    """The error for evidence of version 0.1, which is not converted."""
+    run = shlex.quote(str(source.parent))
+    return (
+        f"{source}: the run was scored by version {BEFORE.rstrip('.')}, whose evidence cannot be kept; score it again "
+        f"with: saccade evaluate {run}; a run that is trained again has evidence to keep"
+    )
 
 
 def check_plain(value: Any, place: str = "", depth: int = 0) -> None:
