@@ -192,7 +192,7 @@ def test_where_pictures_go(
     monkeypatch.chdir(tmp_path)
     assert saccade("explain", "We can do that.", "--model", "RUN").status == 0
     assert saccade("explain", TEXT, "--model", checkpoints["bert"]).status == 0
-    assert list((run / "pictures").glob("heads-*.png"))
+    assert list((run / "pictures").glob("alignment-*.png"))
     assert [path.name for path in Path("runs").rglob("*.png")] == ["heads-the-animal-was-tired.png"]
     assert {path.name for path in tmp_path.iterdir()} == {"RUN", "runs"}
 

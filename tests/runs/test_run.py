@@ -10,6 +10,7 @@ from saccade.core.errors import InvalidInput
 from saccade.core.stream import sizes_of
 from saccade.core.task import Answered
 from saccade.explain.pictures.alignment import Alignment
+from saccade.explain.pictures.heads import Heads
 from saccade.explain.pictures.sound import Sound
 from saccade.runs import catalogue
 from saccade.runs.run import open_run
@@ -42,6 +43,12 @@ def test_the_pictures_of_an_answer_are_of_the_recipes_shapes(tiny_runs: dict[str
                 assert picture.weights.shape == (len(picture.rows), len(picture.columns))
             if isinstance(picture, Sound):
                 assert len(picture.weights) == len(picture.rows)
+        if any(isinstance(picture, Alignment | Sound) for picture in pictures):  # a single head is drawn once
+            assert all(count_of(picture) > 1 for picture in pictures if isinstance(picture, Heads))
+
+
+def count_of(heads: Heads) -> int:
+    return sum(np.asarray(weights).size // (len(rows) * len(keys)) for weights, rows, keys in heads.layers.values())
 
 
 def test_a_sound_is_drawn_below_where_it_was_heard(tiny_runs: dict[str, Path]) -> None:

@@ -66,8 +66,7 @@ LOOKS = ("decoder.recurrent.attention.weights", "target", "source")
 
 def pictures(answer: Answer) -> list[Picture]:
     look = shown.alignment(answer, cross_entropy, *LOOKS)
-    heads = shown.heads(answer, cross_entropy, [(*LOOKS, "", shown.WEIGHT)])
-    return [picture for picture in (look, heads) if picture is not None]
+    return [] if look is None else [look]
 
 
 def measures(answer: Answer) -> dict[str, Figure]:
