@@ -1,12 +1,16 @@
 """An answer does not depend on whether its pictures can be written."""
 
+import io
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 import saccade as package
-from saccade.app.predict_verb import decoded
+from saccade.app.main import main
+from saccade.app.predict_verb import decoded, text_waits
 from tests.app.conftest import Command
 
 
@@ -49,3 +53,32 @@ def test_a_line_is_read_without_its_end(end: bytes) -> None:
     """A task that reads a number, or a path, is given nothing else."""
     assert decoded(b"3" + end, 2) == "3"
     assert decoded(b"\xef\xbb\xbf a b " + end, 1) == " a b "
+
+
+def test_the_help_says_that_some_systems_need_no_input(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["predict", "--help"])
+    assert "Some systems need no input" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes are not asked there")
+def test_text_that_waits_is_seen_and_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("a\nb\n")
+    with open(tmp_path / "text") as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert text_waits()
+        assert file.read() == "a\nb\n"
+        assert not text_waits()
+    assert not text_waits()  # closed
+    reading, writing = os.pipe()
+    with open(reading) as pipe, open(writing, "w") as other:
+        monkeypatch.setattr(sys, "stdin", pipe)
+        assert not text_waits()  # open and empty
+        other.write("a")
+        other.flush()
+        assert text_waits()
+    with open(os.devnull) as null:
+        monkeypatch.setattr(sys, "stdin", null)
+        assert not text_waits()
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a"))
+    assert not text_waits()  # no file

@@ -91,9 +91,14 @@ class TestToy:
 
     def test_it_predicts_and_refuses_what_it_cannot_read(self, told: Told, name: str) -> None:
         assert told(name)["predict"].strip()
-        if told(name)["accepts"] != ["nothing"]:
-            assert told(name)["refused"][0] == 2
-            assert told(name)["refused"][1].startswith("saccade: ")
+        assert told(name)["refused"][0] == 2
+        assert told(name)["refused"][1].startswith("saccade: ")
+        if told(name)["accepts"] == ["nothing"]:
+            assert told(name)["refused"][1] == f"saccade: {name} needs no input; leave '??' out\n"
+            piped, closed = told(name)["piped"]
+            assert piped[:2] == closed[:2] == [0, told(name)["predict"]]
+            assert piped[2] == f"saccade: note: {name} needs no input; standard input is not read\n"
+            assert closed[2] == ""
 
     def test_it_is_explained_by_the_pictures_of_its_recipe(self, told: Told, name: str) -> None:
         kinds = {"toy_images": ["image_overlay"], "toy_filter": ["image_overlay"], "toy_dial": ["toy_dial.dial"]}

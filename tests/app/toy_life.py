@@ -27,6 +27,18 @@ def said(*arguments: str) -> tuple[int, str, str]:
     return status, out.getvalue(), err.getvalue()
 
 
+def piped(data: bytes, *arguments: str) -> tuple[int, str, str]:
+    """As `said`, with text on standard input."""
+    reading, writing = os.pipe()
+    with open(writing, "wb") as pipe:
+        pipe.write(data)
+    before = sys.stdin
+    with open(reading) as sys.stdin:
+        found = said(*arguments)
+    sys.stdin = before
+    return found
+
+
 def done(*arguments: str) -> str:
     status, out, err = said(*arguments)
     assert status == 0, f"{arguments}: {status}\n{out}\n{err}"
@@ -93,6 +105,8 @@ def live(name: str) -> dict[str, Any]:
     asked = [] if run.task.accepts == ("nothing",) else [typed]
     told["accepts"] = list(run.task.accepts)
     told["predict"] = done("predict", name, *asked, "--pictures", f"{name}-pictures")
+    if not asked:
+        told["piped"] = [piped(b"some text\n", "predict", name), piped(b"", "predict", name)]
     status, _, err = said("predict", name, "??")
     told["refused"] = [status, err]
     answer = run.predict(typed)

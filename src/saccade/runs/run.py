@@ -60,16 +60,30 @@ class Run:
         """Answer typed text, the path of a file, or a file's bytes.
 
         Raises:
-            InvalidInput: an input that the task cannot read, or a task without input.
+            InvalidInput: an input that the task cannot read, or does not need; a task that reads none.
             TypeError: neither text, bytes nor a path.
+        """
+        example = self.read(raw if isinstance(raw, bytes) else os.fspath(raw))
+        [prediction] = self.predictions([example])
+        notes = self.task.notes(example) if isinstance(self.task, Readable) else []
+        return Prediction(self.said(prediction), self.pictures(example, prediction), notes, prediction)
+
+    @property
+    def needs_nothing(self) -> bool:
+        """Whether the task answers without an input."""
+        return isinstance(self.task, Readable) and self.task.accepts == ("nothing",)
+
+    def read(self, raw: str | bytes) -> Any:
+        """The example of an input.
+
+        Raises:
+            InvalidInput: as for `predict`.
         """
         if not isinstance(self.task, Readable):
             raise InvalidInput(f"{self.system} reads no input; saccade evaluate scores it on its test split")
-        example = self.task.read(raw if isinstance(raw, bytes) else os.fspath(raw))
-        [prediction] = self.predictions([example])
-        return Prediction(
-            self.said(prediction), self.pictures(example, prediction), self.task.notes(example), prediction
-        )
+        if self.needs_nothing and raw:
+            raise InvalidInput(f"{self.system} needs no input; leave {raw!r} out")
+        return self.task.read(raw)
 
     def said(self, prediction: Any) -> str:
         """The prediction as readable text."""
