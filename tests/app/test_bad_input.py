@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -316,6 +318,33 @@ def test_an_extra_that_is_not_installed(tmp_path: Path, missing: str, arguments:
 def test_a_loss_that_is_not_finite_stops_the_run(saccade: Command, tmp_path: Path) -> None:
     flags = ["--training.learning-rate", "1000", "--training.clip", "none", "--training.optimizer", "sgd"]
     refused(saccade(*TINY, *flags, "--out", tmp_path / "run"), "not finite", "--training.learning-rate")
+
+
+def full(*_: object, **__: object) -> None:
+    raise MemoryError
+
+
+def full_by_torch(*_: object, **__: object) -> None:
+    torch.ones(2**50, device="cpu")
+
+
+@pytest.mark.parametrize("fill", [full, full_by_torch])
+@pytest.mark.parametrize("place", ["task", "build", "objective", "predict"])
+def test_memory_that_runs_out_ends_a_training_in_one_sentence(
+    saccade: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, fill: Callable[..., None]
+) -> None:
+    recipe = catalogue.recipe("rnnsearch")
+    monkeypatch.setattr(catalogue, "recipe", lambda name: replace(recipe, **{place: fill}))
+    done = saccade(*TINY, "--out", tmp_path / "run")
+    refused(done, "this machine has not enough memory", "--training.batch-size")
+    assert not (tmp_path / "run").exists()
+
+
+def test_memory_that_runs_out_ends_an_evaluation_in_one_sentence(
+    saccade: Command, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saccade.runs.run.Run.predictions", full)
+    refused(saccade("evaluate", run), "this machine has not enough memory")
 
 
 def test_a_finished_run_is_left_as_it_is(saccade: Command, run: Path) -> None:

@@ -83,6 +83,12 @@ def assert_same(run: Path, other: Path, within: float = 1e-4) -> None:
         assert (ours[name] - theirs[name]).abs().max() < within, name
 
 
+def test_memory_that_one_process_lacks_is_reported_by_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Processes, "gather", lambda self, value: [None, value])
+    with pytest.raises(InvalidInput, match="process 1: this machine has not enough memory"), Processes(0, 2).common():
+        raise MemoryError
+
+
 def test_some_batches_have_fewer_examples_than_there_are_processes() -> None:
     assert 1 in map(len, epoch_of(Reversals())[:STEPS])
     assert 1 in map(len, epoch_of(Reversals(7)))

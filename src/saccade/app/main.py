@@ -12,7 +12,7 @@ from typing import Any
 
 from saccade import __version__
 from saccade.app.terminal import STDOUT, Printed, complain, sentence
-from saccade.core.errors import InvalidInput, NotFound, SaccadeError, nearest
+from saccade.core.errors import InvalidInput, NotFound, SaccadeError, nearest, out_of_memory
 
 VERBS = {
     "list": "list the systems, with the paper's number and ours",
@@ -39,7 +39,7 @@ usage: saccade VERB ...
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. Returns 0, 2 for invalid input, or 130 if it was interrupted."""
+    """Run a command. Returns 0; 2 for invalid input, or if memory ran out; or 130 if it was interrupted."""
     closed = sys.stdout is None
     fill_streams()
     out = sys.stdout
@@ -56,6 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError) and error.filename == STDOUT:
             return 0  # the reader of a pipe has closed it, as `head` does
         complain(sentence(error))
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if (full := out_of_memory(error)) is None:
+            raise
+        complain(str(full))
         return 2
     except KeyboardInterrupt as stop:
         complain(f"ended by {stop}" if str(stop) else "interrupted")

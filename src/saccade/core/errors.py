@@ -4,6 +4,7 @@ too."""
 import difflib
 import importlib
 import importlib.util
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
@@ -32,6 +33,10 @@ class NotFound(SaccadeError, LookupError):
     """A name that does not exist."""
 
 
+class OutOfMemory(SaccadeError, MemoryError):
+    """The memory of this machine or of its GPU is full."""
+
+
 class MissingExtra(SaccadeError, ImportError):
     """Packages are not installed. `absent` maps each module to the extra that installs it; `instead` is an
     alternative."""
@@ -44,6 +49,20 @@ class MissingExtra(SaccadeError, ImportError):
             f"install with: pip install '{DISTRIBUTION}[{extras}]' (in a clone: pip install -e '.[{extras}]')"
             + (f"; or {instead}" if instead else "")
         )
+
+
+def out_of_memory(error: Exception) -> OutOfMemory | None:
+    """The error as one sentence if memory ran out, for which torch raises a RuntimeError; None for any other error."""
+    text = str(error)
+    if not isinstance(error, MemoryError) and not re.search(r"out of memory|can't allocate memory", text):
+        return None
+    place = "the GPU" if "CUDA" in text else "this machine"
+    found = re.search(r"allocate (\d+) bytes|allocate (\d[\d.]* \wi?B)", text)
+    amount = "" if found is None else f" for another {found[2] or f'{int(found[1]) / 2**30:,.2f} GiB'}"
+    return OutOfMemory(
+        f"{place} has not enough memory{amount}; choose a smaller --training.batch-size, a smaller model or fewer "
+        "examples"
+    )
 
 
 def nearest(name: str, known: Iterable[str], listed: str = "") -> str:

@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from saccade.core.device import pick_device
-from saccade.core.errors import InvalidInput, SaccadeError
+from saccade.core.errors import InvalidInput, SaccadeError, out_of_memory
 
 PREPARATION = timedelta(hours=2)  # at the start one process may take much longer than another to read its data
 MEETING = timedelta(minutes=1)  # the first process publishes the name of its run as soon as it can be reached
@@ -127,6 +127,10 @@ class Processes:
             yield
         except (SaccadeError, OSError) as error:
             message = str(error)
+        except (MemoryError, RuntimeError) as error:
+            if (full := out_of_memory(error)) is None:
+                raise
+            message = str(full)
         messages = self.gather(message)
         for rank, told in enumerate(messages):
             if told is not None:
