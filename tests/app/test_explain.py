@@ -1,6 +1,7 @@
 """`saccade explain TEXT --model MODEL`, of checkpoints on disk and of runs."""
 
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from saccade.explain import Capture
+from saccade.runs import explained
 from saccade.training.run_folder import RunFolder
 from tests.app.conftest import Command
 
@@ -214,6 +216,45 @@ def test_what_is_no_text_is_explained(saccade: Command, tiny_runs: dict[str, Pat
     assert done.status == 0, done.err
     [entropy] = [line.split()[1] for line in done.out.splitlines() if line.startswith("  window ")]
     assert float(entropy) >= 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"), [("refused", "Connection refused"), ("silent", "timed out"), ("offline", "HF_HUB_OFFLINE is set")]
+)
+def test_a_name_that_is_not_here_is_asked_of_the_hub_once(
+    saccade: Command, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, why: str
+) -> None:
+    """Without a hub the sentence lists what is here; nothing is tried again."""
+    from huggingface_hub import constants
+
+    asked: list[bool] = []
+
+    def absent(name: str, local_files_only: bool = False) -> None:
+        asked.append(local_files_only)
+        raise OSError("not here")
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", absent)
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(explained, "PATIENCE", 0.2)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", kind == "offline")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "models--someone--bert-tiny").mkdir(parents=True)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine").symlink_to(run)
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if kind == "silent":
+            server.listen()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        done = saccade("explain", TEXT, "--model", "zzzz")
+        near = saccade("explain", TEXT, "--model", "someone/bert-tinny")
+    assert asked == [True, True]
+    said = f"zzzz is no run, and no complete checkpoint on this machine, and {address} cannot be reached ({why}); "
+    assert (done.status, done.out) == (2, "")
+    assert done.err == f"saccade: {said}there are: runs/mine, someone/bert-tiny\n"
+    assert near.err.endswith("; did you mean 'someone/bert-tiny'?\n")
 
 
 @pytest.mark.parametrize("flag", [("--words",), ("--from", "We"), ("--save", "seen.safetensors")])

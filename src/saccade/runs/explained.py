@@ -3,6 +3,9 @@
 import fnmatch
 import inspect
 import re
+import ssl
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from saccade.core.errors import InvalidInput, NotFound, SaccadeError, require, together
+from saccade.core.errors import InvalidInput, NotFound, SaccadeError, nearest, require, together
 from saccade.core.picture import Picture
 from saccade.explain import Capture, capture
 from saccade.explain.attention_map import kept_map
@@ -23,6 +26,9 @@ from saccade.runs.run import Run, load, untrained
 
 BESIDE_TEXT = ("pixel_", "input_features", "input_values", "image", "visual_", "bbox", "audio")
 """Inputs that a model may need in addition to text."""
+
+PATIENCE = 3.0
+"""Seconds until the hub counts as unreachable."""
 
 
 class Explained(NamedTuple):
@@ -164,12 +170,45 @@ def loaded(kind: Any, name: str) -> Any:
     try:
         return kind.from_pretrained(name, local_files_only=True)
     except (OSError, ValueError, ImportError, AttributeError, KeyError, TypeError) as absent:
-        if Path(name).is_dir():
+        if Path(name).is_dir() or is_path(name):
             raise unreadable(name, absent) from absent
+    check_reachable(name)  # transformers would try again for a minute
     try:
         return kind.from_pretrained(name)
     except (OSError, ValueError, ImportError, AttributeError, KeyError, TypeError) as error:
         raise unreadable(name, error) from error
+
+
+def is_path(name: str) -> bool:
+    """Whether a name cannot be that of a checkpoint on the hub."""
+    return name.startswith(("/", ".", "~")) or name.count("/") > 1
+
+
+def check_reachable(name: str) -> None:
+    """Raise NotFound, with what there is on this machine, unless the hub answers."""
+    hub: Any = require("huggingface_hub.constants", "hub")
+    if why := "HF_HUB_OFFLINE is set" if hub.HF_HUB_OFFLINE else unreachable(hub.ENDPOINT):
+        kept = [path.name.removeprefix("models--") for path in Path(hub.HF_HUB_CACHE).glob("models--*")]
+        runs = [str(path.parent) for path in Path("runs").glob("*/config.yaml")]
+        here = nearest(name, [*runs, *(one.replace("--", "/") for one in kept)])
+        raise NotFound(
+            f"{name} is no run, and no complete checkpoint on this machine, and {hub.ENDPOINT} cannot be reached "
+            f"({why}); {here}"
+        )
+
+
+def unreachable(address: str) -> str:
+    """Why an address does not answer within a few seconds; "" if it does, be it with an error."""
+    try:
+        urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=PATIENCE).close()
+    except urllib.error.HTTPError:
+        return ""
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLError):  # the library of the hub may know other certificates
+            return ""
+        return str(getattr(reason, "strerror", None) or reason)
+    return ""
 
 
 def positions(model: Any) -> int | None:
@@ -205,7 +244,7 @@ def kind_of(model: Any) -> str:
 def unreadable(name: str, error: Exception) -> SaccadeError:
     if found := re.match(r"Unrecognized configuration class .*?(\w+)Config'?>?", str(error)):
         return InvalidInput(f"{name} is a {found[1]} checkpoint, which does not answer a text with a text")
-    if not Path(name).exists() and (name.startswith(("/", ".", "~")) or name.count("/") > 1):  # not a name on the hub
+    if not Path(name).exists() and is_path(name):
         return NotFound(f"{name}: there is no such run, and no such folder")
     return NotFound(f"{name} is no run, and no checkpoint that can be read: {shorten(str(error), 200)}")
 
