@@ -2,11 +2,16 @@
 
 import json
 import shutil
+from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from saccade import load
+from saccade.explain.pictures.sound import Sound
+from saccade.runs.run import open_run
+from saccade.studies import over
 from tests.app.conftest import Command
 
 OVER = ("--study", "over")
@@ -37,6 +42,22 @@ def test_each_value_is_scored_drawn_and_kept(saccade: Command, copied: Path) -> 
     assert saccade("evaluate", copied, *OVER, "prefix-beam.beam", "1", "--keep").status == 0
     kept = json.loads((copied / "evidence.json").read_text())["studies"]["over"]
     assert list(kept) == ["task.times_as_long", "prefix_beam.beam+task.draw=2", "prefix_beam.beam"]
+
+
+def test_the_models_own_answer_to_the_longest_of_ten_is_drawn(tiny_runs: dict[str, Path]) -> None:
+    """Given the right answer, the pictures of a wider beam would all be the same."""
+    options = Namespace(run=tiny_runs["attention_speech"], split=None, field="search.beam", values=["1", "3"])
+    found = over.find(options, [], lambda line: None)
+    sounds = [picture for picture in found.pictures if isinstance(picture, Sound)]
+    assert [picture.name for picture in sounds] == ["sound-search.beam-1", "sound-search.beam-3"]
+    for beam, picture in zip(options.values, sounds, strict=True):
+        run = open_run(options.run, "--search.beam", beam)
+        examples = run.task.examples("test")[:10]
+        longest = max(examples, key=lambda example: len(run.task.frames(example)))  # type: ignore[attr-defined]
+        [own] = run.pictures(longest, run.predictions([longest])[0])
+        assert isinstance(own, Sound)
+        assert list(picture.rows) == list(own.rows)
+        np.testing.assert_allclose(picture.weights, own.weights, atol=1e-5)
 
 
 def test_where_it_is_known_what_to_look_at_that_is_drawn_too(

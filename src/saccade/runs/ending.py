@@ -87,11 +87,15 @@ def small_pictures(run: Run, examples: Sequence[Any], most: int = MOST) -> list[
     return run.pictures(example, answer)
 
 
+def longest(run: Run, examples: Sequence[Any]) -> list[int]:
+    """The rows of the first examples, longest input first."""
+    sizes = sizes_of(run.task, examples[:SHOWN])
+    return sorted(range(len(sizes)), key=lambda row: -sizes[row].input)
+
+
 def draw_run(run: Run, examples: Sequence[Any], predictions: Sequence[Any], found: Score) -> None:
     """Draw the longest of the printed answers, the training curve, and the series of the score."""
-    sizes = sizes_of(run.task, examples[:SHOWN])
-    longest = sorted(range(len(sizes)), key=lambda row: -sizes[row].input)[:DRAWN]
-    for number, row in enumerate(sorted(longest), start=1):
+    for number, row in enumerate(sorted(longest(run, examples)[:DRAWN]), start=1):
         draw(run.pictures(examples[row], predictions[row]), run.folder.pictures, str(number))
     own: list[Picture] = []
     if rows := run.folder.read_metrics():
