@@ -1,6 +1,7 @@
 """Every kind of picture: drawn, written, described, kept and loaded again."""
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -244,6 +245,24 @@ def test_a_training_curve_is_kept_thinned_with_gaps_where_it_was_lost() -> None:
     assert "0.1221 to 5, last None" in curve.text(100)
     [line] = curve.figure().axes[0].lines
     assert np.isnan(line.get_ydata()[-1])
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("size", [300, 301, 5003])
+def test_a_histogram_of_many_bars_keeps_their_sum(size: int, named: bool) -> None:
+    """Neighbouring bars are merged; the second has fewer, and the same groups."""
+    places = [f"word{i}" if named else i / 4 for i in range(size)]
+    heights = [float((7 * i) % 11) for i in range(size)]
+    lines = {"ours": Line(places, heights, range(size)), "right": Line(places[:100], heights[:100])}
+    histogram = Histogram("words", lines, "word", "times")
+    for found in (kept(histogram), histogram.page()):
+        x, y, counts = found["lines"]["ours"]
+        assert len(x) == len(y) == len(counts) == (size if size <= 300 else math.ceil(size / math.ceil(size / 300)))
+        assert (sum(y), sum(counts)) == (sum(heights), sum(range(size)))
+        assert sum(found["lines"]["right"][1]) == sum(heights[:100])
+        assert found["lines"]["right"][0] == x[: len(found["lines"]["right"][0])]
+        assert x[0] == (places[0] if size <= 300 else "word0 … word1" if named and size == 301 else x[0])
+    assert set(histogram.page()["names"] or ()) == set(x if named else ())
 
 
 def test_series_of_a_score_become_curves_and_histograms() -> None:

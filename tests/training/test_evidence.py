@@ -12,6 +12,7 @@ import torch
 from saccade.core.config import config, to_plain
 from saccade.core.recipe import Claim, Paper, Recipe
 from saccade.core.task import Figure, Score, Series
+from saccade.runs.results import contains
 from saccade.training.config import TrainingConfig
 from saccade.training.evidence import MOST, Cost, changed, collect, commit, verdict, written
 from saccade.training.run_folder import RunFolder
@@ -121,6 +122,7 @@ def test_long_series_are_thinned_to_the_size_and_say_so() -> None:
         return Series(x, y, "steps", "nats", kind)._asdict()  # type: ignore[arg-type]
 
     drawn = {"long": series(9000, "curve"), "bars": series(4001, "histogram"), "short": series(9, "curve")}
+    drawn["bars"]["counts"] = list(range(4001))
     found = {**evidence(to_plain(Config())), "series": drawn}
     text = written(found)
     assert MOST / 4 < len(text) <= MOST
@@ -129,10 +131,23 @@ def test_long_series_are_thinned_to_the_size_and_say_so() -> None:
         "long": True, "bars": True, "short": False,
     }  # fmt: skip
     assert sum(kept["series"]["bars"]["y"]) == pytest.approx(sum(found["series"]["bars"]["y"]), rel=1e-4)
+    assert sum(kept["series"]["bars"]["counts"]) == sum(range(4001))
     assert len(kept["series"]["long"]["x"]) == len(kept["series"]["long"]["y"])
     assert kept["series"]["short"]["y"][5] == float(f"{5 / 7:.6g}")
     assert {name: kept[name] for name in found if name != "series"} == {n: found[n] for n in found if n != "series"}
     assert written(kept) == text, "writing it again changes nothing"
+
+
+def test_what_fits_is_kept_to_the_last_digit(tmp_path: Path) -> None:
+    """Then a study stored later changes no number, and what was kept before is found in what is kept now."""
+    third = Series([1 / 3], [2 / 3], "seconds", "nats", counts=[])._asdict()
+    given = {**evidence(to_plain(Config())), "series": {"third": third}, "studies": {}, "pictures": []}
+    folder = RunFolder(tmp_path)
+    folder.write_evidence(given)
+    assert folder.read_evidence()["series"]["third"] == third
+    before = folder.read_evidence()
+    folder.keep_study("gradients", "", {"lstm": 1 / 7})
+    assert contains(folder.read_evidence(), {**before, "studies": {"gradients": {"lstm": 1 / 7}}})
 
 
 def test_each_study_is_kept_under_its_name_and_key(tmp_path: Path) -> None:
