@@ -163,7 +163,8 @@ class TestSystem:
         score = made.task.score(predictions, examples)
         assert isinstance(score, Score)
         assert all(isinstance(figure, Figure) for figure in score.figures.values())
-        assert made.task.metric in score.figures, "the metric is a figure of score"
+        figures = ", ".join(score.figures)
+        assert made.task.metric in score.figures, f"the metric must be a figure of score, and no measure: {figures}"
         decisive = score.figures[made.task.metric]
         assert isinstance(decisive.value, float | int)
         assert decisive.unit == made.task.unit
@@ -251,6 +252,8 @@ class TestSystem:
                 figures |= made.recipe.measures(made.answer(examples[0], predictions[0]))
         for claim in made.recipe.claims:
             assert claim.variant in made.recipe.variants
+            known = f"the claim is about {claim.metric!r}; the figures of score and the measures: {', '.join(figures)}"
+            assert claim.metric in figures, known
             assert isinstance(figures[claim.metric].value, float | int)
             assert (claim.bound is None) == (claim.against in made.recipe.variants)
             assert claim.why

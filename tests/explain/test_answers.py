@@ -163,7 +163,7 @@ def test_entropy_is_the_mean_over_all_looks() -> None:
     even = [[0.5, 0.5, 0.0], [0.0, 1.0, 0.0]]
     figure = entropy(torch.tensor(even))
     assert figure.value == pytest.approx(math.log(2) / 2)
-    assert (figure.unit, figure.name) == ("nats", "entropy of attention")
+    assert (figure.unit, figure.name) == ("nats", "attention entropy")
     twice = Alignment("a", [[1.0, 1.0], [0.0, 6.0]], list("ab"), list("cd"), "r", "c")  # no distribution
     assert entropy(twice).value == pytest.approx(math.log(2) / 2)
     layers = {"a": (torch.full((2, 2, 4), 0.25), "ab", "cdef"), "b": (torch.eye(4), "abcd", "abcd")}

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from saccade.core.errors import InvalidInput
+from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.stream import sizes_of
 from saccade.core.task import Answered
 from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.heads import Heads
 from saccade.explain.pictures.sound import Sound
-from saccade.runs import catalogue
+from saccade.runs import catalogue, scoring
 from saccade.runs.run import open_run
 
 DRAWN = [name for name in catalogue.names() if name not in ("rnnencdec", "ctc_speech")]
@@ -86,6 +86,18 @@ def test_inputs_to_try_are_kept_and_answered(tiny_runs: dict[str, Path]) -> None
         assert run.to_type(2) == inputs[:2]
         answer = run.predict(inputs[0])
         assert answer.text == run.said(answer.value)
+
+
+def test_a_metric_that_is_no_figure_of_the_score_is_named(
+    tiny_runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = open_run(tiny_runs["rnnsearch"])
+    examples = run.task.examples("test")[:3]
+    predictions = run.predictions(examples)
+    assert scoring.scored(run, predictions, examples).figures["attention_entropy"].name == "attention entropy"
+    monkeypatch.setattr(type(run.task), "metric", "attention_entropy")
+    with pytest.raises(NotFound, match=r"rnnsearch: the metric 'attention_entropy' is no figure .*: bleu, chrf, "):
+        scoring.scored(run, predictions, examples)
 
 
 def test_a_run_is_evaluated_without_gradients_in_the_mode_of_evaluation(tiny_runs: dict[str, Path]) -> None:

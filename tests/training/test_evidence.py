@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from saccade.core.config import config, to_plain
+from saccade.core.errors import NotFound
 from saccade.core.recipe import Claim, Paper, Recipe
 from saccade.core.task import Figure, Score, Series
 from saccade.runs.results import contains
@@ -62,7 +63,9 @@ def test_a_claim_holds_on_its_side_of_the_bound(direction: str, bound: float, va
 
 
 def test_a_claim_about_a_figure_that_is_not_there_is_not_dropped() -> None:
-    with pytest.raises(KeyError, match="blue"):
+    with pytest.raises(
+        NotFound, match="toy claims 'blue', which is no figure and no measure; it has: decisive, bleu, "
+    ):
         evidence(to_plain(Config()), claim(metric="blue"))
 
 

@@ -131,7 +131,7 @@ def entropy(weights: Alignment | Heads | Tensor) -> Figure:
     rows = [torch.as_tensor(table).double().flatten(0, -2) for table in tables]
     found = [measures.entropy(row / row.sum(-1, keepdim=True).clamp(min=1e-12)) for row in rows]
     every = torch.cat(found)
-    return Figure(float(every.mean()), "nats", "entropy of attention", len(every))
+    return Figure(float(every.mean()), "nats", "attention entropy", len(every))
 
 
 def labels_of(answer: Answer, side: str) -> Sequence[str]:

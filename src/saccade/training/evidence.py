@@ -16,6 +16,7 @@ import torch
 
 from saccade import __version__
 from saccade.core.config import flatten, to_plain
+from saccade.core.errors import NotFound
 from saccade.core.recipe import Claim, Recipe
 from saccade.core.task import Figure, Score
 
@@ -115,6 +116,9 @@ def collect(
         scores: the score of each split, including "test".
         decisive: the key of the decisive figure.
         bounds: the bound of a claim, including the factor if it compares with another variant; None if it is not known.
+
+    Raises:
+        NotFound: a claim about a figure that the score lacks.
     """
     differs = changed(head["config"], to_plain(recipe.variants[head["variant"]]))
     claims = [] if differs else [claim for claim in recipe.claims if claim.variant == head["variant"]]
@@ -122,6 +126,12 @@ def collect(
         split: {"decisive": decisive, **{key: figure.value for key, figure in score.figures.items()}}
         for split, score in scores.items()
     }
+    for claim in claims:
+        if claim.metric not in metrics[claim.split]:
+            there = ", ".join(metrics[claim.split])
+            raise NotFound(
+                f"{head['system']} claims {claim.metric!r}, which is no figure and no measure; it has: {there}"
+            )
     return {
         "system": head["system"],
         "variant": head["variant"],
