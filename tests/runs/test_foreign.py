@@ -200,6 +200,43 @@ class TestHuggingFace:
         assert not field.network.training
         assert field.config["hidden_size"] == 5
 
+    OTHERS = ("pytorch_model.bin", "tf_model.h5", "flax_model.msgpack", "model.onnx", "onnx/model.onnx", ".git/HEAD")
+
+    @pytest.mark.parametrize("size", ["100MB", "1KB"])
+    def test_of_several_formats_one_is_copied_and_the_tokenizer_with_it(
+        self, hugging_face: Path, folder: RunFolder, tmp_path: Path, size: str
+    ) -> None:
+        """Whole, and in shards."""
+        import transformers
+
+        theirs = transformers.BertModel.from_pretrained(hugging_face)
+        theirs.save_pretrained(path := tmp_path / "bert", max_shard_size=size)
+        for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", *self.OTHERS):
+            (path / name).parent.mkdir(exist_ok=True)
+            (path / name).write_text("{}")
+        foreign.keep(taking(path), folder)
+        shutil.rmtree(path)
+        [copy] = (folder.assets / "pretrained").iterdir()
+        names = {found.name for found in copy.rglob("*")}
+        assert names >= {"config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json"}
+        assert not names & {Path(name).name for name in self.OTHERS}
+        assert ("model.safetensors" in names) == (size == "100MB")
+        assert ("model.safetensors.index.json" in names) == (size == "1KB")
+        assert same(foreign.resolved(taking(path), folder).model.features.network, theirs)
+
+    def test_of_a_folder_with_pickled_weights_alone_those_are_copied(
+        self, hugging_face: Path, folder: RunFolder, tmp_path: Path
+    ) -> None:
+        import transformers
+
+        path = Path(shutil.copytree(hugging_face, tmp_path / "bert"))
+        theirs = transformers.BertModel.from_pretrained(path)
+        (path / "model.safetensors").unlink()
+        torch.save(theirs.state_dict(), path / "pytorch_model.bin")
+        foreign.keep(taking(path), folder)
+        shutil.rmtree(path)
+        assert same(foreign.resolved(taking(path), folder).model.features.network, theirs)
+
     @pytest.mark.parametrize("damage", ["config", "kind", "weights", "cut", "other"])
     def test_a_damaged_folder_is_refused_in_one_sentence(self, hugging_face: Path, tmp_path: Path, damage: str) -> None:
         copy = Path(shutil.copytree(hugging_face, tmp_path / "bert"))
