@@ -1,16 +1,18 @@
-"""A reader of single letters, trained on the real ones when it is needed: it judges synthesised letters.
+"""A reader of single letters, trained on the real ones: it judges synthesised letters.
 
 Its input is four images of a letter, centred and at its size in x-heights: one each of horizontal, rising, vertical and
-falling strokes. A small convolutional network classifies them. It is trained on distorted letters of the training
-writers, always with the same result, in a few seconds.
+falling strokes. A small convolutional network classifies them. It was trained on distorted letters of the training
+writers (`train_reader`), and its weights come with the package.
 """
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,6 +20,7 @@ from saccade.tasks.pen.letters import ALPHABET, Points, distorted, letters
 
 GRID, REACH, FINE = 20, 1.4, 0.05  # pixels a side, x-heights from the middle to an edge, and between points of ink
 STEPS, BATCH, SEED = 300, 128, 1
+WEIGHTS = Path(__file__).parent / "data" / "reader.safetensors"
 
 
 def picture(points: Points) -> Float[Tensor, "4 y x"]:
@@ -72,7 +75,15 @@ def read(reader: Reader, drawn: Sequence[Points]) -> str:
 
 @cache
 def trained_reader() -> Reader:
-    """The trained reader. It is the same each time, and torch's global random state is unchanged."""
+    """The reader with the weights of `data/reader.safetensors`, which `data/make_reader.py` wrote."""
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False):  # a new network draws weights
+        reader = Reader()
+        reader.load_state_dict(load_file(WEIGHTS))
+    return reader.eval()
+
+
+def train_reader() -> Reader:
+    """Train a reader, which takes seconds. It is the same each time, and torch's global random state is unchanged."""
     generator = np.random.default_rng(SEED)
     drawn, wanted = [], []
     for letter in letters("train"):
