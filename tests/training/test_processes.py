@@ -151,10 +151,18 @@ def test_two_processes_resume_a_stream_with_a_state(runs: Path) -> None:
     assert losses(left.path) == losses(resumed.path)
 
 
-def test_a_stream_with_a_state_is_not_resumed_by_another_number_of_processes(runs: Path) -> None:
-    assert (runs / "refused").read_text() == (
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_a_stream_with_a_state_is_not_resumed_by_another_number_of_processes(runs: Path, strategy: str) -> None:
+    assert (runs / f"refused-{strategy}").read_text() == (
         f"{runs / 'carried-one'} was trained by 1 process, and each process carries a state from batch to batch; "
         "resume it with 1, not 2"
+    )
+    run, task = runs / f"carried-{strategy}", Reversals()
+    with pytest.raises(InvalidInput) as refused:
+        train(run, task, objective=carried, stream=Carrying(task), strategy=strategy)
+    assert str(refused.value) == (
+        f"{run} was trained by 2 processes, and each process carries a state from batch to batch; "
+        "resume it with 2, not 1"
     )
 
 

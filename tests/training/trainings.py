@@ -278,12 +278,14 @@ def of_two(root: Path) -> None:
         follow(root / "carried-left", task, stream=Carrying(task), accumulate=2)
         follow(root / "carried-resumed", task, stream=Carrying(task), accumulate=2, steps=PART)
         follow(root / "carried-resumed", task, stream=Carrying(task), accumulate=2)
-        try:
-            follow(root / "carried-one", task, stream=Carrying(task))  # which one process began
-        except InvalidInput as error:
-            (root / "refused").write_text(str(error))
-        except SystemExit:  # of the second process
-            pass
+        for strategy in ("ddp", "fsdp2"):
+            try:
+                follow(root / "carried-one", task, stream=Carrying(task), strategy=strategy)  # which one process began
+            except InvalidInput as error:
+                (root / f"refused-{strategy}").write_text(str(error))
+            except SystemExit:  # of the second process
+                pass
+            follow(root / f"carried-{strategy}", task, stream=Carrying(task), strategy=strategy, steps=PART)
         for strategy, other in (("ddp", "fsdp2"), ("fsdp2", "ddp")):
             own = partial(train, processes=processes, strategy=strategy)
             own(root / strategy, task)
