@@ -12,7 +12,6 @@ from typing import Any
 from saccade.app.terminal import plain
 from saccade.core.errors import require
 
-
 FIGURES = (
     ("loss", "loss {:.3f}"), ("validation_loss", "validation loss {:.3f}"),
     ("validation_metric", "validation metric {:.3f}"), ("counted_per_second", "{:,.0f}/s"),
