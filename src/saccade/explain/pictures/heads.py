@@ -1,4 +1,4 @@
-"""Every head of every layer, to explore. Vig 2019, arXiv:1906.05714."""
+"""All heads of all layers, for exploration. Vig 2019, arXiv:1906.05714."""
 
 import base64
 import re
@@ -108,7 +108,7 @@ class Heads:
 
     def description(self) -> str:
         found = ", ".join(f"{len(heads)} of {name}" for name, heads in self._heads().items())
-        return f"{self.title or 'Where each head looks'}, heads by layer: {found}"
+        return f"{self.title or 'Attention of each head'}, heads by layer: {found}"
 
     def _heads(self) -> dict[str, Any]:
         """The weights (h, q, k) of each layer."""

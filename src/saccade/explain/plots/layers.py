@@ -21,7 +21,7 @@ from saccade.explain.plots.canvas import (
     write_title,
 )
 
-# orange to blue through grey, by lightness: L* from 95 over 65 to 20, so that signs differ in print too
+# from orange through grey to blue, with lightness L* from 95 through 65 to 20, so that signs differ in grey print, too
 BELOW_AND_ABOVE = ((0.0, "#fff0d9"), (0.25, "#fdc38d"), (0.5, "#9e9e9e"), (0.75, "#2f6fae"), (1.0, "#08306b"))
 
 
@@ -30,12 +30,12 @@ def layer_overview(
 ) -> Figure:
     """One number per head, such as its entropy or distance: a row for each layer, a column for each head.
 
-    White is 0, or the least number if one is below 0; dark blue is the largest number, or 0. Up to 400 heads, the
-    numbers are written into the cells.
+    White is 0, or the smallest number if one is below 0; dark blue is the largest number, or 0. With up to 400 heads,
+    the numbers are written into the cells.
 
     Args:
         values: (layers, heads).
-        what: name and unit of the numbers, such as "entropy (nats)".
+        what: the name and the unit of the numbers, such as "entropy (nats)".
         layers, heads: their names; by default their numbers, from 0.
 
     Raises:
@@ -75,9 +75,10 @@ def layer_overview(
 
 
 def positions(table: Weights, title: str = "") -> Figure:
-    """Encodings of positions, and beside them the dot products of all pairs, which show their similarity.
+    """Encodings of positions and, beside them, the dot products of all pairs, which show their similarity.
 
-    Scales are symmetric around 0, and in grey print light is below 0 and dark above; if nothing is below 0, white is 0.
+    Scales are symmetric around 0; in grey print, values below 0 are light and values above 0 dark. If no value is below
+    0, white is 0.
 
     Args:
         table: (positions, features).
@@ -105,7 +106,7 @@ def positions(table: Weights, title: str = "") -> Figure:
             count(axes.yaxis, len(drawn), high)
             scale(axes, mapped, values)
             left += wide + 1.5
-        write_title(figure.axes[0], title, pad=14)  # which may overlap the next
+        write_title(figure.axes[0], title, pad=14)  # with a larger distance, since it may overlap the next title
         return fit(figure)
 
 
@@ -114,7 +115,7 @@ def _inches(cells: int) -> float:
 
 
 def _write_numbers(axes: Any, table: Any, least: float, most: float) -> None:
-    """The numbers as text, with three digits for the largest, if that fits the cells."""
+    """Write the numbers, with three digits for the largest, if they fit into the cells."""
     largest = float(abs(table).max()) or 1.0
     decimals = min(max(0, 2 - math.floor(math.log10(largest))), 4)
     texts = [[f"{value:.{decimals}f}" for value in row] for row in table]
