@@ -108,7 +108,7 @@ def parse(config: Any, arguments: Sequence[str], known: Sequence[str] = ()) -> A
     """
     changed, rest = separate(config, arguments, known)
     if rest:
-        raise NotFound(f"{rest[0]!r} is one argument too many; flags begin with --")
+        raise NotFound(f"unexpected argument {rest[0]!r}; flags begin with --")
     return changed
 
 
@@ -210,7 +210,7 @@ def read(field: FlagField, values: Sequence[str]) -> Any:
     """The raw value of a flag, for pydantic to validate."""
     if typing.get_origin(field.annotation) is tuple:
         if not values:
-            raise InvalidInput(f"{field.flag} takes one value or more, not none")
+            raise InvalidInput(f"{field.flag} takes at least one value")
         return list(values)
     if field.annotation is bool and not values:
         return True
@@ -240,7 +240,7 @@ def needed(field: FlagField, choice: FlagField, tag: str, made: Any) -> str:
 
 
 def record_of(choice: FlagField, tag: Any) -> Any:
-    """The record of that name; None where there is none."""
+    """The record of that name; None if there is none."""
     return next((record for record in members(choice.annotation) if tag in tags_of(record)), None)
 
 
@@ -365,7 +365,7 @@ def sentence(error: ValidationError, cls: Any) -> str:
 
 
 def number(limit: float) -> str:
-    """Such as 65,536, or 0 for 0.0, which is what pydantic makes of the limit of a number."""
+    """Such as 65,536; 0 for 0.0, since pydantic reports limits as floats."""
     return f"{int(limit):,}" if limit == int(limit) else str(limit)
 
 

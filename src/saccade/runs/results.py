@@ -33,7 +33,7 @@ def overview() -> str:
             data, parameters = f"{found['data']['data']}, {described(found)}", f"{found['parameters']:,}"
             ours, seeds, date = result(group), seeds_of(group), found["date"][:10]
             rows.append([f"`{system}`", cited, paper["number"], ours, data, parameters, seeds, date])
-    return markdown(rows) if len(rows) > 1 else "No evidence has been kept yet.\n"
+    return markdown(rows) if len(rows) > 1 else "No evidence has been stored yet.\n"
 
 
 def headlines(evidence: Sequence[Evidence]) -> list[list[Evidence]]:
@@ -45,7 +45,7 @@ def runs(system: str) -> str:
     """A row for each run of a system, including failures."""
     evidence = catalogue.evidence(system)
     if not evidence:
-        return "No evidence has been kept yet.\n"
+        return "No evidence has been stored yet.\n"
     rows = [["variant", "test", "claims", "parameters", "training", "processor", "seeds", "commit", "date"]]
     for found in evidence:
         claims = [verdict(found, claim) for claim in found["claims"]]
@@ -203,8 +203,8 @@ def compared(group: Sequence[Evidence], metrics: Sequence[str]) -> list[str]:
 
 def cell(values: Sequence[float | str]) -> str:
     """The spread of numbers, or the distinct texts."""
-    told = [value for value in values if isinstance(value, str)]
-    return ", ".join(dict.fromkeys(told)) or spread([value for value in values if not isinstance(value, str)])
+    texts = [value for value in values if isinstance(value, str)]
+    return ", ".join(dict.fromkeys(texts)) or spread([value for value in values if not isinstance(value, str)])
 
 
 def figure(found: Evidence, key: str) -> Figure:
@@ -235,7 +235,7 @@ def keep(path: Path) -> Path:
     name = check(data, source).file_name(hashlib.sha256(data).hexdigest())
     target: Path = catalogue.SYSTEMS / found["system"] / "evidence" / name
     if target.exists():
-        raise InvalidInput(f"{target} is kept already")
+        raise InvalidInput(f"this evidence is already stored in {target}")
     target.parent.mkdir(exist_ok=True)
     earlier = [path for path in target.parent.glob("*.json") if is_within(path, found)]
     write_atomically(target, data)
