@@ -48,7 +48,7 @@ def find(options: argparse.Namespace, flags: Sequence[str], report: Callable[[st
     pairs = read(options.files, options.hansard)
     pairs = [pair.reversed_() for pair in pairs] if options.reversed else pairs
     if options.reverse and Path(options.reverse).resolve() == Path(options.run).resolve():
-        raise InvalidInput(f"--reverse takes a run of the opposite direction; {options.reverse} is the run itself")
+        raise InvalidInput(f"--reverse needs a run trained in the opposite direction; {options.reverse} is RUN itself")
     ours = open_run(options.run, *flags)
     theirs = open_run(options.reverse, *flags) if options.reverse else None
     figures = about(options, ours) | measure(ours, theirs, pairs)
@@ -77,9 +77,9 @@ def measure(ours: Run, theirs: Run | None, pairs: Sequence[AlignedPair]) -> dict
     """
     gold, turned = [pair.gold for pair in pairs], [pair.reversed_() for pair in pairs]
     first = min(DEVELOPMENT, len(pairs) // 2)
-    check(ours, pairs, "add --reversed, or drop it")
+    check(ours, pairs, "add or remove --reversed")
     if theirs is not None:  # checked before the first one computes
-        check(theirs, turned, "--reverse takes a run of the other direction")
+        check(theirs, turned, "--reverse needs a run trained in the opposite direction")
     figures, links = choose(ours, pairs, first)
     diagonals = [words.diagonal(len(pair.source), len(pair.target)) for pair in gold]
     figures = {"pairs": len(pairs), "development": first, **figures, "diagonal": parts(diagonals, gold, first)}
@@ -93,7 +93,7 @@ def measure(ours: Run, theirs: Run | None, pairs: Sequence[AlignedPair]) -> dict
 def check(run: Run, pairs: Sequence[AlignedPair], hint: str) -> None:
     """Raise InvalidInput, naming the run, unless it can align these pairs."""
     if not isinstance(run.task, TranslationTask):
-        raise InvalidInput(f"{run.folder.path}: alignments are scored of runs that translate; {run.system} does not")
+        raise InvalidInput(f"{run.folder.path}: this study needs a run that translates; {run.system} does not")
     attention_taps(run)
     if not run.task.config.check_direction:
         return
