@@ -29,4 +29,4 @@ def lines(system: str, groups: Sequence[Sequence[Mapping[str, Any]]]) -> list[li
         cited, data = f"{paper['authors']} {paper['year']}", f"{described(newest)}: {newest['data']['data']}"
         ours, parameters = result(group).replace("**", ""), f"{newest['parameters']:,}"
         found.append([system, cited, paper["number"], ours, data, parameters, seeds_of(group), newest["date"][:10]])
-    return found or [[system, catalogue.title(system), "", "no evidence kept yet", "", "", "", ""]]
+    return found or [[system, catalogue.title(system), "", "no evidence yet", "", "", "", ""]]

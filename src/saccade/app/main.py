@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(sentence(error))
         return 2
     except KeyboardInterrupt as stop:
-        complain(f"ended by {stop}" if str(stop) else "interrupted")
+        complain(f"stopped by {stop}" if str(stop) else "interrupted")
         return 130
     finally:
         sys.stdout = out
