@@ -69,7 +69,7 @@ def gflop_per_second(seconds: Mapping[str, list[float]]) -> dict[str, float]:
     return {product: round(2 * CUBE**3 / statistics.median(seconds[product]) / 1e9, 1) for product in PRODUCTS}
 
 
-def told(shares: Mapping[str, float]) -> str:
+def percentages(shares: Mapping[str, float]) -> str:
     """Shares of the floor, as text for a table."""
     fastest, torchs = (shares[product] for product in PRODUCTS)
     return f"{fastest:.0%} (at the rate of torch's own product {torchs:.0%})"

@@ -137,7 +137,7 @@ def main() -> None:
                 f"{result['times_the_tutorial_form']} x"
             ),
             "... beside the tutorial form with our readout": f"{result['times_the_tutorial_form_with_our_readout']} x",
-            "... share of the float32 floor": measure.told(result["share_of_the_floor"]),
+            "... share of the float32 floor": measure.percentages(result["share_of_the_floor"]),
             "... peak memory, ours and the tutorial form's": "{saccade} MB and {tutorial} MB".format(
                 **result["peak_mb"]
             ),

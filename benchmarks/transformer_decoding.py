@@ -192,7 +192,7 @@ def write(result: dict[str, Any], best: dict[str, int]) -> None:
         f"... {kind}: sentences a second of Transformer, Marian, RNNsearch": ", ".join(
             f"{rates[name][best[name]]} ({best[name]} at a time)" for name in FORMS
         ),
-        f"... {kind}: share of the float32 floor": measure.told(result["share_of_the_float32_floor"]["saccade"]),
+        f"... {kind}: share of the float32 floor": measure.percentages(result["share_of_the_float32_floor"]["saccade"]),
         f"... {kind}: peak memory of Transformer, Marian, RNNsearch, {result['batches'][0]} at a time": (
             f"{peaks['saccade']}, {peaks['marian']}, {peaks['rnnsearch']} MB"
         ),

@@ -145,8 +145,8 @@ def main() -> None:
                 f"{with_['times_torch']} x; without dropout {without['times_torch']} x"
             ),
             f"... {kind}: share of the float32 floor": (
-                f"{measure.told(with_['share_of_the_float32_floor']['saccade'])}; without dropout "
-                f"{measure.told(without['share_of_the_float32_floor']['saccade'])}"
+                f"{measure.percentages(with_['share_of_the_float32_floor']['saccade'])}; without dropout "
+                f"{measure.percentages(without['share_of_the_float32_floor']['saccade'])}"
             ),
             f"... {kind}: peak memory, ours and torch's": (f"{peaks['saccade']} MB and {peaks['torch']} MB"),
         }

@@ -230,7 +230,7 @@ def test_bad_input(saccade: Command, checkpoints: dict[str, Path], tiny_runs: di
         ([" ", "--model", checkpoints["bert"]], "the text is empty"),
         ([TEXT, "--answer", TEXT, "--model", checkpoints["bert"]], "has no encoder and decoder"),
         ([TEXT, "--answer", TEXT, "--model", tiny_runs["rnnsearch"]], "a run writes its own answer"),
-        ([TEXT, "--model", checkpoints["bert"], "--only", "*decoder*"], "matches '*decoder*'; some was found in"),
+        ([TEXT, "--model", checkpoints["bert"], "--only", "*decoder*"], "match '*decoder*'; some was found in"),
         ([TEXT, "--model", tiny_runs["rnnsearch"], "--only", "x"], "no layer of rnnsearch matches 'x'"),
         ([TEXT, "--model", checkpoints["bert"], "--links", "0"], "expected a whole number from 1, not '0'"),
         ([TEXT], "--model"),

@@ -117,7 +117,7 @@ def test_an_operator_that_cannot_be_tracked_is_reported(mode: Any, monkeypatch: 
         with capture(model) as seen:
             assert torch.equal(model(x), plain)
     assert list(seen) == ["0"]
-    assert seen.unknown == {"1": "aten::tanh cannot be followed: three"}
+    assert seen.unknown == {"1": "aten::tanh cannot be tracked: three"}
 
 
 @modes

@@ -176,8 +176,10 @@ def test_the_selection_does_not_use_the_scored_pairs(
     assert rows[-1].split() == ["diagonal", "(baseline)", *(f"{found['diagonal'][part][what]:.2f}" for part, what in (
         ("first", "aer"), ("rest", "aer"), ("rest", "precision"), ("rest", "recall"), ("all", "aer")
     ))]  # fmt: skip
-    assert "with the least error on the first 4 pairs;\n  the other 10 were not used to choose" in "\n".join(table)
-    assert "of 2 ways to read the weights" in saccade("evaluate", "steps", *STUDY, *files).out
+    assert "with the lowest error on the first 4 pairs;\n  the other 10 were not used for the selection" in "\n".join(
+        table
+    )
+    assert "among 2 ways to read the weights" in saccade("evaluate", "steps", *STUDY, *files).out
 
 
 def test_few_pairs_are_cut_in_half(tmp_path: Path, runs: dict[str, Run], saccade: Command) -> None:
@@ -196,7 +198,7 @@ def test_reversed_swaps_the_sides_of_the_gold_links(tmp_path: Path, runs: dict[s
     two = figures(saccade, "back", *STUDY, *sides, links, "--reversed")
     assert two["readings"] == found["readings"]
     assert "seem to translate in the opposite direction" in refused(saccade, "back", *STUDY, both, links)
-    assert "add --reversed" in refused(saccade, "layers", *STUDY, both, links, "--reversed")
+    assert "add or remove --reversed" in refused(saccade, "layers", *STUDY, both, links, "--reversed")
     wrong = refused(saccade, "layers", *STUDY, both, links, "--reverse", "steps")
     assert "steps: the sentences seem" in wrong
     assert "--reverse needs a run trained in the opposite direction" in wrong

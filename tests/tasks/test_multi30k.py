@@ -172,7 +172,9 @@ def test_text_in_another_order_is_refused_and_a_copy_is_not() -> None:
     check_order(train, [("ein Hund .", "a dog .")], "test")
     check_order([("a b", "a b")], [("b a", "b a")], "test")
     check_order(train, [("un homme", "xyz")], "test")
-    with pytest.raises(InvalidInput, match=r"the test pairs seem to go from the target.*--task\.check-direction false"):
+    with pytest.raises(
+        InvalidInput, match=r"the test pairs seem to translate from the target.*--task\.check-direction false"
+    ):
         check_order(train, [("a man runs", "ein Mann rennt")], "test")
 
 

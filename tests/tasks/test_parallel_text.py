@@ -91,5 +91,5 @@ def test_no_side_of_a_held_out_pair_is_in_training(turned: bool, lowercase: bool
 
 
 def test_pairs_that_nearly_all_share_a_side_are_not_held_out() -> None:
-    with pytest.raises(InvalidInput, match="of 400 pairs only 0 share no side with the 20 that would be held out"):
+    with pytest.raises(InvalidInput, match="only 0 of 400 pairs share no side with the 20 that would be held out"):
         hold_out([(f"sentence {i}", "yes" if i % 2 else "no") for i in range(400)])

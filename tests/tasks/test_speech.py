@@ -112,7 +112,7 @@ def test_strings_depend_on_the_seed_and_have_one_speaker(folder: Path) -> None:
     assert 0.0498 < min(gaps) < 0.06
     assert 0.29 < max(gaps) <= 0.3
     assert all(len(string.gaps) == len(string.recordings) + 1 for string in strings)
-    with pytest.raises(InvalidInput, match="no recordings"):
+    with pytest.raises(InvalidInput, match="at least one recording"):
         draw_strings([], 1, (3, 7), (0.0, 0.1), seed=1)
 
 
@@ -133,8 +133,8 @@ def test_invalid_recordings_are_reported(tmp_path: Path, shape: str) -> None:
     path = tmp_path / "0_ann_0.wav"
     expected: dict[str, tuple[type[Exception], str]] = {
         "missing": (NotFound, "there is no such recording"),
-        "text": (InvalidInput, "0_ann_0.wav is no recording"),
-        "cut": (InvalidInput, "0_ann_0.wav is no recording"),
+        "text": (InvalidInput, "0_ann_0.wav is not a recording"),
+        "cut": (InvalidInput, "0_ann_0.wav is not a recording"),
         "rate": (InvalidInput, "has 16000 samples per second, not 8000"),
         "empty": (InvalidInput, "is empty"),
         "short": (InvalidInput, "0.010 s is shorter than one frame of 25 ms"),

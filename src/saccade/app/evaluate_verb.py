@@ -14,7 +14,7 @@ from saccade.runs.catalogue import studies
 
 def run(arguments: Sequence[str]) -> int:
     given = run_first("evaluate", arguments)
-    name = study_asked(given)
+    name = study_named(given)
     parser = Parser(
         "evaluate",
         "Score a run on a split of its data, or run a study.\n"
@@ -37,10 +37,10 @@ def run(arguments: Sequence[str]) -> int:
     options, rest = parser.parse_known_args(given)
     if options.keep and name is None:
         raise InvalidInput("--keep needs --study NAME")
-    return score(options, rest, parser.options()) if name is None else ask(name, options, rest)
+    return score(options, rest, parser.options()) if name is None else run_study(name, options, rest)
 
 
-def study_asked(arguments: Sequence[str]) -> str | None:
+def study_named(arguments: Sequence[str]) -> str | None:
     """The name after --study, which determines the other arguments."""
     asked = [place for place, argument in enumerate(arguments) if argument.partition("=")[0] == "--study"]
     if not asked:
@@ -62,7 +62,7 @@ def score(options: Namespace, flags: Sequence[str], known: Sequence[str]) -> int
     try:
         loaded, rest = load(options.run, flags, known)
     except NotFound:
-        check_no_study_asked(flags)
+        check_study_flags(flags)
         raise
     if rest:
         raise InvalidInput(f"unexpected argument {rest[0]!r}; flags begin with --")
@@ -80,7 +80,7 @@ def score(options: Namespace, flags: Sequence[str], known: Sequence[str]) -> int
     return 0
 
 
-def check_no_study_asked(flags: Sequence[str]) -> None:
+def check_study_flags(flags: Sequence[str]) -> None:
     """Raise if a flag belongs to a study that was not selected with --study."""
     from saccade.studies import study
 
@@ -93,7 +93,7 @@ def check_no_study_asked(flags: Sequence[str]) -> None:
             raise InvalidInput(f"{own[0]} needs --study {name}")
 
 
-def ask(name: str, options: Namespace, flags: Sequence[str]) -> int:
+def run_study(name: str, options: Namespace, flags: Sequence[str]) -> int:
     """Run a study, and print its findings."""
     from saccade.runs.ending import check_evidence, draw, keep_study
     from saccade.studies import study

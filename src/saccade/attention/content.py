@@ -157,8 +157,8 @@ class ContentAttention(nn.Module, ABC):
 
     def _shape(self, queries: Tensor, prepared: Prepared) -> tuple[int, int, int]:
         if queries.ndim != 3:
-            size, came = self.query_size, tuple(queries.shape)
-            raise InvalidInput(f"queries must be (batch, {size}) or (batch, queries, {size}), not {came}")
+            size, got = self.query_size, tuple(queries.shape)
+            raise InvalidInput(f"queries must be (batch, {size}) or (batch, queries, {size}), not {got}")
         if queries.shape[-1] != self.query_size:
             raise InvalidInput(f"queries must have {self.query_size} features, not {queries.shape[-1]}")
         batch, size, _ = prepared.projected.shape

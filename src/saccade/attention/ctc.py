@@ -55,7 +55,7 @@ def ctc_loss(
         lengths: frames of each sequence; later frames have no influence, but must not be NaN or +inf.
         targets: labels, without blanks; only the first `target_lengths` of each row are used, which may be 0.
         blank: index of the blank.
-        infeasible: what to do with a labelling that needs more frames than there are: raise, or set its loss and
+        infeasible: the action for a labelling that needs more frames than the sequence has: raise, or set its loss and
             gradient to 0.
 
     Raises:

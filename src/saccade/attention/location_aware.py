@@ -5,7 +5,7 @@
     w_tk = exp(beta e_tk) / sum_k' exp(beta e_tk')        beta = 1; a larger one, in evaluation, sharpens
     w_tk = sigmoid(e_tk) / sum_k' sigmoid(e_tk')          smoothing, in place of the softmax
 
-s query, h keys. Without content, U h is left out and the weights depend only on the previous weights and the query
+s query, h keys. Without content, U h is omitted and the weights depend only on the previous weights and the query
 (section 2.1). In evaluation the keys may be restricted to a window around the median of the previous weights. With
 filters of zeros this is additive attention. The weights before the first read are one-hot on the first key that may be
 attended. Sharpening multiplies the scores under either normalisation.

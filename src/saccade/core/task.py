@@ -130,7 +130,7 @@ class Learning(Protocol):
     """A task that learns something from its training data, such as a vocabulary."""
 
     def save(self, folder: Path) -> None:
-        """Save what was learned in the run's assets, from which the task's factory reads it."""
+        """Save the learned part in the run's assets, from which the task's factory loads it."""
 
     def check_trained(self, trained: Any) -> None:
         """Raise InvalidInput if this configuration does not match the one that the run was trained with."""

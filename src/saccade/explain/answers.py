@@ -81,8 +81,8 @@ def alignment(
     if not maps:
         return None
     if len({found.shape[-2:] for found in maps}) > 1:
-        came = ", ".join(sorted(str(tuple(found.shape[-2:])) for found in maps))
-        raise InvalidInput(f"expected maps of equal size for {tap!r}, to average them; got {came}")
+        got = ", ".join(sorted(str(tuple(found.shape[-2:])) for found in maps))
+        raise InvalidInput(f"expected maps of equal size for {tap!r}, to average them; got {got}")
     # each layer has the same weight, regardless of its number of heads
     means = torch.stack([found.flatten(0, -3).mean(0) if found.ndim > 2 else found for found in maps])
     weights = means.mean(0)[: len(row_labels), : len(column_labels)]

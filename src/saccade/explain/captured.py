@@ -425,5 +425,5 @@ def in_columns(calls: Sequence[Tensor], gone: Sequence[int]) -> list[Tensor]:
 
 
 def not_joined(name: str, axis: str, calls: Sequence[Tensor]) -> str:
-    came = ", ".join(map(str, sorted({tuple(call.shape) for call in calls})))
-    return f"{name}: these calls cannot be concatenated along {axis!r}: {came}"
+    got = ", ".join(map(str, sorted({tuple(call.shape) for call in calls})))
+    return f"{name}: these calls cannot be concatenated along {axis!r}: {got}"

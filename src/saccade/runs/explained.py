@@ -143,7 +143,7 @@ def of_checkpoint(name: str, text: str, target: str | None, only: str) -> Explai
         ids = answer(name, writer, tokenizer, given, target)
         written = tokenizer.convert_ids_to_tokens(ids[0].tolist())
         given["decoder_input_ids"] = ids
-    with torch.inference_mode(), taking(name, writer, len(source)), capture(model, only) as seen:
+    with torch.inference_mode(), accepting(name, writer, len(source)), capture(model, only) as seen:
         model(**given, use_cache=False) if written else model(**given)
     if not seen:
         why = "; ".join(f"{place}: {reason}" for place, reason in seen.unknown.items())
@@ -179,7 +179,7 @@ def positions(model: Any) -> int | None:
 
 
 @contextmanager
-def taking(name: str, model: Any, tokens: int) -> Iterator[None]:
+def accepting(name: str, model: Any, tokens: int) -> Iterator[None]:
     """Report in one sentence if a checkpoint does not accept its input."""
     try:
         yield
@@ -221,6 +221,6 @@ def answer(name: str, writer: Any, tokenizer: Any, given: Any, target: str | Non
         ids = tokenizer(text_target=target, return_tensors="pt")["input_ids"][:, :-1]  # without the end token
         return torch.cat([start, ids], 1)
     most = min(100, (positions(writer) or 101) - 1)
-    with torch.inference_mode(), taking(name, writer, given["input_ids"].shape[1]):
+    with torch.inference_mode(), accepting(name, writer, given["input_ids"].shape[1]):
         found: torch.Tensor = writer.generate(**given, num_beams=1, do_sample=False, max_new_tokens=most)
     return found[:, :-1] if found.shape[1] > 1 else found

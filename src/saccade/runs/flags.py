@@ -21,7 +21,7 @@ from saccade.core.errors import InvalidInput, NotFound, nearest
 from saccade.runs import catalogue
 
 SHORT = {"--seed": "--training.seed", "--device": "--training.device", "--precision": "--training.precision"}
-TAG = "name"  # the field that tells the records of a choice apart
+TAG = "name"  # the field that distinguishes the records of a choice
 
 Path_ = tuple[str, ...]
 
@@ -125,7 +125,7 @@ def separate(config: Any, arguments: Sequence[str], known: Sequence[str] = ()) -
     for name in files:
         for field, value in from_yaml(cls, Path(name), plain):
             put(plain, field, value)
-    # choices first, outer before inner, in whatever order they were typed
+    # choices first, outer before inner, in any order of the arguments
     for field, value in sorted(given, key=lambda one: (not one[0].tags, len(one[0].needs))):
         check_chosen(plain, field)
         put(plain, field, value)
@@ -252,13 +252,13 @@ def put(plain: dict[str, Any], field: FlagField, value: Any) -> None:
         return
     made = record_of(field, value)
     if made is None:
-        raise InvalidInput(none_of(field.flag, value, field.tags))
+        raise InvalidInput(not_among(field.flag, value, field.tags))
     if record[name][TAG] != value:
         record[name] = to_plain(made(name=value))
 
 
-def none_of(name: str, came: Any, options: Sequence[str]) -> str:
-    return f"{name} must be one of {', '.join(options)}, not {came!r}; {nearest(str(came), options)}"
+def not_among(name: str, given: Any, options: Sequence[str]) -> str:
+    return f"{name} must be one of {', '.join(options)}, not {given!r}; {nearest(str(given), options)}"
 
 
 def at(plain: Mapping[str, Any], path: Sequence[str]) -> Any:
@@ -342,7 +342,7 @@ def sentence(error: ValidationError, cls: Any) -> str:
     match fault["type"]:
         case "literal_error" | "union_tag_invalid":
             said = context.get("expected", context.get("expected_tags", "")).replace(" or ", ",").split(",")
-            return none_of(name, context.get("tag", got), [option.strip(" '") for option in said])
+            return not_among(name, context.get("tag", got), [option.strip(" '") for option in said])
         case "greater_than_equal":
             return f"{name} must be at least {number(context['ge'])}, not {got}; the nearest is {number(context['ge'])}"
         case "less_than_equal":

@@ -54,7 +54,7 @@ class Order(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """A run that is ready to start or resume: its folder, and what to train."""
+    """A run that is ready to start or resume."""
 
     order: Order
     folder: RunFolder
@@ -198,7 +198,7 @@ def head_of(order: Order, folder: RunFolder) -> dict[str, Any]:
         command = f"{begun}; {command}" if changes else begun
     # the commit at the start of the training, not at its end
     made_by = {"folder": started, "command": command, "version": __version__, "commit": commit()}
-    # the version comes last, so that an incomplete file lacks it
+    # the version comes last, so that it is missing in an incomplete file
     return {"system": order.system, "variant": order.variant, "config": to_plain(order.config), **made_by}
 
 

@@ -37,7 +37,7 @@ def overview() -> str:
 
 
 def headlines(evidence: Sequence[Evidence]) -> list[list[Evidence]]:
-    """The groups for the overview: a variant with a hyphen in its name is a row of a comparison, and left out here."""
+    """The groups for the overview: a variant with a hyphen in its name is a row of a comparison, omitted here."""
     return [group for group in groups(evidence) if "-" not in group[-1]["variant"]]
 
 
@@ -173,8 +173,8 @@ def comparison(names: Sequence[str], metrics: Sequence[str], heads: Sequence[str
         InvalidInput: a metric that no run has; no variant or metric; different numbers of heads and metrics.
     """
     if not names or not metrics or (heads and len(heads) != len(metrics)):
-        came = f"{len(names)} variants, {len(metrics)} metrics, {len(heads)} names"
-        raise InvalidInput(f"expected variants, metrics and a name for each metric or none; got {came}")
+        got = f"{len(names)} variants, {len(metrics)} metrics, {len(heads)} names"
+        raise InvalidInput(f"expected variants, metrics and a name for each metric or none; got {got}")
     found = {name: named(name) for name in names}
     known = sorted({metric for group in found.values() for one in group for metric in figures_of(one)})
     for metric in metrics:

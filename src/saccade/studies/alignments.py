@@ -187,11 +187,11 @@ def table(figures: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name:<{width}}  {cells}  {row['all']['aer']:>8.2f}"
     yield ""
     ways = len(figures["readings"])
-    yield f"* of {ways} ways to read the weights (layers, heads, means; as they are, or as shares of what each source"
-    yield f"  word is given: --json prints all), the one with the least error on the first {first} pairs;"
-    yield f"  the other {every - first} were not used to choose"
+    yield f"* selected among {ways} ways to read the weights (layers, heads, means; unchanged, or as shares of the"
+    yield f"  total weight of each source word; --json prints all), with the lowest error on the first {first} pairs;"
+    yield f"  the other {every - first} were not used for the selection"
     if "reverse" in figures:
-        yield "  the reading of the reverse run was chosen separately, in the same way"
+        yield "  the reading of the reverse run was selected separately, in the same way"
 
 
 STUDY = Study(title="attention compared with words aligned by hand", arguments=arguments, find=find)

@@ -28,8 +28,8 @@ class MemoryTrace:
     def __post_init__(self) -> None:
         traces = {name: checked(trace, "t n", f"weights of {name}", 0.0) for name, trace in self.traces.items()}
         if len({trace.shape for trace in traces.values()}) != 1:
-            came = ", ".join(f"{name} {trace.shape}" for name, trace in traces.items()) or "none"
-            raise InvalidInput(f"expected at least one head, all with the same numbers of steps and slots; got {came}")
+            got = ", ".join(f"{name} {trace.shape}" for name, trace in traces.items()) or "none"
+            raise InvalidInput(f"expected at least one head, all with the same numbers of steps and slots; got {got}")
         object.__setattr__(self, "traces", traces)
 
     def figure(self) -> plots.Figure:

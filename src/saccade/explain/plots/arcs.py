@@ -30,7 +30,7 @@ def arcs(
 ) -> Figure:
     """The head view: queries on the left, keys on the right, an arc for each weight, a colour for each head.
 
-    The opacity of an arc is its weight relative to the largest. Arcs below a hundredth of the largest are left out, and
+    The opacity of an arc is its weight relative to the largest. Arcs below a hundredth of the largest are omitted, and
     so are the weakest beyond 4,000. In long sentences every n-th token is labelled, with a tick.
 
     Args:

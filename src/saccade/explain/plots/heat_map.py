@@ -40,9 +40,9 @@ def matrix(weights: Weights, rows: Sequence[str], columns: Sequence[str]) -> lis
         raise InvalidInput("expected a matrix of attention weights (rows, columns)") from error
     widths = sorted({len(row) for row in found})
     if not rows or not columns or len(found) != len(rows) or widths != [len(columns)]:
-        came = f"{len(found)} rows of {' or '.join(map(str, widths)) or 'no'}"
+        got = f"{len(found)} rows of {' or '.join(map(str, widths)) or 'no'}"
         raise InvalidInput(
-            f"expected weights for {len(rows)} rows of {len(columns)} columns, at least one of each; got {came}"
+            f"expected weights for {len(rows)} rows of {len(columns)} columns, at least one of each; got {got}"
         )
     if not all(0 <= x < math.inf for row in found for x in row):  # false for NaN too
         raise InvalidInput("expected attention weights that are finite and not below 0")
@@ -111,9 +111,9 @@ def head_grid(layers: Sequence[Weights], names: Sequence[str] = (), title: str =
         InvalidInput: no layers, or weights that are below 0 or not finite.
     """
     tables = [numbers(heads) for heads in layers]
-    came = f"{', '.join(map(str, sorted({table.shape for table in tables}))) or 'nothing'} and {len(names)} names"
+    got = f"{', '.join(map(str, sorted({table.shape for table in tables}))) or 'nothing'} and {len(names)} names"
     if not tables or any(table.ndim != 3 or 0 in table.shape for table in tables) or len(names) not in (0, len(tables)):
-        raise InvalidInput(f"expected weights (h, q, k), at least one layer, and a name for each; got {came}")
+        raise InvalidInput(f"expected weights (h, q, k), at least one layer, and a name for each; got {got}")
     if not all((np.isfinite(table) & (table >= 0)).all() for table in tables):
         raise InvalidInput("expected attention weights that are finite and not below 0")
     if len({table.shape[1:] for table in tables}) > 1:

@@ -35,8 +35,8 @@ def checked_lines(found: Mapping[str, Line]) -> dict[str, Line]:
     lines = {}
     for name, line in found.items():
         if not len(line.x) or len(line.x) != len(line.y) or len(line.counts) not in (0, len(line.x)):
-            came = f"{len(line.x)} x, {len(line.y)} y, {len(line.counts)} counts"
-            raise InvalidInput(f"{name or 'the line'}: expected at least one x, and an equal number of y; got {came}")
+            got = f"{len(line.x)} x, {len(line.y)} y, {len(line.counts)} counts"
+            raise InvalidInput(f"{name or 'the line'}: expected at least one x, and an equal number of y; got {got}")
         x = [str(each) if named else float(each) for each in line.x]
         y = [float(each) if each is not None and math.isfinite(each) else math.nan for each in line.y]
         if all(map(math.isnan, y)) or not all(isinstance(each, str) or math.isfinite(each) for each in x):

@@ -43,8 +43,8 @@ def memory_trace(traces: Mapping[str, Weights], values: str = "weight", title: s
     """
     tables = {name: checked(weights, "t n", f"weights of {name}", 0.0) for name, weights in traces.items()}
     if len({table.shape for table in tables.values()}) != 1:
-        came = ", ".join(f"{name} {table.shape}" for name, table in tables.items()) or "none"
-        raise InvalidInput(f"expected at least one head, all with the same numbers of steps and slots; got {came}")
+        got = ", ".join(f"{name} {table.shape}" for name, table in tables.items()) or "none"
+        raise InvalidInput(f"expected at least one head, all with the same numbers of steps and slots; got {got}")
     steps, slots = next(iter(tables.values())).shape
     largest = _largest(*tables.values())
     with our_style(title, values, *tables):

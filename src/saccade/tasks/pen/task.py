@@ -194,7 +194,7 @@ class PenTask:
         )  # fmt: skip
 
     def encode(self, text: str) -> Int[Tensor, " u"]:
-        """Characters as numbers. Characters of held-out lines that do not occur in training are left out."""
+        """Characters as numbers. Characters of held-out lines that do not occur in training are dropped."""
         known = {character: index for index, character in enumerate(self.alphabet)}
         return torch.tensor([known[character] for character in text if character in known], dtype=torch.long)
 
