@@ -35,7 +35,7 @@ def everything() -> list[str]:
         evidence = headlines(catalogue.evidence(system))
         ours = [f"{headline(group)}: {group[-1]['data']['data']}" for group in evidence]
         number = evidence[-1][-1]["paper"]["number"] if evidence else ""
-        rows.append([system, number, "\n".join(ours) or f"{catalogue.title(system)}: no evidence kept yet"])
+        rows.append([system, number, "\n".join(ours) or f"{catalogue.title(system)}: no evidence yet"])
     width = window()
     then = "next: saccade list SYSTEM, saccade train SYSTEM, saccade train SYSTEM --help"
     return [*table(rows, width), "", *wrapped(then, width)]
@@ -57,7 +57,7 @@ def one(system: str) -> list[str]:
         lines += ["", described(group[-1]), *(part for text in details(group) for part in wrapped(text, width, 4))]
         claims += [f"{described(group[-1])}: {verdict(group[-1], claim)}" for claim in group[-1]["claims"]]
     if not evidence:
-        lines += ["", "No evidence kept yet."]
+        lines += ["", "No evidence yet."]
     if claims:
         lines += ["", "claims", *(part for claim in claims for part in wrapped(claim.replace("**", ""), width, 4))]
     then = f"next: saccade train {system}; saccade train {system} --help lists all variants and fields"

@@ -21,7 +21,7 @@ EXTRAS = {  # the modules that each extra installs
 
 
 class SaccadeError(Exception):
-    """The user's input cannot be used; the message says what was expected, what was given, and what exists."""
+    """The user's input cannot be used; the message states the expected and the given value, and existing names."""
 
 
 class InvalidInput(SaccadeError, ValueError):
@@ -50,8 +50,8 @@ def nearest(name: str, known: Iterable[str], listed: str = "") -> str:
     """`did you mean ...?` with the nearest known name; if none is near, all of them, or their number if they are many.
 
     Args:
-        name: what was typed.
-        known: what exists.
+        name: the unknown name.
+        known: the existing names.
         listed: the command that lists them, named if they are many.
     """
     names = sorted(known)

@@ -51,7 +51,7 @@ def finish(run: Run, head: Mapping[str, Any], cost: Cost, say: Say) -> None:
     say(f"pictures: {run.folder.pictures}")
     path = shlex.quote(str(run.folder.path))
     if isinstance(run.task, Readable):
-        say(f"next: saccade predict {path} {asked(run)}".rstrip())
+        say(f"next: saccade predict {path} {sample_input(run)}".rstrip())
         say(f"      saccade serve {path}")
 
 
@@ -65,7 +65,7 @@ def bound(system: str, claim: Claim) -> float | None:
     return None
 
 
-def asked(run: Run) -> str:
+def sample_input(run: Run) -> str:
     """A sample input as typed: text in quotes, or a file of the run."""
     inputs = run.folder.input_files() or run.to_type(1)
     if not inputs or isinstance(inputs[0], bytes):

@@ -49,7 +49,7 @@ def keep(config: Any, folder: RunFolder) -> None:
 
 
 def copied(path: Path, target: Path) -> None:
-    """Copy a file, a folder, or, of a run, what is needed to read it."""
+    """Copy a file, a folder, or the part of a run that is needed to load it."""
     if path.is_file():
         shutil.copyfile(path, target)
     elif (path / "config.yaml").is_file():

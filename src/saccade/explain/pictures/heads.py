@@ -1,4 +1,4 @@
-"""Every head of every layer, to explore. Vig 2019, arXiv:1906.05714."""
+"""All heads of all layers, for exploration. Vig 2019, arXiv:1906.05714."""
 
 import base64
 import re
@@ -45,8 +45,8 @@ class Heads:
         for name, (weights, queries, keys) in self.layers.items():
             shape = tuple(weights.shape) if hasattr(weights, "shape") else np.shape(weights)
             if len(shape) not in (2, 3) or 0 in shape[:-2] or shape[-2:] != (len(queries), len(keys)):
-                came = f"{shape} for {len(queries)} and {len(keys)} tokens"
-                raise InvalidInput(f"{name}: expected weights (h, q, k) or (q, k) of these tokens, not {came}")
+                got = f"{shape} for {len(queries)} and {len(keys)} tokens"
+                raise InvalidInput(f"{name}: expected weights (h, q, k) or (q, k) of these tokens, not {got}")
             found = _array(weights)
             if not (np.isfinite(found) & (found >= 0)).all():
                 raise InvalidInput(f"{name}: expected attention weights that are finite and not below 0")

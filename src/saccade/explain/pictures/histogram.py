@@ -1,4 +1,4 @@
-"""A histogram: counts over numbers or categories, of one or more things."""
+"""A histogram: counts over numbers or categories, of one or more series."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Histogram:
 
     name: str
     lines: Mapping[str, Line]
-    """The bars of each thing counted ("" for a single one): x, the starts, and y, the heights."""
+    """The bars of each series ("" for a single one): x, the starts, and y, the heights."""
     x_label: str
     """The label of the x axis, with the unit."""
     y_label: str

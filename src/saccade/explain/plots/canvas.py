@@ -63,15 +63,15 @@ def colour_bar(axes: Any, drawn: Any, values: str, least: float = 1.3) -> Any:
 
 
 def count(axis: Any, size: int, inches: float) -> None:
-    """Integer ticks along an axis of cells, as many as there is room for: every one, or every second, fifth, tenth,
-    ..."""
+    """Integer ticks along an axis of cells, as densely as the space allows: at every one, or every second, fifth,
+    tenth, ..."""
     steps = (factor * 10**power for power in range(10) for factor in (1, 2, 5))
     step = next(step for step in steps if step * inches / size >= 0.32 or step >= size)
     axis.set_ticks(range(0, size, step))
 
 
 def every(cell: float, line: float = 0.22) -> int:
-    """Which rows are labelled, given their height in inches: every n-th, since a line of text needs 0.22."""
+    """The distance n between labelled rows, given their height in inches, since a line of text needs 0.22."""
     return math.ceil(line / cell - 1e-9)
 
 
@@ -114,7 +114,7 @@ def _rank(font: Any) -> tuple[Any, ...]:
 
 
 def finish(axes: Any, title: str, legend: bool = False, beside: int = 3) -> Figure:
-    """Add the title and the legend, with a number of names side by side, and fit the figure to its content."""
+    """Add the title and a legend with this many columns, and fit the figure to its content."""
     lines = len(axes.lines)
     if legend:  # above the axes, where it covers nothing
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(lines, beside), borderaxespad=0.3, borderpad=0)
@@ -123,7 +123,7 @@ def finish(axes: Any, title: str, legend: bool = False, beside: int = 3) -> Figu
 
 
 def write_title(axes: Any, title: str, pad: int = 8, narrowest: int = 40) -> None:
-    """The title in lines as wide as the axes, or of a least number of characters if the axes are narrow."""
+    """Write the title in lines as wide as the axes, or of a minimum number of characters if the axes are narrow."""
     width = axes.get_position().width * axes.figure.get_size_inches()[0]
     lines = textwrap.wrap(spelled(printable(" ".join(title.split()))), max(narrowest, int(width * 13)))
     axes.set_title("\n".join(lines), loc="left", pad=pad)
@@ -148,9 +148,9 @@ def fit(figure: Figure, margin: float = 0.12) -> Figure:
 
 
 def save(figure: Figure, path: str | os.PathLike[str], description: str) -> tuple[Path, ...]:
-    """Write PATH.png (200 dots an inch) and PATH.svg (text stays text) with alternative text; return the two paths.
+    """Write PATH.png (200 dots per inch) and PATH.svg (with text as text) with alternative text; return the two paths.
 
-    Both are drawn before either is written, and each is replaced as a whole; the same figure gives the same bytes.
+    Both are drawn before either is written, and each is replaced as a whole. The same figure gives the same bytes.
     Missing folders are created. `description` is the alternative text, for readers who cannot see the picture.
 
     Raises:
