@@ -83,7 +83,7 @@ def side_by_side(variants: Sequence[str]) -> Drawing:
 
 
 def linked(kind: str, asked: Sequence[str], path: Path, pictures: Path) -> str:
-    """A link to the picture of a mark, and the variants that were not run yet."""
+    """A link to the picture of a mark, and a list of the variants that were not run yet."""
     described, found, _ = drawing(kind, asked)
     lacking = [f"`{name}`" for name in asked if ":" in name and name not in found]
     parts = []

@@ -1,4 +1,4 @@
-"""The generated pages: one for each mechanism and system, and the tables and pictures of the others.
+"""The generated pages, one for each mechanism and system, and the tables and pictures of other pages.
 
 A page in docs/ includes tables and pictures with marks:
 
@@ -28,7 +28,7 @@ from saccade.core.errors import InvalidInput, SaccadeError
 from saccade.runs import catalogue, results
 
 GENERATED = ("mechanisms", "systems", "pictures")  # folders in docs/ with generated files only
-BY_HAND = ("build",)  # folders without pages
+WITHOUT_PAGES = ("build",)  # folders in docs/ that contain no pages
 KINDS = "|".join(("table", "measured", *drawings.KINDS))
 MARKED = re.compile(rf"<!-- ({KINDS}) ([^\n]*?) *-->\n(.*?)<!-- /\1 -->", re.DOTALL)
 MARK = re.compile(rf"<!-- /?(?:{KINDS})\b")
@@ -68,9 +68,11 @@ def pages(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def written_by_hand(root: Path) -> list[Path]:
-    """The pages in docs/ that are not generated as a whole."""
+    """The pages in docs/ that are not entirely generated."""
     docs = root / "docs"
-    return sorted(path for path in docs.rglob("*.md") if path.relative_to(docs).parts[0] not in (*GENERATED, *BY_HAND))
+    return sorted(
+        path for path in docs.rglob("*.md") if path.relative_to(docs).parts[0] not in (*GENERATED, *WITHOUT_PAGES)
+    )
 
 
 def completed(page: str, path: Path, root: Path | None = None) -> str:

@@ -1,4 +1,4 @@
-"""An answer does not depend on whether its pictures can be written."""
+"""Answers do not depend on whether pictures can be written."""
 
 import io
 import os
@@ -16,14 +16,14 @@ from tests.app.conftest import Command
 
 @pytest.fixture
 def closed(run: Path, tmp_path: Path) -> Path:
-    """A run in whose folder no picture can be written, not even by the superuser."""
+    """A run in whose folder nobody, not even root, can write pictures."""
     copy = Path(shutil.copytree(run, tmp_path / "run"))
     shutil.rmtree(copy / "pictures")
     (copy / "pictures").write_text("")
     return copy
 
 
-def test_a_run_that_may_only_be_read_answers_and_says_where_pictures_may_go(saccade: Command, closed: Path) -> None:
+def test_a_read_only_run_answers_and_suggests_a_folder_for_pictures(saccade: Command, closed: Path) -> None:
     texts = ("Go home.", "He is sure.")
     done = saccade("predict", closed, *texts)
     assert done.status == 0
@@ -39,7 +39,7 @@ def test_a_run_that_may_only_be_read_answers_and_says_where_pictures_may_go(sacc
     assert drawn == ["alignment", "alignment"]
 
 
-def test_a_folder_that_was_named_and_cannot_be_written_is_an_error(saccade: Command, closed: Path) -> None:
+def test_a_named_folder_that_cannot_be_written_is_an_error(saccade: Command, closed: Path) -> None:
     done = saccade("predict", closed, "Go home.", "--pictures", closed / "pictures")
     assert done.status == 2
     assert done.out.splitlines()[0] == str(package.load(closed).predict("Go home."))
@@ -49,8 +49,8 @@ def test_a_folder_that_was_named_and_cannot_be_written_is_an_error(saccade: Comm
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
-def test_a_line_is_read_without_its_end(end: bytes) -> None:
-    """A task that reads a number, or a path, is given nothing else."""
+def test_a_line_is_read_without_its_line_break(end: bytes) -> None:
+    """A task that reads a number or a path gets exactly that."""
     assert decoded(b"3" + end, 2) == "3"
     assert decoded(b"\xef\xbb\xbf a b " + end, 1) == " a b "
 

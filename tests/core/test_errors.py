@@ -15,9 +15,9 @@ CUDA = "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capac
 @pytest.mark.parametrize(
     ("fill", "said"),
     [
-        (lambda: torch.ones(2**50), "this machine has not enough memory for another 4,194,304.00 GiB"),
-        (lambda: np.ones(2**50), "this machine has not enough memory for another 8.00 PiB"),
-        (lambda: bytearray(2**60), "this machine has not enough memory"),
+        (lambda: torch.ones(2**50), "this machine does not have enough memory for another 4,194,304.00 GiB"),
+        (lambda: np.ones(2**50), "this machine does not have enough memory for another 8.00 PiB"),
+        (lambda: bytearray(2**60), "this machine does not have enough memory"),
     ],
     ids=["torch", "numpy", "python"],
 )
@@ -29,7 +29,7 @@ def test_memory_that_runs_out_is_one_sentence(fill: Callable[[], object], said: 
 
 def test_the_memory_of_a_gpu_is_another() -> None:
     full = out_of_memory(torch.OutOfMemoryError(CUDA))
-    assert str(full) == "the GPU has not enough memory for another 20.00 GiB" + ADVICE
+    assert str(full) == "the GPU does not have enough memory for another 20.00 GiB" + ADVICE
 
 
 def test_any_other_error_is_none_of_memory() -> None:

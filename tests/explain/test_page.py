@@ -1,4 +1,4 @@
-"""The page of every head, in a real browser."""
+"""The page of all heads, in a real browser."""
 
 import html
 import itertools
@@ -39,7 +39,7 @@ def seen() -> Capture:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1000, 390])
-def test_a_token_shows_its_own_looks(browser: Any, seen: Capture, tmp_path: Path, scheme: str, width: int) -> None:
+def test_a_token_shows_its_attention(browser: Any, seen: Capture, tmp_path: Path, scheme: str, width: int) -> None:
     path = seen.to_html(tmp_path / "page.html", "French <to> English", row=1)
     opened = Opened(browser, path, "#layer=0", color_scheme=scheme, viewport={"width": width, "height": 800})
     assert opened.page.title() == "French <to> English"
@@ -47,7 +47,7 @@ def test_a_token_shows_its_own_looks(browser: Any, seen: Capture, tmp_path: Path
     every = opened.drawn()
     opened.tokens("queries").nth(1).hover()
     assert 0 < opened.drawn() < every
-    weights = seen["first"][0][1, :, 1]  # of the second row of the batch, the second word
+    weights = seen["first"][0][1, :, 1]  # the second word of the second row of the batch
     head, key = divmod(int(weights.argmax()), 5)
     assert f"looks at: {labels(KEYS)[key]} {weights.max():.2f} (head {head})" in opened.said()
     tinted = [button.evaluate("one => one.style.getPropertyValue('--seen')") for button in opened.tokens("keys").all()]
@@ -55,7 +55,7 @@ def test_a_token_shows_its_own_looks(browser: Any, seen: Capture, tmp_path: Path
     opened.tokens("keys").nth(4).hover()
     assert "“&amp;” is looked at by" in opened.said()
     assert not opened.wrong
-    assert opened.asked == [path.as_uri()]  # nothing from a network
+    assert opened.asked == [path.as_uri()]  # no requests to a network
     assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     opened.page.close()
 
@@ -81,7 +81,7 @@ def test_heads_layers_the_keyboard_and_a_link_to_a_view(browser: Any, seen: Capt
     assert f"{expected:.2f} (head 2)" in opened.said()
     link = opened.link("#layer=1&heads=2&token=keys.1")
     again = Opened(browser, path)
-    # into the address of a page that is open, which writes its own view there before it is told
+    # an open page updates its address before it gets the new one
     again.page.evaluate(
         "link => { location.hash = link; history.replaceState(null, '', '#layer=0'); }",
         link.partition("#")[2],
@@ -93,7 +93,7 @@ def test_heads_layers_the_keyboard_and_a_link_to_a_view(browser: Any, seen: Capt
     assert again.said() == opened.said()
     assert again.page.locator(".chosen").all_text_contents() == ["want"]
     assert opened.tokens("keys").nth(1).get_attribute("aria-label") == "want, 2 of 5, is looked at"
-    # one stop of the tabulator a list, and Escape lets go
+    # one tab stop per list, and Escape deselects
     assert [button.get_attribute("tabindex") for button in opened.tokens("keys").all()] == ["-1", "0", "-1", "-1", "-1"]
     opened.page.keyboard.press("Escape")
     assert opened.page.locator(".chosen").count() == 0
@@ -103,9 +103,7 @@ def test_heads_layers_the_keyboard_and_a_link_to_a_view(browser: Any, seen: Capt
 @pytest.mark.parametrize(
     "link", ["layer=-1&heads=-1.9.x&token=keys.-1", "layer=x&heads=&token=queries.99", "show=z&=&%"]
 )
-def test_a_link_to_what_is_not_there_is_a_page_all_the_same(
-    browser: Any, seen: Capture, tmp_path: Path, link: str
-) -> None:
+def test_a_link_to_a_missing_view_still_opens_the_page(browser: Any, seen: Capture, tmp_path: Path, link: str) -> None:
     opened = Opened(browser, seen.to_html(tmp_path / "page.html"), f"#{link}")
     assert opened.tokens("queries").count() == 4
     assert opened.drawn() > 0
@@ -113,7 +111,7 @@ def test_a_link_to_what_is_not_there_is_a_page_all_the_same(
     assert not opened.wrong
 
 
-def test_the_layer_in_which_an_answer_looks_at_what_was_given_comes_first(browser: Any, tmp_path: Path) -> None:
+def test_the_layer_of_attention_from_answer_to_input_comes_first(browser: Any, tmp_path: Path) -> None:
     own, across = make((2, 3, 3), (2, 3, 4))
     layers = {"own": (own, "abc", "abc"), "across": (across, "abc", "wxyz"), "own again": (own, "abc", "abc")}
     path = tmp_path / "page.html"
@@ -122,7 +120,7 @@ def test_the_layer_in_which_an_answer_looks_at_what_was_given_comes_first(browse
     assert opened.page.locator(".layer").input_value() == "1"
 
 
-def test_the_matrix_says_what_is_under_the_pointer(browser: Any, seen: Capture, tmp_path: Path) -> None:
+def test_the_matrix_describes_the_cell_under_the_pointer(browser: Any, seen: Capture, tmp_path: Path) -> None:
     opened = Opened(browser, seen.to_html(tmp_path / "page.html"), "#layer=0")
     matrix = opened.page.locator(".matrix")
     matrix.scroll_into_view_if_needed()
@@ -135,7 +133,7 @@ def test_the_matrix_says_what_is_under_the_pointer(browser: Any, seen: Capture, 
     assert not opened.wrong
 
 
-def test_steps_are_walked_through_in_order(browser: Any, seen: Capture, tmp_path: Path) -> None:
+def test_steps_are_shown_in_order(browser: Any, seen: Capture, tmp_path: Path) -> None:
     path = seen.to_html(tmp_path / "page.html")
     opened = Opened(browser, path)
     slider, place = opened.page.locator(".step"), opened.page.locator(".place")
@@ -156,11 +154,11 @@ def test_steps_are_walked_through_in_order(browser: Any, seen: Capture, tmp_path
         still.page.click(".play")
         assert still.page.locator(".place").text_content() == step
     still.page.wait_for_timeout(800)
-    assert still.page.locator(".place").text_content() == "2 of 4"  # nothing moves by itself
+    assert still.page.locator(".place").text_content() == "2 of 4"  # nothing moves without input
     assert not opened.wrong + still.wrong
 
 
-def test_every_head_of_every_layer_at_a_glance(browser: Any, seen: Capture, tmp_path: Path) -> None:
+def test_all_heads_of_all_layers_in_an_overview(browser: Any, seen: Capture, tmp_path: Path) -> None:
     opened = Opened(browser, seen.to_html(tmp_path / "page.html"))
     opened.page.wait_for_selector(".every[data-painted='2']")
     assert opened.drawn(".grid") > 0
@@ -181,7 +179,7 @@ def test_every_head_of_every_layer_at_a_glance(browser: Any, seen: Capture, tmp_
     assert not opened.wrong
 
 
-def test_two_captures_stand_side_by_side(browser: Any, seen: Capture, tmp_path: Path) -> None:
+def test_two_captures_are_shown_side_by_side(browser: Any, seen: Capture, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     views = [View(name, pictures=[Heads("heads", seen.layers(row))]) for row, name in enumerate(("A: one", "B: two"))]
     path.write_text(page_of(views, "both"), encoding="utf-8")
@@ -189,12 +187,12 @@ def test_two_captures_stand_side_by_side(browser: Any, seen: Capture, tmp_path: 
     assert opened.page.locator(".name").all_text_contents() == ["A: one", "B: two"]
     left, right = (each.bounding_box() for each in opened.page.locator(".view").all())
     assert left["x"] + left["width"] <= right["x"]
-    opened.tokens("queries", 1).nth(1).hover()  # of the same tokens, so the other shows it too
+    opened.tokens("queries", 1).nth(1).hover()  # the same tokens, so the other shows it, too
     for view in (0, 1):
         weights = seen["second"][0][view, :, 1]
         assert f"{weights.max():.2f} (head {int(weights.amax(1).argmax())})" in opened.said(view)
     opened.page.locator(".least").first.focus()
-    opened.page.keyboard.press("ArrowRight")  # links that are hidden in one are hidden in both
+    opened.page.keyboard.press("ArrowRight")  # links hidden in one are hidden in both
     assert opened.page.locator("output.hidden").all_text_contents() == ["0.06", "0.06"]
     opened.tokens("keys", 0).nth(2).click()
     assert opened.page.locator(".chosen").all_text_contents() == ["an", "an"]
@@ -214,9 +212,9 @@ def test_two_captures_stand_side_by_side(browser: Any, seen: Capture, tmp_path: 
     again.page.reload()
     assert [each.is_visible() for each in again.page.locator(".view").all()] == [False, True]
     assert again.page.locator("[data-show=b]").get_attribute("aria-pressed") == "true"
-    again.page.goto(f"{path.as_uri()}#layer=0&b.layer=1&b.token=keys.2")  # a link says what each shows
+    again.page.goto(f"{path.as_uri()}#layer=0&b.layer=1&b.token=keys.2")  # a link contains the view of each
     again.page.wait_for_selector(".chosen")
-    again.page.set_viewport_size({"width": 900, "height": 800})  # and what is drawn anew says the same
+    again.page.set_viewport_size({"width": 900, "height": 800})  # and so does the redrawn view
     again.link("&b.token=keys.2&show=both")
     assert [view.locator(".chosen").count() for view in again.page.locator(".view").all()] == [0, 1]
     assert not opened.wrong + again.wrong
@@ -225,7 +223,7 @@ def test_two_captures_stand_side_by_side(browser: Any, seen: Capture, tmp_path: 
 def test_pictures_are_saved(browser: Any, seen: Capture, tmp_path: Path) -> None:
     opened = Opened(browser, seen.to_html(tmp_path / "page.html", "a <title>"), "#layer=0&heads=1")
     assert opened.got("#png").read_bytes().startswith(b"\x89PNG")
-    tree = ET.fromstring(opened.got("#svg").read_text(encoding="utf-8"))  # well formed, so every token is escaped
+    tree = ET.fromstring(opened.got("#svg").read_text(encoding="utf-8"))  # well-formed XML, so every token is escaped
     texts = [each.text for each in tree.iter("{http://www.w3.org/2000/svg}text")]
     assert set(labels(QUERIES)) | set(labels(KEYS)) <= set(texts)
     links = [each for each in tree.iter("{http://www.w3.org/2000/svg}path") if each.get("stroke-opacity")]
@@ -247,7 +245,7 @@ def test_an_exported_page_works_from_disk(browser: Any, seen: Capture, tmp_path:
     assert html.escape(policy(False), quote=False) in text
     assert policy(True) not in text
     again = Opened(browser, kept)
-    assert not again.page.locator("#ask").is_visible()  # there is nobody to ask
+    assert not again.page.locator("#ask").is_visible()  # there is no server
     assert again.page.locator(".answer").text_content() == "an <b>answer</b>"
     assert again.page.locator(".chosen").all_text_contents() == ["an"]
     assert again.said() == opened.said()
@@ -275,7 +273,7 @@ def test_a_notebook_shows_a_capture(browser: Any, seen: Capture, tmp_path: Path)
     assert not opened.wrong
 
 
-def test_what_a_notebook_cannot_show_is_told() -> None:
+def test_a_capture_that_a_notebook_cannot_show_is_reported() -> None:
     many = Capture()
     for name in ("first", "second", "never"):
         many.hear(kept_map(name, ("q", "k"), torch.zeros(1500, 1500)))
@@ -289,7 +287,7 @@ def test_what_a_notebook_cannot_show_is_told() -> None:
 
 
 def test_times_are_an_axis(browser: Any, tmp_path: Path) -> None:
-    """Four hundred frames: strips over an axis of seconds, not four hundred buttons."""
+    """Four hundred frames are strips over an axis in seconds, not four hundred buttons."""
     weights = make((2, 3, 400))[0]
     weights[1, 2, 100] = 0.9
     times = [f"{0.03 * i:.2f} s" for i in range(400)]
@@ -318,8 +316,8 @@ def test_times_are_an_axis(browser: Any, tmp_path: Path) -> None:
         opened.page.close()
 
 
-def test_what_is_no_attention_is_named_so(browser: Any, tmp_path: Path) -> None:
-    """Characters over the points of a pen, and what it wrote: steps go along the points."""
+def test_values_other_than_attention_are_labelled(browser: Any, tmp_path: Path) -> None:
+    """Characters over the points of a pen, and the strokes: steps follow the points."""
     weights = torch.zeros(2, 50)
     weights[0, :20], weights[1, 20:] = 2.0, 3.0
     drawn = torch.tensor([[float(i), float(i % 5), float(i in (20, 49))] for i in range(50)])
@@ -358,9 +356,9 @@ def test_tokens_of_any_script_and_of_no_width(browser: Any, tmp_path: Path) -> N
     assert not opened.wrong
 
 
-def test_of_twelve_layers_of_twelve_heads_no_more_is_drawn_than_can_be_seen(browser: Any, tmp_path: Path) -> None:
+def test_only_visible_heads_of_twelve_layers_are_drawn(browser: Any, tmp_path: Path) -> None:
     torch.manual_seed(1)
-    many = (4 * torch.randn(12, 128, 128)).softmax(-1)  # sharp, as heads are: many links to draw
+    many = (4 * torch.randn(12, 128, 128)).softmax(-1)  # sharp, like real heads: many links to draw
     tokens = [f"word{i}" for i in range(128)]
     path = tmp_path / "page.html"
     path.write_text(page({f"block.{n}.attention": (many, tokens, tokens) for n in range(12)}), encoding="utf-8")
@@ -394,7 +392,7 @@ def test_a_token_cannot_end_the_script(seen: Capture, tmp_path: Path) -> None:
     text = seen.to_html(tmp_path / "page.html", "<script>alert(1)</script>").read_text(encoding="utf-8")
     assert text.count("</script>") == 4
     assert "alert(1)</script>" not in text
-    # addresses are those of d3's first lines and of the names of XML, which nobody asks for
+    # the only addresses are in d3's header and in XML namespaces, which are not requested
     assert {url.split("/")[2] for url in re.findall(r"https?://[^\"'\s]+", text)} == {"d3js.org", "www.w3.org"}
 
 
@@ -420,7 +418,7 @@ def test_the_parts_of_d3_are_named_with_their_versions() -> None:
         (torch.full((1, 4, 5), torch.nan), "finite and not below 0"),
     ],
 )
-def test_what_cannot_be_shown_is_told(weights: Tensor, message: str) -> None:
+def test_invalid_captures_are_reported(weights: Tensor, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         page({"layer": (weights, QUERIES, KEYS)})
     with pytest.raises(InvalidInput, match="at least one layer"):

@@ -22,7 +22,7 @@ def copied(tiny_runs: dict[str, Path], tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_runs["ctc_speech"], tmp_path / "run"))
 
 
-def test_each_value_is_scored_drawn_and_kept(saccade: Command, copied: Path) -> None:
+def test_each_value_is_scored_drawn_and_stored(saccade: Command, copied: Path) -> None:
     done = saccade("evaluate", copied, *OVER, "task.times-as-long", "1", "2", "--keep")
     assert done.status == 0, done.err
     evidence = json.loads((copied / "evidence.json").read_text())
@@ -30,14 +30,14 @@ def test_each_value_is_scored_drawn_and_kept(saccade: Command, copied: Path) -> 
     assert [row["value"] for row in rows] == ["1", "2"]
     assert rows[0]["label_error_rate"] == found["label_error_rate"]
     assert rows[1]["labels"] > 1.5 * rows[0]["labels"]
-    pictures = [row["picture"] for row in rows]  # kept, given the right answer, over all symbols that there are
+    pictures = [row["picture"] for row in rows]  # stored, with the right answer, over the whole alphabet
     assert [picture["kind"] for picture in pictures] == ["sound", "sound"]
     assert pictures[0]["rows"] == pictures[1]["rows"] == list(load(copied).task.symbols)
     assert len(pictures[1]["weights"][0]) > len(pictures[0]["weights"][0])
     assert "task.times_as_long 2: ctc_speech tiny, test: label error rate" in done.out
     for name in ("label_error_rate-over-task.times_as_long", "sound-task.times_as_long-2"):
         assert {path.suffix for path in (copied / "pictures").glob(f"{name}.*")} == {".png", ".svg"}
-    # what else was changed is part of the name, and another field goes beside the first
+    # other changes are part of the name, and another field is stored separately
     assert saccade("evaluate", copied, *OVER, "prefix-beam.beam", "2", "--task.draw", "2", "--keep").status == 0
     assert saccade("evaluate", copied, *OVER, "prefix-beam.beam", "1", "--keep").status == 0
     kept = json.loads((copied / "evidence.json").read_text())["studies"]["over"]
@@ -60,7 +60,7 @@ def test_the_models_own_answer_to_the_longest_of_ten_is_drawn(tiny_runs: dict[st
         np.testing.assert_allclose(picture.weights, own.weights, atol=1e-5)
 
 
-def test_where_it_is_known_what_to_look_at_that_is_drawn_too(
+def test_measures_with_a_known_answer_are_also_drawn(
     saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path
 ) -> None:
     run = Path(shutil.copytree(tiny_runs["attention_speech"], tmp_path / "run"))
@@ -74,7 +74,7 @@ def test_where_it_is_known_what_to_look_at_that_is_drawn_too(
     assert all((run / "pictures" / name).exists() for name in drawn)
 
 
-def test_json_is_all_that_is_printed(saccade: Command, copied: Path) -> None:
+def test_with_json_nothing_else_is_printed(saccade: Command, copied: Path) -> None:
     before = (copied / "evidence.json").read_bytes()
     done = saccade("evaluate", copied, *OVER, "prefix-beam.beam", "2", "--split", "validation", "--json")
     found = json.loads(done.out)
@@ -93,10 +93,10 @@ def test_json_is_all_that_is_printed(saccade: Command, copied: Path) -> None:
         ([*OVER, "prefix-beam.beam", "1", "--study", "gradients"], "--study is given twice"),
         (["--study", "ovr", "decoding.beam", "1"], "there is no study 'ovr'; did you mean 'over'"),
         (["--study"], "--study takes a name; there are: alignments, gradients, over"),
-        (["--keep"], "--keep goes with --study NAME"),
+        (["--keep"], "--keep needs --study NAME"),
     ],
 )
-def test_what_does_not_fit_is_told_before_the_work(
+def test_invalid_values_are_reported_before_scoring(
     saccade: Command, copied: Path, arguments: list[str], said: str
 ) -> None:
     done = saccade("evaluate", copied, *arguments)

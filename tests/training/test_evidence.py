@@ -1,4 +1,4 @@
-"""Evidence says what was run, and a claim can fail."""
+"""Evidence describes the run, and claims can fail."""
 
 import json
 import subprocess
@@ -62,14 +62,14 @@ def test_a_claim_holds_on_its_side_of_the_bound(direction: str, bound: float, va
     assert (row["holds"], row["value"], row["bound"]) == (holds, value, bound)
 
 
-def test_a_claim_about_a_figure_that_is_not_there_is_not_dropped() -> None:
+def test_a_claim_about_a_missing_figure_raises() -> None:
     with pytest.raises(
         NotFound, match="toy claims 'blue', which is no figure and no measure; it has: decisive, bleu, "
     ):
         evidence(to_plain(Config()), claim(metric="blue"))
 
 
-def test_a_claim_against_another_variant_has_the_bound_that_the_caller_found() -> None:
+def test_a_claim_against_another_variant_uses_the_given_bound() -> None:
     against = claim(bound=None, against="tiny", factor=1.1)
     found = {"tiny": 20.0}
     [row] = evidence(to_plain(Config()), against, bounds=lambda c: found[c.against] * c.factor)["claims"]
@@ -78,7 +78,7 @@ def test_a_claim_against_another_variant_has_the_bound_that_the_caller_found() -
     assert (row["bound"], row["holds"]) == (None, None)
 
 
-def test_a_changed_run_names_its_changes_and_claims_nothing() -> None:
+def test_a_changed_run_lists_its_changes_and_has_no_claims() -> None:
     plain = to_plain(Config())
     assert changed(plain, plain) == {}
     as_it_stands = evidence(plain, claim())
@@ -119,7 +119,7 @@ def test_an_array_is_one_line() -> None:
     assert '"é": true' in rows
 
 
-def test_long_series_are_thinned_to_the_size_and_say_so() -> None:
+def test_long_series_are_thinned_to_the_size_limit() -> None:
     def series(length: int, kind: str) -> dict[str, Any]:
         x, y = list(range(length)), [place / 7 for place in range(length)]
         return Series(x, y, "steps", "nats", kind)._asdict()  # type: ignore[arg-type]
@@ -153,7 +153,7 @@ def test_what_fits_is_kept_to_the_last_digit(tmp_path: Path) -> None:
     assert contains(folder.read_evidence(), {**before, "studies": {"gradients": {"lstm": 1 / 7}}})
 
 
-def test_each_study_is_kept_under_its_name_and_key(tmp_path: Path) -> None:
+def test_each_study_is_stored_under_its_name_and_key(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.write_evidence({**evidence(to_plain(Config())), "studies": {}, "pictures": []})
     folder.keep_study("alignments", "hansard", {"aer": 1.0})
@@ -167,8 +167,8 @@ def test_each_study_is_kept_under_its_name_and_key(tmp_path: Path) -> None:
     assert kept["metrics"]["test"]["bleu"] == 30.0
 
 
-def test_the_source_is_asked_for_its_commit_without_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kill would leave the lock behind, and the user's next commit would be refused."""
+def test_the_commit_is_read_without_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a kill the lock would remain, and git would refuse the user's next commit."""
     asked: list[list[str]] = []
 
     def run(command: list[str], **options: Any) -> Any:

@@ -12,6 +12,7 @@ from saccade.app.terminal import columns, complain, drawable
 from saccade.core.errors import InvalidInput
 
 WIDEST = 40  # the most characters of a name in a table
+LEAST = 0.005  # smaller weights would be printed as 0.00
 Layers = Mapping[str, tuple[Any, Sequence[str], Sequence[str]]]
 
 
@@ -19,13 +20,13 @@ def run(arguments: Sequence[str]) -> int:
     parser = Parser(
         "explain",
         "Show the attention of a model on INPUT: pictures, the strongest links, the entropy of each head.\n"
-        "MODEL is a run, a system that needs no training, or a checkpoint of Hugging Face: a folder, or a name where\n"
-        "[hub] is installed. Fields of a run's configuration are flags too.",
+        "MODEL is a run, a system that needs no training, or a Hugging Face checkpoint: a folder, or a name on the\n"
+        "hub (with [hub] installed). Fields of a run's configuration are flags too.",
         "Examples:\n"
         '  saccade explain "The animal didn\'t cross the street because it was too tired" --model bert-base-uncased\n'
         '  saccade explain "I want another beer." --model RUN --from bière --html look.html',
     )
-    parser.add_argument("input", nargs="?", default="", help="the input; none if the model needs no input")
+    parser.add_argument("input", nargs="?", default="", help="the input; omit it if the model needs none")
     parser.add_argument("--model", required=True, help="a run, a system, a folder with a checkpoint, or its hub name")
     parser.add_argument("--answer", metavar="TEXT", help="output of a checkpoint's decoder (default: its answer)")
     parser.add_argument("--only", default="*", help="a pattern of layers, as in a shell: '*decoder*' (default: all)")
@@ -64,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
         print("\n".join(["", *links(layers, found.special, options.token, options.links)]))
         print("\n".join(["", *entropies(layers)]))
     for place, why in found.seen.unknown.items():
-        print(f"\nnot seen: {place}: {why}")
+        print(f"\nnot captured: {place}: {why}")
     if options.save:
         found.seen.save(options.save)
         print(f"\nkept: {options.save}")
@@ -127,9 +128,9 @@ def links(layers: Layers, special: set[str], token: str | None, count: int) -> l
             best[kind] = max(link, best.get(kind, link))
     if token is not None and token not in known:
         raise InvalidInput(f"there is no token {token!r}; there are: {', '.join(sorted(known))}")
-    strongest = sorted(best.values(), reverse=True)[:count]
+    strongest = [link for link in sorted(best.values(), reverse=True)[:count] if link.weight >= LEAST]
     if not strongest:
-        return ["no links, except from tokens to themselves and to special tokens"]
+        return [f"no links of {LEAST} or more, except from tokens to themselves and to special tokens"]
     left, right = max(len(link.query) for link in strongest), max(len(link.key) for link in strongest)
     lines = (f"  {each.query:<{left}} -> {each.key:<{right}}  {each.weight:.2f}  {each.where}" for each in strongest)
     return ["the strongest links", *lines]
@@ -150,7 +151,7 @@ def entropies(layers: Layers) -> list[str]:
     wide = min(WIDEST, max(len(name) for name, _ in rows))
     most = max(len(heads) for _, heads in rows)
     head = " ".join(f"{number:>5}" for number in range(most))
-    lines = [f"how widely each head looks: entropy in nats\n  {'head':>{wide}} {head}"]
+    lines = [f"entropy of the attention of each head, in nats\n  {'head':>{wide}} {head}"]
     return lines + [
         f"  {name if len(name) <= wide else '…' + name[-wide + 1 :]:<{wide}} " + " ".join(f"{x:5.2f}" for x in heads)
         for name, heads in rows

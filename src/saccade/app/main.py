@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(str(full))
         return 2
     except KeyboardInterrupt as stop:
-        complain(f"ended by {stop}" if str(stop) else "interrupted")
+        complain(f"stopped by {stop}" if str(stop) else "interrupted")
         return 130
     finally:
         sys.stdout = out
@@ -134,7 +134,7 @@ def fill_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # characters that the terminal's encoding lacks are escaped
+        if isinstance(stream, io.TextIOWrapper):  # characters that the terminal cannot encode are escaped
             stream.reconfigure(errors="backslashreplace")
 
 

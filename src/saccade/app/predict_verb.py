@@ -53,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
     for text in inputs:  # read all before answering the first
         loaded.read(text)
     if options.pictures and not inputs:
-        raise InvalidInput("--pictures goes with INPUT; lines of standard input are answered without pictures")
+        raise InvalidInput("--pictures needs INPUT; lines of standard input are answered without pictures")
     lost = ""
     for text in inputs:
         folder = Path(options.pictures) if options.pictures else loaded.folder.pictures
@@ -73,7 +73,7 @@ def show(prediction: "Prediction", text: str, folder: Path, flags: Sequence[str]
     tell(prediction.notes, text)
     print(prediction.text, flush=True)
     name = re.sub(r"\W+", "-", text.lower()).strip("-")[:40] or "input"
-    asked = "\0".join([text, *flags])  # distinct for inputs that start alike, and for settings
+    asked = "\0".join([text, *flags])  # distinct for inputs with the same beginning, and for settings
     digest = hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()[:4]
     for picture in prediction.pictures[:1]:
         written = drawable(picture.text(columns()))

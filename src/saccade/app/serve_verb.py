@@ -21,10 +21,10 @@ EVERYWHERE = ("0.0.0.0", "::", "")  # listens at all addresses of this machine
 def run(arguments: Sequence[str]) -> int:
     parser = Parser(
         "serve",
-        "Open a run in a browser: type a text, or drop a recording or an image where the run reads one, and see its\n"
+        "Open a run in a browser: type a text, or drop a recording or an image if the run accepts one, and see its\n"
         "answer and its pictures. A capture that `saccade explain --save` wrote can be opened too. Two runs or two\n"
         "captures are shown side by side, and both runs get the same input. Only this machine can connect, unless\n"
-        "--host says otherwise. Ctrl-C stops the server.",
+        "--host allows others. Ctrl-C stops the server.",
         "Examples:\n  saccade serve RUN\n  saccade serve RUN OTHER\n  saccade serve seen.safetensors --port 9000",
     )
     parser.add_argument("what", help="the folder of a run, or a file with a capture")
@@ -34,7 +34,9 @@ def run(arguments: Sequence[str]) -> int:
         default="127.0.0.1",
         help="address to listen on; 0.0.0.0 lets other machines connect",
     )
-    parser.add_argument("--port", type=port, default=8123, help="port to listen on; 0 takes a free one (default: 8123)")
+    parser.add_argument(
+        "--port", type=port, default=8123, help="port to listen on; 0 selects a free one (default: 8123)"
+    )
     options = parser.parse_args(arguments)
     paths = [Path(what) for what in (options.what, options.other) if what is not None]
     for path in paths:
@@ -60,7 +62,7 @@ def serve(paths: Sequence[Path], host: str, number: int) -> int:
         use_colors=not plain(sys.stderr),
     )  # fmt: skip
     others = f", or from other machines http://{names[2]}:{number}" if host in EVERYWHERE else ""
-    print(f"open http://{names[0]}:{number}{others}   (Ctrl-C ends it)", flush=True)
+    print(f"open http://{names[0]}:{number}{others}   (Ctrl-C stops it)", flush=True)
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])
     return 0
@@ -92,8 +94,10 @@ def bound(host: str, number: int) -> socket.socket:
     try:
         listening.bind((host, number))
         listening.listen(MOST)
-    except (OSError, UnicodeError) as error:  # the latter of a name that no machine can have
+    except (OSError, UnicodeError) as error:  # UnicodeError: the name is not a valid host name
         listening.close()
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise InvalidInput(f"cannot listen at {host}:{number}: {why}; --port 0 takes any that is free") from None
+        raise InvalidInput(
+            f"cannot listen at {host}:{number}: {why}; use another port, or --port 0 for a free one"
+        ) from None
     return listening

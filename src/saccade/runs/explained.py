@@ -68,10 +68,10 @@ def explain(
     """
     if is_run(model) or (model in catalogue.names() and not Path(model).exists()):
         if answer is not None:
-            raise InvalidInput("a run writes its own answer; leave --answer out")
+            raise InvalidInput("a run writes its own answer; remove --answer")
         run, rest = load(model, flags, known) if is_run(model) else untrained(model, flags, known)
         if rest:
-            raise InvalidInput(f"{rest[0]!r} is one argument too many; flags begin with --")
+            raise InvalidInput(f"unexpected argument {rest[0]!r}; flags begin with --")
         return of_run(run, given, only)
     if flags:
         raise InvalidInput(f"{flags[0]} is a field of a run's configuration, but {model} is not a run")
@@ -87,7 +87,7 @@ def of_run(run: Run, given: str | bytes, only: str = "*") -> Explained:
     layers = layers_of(found.pictures)
     chosen = {name: layer for name, layer in layers.items() if fnmatch.fnmatchcase(name, only)}
     if only != "*" and not chosen:
-        raise NotFound(f"nothing that {run.system} shows matches {only!r}; there is: {', '.join(layers) or 'nothing'}")
+        raise NotFound(f"no layer of {run.system} matches {only!r}; there are: {', '.join(layers) or 'none'}")
     shown = given if isinstance(given, str) else "the recording"
     said = f"{run.title}: {shown} -> {found.text}" if shown else f"{run.title}: {found.text}"
     return Explained(said, found.pictures, captured(chosen), {"<s>", "</s>"}, found.notes)
@@ -137,7 +137,7 @@ def of_checkpoint(name: str, text: str, target: str | None, only: str) -> Explai
     tokenizer = loaded(transformers.AutoTokenizer, name)
     writes = getattr(loaded(transformers.AutoConfig, name), "is_encoder_decoder", False)
     if target is not None and not writes:
-        raise InvalidInput(f"{name} has no decoder beside its encoder; leave --answer out")
+        raise InvalidInput(f"{name} has no encoder and decoder; remove --answer")
     writer = loaded(transformers.AutoModelForSeq2SeqLM if writes else transformers.AutoModel, name).eval()
     model = writer.base_model  # without the output layer
     if (reads := getattr(model, "main_input_name", "input_ids")) != "input_ids":
@@ -149,11 +149,11 @@ def of_checkpoint(name: str, text: str, target: str | None, only: str) -> Explai
         ids = answer(name, writer, tokenizer, given, target)
         written = tokenizer.convert_ids_to_tokens(ids[0].tolist())
         given["decoder_input_ids"] = ids
-    with torch.inference_mode(), taking(name, writer, len(source)), capture(model, only) as seen:
+    with torch.inference_mode(), accepting(name, writer, len(source)), capture(model, only) as seen:
         model(**given, use_cache=False) if written else model(**given)
     if not seen:
         why = "; ".join(f"{place}: {reason}" for place, reason in seen.unknown.items())
-        raise InvalidInput(f"{name} has attention, but none that can be read: {why}")
+        raise InvalidInput(f"the attention of {name} cannot be read: {why}")
     for heard in seen:
         if not written or heard.startswith("encoder"):
             seen.label(source, only=heard)
@@ -218,7 +218,7 @@ def positions(model: Any) -> int | None:
 
 
 @contextmanager
-def taking(name: str, model: Any, tokens: int) -> Iterator[None]:
+def accepting(name: str, model: Any, tokens: int) -> Iterator[None]:
     """Report in one sentence if a checkpoint does not accept its input."""
     try:
         yield
@@ -231,9 +231,9 @@ def taking(name: str, model: Any, tokens: int) -> Iterator[None]:
             f"{name} is a {kind_of(model)} checkpoint, which does not run on text alone: {why}"
         ) from error
     except (IndexError, RuntimeError) as error:
-        many = f", of {positions(model)} positions," if positions(model) else ""
+        many = f", which has {positions(model)} positions," if positions(model) else ""
         first = str(error).strip().splitlines()[0]
-        raise InvalidInput(f"{name}{many} does not take a text of {tokens} tokens: {first}") from error
+        raise InvalidInput(f"{name}{many} does not accept a text of {tokens} tokens: {first}") from error
 
 
 def kind_of(model: Any) -> str:
@@ -243,21 +243,23 @@ def kind_of(model: Any) -> str:
 
 def unreadable(name: str, error: Exception) -> SaccadeError:
     if found := re.match(r"Unrecognized configuration class .*?(\w+)Config'?>?", str(error)):
-        return InvalidInput(f"{name} is a {found[1]} checkpoint, which does not answer a text with a text")
+        return InvalidInput(f"{name} is a {found[1]} checkpoint, which does not generate text from text")
     if not Path(name).exists() and is_path(name):
         return NotFound(f"{name}: there is no such run, and no such folder")
-    return NotFound(f"{name} is no run, and no checkpoint that can be read: {shorten(str(error), 200)}")
+    return NotFound(f"{name} is neither a run nor a readable checkpoint: {shorten(str(error), 200)}")
 
 
 def answer(name: str, writer: Any, tokenizer: Any, given: Any, target: str | None) -> torch.Tensor:
     """The decoder's inputs: the start token, and the given answer or the model's own."""
     if writer.config.decoder_start_token_id is None:
-        raise InvalidInput(f"the configuration of {name} does not set decoder_start_token_id, with which answers start")
+        raise InvalidInput(
+            f"the configuration of {name} does not set decoder_start_token_id, the first token of an answer"
+        )
     start = torch.tensor([[writer.config.decoder_start_token_id]])
     if target is not None:
         ids = tokenizer(text_target=target, return_tensors="pt")["input_ids"][:, :-1]  # without the end token
         return torch.cat([start, ids], 1)
     most = min(100, (positions(writer) or 101) - 1)
-    with torch.inference_mode(), taking(name, writer, given["input_ids"].shape[1]):
+    with torch.inference_mode(), accepting(name, writer, given["input_ids"].shape[1]):
         found: torch.Tensor = writer.generate(**given, num_beams=1, do_sample=False, max_new_tokens=most)
     return found[:, :-1] if found.shape[1] > 1 else found

@@ -57,7 +57,7 @@ def keep(config: Any, folder: RunFolder) -> None:
 
 
 def copied(path: Path, target: Path) -> None:
-    """Copy a file, a folder, or, of a run, what is needed to read it."""
+    """Copy a file, a folder, or the part of a run that is needed to load it."""
     if path.is_file():
         shutil.copyfile(path, target)
     elif (path / "config.yaml").is_file():
@@ -66,7 +66,7 @@ def copied(path: Path, target: Path) -> None:
             (shutil.copytree if part.is_dir() else shutil.copyfile)(part, target / part.name)
     else:
         target.mkdir()
-        for name in [*parts_of(path)]:
+        for name in parts_of(path):
             shutil.copyfile(path / name, target / name)
 
 

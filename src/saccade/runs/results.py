@@ -33,11 +33,11 @@ def overview() -> str:
             data, parameters = f"{found['data']['data']}, {described(found)}", f"{found['parameters']:,}"
             ours, seeds, date = result(group), seeds_of(group), found["date"][:10]
             rows.append([f"`{system}`", cited, paper["number"], ours, data, parameters, seeds, date])
-    return markdown(rows) if len(rows) > 1 else "No evidence has been kept yet.\n"
+    return markdown(rows) if len(rows) > 1 else "No evidence has been stored yet.\n"
 
 
 def headlines(evidence: Sequence[Evidence]) -> list[list[Evidence]]:
-    """The groups for the overview: a variant with a hyphen in its name is a row of a comparison, and left out here."""
+    """The groups for the overview: a variant with a hyphen in its name is a row of a comparison, omitted here."""
     return [group for group in groups(evidence) if "-" not in group[-1]["variant"]]
 
 
@@ -45,7 +45,7 @@ def runs(system: str) -> str:
     """A row for each run of a system, including failures."""
     evidence = catalogue.evidence(system)
     if not evidence:
-        return "No evidence has been kept yet.\n"
+        return "No evidence has been stored yet.\n"
     rows = [["variant", "test", "claims", "parameters", "training", "processor", "seeds", "commit", "date"]]
     for found in evidence:
         claims = [verdict(found, claim) for claim in found["claims"]]
@@ -75,17 +75,29 @@ def verdict(found: Evidence, claim: Mapping[str, Any]) -> str:
 
 def result(group: Sequence[Evidence]) -> str:
     """The decisive figure, and the others that all runs have, each as a mean with its spread over seeds."""
-    name = group[-1]["metrics"]["test"]["decisive"]
-    figures_of_runs = [found["metrics"]["test"] for found in reversed(group)]
-    decisive, *rest = (figures for figures in figures_of_runs if number(name, figures) is not None)
-    others = [other for other, value in decisive.items() if isinstance(value, float) and other != name]
+    decisive, *rest = deciding(group)
+    others = [name for name, value in decisive.items() if isinstance(value, float) and name != decisive["decisive"]]
     companions = [
         said(group[-1], other, spread([figures[other] for figures in (decisive, *rest)], 1))
         for other in others
         if all(number(other, figures) is not None for figures in rest)
     ]
-    ours = f"**{said(group[-1], name, spread([figures[name] for figures in (decisive, *rest)]))}**"
+    ours = f"**{headline(group)}**"
     return f"{ours} ({', '.join(companions)})" if companions else ours
+
+
+def headline(group: Sequence[Evidence]) -> str:
+    """The decisive figure, as a mean with its spread over seeds, such as "BLEU 50.14"."""
+    found = deciding(group)
+    name = found[0]["decisive"]
+    return said(group[-1], name, spread([figures[name] for figures in found]))
+
+
+def deciding(group: Sequence[Evidence]) -> list[Mapping[str, Any]]:
+    """The test figures of the runs whose decisive figure is a number, newest first."""
+    name = group[-1]["metrics"]["test"]["decisive"]
+    tests = [found["metrics"]["test"] for found in reversed(group)]
+    return [figures for figures in tests if number(name, figures) is not None]
 
 
 def number(name: str, figures: Mapping[str, Any]) -> float | None:
@@ -173,8 +185,8 @@ def comparison(names: Sequence[str], metrics: Sequence[str], heads: Sequence[str
         InvalidInput: a metric that no run has; no variant or metric; different numbers of heads and metrics.
     """
     if not names or not metrics or (heads and len(heads) != len(metrics)):
-        came = f"{len(names)} variants, {len(metrics)} metrics, {len(heads)} names"
-        raise InvalidInput(f"expected variants, metrics and a name for each metric or none; got {came}")
+        got = f"{len(names)} variants, {len(metrics)} metrics, {len(heads)} names"
+        raise InvalidInput(f"expected variants, metrics and a name for each metric or none; got {got}")
     found = {name: named(name) for name in names}
     known = sorted({metric for group in found.values() for one in group for metric in figures_of(one)})
     for metric in metrics:
@@ -203,8 +215,8 @@ def compared(group: Sequence[Evidence], metrics: Sequence[str]) -> list[str]:
 
 def cell(values: Sequence[float | str]) -> str:
     """The spread of numbers, or the distinct texts."""
-    told = [value for value in values if isinstance(value, str)]
-    return ", ".join(dict.fromkeys(told)) or spread([value for value in values if not isinstance(value, str)])
+    texts = [value for value in values if isinstance(value, str)]
+    return ", ".join(dict.fromkeys(texts)) or spread([value for value in values if not isinstance(value, str)])
 
 
 def figure(found: Evidence, key: str) -> Figure:
@@ -235,7 +247,7 @@ def keep(path: Path) -> Path:
     name = check(data, source).file_name(hashlib.sha256(data).hexdigest())
     target: Path = catalogue.SYSTEMS / found["system"] / "evidence" / name
     if target.exists():
-        raise InvalidInput(f"{target} is kept already")
+        raise InvalidInput(f"this evidence is already stored in {target}")
     target.parent.mkdir(exist_ok=True)
     earlier = [path for path in target.parent.glob("*.json") if is_within(path, found)]
     write_atomically(target, data)

@@ -48,7 +48,7 @@ def measured(run: Run, predictions: Sequence[Any], examples: Sequence[Any]) -> d
 
 
 def mean_of(rows: Sequence[Figure]) -> Figure:
-    """One figure of several: as if it had been taken of all of them at once."""
+    """Pool several figures, as if computed over all their items at once."""
     mean = statistics.fmean([float(row.value or 0) for row in rows], [row.over for row in rows])
     return rows[0]._replace(value=mean, over=sum(row.over for row in rows))
 

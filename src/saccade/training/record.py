@@ -102,7 +102,9 @@ class SeriesRecord:
     @model_validator(mode="after")
     def check_lengths(self) -> "SeriesRecord":
         if len(self.x) != len(self.y) or len(self.counts) not in (0, len(self.x)):
-            raise ValueError(f"{len(self.x)} x, {len(self.y)} y and {len(self.counts)} counts differ in number")
+            raise ValueError(
+                f"{len(self.x)} x, {len(self.y)} y and {len(self.counts)} counts: their numbers must be equal"
+            )
         return self
 
 
@@ -169,7 +171,7 @@ class Evidence:
 
 
 @cache
-def evidence() -> Any:  # a TypeAdapter, which is no type to the checker of the tests
+def evidence() -> Any:  # a TypeAdapter; beartype rejects it as an annotation
     return TypeAdapter(Evidence)
 
 
@@ -181,7 +183,7 @@ def check(data: bytes, source: Path) -> Evidence:
     """
     wrong = f"{source}: not the evidence of a run"
     if len(data) > LARGEST:
-        raise InvalidInput(f"{wrong}; it has more than {LARGEST / 2**20:g} MB")
+        raise InvalidInput(f"{wrong}; it is larger than {LARGEST / 2**20:g} MB")
     try:
         found: Evidence = evidence().validate_json(data, strict=True)
         check_plain(json.loads(data))
@@ -214,15 +216,15 @@ def of_before(source: Path) -> str:
 def check_plain(value: Any, place: str = "", depth: int = 0) -> None:
     """Raise ValueError if JSON of the right type contains something that cannot be stored or printed."""
     if depth > DEEPEST:
-        raise ValueError(f"{place}: nested more than {DEEPEST} deep")
+        raise ValueError(f"{place}: expected at most {DEEPEST} nested levels")
     match value:
         case str():
             if len(value) > LONGEST:
-                raise ValueError(f"{place}: a text of {len(value):,} characters")
+                raise ValueError(f"{place}: expected a text of at most {LONGEST:,} characters, not {len(value):,}")
             value.encode("utf-8")  # an unpaired surrogate cannot be encoded
         case int():
             if abs(value) >= 2**64:
-                raise ValueError(f"{place}: a number of {value.bit_length()} bits")
+                raise ValueError(f"{place}: expected an integer of at most 64 bits, not {value.bit_length()}")
         case float():
             if not math.isfinite(value):
                 raise ValueError(f"{place}: expected a finite number, not {value}")

@@ -61,7 +61,7 @@ class Curve(Chart):
         return plots.lines(self.lines, self.x_label, self.y_label, self.title)
 
     def text(self, width: int) -> str:
-        """Each line as a row of bars, from its least to its largest number; and the numbers, if they are few."""
+        """Each line as a row of bars, from its smallest to its largest value, and the values if there are few."""
         width, names = terminal.narrowest(width), list(self.lines)
         left = min(max(map(cells, names)), width // 3)
         lines = [*flow([f"{self.y_label} over {self.x_label}"], width)]

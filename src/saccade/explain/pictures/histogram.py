@@ -1,4 +1,4 @@
-"""A histogram: counts over numbers or categories, of one or more things."""
+"""A histogram: counts over numbers or categories, of one or more series."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ class Histogram(Chart):
     """
 
     lines: Mapping[str, Line]
-    """The bars of each thing counted ("" for a single one): x, the starts, and y, the heights."""
+    """The bars of each series ("" for a single one): x, the starts, and y, the heights."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

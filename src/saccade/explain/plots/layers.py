@@ -11,17 +11,17 @@ from saccade.explain.plots.canvas import (
     WHITE_TO_BLUE,
     Figure,
     Weights,
+    colour_bar,
     colours,
     count,
     every,
     fit,
     our_style,
     page,
-    scale,
     write_title,
 )
 
-# orange to blue through grey, by lightness: L* from 95 over 65 to 20, so that signs differ in print too
+# from orange through grey to blue, with lightness L* from 95 through 65 to 20, so that signs differ in grey print, too
 BELOW_AND_ABOVE = ((0.0, "#fff0d9"), (0.25, "#fdc38d"), (0.5, "#9e9e9e"), (0.75, "#2f6fae"), (1.0, "#08306b"))
 
 
@@ -30,12 +30,13 @@ def layer_overview(
 ) -> Figure:
     """One number per head, such as its entropy or distance: a row for each layer, a column for each head.
 
-    White is 0, or the least number if one is below 0; dark blue is the largest number, or 0. Up to 400 heads, the
-    numbers are written into the cells.
+    White is 0, dark blue the largest number, or the lowest if none is above 0. If numbers have both signs, the scale is
+    symmetric around a grey 0: light orange below, dark blue above. Up to 400 heads, the numbers are written into the
+    cells.
 
     Args:
         values: (layers, heads).
-        what: name and unit of the numbers, such as "entropy (nats)".
+        what: the name and the unit of the numbers, such as "entropy (nats)".
         layers, heads: their names; by default their numbers, from 0.
 
     Raises:
@@ -52,9 +53,12 @@ def layer_overview(
         axes = page().add_axes((0, -high * len(rows), wide * len(columns), high * len(rows)))
         least, most = min(0.0, float(table.min())), max(0.0, float(table.max()))
         most = most if most > least else least + 1
+        signed = least < 0 < most
+        if signed:
+            least, most = -max(-least, most), max(-least, most)
         drawn = axes.imshow(
-            table, cmap=colours(), vmin=least, vmax=most, aspect="auto", interpolation="nearest",
-            extent=(0, len(columns), len(rows), 0),
+            table, cmap=colours(BELOW_AND_ABOVE if signed else WHITE_TO_BLUE), vmin=least, vmax=most, aspect="auto",
+            interpolation="nearest", extent=(0, len(columns), len(rows), 0),
         )  # fmt: skip
         axes.spines[:].set_visible(True)
         axes.xaxis.set(ticks_position="top", label_position="top")
@@ -70,14 +74,15 @@ def layer_overview(
         if few and wide == 0.42:
             _write_numbers(axes, table, least, most)
         write_title(axes, title)
-        scale(axes, drawn, what)
+        colour_bar(axes, drawn, what)
         return fit(axes.figure)
 
 
 def positions(table: Weights, title: str = "") -> Figure:
-    """Encodings of positions, and beside them the dot products of all pairs, which show their similarity.
+    """Encodings of positions and, beside them, the dot products of all pairs, which show their similarity.
 
-    Scales are symmetric around 0, and in grey print light is below 0 and dark above; if nothing is below 0, white is 0.
+    Scales are symmetric around 0; in grey print, values below 0 are light and values above 0 dark. If no value is below
+    0, white is 0.
 
     Args:
         table: (positions, features).
@@ -103,9 +108,9 @@ def positions(table: Weights, title: str = "") -> Figure:
             axes.set(xlabel=across, ylabel="position")
             count(axes.xaxis, drawn.shape[1], wide)
             count(axes.yaxis, len(drawn), high)
-            scale(axes, mapped, values)
+            colour_bar(axes, mapped, values)
             left += wide + 1.5
-        write_title(figure.axes[0], title, pad=14)  # which may overlap the next
+        write_title(figure.axes[0], title, pad=14)  # with a larger distance, since it may overlap the next title
         return fit(figure)
 
 
@@ -114,7 +119,7 @@ def _inches(cells: int) -> float:
 
 
 def _write_numbers(axes: Any, table: Any, least: float, most: float) -> None:
-    """The numbers as text, with three digits for the largest, if that fits the cells."""
+    """Write the numbers, with three digits for the largest, if they fit into the cells."""
     largest = float(abs(table).max()) or 1.0
     decimals = min(max(0, 2 - math.floor(math.log10(largest))), 4)
     texts = [[f"{value:.{decimals}f}" for value in row] for row in table]
