@@ -1,8 +1,11 @@
-"""Readable names of layers, from the paths of their modules."""
+"""What a page shows in place of code: names of layers for the paths of modules, words for the pieces of a tokenizer."""
 
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
+
+from saccade.explain import plots
 
 ACROSS = re.compile(r"cross|enc_?dec|encoder_attn|source")
 WITHIN = re.compile(r"self|(^|\.)attn?(\.|$)")
@@ -26,7 +29,8 @@ def _readable(path: str, both: bool) -> str:
     parts = path.lower().split(".")
     number = next((part for part in parts if part.isdigit()), "")
     if not number:
-        return _spoken(path)
+        across = "decoder" in parts and "attention" in path.lower() and not WITHIN.search(path.lower())
+        return "decoder, attention to the source" if across else _spoken(path)
     coder = next((part for part in parts if part in ("encoder", "decoder")), "")
     place = f"{coder if both and coder else 'layer'} {number}"
     rest = parts[parts.index(number) + 1 :]
@@ -43,3 +47,14 @@ def _spoken(path: str) -> str:
     parts = path.split(".")
     kept = parts[:-1] if len(parts) > 1 and parts[-1] == "weights" else parts
     return " ".join(kept).replace("_", " ")
+
+
+def grouped(tokens: Sequence[str]) -> list[list[Any]] | None:
+    """The words of a sentence, each with the number of its tokens; None if every token is a word."""
+    words, groups = plots.words(tokens)
+    if len(groups) == len(tokens):
+        return None
+    labels = [label.removeprefix("·") for label in plots.labels(tokens)]
+    return [
+        [word if len(group) > 1 else labels[group.start], len(group)] for word, group in zip(words, groups, strict=True)
+    ]

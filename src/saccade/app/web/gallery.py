@@ -22,7 +22,7 @@ from saccade.runs.places import DEMO, has_demo, place
 from saccade.training.run_folder import RunFolder
 
 OPEN = 3  # the most runs in memory
-SHOWN = ("heads", "alignment", "sound", "strokes", "")  # the kinds of pictures that stand for a run, best first
+SHOWN = ("alignment", "heads", "sound", "strokes", "")  # the kinds of pictures that stand for a run, best first
 
 
 class Card(NamedTuple):
@@ -155,7 +155,7 @@ def policy() -> dict[str, str]:
     sources: Sequence[str] = (
         "default-src 'none'",
         f"style-src {digest(style())}",
-        "img-src 'self'",
+        "img-src 'self' data:",
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",

@@ -1,5 +1,6 @@
 """The content of the viewer: answers and pictures of runs, attention of checkpoints, or saved captures."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -7,10 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from saccade.core.errors import InvalidInput, NotFound, SaccadeError
-from saccade.core.picture import Picture, kind_of
+from saccade.core.picture import Picture
 from saccade.core.task import Readable
 from saccade.explain import Capture
 from saccade.explain.page import Offer, Reads, View
+from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.heads import Heads
 from saccade.runs import catalogue, results
 from saccade.runs.places import is_checkpoint, is_run, place
@@ -204,5 +206,10 @@ def seen_by(run: Run, given: str | bytes) -> View:
 
 
 def in_order(pictures: Sequence[Picture]) -> list[Picture]:
-    """Every head first: its page shows what the others sum up."""
-    return sorted(pictures, key=lambda picture: kind_of(picture) != "heads")
+    """Every head first, since the others sum it up; where there is one head, without the alignment that it is."""
+    heads = [picture for picture in pictures if isinstance(picture, Heads)]
+    rest = [picture for picture in pictures if not isinstance(picture, Heads)]
+    shapes = [tuple(weights.shape) for picture in heads for weights, *_ in picture.layers.values()]
+    if len(shapes) == 1 and math.prod(shapes[0][:-2]) == 1:
+        rest = [one for one in rest if not (isinstance(one, Alignment) and one.weights.shape == shapes[0][-2:])]
+    return [*heads, *rest]

@@ -90,12 +90,12 @@ def page_of(
         InvalidInput: a system that does not exist; a picture whose values are not JSON.
     """
     offer = offer or Offer()
-    examples, sound = offered(offer.examples), ""
-    if live == "recording" and views:  # the first example is shown already
-        sound = next((one["file"] for one in examples if "file" in one), "")
+    examples = offered(offer.examples)
+    asked = examples[0] if views and examples and not offer.again else {}  # the first example is shown already
+    text, sound = asked.get("text", ""), asked.get("file", "") if live == "recording" else ""
     shown = {
         "views": [packed(view) for view in views], "live": live, "largest": largest, "about": printable(offer.about),
-        "examples": examples, "again": offer.again, "sound": sound, "rate": rate_of(offer.examples),
+        "examples": examples, "text": text, "again": offer.again, "sound": sound, "rate": rate_of(offer.examples),
     }  # fmt: skip
     systems = sorted({*systems, *(kind.partition(".")[0] for kind in _kinds(views) if "." in kind)})
     # "<" is escaped, or a token could end the script

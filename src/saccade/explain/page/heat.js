@@ -80,10 +80,11 @@ function ticks(group, { labels, size, from, to, unit }, length, turned, make) {
   group.attr("font-size", SMALL).attr("font-family", null).selectAll("path").attr("stroke-opacity", 0.3);
 }
 
-/** The ramp from 0 to the largest, and the name of the numbers. */
-function scaleBar(svg, x, y, said) {
+/** The ramp, with the numbers at its ends, and their name. */
+function scaleBar(svg, x, y, said, from = "0") {
   const parts = 32, wide = 128, scale = ramp();
-  svg.append("text").attr("x", x).attr("y", y + 10).attr("font-size", SMALL).text("0");
+  svg.append("text").attr("x", x).attr("y", y + 10).attr("font-size", SMALL).text(from);
+  x = Math.round(x + widthOf(from, SMALL) - 7); // whole pixels, or its parts would have seams
   for (let i = 0; i < parts; i++)
     svg.append("rect").attr("x", x + 12 + i * wide / parts).attr("y", y).attr("width", wide / parts + 0.4).attr("height", 12).attr("fill", scale((i + 0.5) / parts));
   svg.append("rect").attr("x", x + 12).attr("y", y).attr("width", wide).attr("height", 12).attr("fill", "none").attr("stroke", "currentColor").attr("stroke-opacity", 0.3);

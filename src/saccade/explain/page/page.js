@@ -37,10 +37,10 @@ class Shown {
     new ResizeObserver(() => { if (this.holder.clientWidth && this.holder.clientWidth !== this.width) this.fresh(); }).observe(this.holder);
   }
 
-  /** What was given of it; the heading is left out where a picture is alone and has no title. */
+  /** What was given of it; the heading is left out where a picture comes first and has no title. */
   take(given) {
     this.given = given;
-    this.heading = given.title || (this.view.given.pictures.length > 1 ? given.name.replaceAll("_", " ") : "");
+    this.heading = given.title || (this.view.given.pictures.length > 1 && this.view.given.pictures[0] !== given ? given.name.replaceAll("_", " ") : "");
     this.head.textContent = this.heading;
     this.root.dataset.kind = given.kind;
     this.holder.setAttribute("role", "group");
@@ -294,6 +294,7 @@ function listen() {
 async function start() {
   page.untouched = document.documentElement.cloneNode(true);
   listen();
+  element("text").value = page.text = seen.text || "";
   element("about").textContent = seen.about || "";
   element("ask").hidden = seen.live !== "text";
   element("hear").hidden = !FILES[seen.live];
@@ -303,7 +304,7 @@ async function start() {
   await follow(location.hash.slice(1) || seen.start || "");
   // a link that is pasted into the page's address, which writing there ourselves is not
   window.onhashchange = event => { clearTimeout(page.writing); follow(new URL(event.newURL).hash.slice(1)); };
-  if (seen.live === "text" && !page.text) element("text").focus({ preventScroll: true });
+  if (seen.live === "text") element("text").focus({ preventScroll: true });
 }
 
 /** A link: its text is asked for, where it is another, and then it says what is seen. */

@@ -61,7 +61,7 @@ function drawn(view) {
 
 /** What a kind drew that does not say itself how it is saved: each SVG of its holder, or its description where there is none. */
 function partsOf(holder, description) {
-  const parts = [...holder.querySelectorAll(":scope > svg, :scope > .scroll > svg")].map(svg => {
+  const parts = [...holder.querySelectorAll(":scope > svg, :scope > .scroll > svg, :scope > div > .scroll > svg")].map(svg => {
     const { width, height } = svg.getBoundingClientRect(), copy = svg.cloneNode(true), group = d3.create("svg:g").node();
     copy.setAttribute("width", width);
     copy.setAttribute("height", height);

@@ -6,7 +6,7 @@ const HINT = {
   axis: "Point at a row or a place to read its numbers. A click keeps it; the arrow keys move.",
   own: " Each row is drawn by its own largest weight.",
 };
-const FEW_LAYERS = 4; // up to so many, the overview fits under the matrix
+const FEW_LAYERS = 8; // up to so many, the overview fits under the matrix
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 const HEADS = `

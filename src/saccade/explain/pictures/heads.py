@@ -10,7 +10,7 @@ import numpy as np
 
 from saccade.core.errors import InvalidInput
 from saccade.explain import plots, terminal
-from saccade.explain.names import readable
+from saccade.explain.names import grouped, readable
 from saccade.explain.plots.arrays import numbers, rounded
 from saccade.explain.text import alignment_text, cells, fit
 
@@ -160,17 +160,6 @@ def _informative(weights: Any, queries: Sequence[str], keys: Sequence[str]) -> A
     return (shares * logs).sum((1, 2)) * total[:, 0, 0] / np.maximum(heads.sum((1, 2)), 1e-12)
 
 
-def _grouped(tokens: Sequence[str], names: Sequence[str]) -> list[list[Any]] | None:
-    """The words of a sentence, each with the number of its tokens; None if every token is a word."""
-    words, groups = plots.words(tokens)
-    if len(groups) == len(tokens):
-        return None
-    alone = [names[group.start].removeprefix("·") for group in groups]
-    return [
-        [word if len(group) > 1 else name, len(group)] for word, name, group in zip(words, alone, groups, strict=True)
-    ]
-
-
 def _packed(weights: Any, queries: Sequence[str], keys: Sequence[str]) -> dict[str, Any]:
     """Weights in steps of 1/65535 of the largest, and the tokens of queries and keys, with their words."""
     heads = _array(weights).reshape(-1, len(queries), len(keys))
@@ -182,5 +171,5 @@ def _packed(weights: Any, queries: Sequence[str], keys: Sequence[str]) -> dict[s
     for side, tokens in (("queries", queries), ("keys", keys)):
         found[side] = plots.labels(tokens)
         found[f"{side}_special"] = [number for number, token in enumerate(tokens) if SPECIAL.fullmatch(token)]
-        found[f"{side}_words"] = _grouped(tokens, found[side])
+        found[f"{side}_words"] = grouped(tokens)
     return found

@@ -3,7 +3,7 @@
 
 pictures.sound = (holder, data, tools) => {
   const seconds = data.step * data.weights[0].length, end = Math.max(seconds, data.features_end, data.waveform_end);
-  const missing = Math.round((end - seconds) / data.step), values = data.weights.map(row => [...row, ...Array(missing).fill(0)]);
+  const missing = Math.ceil((end - seconds) / data.step - 1e-6), values = data.weights.map(row => [...row, ...Array(missing).fill(0)]);
   const labels = data.rows.map(visible), left = Math.max(64, Math.min(120, Math.max(...labels.map(text => widthOf(text, SMALL)))) + 30);
   const width = Math.max(120, Math.min(1100, holder.clientWidth - left - 20)), row = Math.max(18, Math.min(28, 420 / labels.length)), gap = 14;
   const [bands, wave] = [data.features ? 110 : 0, data.waveform ? 64 : 0], tall = row * labels.length;
@@ -28,7 +28,8 @@ pictures.sound = (holder, data, tools) => {
     const href = pixelsOf(frames, many, (x, y) => shades[Math.round(255 * (energies[x * many + many - 1 - y] - least) / ((most - least) || 1))]);
     image(href, tops.features, at(data.features_end) - left, bands);
     frame(tops.features, bands);
-    name("log energy", tops.features, bands);
+    name("band", tops.features, bands);
+    scaleBar(svg, left + Math.min(width - 230, 320), bottom + 54, `${short(most)}  log energy`, short(least));
     svg.append("text").attr("x", left - 6).attr("y", tops.features + 12).attr("text-anchor", "end").text("high");
     svg.append("text").attr("x", left - 6).attr("y", tops.features + bands - 3).attr("text-anchor", "end").text("low");
   }
