@@ -7,7 +7,8 @@ from typing import Any
 
 from saccade.explain import plots
 
-ACROSS = re.compile(r"cross|enc_?dec|encoder_attn|source")
+ACROSS = "attention to the source"
+CROSS = re.compile(r"cross|enc_?dec|encoder_attn|source")
 WITHIN = re.compile(r"self|(^|\.)attn?(\.|$)")
 QUIET = {"weights", "attention", "attn", "blocks", "block", "layer", "layers", "h", "model", "module"}
 
@@ -30,13 +31,13 @@ def _readable(path: str, both: bool) -> str:
     number = next((part for part in parts if part.isdigit()), "")
     if not number:
         across = "decoder" in parts and "attention" in path.lower() and not WITHIN.search(path.lower())
-        return "decoder, attention to the source" if across else _spoken(path)
+        return f"decoder, {ACROSS}" if across else _spoken(path)
     coder = next((part for part in parts if part in ("encoder", "decoder")), "")
     place = f"{coder if both and coder else 'layer'} {number}"
     rest = parts[parts.index(number) + 1 :]
     text = ".".join(rest)
-    if ACROSS.search(text):
-        return f"{place}, attention to the source"
+    if CROSS.search(text):
+        return f"{place}, {ACROSS}"
     if WITHIN.search(text):
         return f"{place}, self-attention"
     further = " ".join(_spoken(part) for part in rest if part not in QUIET)

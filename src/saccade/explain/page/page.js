@@ -37,10 +37,10 @@ class Shown {
     new ResizeObserver(() => { if (this.holder.clientWidth && this.holder.clientWidth !== this.width) this.fresh(); }).observe(this.holder);
   }
 
-  /** What was given of it; the heading is left out where a picture comes first and has no title. */
+  /** What was given of it; the heading is left out where a picture without a title is alone, or is of the heads and comes first. */
   take(given) {
     this.given = given;
-    this.heading = given.title || (this.view.given.pictures.length > 1 && this.view.given.pictures[0] !== given ? given.name.replaceAll("_", " ") : "");
+    this.heading = given.title || (this.view.given.pictures.length > 1 && (given.kind !== "heads" || this.view.given.pictures[0] !== given) ? given.name.replaceAll("_", " ") : "");
     this.head.textContent = this.heading;
     this.root.dataset.kind = given.kind;
     this.holder.setAttribute("role", "group");

@@ -10,7 +10,7 @@ import numpy as np
 
 from saccade.core.errors import InvalidInput
 from saccade.explain import plots, terminal
-from saccade.explain.names import grouped, readable
+from saccade.explain.names import ACROSS, grouped, readable
 from saccade.explain.plots.arrays import numbers, rounded
 from saccade.explain.text import alignment_text, cells, fit
 
@@ -104,14 +104,18 @@ class Heads:
         """The layer and the head that a page opens with.
 
         Layers in which one sequence attends to another come before those in which it attends to itself. Among their
-        heads it is the one whose weights, special tokens and the diagonal aside, say most about each query: the share
-        of weight there times the mutual information of query and key.
+        heads it is the one whose weights say most about a query: the mutual information of query and key, times the
+        share of weight that it is about. Special tokens, and a token's weight for itself, do not count.
         """
-        layers = list(self.layers.values())
-        across = [number for number, (_, queries, keys) in enumerate(layers) if list(queries) != list(keys)]
+        layers, names = list(self.layers.values()), readable(list(self.layers))
+        across = [
+            number
+            for number, (_, queries, keys) in enumerate(layers)
+            if list(queries) != list(keys) or names[number].endswith(ACROSS)
+        ]
         best, found = -1.0, [0, 0]
         for number in across or range(len(layers)):
-            scores = _informative(*layers[number])
+            scores = _informative(*layers[number], diagonal=number in across)
             if scores.max() > best:
                 best, found = float(scores.max()), [number, int(scores.argmax())]
         return found
@@ -145,13 +149,13 @@ def _array(weights: Any) -> Any:
     return weights.detach().float().cpu().numpy() if hasattr(weights, "detach") else np.asarray(weights, np.float32)
 
 
-def _informative(weights: Any, queries: Sequence[str], keys: Sequence[str]) -> Any:
+def _informative(weights: Any, queries: Sequence[str], keys: Sequence[str], diagonal: bool) -> Any:
     """For each head the mutual information of query and key, in nats, times the share of weight that it is about."""
     heads = _array(weights).reshape(-1, len(queries), len(keys))
     rows = [number for number, token in enumerate(queries) if not SPECIAL.fullmatch(token)] or range(len(queries))
     columns = [number for number, token in enumerate(keys) if not SPECIAL.fullmatch(token)] or range(len(keys))
     kept = heads[:, list(rows)][:, :, list(columns)]
-    if list(queries) == list(keys) and len(columns) > 1:
+    if not diagonal and len(columns) > 1:
         kept = kept * ~np.eye(len(columns), dtype=bool)
     total = np.maximum(kept.sum((1, 2), keepdims=True), 1e-12)
     shares = kept / total
