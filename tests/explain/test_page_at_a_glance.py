@@ -211,7 +211,8 @@ def test_cells_labels_and_targets_are_large_enough(browser: Any, tmp_path: Path,
     assert not small
     narrow = seen.page.evaluate(
         """() => [...document.querySelectorAll("button, select, input:not([type=checkbox]), label.check")]
-            .map(one => one.getBoundingClientRect()).filter(box => box.width && Math.min(box.width, box.height) < 24).length"""
+            .map(one => one.getBoundingClientRect())
+            .filter(box => box.width && Math.min(box.width, box.height) < 24).length"""
     )
     assert narrow == 0
     assert seen.page.evaluate(
@@ -288,7 +289,8 @@ def test_saved_pictures_are_light_and_named_after_what_they_show(browser: Any, t
     seen.page.check("#as-dark")
     dark = seen.got("#svg").read_text(encoding="utf-8")
     assert 'fill="#16181c"' in dark
-    assert [re.findall('data:image/png;base64,[^"]+', text)[-1] for text in (light, dark)][0] not in dark
+    matrices = [re.findall('data:image/png;base64,[^"]+', text)[-1] for text in (light, dark)]
+    assert matrices[0] != matrices[1]
     assert not seen.wrong
 
 

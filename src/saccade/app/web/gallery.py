@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -93,7 +93,10 @@ class Gallery:
         return FileResponse(card.picture, headers=policy())
 
     async def page(self, request: Request) -> Response:
-        return await (await self.viewer(request)).index(request)
+        try:
+            return await (await self.viewer(request)).index(request)
+        except Refused as why:  # as a person reads it
+            return PlainTextResponse(f"{why}\n", why.status, headers=policy())
 
     async def look(self, request: Request) -> Response:
         return await (await self.viewer(request)).look(request)
@@ -129,7 +132,7 @@ def page_of(folder: Path, runs: Mapping[str, Card]) -> str:
     count = f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}"
     filled = {
         "style": style(),
-        "folder": html.escape(folder.absolute().name),
+        "folder": html.escape(f"./{folder}" if not folder.is_absolute() else folder.name),
         "count": count,
         "runs": "\n".join(item(name, card) for name, card in runs.items()),
     }
