@@ -280,7 +280,7 @@ def test_saved_pictures_are_light_and_named_after_what_they_show(browser: Any, t
     with seen.page.expect_download() as download:
         seen.page.click("#svg")
     name = download.value.suggested_filename
-    assert name == "a-run-wir-möchten-bier--decoder-0-attention-to-the-source-head-1.svg"
+    assert name == "wir-möchten-bier--decoder-0-attention-to-the-source-head-1.svg"
     light = Path(download.value.path()).read_text(encoding="utf-8")
     assert 'fill="#ffffff"' in light
     assert "attention weight" in light

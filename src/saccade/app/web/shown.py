@@ -87,7 +87,7 @@ def of_checkpoints(paths: Sequence[Path]) -> Shown:
     look = answering([partial(look_at, one) for one in checkpoints], names)
     title = " and ".join(one.title for one in checkpoints)
     weights = [sum(weight.numel() for weight in one.model.parameters()) for one in checkpoints]
-    about = ", ".join(f"{one.title}: {count:,} weights" for one, count in zip(checkpoints, weights, strict=True))
+    about = ", ".join(f"{one.title}, {count:,} weights" for one, count in zip(checkpoints, weights, strict=True))
     return Shown(
         title,
         first(look, SENTENCES[0]),
@@ -116,7 +116,8 @@ def of_runs(paths: Sequence[Path]) -> Shown:
     systems = tuple(dict.fromkeys(run.system for run in runs))
     title = " and ".join(run.title for run in runs)
     at_once = first(look, "" if alone else examples[0] if examples else None)
-    offer = Offer(" | ".join(dict.fromkeys(about(run.folder, run.system) for run in runs)), examples, alone)
+    said = [about(run.folder, run.system) for run in runs]
+    offer = Offer("\n".join(said if len(said) == 1 else map(": ".join, zip("AB", said, strict=True))), examples, alone)
     return Shown(title, at_once, reads[0], look if reads[0] or alone else None, systems, offer)
 
 

@@ -140,6 +140,8 @@ function read(given) {
   element("scales").hidden = !given.some(one => one.pictures.length) || given.length < 2;
   element("views").classList.toggle("both", given.length > 1);
   given.forEach((one, number) => views[number].load(one));
+  for (const view of views.slice(1)) // said once
+    if (view.find("how").textContent === views[0].find("how").textContent) view.find("how").textContent = "";
   seen.views = given;
   rescale();
   arrange(page.show);

@@ -2,7 +2,7 @@
 // What is shown, as a picture or as a page of its own.
 
 const EDGE = 16; // pixels around a picture
-const SLUG = 90; // characters of a file's name at most
+const SLUG = 60; // characters of each part of a file's name at most
 
 /** Whether a picture is saved in other colours than it is shown in: light ones, unless dark ones are asked for. */
 function savedInOtherColours() { return document.documentElement.dataset.scheme === "light" && matchMedia("(prefers-color-scheme: dark)").matches; }
@@ -90,9 +90,10 @@ function offer(blob, name) {
 
 /** Named after the input, and after the layer and the heads that are seen. */
 function fileName(views) {
-  const said = [page.text || document.title, ...views.flatMap(view => view.shown.map(one => one.named)).filter(Boolean)].slice(0, 3);
-  const slug = said.map(text => text.normalize("NFC").toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "").slice(0, SLUG / 2)).filter(Boolean).join("--");
-  return slug.slice(0, SLUG).replace(/-+$/, "") || "saccade";
+  const slug = text => text.normalize("NFC").toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "").slice(0, SLUG).replace(/-+$/, "");
+  const input = page.text || document.title.replace(/^[^:]*: /, "").replace(/ -> .*/, "");
+  const seen = [...new Set(views.flatMap(view => view.shown.map(one => one.named)).filter(Boolean))].slice(0, 2);
+  return [input, ...seen].map(slug).filter(Boolean).join("--") || "saccade";
 }
 
 function saveSVG(views) {

@@ -158,7 +158,7 @@ class HeadsView {
   saved() {
     const { layer, axis, state, focus } = this, parts = axis === "both" ? [] : [axis ? savedStrips(this) : savedArcs(this)];
     if (axis === "both" || !axis) parts.push(savedMatrix(this));
-    const heads = layer.heads > 1 ? `${state.heads.size > 1 ? "heads" : "head"} ${[...state.heads].sort(d3.ascending).join(" ")}` : "";
+    const heads = layer.heads > 1 ? `${state.heads.size > 1 ? "heads" : "head"} ${[...state.heads].sort(d3.ascending).join(", ")}` : "";
     const name = [layer.label, heads].filter(Boolean).join(", "), hidden = layer.renormalised ? "; special tokens are hidden, and each row is divided by its sum" : "";
     return { said: `${name}${hidden}`, below: focus ? this.find("said").textContent : "", file: name, parts };
   }
@@ -183,8 +183,14 @@ class HeadsView {
 
   every() { this.state.heads = new Set(Array(this.layer.heads).keys()); }
 
+  /** The lists of tokens and all sizes; of another layer or head over the same tokens only what differs. */
   fill() {
-    const { layer, axis } = this, panel = this.find("panel");
+    const { layer, axis } = this, panel = this.find("panel"), filled = JSON.stringify([layer.queries, layer.keys, layer.heads, layer.values, layer.sides, this.layers.length, this.root.clientWidth]);
+    if (filled === this.filled && this.root.clientWidth) {
+      this.overview.fill();
+      return this.draw();
+    }
+    this.filled = filled;
     panel.classList.toggle("strips", !!axis);
     panel.classList.toggle("long", Math.max(...this.listed().map(side => layer[side].length), 0) > 60);
     panel.hidden = axis === "both";

@@ -40,6 +40,7 @@ class Overview {
     scaleBar(svg, left - 12, top + size.height + 12, "each head's largest weight");
     this.now = svg.append("rect").attr("class", "now");
     this.ring = svg.append("rect").attr("class", "now").attr("stroke-dasharray", "3 2").attr("visibility", "hidden");
+    if (printing.matches) while (this.next < layers.length) this.paint(this.next++); // paper does not wait
     this.go();
     this.mark();
   }
