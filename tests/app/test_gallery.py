@@ -83,9 +83,7 @@ def test_the_gallery_is_seen(browser: Any, runs: Path, tmp_path: Path) -> None:
 def test_the_demo_is_a_run_of_the_package(
     runs: Path, tiny_runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, saccade: Command, tmp_path: Path
 ) -> None:
-    with pytest.raises(
-        NotFound, match="this installation has no demo run; train a run, such as: saccade train rnnsearch"
-    ):
+    with pytest.raises(NotFound, match="this installation has no demo run; train a run with: saccade train SYSTEM"):
         package.load("demo")
     assert "this installation has no demo run" in saccade("predict", "demo", "We can do that.").err
     monkeypatch.setattr(places, "PACKAGED", tmp_path / "package")

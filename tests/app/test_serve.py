@@ -651,7 +651,7 @@ def test_bad_input(
         for arguments, message in (
             ([tmp_path / "nothing"], "there is no such run, and no such file"),
             (["demo"], "this installation has no demo run; train a run"),
-            ([], "there is no run in ./runs; train one, such as: saccade train rnnsearch"),
+            ([], "there is no run in ./runs; train one with: saccade train SYSTEM"),
             ([tmp_path / "empty"], "config.yaml"),
             ([tmp_path / "damaged.safetensors"], "is not a capture, or is damaged"),
             ([tmp_path / "empty", tmp_path / "nothing"], "there is no such run, and no such file"),

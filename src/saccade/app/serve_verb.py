@@ -76,7 +76,9 @@ def serve(paths: Sequence[Path], host: str, number: int) -> int:
     elif cards(RUNS):
         app = Gallery(RUNS, names).app()
     else:
-        raise NotFound(f"there is no run in ./{RUNS}; train one, such as: saccade train rnnsearch, or give a folder")
+        raise NotFound(
+            f"there is no run in ./{RUNS}; train one with: saccade train SYSTEM (saccade list names them), or give a folder"
+        )
     listening = bound(host, number)
     number = listening.getsockname()[1]
     config = uvicorn.Config(

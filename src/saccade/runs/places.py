@@ -20,7 +20,7 @@ def place(path: str | Path) -> Path:
         return given
     if not (PACKAGED / "config.yaml").is_file():
         raise NotFound(
-            "this installation has no demo run; train a run, such as: saccade train rnnsearch, and give its folder"
+            "this installation has no demo run; train a run with: saccade train SYSTEM (saccade list names them)"
         )
     return PACKAGED
 

@@ -15,11 +15,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from saccade.app.web.server import Refused, Viewer, guarded, headers, refusal
-from saccade.app.web.shown import about, of
+from saccade.app.web.shown import of
 from saccade.core.errors import SaccadeError
 from saccade.explain.page import digest, text_of
+from saccade.runs import results
 from saccade.runs.places import DEMO, has_demo, place
-from saccade.training.run_folder import RunFolder
+from saccade.runs.run import run_folder
 
 OPEN = 3  # the most runs in memory
 SHOWN = ("alignment", "heads", "sound", "strokes", "")  # the kinds of pictures that stand for a run, best first
@@ -47,16 +48,16 @@ def cards(folder: Path) -> dict[str, Card]:
 
 def card_of(path: Path) -> Card | None:
     """The card of a run; None for a folder that is not a finished run."""
-    run = RunFolder(path)
+    run = run_folder(path)
     if not run.is_run() or not (run.weights.is_file() or run.evidence.is_file()):
         return None
     head = run.head()
-    return Card(path, f"{head['system']} {head['variant']}", about(run, head["system"]), picture_of(run))
+    return Card(path, f"{head['system']} {head['variant']}", results.about(run), picture_of(run.pictures))
 
 
-def picture_of(run: RunFolder) -> Path | None:
-    """A picture of the run's folder that shows an answer."""
-    there = sorted(run.pictures.glob("*.png"))
+def picture_of(folder: Path) -> Path | None:
+    """A picture that shows an answer, among those of a run."""
+    there = sorted(folder.glob("*.png"))
     answers = [path for path in there if not path.stem.startswith(("training", "predict-"))]
     return next((path for kind in SHOWN for path in answers or there if path.name.startswith(kind)), None)
 

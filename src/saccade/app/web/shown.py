@@ -7,17 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from saccade.core.errors import InvalidInput, NotFound, SaccadeError
+from saccade.core.errors import InvalidInput, SaccadeError
 from saccade.core.picture import Picture
 from saccade.core.task import Readable
 from saccade.explain import Capture
 from saccade.explain.page import Offer, Reads, View
 from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.heads import Heads
-from saccade.runs import catalogue, results
+from saccade.runs import results
 from saccade.runs.places import is_checkpoint, is_run, place
 from saccade.runs.run import Run, open_run
-from saccade.training.run_folder import RunFolder
 
 Look = Callable[[str | bytes], list[View]]
 READS: dict[str, Reads] = {"text": "text", "audio/wav": "recording", "image/*": "image"}
@@ -116,7 +115,7 @@ def of_runs(paths: Sequence[Path]) -> Shown:
     systems = tuple(dict.fromkeys(run.system for run in runs))
     title = " and ".join(run.title for run in runs)
     at_once = first(look, "" if alone else examples[0] if examples else None)
-    said = [about(run.folder, run.system) for run in runs]
+    said = [results.about(run.folder) for run in runs]
     offer = Offer("\n".join(said if len(said) == 1 else map(": ".join, zip("AB", said, strict=True))), examples, alone)
     return Shown(title, at_once, reads[0], look if reads[0] or alone else None, systems, offer)
 
@@ -143,20 +142,6 @@ def first(look: Look, given: str | bytes | None) -> list[View]:
     with suppress(SaccadeError):
         return [] if given is None else look(given)
     return []
-
-
-def about(folder: RunFolder, system: str) -> str:
-    """A line on a run: its system, its data, and its score on the test set, as its evidence has it."""
-    title = catalogue.title(system) or system
-    try:
-        found = folder.read_evidence()
-        figures = found["metrics"]["test"]
-        key = figures["decisive"]
-        value = figures[key]
-        number = f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
-        return f"{title}. Data: {found['data']['data']}. Test set: {results.said(found, key, number)}."
-    except (NotFound, InvalidInput, LookupError, TypeError):
-        return f"{title}."
 
 
 def told_apart(names: Sequence[str], paths: Sequence[Path]) -> list[str]:

@@ -94,7 +94,8 @@ def page_of(
     asked = examples[0] if views and examples and not offer.again else {}  # the first example is shown already
     text, sound = asked.get("text", ""), asked.get("file", "") if live == "recording" else ""
     shown = {
-        "views": [packed(view) for view in views], "live": live, "largest": largest, "about": printable(offer.about, "\n"),
+        "views": [packed(view) for view in views], "live": live, "largest": largest,
+        "about": printable(offer.about, "\n"),
         "examples": examples, "text": text, "again": offer.again, "sound": sound, "rate": rate_of(offer.examples),
     }  # fmt: skip
     systems = sorted({*systems, *(kind.partition(".")[0] for kind in _kinds(views) if "." in kind)})
