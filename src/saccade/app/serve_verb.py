@@ -77,7 +77,8 @@ def serve(paths: Sequence[Path], host: str, number: int) -> int:
         app = Gallery(RUNS, names).app()
     else:
         raise NotFound(
-            f"there is no run in ./{RUNS}; train one with: saccade train SYSTEM (saccade list names them), or give a folder"
+            f"there is no run in ./{RUNS}; train one with: saccade train SYSTEM (saccade list names them), "
+            "or give a folder"
         )
     listening = bound(host, number)
     number = listening.getsockname()[1]

@@ -222,9 +222,8 @@ def said(found: Evidence, key: str, value: str) -> str:
     return f"{shown.name} {value} {shown.unit_after(key)}".rstrip()
 
 
-def about(folder: "RunFolder") -> str:
+def about(folder: "RunFolder", system: str) -> str:
     """A line on a run: its system, its data, and its score on the test set, as its evidence has it."""
-    system = folder.head()["system"]
     title = catalogue.title(system) or system
     try:
         found = folder.read_evidence()

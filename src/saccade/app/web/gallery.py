@@ -52,7 +52,9 @@ def card_of(path: Path) -> Card | None:
     if not run.is_run() or not (run.weights.is_file() or run.evidence.is_file()):
         return None
     head = run.head()
-    return Card(path, f"{head['system']} {head['variant']}", results.about(run), picture_of(run.pictures))
+    return Card(
+        path, f"{head['system']} {head['variant']}", results.about(run, head["system"]), picture_of(run.pictures)
+    )
 
 
 def picture_of(folder: Path) -> Path | None:

@@ -115,7 +115,7 @@ def of_runs(paths: Sequence[Path]) -> Shown:
     systems = tuple(dict.fromkeys(run.system for run in runs))
     title = " and ".join(run.title for run in runs)
     at_once = first(look, "" if alone else examples[0] if examples else None)
-    said = [results.about(run.folder) for run in runs]
+    said = [results.about(run.folder, run.system) for run in runs]
     offer = Offer("\n".join(said if len(said) == 1 else map(": ".join, zip("AB", said, strict=True))), examples, alone)
     return Shown(title, at_once, reads[0], look if reads[0] or alone else None, systems, offer)
 
