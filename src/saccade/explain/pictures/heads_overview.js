@@ -51,7 +51,7 @@ class Overview {
     this.waiting = true;
     later(() => {
       this.waiting = false;
-      if (this.of !== this.view.layers) return;
+      if (this.of !== this.view.layers || !(this.next < this.of.length)) return;
       this.paint(this.next++);
       this.figure.dataset.painted = this.next;
       this.go();
