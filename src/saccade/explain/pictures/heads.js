@@ -352,6 +352,7 @@ class HeadsView {
   tell() {
     const { layer, focus } = this, said = this.find("said");
     this.matrix.tell();
+    said.toggleAttribute("data-hint", !focus);
     if (!focus) {
       const left = this.left ? ` The ${LINKS} strongest links are drawn; point at a word to see its weaker ones.` : "";
       const own = this.axis && this.axis !== "both" && layer.values === PLAIN ? HINT.own : "";

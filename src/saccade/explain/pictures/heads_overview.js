@@ -29,7 +29,7 @@ class Overview {
     this.pen.fillStyle = style("--pale");
     layers.forEach((layer, number) => this.pen.fillRect(0, number * cell, layer.heads * cell, cell));
     Object.assign(this.canvas.style, { left: `${left}px`, top: `${top}px`, width: `${size.width}px`, height: `${size.height}px` });
-    const svg = d3.select(this.svg).attr("width", Math.max(size.width, 310) + left + 2).attr("height", top + size.height + 30).attr("font-size", SMALL).attr("fill", "currentColor");
+    const svg = d3.select(this.svg).attr("width", Math.max(size.width + left + 2, Math.min(left - 12, width - 320) + 320, 320)).attr("height", top + size.height + 30).attr("font-size", SMALL).attr("fill", "currentColor");
     svg.selectAll("*").remove();
     svg.append("text").attr("x", left - 8).attr("y", 14).attr("text-anchor", "end").attr("fill", style("--grey")).text("head →");
     for (let head = 0; head < most; head++) svg.append("text").attr("x", left + cell * (head + 0.5)).attr("y", 16).attr("text-anchor", "middle").text(head);
@@ -37,7 +37,7 @@ class Overview {
       const text = svg.append("text").attr("x", left - 8).attr("y", top + cell * (number + 0.5) + 4).attr("text-anchor", "end").text(name);
       text.append("title").text(layers[number].name);
     });
-    scaleBar(svg, left - 12, top + size.height + 12, "each head's largest weight");
+    scaleBar(svg, Math.max(0, Math.min(left - 12, width - 320)), top + size.height + 12, "each head's largest weight");
     this.now = svg.append("rect").attr("class", "now");
     this.ring = svg.append("rect").attr("class", "now").attr("stroke-dasharray", "3 2").attr("visibility", "hidden");
     if (printing.matches) while (this.next < layers.length) this.paint(this.next++); // paper does not wait
