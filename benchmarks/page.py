@@ -5,6 +5,7 @@ python benchmarks/page.py --write
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import tempfile
@@ -73,14 +74,16 @@ def main() -> None:
         result = {name: browsed(path, options.rounds) for name, path in (("large", large), ("small", small))}
     result = {
         "tokens": TOKENS, "layers": LAYERS, "heads": HEADS, "words_of_a_sentence": WORDS, "bytes": sizes,
-        "limits": LIMITS, "holds": holds(result, sizes), **result,
+        "load": round(os.getloadavg()[0], 1), "limits": LIMITS, "holds": holds(result, sizes), **result,
     }  # fmt: skip
     print(json.dumps(result, indent=1))
     if options.write:
         of, at_once = result["large"], f"{LAYERS} x {HEADS} heads of {TOKENS} x {TOKENS}"
         summary = {
             f"the page of {at_once}: first paint": f"{of['first_paint_ms']:.0f} ms",
-            "a step there, a head there": f"{of['step_ms']:.1f} ms, {of['head_ms']:.1f} ms",
+            "it is drawn": f"after {of['drawn_ms']:.0f} ms, {of['drawn_processor_ms']:.0f} ms of the processor",
+            "a step there": f"{of['step_ms']:.1f} ms, {of['step_processor_ms']:.1f} ms of the processor",
+            "a head there": f"{of['head_ms']:.1f} ms, {of['head_processor_ms']:.1f} ms of the processor",
             "its overview": f"{sum(of['overview_ms']):.0f} ms in {LAYERS} parts",
             f"the page of a sentence of {WORDS} words: first paint": f"{result['small']['first_paint_ms']:.0f} ms",
             "its size": f"{sizes['small'] / 1000:.0f} kB",
@@ -105,24 +108,39 @@ def browsed(path: Path, rounds: int) -> dict[str, Any]:
     chromium = next(
         found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))
     )
-    first, drawn = [], []
+    first, drawn, busy = [], [], []
     with sync_playwright() as player:
         browser = player.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
         for _ in range(rounds):
             opened = browser.new_page(viewport={"width": 1280, "height": 800})
+            session = opened.context.new_cdp_session(opened)
+            session.send("Performance.enable", {"timeDomain": "threadTicks"})
             opened.goto(path.as_uri())
             opened.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length")
             times = opened.evaluate(PAINTED)
             first.append(times["first"])
             drawn.append(times["drawn"])
+            busy.append(processor_ms(session))
             last = opened
-        timed = {name: last.evaluate(TIMED, name) for name in ("step", "head", "layer")}
+        timed, busy_with = {}, {}
+        for name in ("step", "head", "layer"):
+            before = processor_ms(session)
+            timed[name] = last.evaluate(TIMED, name)
+            busy_with[name] = (processor_ms(session) - before) / len(timed[name])
         frames, overview, version = last.evaluate(FRAMES), last.evaluate(OVERVIEW), browser.version
         browser.close()
     found: dict[str, Any] = {"chromium": version, "first_paint_ms": median(first), "drawn_ms": median(drawn)}
+    found["drawn_processor_ms"] = median(busy)
     for name, values in timed.items():
         found |= {f"{name}_ms": median(values), f"slowest_{name}_ms": round(max(values), 2)}
+        found[f"{name}_processor_ms"] = round(busy_with[name], 2)
     return found | {"frame_ms": median(frames), "overview_ms": [round(value, 2) for value in overview]}
+
+
+def processor_ms(session: Any) -> float:
+    """Time of the processor that the page's thread has used, whatever else the machine does."""
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    return 1000 * float(next(one["value"] for one in metrics if one["name"] == "TaskDuration"))
 
 
 def median(values: list[float]) -> float:
@@ -132,6 +150,9 @@ def median(values: list[float]) -> float:
 def holds(result: dict[str, Any], sizes: dict[str, int]) -> dict[str, bool]:
     large = result["large"]
     found = {name: large[name] < LIMITS[name] for name in ("first_paint_ms", "step_ms", "head_ms")}
+    # on a busy machine only the time of the processor is the page's own
+    own = {f"{name}_processor_ms": large[f"{name}_processor_ms"] < LIMITS[f"{name}_ms"] for name in ("step", "head")}
+    found |= {**own, "drawn_processor_ms": large["drawn_processor_ms"] < LIMITS["first_paint_ms"]}
     return {**found, "sentence_kb": sizes["small"] < 1000 * LIMITS["sentence_kb"]}
 
 
