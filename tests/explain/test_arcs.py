@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from saccade.core.errors import InvalidInput
+from saccade.core.errors import InvalidInput, require
 from saccade.explain import plots
 from saccade.explain.plots.arcs import MOST
 from tests.explain.pictures import assert_apart, assert_saved, assert_whole, texts
@@ -86,12 +86,27 @@ def test_a_head_view_is_whole_and_without_overlaps(rows: int, columns: int, head
     assert_saved(figure, tmp_path)
 
 
-def test_five_hundred_tokens_are_labelled_at_ticks(tmp_path: Path) -> None:
+def said(figure: Any) -> str:
+    """All texts of a figure, of colour bars too."""
+    return " ".join(text.get_text() for text in figure.findobj(match=require("matplotlib.text", "app").Text))
+
+
+def test_arcs_are_thinned_only_if_there_are_too_many() -> None:
+    names = [f"▁{i}" for i in range(40)]
+    figure = plots.arcs(torch.rand(1, 40, 40) + 0.1, names, names)
+    assert len(drawn(figure)) == 1600
+    assert "strongest of each query" not in said(figure)
+    figure = plots.arcs(torch.rand(2, 40, 40) + 0.1, names, names)
+    assert len(drawn(figure)) == 80 * (MOST // 80)
+
+
+def test_five_hundred_tokens_are_named_at_marks(tmp_path: Path) -> None:
     names = [f"▁{i}" for i in range(500)]
     figure = plots.arcs(torch.rand(3, 500, 500), names, names)
     assert_saved(figure, tmp_path)
-    assert len(drawn(figure)) == MOST
-    assert min(colour[3] for *_, colour in drawn(figure)) > 0.99  # the strongest of 750,000
+    assert len(drawn(figure)) == 3 * 500 <= MOST  # the strongest key of each query and head, and a note
+    assert min(colour[3] for *_, colour in drawn(figure)) > 0.9
+    assert "the 1 strongest of each query and head" in said(figure)
     assert_apart(figure)
     assert max(figure.get_size_inches()) < 17
     figure = plots.arcs(torch.rand(1, 500, 500), names, names, query=13)

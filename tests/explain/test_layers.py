@@ -31,9 +31,11 @@ def test_an_overview_has_a_cell_with_its_number_for_each_head() -> None:
     assert axes.child_axes[0].get_ylabel() == "entropy (nats)"
 
 
-def test_white_is_the_smallest_number_if_one_is_below_0() -> None:
+def test_the_scale_is_symmetric_around_grey_if_numbers_have_both_signs() -> None:
     axes = plots.layer_overview([[-2.0, 1.0]], "difference").axes[0]
-    assert axes.images[0].get_clim() == (-2, 1)
+    assert axes.images[0].get_clim() == (-2, 2)
+    middle = axes.images[0].cmap(0.5)
+    assert max(middle[:3]) - min(middle[:3]) < 0.01  # 0 is grey
     assert plots.layer_overview([[-2.0]], "difference").axes[0].images[0].get_clim() == (-2, 0)
     assert plots.layer_overview([[0.0]], "nothing").axes[0].images[0].get_clim() == (0, 1)
 

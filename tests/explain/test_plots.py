@@ -15,7 +15,9 @@ import torch
 
 from saccade.core.errors import InvalidInput
 from saccade.explain import plots
-from tests.explain.pictures import assert_whole, lightness, pixels, texts
+from saccade.explain.pictures.alignment import Alignment
+from saccade.explain.plots import canvas
+from tests.explain.pictures import assert_apart, assert_whole, lightness, pixels, texts
 
 matplotlib = pytest.importorskip("matplotlib")
 FRENCH = ["▁Nous", "▁ne", "▁pouvons", "▁d'", "acheter", "▁une", "▁voiture", ".", "</s>"]
@@ -495,6 +497,39 @@ def test_a_grid_of_maps_of_several_sizes_has_squares_of_one_size() -> None:
     np.testing.assert_allclose(mesh[54:, 0], pairs[:, 0].numpy(), rtol=1e-6)
     assert np.isnan(mesh[54:, 54:]).all()  # this layer has one head
     assert_whole(figure)
+
+
+def test_a_grid_of_one_token_is_small() -> None:
+    figure = plots.head_grid([torch.ones(4, 1, 1)])
+    assert max(figure.get_size_inches()) < 3.5
+
+
+def test_a_soft_map_has_a_scale_of_its_own_which_the_colour_bar_names() -> None:
+    weights = torch.full((4, 10), 0.1)
+    names = [f"▁{i}" for i in range(10)]
+    fixed = plots.alignment(weights, names[:4], names).axes[0]
+    assert fixed.collections[0].get_clim() == (0, 1)
+    own = plots.alignment(weights, names[:4], names, scale="own").axes[0]
+    assert own.collections[0].get_clim()[1] == pytest.approx(0.1)
+    assert own.child_axes[0].get_ylabel() == "attention weight (scale of this map)"
+    both = Alignment("map", weights, names[:4], names, "rows", "columns").figure()
+    assert [round(axes.collections[0].get_clim()[1], 3) for axes in both.axes] == [1, 0.1]
+    assert_whole(both)
+    assert_apart(both)
+    with pytest.raises(InvalidInput, match="expected the scale fixed or own"):
+        plots.alignment(weights, names[:4], names, scale="large")  # type: ignore[arg-type]
+
+
+def test_a_weight_a_little_above_1_is_as_dark_blue_as_1() -> None:
+    axes = plots.alignment([[1.0005, 0.5]], ["a"], ["b", "c"]).axes[0]
+    assert axes.collections[0].get_clim() == (0, 1)
+    assert axes.collections[0].cmap(1.5) == axes.collections[0].cmap(1.0)
+
+
+def test_a_symbol_that_no_font_has_is_spelled_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canvas, "font_of", lambda character: None if character == "\U0001f600" else "DejaVu Sans")
+    assert canvas.spelled("a \U0001f600\ufe0f b") == "a [grinning face] b"
+    assert canvas.spelled("naïve → 語") == "naïve → 語"
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,8 @@ def score(options: Namespace, flags: Sequence[str], known: Sequence[str]) -> int
         raise
     if rest:
         raise InvalidInput(f"unexpected argument {rest[0]!r}; flags begin with --")
+    if not options.json:
+        say(f"scoring the {split} split")
     begun = time.perf_counter()
     found, _, examples = scoring.score(loaded, split)
     seconds = time.perf_counter() - begun

@@ -12,6 +12,7 @@ from saccade.app.terminal import columns, complain, drawable
 from saccade.core.errors import InvalidInput
 
 WIDEST = 40  # the most characters of a name in a table
+LEAST = 0.005  # smaller weights would be printed as 0.00
 Layers = Mapping[str, tuple[Any, Sequence[str], Sequence[str]]]
 
 
@@ -124,9 +125,9 @@ def links(layers: Layers, special: set[str], token: str | None, count: int) -> l
             best[kind] = max(link, best.get(kind, link))
     if token is not None and token not in known:
         raise InvalidInput(f"there is no token {token!r}; there are: {', '.join(sorted(known))}")
-    strongest = sorted(best.values(), reverse=True)[:count]
+    strongest = [link for link in sorted(best.values(), reverse=True)[:count] if link.weight >= LEAST]
     if not strongest:
-        return ["no links, except from tokens to themselves and to special tokens"]
+        return [f"no links of {LEAST} or more, except from tokens to themselves and to special tokens"]
     left, right = max(len(link.query) for link in strongest), max(len(link.key) for link in strongest)
     lines = (f"  {each.query:<{left}} -> {each.key:<{right}}  {each.weight:.2f}  {each.where}" for each in strongest)
     return ["the strongest links", *lines]

@@ -57,6 +57,14 @@ def alignment_text(
     return text.translate(ASCII) if ascii_only else text
 
 
+def strongest_links(weights: Weights, rows: Sequence[str], columns: Sequence[str], count: int = 3) -> str:
+    """The strongest links in words, such as "strongest: chat to cat (0.93), le to the (0.88)", for alternative text."""
+    table, queries, keys = matrix(weights, rows, columns), labels(rows), labels(columns)
+    # rounded as in evidence, so that a stored picture has the same description
+    found = sorted((-round(weight, 3), q, k) for q, row in enumerate(table) for k, weight in enumerate(row))[:count]
+    return "strongest: " + ", ".join(f"{queries[q]} to {keys[k]} ({-weight:.2f})" for weight, q, k in found)
+
+
 def _shown(tokens: Sequence[str], ascii_only: bool) -> list[str]:
     if ascii_only:
         return [text.replace("·", "+").encode("ascii", "backslashreplace").decode() for text in labels(tokens)]

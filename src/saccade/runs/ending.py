@@ -27,6 +27,7 @@ Say = Callable[[str], None]
 
 def finish(run: Run, head: Mapping[str, Any], cost: Cost, say: Say) -> None:
     """Score the run, write its evidence and pictures, and print a summary."""
+    say("scoring the test set")
     found, predictions, examples = score(run)
     parameters = sum(weight.numel() for weight in run.model.parameters())
     evidence = collect(
@@ -48,8 +49,10 @@ def finish(run: Run, head: Mapping[str, Any], cost: Cost, say: Say) -> None:
             say("")
     draw_run(run, examples, predictions, found)
     say(f"pictures: {run.folder.pictures}")
+    path = shlex.quote(str(run.folder.path))
     if isinstance(run.task, Readable):
-        say(f"next: saccade predict {shlex.quote(str(run.folder.path))} {sample_input(run)}".rstrip())
+        say(f"next: saccade predict {path} {sample_input(run)}".rstrip())
+        say(f"      saccade serve {path}")
 
 
 def bound(system: str, claim: Claim) -> float | None:

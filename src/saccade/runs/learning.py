@@ -126,6 +126,8 @@ def prepared(order: Order, processes: Any, held: ExitStack, say: Say) -> Ready:
         if order.named and not order.resumed:
             folder.check_free()
         head = head_of(order, folder)
+        if first:
+            say("reading the data")
         config = foreign.resolved(resolved(order.config, head), folder if order.resumed else None)
         task = recipe.task(config, folder.assets if begun else None)
         description = task.describe()

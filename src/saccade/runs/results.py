@@ -75,17 +75,29 @@ def verdict(found: Evidence, claim: Mapping[str, Any]) -> str:
 
 def result(group: Sequence[Evidence]) -> str:
     """The decisive figure, and the others that all runs have, each as a mean with its spread over seeds."""
-    name = group[-1]["metrics"]["test"]["decisive"]
-    figures_of_runs = [found["metrics"]["test"] for found in reversed(group)]
-    decisive, *rest = (figures for figures in figures_of_runs if number(name, figures) is not None)
-    others = [other for other, value in decisive.items() if isinstance(value, float) and other != name]
+    decisive, *rest = deciding(group)
+    others = [name for name, value in decisive.items() if isinstance(value, float) and name != decisive["decisive"]]
     companions = [
         said(group[-1], other, spread([figures[other] for figures in (decisive, *rest)], 1))
         for other in others
         if all(number(other, figures) is not None for figures in rest)
     ]
-    ours = f"**{said(group[-1], name, spread([figures[name] for figures in (decisive, *rest)]))}**"
+    ours = f"**{headline(group)}**"
     return f"{ours} ({', '.join(companions)})" if companions else ours
+
+
+def headline(group: Sequence[Evidence]) -> str:
+    """The decisive figure, as a mean with its spread over seeds, such as "BLEU 50.14"."""
+    found = deciding(group)
+    name = found[0]["decisive"]
+    return said(group[-1], name, spread([figures[name] for figures in found]))
+
+
+def deciding(group: Sequence[Evidence]) -> list[Mapping[str, Any]]:
+    """The test figures of the runs whose decisive figure is a number, newest first."""
+    name = group[-1]["metrics"]["test"]["decisive"]
+    tests = [found["metrics"]["test"] for found in reversed(group)]
+    return [figures for figures in tests if number(name, figures) is not None]
 
 
 def number(name: str, figures: Mapping[str, Any]) -> float | None:

@@ -8,7 +8,9 @@ from saccade.explain import plots
 from saccade.explain.plots.arrays import checked, rounded
 from saccade.explain.plots.heat_map import Panel
 from saccade.explain.terminal import titled
-from saccade.explain.text import alignment_text
+from saccade.explain.text import alignment_text, strongest_links
+
+SOFT = 0.5  # a map whose largest weight is lower is pale on a scale up to 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,10 @@ class Alignment:
         return self.weights, self.rows, self.columns, self.rows_label, self.columns_label, self.title
 
     def figure(self) -> plots.Figure:
-        return plots.alignments([self.panel], self.values)
+        """The map from 0 to 1; a soft one, below a half everywhere, also on its own scale beside it."""
+        if self.weights.max() >= SOFT:
+            return plots.alignments([self.panel], self.values)
+        return plots.alignments([self.panel, self.panel], self.values, ("fixed", "own"))
 
     def text(self, width: int) -> str:
         return titled(self.title, alignment_text(self.weights, self.rows, self.columns, width).split("\n"), width)
@@ -65,4 +70,5 @@ class Alignment:
 
     def description(self) -> str:
         rows, columns = (" ".join(plots.labels(side)) for side in (self.rows, self.columns))
-        return f"{self.title or self.values.capitalize()} of {rows} (rows) to {columns} (columns)"
+        links = strongest_links(self.weights, self.rows, self.columns)
+        return f"{self.title or self.values.capitalize()} of {rows} (rows) to {columns} (columns); {links}"

@@ -108,7 +108,29 @@ class Heads:
 
     def description(self) -> str:
         found = ", ".join(f"{len(heads)} of {name}" for name, heads in self._heads().items())
-        return f"{self.title or 'Attention of each head'}, heads by layer: {found}"
+        links = ", ".join(
+            f"{query} to {key} ({weight:.2f}, {where})" for weight, query, key, where in self._strongest()
+        )
+        return f"{self.title or 'Weights of each head'}, heads by layer: {found}; strongest: {links}"
+
+    def _strongest(self, count: int = 3) -> list[tuple[float, str, str, str]]:
+        """The strongest links: weight, query, key, and layer and head."""
+        found = []
+        for name, heads in self._heads().items():
+            heads = np.round(heads, 3)  # as in evidence, so that a stored picture has the same description
+            for place in np.argsort(-heads, axis=None, kind="stable")[:count]:
+                head, q, k = np.unravel_index(place, heads.shape)
+                found.append((float(heads[head, q, k]), int(q), int(k), name, int(head)))
+        best = sorted(found, key=lambda link: -link[0])[:count]
+        return [
+            (
+                weight,
+                plots.labels(self.layers[name][1])[q],
+                plots.labels(self.layers[name][2])[k],
+                f"{name} head {head}",
+            )
+            for weight, q, k, name, head in best
+        ]
 
     def _heads(self) -> dict[str, Any]:
         """The weights (h, q, k) of each layer."""

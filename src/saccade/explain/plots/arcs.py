@@ -13,7 +13,7 @@ from saccade.explain.plots.charts import COLOURS
 from saccade.explain.plots.tokens import SPECIAL, short_labels
 
 DASHES = ("solid", (0, (4, 1.2)), (0, (1, 1)))  # with the colours, 18 heads can be distinguished
-MOST = 4000  # arcs; more would be a grey area, and slow in an SVG
+MOST = 2000  # arcs; more would be a grey area, and slow in an SVG
 GREYS = ("#ffffff", "#333333")
 
 
@@ -30,8 +30,9 @@ def arcs(
 ) -> Figure:
     """The head view: queries on the left, keys on the right, an arc for each weight, a colour for each head.
 
-    The opacity of an arc is its weight relative to the largest. Arcs below a hundredth of the largest are omitted, and
-    so are the weakest beyond 4,000. In long sentences every n-th token is labelled, with a tick.
+    The opacity of an arc is its weight relative to the largest. Arcs below a hundredth of the largest are left out. If
+    more than 2,000 remain, only the strongest of each query and head are drawn, and a note below says how many. In long
+    sentences every n-th token is labelled, with a tick.
 
     Args:
         weights: (h, q, k), or (q, k) for one head.
@@ -64,9 +65,12 @@ def arcs(
         right.spines[:].set_visible(False)
         _name(axes, rows, every(cell), query)
         _name(right, columns, every(cell))
-        largest = _draw(axes, found[chosen], query, cell)
+        shown = _visible(found[chosen], query)
+        kept = _strongest(shown)
+        _draw(axes, shown, kept, cell)
         _legend(axes, said, title)
-        _opacity(axes, largest, wide, high)
+        note = f"the {kept} strongest of each query and head" if kept < shown.shape[2] else ""
+        _opacity(axes, float(shown.max()), wide, high, note)
         return fit(axes.figure)
 
 
@@ -85,19 +89,34 @@ def _name(axes: Any, tokens: Sequence[str], nth: int, chosen: int | None = None)
             label.set(color="black" if i == chosen else GREY, weight="bold" if i == chosen else "normal")
 
 
-def _draw(axes: Any, weights: Any, query: int | None, cell: float) -> float:
-    """Draw an arc for each visible weight (h, q, k), the weakest first; returns the largest weight."""
-    shown = weights if query is None else np.where(np.arange(weights.shape[1])[:, None] == query, weights, 0)
-    largest = float(shown.max())
-    strongest = np.argsort(shown, axis=None, kind="stable")[-MOST:]
-    strongest = strongest[shown.ravel()[strongest] >= max(largest / 100, np.finfo(float).tiny)]
+def _visible(weights: Any, query: int | None) -> Any:
+    """The weights (h, q, k), with 0 for those of other queries and those below a hundredth of the largest."""
+    shown = weights if query is None else np.where(np.arange(weights.shape[1])[:, None] == query, weights, 0.0)
+    return np.where(shown >= max(shown.max() / 100, np.finfo(float).tiny), shown, 0.0)
+
+
+def _strongest(shown: Any) -> int:
+    """How many keys of each query and head are drawn: all, or as many as keep the number of arcs below the most."""
+    if np.count_nonzero(shown) <= MOST:
+        return int(shown.shape[2])
+    return max(1, MOST // int((shown.max(2) > 0).sum()))
+
+
+def _draw(axes: Any, shown: Any, kept: int, cell: float) -> None:
+    """Draw an arc for each of the strongest weights (h, q, k) of each query and head, the weakest first."""
+    order = np.argsort(-shown, 2, kind="stable")[:, :, :kept]
+    drawn_weights = np.zeros_like(shown)
+    np.put_along_axis(drawn_weights, order, np.take_along_axis(shown, order, 2), 2)
+    shown, largest = drawn_weights, float(shown.max())
+    strongest = np.argsort(shown, axis=None, kind="stable")
+    strongest = strongest[shown.ravel()[strongest] > 0]
     path: Any = require("matplotlib.path", "app").Path
     rgba = require("matplotlib.colors", "app").to_rgba
-    # arcs of different heads are 1.4 points apart, all within two thirds of a row
-    apart = min(1.4 / 72 / cell, 0.66 / len(weights))
+    # arcs of several heads are 1.4 points apart, and all within two thirds of a row
+    apart = min(1.4 / 72 / cell, 0.66 / len(shown))
     paths, edges, dashes = [], [], []
     for head, i, j in zip(*np.unravel_index(strongest, shown.shape), strict=True):
-        aside = 0.5 + (head - (len(weights) - 1) / 2) * apart
+        aside = 0.5 + (head - (len(shown) - 1) / 2) * apart
         ends = [(0, i + aside), (0.4, i + aside), (0.6, j + aside), (1, j + aside)]
         paths.append(path(ends, [path.MOVETO, path.CURVE4, path.CURVE4, path.CURVE4]))
         edges.append(rgba(COLOURS[head % len(COLOURS)], shown[head, i, j] / largest))
@@ -107,7 +126,6 @@ def _draw(axes: Any, weights: Any, query: int | None, cell: float) -> float:
     drawn = collection(paths, facecolors="none", edgecolors=edges, linestyles=dashes or "solid", linewidths=thick)
     drawn.set_rasterized(len(paths) > 1000)
     axes.add_collection(drawn, autolim=False)
-    return largest
 
 
 def _legend(axes: Any, said: Sequence[str], title: str) -> None:
@@ -124,12 +142,13 @@ def _legend(axes: Any, said: Sequence[str], title: str) -> None:
     write_title(axes, title, pad=10 + 14 * math.ceil(len(said) / 3))
 
 
-def _opacity(axes: Any, largest: float, wide: float, high: float) -> None:
-    """The legend of the opacity, below."""
+def _opacity(axes: Any, largest: float, wide: float, high: float, note: str) -> None:
+    """The legend of the opacity, below, with a note on arcs that are not drawn."""
     colours = require("matplotlib.colors", "app")
     greys = colours.LinearSegmentedColormap.from_list("opacity", GREYS)
     mappable = require("matplotlib.cm", "app").ScalarMappable(colours.Normalize(0, largest or 1), greys)
     bar = axes.inset_axes((0, -0.2 / high, 1, 0.1 / high))
-    drawn = axes.figure.colorbar(mappable, cax=bar, orientation="horizontal", label="attention weight (opacity)")
+    said = "attention weight (opacity)" + (f"\n{note}" if note else "")
+    drawn = axes.figure.colorbar(mappable, cax=bar, orientation="horizontal", label=said)
     drawn.locator = require("matplotlib.ticker", "app").MaxNLocator(4)
     drawn.update_ticks()

@@ -11,6 +11,7 @@ import unicodedata
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ STYLE |= {
 }  # tokens may contain dollars
 STYLE |= {"savefig.dpi": 200, "svg.fonttype": "none", "svg.hashsalt": "saccade"}
 
+INVISIBLE = "\u200d\ufe0e\ufe0f"  # join emoji and select their form
+
 
 def blank(width: float, height: float) -> Any:
     """The axes of a new figure, with width and height in inches."""
@@ -50,8 +53,8 @@ def colours(steps: Any = WHITE_TO_BLUE) -> Any:
     return require("matplotlib.colors", "app").LinearSegmentedColormap.from_list("weight", steps)
 
 
-def scale(axes: Any, drawn: Any, values: str, least: float = 1.3) -> Any:
-    """Draw the colour bar, to the right of axes on a `page`, with a minimum height in inches."""
+def colour_bar(axes: Any, drawn: Any, values: str, least: float = 1.3) -> Any:
+    """The colour bar, to the right of axes on a `page`, with a least height in inches."""
     place = axes.get_position()
     tall = max(1.0, least / place.height)  # room for its label beside a flat picture
     bar = axes.inset_axes((1 + 0.15 / place.width, 1 - tall, 0.11 / place.width, tall))
@@ -74,27 +77,40 @@ def every(cell: float, line: float = 0.22) -> int:
 
 @contextmanager
 def our_style(*texts: str) -> Iterator[None]:
-    """The style of the pictures, regardless of the user's, with matplotlib's own font and the fonts that the texts
-    need."""
-    manager: Any = require("matplotlib.font_manager", "app")
-    families, missing = ["DejaVu Sans"], {c for c in "".join(texts) if c > " " and unicodedata.category(c) != "Cf"}
-    for font in sorted(manager.fontManager.ttflist, key=_rank) if missing else ():
-        with suppress(OSError, RuntimeError):  # the font was removed or damaged after it was listed
-            face = manager.get_font(font.fname)
-            found = {c for c in missing if face.get_char_index(ord(c))}
-            missing -= found
-            families += [font.name] if found else []
-        if not missing:
-            break
-    style = {**STYLE, "font.family": [*dict.fromkeys(families), "sans-serif"]}
+    """Our style, regardless of the user's, with matplotlib's own font, then installed fonts that the texts need."""
+    needed = (font_of(character) for character in sorted(set("".join(texts))))
+    families = dict.fromkeys(["DejaVu Sans", *(name for name in needed if name), "sans-serif"])
+    style = {**STYLE, "font.family": [*families]}
     with require("matplotlib.style", "app").context(["default", style]), warnings.catch_warnings():
-        # a character that no font has is drawn as a box; an SVG uses the reader's fonts
+        # an SVG uses the reader's fonts
         warnings.filterwarnings("ignore", r"Glyph .* missing|Matplotlib currently does not support")
         yield
 
 
+@cache
+def font_of(character: str) -> str | None:
+    """The family of the first installed font that has this character; None if no font has it, as for some emoji."""
+    manager: Any = require("matplotlib.font_manager", "app")
+    if character <= " " or unicodedata.category(character) == "Cf":
+        return "DejaVu Sans"
+    for font in sorted(manager.fontManager.ttflist, key=_rank):
+        with suppress(OSError, RuntimeError):  # removed or damaged since it was listed, or of coloured bitmaps
+            if "Last Resort" not in font.name and manager.get_font(font.fname).get_char_index(ord(character)):
+                return str(font.name)
+    return None
+
+
+def spelled(text: str) -> str:
+    """The text, with each symbol that no installed font has replaced by its name, such as "[grinning face]"."""
+    lacking = {character for character in text if unicodedata.category(character) == "So" and not font_of(character)}
+    if not lacking:
+        return text
+    names = {character: f"[{unicodedata.name(character, 'symbol').lower()}]" for character in lacking}
+    return "".join(names.get(character, character) for character in text if character not in INVISIBLE)
+
+
 def _rank(font: Any) -> tuple[Any, ...]:
-    return font.name != "DejaVu Sans", "Last Resort" in font.name, "Sans" not in font.name, font.name
+    return font.name != "DejaVu Sans", "Sans" not in font.name, font.name
 
 
 def finish(axes: Any, title: str, legend: bool = False, beside: int = 3) -> Figure:
@@ -109,7 +125,7 @@ def finish(axes: Any, title: str, legend: bool = False, beside: int = 3) -> Figu
 def write_title(axes: Any, title: str, pad: int = 8, narrowest: int = 40) -> None:
     """Write the title in lines as wide as the axes, or of a minimum number of characters if the axes are narrow."""
     width = axes.get_position().width * axes.figure.get_size_inches()[0]
-    lines = textwrap.wrap(printable(" ".join(title.split())), max(narrowest, int(width * 13)))
+    lines = textwrap.wrap(spelled(printable(" ".join(title.split()))), max(narrowest, int(width * 13)))
     axes.set_title("\n".join(lines), loc="left", pad=pad)
 
 

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from saccade.core.errors import require
-from saccade.explain.plots.canvas import GREY, Figure, colours, fit, our_style, page, renderer_of, scale, write_title
+from saccade.explain.plots.canvas import (
+    GREY,
+    Figure,
+    colour_bar,
+    colours,
+    fit,
+    our_style,
+    page,
+    renderer_of,
+    write_title,
+)
 from saccade.explain.plots.tokens import short_labels
 
 Edge = tuple[int, int, float]
@@ -81,7 +91,7 @@ def graph(
             style |= {"shrinkA": 0, "shrinkB": 0, "connectionstyle": f"arc3,rad={bend}"}
             axes.annotate("", ends[1], ends[0], arrowprops=style, annotation_clip=False, zorder=2)
         if len({weight for *_, weight in edges}) > 1:
-            scale(axes, require("matplotlib.cm", "app").ScalarMappable(mapping, colours()), values)
+            colour_bar(axes, require("matplotlib.cm", "app").ScalarMappable(mapping, colours()), values)
         write_title(axes, title)
         return fit(axes.figure)
 

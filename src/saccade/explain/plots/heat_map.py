@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,18 +13,19 @@ from saccade.explain.plots.canvas import (
     PALE,
     Figure,
     Weights,
+    colour_bar,
     colours,
     every,
     fit,
     our_style,
     page,
     renderer_of,
-    scale,
     write_title,
 )
 from saccade.explain.plots.tokens import SPECIAL, short_labels
 
 Panel = tuple[Weights, Sequence[str], Sequence[str], str, str, str]  # with the labels of rows and columns, and a title
+Scale = Literal["fixed", "own"]
 Side = tuple[Sequence[str], list[str], float, int]  # tokens, texts, inches per cell, and which tokens are labelled
 
 
@@ -57,21 +58,25 @@ def alignment(
     rows_label: str = "target",
     columns_label: str = "source",
     title: str = "",
+    scale: Scale = "fixed",
 ) -> Figure:
     """Heat map of weights (q, k) as in figure 3 of Bahdanau et al. 2015: columns along the top, rows down the side.
 
-    White is 0; dark blue is 1, or the largest weight if it is above 1, for weights that are not a distribution. Cells
-    are square up to 60 tokens; in longer sentences every n-th token is labelled, with a tick. `rows` and `columns` are
+    White is 0; dark blue is 1, or the largest weight if it is above 1, for weights that are not a distribution. With
+    `scale="own"` dark blue is the largest weight, so that soft maps are readable too; the colour bar says so. Cells are
+    square up to 60 tokens; in longer sentences every n-th token is labelled, with a tick. `rows` and `columns` are
     tokens in the form of `labels`, cut after 40 characters.
 
     Raises:
         InvalidInput: as `matrix`.
     """
-    return alignments([(weights, rows, columns, rows_label, columns_label, title)])
+    return alignments([(weights, rows, columns, rows_label, columns_label, title)], scale=scale)
 
 
-def alignments(panels: Sequence[Panel], values: str = "attention weight") -> Figure:
-    """Several heat maps as in `alignment`, side by side with one colour bar.
+def alignments(
+    panels: Sequence[Panel], values: str = "attention weight", scale: Scale | Sequence[Scale] = "fixed"
+) -> Figure:
+    """Several heat maps as in `alignment`, side by side with one colour bar; panels of scale "own" have their own.
 
     A panel is (weights, rows, columns, rows_label, columns_label, title); `values` is the name of the weights.
 
@@ -81,18 +86,28 @@ def alignments(panels: Sequence[Panel], values: str = "attention weight") -> Fig
     if not panels:
         raise InvalidInput("expected at least one panel to draw")
     tables = [matrix(weights, rows, columns) for weights, rows, columns, *_ in panels]
-    largest = max(x for table in tables for row in table for x in row)
-    largest = 1.0 if largest <= 1.001 else largest  # rounding may exceed 1
+    scales = [scale] * len(panels) if isinstance(scale, str) else list(scale)
+    if not set(scales) <= {"fixed", "own"} or len(scales) != len(panels):
+        raise InvalidInput(f"expected the scale fixed or own, or one of them for each panel, got {scale!r}")
+    tops = [max(x for row in table for x in row) for table in tables]
+    common = max(tops) if max(tops) > 1.001 else 1.0  # rounding may exceed 1
+    largest = [(top or 1.0) if own == "own" else common for top, own in zip(tops, scales, strict=True)]
     most = max(len(tokens) for _, rows, columns, *_ in panels for tokens in (rows, columns))
     sides = [_sides(rows, columns, most) for _, rows, columns, *_ in panels]
     words = [text for panel, both in zip(panels, sides, strict=True) for text in (*both[0][1], *both[1][1], *panel[3:])]
     with our_style(*words):
         figure = page()
-        for table, both, (*_, rows_label, columns_label, title) in zip(tables, sides, panels, strict=True):
-            axes = _map(figure, table, both, largest)
+        last = max((i for i, own in enumerate(scales) if own == "fixed"), default=None)
+        for i, (table, both, top, (*_, rows_label, columns_label, title)) in enumerate(
+            zip(tables, sides, largest, panels, strict=True)
+        ):
+            axes = _map(figure, table, both, top)
             axes.set(xlabel=columns_label, ylabel=rows_label)
             write_title(axes, title, narrowest=40 if len(panels) == 1 else 28)
-        scale(figure.axes[-1], figure.axes[-1].collections[0], values)
+            if scales[i] == "own":
+                colour_bar(axes, axes.collections[0], f"{values} (scale of this map)")
+            elif i == last:
+                colour_bar(axes, axes.collections[0], values)
         return fit(_side_by_side(figure))
 
 
@@ -127,7 +142,8 @@ def head_grid(layers: Sequence[Weights], names: Sequence[str] = (), title: str =
         for head, weights in enumerate(table):
             place = slice(layer * down, layer * down + queries), slice(head * along, head * along + keys)
             picture[place] = weights / (weights.max() or 1.0)
-    size = min(0.9, 11 / heads, 14 / count) / max(queries, keys)  # inches per weight
+    # inches per weight; a head of few tokens is small
+    size = min(min(0.9, 11 / heads, 14 / count) / max(queries, keys), 0.22)
     with our_style(title, *names):
         high = size * picture.shape[0]
         axes = page().add_axes((0, -high, size * picture.shape[1], high))
@@ -141,7 +157,7 @@ def head_grid(layers: Sequence[Weights], names: Sequence[str] = (), title: str =
         axes.tick_params(length=0)
         axes.set(xlabel="head", ylabel="layer")
         write_title(axes, title)
-        scale(axes, drawn, "share of the head's largest")
+        colour_bar(axes, drawn, "share of the head's largest")
         return fit(axes.figure)
 
 

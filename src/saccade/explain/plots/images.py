@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from saccade.core.errors import InvalidInput, require
 from saccade.explain.plots.arrays import checked, named, read
-from saccade.explain.plots.canvas import Figure, Weights, colours, fit, our_style, page, scale, write_title
+from saccade.explain.plots.canvas import Figure, Weights, colour_bar, colours, fit, our_style, page, write_title
 from saccade.explain.plots.charts import COLOURS
 from saccade.explain.plots.tokens import short_labels
 
@@ -60,7 +60,7 @@ def over_image(
         normal = require("matplotlib.colors", "app").Normalize(0, largest or 1.0)
         mappable = require("matplotlib.cm", "app").ScalarMappable(normal, colours())
         # beside the last image of the first row
-        scale(max(tiles, key=lambda axes: axes.get_position().corners()[2].tolist()), mappable, values)
+        colour_bar(max(tiles, key=lambda axes: axes.get_position().corners()[2].tolist()), mappable, values)
         _entitle(figure, title, pad=12 + 12 * lines)
         return fit(figure)
 

@@ -11,13 +11,13 @@ from saccade.explain.plots.canvas import (
     WHITE_TO_BLUE,
     Figure,
     Weights,
+    colour_bar,
     colours,
     count,
     every,
     fit,
     our_style,
     page,
-    scale,
     write_title,
 )
 
@@ -30,8 +30,9 @@ def layer_overview(
 ) -> Figure:
     """One number per head, such as its entropy or distance: a row for each layer, a column for each head.
 
-    White is 0, or the smallest number if one is below 0; dark blue is the largest number, or 0. With up to 400 heads,
-    the numbers are written into the cells.
+    White is 0, dark blue the largest number, or the lowest if none is above 0. If numbers have both signs, the scale is
+    symmetric around a grey 0: light orange below, dark blue above. Up to 400 heads, the numbers are written into the
+    cells.
 
     Args:
         values: (layers, heads).
@@ -52,9 +53,12 @@ def layer_overview(
         axes = page().add_axes((0, -high * len(rows), wide * len(columns), high * len(rows)))
         least, most = min(0.0, float(table.min())), max(0.0, float(table.max()))
         most = most if most > least else least + 1
+        signed = least < 0 < most
+        if signed:
+            least, most = -max(-least, most), max(-least, most)
         drawn = axes.imshow(
-            table, cmap=colours(), vmin=least, vmax=most, aspect="auto", interpolation="nearest",
-            extent=(0, len(columns), len(rows), 0),
+            table, cmap=colours(BELOW_AND_ABOVE if signed else WHITE_TO_BLUE), vmin=least, vmax=most, aspect="auto",
+            interpolation="nearest", extent=(0, len(columns), len(rows), 0),
         )  # fmt: skip
         axes.spines[:].set_visible(True)
         axes.xaxis.set(ticks_position="top", label_position="top")
@@ -70,7 +74,7 @@ def layer_overview(
         if few and wide == 0.42:
             _write_numbers(axes, table, least, most)
         write_title(axes, title)
-        scale(axes, drawn, what)
+        colour_bar(axes, drawn, what)
         return fit(axes.figure)
 
 
@@ -104,7 +108,7 @@ def positions(table: Weights, title: str = "") -> Figure:
             axes.set(xlabel=across, ylabel="position")
             count(axes.xaxis, drawn.shape[1], wide)
             count(axes.yaxis, len(drawn), high)
-            scale(axes, mapped, values)
+            colour_bar(axes, mapped, values)
             left += wide + 1.5
         write_title(figure.axes[0], title, pad=14)  # with a larger distance, since it may overlap the next title
         return fit(figure)

@@ -9,6 +9,7 @@ import numpy as np
 from saccade.core.errors import InvalidInput
 from saccade.core.printable import printable
 from saccade.explain.plots.arrays import numbers
+from saccade.explain.plots.canvas import spelled
 
 SPACE, SPECIAL = "▁", re.compile(r"<[^<>\s]+>")
 # scripts without spaces between words: Thai to Khmer, Chinese and Japanese
@@ -48,8 +49,8 @@ def labels(tokens: Sequence[str]) -> list[str]:
 
 
 def short_labels(tokens: Sequence[str]) -> list[str]:
-    """`labels`, each cut after 40 characters."""
-    return [text if len(text) <= 40 else f"{text[:39]}…" for text in labels(tokens)]
+    """`labels` for a figure, each cut after 40 characters; a symbol that no font has is spelled out."""
+    return [text if len(text) <= 40 else f"{text[:39]}…" for text in map(spelled, labels(tokens))]
 
 
 def words(tokens: Sequence[str]) -> tuple[list[str], list[range]]:

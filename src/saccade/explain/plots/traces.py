@@ -12,13 +12,13 @@ from saccade.explain.plots.arrays import checked
 from saccade.explain.plots.canvas import (
     Figure,
     Weights,
+    colour_bar,
     colours,
     count,
     every,
     fit,
     our_style,
     page,
-    scale,
     write_title,
 )
 from saccade.explain.plots.charts import COLOURS
@@ -60,7 +60,7 @@ def memory_trace(traces: Mapping[str, Weights], values: str = "weight", title: s
             count(axes.yaxis, slots, high)
             axes.tick_params(labelbottom=number == len(tables) - 1)
         axes.set(xlabel="time step")
-        scale(figure.axes[0], drawn, values)
+        colour_bar(figure.axes[0], drawn, values)
         write_title(figure.axes[0], title, pad=22)
         return fit(figure)
 
@@ -108,7 +108,7 @@ def speech(
             end, top = max(end, len(bands) * times[-1]), top - 1.1
             extent = (0.0, len(bands) * times[-1], -0.5, bands.shape[1] - 0.5)
             drawn = _heat(axes, bands.T[::-1], extent, (float(bands.min()), float(bands.max())))
-            scale(axes, drawn, "log energy", least=0.7)
+            colour_bar(axes, drawn, "log energy", least=0.7)
             axes.set(ylabel="band")
         if samples is not None:
             axes = figure.add_axes((0, top - 0.7, wide, 0.7))
@@ -162,7 +162,7 @@ def _heard(
     high = len(tokens) * min(0.22, most / len(tokens))
     axes = figure.add_axes((0, top - high, wide, high))
     extent = (0.0, table.shape[1] * step, float(len(tokens)), 0.0)
-    scale(axes, _heat(axes, table, extent, (0.0, _largest(table))), values, least=1.3)
+    colour_bar(axes, _heat(axes, table, extent, (0.0, _largest(table))), values, least=1.3)
     nth = every(high / len(tokens), line=0.15)
     axes.yaxis.set_ticks([i + 0.5 for i in range(0, len(tokens), nth)], short_labels(tokens)[::nth])
     axes.tick_params(axis="y", length=0 if nth == 1 else 3)
