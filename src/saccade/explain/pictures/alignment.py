@@ -44,7 +44,7 @@ class Alignment:
         return self.weights, self.rows, self.columns, self.rows_label, self.columns_label, self.title
 
     def figure(self) -> plots.Figure:
-        """The map from 0 to 1; a soft one, below a half everywhere, also on its own scale beside it."""
+        """The map on a scale from 0 to 1; if all weights are below a half, it is also drawn on its own scale."""
         if self.weights.max() >= SOFT:
             return plots.alignments([self.panel], self.values)
         return plots.alignments([self.panel, self.panel], self.values, ("fixed", "own"))
