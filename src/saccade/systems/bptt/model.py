@@ -66,7 +66,8 @@ class LinearRNN(nn.Module):
         theta1, theta2 = self.theta1.detach().double(), self.theta2.detach().double()
         states = self.forward(x, theta1, theta2)
         errors = 2 * self.factor * (states - y)
-        deltas, delta = [], x.new_zeros(())
+        deltas: list[Tensor] = []
+        delta = x.new_zeros(())
         for error in errors.flip(0).unbind():
             delta = error + theta2 * delta
             deltas.insert(0, delta)
