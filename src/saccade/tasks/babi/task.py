@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -113,10 +114,12 @@ class BabiTask:
 
     def examples(self, split: str) -> Sequence[Example]:
         if split not in self._examples:
-            self._examples[split] = [
-                example for task, stories in self.stories(split).items() for story in stories
-                for example in self._of(task, story)
-            ]  # fmt: skip
+            found = [
+                [example for story in stories for example in self._of(task, story)]
+                for task, stories in self.stories(split).items()
+            ]
+            # the tasks in turn, so that the first examples are of all of them
+            self._examples[split] = [one for row in zip_longest(*found) for one in row if one is not None]
         return self._examples[split]
 
     def _of(self, task: int, story: Story) -> list[Example]:
