@@ -74,20 +74,23 @@ class BabiTask:
         self._examples: dict[str, list[Example]] = {}
         self._rows: dict[str, list[int]] = {}
         if assets is None:
-            self.symbols = self._learned()
+            self.symbols, self.answers = self._learned()
         else:
-            self.symbols = [str(symbol) for symbol in read_record(assets / "vocabulary.json", "symbols")["symbols"]]
+            kept = read_record(assets / "vocabulary.json", "symbols", "answers")
+            self.symbols, self.answers = [str(symbol) for symbol in kept["symbols"]], int(kept["answers"])
         self.numbers = {symbol: number for number, symbol in enumerate(self.symbols)}
 
-    def _learned(self) -> list[str]:
-        """The vocabulary: no word, and the symbols and answers of the training file, validation included."""
-        found: set[str] = set()
+    def _learned(self) -> tuple[list[str], int]:
+        """The vocabulary of the training file, validation included: no word, the answers, all other symbols; and the
+        number of symbols up to the last answer."""
+        found, answers = set[str](), set[str]()
         for stories in self._stories["train"].values():
             for story in stories:
                 found |= {symbol for text in story.sentences for symbol in self.symbols_of(text)}
                 for question in story.questions:
-                    found |= {question.answer, *self.symbols_of(question.text)}
-        return ["", *sorted(found)]
+                    answers.add(question.answer)
+                    found.update(self.symbols_of(question.text))
+        return ["", *sorted(answers), *sorted(found - answers)], 1 + len(answers)
 
     @cached_property
     def _stories(self) -> dict[str, dict[int, list[Story]]]:
@@ -242,7 +245,7 @@ class BabiTask:
         }
 
     def save(self, folder: Path) -> None:
-        data = json.dumps({"symbols": self.symbols}, ensure_ascii=False)
+        data = json.dumps({"symbols": self.symbols, "answers": self.answers}, ensure_ascii=False)
         write_atomically(folder / "vocabulary.json", (data + "\n").encode("utf-8"))
 
     def check_trained(self, trained: BabiConfig) -> None:
