@@ -6,12 +6,16 @@ arXiv:1502.05698, section 4: memory that is adaptive, and a nonlinear matching f
     s(x, y) = E_x(x) . E_y(y)                                  equation 5: E(z) = U z, z bags of words
     E(z) = tanh(W tanh(U z))                                   nonlinear
 
-U has three dictionaries: of the question, of the facts beside it, and of what is matched. With times, two memories are
+U has three dictionaries: of the question, of the facts beside it, and of what is matched; with `latest`, which is not
+the paper's, the last fact has one apart from the facts before it, since a bag of all facts does not know which of them
+is the last. With times, two memories are
 compared (equation 7 and algorithm 1): from the first to the last, y takes the place of the best y' if
 
-    s(x, y, y') = E_x(x) . (E_y(y) - E_y(y') + t_1 [x older than y] + t_2 [x older than y'] + t_3 [y older than y']) > 0
+    s(x, y, y') = E_x(x) . (E_y(y) - E_y(y') + t_1 [x older than y] + t_2 [x older than y'] +- t_3) > 0
 
-The question is newer than all memories; after a fact, x is as old as the last one. If memory is adaptive, the end is one
++t_3 where y is older than y', -t_3 where it is newer; the paper has 0 there, so that no feature favours a newer y, and
+the most recent of several like sentences is not found. The question is newer than all memories; after a fact, x is as
+old as the last one. If memory is adaptive, the end is one
 more memory, without a time, and no fact is sought once it is chosen. The loss has a margin g for each mistake
 (equation 6, and 7 with times), f over all other memories, v over all other answers:
 
@@ -49,12 +53,13 @@ class Ranking(NamedTuple):
 
 
 class Matching(nn.Module):
-    """s(x, y): dictionaries of the question, of the facts beside it and of what is matched, and the functions E."""
+    """s(x, y): dictionaries of the question, of what is matched, of the facts and, if apart, of the last fact; and the
+    functions E."""
 
-    def __init__(self, symbols: int, width: int, encoding: Encoding, nonlinear: bool) -> None:
+    def __init__(self, symbols: int, width: int, encoding: Encoding, nonlinear: bool, latest: bool) -> None:
         super().__init__()
         self.encoding = encoding
-        self.tables = nn.Parameter(torch.empty(symbols, 3, width))
+        self.tables = nn.Parameter(torch.empty(symbols, 4 if latest else 3, width))
         nn.init.normal_(self.tables, std=0.1)
         self.query = nn.Linear(width, width, bias=False) if nonlinear else None
         self.key = nn.Linear(width, width, bias=False) if nonlinear else None
@@ -62,6 +67,13 @@ class Matching(nn.Module):
     def vectors(self, symbols: Int[Tensor, "s w"], first: int, last: int) -> Float[Tensor, "s g d"]:
         """U z of sentences in the dictionaries from first to last."""
         return sentence_vectors(symbols, self.tables[:, first : last + 1], self.encoding)
+
+    def beside(self, asked: Float[Tensor, "b d"], facts: Float[Tensor, "b t g d"]) -> Float[Tensor, "b t+1 d"]:
+        """U x after 0, 1, .. facts, of the question and of each fact in its dictionaries."""
+        total = facts[:, :, 0].cumsum(1)
+        if facts.shape[2] > 1:
+            total = total - facts[:, :, 0] + facts[:, :, 1]
+        return asked[:, None] + torch.cat([torch.zeros_like(asked)[:, None], total], 1)
 
     def of_query(self, summed: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         """E_x of U x."""
@@ -78,8 +90,8 @@ class Remembered(NamedTuple):
     mask: Bool[Tensor, "b n"]
     asked: Float[Tensor, "b d"]
     """U x of the question, for s_O."""
-    beside: Float[Tensor, "b n d"]
-    """U x of each memory as a fact beside the question, for s_O."""
+    facts: Float[Tensor, "b n g d"]
+    """U x of each memory as a fact beside the question, for s_O, in the dictionaries of a fact and of the last one."""
     keys: Float[Tensor, "b n d"]
     """E_y of each memory, for s_O."""
 
@@ -94,6 +106,7 @@ class MemoryNetwork(nn.Module):
         facts: the most facts that support an answer.
         adaptive: whether the network decides when it has all facts; otherwise there are always as many.
         times: whether memories are compared by age as well.
+        latest: whether the last fact has a dictionary of its own.
         nonlinear: whether E is tanh(W tanh(U z)).
         encoding: how a sentence becomes a vector: "bag" or "position".
         margin: g, by which the right one must win.
@@ -111,6 +124,7 @@ class MemoryNetwork(nn.Module):
         facts: int = 2,
         adaptive: bool = False,
         times: bool = True,
+        latest: bool = False,
         nonlinear: bool = False,
         encoding: Encoding = "bag",
         margin: float = 0.1,
@@ -125,8 +139,8 @@ class MemoryNetwork(nn.Module):
         if not 2 <= self.answers <= symbols:
             raise InvalidInput(f"answers must be from 2 to the {symbols} symbols, not {self.answers}")
         self.facts, self.margin = facts, margin
-        self.output = Matching(symbols, width, encoding, nonlinear)
-        self.response = Matching(symbols, width, encoding, nonlinear)
+        self.output = Matching(symbols, width, encoding, nonlinear, latest)
+        self.response = Matching(symbols, width, encoding, nonlinear, latest)
         self.times = nn.Parameter(0.1 * torch.randn(3, width)) if times else None
         self.end = nn.Parameter(0.1 * torch.randn(width)) if adaptive else None
         self.chosen = nn.ModuleList(Tap("b n") for _ in range(facts))
@@ -136,9 +150,9 @@ class MemoryNetwork(nn.Module):
     ) -> Remembered:
         """Embed the memories and the question for the choice of facts."""
         mask = story_mask(stories, mask)
-        found = padded(self.output.vectors(stories[mask], 1, 2), mask)
+        found = padded(self.output.vectors(stories[mask], 1, 3), mask)
         asked = self.output.vectors(questions, 0, 0)[:, 0]
-        return Remembered(mask, asked, found[:, :, 0], self.output.of_key(found[:, :, 1]))
+        return Remembered(mask, asked, found[:, :, 1:], self.output.of_key(found[:, :, 0]))
 
     def choose(
         self, remembered: Remembered, query: Float[Tensor, "b d"], last: Int[Tensor, " b"]
@@ -154,10 +168,10 @@ class MemoryNetwork(nn.Module):
         scores = torch.einsum("bd,bnd->bn", query, remembered.keys)
         defend, attack = scores, scores
         if self.times is not None:
-            first, second, _ = (query @ self.times.mT).unbind(1)
+            first, second, third = (query @ self.times.mT)[:, :, None].unbind(1)
             newer = last[:, None] < torch.arange(mask.shape[1], device=mask.device)  # x is older than this memory
-            # i wins if s(x, i, best) > 0, and is never older than the best before it
-            attack, defend = scores + first[:, None] * newer, scores - second[:, None] * newer
+            # i wins if s(x, i, best) > 0, and is newer than the best before it
+            attack, defend = scores + first * newer - third, scores - second * newer
         best, held, score = last.new_full(last.shape, -1), *scores.new_full((2, len(last)), -torch.inf)
         for place in range(mask.shape[1]):
             wins = mask[:, place] & ((attack[:, place] > held) | (best < 0))
@@ -181,14 +195,15 @@ class MemoryNetwork(nn.Module):
         """
         remembered = self.remember(stories, questions, mask)
         count = stories.shape[1]
-        summed, facts = remembered.asked, []
+        query, facts, read = remembered.asked, list[Tensor](), list[Tensor]()
         last = questions.new_full((len(questions),), count)
         going = torch.ones_like(last, dtype=torch.bool)
         for tap in self.chosen:
-            fact = self.choose(remembered, self.output.of_query(summed), last).masked_fill(~going, -1)
+            fact = self.choose(remembered, self.output.of_query(query), last).masked_fill(~going, -1)
             going = fact >= 0
-            weights = tap((fact[:, None] == torch.arange(count, device=fact.device)).to(summed.dtype))
-            summed = summed + torch.einsum("bn,bnd->bd", weights, remembered.beside)
+            weights = tap((fact[:, None] == torch.arange(count, device=fact.device)).to(query.dtype))
+            read.append(torch.einsum("bn,bngd->bgd", weights, remembered.facts))
+            query = self.output.beside(remembered.asked, torch.stack(read, 1))[:, -1]
             last = fact.where(going, last)
             facts.append(fact)
         found = torch.stack(facts, 1)
@@ -200,10 +215,11 @@ class MemoryNetwork(nn.Module):
         """s_R of each answer, given the facts (-1: none)."""
         there = facts >= 0
         rows = torch.arange(len(facts), device=facts.device)[:, None].expand_as(facts)
-        beside = padded(self.response.vectors(stories[rows[there], facts[there]], 1, 1), there)[:, :, 0]
+        read = padded(self.response.vectors(stories[rows[there], facts[there]], 2, 3), there)
         asked = self.response.vectors(questions, 0, 0)[:, 0]
-        query = self.response.of_query(asked + beside.sum(1))
-        scores = query @ self.response.of_key(self.response.tables[: self.answers, 2]).mT
+        count = there.sum(1)[:, None, None].expand(-1, 1, asked.shape[1])
+        query = self.response.of_query(self.response.beside(asked, read).gather(1, count)[:, 0])
+        scores = query @ self.response.of_key(self.response.tables[: self.answers, 1]).mT
         return scores.masked_fill(torch.arange(scores.shape[1], device=scores.device) == 0, -torch.inf)
 
     def ranking_loss(
@@ -226,12 +242,9 @@ class MemoryNetwork(nn.Module):
         there, (size, count) = facts >= 0, stories.shape[:2]
         steps = facts.shape[1] + (self.end is not None and facts.shape[1] < self.facts)
         places = facts.clamp(min=0)
-        beside = remembered.beside.gather(1, places[:, :, None].expand(-1, -1, remembered.beside.shape[2]))
-        before = (beside * there[:, :, None]).cumsum(1)
-        query = self.output.of_query(
-            remembered.asked[:, None] + torch.cat([before.new_zeros(size, 1, before.shape[2]), before], 1)
-        )
-        query = query[:, :steps]
+        read = remembered.facts.flatten(2).gather(1, places[:, :, None].expand(-1, -1, remembered.facts.shape[2:].numel()))
+        read = (read * there[:, :, None]).unflatten(2, remembered.facts.shape[2:])
+        query = self.output.of_query(self.output.beside(remembered.asked, read))[:, :steps]
         # what is right at each step: a fact, then the end, then nothing counts
         target = torch.cat([places, places.new_full((size, 1), 0)], 1)[:, :steps]
         right = torch.cat([there, there.new_zeros(size, 1)], 1)[:, :steps]
@@ -244,8 +257,9 @@ class MemoryNetwork(nn.Module):
             first, second, third = (query @ self.times.mT)[..., None, :].unbind(3)
             every = torch.arange(count, device=facts.device)
             older, own_older = last[:, :, None] < every, (last < target)[:, :, None]
-            wins = wins + first * own_older + second * older + third * (target[:, :, None] < every)
-            losses = losses + first * older + second * own_older + third * (target[:, :, None] > every)
+            age = third * torch.where(target[:, :, None] < every, 1.0, -1.0)
+            wins = wins + first * own_older + second * older + age
+            losses = losses + first * older + second * own_older - age
         others = remembered.mask[:, None] & (torch.arange(count, device=facts.device) != target[:, :, None])
         each = (self.margin - wins).relu() + (self.margin + losses).relu()
         total = (each * (others & right[:, :, None])).sum((1, 2))

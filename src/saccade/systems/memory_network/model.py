@@ -26,6 +26,8 @@ class MemoryNetworkConfig:
     """Whether the network decides when it has all facts."""
     times: bool = True
     """Whether memories are also compared by age."""
+    latest: bool = True
+    """Whether the last fact has a dictionary of its own, apart from the facts before it."""
     nonlinear: bool = True
     """Whether the matching function is tanh(W tanh(U z))."""
     encoding: Literal["bag", "position"] = "bag"
@@ -42,7 +44,7 @@ class MemoryNetworkSystem(nn.Module):
         super().__init__()
         self.memory = MemoryNetwork(
             symbols, config.width, answers=answers, facts=config.facts, adaptive=config.adaptive, times=config.times,
-            nonlinear=config.nonlinear, encoding=config.encoding, margin=config.margin,
+            latest=config.latest, nonlinear=config.nonlinear, encoding=config.encoding, margin=config.margin,
         )  # fmt: skip
 
     def forward(self, batch: Batch) -> Found:
