@@ -61,25 +61,36 @@ class AttentionGRU(nn.Module):
 
 class Gates(nn.Module):
     """How much each sentence matters to the question and to the memory so far: one number before the sigmoid or the
-    softmax."""
+    softmax. W1 is kept in two parts, since the question's does not change from pass to pass."""
 
     def __init__(self, width: int, kind: Kind) -> None:
         super().__init__()
-        self.all = kind == "dmn"
-        self.first = nn.Linear((7 * width + 2) if self.all else 4 * width, width)
+        whole = kind == "dmn"
+        self.asked = nn.Linear(4 * width + 1 if whole else 2 * width, width)
+        self.remembered = nn.Linear(3 * width + 1 if whole else 2 * width, width, bias=False)
         self.second = nn.Linear(width, 1)
-        self.between = nn.Linear(width, width, bias=False) if self.all else None
+        self.between = nn.Linear(width, width, bias=False) if whole else None
+
+    def prepare(self, facts: Float[Tensor, "b n d"], query: Float[Tensor, "b d"]) -> Float[Tensor, "b n d"]:
+        """The question's part of W1 z + b1."""
+        parts = self.features(facts, query)
+        prepared: Tensor = self.asked(torch.cat([facts, *parts] if self.between is not None else parts, 2))
+        return prepared
 
     def forward(
-        self, facts: Float[Tensor, "b n d"], query: Float[Tensor, "b d"], memory: Float[Tensor, "b d"]
+        self, prepared: Float[Tensor, "b n d"], facts: Float[Tensor, "b n d"], memory: Float[Tensor, "b d"]
     ) -> Float[Tensor, "b n"]:
-        query, memory = query[:, None], memory[:, None]
-        parts = [facts * query, facts * memory, (facts - query).abs(), (facts - memory).abs()]
-        if self.between is not None:
-            products = [(facts * self.between(one)).sum(2, keepdim=True) for one in (query, memory)]
-            parts = [facts, memory.expand_as(facts), query.expand_as(facts), *parts, *products]
-        scores: Tensor = self.second(torch.tanh(self.first(torch.cat(parts, 2))))
+        found = prepared + self.remembered(torch.cat(self.features(facts, memory), 2))
+        scores: Tensor = self.second(torch.tanh(found))
         return scores[:, :, 0]
+
+    def features(self, facts: Float[Tensor, "b n d"], other: Float[Tensor, "b d"]) -> list[Tensor]:
+        """What z has of the question, or of the memory: c*m and |c - m|; in DMN also m and c W m."""
+        other = other[:, None]
+        parts = [facts * other, (facts - other).abs()]
+        if self.between is None:
+            return parts
+        return [other.expand_as(facts), *parts, (facts * self.between(other)).sum(2, keepdim=True)]
 
 
 class DynamicMemoryNetwork(nn.Module):
@@ -154,17 +165,17 @@ class DynamicMemoryNetwork(nn.Module):
         facts = self.facts(stories, mask)
         asked = states([self.question], [F.embedding(questions, self.embedding)], [questions > 0])[0]
         query = F.pad(asked, (0, 0, 1, 0))[:, -1]  # zero for a question without a word
-        projected = self.episode.project(facts)
+        projected, prepared = self.episode.project(facts), self.gates.prepare(facts, query)
         memory = query
         for number, tap in enumerate(self.attention):
-            scores = self.gates(facts, query, memory)
+            scores = self.gates(prepared, facts, memory)
             if isinstance(self.episode, AttentionGRU):
                 episode = self.episode(projected, tap(masked_softmax(scores, mask)))
                 memory = torch.relu(self.update[number](torch.cat([memory, episode, query], 1)))
             else:
                 gates = tap(torch.sigmoid(scores).masked_fill(~mask, 0.0))
                 episode = gated(projected, gates, self.episode.recurrent())
-                memory = self.update[0].step(episode, memory)
+                memory = step(self.update[0], episode, memory)
         if self.decoder is None:
             final = torch.cat([query, memory], 1)
         else:
