@@ -100,7 +100,7 @@ def test_it_is_the_equations(kind: str) -> None:
 
 
 def test_attention_gru_with_gates_of_zero_and_one() -> None:
-    """0 keeps the state, 1 at one sentence reads that sentence alone, and 1 everywhere is a unit without update gate."""
+    """0 keeps the state, 1 at one sentence reads it alone, 1 everywhere is a unit whose update gate keeps nothing."""
     net, facts = randomised(AttentionGRU(5)), leaf(2, 7, 5)
     projected = net.project(facts)
     assert not net(projected, torch.zeros(2, 7).double()).any()
@@ -112,20 +112,20 @@ def test_attention_gru_with_gates_of_zero_and_one() -> None:
     assert not gradient[:, [0, 1, 2, 4, 5, 6]].any()
     twin = randomised(GRU(5, 5, reset="after"))
     with torch.no_grad():
-        for block, (weight, bias) in enumerate(((net.input.weight[:5], net.input.bias[:5]), (None, None), (net.input.weight[5:], net.input.bias[5:]))):
-            rows = slice(5 * block, 5 * block + 5)
-            if weight is None:  # an update gate that never keeps the past
-                twin.weight_input[rows], twin.weight_hidden[rows], twin.bias[rows] = 0, 0, -1e3
-            else:
-                twin.weight_input[rows], twin.bias[rows] = weight, bias
-                twin.weight_hidden[rows] = net.recurrent.weight[:5] if block == 0 else net.recurrent.weight[5:]
+        twin.weight_input.zero_()
+        twin.weight_hidden.zero_()
         twin.bias_hidden.zero_()
+        twin.bias.fill_(-1e3)  # an update gate that never keeps the past
+        for ours, theirs in ((slice(0, 5), slice(0, 5)), (slice(5, 10), slice(10, 15))):
+            twin.weight_input[theirs], twin.bias[theirs] = net.input.weight[ours], net.input.bias[ours]
+            twin.weight_hidden[theirs] = net.recurrent.weight[ours]
     torch.testing.assert_close(net(projected, torch.ones(2, 7).double()), twin(facts)[1].hidden)
 
 
 def test_gated_unit_with_gates_of_zero_and_one() -> None:
     """1 everywhere is the unit itself, as torch.nn.GRU has it; 0 is no sentence at all."""
-    net, peer, facts = randomised(GRU(5, 5, reset="after")), nn.GRU(5, 5, batch_first=True).double(), torch.randn(2, 7, 5).double()
+    net, peer = randomised(GRU(5, 5, reset="after")), nn.GRU(5, 5, batch_first=True).double()
+    facts = torch.randn(2, 7, 5).double()
     with torch.no_grad():
         # torch's z keeps the past as ours does, in the same order r, z, n
         peer.weight_ih_l0.copy_(net.weight_input)

@@ -61,7 +61,8 @@ def test_one_hop_is_dot_product_attention() -> None:
         model.embedding[1] = model.embedding[0]
         model.times.zero_()
     attention = DotAttention(11).double()
-    memories, query = model.remember(STORIES, MASK)[0], slow_vectors(QUESTIONS, model.embedding[0][:, None], "position")[:, 0]
+    memories = model.remember(STORIES, MASK)[0]
+    query = slow_vectors(QUESTIONS, model.embedding[0][:, None], "position")[:, 0]
     prepared = attention.prepare(memories, MASK)
     reading = attention.read(query, prepared, attention.initial_state(prepared))
     with capture(model) as seen:

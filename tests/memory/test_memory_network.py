@@ -37,25 +37,25 @@ class Slow:
         self.story = [sentence for sentence, keep in zip(STORIES[row], kept, strict=True) if keep]
         self.question = QUESTIONS[row]
 
-    def U(self, module: str, table: int, sentence: Tensor) -> Tensor:
+    def embedded(self, module: str, table: int, sentence: Tensor) -> Tensor:
         matching = getattr(self.model, module)
         return slow_vectors(sentence[None], matching.tables[:, table : table + 1], matching.encoding)[0, 0]
 
-    def E(self, module: str, side: str, summed: Tensor) -> Tensor:
+    def matched(self, module: str, side: str, summed: Tensor) -> Tensor:
         layer = getattr(getattr(self.model, module), side)
         return summed if layer is None else torch.tanh(layer.weight @ torch.tanh(summed))
 
     def query(self, module: str, facts: list[int]) -> Tensor:
         apart = getattr(self.model, module).tables.shape[1] > 3
         tables = [3 if apart and number == len(facts) else 2 for number in range(1, len(facts) + 1)]
-        beside = [self.U(module, table, self.story[fact]) for table, fact in zip(tables, facts, strict=True)]
-        return self.E(module, "query", torch.stack([self.U(module, 0, self.question), *beside]).sum(0))
+        beside = [self.embedded(module, table, self.story[fact]) for table, fact in zip(tables, facts, strict=True)]
+        return self.matched(module, "query", torch.stack([self.embedded(module, 0, self.question), *beside]).sum(0))
 
     def key(self, place: int | None) -> Tensor:
         if place is None:
             assert self.model.end is not None
             return self.model.end
-        return self.E("output", "key", self.U("output", 1, self.story[place]))
+        return self.matched("output", "key", self.embedded("output", 1, self.story[place]))
 
     def compared(self, facts: list[int], y: int | None, other: int | None) -> Tensor:
         """s(x, y, y'); None is the end, which has no time."""
@@ -80,7 +80,7 @@ class Slow:
 
     def said(self, facts: list[int], symbol: int) -> Tensor:
         matching = self.model.response
-        return (self.query("response", facts) * self.E("response", "key", matching.tables[symbol, 1])).sum()
+        return (self.query("response", facts) * self.matched("response", "key", matching.tables[symbol, 1])).sum()
 
     def loss(self, facts: list[int], answer: int) -> tuple[Tensor, Tensor]:
         g, total = self.model.margin, self.model.times.sum() * 0 if self.model.times is not None else torch.zeros(())

@@ -62,7 +62,7 @@ def test_a_file_becomes_stories_with_supporting_facts() -> None:
     [
         ("Mary moved.", r"qa, line 2: expected '1 A sentence\.'"),
         ("2 Where is Mary?\tbathroom", "line 2: expected"),
-        ("2 Where is Mary?\tbathroom\t7", "line 2: expected an answer, and the numbers of earlier sentences .* not '7'"),
+        ("2 Where is Mary?\tbathroom\t7", "line 2: expected an answer, and the numbers of earlier sentences .* '7'"),
         ("2 Where is Mary?\t\t1", "line 2: expected an answer"),
         ("1 Where is Mary?\tbathroom\t1", "line 2: a question before the first sentence of its story"),
     ],
@@ -186,7 +186,8 @@ def test_what_is_no_story_is_one_sentence(task: BabiTask, raw: str | bytes, mess
 
 
 def test_the_error_is_the_mean_over_tasks(task: BabiTask) -> None:
-    examples = [e for number, most in ((1, 8), (3, 4)) for e in [x for x in task.examples("test") if x.task == number][:most]]
+    found = task.examples("test")
+    examples = [e for e in found if e.task == 1][:8] + [e for e in found if e.task == 3][:4]
     right = [example.target for example in examples]
     wrong = [0, *right[1:8], *right[8:]]
     assert task.score(right, examples).figures["error"].value == 0

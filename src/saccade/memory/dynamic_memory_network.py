@@ -8,8 +8,8 @@ arXiv:1603.01417, section 3.
           a^  = softmax(W GRU([0, q], m))                                      an answer of one symbol
     DMN+  f_i = sentence with position encoding,   c_i = GRU(f)_i + GRU(f backward)_i      input fusion
           z   = [c*q, c*m, |c - q|, |c - m|],   g = softmax_i(W2 tanh(W1 z + b1) + b2)
-          r_i = sigmoid(W_r c_i + U_r h_(i-1) + b_r)                           attention GRU: the gate g_i takes the place
-          h~  = tanh(W c_i + r_i * U h_(i-1) + b)                              of the update gate
+          r_i = sigmoid(W_r c_i + U_r h_(i-1) + b_r)                     attention GRU: the gate g_i takes the place
+          h~  = tanh(W c_i + r_i * U h_(i-1) + b)                        of the update gate
           h_i = g_i h~ + (1 - g_i) h_(i-1),   e = h_n          m' = relu(W_t [m, e, q] + b_t)
           a^  = softmax(W [q, m])
 
@@ -17,7 +17,7 @@ m is q at first; there are several passes over the sentences. b batch, n sentenc
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -28,7 +28,7 @@ from saccade.core.errors import InvalidInput
 from saccade.core.masks import masked_softmax
 from saccade.core.tap import Tap
 from saccade.memory.gru import GRU, Projected, Recurrent, gru_step
-from saccade.memory.sentences import sentence_vectors, story_mask
+from saccade.memory.sentences import padded, sentence_vectors, story_mask
 
 Kind = Literal["dmn+", "dmn"]
 
@@ -107,9 +107,7 @@ class DynamicMemoryNetwork(nn.Module):
         InvalidInput: sizes below 1; another kind.
     """
 
-    def __init__(
-        self, symbols: int, width: int, *, passes: int = 3, kind: Kind = "dmn+", dropout: float = 0.0
-    ) -> None:
+    def __init__(self, symbols: int, width: int, *, passes: int = 3, kind: Kind = "dmn+", dropout: float = 0.0) -> None:
         super().__init__()
         for name, size in {"symbols": symbols, "width": width, "passes": passes}.items():
             if size < 1:
@@ -134,15 +132,13 @@ class DynamicMemoryNetwork(nn.Module):
         """The vectors of the sentences in their story; zero where the mask is False."""
         readers = [net for net in self.readers if isinstance(net, GRU)]
         if self.kind == "dmn+":
-            places = mask.flatten().nonzero()[:, 0]
-            found = sentence_vectors(stories.flatten(0, 1)[places], self.embedding[:, None])[:, 0]
-            padded = found.new_zeros(mask.numel(), found.shape[1]).index_copy(0, places, found)
-            vectors = self.dropout(padded.unflatten(0, mask.shape))
+            vectors = self.dropout(padded(sentence_vectors(stories[mask], self.embedding[:, None])[:, 0], mask))
             there, back = states(readers, [vectors, vectors.flip(1)], [mask, mask.flip(1)])
             return (there + back.flip(1)).masked_fill(~mask[:, :, None], 0.0)
         # all words of a story side by side, those that are no word behind them
         words = (stories > 0) & mask[:, :, None]
-        order = (~words).flatten(1).long().argsort(dim=1, stable=True)[:, : int(words.sum((1, 2)).max()) if len(words) else 0]
+        most = int(words.sum((1, 2)).max()) if len(words) else 0
+        order = (~words).flatten(1).long().argsort(dim=1, stable=True)[:, :most]
         symbols, kept = (part.flatten(1).gather(1, order) for part in (stories, words))
         [found] = states(readers, [self.dropout(F.embedding(symbols, self.embedding))], [kept])
         ends = words.sum(2).cumsum(1)[:, :, None].expand(-1, -1, found.shape[2])
@@ -165,8 +161,8 @@ class DynamicMemoryNetwork(nn.Module):
         facts = self.facts(stories, mask)
         asked = states([self.question], [F.embedding(questions, self.embedding)], [questions > 0])[0]
         query = F.pad(asked, (0, 0, 1, 0))[:, -1]  # zero for a question without a word
-        projected, prepared = self.episode.project(facts), self.gates.prepare(facts, query)
-        memory = query
+        prepared, memory = self.gates.prepare(facts, query), query
+        projected: Any = self.episode.project(facts)
         for number, tap in enumerate(self.attention):
             scores = self.gates(prepared, facts, memory)
             if isinstance(self.episode, AttentionGRU):
@@ -175,7 +171,9 @@ class DynamicMemoryNetwork(nn.Module):
             else:
                 gates = tap(torch.sigmoid(scores).masked_fill(~mask, 0.0))
                 episode = gated(projected, gates, self.episode.recurrent())
-                memory = step(self.update[0], episode, memory)
+                update = self.update[0]
+                assert isinstance(update, GRU)
+                memory = step(update, episode, memory)
         if self.decoder is None:
             final = torch.cat([query, memory], 1)
         else:
@@ -196,7 +194,7 @@ def states(
         keep = ~mask[:, :, None] & (torch.arange(2 * size, device=mask.device) >= size)
         streams.append(Projected(gates.masked_fill(keep, torch.inf), candidate))
     weights = [net.recurrent() for net in nets]
-    bias = torch.stack([net.bias_hidden for net in nets])[:, None]
+    bias = torch.stack([net.bias_hidden for net in nets if net.bias_hidden is not None])[:, None]
     recurrent = Recurrent(torch.stack([w.gates for w in weights]), torch.stack([w.candidate for w in weights]), bias)
     hidden = torch.zeros_like(recurrent.gates[:, :1, :size]).repeat(1, len(inputs[0]), 1)
     steps, found = [torch.stack(parts).unbind(2) for parts in zip(*streams, strict=True)], []
@@ -214,6 +212,7 @@ def step(net: GRU, inputs: Float[Tensor, "b d"], hidden: Float[Tensor, "b h"]) -
 def gated(projected: Projected, gates: Float[Tensor, "b n"], recurrent: Recurrent) -> Float[Tensor, "b h"]:
     """The last state of a unit that takes each step as far as its gate says (DMN, equation 8)."""
     hidden = projected.candidate.new_zeros(len(gates), projected.candidate.shape[2])
-    for gate, candidate, weight in zip(projected.gates.unbind(1), projected.candidate.unbind(1), gates.unbind(1), strict=True):
-        hidden = torch.lerp(hidden, gru_step(Projected(gate, candidate), hidden, recurrent), weight[:, None])
+    steps = (part.unbind(1) for part in (projected.gates, projected.candidate, gates[:, :, None]))
+    for gate, candidate, weight in zip(*steps, strict=True):
+        hidden = torch.lerp(hidden, gru_step(Projected(gate, candidate), hidden, recurrent), weight)
     return hidden

@@ -9,7 +9,7 @@
     u'   = H u + o                            the same A and C in all hops                          (layer-wise)
     a^   = softmax(W u')                      equation 3
 
-i counts backwards: time 0 is that of the latest sentence. b batch, n memories, w words of a sentence, v symbols, d width.
+i counts backwards: time 0 is that of the latest sentence. b batch, n memories, w words, v symbols, d width, g tables.
 """
 
 from typing import Literal
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from saccade.core.errors import InvalidInput
 from saccade.core.masks import masked_softmax
 from saccade.core.tap import Tap
-from saccade.memory.sentences import Encoding, sentence_vectors, story_mask
+from saccade.memory.sentences import Encoding, padded, sentence_vectors, story_mask
 
 Tying = Literal["adjacent", "layer-wise"]
 
@@ -96,12 +96,9 @@ class EndToEndMemoryNetwork(nn.Module):
         age = mask.flip(1).cumsum(1).flip(1) - 1
         if stories.shape[1] > self.memories and (most := int(mask.sum(1).max())) > self.memories:
             raise InvalidInput(f"a story has {most} sentences, but the memory holds {self.memories}: keep the latest")
-        places = mask.flatten().nonzero()[:, 0]  # what is padding is not computed
         tables = self.embedding[: len(self.times)].transpose(0, 1)
-        found = sentence_vectors(stories.flatten(0, 1)[places], tables, self.encoding)
-        found = found + self.times.transpose(0, 1)[age.flatten()[places]]
-        padded = found.new_zeros(mask.numel(), *found.shape[1:]).index_copy(0, places, found)
-        return padded.unflatten(0, mask.shape).permute(2, 0, 1, 3)
+        found = sentence_vectors(stories[mask], tables, self.encoding)  # padding is not computed
+        return padded(found + self.times.transpose(0, 1)[age[mask]], mask).permute(2, 0, 1, 3)
 
     def forward(
         self,

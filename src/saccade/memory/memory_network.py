@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from saccade.core.errors import InvalidInput
 from saccade.core.tap import Tap
-from saccade.memory.sentences import Encoding, sentence_vectors, story_mask
+from saccade.memory.sentences import Encoding, padded, sentence_vectors, story_mask
 
 
 class Found(NamedTuple):
@@ -154,9 +154,7 @@ class MemoryNetwork(nn.Module):
         asked = self.output.vectors(questions, 0, 0)[:, 0]
         return Remembered(mask, asked, found[:, :, 1:], self.output.of_key(found[:, :, 0]))
 
-    def choose(
-        self, remembered: Remembered, query: Float[Tensor, "b d"], last: Int[Tensor, " b"]
-    ) -> Int[Tensor, " b"]:
+    def choose(self, remembered: Remembered, query: Float[Tensor, "b d"], last: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
         """The best memory for a query E_x(x), as each wins or loses against the best so far; -1: the end, or none.
 
         Args:
@@ -242,8 +240,8 @@ class MemoryNetwork(nn.Module):
         there, (size, count) = facts >= 0, stories.shape[:2]
         steps = facts.shape[1] + (self.end is not None and facts.shape[1] < self.facts)
         places = facts.clamp(min=0)
-        read = remembered.facts.flatten(2).gather(1, places[:, :, None].expand(-1, -1, remembered.facts.shape[2:].numel()))
-        read = (read * there[:, :, None]).unflatten(2, remembered.facts.shape[2:])
+        rows = torch.arange(size, device=facts.device)[:, None]
+        read = remembered.facts[rows, places] * there[:, :, None, None]
         query = self.output.of_query(self.output.beside(remembered.asked, read))[:, :steps]
         # what is right at each step: a fact, then the end, then nothing counts
         target = torch.cat([places, places.new_full((size, 1), 0)], 1)[:, :steps]
@@ -273,9 +271,3 @@ class MemoryNetwork(nn.Module):
         wrong = wrong & (torch.arange(said.shape[1], device=said.device) > 0) & (answers > 0)[:, None]
         lead = said.gather(1, answers.clamp(min=1)[:, None]) - said.masked_fill(~wrong, 0.0)
         return Ranking(total, ((self.margin - lead).relu() * wrong).sum(1))
-
-
-def padded(rows: Float[Tensor, "s g d"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b n g d"]:
-    """Rows where the mask is True, in its order, and zeros elsewhere."""
-    places = mask.flatten().nonzero()[:, 0]
-    return rows.new_zeros(mask.numel(), *rows.shape[1:]).index_copy(0, places, rows).unflatten(0, mask.shape)

@@ -32,8 +32,10 @@ def sentence_vectors(
     size, (count, _, width) = len(symbols), tables.shape
     if encoding not in ("position", "bag"):
         raise InvalidInput(f'encoding must be "position" or "bag", not {encoding!r}')
-    if symbols.numel() and not torch.compiler.is_compiling() and not 0 <= int(symbols.min()) <= int(symbols.max()) < count:
-        raise InvalidInput(f"symbols must be from 0 to {count - 1}, not {int(symbols.min())} to {int(symbols.max())}")
+    if symbols.numel() and symbols.device.type == "cpu" and not torch.compiler.is_compiling():
+        least, most = int(symbols.min()), int(symbols.max())
+        if least < 0 or most >= count:
+            raise InvalidInput(f"symbols must be from 0 to {count - 1}, not {least} to {most}")
     words = (symbols > 0).to(tables.dtype)
     weights = words
     if encoding == "position":
@@ -41,11 +43,19 @@ def sentence_vectors(
         symbols, weights = torch.cat([symbols, symbols]), torch.cat([(1 - part) * words, (1 - 2 * part) * words])
     if symbols.shape[1] == 0 or size == 0:
         return (tables.sum() * 0).expand(size, *tables.shape[1:])
-    bags = F.embedding_bag(symbols, tables.flatten(1), mode="sum", per_sample_weights=weights).unflatten(1, (-1, width))
+    sums = F.embedding_bag(symbols, tables.flatten(1), mode="sum", per_sample_weights=weights)
+    bags: Tensor = sums.unflatten(1, (-1, width))
     if encoding == "bag":
         return bags
     features = torch.arange(1, width + 1, device=tables.device, dtype=tables.dtype) / width
     return torch.addcmul(bags[:size], bags[size:], features, value=-1)
+
+
+def padded(rows: Float[Tensor, "s *r"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b n *r"]:
+    """Rows at the places where the mask is True, in order, and zeros elsewhere."""
+    places = mask.flatten().nonzero()[:, 0]
+    spread: Tensor = rows.new_zeros(mask.numel(), *rows.shape[1:]).index_copy(0, places, rows)
+    return spread.unflatten(0, mask.shape)  # type: ignore[no-any-return]
 
 
 def story_mask(stories: Int[Tensor, "b n w"], mask: Tensor | None) -> Bool[Tensor, "b n"]:

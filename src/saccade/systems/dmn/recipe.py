@@ -77,7 +77,13 @@ TINY = Config(
     task=BabiConfig(tasks=(1,)),
     model=DMNConfig(width=20, passes=2),
     training=TrainingConfig(
-        steps=100, batch_size=32, window=320, learning_rate=5e-3, threads=1, validate_every=50, checkpoint_every=50,
+        steps=100,
+        batch_size=32,
+        window=320,
+        learning_rate=5e-3,
+        threads=1,
+        validate_every=50,
+        checkpoint_every=50,
         log_every=10,
     ),
 )

@@ -74,7 +74,13 @@ TINY = Config(
     task=BabiConfig(tasks=(1, 4), grams=2),
     model=MemoryNetworkConfig(width=20, facts=2),
     training=TrainingConfig(
-        steps=200, batch_size=32, window=256, learning_rate=5e-3, threads=1, validate_every=50, checkpoint_every=50,
+        steps=200,
+        batch_size=32,
+        window=256,
+        learning_rate=5e-3,
+        threads=1,
+        validate_every=50,
+        checkpoint_every=50,
         log_every=10,
     ),
 )

@@ -146,7 +146,8 @@ class BabiTask:
         """A row of symbols for each text, at least this wide; those that are not in the vocabulary are left out."""
         rows = [self._encoded(text) for text in texts]
         width = max(width, *map(len, rows)) if rows else width
-        return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], dtype=torch.long).view(len(rows), width)
+        filled = [[*row, *[0] * (width - len(row))] for row in rows]
+        return torch.tensor(filled, dtype=torch.long).view(len(rows), width)
 
     def _encoded(self, text: str) -> list[int]:
         if text not in self._rows:  # the same sentences stand in many stories
