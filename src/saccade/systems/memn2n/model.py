@@ -40,12 +40,12 @@ class MemN2N(nn.Module):
             symbols, config.width, hops=config.hops, memories=memories, encoding=config.encoding, tying=config.tying
         )
 
-    def forward(self, batch: Batch, step: int | None = None) -> Float[Tensor, "b v"]:
+    def forward(self, batch: Batch, step: int = 0) -> Float[Tensor, "b v"]:
         """The logits of the answers.
 
         Args:
-            step: the training step; None in evaluation.
+            step: the training step, which counts in training only.
         """
-        linear = step is not None and step < self.linear_start
+        linear = self.training and step < self.linear_start
         logits: Tensor = self.memory(batch.stories, batch.questions, batch.mask, linear=linear)
         return logits

@@ -42,7 +42,9 @@ def build(config: Config, task: Any) -> MemN2N:
 
 
 def objective(model: Any, batch: Batch, step: int) -> Loss:
-    return Loss({"nats": cross_entropy(model(batch, step if model.training else None), batch)})
+    """The cross-entropy of the answers. There is none in evaluation, where the error decides: the loss of a task that
+    is not understood, such as 19, grows while the others still improve."""
+    return Loss({"nats": cross_entropy(model(batch, step), batch)} if model.training else {})
 
 
 def predict(model: Any, batch: Batch, config: Config) -> list[int]:
@@ -81,13 +83,13 @@ TINY = Config(
         validate_every=50, checkpoint_every=50, log_every=10,
     ),
 )  # fmt: skip
-# 90 epochs, 30 of them with a rising rate, which takes the place of half the rate during the linear start
+# 160 epochs, 36 of them with a rising rate, which takes the place of half the rate during the linear start
 BABI_1K = Config(
     task=BabiConfig(folder=Path("babi"), empty_memories=0.1),
-    model=MemN2NConfig(linear_start=8400),
+    model=MemN2NConfig(linear_start=10000),
     training=TrainingConfig(
-        steps=50600, batch_size=32, window=32, optimizer=SGD(), learning_rate=0.32, schedule="linear", warmup=16800,
-        clip=1.25, threads=1, validate_every=1000, checkpoint_every=2000, keep="best",
+        steps=90000, batch_size=32, window=32, optimizer=SGD(), learning_rate=0.32, schedule="linear", warmup=20000,
+        clip=1.25, threads=1, validate_every=2000, checkpoint_every=4000, keep="best",
     ),
 )  # fmt: skip
 
@@ -97,7 +99,7 @@ RECIPE = Recipe(
         authors="Sukhbaatar, Szlam, Weston & Fergus",
         year=2015,
         arxiv="1503.08895",
-        target="table 3",
+        target="table 1",
         number="12.4 % mean error on bAbI 1k, 10 tasks failed (joint training, 3 hops, PE, LS, RN; best of 10)",
     ),
     task=task,
