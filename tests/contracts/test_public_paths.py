@@ -51,7 +51,9 @@ PATHS = [
     "saccade.nets.search.beam_search",
     "saccade.nets.search.sample", "saccade.tasks.translation.TranslationTask",
     "saccade.tasks.translation.TranslationConfig",
-    "saccade.tasks.babi.BabiConfig", "saccade.tasks.babi.BabiTask", "saccade.tasks.pen.PenConfig", "saccade.tasks.pen.PenTask", "saccade.training.config.TrainingConfig",
+    "saccade.tasks.babi.BabiConfig", "saccade.tasks.babi.BabiTask",
+    "saccade.tasks.pen.PenConfig", "saccade.tasks.pen.PenTask",
+    "saccade.training.config.TrainingConfig",
 ]  # fmt: skip
 
 

@@ -20,14 +20,16 @@ def test_the_picture_has_the_gates_of_each_pass(kind: str) -> None:
     answer = Answer(model.train(), task, config, example, example.target, torch.device("cpu"))
     [picture] = RECIPE.pictures(answer)
     assert model.training
-    assert picture.weights.shape == (len(example.sentences), 2)
-    assert list(picture.rows) == list(example.sentences)
-    sums = torch.as_tensor(picture.weights).sum(0).tolist()
+    assert picture.weights.shape == (2, len(example.sentences))
+    assert list(picture.columns) == list(example.sentences)
+    sums = torch.as_tensor(picture.weights).sum(1).tolist()
     assert (sums == pytest.approx([1, 1])) == (kind == "dmn+")
     [again] = RECIPE.pictures(answer)  # without dropout
     assert (again.weights == picture.weights).all()
     facts = list(example.supports)
-    assert RECIPE.measures(answer)["support"].value == pytest.approx(100 * float(picture.weights[facts].max(1).mean()))
+    assert RECIPE.measures(answer)["support"].value == pytest.approx(
+        100 * float(picture.weights[:, facts].max(0).mean())
+    )
 
 
 def test_one_variant_a_task_and_a_claim_each() -> None:

@@ -41,7 +41,7 @@ def test_the_facts_can_be_learned_and_are_shown() -> None:
     answer = Answer(model, task, config, example, example.target, torch.device("cpu"))
     [picture] = RECIPE.pictures(answer)
     assert set(picture.weights.flatten().tolist()) == {0.0, 1.0}
-    assert (picture.weights.sum(0) == 1).all()
+    assert (picture.weights.sum(1) == 1).all()
     assert RECIPE.measures(answer)["facts_right"].value == 100
     wrong = answer._replace(example=example._replace(supports=((example.supports[0] + 1) % len(example.sentences),)))
     assert RECIPE.measures(wrong)["facts_right"].value == 0

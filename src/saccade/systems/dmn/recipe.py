@@ -60,10 +60,10 @@ def looks(answer: Answer) -> Tensor:
 
 def pictures(answer: Answer) -> list[Picture]:
     gates = looks(answer)
-    passes = [str(number) for number in range(1, len(gates) + 1)]
+    passes = [f"pass {number}" for number in range(1, len(gates) + 1)]
     title = f"{answer.example.question} {answer.task.decode(answer.prediction)}"
     sentences = answer.example.sentences
-    return [Alignment("passes", gates.mT, sentences, passes, "sentence", "pass", values="gate", title=title)]
+    return [Alignment("passes", gates, passes, sentences, "pass", "sentence", "gate", title, tall=True)]
 
 
 def measures(answer: Answer) -> dict[str, Figure]:

@@ -62,9 +62,9 @@ def looks(answer: Answer) -> Tensor:
 
 def pictures(answer: Answer) -> list[Picture]:
     weights = looks(answer)
-    hops = [str(number) for number in range(1, len(weights) + 1)]
+    hops = [f"hop {number}" for number in range(1, len(weights) + 1)]
     title = f"{answer.example.question} {answer.task.decode(answer.prediction)}"
-    return [Alignment("hops", weights.mT, answer.example.sentences, hops, "sentence", "hop", title=title)]
+    return [Alignment("hops", weights, hops, answer.example.sentences, "hop", "sentence", title=title, tall=True)]
 
 
 def measures(answer: Answer) -> dict[str, Figure]:

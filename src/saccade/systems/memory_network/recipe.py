@@ -56,10 +56,10 @@ def chosen(answer: Answer) -> Tensor:
 
 def pictures(answer: Answer) -> list[Picture]:
     weights = chosen(answer)
-    facts = [str(number) for number in range(1, len(weights) + 1)]
+    facts = [f"fact {number}" for number in range(1, len(weights) + 1)]
     title = f"{answer.example.question} {answer.task.decode(answer.prediction)}"
     sentences = answer.example.sentences
-    return [Alignment("facts", weights.mT, sentences, facts, "sentence", "step", values="chosen", title=title)]
+    return [Alignment("facts", weights, facts, sentences, "step", "sentence", "chosen", title, tall=True)]
 
 
 def measures(answer: Answer) -> dict[str, Figure]:
