@@ -74,6 +74,7 @@ def test_one_hop_is_dot_product_attention() -> None:
 def test_without_the_softmax_a_hop_is_linear_in_the_question() -> None:
     memories, one, other = torch.randn(2, 5, 11).double(), *torch.randn(2, 2, 11).double()
     both = hop(2 * one - 3 * other, memories, MASK, linear=True)
+    assert not both[~MASK].any()
     torch.testing.assert_close(both, 2 * hop(one, memories, MASK, True) - 3 * hop(other, memories, MASK, True))
 
 

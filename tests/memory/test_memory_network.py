@@ -116,9 +116,11 @@ def test_the_loss_is_the_equation(options: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("options", KINDS, ids=str)
 def test_the_facts_are_the_arg_max_pair_by_pair_and_the_answer_follows_them(options: dict[str, object]) -> None:
-    for seed in range(5):
+    for seed in range(25):  # often enough that each of the ages decides
         torch.manual_seed(seed)
         model = make(**options)
+        if model.times is not None:
+            model.times.data *= 4
         found = model(STORIES, QUESTIONS, MASK)
         for row in range(3):
             slow = Slow(model, row)

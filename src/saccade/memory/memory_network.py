@@ -202,7 +202,7 @@ class MemoryNetwork(nn.Module):
             weights = tap((fact[:, None] == torch.arange(count, device=fact.device)).to(query.dtype))
             read.append(torch.einsum("bn,bngd->bgd", weights, remembered.facts))
             query = self.output.beside(remembered.asked, torch.stack(read, 1))[:, -1]
-            last = fact.where(going, last)
+            last = fact
             facts.append(fact)
         found = torch.stack(facts, 1)
         return Found(found, self.scores(stories, questions, found))
