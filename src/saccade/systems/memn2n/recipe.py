@@ -11,6 +11,7 @@ from saccade.core.device import evaluating, to_device
 from saccade.core.picture import Picture
 from saccade.core.recipe import Answer, Claim, Loss, Paper, Recipe
 from saccade.core.task import Figure
+from saccade.explain import answers as shown
 from saccade.explain.capture import capture
 from saccade.explain.pictures.alignment import Alignment
 from saccade.systems.memn2n.model import MemN2N, MemN2NConfig
@@ -68,11 +69,14 @@ def pictures(answer: Answer) -> list[Picture]:
 
 
 def measures(answer: Answer) -> dict[str, Figure]:
-    """How much of a hop's attention is on a supporting sentence: of the hop that reads it most."""
-    facts = sorted(set(answer.example.supports))
-    weights = looks(answer)[:, facts].amax(0)
-    share = 100 * float(weights.mean()) if facts else 0.0
-    return {"support": Figure(share, "%", "attention on supporting sentences", len(facts))}
+    """How much of a hop's attention is on a supporting sentence, of the hop that reads it most; and how widely hops
+    look."""
+    facts, weights = sorted(set(answer.example.supports)), looks(answer)
+    share = 100 * float(weights[:, facts].amax(0).mean()) if facts else 0.0
+    return {
+        "support": Figure(share, "%", "attention on supporting sentences", len(facts)),
+        "attention_entropy": shown.entropy(weights),
+    }
 
 
 TINY = Config(
