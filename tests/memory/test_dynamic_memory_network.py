@@ -190,6 +190,26 @@ def test_finite_whatever_comes(scale: float, kind: str, size: int) -> None:
     assert all(weight.grad is None or weight.grad.isfinite().all() for weight in model.parameters())
 
 
+@pytest.mark.parametrize("kind", ["dmn+", "dmn"])
+def test_in_bfloat16_it_is_near(kind: str) -> None:
+    model = DynamicMemoryNetwork(7, 5, kind=kind)  # type: ignore[arg-type]
+    expected = model(STORIES, QUESTIONS, MASK)[:, 1:]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model(STORIES, QUESTIONS, MASK)[:, 1:]
+    torch.testing.assert_close(found.float(), expected, rtol=0, atol=0.05)
+
+
+@pytest.mark.unhooked
+def test_compiled_it_gives_the_same() -> None:
+    model = randomised(DynamicMemoryNetwork(7, 5, passes=1))
+    torch.compiler.reset()
+    compiled = torch.compile(model, backend="aot_eager")
+    weights = list(model.parameters())
+    assert_twins(
+        lambda: compiled(STORIES, QUESTIONS, MASK)[:, 1:], lambda: model(STORIES, QUESTIONS, MASK)[:, 1:], weights
+    )
+
+
 @pytest.mark.unhooked
 def test_errors() -> None:
     with pytest.raises(InvalidInput, match='kind must be "dmn\\+" or "dmn", not \'dnm\''):

@@ -117,6 +117,26 @@ def test_finite_whatever_comes(scale: float, hops: int, sentences: int) -> None:
     assert all(weight.grad is None or weight.grad.isfinite().all() for weight in model.parameters())
 
 
+@pytest.mark.parametrize("tying", ["adjacent", "layer-wise"])
+def test_in_bfloat16_it_is_near(tying: str) -> None:
+    model = EndToEndMemoryNetwork(7, 11, memories=5, tying=tying)  # type: ignore[arg-type]
+    expected = model(STORIES, QUESTIONS, MASK)[:, 1:]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model(STORIES, QUESTIONS, MASK)[:, 1:]
+    torch.testing.assert_close(found.float(), expected, rtol=0, atol=0.05)
+
+
+@pytest.mark.unhooked
+def test_compiled_it_gives_the_same() -> None:
+    model = randomised(EndToEndMemoryNetwork(7, 11, memories=5))
+    torch.compiler.reset()
+    compiled = torch.compile(model, backend="aot_eager")
+    weights = list(model.parameters())
+    assert_twins(
+        lambda: compiled(STORIES, QUESTIONS, MASK)[:, 1:], lambda: model(STORIES, QUESTIONS, MASK)[:, 1:], weights
+    )
+
+
 @pytest.mark.unhooked
 def test_errors() -> None:
     with pytest.raises(InvalidInput, match="a story has 5 sentences, but the memory holds 3"):

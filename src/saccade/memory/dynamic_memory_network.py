@@ -50,9 +50,10 @@ class AttentionGRU(nn.Module):
 
     def forward(self, projected: Float[Tensor, "b n e"], gates: Float[Tensor, "b n"]) -> Float[Tensor, "b d"]:
         """The last state. A gate of 0 keeps the state exactly."""
-        hidden = projected.new_zeros(len(projected), projected.shape[2] // 2)
         weight = self.recurrent.weight.mT
-        for inputs, gate in zip(projected.unbind(1), gates[:, :, None].to(projected.dtype).unbind(1), strict=True):
+        # under autocast the products are bfloat16, the state is not
+        hidden = weight.new_zeros(len(projected), projected.shape[2] // 2)
+        for inputs, gate in zip(projected.unbind(1), gates[:, :, None].to(hidden.dtype).unbind(1), strict=True):
             (reset, candidate), (past_reset, past) = inputs.chunk(2, 1), (hidden @ weight).chunk(2, 1)
             found = torch.tanh(torch.addcmul(candidate, torch.sigmoid(reset + past_reset), past))
             hidden = torch.lerp(hidden, found.to(hidden.dtype), gate)
@@ -211,8 +212,8 @@ def step(net: GRU, inputs: Float[Tensor, "b d"], hidden: Float[Tensor, "b h"]) -
 
 def gated(projected: Projected, gates: Float[Tensor, "b n"], recurrent: Recurrent) -> Float[Tensor, "b h"]:
     """The last state of a unit that takes each step as far as its gate says (DMN, equation 8)."""
-    hidden = projected.candidate.new_zeros(len(gates), projected.candidate.shape[2])
-    steps = (part.unbind(1) for part in (projected.gates, projected.candidate, gates[:, :, None]))
+    hidden = recurrent.gates.new_zeros(len(gates), projected.candidate.shape[2])
+    steps = (part.unbind(1) for part in (projected.gates, projected.candidate, gates[:, :, None].to(hidden.dtype)))
     for gate, candidate, weight in zip(*steps, strict=True):
         hidden = torch.lerp(hidden, gru_step(Projected(gate, candidate), hidden, recurrent), weight)
     return hidden
