@@ -34,7 +34,7 @@ Kind = Literal["dmn+", "dmn"]
 
 
 class AttentionGRU(nn.Module):
-    """A gated recurrent unit whose update gate is an attention weight (DMN+, equations 9 to 11)."""
+    """A gated recurrent unit whose update gate is an attention weight (DMN+, section 3.3)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -211,7 +211,7 @@ def step(net: GRU, inputs: Float[Tensor, "b d"], hidden: Float[Tensor, "b h"]) -
 
 
 def gated(projected: Projected, gates: Float[Tensor, "b n"], recurrent: Recurrent) -> Float[Tensor, "b h"]:
-    """The last state of a unit that takes each step as far as its gate says (DMN, equation 8)."""
+    """The last state of a unit that takes each step as far as its gate says (DMN, section 2.3)."""
     hidden = recurrent.gates.new_zeros(len(gates), projected.candidate.shape[2])
     steps = (part.unbind(1) for part in (projected.gates, projected.candidate, gates[:, :, None].to(hidden.dtype)))
     for gate, candidate, weight in zip(*steps, strict=True):

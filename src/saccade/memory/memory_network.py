@@ -1,23 +1,21 @@
 """Memory network. Weston, Chopra & Bordes 2014, arXiv:1410.3916, sections 3.1 and 3.4; options of Weston et al. 2015,
 arXiv:1502.05698, section 4: memory that is adaptive, and a nonlinear matching function.
 
-    o_t  = argmax_i s_O([x, m_o1, .., m_o(t-1)], m_i)          equations 2 and 3: the facts that support the answer
-    r    = argmax_w s_R([x, m_o1, .., m_ot], w)                equation 4: the answer, one symbol
-    s(x, y) = E_x(x) . E_y(y)                                  equation 5: E(z) = U z, z bags of words
+    o_t  = argmax_i s_O([x, m_o1, .., m_o(t-1)], m_i)          the facts that support the answer
+    r    = argmax_w s_R([x, m_o1, .., m_ot], w)                the answer, one symbol
+    s(x, y) = E_x(x) . E_y(y)                                  E(z) = U z, z bags of words
     E(z) = tanh(W tanh(U z))                                   nonlinear
 
-U has three dictionaries: of the question, of the facts beside it, and of what is matched; with `latest`, which is not
-the paper's, the last fact has one apart from the facts before it, since a bag of all facts does not know which of them
-is the last. With times, two memories are
-compared (equation 7 and algorithm 1): from the first to the last, y takes the place of the best y' if
+U has three dictionaries: of the question, of the facts beside it, and of what is matched. With `latest`, which is not
+the paper's, the last fact has another one than the facts before it: a bag of all facts does not know which is the last.
+With times, two memories are compared (section 3.4): from the first to the last, y takes the place of the best y' if
 
     s(x, y, y') = E_x(x) . (E_y(y) - E_y(y') + t_1 [x older than y] + t_2 [x older than y'] +- t_3) > 0
 
 +t_3 where y is older than y', -t_3 where it is newer; the paper has 0 there, so that no feature favours a newer y, and
 the most recent of several like sentences is not found. The question is newer than all memories; after a fact, x is as
-old as the last one. If memory is adaptive, the end is one
-more memory, without a time, and no fact is sought once it is chosen. The loss has a margin g for each mistake
-(equation 6, and 7 with times), f over all other memories, v over all other answers:
+old as the last one. If memory is adaptive, the end is one more memory, without a time, and no fact is sought once it is
+chosen. The loss has a margin g for each mistake (here with times), f over all other memories, v over all other answers:
 
     sum_t sum_f max(0, g - s(x, m_ot, f)) + max(0, g + s(x, f, m_ot))
     + sum_v max(0, g - s_R(x, r) + s_R(x, v))

@@ -35,7 +35,7 @@ class BabiConfig:
     """Empty memories that training inserts at random, as a share of the sentences (Sukhbaatar et al. 2015, 4.1)."""
     grams: Annotated[int, Field(ge=1, le=3)] = 1
     """The longest sequence of words that is a symbol of its own: with 3, a sentence is its words, pairs and triples
-    (Weston et al. 2015, 2.2)."""
+    (Weston et al. 2015, 4)."""
 
     @model_validator(mode="after")
     def check_choices(self) -> "BabiConfig":
