@@ -2,5 +2,6 @@
 
 from saccade.memory.gru import GRU, GRUState
 from saccade.memory.lstm import LSTM, LSTMState
+from saccade.memory.ntm import NTM, NTMState
 
-__all__ = ["GRU", "LSTM", "GRUState", "LSTMState"]
+__all__ = ["GRU", "LSTM", "NTM", "GRUState", "LSTMState", "NTMState"]
