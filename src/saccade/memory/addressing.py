@@ -30,9 +30,18 @@ class Address(NamedTuple):
 
 
 def content_weights(
-    memory: Float[Tensor, "b n m"], key: Float[Tensor, "b h m"], strength: Float[Tensor, "b h"]
+    memory: Float[Tensor, "b n m"],
+    key: Float[Tensor, "b h m"],
+    strength: Float[Tensor, "b h"],
+    mask: Float[Tensor, "b h m"] | None = None,
 ) -> Float[Tensor, "b h n"]:
-    """Softmax over the slots of the strength times the cosine with the key. A vector of zeros has the cosine 0."""
+    """Softmax over the slots of the strength times the cosine with the key. A vector of zeros has the cosine 0.
+
+    A mask multiplies the key and every slot before they are compared (Csordas & Schmidhuber 2019, arXiv:1904.10278).
+    """
+    if mask is not None:
+        masked = direction(memory[:, None] * mask[:, :, None])
+        return (masked @ (strength[..., None] * direction(key * mask))[..., None])[..., 0].softmax(-1)
     return (strength[..., None] * direction(key) @ direction(memory).mT).softmax(-1)
 
 
