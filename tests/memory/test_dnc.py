@@ -45,7 +45,7 @@ def slow_content(memory: Tensor, key: Tensor, strength: Tensor, mask: Tensor | N
 
 def slow_allocation(usage: Tensor) -> Tensor:
     """a(phi_j) = (1 - u(phi_j)) prod_i<j u(phi_i)."""
-    order = sorted(range(len(usage)), key=lambda i: usage[i].item())
+    order = sorted(range(len(usage)), key=lambda i: round(usage[i].item() * 2**40))
     found = list(usage)
     for j, slot in enumerate(order):
         found[slot] = 1 - usage[slot]

@@ -82,11 +82,13 @@ def usage_after(
 
 
 def allocation(usage: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
-    """a: weights of the unused slots, the least used one first; equal usages in the order of the slots.
+    """a: weights of the unused slots, the least used one first.
 
-    The order has no gradient; the usages have one.
+    Usages that differ by less than rounding errors are equal, and their slots are in order. The paper's sort would let
+    rounding decide, although the weights jump if two slots change places. The order has no gradient; the usages have.
     """
-    sorted_usage, order = usage.sort(stable=True)
+    order = (usage.detach() * (2.0**40 if usage.dtype == torch.float64 else 2.0**20)).round().argsort(stable=True)
+    sorted_usage = usage.gather(1, order)
     before = torch.cat([torch.ones_like(usage[:, :1]), sorted_usage[:, :-1].cumprod(-1)], 1)
     return torch.zeros_like(usage).scatter(1, order, (1 - sorted_usage) * before)
 
