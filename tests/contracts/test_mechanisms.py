@@ -14,7 +14,7 @@ from tests.checks import assert_twins, leaf
 
 SIZES = {
     "query_size": 5, "key_size": 7, "width": 11, "input_size": 3, "hidden_size": 13, "output_size": 17,
-    "model_size": 12, "heads": 3,
+    "module_size": 3, "model_size": 12, "heads": 3,
 }  # fmt: skip
 
 

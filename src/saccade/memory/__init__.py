@@ -1,8 +1,14 @@
 """What to remember: recurrent cells and external memories, one per file."""
 
+from saccade.memory.clockwork_rnn import ClockworkRNN, ClockworkRNNState
+from saccade.memory.delayed_rnn import DelayedRNN, DelayedRNNState
 from saccade.memory.dnc import DNC, DNCState
 from saccade.memory.gru import GRU, GRUState
 from saccade.memory.lstm import LSTM, LSTMState
 from saccade.memory.ntm import NTM, NTMState
+from saccade.memory.rnn import RNN, RNNState
 
-__all__ = ["DNC", "GRU", "LSTM", "NTM", "DNCState", "GRUState", "LSTMState", "NTMState"]
+__all__ = [
+    "DNC", "GRU", "LSTM", "NTM", "RNN", "ClockworkRNN", "ClockworkRNNState", "DNCState", "DelayedRNN",
+    "DelayedRNNState", "GRUState", "LSTMState", "NTMState", "RNNState",
+]  # fmt: skip
