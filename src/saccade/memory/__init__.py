@@ -7,8 +7,9 @@ from saccade.memory.gru import GRU, GRUState
 from saccade.memory.lstm import LSTM, LSTMState
 from saccade.memory.ntm import NTM, NTMState
 from saccade.memory.rnn import RNN, RNNState
+from saccade.memory.sparse_access_memory import SparseAccessMemory, SparseAccessMemoryState
 
 __all__ = [
     "DNC", "GRU", "LSTM", "NTM", "RNN", "ClockworkRNN", "ClockworkRNNState", "DNCState", "DelayedRNN",
-    "DelayedRNNState", "GRUState", "LSTMState", "NTMState", "RNNState",
+    "DelayedRNNState", "GRUState", "LSTMState", "NTMState", "RNNState", "SparseAccessMemory", "SparseAccessMemoryState",
 ]  # fmt: skip

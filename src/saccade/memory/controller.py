@@ -88,8 +88,7 @@ class Controller(nn.Module):
             sums = torch.addmm(projected, reads, weight[:size])
             state = lstm_step(sums, state, Recurrent(weight[size:], None, None))
             return state.hidden, state
-        # under autocast the products are bfloat16, what reaches the memory is not
-        return torch.addmm(projected, reads, weight).to(self.bias.dtype).tanh(), ()
+        return torch.addmm(projected, reads, weight).tanh(), ()
 
 
 def check_choice(name: str, value: str, *known: str) -> None:

@@ -256,9 +256,10 @@ class DNC(nn.Module):
 
     def _advance(self, projected: Tensor, state: DNCState, recurrent: Tensor) -> tuple[Tensor, DNCState]:
         """One step from a projected input: [h, r], which the output layer sees, and the new state."""
-        hidden, controller = self.controller.advance(projected, state.reads.flatten(1), state.controller, recurrent)
         # the memory and its weights are part of the state: never in bfloat16
-        with torch.autocast(hidden.device.type, enabled=False):
+        with torch.autocast(projected.device.type, enabled=False):
+            projected = projected.to(state.memory.dtype)
+            hidden, controller = self.controller.advance(projected, state.reads.flatten(1), state.controller, recurrent)
             emitted = self.emit(hidden)
             state = self._read(self._write(state, emitted), emitted)._replace(controller=controller)
         if self.debug:

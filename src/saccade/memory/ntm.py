@@ -180,9 +180,10 @@ class NTM(nn.Module):
 
     def _advance(self, projected: Tensor, state: NTMState, recurrent: Tensor) -> tuple[Tensor, NTMState]:
         """One step from a projected input: [h, r], which the output layer sees, and the new state."""
-        hidden, controller = self.controller.advance(projected, state.reads.flatten(1), state.controller, recurrent)
         # the memory and its weights are part of the state: never in bfloat16
-        with torch.autocast(hidden.device.type, enabled=False):
+        with torch.autocast(projected.device.type, enabled=False):
+            projected = projected.to(state.memory.dtype)
+            hidden, controller = self.controller.advance(projected, state.reads.flatten(1), state.controller, recurrent)
             emitted = self.emit(hidden)
             weights = address(state.memory, torch.cat([state.read_weights, state.write_weights], 1), emitted.address)
             read_weights, write_weights = weights.split([self.read_heads, self.write_heads], 1)
