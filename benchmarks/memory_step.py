@@ -67,7 +67,9 @@ class PlainNTM(nn.Module):
             self.cell.weight_hh.copy_(controller.weight_hidden)
             self.cell.bias_ih.copy_(controller.bias)
             self.cell.bias_hh.zero_()
-            self.output.load_state_dict(ours.output.state_dict())
+            # ours takes the reads first
+            self.output.weight.copy_(ours.output.weight.roll(HIDDEN, 1))
+            self.output.bias.copy_(ours.output.bias)
             self.first_weights.copy_(ours.initial_weights)
             self.first_reads.copy_(ours.initial_reads)
             for name in ("weight", "bias"):

@@ -68,7 +68,7 @@ def slow_step(ntm: NTM, x: Tensor, memory: Tensor, weights: Tensor, reads: Tenso
     written = torch.stack(rows)
     seen = written if ntm.read == "after" else memory
     reads = torch.stack([sum(new[h, i] * seen[i] for i in range(len(seen))) for h in range(ntm.read_heads)])
-    output = ntm.output.weight @ torch.cat([hidden, reads.flatten()]) + ntm.output.bias
+    output = ntm.output.weight @ torch.cat([reads.flatten(), hidden]) + ntm.output.bias
     return output, written, new, reads, state
 
 
@@ -112,7 +112,9 @@ def some_state(ntm: NTM) -> tuple[Callable[[], NTMState], list[Tensor]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_equals_its_slow_twin(kind: dict[str, Any]) -> None:
+@pytest.mark.parametrize("at_once", [True, False])
+def test_it_equals_its_slow_twin(kind: dict[str, Any], at_once: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saccade.memory.ntm.own_backward", lambda: at_once)
     ntm, inputs = make_ntm(**kind), leaf(BATCH, STEPS, INPUT)
     state, leaves = some_state(ntm)
     carried = [weight for name, weight in ntm.named_parameters() if not name.startswith("initial")]

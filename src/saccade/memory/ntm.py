@@ -5,13 +5,14 @@
     w_t     = address(M_t-1, w_t-1; k, beta, g, s, gamma)  equations 5 to 9, in addressing.py
     M_t(i)  = M_t-1(i) prod_heads (1 - w_t(i) e_t) + sum_heads w_t(i) a_t      equations 3 and 4
     r_t     = sum_i w_t(i) M_t(i)                          equation 2
-    y_t     = W [h_t, r_t] + b
+    y_t     = W [r_t, h_t] + b
 
 beta = softplus, g and e sigmoid, s softmax, gamma = 1 + softplus; k and a are linear. x input, h hidden, M memory, r
 reads; b batch, h heads (read heads first), n slots, m slot width. The paper does not say whether a step reads what it
 writes; equation 2 has the memory of time t, and most implementations read that of t - 1: `read="before"`.
 """
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -24,6 +25,8 @@ from saccade.core.tap import Tap
 from saccade.memory.addressing import Address, address, check_shifts
 from saccade.memory.controller import Controller, Kind, check_choice
 from saccade.memory.lstm import LSTMState
+from saccade.memory.ntm_steps import HUGE, Machine, Steps
+from saccade.memory.own_backward import own_backward
 
 SMALL = 1e-6  # the constant that an empty memory holds (Collier & Beel 2018, arXiv:1807.08518)
 
@@ -107,7 +110,7 @@ class NTM(nn.Module):
         # one block for each activation: keys, adds | gates, erases | strengths, sharpnesses | shifts
         self.blocks = [heads * slot_size, write_heads * slot_size, heads, write_heads * slot_size, heads, heads]
         self.heads = nn.Linear(hidden_size, sum(self.blocks) + heads * shifts)
-        self.output = nn.Linear(hidden_size + reads_size, output_size)
+        self.output = nn.Linear(reads_size + hidden_size, output_size)
         if memory == "learned":
             self.initial_memory: Tensor = nn.Parameter(torch.empty(slots, slot_size))
         else:
@@ -162,33 +165,64 @@ class NTM(nn.Module):
 
     def step(self, inputs: Float[Tensor, "b d"], state: NTMState) -> tuple[Float[Tensor, "b o"], NTMState]:
         """One time step."""
-        features, state = self._advance(self.controller.project(inputs), state, self.controller.recurrent())
-        return self.output(features), state
+        outputs, state = self.forward(inputs[:, None], state)
+        return outputs[:, 0], state
 
     def forward(
         self, inputs: Float[Tensor, "b t d"], state: NTMState | None = None
     ) -> tuple[Float[Tensor, "b t o"], NTMState]:
         """All time steps; the result equals T single steps."""
         state = self.initial_state(inputs.shape[0]) if state is None else state
-        recurrent, features = self.controller.recurrent(), []
-        for projected in self.controller.project(inputs).unbind(1):
-            feature, state = self._advance(projected, state, recurrent)
-            features.append(feature)
-        if not features:
+        if not inputs.shape[1]:
             return inputs.new_zeros(inputs.shape[0], 0, self.output.out_features), state
-        return self.output(torch.stack(features, 1)), state
-
-    def _advance(self, projected: Tensor, state: NTMState, recurrent: Tensor) -> tuple[Tensor, NTMState]:
-        """One step from a projected input: [h, r], which the output layer sees, and the new state."""
+        projected = self.controller.project(inputs).to(state.memory.dtype)
+        taps = (self.read_weights, self.write_weights, self.reads, self.adds, self.memory)
         # the memory and its weights are part of the state: never in bfloat16
-        with torch.autocast(projected.device.type, enabled=False):
-            projected = projected.to(state.memory.dtype)
-            hidden, controller = self.controller.advance(projected, state.reads.flatten(1), state.controller, recurrent)
+        with torch.autocast(inputs.device.type, enabled=False):
+            if any(tap.replacing for tap in taps) or not own_backward():
+                features, state = self._plainly(projected, state)
+            else:
+                features, state = self._at_once(projected, state)
+        return self.output(features), state
+
+    def _plainly(
+        self, projected: Float[Tensor, "b t gates"], state: NTMState
+    ) -> tuple[Float[Tensor, "b t f"], NTMState]:
+        """By autograd, step by step: where a tensor is replaced, or in a compiled graph."""
+        recurrent, features = self.controller.recurrent(), []
+        for sums in projected.unbind(1):
+            hidden, controller = self.controller.advance(sums, state.reads.flatten(1), state.controller, recurrent)
             emitted = self.emit(hidden)
             weights = address(state.memory, torch.cat([state.read_weights, state.write_weights], 1), emitted.address)
             read_weights, write_weights = weights.split([self.read_heads, self.write_heads], 1)
             read_weights, write_weights = self.read_weights(read_weights), self.write_weights(write_weights)
             memory = self.memory(write(state.memory, write_weights, emitted.erase, self.adds(emitted.add)))
             reads = self.reads(read_weights @ (memory if self.read == "after" else state.memory))
-        features = torch.cat([hidden, reads.flatten(1)], 1)
-        return features, NTMState(memory, read_weights, write_weights, reads, controller)
+            features.append(torch.cat([reads.flatten(1), hidden], 1))
+            state = NTMState(memory, read_weights, write_weights, reads, controller)
+        return torch.stack(features, 1), state
+
+    def _at_once(
+        self, projected: Float[Tensor, "b t gates"], state: NTMState
+    ) -> tuple[Float[Tensor, "b t f"], NTMState]:
+        """By one function with a backward pass of its own; what is listened to is kept by it."""
+        machine = Machine(
+            self.read_heads, self.write_heads, self.slot_size, self.shifts, self.blocks, self.read == "after",
+            HUGE if self.clip is None else self.clip,
+        )  # fmt: skip
+        hidden, cell = state.controller or (None, None)
+        weights = torch.cat([state.read_weights, state.write_weights], 1)
+        features, memory, weights, cell, memories, located, emitted = Steps.apply(  # type: ignore[no-untyped-call]
+            machine, projected, state.memory, weights, state.reads.flatten(1), hidden, cell,
+            self.controller.recurrent(), self.heads.weight, self.heads.bias,
+        )  # fmt: skip
+        reads = features[..., : -self.controller.hidden_size].unflatten(-1, (self.read_heads, self.slot_size))
+        for now, (kept, of_heads) in enumerate(zip([*memories, memory], [*located, weights], strict=True)):
+            self.read_weights.lazy(partial(of_heads.narrow, 1, 0, self.read_heads))
+            self.write_weights.lazy(partial(of_heads.narrow, 1, self.read_heads, self.write_heads))
+            self.adds.lazy(emitted.add[now].clone)
+            self.memory.lazy(kept.clone)
+            self.reads.lazy(partial(reads.select, 1, now))
+        read_weights, write_weights = weights.split([self.read_heads, self.write_heads], 1)
+        controller = () if cell is None else LSTMState(features[:, -1, -self.controller.hidden_size :], cell)
+        return features, NTMState(memory, read_weights, write_weights, reads[:, -1], controller)
