@@ -9,14 +9,9 @@ from torch.nn import functional as F
 from saccade.core.errors import InvalidInput
 from saccade.explain import capture
 from saccade.memory import DNC, DNCState
-from saccade.memory.dnc import (
-    allocation,
-    check_invariants,
-    link_after,
-    precedence_after,
-    sharpen_links,
-    usage_after,
-)
+from saccade.memory.allocation import allocation, usage_after
+from saccade.memory.dnc import check_invariants
+from saccade.memory.links import link_after, precedence_after, sharpen_links
 from saccade.memory.lstm import LSTMState
 from tests.checks import assert_twins, leaf, randomised, unchanged
 from tests.memory.test_ntm import slow_controller
@@ -115,7 +110,7 @@ def slow_step(dnc: DNC, x: Tensor, state: Any, carried: Any) -> tuple[Any, ...]:
         new.append(torch.stack([pi[0] * backward[i] + pi[1] * content[i] + pi[2] * forward[i] for i in slots]))
     read = torch.stack(new)
     reads = torch.stack([sum(read[h, i] * memory[i] for i in slots) for h in heads])
-    output = dnc.output.weight @ torch.cat([hidden, reads.flatten()]) + dnc.output.bias
+    output = dnc.output.weight @ torch.cat([reads.flatten(), hidden]) + dnc.output.bias
     return output, (memory, usage, link, precedence, read, write, reads), carried
 
 
@@ -159,7 +154,9 @@ def some_state(dnc: DNC) -> tuple[Callable[[], DNCState], list[Tensor]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_equals_its_slow_twin(kind: dict[str, Any]) -> None:
+@pytest.mark.parametrize("at_once", [True, False])
+def test_it_equals_its_slow_twin(kind: dict[str, Any], at_once: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saccade.memory.dnc.own_backward", lambda: at_once)
     dnc, inputs = make_dnc(**kind), leaf(BATCH, STEPS, INPUT)
     state, leaves = some_state(dnc)
     if not dnc.usage_gradient:

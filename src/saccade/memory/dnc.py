@@ -1,6 +1,6 @@
 """Differentiable neural computer. Graves et al. 2016, doi:10.1038/nature20101, Methods.
 
-    h_t = controller(x_t, r_t-1);  what follows is emitted by one linear layer of h_t, and y_t = W [h_t, r_t] + b
+    h_t = controller(x_t, r_t-1);  what follows is emitted by one linear layer of h_t, and y_t = W [r_t, h_t] + b
 
     psi   = prod_i (1 - f^i wr^i')                                    retention: f free gates, wr' read weights before
     u     = (u' + ww' - u' * ww') * psi                               usage, from that before and the last write
@@ -20,6 +20,7 @@ masks before they are compared), `deallocate` (what is freed is erased: M' * psi
 backward weights to an emitted power, normalised).
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -30,10 +31,13 @@ from torch.nn import functional as F
 from saccade.attention.content import check_sizes
 from saccade.core.tap import Tap
 from saccade.memory.addressing import content_weights
+from saccade.memory.allocation import allocation, retention, usage_after
 from saccade.memory.controller import Controller, Kind
+from saccade.memory.dnc_steps import Computer, Memory, Steps
+from saccade.memory.links import link_after, precedence_after, sharpen_links
 from saccade.memory.lstm import LSTMState
-
-SMALL = 1e-6  # a link weaker than this is none: sharpening must not make a distribution of rounding errors
+from saccade.memory.ntm_steps import HUGE
+from saccade.memory.own_backward import own_backward
 
 
 class DNCState(NamedTuple):
@@ -62,56 +66,6 @@ class Emitted(NamedTuple):
     masks: Float[Tensor, "b h1 m"] | None
     sharpness: Float[Tensor, "b 2 h"] | None
     """Of the backward and of the forward weights."""
-
-
-def retention(free_gates: Float[Tensor, "b h"], read_weights: Float[Tensor, "b h n"]) -> Float[Tensor, "b n"]:
-    """psi: how much of each slot's usage is left by the free gates."""
-    kept = 1 - free_gates[..., None] * read_weights
-    # not torch.prod, whose gradient looks for zeros
-    product = kept[:, 0]
-    for other in kept.unbind(1)[1:]:
-        product = product * other
-    return product
-
-
-def usage_after(
-    usage: Float[Tensor, "b n"], write_weights: Float[Tensor, "b n"], kept: Float[Tensor, "b n"]
-) -> Float[Tensor, "b n"]:
-    """u: what was written is used, what was freed is not."""
-    return (usage + write_weights - usage * write_weights) * kept
-
-
-def allocation(usage: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
-    """a: weights of the unused slots, the least used one first.
-
-    Usages that differ by less than rounding errors are equal, and their slots are in order. The paper's sort would let
-    rounding decide, although the weights jump if two slots change places. The order has no gradient; the usages have.
-    """
-    order = (usage.detach() * (2.0**40 if usage.dtype == torch.float64 else 2.0**20)).round().argsort(stable=True)
-    sorted_usage = usage.gather(1, order)
-    before = torch.cat([torch.ones_like(usage[:, :1]), sorted_usage[:, :-1].cumprod(-1)], 1)
-    return torch.zeros_like(usage).scatter(1, order, (1 - sorted_usage) * before)
-
-
-def link_after(
-    link: Float[Tensor, "b n n"], write_weights: Float[Tensor, "b n"], precedence: Float[Tensor, "b n"]
-) -> Float[Tensor, "b n n"]:
-    """L: row i holds which slots were written just before slot i."""
-    later, earlier = write_weights[:, :, None], write_weights[:, None]
-    linked = (1 - later - earlier) * link + later * precedence[:, None]
-    return linked * (1 - torch.eye(link.shape[1], dtype=link.dtype, device=link.device))
-
-
-def precedence_after(precedence: Float[Tensor, "b n"], write_weights: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
-    """p: how much each slot was the last one written."""
-    return (1 - write_weights.sum(-1, keepdim=True)) * precedence + write_weights
-
-
-def sharpen_links(weights: Float[Tensor, "b h n"], sharpness: Float[Tensor, "b h"]) -> Float[Tensor, "b h n"]:
-    """Weights to the power of the sharpness, normalised; weights without a link stay 0."""
-    relative = weights / (weights.amax(-1, keepdim=True) + SMALL)
-    powers = (sharpness[..., None] * relative.clamp(min=torch.finfo(weights.dtype).tiny).log()).exp()
-    return powers / (powers.sum(-1, keepdim=True) + SMALL)
 
 
 def check_invariants(state: DNCState) -> None:
@@ -183,7 +137,7 @@ class DNC(nn.Module):
             3 * read_heads,
         ]
         self.interface = nn.Linear(hidden_size, sum(self.blocks))
-        self.output = nn.Linear(hidden_size + read_heads * slot_size, output_size)
+        self.output = nn.Linear(read_heads * slot_size + hidden_size, output_size)
         self.read_weights, self.write_weights, self.usage = Tap("b h n"), Tap("b n"), Tap("b n")
         self.link, self.memory, self.reads = Tap("b n n"), Tap("b n m"), Tap("b h m")
         self.free_gates, self.allocation_gate, self.write_gate = Tap("b h"), Tap("b 1"), Tap("b 1")
@@ -238,33 +192,66 @@ class DNC(nn.Module):
 
     def step(self, inputs: Float[Tensor, "b d"], state: DNCState) -> tuple[Float[Tensor, "b o"], DNCState]:
         """One time step."""
-        features, state = self._advance(self.controller.project(inputs), state, self.controller.recurrent())
-        return self.output(features), state
+        outputs, state = self.forward(inputs[:, None], state)
+        return outputs[:, 0], state
 
     def forward(
         self, inputs: Float[Tensor, "b t d"], state: DNCState | None = None
     ) -> tuple[Float[Tensor, "b t o"], DNCState]:
         """All time steps; the result equals T single steps."""
         state = self.initial_state(inputs.shape[0]) if state is None else state
-        recurrent, features = self.controller.recurrent(), []
-        for projected in self.controller.project(inputs).unbind(1):
-            feature, state = self._advance(projected, state, recurrent)
-            features.append(feature)
-        if not features:
+        if not inputs.shape[1]:
             return inputs.new_zeros(inputs.shape[0], 0, self.output.out_features), state
-        return self.output(torch.stack(features, 1)), state
-
-    def _advance(self, projected: Tensor, state: DNCState, recurrent: Tensor) -> tuple[Tensor, DNCState]:
-        """One step from a projected input: [h, r], which the output layer sees, and the new state."""
+        projected = self.controller.project(inputs).to(state.memory.dtype)
+        taps = [module for module in self.children() if isinstance(module, Tap)]
+        plainly = self.masked or self.sharpen_links or self.debug or not own_backward()
         # the memory and its weights are part of the state: never in bfloat16
-        with torch.autocast(projected.device.type, enabled=False):
-            projected = projected.to(state.memory.dtype)
-            hidden, controller = self.controller.advance(projected, state.reads.flatten(1), state.controller, recurrent)
+        with torch.autocast(inputs.device.type, enabled=False):
+            if plainly or any(tap.replacing for tap in taps):
+                features, state = self._plainly(projected, state)
+            else:
+                features, state = self._at_once(projected, state)
+        return self.output(features), state
+
+    def _plainly(
+        self, projected: Float[Tensor, "b t gates"], state: DNCState
+    ) -> tuple[Float[Tensor, "b t f"], DNCState]:
+        """By autograd, step by step: with the options of 2019, where a tensor is replaced, or in a compiled graph."""
+        recurrent, features = self.controller.recurrent(), []
+        for sums in projected.unbind(1):
+            hidden, controller = self.controller.advance(sums, state.reads.flatten(1), state.controller, recurrent)
             emitted = self.emit(hidden)
             state = self._read(self._write(state, emitted), emitted)._replace(controller=controller)
-        if self.debug:
-            check_invariants(state)
-        return torch.cat([hidden, state.reads.flatten(1)], 1), state
+            features.append(torch.cat([state.reads.flatten(1), hidden], 1))
+            if self.debug:
+                check_invariants(state)
+        return torch.stack(features, 1), state
+
+    def _at_once(
+        self, projected: Float[Tensor, "b t gates"], state: DNCState
+    ) -> tuple[Float[Tensor, "b t f"], DNCState]:
+        """By one function with a backward pass of its own; what is listened to is kept by it."""
+        computer = Computer(
+            self.read_heads, self.slot_size, self.blocks, self.deallocate, self.usage_gradient,
+            HUGE if self.clip is None else self.clip,
+        )  # fmt: skip
+        hidden, cell = state.controller or (None, None)
+        features, *carried, cell, states, emitted = Steps.apply(  # type: ignore[no-untyped-call]
+            computer, projected, *state[: len(Memory._fields)], state.reads.flatten(1), hidden, cell,
+            self.controller.recurrent(), self.interface.weight, self.interface.bias,
+        )  # fmt: skip
+        size = self.controller.hidden_size
+        reads = features[..., :-size].unflatten(-1, (self.read_heads, self.slot_size))
+        for now, step in enumerate([*states, Memory(*carried)]):
+            for name in ("usage", "write_weights", "memory", "link", "read_weights"):
+                getattr(self, name).lazy(getattr(step, name).clone)
+            self.free_gates.lazy(emitted.free[now].clone)
+            self.allocation_gate.lazy(partial(emitted.choice[now].narrow, 1, 0, 1))
+            self.write_gate.lazy(partial(emitted.choice[now].narrow, 1, 1, 1))
+            self.modes.lazy(emitted.modes[now].clone)
+            self.reads.lazy(partial(reads.select, 1, now))
+        controller = () if cell is None else LSTMState(features[:, -1, -size:], cell)
+        return features, DNCState(*Memory(*carried), reads=reads[:, -1], controller=controller)
 
     def _write(self, state: DNCState, emitted: Emitted) -> DNCState:
         """The state after the write; what belongs to the reads is still that of the step before."""

@@ -6,6 +6,7 @@ nothing is recorded: results are kept by their names, and the backward pass take
 `of_x` names is the slope of the loss in x.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -33,14 +34,20 @@ class Machine(NamedTuple):
     clip: float
 
 
+class Content(NamedTuple):
+    """What a comparison of keys with slots keeps."""
+
+    cosine: Float[Tensor, "b h n"]
+    weights: Float[Tensor, "b h n"]
+
+
 class Kept(NamedTuple):
     """What the backward pass needs of a step."""
 
     direction: Float[Tensor, "b h m"]
     key_norm: Float[Tensor, "b h 1"]
     slot_norm: Float[Tensor, "b 1 n"]
-    cosine: Float[Tensor, "b h n"]
-    content: Float[Tensor, "b h n"]
+    content: Content
     around: Float[Tensor, "b h padded"]
     """Gated weights, with as many repeated at both ends as a shift may reach."""
     moved: Float[Tensor, "b h n"]
@@ -120,9 +127,9 @@ class Steps(torch.autograd.Function):
             key_norm = torch.linalg.vector_norm(emitted.key[now], dim=-1, keepdim=True).clamp_min_(SMALL)
             slot_norm = torch.linalg.vector_norm(memory, dim=-1).clamp_min_(SMALL)[:, None]
             direction = emitted.key[now] / key_norm
-            cosine = torch.bmm(direction, memory.mT).div_(slot_norm)
-            content = (cosine * emitted.strength[now][..., None]).softmax(-1)
-            moved, around = convolved(torch.lerp(weights, content, emitted.gate[now][..., None]), emitted.shift[now])
+            content = compared(direction, memory, slot_norm, emitted.strength[now])
+            gated = torch.lerp(weights, content.weights, emitted.gate[now][..., None])
+            moved, around = convolved(gated, emitted.shift[now])
             logs = moved.clamp_min_(floor).log()
             weights = (logs * emitted.sharpness[now][..., None]).softmax(-1)
             erased = weights[:, heads:, :, None] * emitted.erase[now][:, :, None]
@@ -134,7 +141,7 @@ class Steps(torch.autograd.Function):
             memory = written
             memories.append(memory)
             located.append(weights)
-            kept.append(Kept(direction, key_norm, slot_norm, cosine, content, around, moved, logs, erased))
+            kept.append(Kept(direction, key_norm, slot_norm, content, around, moved, logs, erased))
         features = run.features[1:].transpose(0, 1).contiguous()
         ctx.machine, ctx.run, ctx.emitted, ctx.kept = machine, run, emitted, kept
         ctx.save_for_backward(layer, bias, *memories, *located)
@@ -157,10 +164,8 @@ class Steps(torch.autograd.Function):
         if machine.clip < HUGE:
             raw = torch.addmm(bias, run.features[1:, :, run.width :].flatten(0, 1), layer.mT)
             unclipped = (raw.abs() <= machine.clip).unflatten(0, (steps, -1)).unbind(0)
-        # a shorter vector has a fixed norm
         key_slope, slot_slope = (
-            torch.stack(norms).reciprocal_().masked_fill_(torch.stack(norms) <= SMALL, 0).unbind(0)
-            for norms in zip(*((one.key_norm, one.slot_norm) for one in ctx.kept), strict=True)
+            inverse(norms) for norms in zip(*((one.key_norm, one.slot_norm) for one in ctx.kept), strict=True)
         )
         of_memory, of_weights, heads = of_memory.clone(), of_weights.clone(), machine.read_heads
         of_before = torch.zeros_like(run.features[0])
@@ -192,17 +197,15 @@ class Steps(torch.autograd.Function):
             of_emitted.shift[now].copy_(torch._softmax_backward_data(of_shift, shift, -1, shift.dtype))
             of_gated = convolved(of_moved, shift.flip(-1))[0]
             # interpolation
-            torch.sum(of_gated * (kept.content - before), -1, out=of_emitted.gate[now])
+            torch.sum(of_gated * (kept.content.weights - before), -1, out=of_emitted.gate[now])
             of_content = of_gated * emitted.gate[now][..., None]
             of_weights = of_gated - of_content
             # content
-            of_scores = torch._softmax_backward_data(of_content, kept.content, -1, weights.dtype)
-            torch.sum(of_scores * kept.cosine, -1, out=of_emitted.strength[now])
-            of_dots = of_scores.mul_(emitted.strength[now][..., None]).div_(kept.slot_norm)
-            of_memory.baddbmm_(of_dots.mT, kept.direction)
-            of_norm = (of_dots * kept.cosine).sum(1, keepdim=True).mul_(slot_slope[now])
-            of_memory.addcmul_(memory, of_norm.mT, value=-1)
-            of_direction = torch.bmm(of_dots, memory)
+            of_direction = torch.empty_like(kept.direction)
+            content_backward(
+                of_content, kept.content, emitted.strength[now], kept.direction, memory, kept.slot_norm,
+                slot_slope[now], of_memory, of_direction, of_emitted.strength[now],
+            )  # fmt: skip
             along = (of_direction * kept.direction).sum(-1, keepdim=True).mul_(key_slope[now])
             torch.addcmul(of_direction.div_(kept.key_norm), kept.direction, along, value=-1, out=of_emitted.key[now])
             # the heads' layer and the controller
@@ -242,3 +245,30 @@ def erase_backward(
         of_erase[:, head] = -torch.bmm(weights[:, head : head + 1], of_erased)[:, 0]
         product = one if head == 0 else product * one
     of_memory.mul_(product)
+
+
+def compared(direction: Tensor, memory: Tensor, slot_norm: Tensor, strength: Tensor) -> Content:
+    """Content weights of keys scaled to length 1."""
+    cosine = torch.bmm(direction, memory.mT).div_(slot_norm)
+    return Content(cosine, (cosine * strength[..., None]).softmax(-1))
+
+
+def content_backward(
+    of_weights: Tensor, content: Content, strength: Tensor, direction: Tensor, memory: Tensor,
+    slot_norm: Tensor, slot_slope: Tensor, of_memory: Tensor, of_direction: Tensor, of_strength: Tensor,
+) -> None:  # fmt: skip
+    """Of content weights: `of_memory` grows, `of_direction` and `of_strength` are written."""
+    cosine, weights = content
+    of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
+    torch.sum(of_scores * cosine, -1, out=of_strength)
+    of_dots = of_scores.mul_(strength[..., None]).div_(slot_norm)
+    of_memory.baddbmm_(of_dots.mT, direction)
+    of_norm = (of_dots * cosine).sum(1, keepdim=True).mul_(slot_slope)
+    of_memory.addcmul_(memory, of_norm.mT, value=-1)
+    torch.bmm(of_dots, memory, out=of_direction)
+
+
+def inverse(norms: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """1 / norm of each step, which the slope of a norm is made of; 0 for a vector so short that its norm is fixed."""
+    every = torch.stack(list(norms))
+    return every.reciprocal().masked_fill_(every <= SMALL, 0).unbind(0)
