@@ -93,7 +93,7 @@ def lengths(memory: Float[Tensor, "b n m"]) -> Float[Tensor, "b 1 n"]:
 
 
 def allocated(usage: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`allocation`, the order of the slots, and the sorted usages: (1 - u_j) prod_i<j u_i is a difference of products."""
+    """`allocation`, the order of the slots, the sorted usages: (1 - u_j) prod_i<j u_i is a difference of products."""
     order = (usage * (2.0**40 if usage.dtype == torch.float64 else 2.0**20)).round_().argsort(stable=True)
     sorted_usage = usage.gather(1, order)
     products = F.pad(sorted_usage.cumprod(1), (1, 0), value=1)
@@ -144,8 +144,8 @@ class Steps(torch.autograd.Function):
             memory = torch.addcmul(held, held, erased, value=-1)
             memory.baddbmm_(write_weights[..., None], emitted.write_vector[now])
             # links
-            scale = (1 - write_weights)[..., None] - write_weights[:, None]
-            link = scale.mul_(link).baddbmm_(write_weights[..., None], precedence[:, None])
+            later = torch.lerp(link, precedence[:, None], write_weights[..., None])
+            link = later.addcmul_(link, write_weights[:, None], value=-1)
             link.diagonal(dim1=1, dim2=2).zero_()
             precedence = torch.addcmul(write_weights, precedence, 1 - write_weights.sum(1, keepdim=True))
             # reading
@@ -156,7 +156,7 @@ class Steps(torch.autograd.Function):
             ways[:, :, 2] = torch.bmm(read_weights, link.mT)
             mixed = torch.bmm(emitted.modes[now].flatten(0, 1)[:, None], ways.flatten(0, 1))
             read_weights = mixed.view(batch, heads, slots)
-            torch.bmm(read_weights, memory, out=read[now + 1])
+            read[now + 1].copy_(torch.bmm(read_weights, memory))
             state = Memory(memory, usage, link, precedence, read_weights, write_weights)
             states.append(state)
             kept.append(
@@ -181,22 +181,21 @@ class Steps(torch.autograd.Function):
         known = Derivatives(computer, emitted, every, run, states[0].memory, layer, bias)
         of_emitted, heads = Emitted(computer, torch.empty_like(emitted.values)), computer.read_heads
         of_gates = of_emitted.values[..., computer.blocks[0] : sum(computer.blocks[:3])].unbind(0)
-        of_before = torch.zeros_like(run.features[0])
+        of_before, scratch = torch.zeros_like(run.features[0]), torch.empty_like(of.link)
         for now in reversed(range(len(every))):
             kept, before, after = every[now], states[now], states[now + 1]
             of_before += of_features[:, now]
             of_reads = of_before[:, : run.width].unflatten(1, (heads, computer.slot_size))
-            of_direction = torch.empty_like(kept.direction)
             of_ways = read_backward(of, of_reads, after, kept, emitted.modes[now], of_emitted.modes[now])
-            content_backward(
+            of_key = content_backward(
                 of_ways[:, :, 1], kept.read_content, emitted.strength[now][:, :heads], kept.direction[:, :heads],
-                after.memory, kept.slot_norm, known.slot_slope[now + 1], of.memory, of_direction[:, :heads],
+                after.memory, kept.slot_norm, known.slot_slope[now + 1], of.memory,
                 of_emitted.strength[now][:, :heads],
             )  # fmt: skip
-            of_read, of_precedence = link_backward(of, of_ways, before, after)
+            of_read, of_precedence = link_backward(of, of_ways, before, after, scratch)
             # writing
             of_held, of_write = of.memory, of.write_weights
-            torch.bmm(after.write_weights[:, None], of_held, out=of_emitted.write_vector[now])
+            of_emitted.write_vector[now].copy_(torch.bmm(after.write_weights[:, None], of_held))
             of_write = of_write[:, None].baddbmm_(emitted.write_vector[now], of_held.mT)
             erase_backward(
                 kept.held, after.write_weights[:, None], emitted.erase[now], kept.erased, of_held, of_write,
@@ -210,9 +209,9 @@ class Steps(torch.autograd.Function):
             torch.bmm(of_choice[:, None], known.choice[now], out=of_emitted.choice[now][:, None])
             of_choices = of_write * known.share[now]
             norm = every[now - 1].slot_norm if now else known.first_norm
-            content_backward(
+            of_write_key = content_backward(
                 of_choices[:, 1:], kept.write_content, emitted.strength[now][:, heads:], kept.direction[:, heads:],
-                before.memory, norm, known.slot_slope[now], of_held, of_direction[:, heads:],
+                before.memory, norm, known.slot_slope[now], of_held,
                 of_emitted.strength[now][:, heads:],
             )  # fmt: skip
             # allocation and usage
@@ -230,6 +229,7 @@ class Steps(torch.autograd.Function):
             of_write = of_write if computer.usage_gradient else torch.zeros_like(of_write)
             of = Memory(of_held, of_usage, of.link, of_precedence, of_read, of_write)
             # the interface and the controller
+            of_direction = torch.cat([of_key, of_write_key], 1)
             along = (of_direction * kept.direction).sum(-1, keepdim=True).mul_(known.key_slope[now])
             torch.addcmul(of_direction.div_(kept.key_norm), kept.direction, along, value=-1, out=of_emitted.key[now])
             of_gates[now].mul_(known.slopes[now])
@@ -296,7 +296,7 @@ def read_backward(
     return of_weights[:, :, None] * modes[..., None]
 
 
-def link_backward(of: Memory, of_ways: Tensor, before: Memory, after: Memory) -> tuple[Tensor, Tensor]:
+def link_backward(of: Memory, of_ways: Tensor, before: Memory, after: Memory, scratch: Tensor) -> tuple[Tensor, Tensor]:
     """Of the links, the precedence, and the ways along the links: the slopes of the read weights and of the precedence
     before the step. `of.link` becomes that of the link before it, and `of.write_weights` grows."""
     of_backward, of_forward, link, write = of_ways[:, :, 0], of_ways[:, :, 2], of.link, after.write_weights
@@ -308,9 +308,9 @@ def link_backward(of: Memory, of_ways: Tensor, before: Memory, after: Memory) ->
     of_write[..., None].baddbmm_(link, before.precedence[..., None])
     of_precedence = of.precedence * (1 - write.sum(1, keepdim=True))
     of_precedence[:, None].baddbmm_(write[:, None], link)
-    product = link * before.link
+    product = torch.mul(link, before.link, out=scratch)
     of_write.sub_(product.sum(1)).sub_(product.sum(2))
-    link.mul_((1 - write)[..., None] - write[:, None])
+    link.mul_(torch.sub((1 - write)[..., None], write[:, None], out=scratch))
     return of_read, of_precedence
 
 

@@ -137,7 +137,7 @@ class Steps(torch.autograd.Function):
             for one in erased.unbind(1):
                 written = torch.addcmul(written, written, one, value=-1)
             written = torch.baddbmm(written, weights[:, heads:].mT, emitted.add[now])
-            torch.bmm(weights[:, :heads], written if machine.read_after else memory, out=read[now + 1])
+            read[now + 1].copy_(torch.bmm(weights[:, :heads], written if machine.read_after else memory))
             memory = written
             memories.append(memory)
             located.append(weights)
@@ -174,16 +174,16 @@ class Steps(torch.autograd.Function):
             of_before += of_features[:, now]
             of_reads = of_before[:, : run.width].unflatten(1, (heads, machine.slot_size))
             seen = memories[now + 1] if machine.read_after else memory
-            of_weights[:, :heads].baddbmm_(of_reads, seen.mT)
+            of_read = torch.bmm(of_reads, seen.mT)
             if machine.read_after:
                 of_memory.baddbmm_(weights[:, :heads].mT, of_reads)
             # equations 3 and 4
-            of_weights[:, heads:].baddbmm_(emitted.add[now], of_memory.mT)
-            torch.bmm(weights[:, heads:], of_memory, out=of_emitted.add[now])
+            of_write = torch.bmm(emitted.add[now], of_memory.mT)
+            of_emitted.add[now].copy_(torch.bmm(weights[:, heads:], of_memory))
             erase_backward(
-                memory, weights[:, heads:], emitted.erase[now], kept.erased, of_memory, of_weights[:, heads:],
-                of_emitted.erase[now],
-            )  # fmt: skip
+                memory, weights[:, heads:], emitted.erase[now], kept.erased, of_memory, of_write, of_emitted.erase[now]
+            )
+            of_weights += torch.cat([of_read, of_write], 1)
             if not machine.read_after:
                 of_memory.baddbmm_(weights[:, :heads].mT, of_reads)
             # sharpening
@@ -201,10 +201,9 @@ class Steps(torch.autograd.Function):
             of_content = of_gated * emitted.gate[now][..., None]
             of_weights = of_gated - of_content
             # content
-            of_direction = torch.empty_like(kept.direction)
-            content_backward(
+            of_direction = content_backward(
                 of_content, kept.content, emitted.strength[now], kept.direction, memory, kept.slot_norm,
-                slot_slope[now], of_memory, of_direction, of_emitted.strength[now],
+                slot_slope[now], of_memory, of_emitted.strength[now],
             )  # fmt: skip
             along = (of_direction * kept.direction).sum(-1, keepdim=True).mul_(key_slope[now])
             torch.addcmul(of_direction.div_(kept.key_norm), kept.direction, along, value=-1, out=of_emitted.key[now])
@@ -232,7 +231,7 @@ def erase_backward(
     if erased.shape[1] == 1:
         of_erased = of_memory * memory
         of_weights.baddbmm_(erase, of_erased.mT, alpha=-1)
-        torch.bmm(weights, of_erased, out=of_erase).neg_()
+        torch.neg(torch.bmm(weights, of_erased), out=of_erase)
         of_memory.addcmul_(of_memory, erased[:, 0], value=-1)
         return
     kept, of_kept = (1 - erased).unbind(1), of_memory * memory
@@ -241,7 +240,7 @@ def erase_backward(
         of_erased = of_kept
         for other, factor in enumerate(kept):
             of_erased = of_erased if other == head else of_erased * factor
-        of_weights[:, head : head + 1].baddbmm_(erase[:, head : head + 1], of_erased.mT, alpha=-1)
+        of_weights[:, head] -= torch.bmm(erase[:, head : head + 1], of_erased.mT)[:, 0]
         of_erase[:, head] = -torch.bmm(weights[:, head : head + 1], of_erased)[:, 0]
         product = one if head == 0 else product * one
     of_memory.mul_(product)
@@ -255,9 +254,9 @@ def compared(direction: Tensor, memory: Tensor, slot_norm: Tensor, strength: Ten
 
 def content_backward(
     of_weights: Tensor, content: Content, strength: Tensor, direction: Tensor, memory: Tensor,
-    slot_norm: Tensor, slot_slope: Tensor, of_memory: Tensor, of_direction: Tensor, of_strength: Tensor,
-) -> None:  # fmt: skip
-    """Of content weights: `of_memory` grows, `of_direction` and `of_strength` are written."""
+    slot_norm: Tensor, slot_slope: Tensor, of_memory: Tensor, of_strength: Tensor,
+) -> Float[Tensor, "b h m"]:  # fmt: skip
+    """Of content weights: the slope of the directions; `of_memory` grows, and `of_strength` is written."""
     cosine, weights = content
     of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
     torch.sum(of_scores * cosine, -1, out=of_strength)
@@ -265,7 +264,7 @@ def content_backward(
     of_memory.baddbmm_(of_dots.mT, direction)
     of_norm = (of_dots * cosine).sum(1, keepdim=True).mul_(slot_slope)
     of_memory.addcmul_(memory, of_norm.mT, value=-1)
-    torch.bmm(of_dots, memory, out=of_direction)
+    return torch.bmm(of_dots, memory)
 
 
 def inverse(norms: Sequence[Tensor]) -> tuple[Tensor, ...]:
