@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from saccade.core.state import tensors
 from saccade.memory import DNC, NTM, SparseAccessMemory
 from saccade.memory.dnc import check_invariants
+from tests.checks import assert_twins, leaf, randomised
 
 EXAMPLES = 100
 SCALES = st.sampled_from([0.0, 1e-3, 1.0, 30.0, 1e4])
@@ -112,3 +113,26 @@ def test_bfloat16_autocast_stays_near_float32_and_the_state_is_float32(kind: Any
     assert all(part.dtype in (torch.float32, torch.long) for part in tensors(state))
     torch.testing.assert_close(near.float(), exact, rtol=0, atol=5e-2)
     assert not torch.equal(near.float(), exact)  # it did run in bfloat16
+
+
+@pytest.mark.unhooked
+@pytest.mark.parametrize("kind", [NTM, DNC, SparseAccessMemory])
+def test_compiled_it_gives_the_same(kind: Any) -> None:
+    memory, inputs = kind(2, 3, hidden_size=5, slots=7, slot_size=3).double(), leaf(2, 3, 2)
+    torch.compiler.reset()
+    compiled = torch.compile(memory, fullgraph=True, backend="aot_eager")
+    assert_twins(lambda: compiled(inputs)[0], lambda: memory(inputs)[0], [inputs, *used(memory)])
+
+
+@pytest.mark.parametrize("kind", [NTM, DNC, SparseAccessMemory])
+def test_transforms_of_torch_func_see_through(kind: Any) -> None:
+    memory, inputs = randomised(kind(2, 3, hidden_size=5, slots=7, slot_size=3)), leaf(2, 3, 2)
+    jacobian = torch.func.jacrev(lambda x: memory(x)[0].sum((0, 1)))(inputs)
+    for output in range(3):
+        (slope,) = torch.autograd.grad(memory(inputs)[0][..., output].sum(), inputs)
+        torch.testing.assert_close(jacobian[output], slope, rtol=1e-11, atol=1e-11)
+
+
+def used(memory: nn.Module) -> list[Tensor]:
+    """The weights that a short sequence reaches."""
+    return [weight for name, weight in memory.named_parameters() if not name.startswith("initial")]
