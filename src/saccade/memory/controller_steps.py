@@ -47,8 +47,8 @@ class ControllerSteps:
         if cell is not None:
             self.cells, self.squashed = new(steps + 1, batch, size), new(steps, batch, size)
             self.cells[0] = cell
-            self.candidates = self.gates[..., 2 * size : 3 * size].unbind(0)
-            self.sigmoids = self.gates[..., : 2 * size].unbind(0)
+            self.candidates = new(steps, batch, size)
+            self.candidate_sum, self.candidate = self.gates[..., 2 * size : -size].unbind(0), self.candidates.unbind(0)
             self.write, self.keep, _, self.show = (part.unbind(0) for part in self.gates.chunk(4, -1))
             self.cell, self.squash = self.cells.unbind(0), self.squashed.unbind(0)
 
@@ -58,11 +58,10 @@ class ControllerSteps:
         torch.addmm(self.projected[now], self.seen[now], self.weight, out=sums)
         if not self.lstm:
             return torch.tanh(sums, out=hidden)
-        self.sigmoids[now].sigmoid_()
-        self.candidates[now].tanh_()
-        self.show[now].sigmoid_()
+        candidate = torch.tanh(self.candidate_sum[now], out=self.candidate[now])
+        sums.sigmoid_()  # of the candidate too, which is not used: one operation instead of two
         cell = torch.mul(self.keep[now], self.cell[now], out=self.cell[now + 1])
-        cell.addcmul_(self.write[now], self.candidates[now])
+        cell.addcmul_(self.write[now], candidate)
         return torch.mul(self.show[now], torch.tanh(cell, out=self.squash[now]), out=hidden)
 
     def derive(self) -> None:
@@ -72,7 +71,8 @@ class ControllerSteps:
         if not self.lstm:
             self.slope = (1 - self.features[1:, :, self.width :].square()).unbind(0)
             return
-        write, keep, candidate, show = self.gates.chunk(4, -1)
+        candidate = self.candidates
+        write, keep, _, show = self.gates.chunk(4, -1)
         into_cell = torch.cat(
             [
                 candidate * write * (1 - write),

@@ -248,7 +248,7 @@ class DNC(nn.Module):
             self.free_gates.lazy(emitted.free[now].clone)
             self.allocation_gate.lazy(partial(emitted.choice[now].narrow, 1, 0, 1))
             self.write_gate.lazy(partial(emitted.choice[now].narrow, 1, 1, 1))
-            self.modes.lazy(emitted.modes[now].clone)
+            self.modes.lazy(partial(emitted.modes[now].softmax, -1))
             self.reads.lazy(partial(reads.select, 1, now))
         controller = () if cell is None else LSTMState(features[:, -1, -size:], cell)
         return features, DNCState(*Memory(*carried), reads=reads[:, -1], controller=controller)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from saccade.attention.cosine import SMALL
 from saccade.memory.controller_steps import ControllerSteps
-from saccade.memory.ntm_steps import HUGE, Content, compared, content_backward, erase_backward, inverse
+from saccade.memory.ntm_steps import HUGE, Content, compared, content_backward, erase_backward, slopes_of_norms
 
 
 class Computer(NamedTuple):
@@ -63,6 +63,8 @@ class Kept(NamedTuple):
     read_content: Content
     ways: Float[Tensor, "b h 3 n"]
     """Backward, content and forward weights, which the read weights are made of."""
+    strength: Float[Tensor, "b h1"]
+    modes: Float[Tensor, "b h 3"]
 
 
 class Emitted:
@@ -70,21 +72,22 @@ class Emitted:
 
     def __init__(self, computer: Computer, values: Float[Tensor, "t b e"]) -> None:
         heads, size = computer.read_heads, computer.slot_size
-        linear, self.gates, self.oneplus, modes = values.split(computer.blocks, -1)
-        self.values, self.row = values, values.unbind(0)
+        linear, self.gates, oneplus, modes = values.split(computer.blocks, -1)
+        self.values, self.row, self.clip = values, values.unbind(0), computer.clip
         keys = linear[..., : (heads + 1) * size].unflatten(-1, (heads + 1, size))
         self.key, self.write_vector = keys.unbind(0), linear[..., None, (heads + 1) * size :].unbind(0)
-        self.sigmoid, self.strength = self.gates.unbind(0), self.oneplus.unbind(0)
+        self.sigmoid, self.oneplus = self.gates.unbind(0), oneplus.unbind(0)
         self.erase = self.gates[..., None, :size].unbind(0)
         self.free, self.choice = self.gates[..., size : size + heads].unbind(0), self.gates[..., -2:].unbind(0)
         """`choice` is the allocation gate and the write gate."""
         self.modes = modes.unflatten(-1, (heads, 3)).unbind(0)
 
-    def activate(self, now: int, clip: float) -> None:
-        self.row[now].clamp_(-clip, clip)
+    def activate(self, now: int) -> tuple[Tensor, Tensor]:
+        """Apply the activations of a step; gives strengths (b, h1) and modes (b, h, 3)."""
+        if self.clip < HUGE:
+            self.row[now].clamp_(-self.clip, self.clip)
         self.sigmoid[now].sigmoid_()
-        self.strength[now].copy_(F.softplus(self.strength[now])).add_(1)
-        self.modes[now].copy_(self.modes[now].softmax(-1))
+        return F.softplus(self.oneplus[now]).add_(1), self.modes[now].softmax(-1)
 
 
 def lengths(memory: Float[Tensor, "b n m"]) -> Float[Tensor, "b 1 n"]:
@@ -92,13 +95,16 @@ def lengths(memory: Float[Tensor, "b n m"]) -> Float[Tensor, "b 1 n"]:
     return norms[:, None]
 
 
-def allocated(usage: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`allocation`, the order of the slots, the sorted usages: (1 - u_j) prod_i<j u_i is a difference of products."""
+def allocate(usage: Tensor, products: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+    """Write `allocation` into `free`; gives the order of the slots and the sorted usages.
+
+    (1 - u_j) prod_i<j u_i is a difference of products, which are written into `products` (b, n + 1) after its 1.
+    """
     order = (usage * (2.0**40 if usage.dtype == torch.float64 else 2.0**20)).round_().argsort(stable=True)
     sorted_usage = usage.gather(1, order)
-    products = F.pad(sorted_usage.cumprod(1), (1, 0), value=1)
-    free = torch.empty_like(usage).scatter_(1, order, products[:, :-1] - products[:, 1:])
-    return free, order, sorted_usage
+    products[:, 1:] = sorted_usage.cumprod(1)
+    free.scatter_(1, order, products[:, :-1] - products[:, 1:])
+    return order, sorted_usage
 
 
 class Steps(torch.autograd.Function):
@@ -122,23 +128,24 @@ class Steps(torch.autograd.Function):
         read = run.features[..., : run.width].unflatten(-1, (heads, computer.slot_size)).unbind(0)
         state = Memory(memory, usage, link, precedence, read_weights, write_weights)
         states, kept, slot_norm, one = [state], [], lengths(memory), memory.new_ones(())
+        products, every_choices = memory.new_ones(batch, slots + 1), memory.new_empty(steps, batch, 2, slots).unbind(0)
         for now in range(steps):
             torch.addmm(bias, run.forward(now), into, out=emitted.row[now])
-            emitted.activate(now, computer.clip)
+            strength, modes = emitted.activate(now)
             key_norm = torch.linalg.vector_norm(emitted.key[now], dim=-1, keepdim=True).clamp_min_(SMALL)
-            direction, strength = emitted.key[now] / key_norm, emitted.strength[now]
+            direction = emitted.key[now] / key_norm
             # usage and allocation
             free = torch.addcmul(one, emitted.free[now][..., None], read_weights, value=-1)
             retention = free.prod(1)
             used = torch.lerp(usage, one, write_weights)
             usage = used * retention
-            choices = memory.new_empty(batch, 2, slots)
-            choices[:, 0], order, sorted_usage = allocated(usage)
+            free_slots, content = (choices := every_choices[now]).unbind(1)
+            order, sorted_usage = allocate(usage, products, free_slots)
             # writing
             write_content = compared(direction[:, heads:], memory, slot_norm, strength[:, heads:])
-            choices[:, 1:] = write_content.weights
-            allocate, open_ = emitted.choice[now].split(1, 1)
-            write_weights = torch.lerp(choices[:, 1], choices[:, 0], allocate).mul_(open_)
+            content.copy_(write_content.weights[:, 0])
+            allocation_gate, write_gate = emitted.choice[now].split(1, 1)
+            write_weights = torch.lerp(content, free_slots, allocation_gate).mul_(write_gate)
             held = memory * retention[..., None] if computer.deallocate else memory
             erased = write_weights[..., None] * emitted.erase[now]
             memory = torch.addcmul(held, held, erased, value=-1)
@@ -151,17 +158,16 @@ class Steps(torch.autograd.Function):
             # reading
             slot_norm = lengths(memory)
             read_content = compared(direction[:, :heads], memory, slot_norm, strength[:, :heads])
-            ways = memory.new_empty(batch, heads, 3, slots)
-            ways[:, :, 0], ways[:, :, 1] = torch.bmm(read_weights, link), read_content.weights
-            ways[:, :, 2] = torch.bmm(read_weights, link.mT)
-            mixed = torch.bmm(emitted.modes[now].flatten(0, 1)[:, None], ways.flatten(0, 1))
+            backward, forward = torch.bmm(read_weights, link), torch.bmm(read_weights, link.mT)
+            ways = torch.stack([backward, read_content.weights, forward], 2)
+            mixed = torch.bmm(modes.view(-1, 1, 3), ways.view(-1, 3, slots))
             read_weights = mixed.view(batch, heads, slots)
             read[now + 1].copy_(torch.bmm(read_weights, memory))
             state = Memory(memory, usage, link, precedence, read_weights, write_weights)
             states.append(state)
             kept.append(
                 Kept(direction, key_norm, slot_norm, free, retention, used, order, sorted_usage, write_content, choices,
-                     held, erased[:, None], read_content, ways)
+                     held, erased[:, None], read_content, ways, strength, modes)
             )  # fmt: skip
         features = run.features[1:].transpose(0, 1).contiguous()
         ctx.computer, ctx.run, ctx.emitted, ctx.kept = computer, run, emitted, kept
@@ -178,21 +184,22 @@ class Steps(torch.autograd.Function):
         states = [Memory(*saved[first : first + parts]) for first in range(0, len(saved), parts)]
         of, of_cell = Memory(*(slope.clone() for slope in slopes[:parts])), slopes[parts]
         run.derive()
-        known = Derivatives(computer, emitted, every, run, states[0].memory, layer, bias)
+        known = Derivatives(computer, emitted, every, run, states, layer, bias)
         of_emitted, heads = Emitted(computer, torch.empty_like(emitted.values)), computer.read_heads
         of_gates = of_emitted.values[..., computer.blocks[0] : sum(computer.blocks[:3])].unbind(0)
         of_before, scratch = torch.zeros_like(run.features[0]), torch.empty_like(of.link)
+        ahead = F.pad(torch.zeros_like(of.usage), (1, 0))
         for now in reversed(range(len(every))):
             kept, before, after = every[now], states[now], states[now + 1]
             of_before += of_features[:, now]
             of_reads = of_before[:, : run.width].unflatten(1, (heads, computer.slot_size))
-            of_ways = read_backward(of, of_reads, after, kept, emitted.modes[now], of_emitted.modes[now])
+            of_backward, of_content, of_forward = read_backward(of, of_reads, after, kept, of_emitted.modes[now])
             of_key = content_backward(
-                of_ways[:, :, 1], kept.read_content, emitted.strength[now][:, :heads], kept.direction[:, :heads],
-                after.memory, kept.slot_norm, known.slot_slope[now + 1], of.memory,
-                of_emitted.strength[now][:, :heads],
+                of_content, kept.read_content, kept.strength[:, :heads], known.read_scale[now],
+                kept.direction[:, :heads], after.memory, known.slot_slope[now + 1], of.memory,
+                of_emitted.oneplus[now][:, :heads],
             )  # fmt: skip
-            of_read, of_precedence = link_backward(of, of_ways, before, after, scratch)
+            of_read, of_precedence = link_backward(of, of_backward, of_forward, before, after, known.left[now], scratch)
             # writing
             of_held, of_write = of.memory, of.write_weights
             of_emitted.write_vector[now].copy_(torch.bmm(after.write_weights[:, None], of_held))
@@ -208,21 +215,20 @@ class Steps(torch.autograd.Function):
             of_choice = (kept.choices * of_write).sum(-1)
             torch.bmm(of_choice[:, None], known.choice[now], out=of_emitted.choice[now][:, None])
             of_choices = of_write * known.share[now]
-            norm = every[now - 1].slot_norm if now else known.first_norm
             of_write_key = content_backward(
-                of_choices[:, 1:], kept.write_content, emitted.strength[now][:, heads:], kept.direction[:, heads:],
-                before.memory, norm, known.slot_slope[now], of_held,
-                of_emitted.strength[now][:, heads:],
+                of_choices[:, 1:], kept.write_content, kept.strength[:, heads:], known.write_scale[now],
+                kept.direction[:, heads:], before.memory, known.slot_slope[now], of_held,
+                of_emitted.oneplus[now][:, heads:],
             )  # fmt: skip
             # allocation and usage
             of_usage = of.usage.add_(
-                allocation_backward(of_choices[:, 0], kept.order, known.products[now], known.ratio[now])
+                allocation_backward(of_choices[:, 0], known.order[now], known.products[now], known.ratio[now], ahead)
             )
             of_freed = of_usage * kept.used
             of_freed = of_freed if of_retention is None else of_freed.add_(of_retention)
             of_used = of_usage.mul_(kept.retention)
             of_free = of_freed[:, None] * known.others[now]
-            torch.sum(of_free * before.read_weights, -1, out=of_emitted.free[now]).neg_()
+            torch.sum(of_free * before.read_weights, -1, out=of_emitted.free[now])
             of_read.addcmul_(of_free, emitted.free[now][..., None], value=-1)
             of_write = torch.addcmul(of_used, of_used, before.usage, value=-1)
             of_usage = torch.addcmul(of_used, of_used, before.write_weights, value=-1)
@@ -250,12 +256,15 @@ class Derivatives:
     """What the backward pass needs and no slope enters, for all steps at once."""
 
     def __init__(
-        self, computer: Computer, emitted: Emitted, kept: list[Kept], run: ControllerSteps, first_memory: Tensor,
+        self, computer: Computer, emitted: Emitted, kept: list[Kept], run: ControllerSteps, states: list[Memory],
         layer: Tensor, bias: Tensor,
     ) -> None:  # fmt: skip
-        gates, oneplus = emitted.gates, emitted.oneplus
+        gates, strength = emitted.gates, torch.stack([one.strength for one in kept])
+        size, heads = computer.slot_size, computer.read_heads
         # oneplus' = sigmoid, of which 1 + softplus is left
-        self.slopes = torch.cat([gates * (1 - gates), -torch.expm1(1 - oneplus)], -1).unbind(0)
+        slopes = torch.cat([gates * (1 - gates), -torch.expm1(1 - strength)], -1)
+        slopes[..., size : size + heads].neg_()  # what the free gates free is used less
+        self.slopes = slopes.unbind(0)
         allocate, open_ = gates[..., -2], gates[..., -1]
         # the write weights are open (allocate a + (1 - allocate) c): slopes of both gates in a and c
         choice = torch.stack([torch.stack([open_, allocate], -1), torch.stack([-open_, 1 - allocate], -1)], -2)
@@ -264,10 +273,11 @@ class Derivatives:
         first = torch.ones_like(kept[0].sorted_usage[:, :1])
         usages = torch.stack([one.sorted_usage for one in kept])
         others = torch.cat([first.expand(len(kept), -1, -1), usages[..., 1:]], -1)
-        self.products = others.cumprod(-1).unbind(0)
+        self.products = others.cumprod(-1).flip(-1).unbind(0)
+        self.order = torch.stack([one.order for one in kept]).flip(-1).unbind(0)
         ratio = usages[..., :1] / usages.clamp_min(torch.finfo(usages.dtype).tiny)
         ratio[..., 0] = 1
-        self.ratio = ratio.unbind(0)
+        self.ratio = ratio.flip(-1).unbind(0)
         free = torch.stack([one.free for one in kept]).unbind(2)
         excluded = []
         for head in range(len(free)):
@@ -276,48 +286,56 @@ class Derivatives:
                 product = product if other == head else product * left
             excluded.append(product)
         self.others = torch.stack(excluded, 2).unbind(0)
-        self.first_norm = lengths(first_memory)
-        self.key_slope = inverse([one.key_norm for one in kept])
-        self.slot_slope = inverse([self.first_norm, *(one.slot_norm for one in kept)])
+        norms = [lengths(states[0].memory), *(one.slot_norm for one in kept)]
+        self.key_slope = slopes_of_norms([one.key_norm for one in kept], 1)
+        self.slot_slope = slopes_of_norms(norms, 2)
+        self.read_scale = (strength[..., :-1, None] / torch.stack(norms[1:])).unbind(0)
+        self.write_scale = (strength[..., -1:, None] / torch.stack(norms[:-1])).unbind(0)
+        self.left = (1 - torch.stack([one.write_weights for one in states[1:]])).unbind(0)
         self.unclipped = None
         if computer.clip < HUGE:
             raw = torch.addmm(bias, run.features[1:, :, run.width :].flatten(0, 1), layer.mT)
             self.unclipped = (raw.abs() <= computer.clip).unflatten(0, (len(kept), -1)).unbind(0)
 
 
-def read_backward(
-    of: Memory, of_reads: Tensor, after: Memory, kept: Kept, modes: Tensor, of_modes: Tensor
-) -> Float[Tensor, "b h 3 n"]:
+def read_backward(of: Memory, of_reads: Tensor, after: Memory, kept: Kept, of_modes: Tensor) -> tuple[Tensor, ...]:
     """Of r = wr M and wr = modes . ways: the slopes of the ways; those of the memory and of the modes are written."""
     of_weights = of.read_weights.baddbmm_(of_reads, after.memory.mT)
     of.memory.baddbmm_(after.read_weights.mT, of_reads)
     of_chosen = (kept.ways * of_weights[:, :, None]).sum(-1)
-    of_modes.copy_(torch._softmax_backward_data(of_chosen, modes, -1, modes.dtype))
-    return of_weights[:, :, None] * modes[..., None]
+    of_modes.copy_(torch._softmax_backward_data(of_chosen, kept.modes, -1, of_chosen.dtype))
+    return (of_weights[:, :, None] * kept.modes[..., None]).unbind(2)
 
 
-def link_backward(of: Memory, of_ways: Tensor, before: Memory, after: Memory, scratch: Tensor) -> tuple[Tensor, Tensor]:
+def link_backward(
+    of: Memory, of_backward: Tensor, of_forward: Tensor, before: Memory, after: Memory, left: Tensor, scratch: Tensor
+) -> tuple[Tensor, Tensor]:
     """Of the links, the precedence, and the ways along the links: the slopes of the read weights and of the precedence
-    before the step. `of.link` becomes that of the link before it, and `of.write_weights` grows."""
-    of_backward, of_forward, link, write = of_ways[:, :, 0], of_ways[:, :, 2], of.link, after.write_weights
-    weights, of_write = before.read_weights, of.write_weights
+    before the step. `of.link` becomes that of the link before it, and `of.write_weights` grows. `left` is 1 - ww."""
+    weights, link, write, of_write = before.read_weights, of.link, after.write_weights, of.write_weights
     link.baddbmm_(torch.cat([weights, of_forward], 1).mT, torch.cat([of_backward, weights], 1))
     of_read = torch.bmm(of_backward, after.link.mT).baddbmm_(of_forward, after.link)
     link.diagonal(dim1=1, dim2=2).zero_()
     of_write.add_(of.precedence).sub_((of.precedence * before.precedence).sum(1, keepdim=True))
-    of_write[..., None].baddbmm_(link, before.precedence[..., None])
+    # one row times a matrix: MKL is slow with a matrix times one column
+    of_write[:, None].baddbmm_(before.precedence[:, None], link.mT)
     of_precedence = of.precedence * (1 - write.sum(1, keepdim=True))
     of_precedence[:, None].baddbmm_(write[:, None], link)
     product = torch.mul(link, before.link, out=scratch)
     of_write.sub_(product.sum(1)).sub_(product.sum(2))
-    link.mul_(torch.sub((1 - write)[..., None], write[:, None], out=scratch))
+    link.mul_(torch.sub(left[..., None], write[:, None], out=scratch))
     return of_read, of_precedence
 
 
-def allocation_backward(of_free: Tensor, order: Tensor, products: Tensor, ratio: Tensor) -> Float[Tensor, "b n"]:
-    """Of the allocation, by the usages. With the usages u in order, `products` Q are those of u_1 ... u_j, and `ratio`
-    is u_0 / u_k, so u_0 Q_j / u_k is the product of all others: u_0 alone may be 0 and have a slope."""
-    ahead = F.pad(of_free.gather(1, order), (0, 1))
-    of_products = (ahead[:, 1:] - ahead[:, :-1]).mul_(products)
-    summed = of_products.flip(1).cumsum(1).flip(1).mul_(ratio)
+def allocation_backward(
+    of_free: Tensor, order: Tensor, products: Tensor, ratio: Tensor, ahead: Tensor
+) -> Float[Tensor, "b n"]:
+    """Of the allocation, by the usages; everything has the most used slot first.
+
+    With the usages u in ascending order, `products` Q are those of u_1 ... u_j, and `ratio` is u_0 / u_k, so u_0 Q_j /
+    u_k is the product of all others: u_0 alone may be 0 and have a slope. `ahead` (b, n + 1) starts with 0.
+    """
+    ahead[:, 1:] = of_free.gather(1, order)
+    of_products = (ahead[:, :-1] - ahead[:, 1:]).mul_(products)
+    summed = of_products.cumsum(1).mul_(ratio)
     return torch.empty_like(summed).scatter_(1, order, summed)

@@ -69,6 +69,7 @@ class Emitted:
         self.sigmoid, self.softplus = sigmoid.unbind(0), softplus.unbind(0)
         self.gate, self.erase = sigmoid[..., :gates].unbind(0), sigmoid[..., gates:]
         self.erase = self.erase.unflatten(-1, (machine.write_heads, width)).unbind(0)
+        self.strengths = softplus[..., :strengths]
         self.strength, self.sharpness = softplus[..., :strengths].unbind(0), softplus[..., strengths:].unbind(0)
         self.shift = shift.unflatten(-1, (heads, machine.shifts)).unbind(0)
 
@@ -164,9 +165,9 @@ class Steps(torch.autograd.Function):
         if machine.clip < HUGE:
             raw = torch.addmm(bias, run.features[1:, :, run.width :].flatten(0, 1), layer.mT)
             unclipped = (raw.abs() <= machine.clip).unflatten(0, (steps, -1)).unbind(0)
-        key_slope, slot_slope = (
-            inverse(norms) for norms in zip(*((one.key_norm, one.slot_norm) for one in ctx.kept), strict=True)
-        )
+        slot_norms = [one.slot_norm for one in ctx.kept]
+        scale = (emitted.strengths[..., None] / torch.stack(slot_norms)).unbind(0)
+        key_slope, slot_slope = slopes_of_norms([one.key_norm for one in ctx.kept], 1), slopes_of_norms(slot_norms, 2)
         of_memory, of_weights, heads = of_memory.clone(), of_weights.clone(), machine.read_heads
         of_before = torch.zeros_like(run.features[0])
         for now in reversed(range(steps)):
@@ -202,8 +203,8 @@ class Steps(torch.autograd.Function):
             of_weights = of_gated - of_content
             # content
             of_direction = content_backward(
-                of_content, kept.content, emitted.strength[now], kept.direction, memory, kept.slot_norm,
-                slot_slope[now], of_memory, of_emitted.strength[now],
+                of_content, kept.content, emitted.strength[now], scale[now], kept.direction, memory, slot_slope[now],
+                of_memory, of_emitted.strength[now],
             )  # fmt: skip
             along = (of_direction * kept.direction).sum(-1, keepdim=True).mul_(key_slope[now])
             torch.addcmul(of_direction.div_(kept.key_norm), kept.direction, along, value=-1, out=of_emitted.key[now])
@@ -253,21 +254,26 @@ def compared(direction: Tensor, memory: Tensor, slot_norm: Tensor, strength: Ten
 
 
 def content_backward(
-    of_weights: Tensor, content: Content, strength: Tensor, direction: Tensor, memory: Tensor,
-    slot_norm: Tensor, slot_slope: Tensor, of_memory: Tensor, of_strength: Tensor,
+    of_weights: Tensor, content: Content, strength: Tensor, scale: Tensor, direction: Tensor, memory: Tensor,
+    slot_slope: Tensor, of_memory: Tensor, of_strength: Tensor,
 ) -> Float[Tensor, "b h m"]:  # fmt: skip
-    """Of content weights: the slope of the directions; `of_memory` grows, and `of_strength` is written."""
+    """Of content weights: the slope of the directions; `of_memory` grows, and `of_strength` is written.
+
+    `scale` is the strength over the norm of each slot, `slot_slope` 1 over the norm squared (0 where it is fixed).
+    """
     cosine, weights = content
     of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
-    torch.sum(of_scores * cosine, -1, out=of_strength)
-    of_dots = of_scores.mul_(strength[..., None]).div_(slot_norm)
+    of_strengths = of_scores * cosine
+    torch.sum(of_strengths, -1, out=of_strength)
+    of_dots = of_scores.mul_(scale)
     of_memory.baddbmm_(of_dots.mT, direction)
-    of_norm = (of_dots * cosine).sum(1, keepdim=True).mul_(slot_slope)
+    of_norm = torch.bmm(strength[:, None], of_strengths).mul_(slot_slope)
     of_memory.addcmul_(memory, of_norm.mT, value=-1)
     return torch.bmm(of_dots, memory)
 
 
-def inverse(norms: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """1 / norm of each step, which the slope of a norm is made of; 0 for a vector so short that its norm is fixed."""
+def slopes_of_norms(norms: Sequence[Tensor], power: int) -> tuple[Tensor, ...]:
+    """1 over a power of each step's norms, of which their slopes are made; 0 for a vector so short that its norm is
+    fixed."""
     every = torch.stack(list(norms))
-    return every.reciprocal().masked_fill_(every <= SMALL, 0).unbind(0)
+    return every.pow(-power).masked_fill_(every <= SMALL, 0).unbind(0)
