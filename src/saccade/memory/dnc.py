@@ -37,7 +37,7 @@ from saccade.memory.dnc_steps import Computer, Memory, Steps
 from saccade.memory.links import link_after, precedence_after, sharpen_links
 from saccade.memory.lstm import LSTMState
 from saccade.memory.ntm_steps import HUGE
-from saccade.memory.own_backward import own_backward
+from saccade.memory.own_backward import heard, own_backward, taps_of
 
 
 class DNCState(NamedTuple):
@@ -203,11 +203,10 @@ class DNC(nn.Module):
         if not inputs.shape[1]:
             return inputs.new_zeros(inputs.shape[0], 0, self.output.out_features), state
         projected = self.controller.project(inputs).to(state.memory.dtype)
-        taps = [module for module in self.children() if isinstance(module, Tap)]
         plainly = self.masked or self.sharpen_links or self.debug or not own_backward()
         # the memory and its weights are part of the state: never in bfloat16
         with torch.autocast(inputs.device.type, enabled=False):
-            if plainly or any(tap.replacing for tap in taps):
+            if plainly or any(tap.replacing for tap in taps_of(self)):
                 features, state = self._plainly(projected, state)
             else:
                 features, state = self._at_once(projected, state)
@@ -242,7 +241,7 @@ class DNC(nn.Module):
         )  # fmt: skip
         size = self.controller.hidden_size
         reads = features[..., :-size].unflatten(-1, (self.read_heads, self.slot_size))
-        for now, step in enumerate([*states, Memory(*carried)]):
+        for now, step in enumerate([*states, Memory(*carried)] if heard(self) else []):
             for name in ("usage", "write_weights", "memory", "link", "read_weights"):
                 getattr(self, name).lazy(getattr(step, name).clone)
             self.free_gates.lazy(emitted.free[now].clone)

@@ -171,7 +171,8 @@ class Steps(torch.autograd.Function):
             )  # fmt: skip
         features = run.features[1:].transpose(0, 1).contiguous()
         ctx.computer, ctx.run, ctx.emitted, ctx.kept = computer, run, emitted, kept
-        ctx.save_for_backward(layer, bias, *(part for state in states for part in state))
+        ctx.between = states[1:-1]
+        ctx.save_for_backward(layer, bias, *states[0], *states[-1])  # what autograd must know: inputs and outputs
         last = run.cells[-1].clone() if run.lstm else None
         return features, *state, last, states[1:-1], emitted
 
@@ -181,7 +182,7 @@ class Steps(torch.autograd.Function):
         computer, run, emitted, every = ctx.computer, ctx.run, ctx.emitted, ctx.kept
         layer, bias, *saved = ctx.saved_tensors
         parts = len(Memory._fields)
-        states = [Memory(*saved[first : first + parts]) for first in range(0, len(saved), parts)]
+        states = [Memory(*saved[:parts]), *ctx.between, Memory(*saved[parts:])]
         of, of_cell = Memory(*(slope.clone() for slope in slopes[:parts])), slopes[parts]
         run.derive()
         known = Derivatives(computer, emitted, every, run, states, layer, bias)

@@ -26,7 +26,7 @@ from saccade.memory.addressing import Address, address, check_shifts
 from saccade.memory.controller import Controller, Kind, check_choice
 from saccade.memory.lstm import LSTMState
 from saccade.memory.ntm_steps import HUGE, Machine, Steps
-from saccade.memory.own_backward import own_backward
+from saccade.memory.own_backward import heard, own_backward, taps_of
 
 SMALL = 1e-6  # the constant that an empty memory holds (Collier & Beel 2018, arXiv:1807.08518)
 
@@ -176,10 +176,9 @@ class NTM(nn.Module):
         if not inputs.shape[1]:
             return inputs.new_zeros(inputs.shape[0], 0, self.output.out_features), state
         projected = self.controller.project(inputs).to(state.memory.dtype)
-        taps = (self.read_weights, self.write_weights, self.reads, self.adds, self.memory)
         # the memory and its weights are part of the state: never in bfloat16
         with torch.autocast(inputs.device.type, enabled=False):
-            if any(tap.replacing for tap in taps) or not own_backward():
+            if any(tap.replacing for tap in taps_of(self)) or not own_backward():
                 features, state = self._plainly(projected, state)
             else:
                 features, state = self._at_once(projected, state)
@@ -217,7 +216,8 @@ class NTM(nn.Module):
             self.controller.recurrent(), self.heads.weight, self.heads.bias,
         )  # fmt: skip
         reads = features[..., : -self.controller.hidden_size].unflatten(-1, (self.read_heads, self.slot_size))
-        for now, (kept, of_heads) in enumerate(zip([*memories, memory], [*located, weights], strict=True)):
+        steps = zip([*memories, memory], [*located, weights], strict=True) if heard(self) else ()
+        for now, (kept, of_heads) in enumerate(steps):
             self.read_weights.lazy(partial(of_heads.narrow, 1, 0, self.read_heads))
             self.write_weights.lazy(partial(of_heads.narrow, 1, self.read_heads, self.write_heads))
             self.adds.lazy(emitted.add[now].clone)

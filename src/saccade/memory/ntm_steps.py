@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from saccade.attention.cosine import SMALL
 from saccade.memory.controller_steps import ControllerSteps
 
-HUGE = 1e30  # no strength and no sharpness is larger: their products with a logarithm stay finite
+HUGE = 1e30  # no sharpness is larger, so that its product with a logarithm stays finite
 
 
 class Machine(NamedTuple):
@@ -145,7 +145,9 @@ class Steps(torch.autograd.Function):
             kept.append(Kept(direction, key_norm, slot_norm, content, around, moved, logs, erased))
         features = run.features[1:].transpose(0, 1).contiguous()
         ctx.machine, ctx.run, ctx.emitted, ctx.kept = machine, run, emitted, kept
-        ctx.save_for_backward(layer, bias, *memories, *located)
+        ctx.between = memories[1:-1], located[1:-1]
+        # what autograd must know: inputs and outputs
+        ctx.save_for_backward(layer, bias, memories[0], memory, located[0], weights)
         last = run.cells[-1].clone() if run.lstm else None
         return features, memory, weights, last, memories[1:-1], located[1:-1], emitted
 
@@ -153,9 +155,9 @@ class Steps(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, of_features: Tensor, of_memory: Tensor, of_weights: Tensor, of_cell: Any, *_: Any) -> Any:
         machine, run, emitted = ctx.machine, ctx.run, ctx.emitted
-        layer, bias, *saved = ctx.saved_tensors
-        steps = len(saved) // 2 - 1
-        memories, located = saved[: steps + 1], saved[steps + 1 :]
+        layer, bias, *ends = ctx.saved_tensors
+        memories, located = [ends[0], *ctx.between[0], ends[1]], [ends[2], *ctx.between[1], ends[3]]
+        steps = len(memories) - 1
         run.derive()
         of_emitted = Emitted(machine, torch.empty_like(emitted.values))
         slopes, middle = emitted.derivatives(), of_emitted.parts[0].shape[-1] + of_emitted.parts[1].shape[-1]

@@ -1,6 +1,9 @@
-"""When a backward pass written by hand may stand in for autograd's."""
+"""When a backward pass written by hand may stand in for autograd's, and whether anyone listens to it."""
 
 import torch
+from torch import nn
+
+from saccade.core.tap import Tap
 
 
 def own_backward() -> bool:
@@ -11,3 +14,13 @@ def own_backward() -> bool:
         or torch._C._are_functorch_transforms_active()
         or torch.autograd.forward_ad._current_level >= 0
     )
+
+
+def taps_of(module: nn.Module) -> list[Tap]:
+    """The taps of a memory's own, not those of its parts."""
+    return [child for child in module.children() if isinstance(child, Tap)]
+
+
+def heard(module: nn.Module) -> bool:
+    """Whether any of its taps is listened to: only then is anything prepared for them."""
+    return any(tap.listener is not None or tap.reached is not None for tap in taps_of(module))

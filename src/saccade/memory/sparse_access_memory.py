@@ -26,7 +26,7 @@ from saccade.core.errors import InvalidInput
 from saccade.core.tap import Tap
 from saccade.memory.controller import Controller, Kind
 from saccade.memory.lstm import LSTMState
-from saccade.memory.own_backward import own_backward
+from saccade.memory.own_backward import heard, own_backward, taps_of
 from saccade.memory.rollback import Journal, Rollback
 from saccade.memory.sparse_addressing import (
     Emitted,
@@ -149,10 +149,9 @@ class SparseAccessMemory(nn.Module):
         projected = self.controller.project(inputs).to(state.memory.dtype)
         if not inputs.shape[1]:
             return inputs.new_zeros(inputs.shape[0], 0, self.output.out_features), state
-        taps = (self.read_weights, self.write_weights, self.reads, self.memory)
         # the memory and its weights are part of the state: never in bfloat16
         with torch.autocast(inputs.device.type, enabled=False):
-            if any(tap.replacing for tap in taps) or not own_backward():
+            if any(tap.replacing for tap in taps_of(self)) or not own_backward():
                 features, state = self._plainly(projected, state)
             else:
                 features, state = self._rolling_back(projected, state)
@@ -204,7 +203,8 @@ class SparseAccessMemory(nn.Module):
             reads,
             LSTMState(*controller) if controller else (),
         )
-        self._tell(features, memory, journal)
+        if heard(self):
+            self._tell(features, memory, journal)
         return features, state
 
     def _tell(self, features: Tensor, memory: Tensor, journal: Journal) -> None:
