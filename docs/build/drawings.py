@@ -82,17 +82,31 @@ def side_by_side(variants: Sequence[str]) -> Drawing:
     return Drawing(described, found, draw)
 
 
+def parts(kind: str, asked: Sequence[str]) -> list[Sequence[str]]:
+    """The pictures of a mark: alignments are a picture each, so that a page shows two a row."""
+    if kind != "pictures":
+        return [asked]
+    side_by_side(asked)  # checks that they show one example
+    found = kept.pictures(asked)
+    if len(found) < 2 or not all(isinstance(picture, Alignment) for picture in found.values()):
+        return [asked]
+    return [[name] for name in found]
+
+
 def linked(kind: str, asked: Sequence[str], path: Path, pictures: Path) -> str:
-    """A link to the picture of a mark, and the variants that were not run yet."""
-    described, found, _ = drawing(kind, asked)
+    """Links to the pictures of a mark, and the variants that were not run yet."""
+    images, found = [], set[str]()
+    for part in parts(kind, asked):
+        described, shown, _ = drawing(kind, part)
+        found |= set(shown)
+        if shown:
+            target = Path(os.path.relpath(pictures / f"{file_name(kind, part)}.svg", path.parent)).as_posix()
+            images.append(f"![{described}]({target})\n")
     lacking = [f"`{name}`" for name in asked if ":" in name and name not in found]
-    parts = []
-    if found:
-        target = Path(os.path.relpath(pictures / f"{file_name(kind, asked)}.svg", path.parent)).as_posix()
-        parts.append(f"![{described}]({target})\n")
+    lines = ["".join(images)] if images else []
     if lacking:
-        parts.append(f"Not run yet: {', '.join(lacking)}.\n")
-    return "\n".join(parts)
+        lines.append(f"Not run yet: {', '.join(lacking)}.\n")
+    return "\n".join(lines)
 
 
 def file_name(kind: str, asked: Sequence[str]) -> str:
@@ -101,12 +115,19 @@ def file_name(kind: str, asked: Sequence[str]) -> str:
     return name if len(name) <= 120 else f"{name[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def drawn_anew(kind: str, asked: Sequence[str], folder: Path) -> Path | None:
-    """Draw one picture; returns its path if it changed."""
-    described, found, make = drawing(kind, asked)
-    if not found:
-        return None
-    svg = folder / f"{file_name(kind, asked)}.svg"
+def drawn_anew(kind: str, asked: Sequence[str], folder: Path) -> list[Path]:
+    """Draw the pictures of a mark; returns the paths of those that changed."""
+    changed = []
+    for part in parts(kind, asked):
+        described, found, make = drawing(kind, part)
+        if found:
+            changed += saved(make(), folder / f"{file_name(kind, part)}.svg", described)
+    return changed
+
+
+def saved(figure: Any, svg: Path, described: str) -> list[Path]:
+    """Write a figure as SVG, for pages; returns its path if it changed."""
     before = svg.read_bytes() if svg.exists() else None
-    plots.save(make(), svg.with_suffix(""), described)
-    return svg if svg.read_bytes() != before else None
+    plots.save(figure, svg.with_suffix(""), described)
+    svg.with_suffix(".png").unlink()
+    return [svg] if svg.read_bytes() != before else []

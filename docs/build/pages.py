@@ -19,16 +19,21 @@ The README of a system may include tables. `saccade.runs.results.comparison` des
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import drawings
+import formulas
+import navigation
+import sources
+import tables
 from benchmarked import benchmarks
 from mechanisms import mechanism, mechanisms
 
 from saccade.core.errors import InvalidInput, SaccadeError
 from saccade.runs import catalogue, results
 
-GENERATED = ("mechanisms", "systems", "pictures")  # folders in docs/ with generated files only
-BY_HAND = ("build",)  # folders without pages
+GENERATED = ("gallery", "mechanisms", "pictures", "source", "systems")  # folders in docs/ with generated files only
+BY_HAND = ("assets", "build")  # folders without pages
 KINDS = "|".join(("table", "measured", *drawings.KINDS))
 MARKED = re.compile(rf"<!-- ({KINDS}) ([^\n]*?) *-->\n(.*?)<!-- /\1 -->", re.DOTALL)
 MARK = re.compile(rf"<!-- /?(?:{KINDS})\b")
@@ -42,29 +47,55 @@ def pages(root: Path) -> Iterator[tuple[Path, str]]:
         InvalidInput: unpaired marks, or marks for something that does not exist; names the page.
     """
     yield root / "README.md", filled(root / "README.md", "evidence", results.overview())
-    index = "# Systems\n\n" + results.overview() + "\n"
-    for system in catalogue.names():
-        readme = catalogue.SYSTEMS / system / "README.md"
-        page = completed(filled(readme, "evidence", results.runs(system)), readme)
-        yield readme, page
-        yield root / "docs" / "systems" / f"{system}.md", page
-        index += f"- [{catalogue.title(system)}]({system}.md)\n"
-    yield root / "docs" / "systems" / "index.md", index
-    index = "# Mechanisms\n\nOne idea and one citation per file; each page is generated from its docstrings.\n"
-    for room, what in ROOMS.items():
-        modules = mechanisms(room)
-        if modules:
-            index += f"\n## {room}: {what}\n\n"
-        for module in modules:
-            title, page = mechanism(module)
-            yield root / "docs" / "mechanisms" / f"{room}-{module.stem}.md", page
-            index += f"- [{title}]({room}-{module.stem}.md)\n"
-    yield root / "docs" / "mechanisms" / "index.md", index
+    sections: dict[str, list[Any]] = {"Mechanisms": [], "Systems": []}
+    for part in (of_systems(root, sections["Systems"]), of_mechanisms(root, sections["Mechanisms"])):
+        yield from part
+    configuration = root / "zensical.toml"
+    if configuration.exists():
+        yield configuration, navigation.listed(configuration.read_text(encoding="utf-8"), sections)
     for path in written_by_hand(root):
         page = completed(path.read_text(encoding="utf-8"), path, root)
         if "<!-- benchmarks -->" in page:
             page = fill_marks(page, "benchmarks", benchmarks(root / "benchmarks" / "evidence"), path)
         yield path, page
+
+
+def of_systems(root: Path, entries: list[Any]) -> Iterator[tuple[Path, str]]:
+    """The README and the page of each system, their sources, and the index; adds them to the entries of the menu."""
+    entries.append(("", "systems/index.md"))
+    index = "# Systems\n\n" + tables.overview()
+    for system in catalogue.names():
+        folder, title = catalogue.SYSTEMS / system, catalogue.title(system)
+        readme = folder / "README.md"
+        page = completed(filled(readme, "evidence", results.runs(system)), readme)
+        yield readme, page
+        shown = fill_marks(page, "evidence", tables.runs(system), readme)
+        links = " · ".join(f"[{path.name}](../source/{sources.slug(path)}.md)" for path in sources.of_system(folder))
+        heading, _, rest = formulas.in_page(shown).partition("\n")
+        yield root / "docs" / "systems" / f"{system}.md", f"{heading}\n\n{links}\n{{: .source }}\n{rest}"
+        yield from sources.pages(root, sources.of_system(folder))
+        entries.append((title.partition(":")[0], f"systems/{system}.md"))
+    yield root / "docs" / "systems" / "index.md", index
+
+
+def of_mechanisms(root: Path, entries: list[Any]) -> Iterator[tuple[Path, str]]:
+    """The page of each mechanism, its source, and the index; adds them to the entries of the menu."""
+    entries.append(("", "mechanisms/index.md"))
+    index = "# Mechanisms\n\nOne idea and one citation per file; each page is generated from its docstrings.\n"
+    for room, what in ROOMS.items():
+        modules = mechanisms(room)
+        of_room: list[Any] = []
+        if modules:
+            index += f"\n## {room}: {what}\n\n"
+            entries.append((what.capitalize(), of_room))
+        for module in modules:
+            title, page = mechanism(module)
+            name = f"mechanisms/{room}-{module.stem}.md"
+            yield root / "docs" / name, page
+            index += f"- [{title}]({room}-{module.stem}.md)\n"
+            of_room.append((title.partition(":")[0], name))
+        yield from sources.pages(root, modules)
+    yield root / "docs" / "mechanisms" / "index.md", index
 
 
 def written_by_hand(root: Path) -> list[Path]:
@@ -110,7 +141,9 @@ def table(asked: str) -> str:
     names, metrics, heads, *more = [*(part.strip() for part in asked.split("|")), "", ""]
     if len(more) > 2:
         raise InvalidInput("expected variants | metrics | names of the columns")
-    return results.comparison(names.split(), metrics.split(), [head.strip() for head in heads.split(",") if head])
+    found = results.comparison(names.split(), metrics.split(), [head.strip() for head in heads.split(",") if head])
+    several = len({name.partition(":")[0] for name in names.split()}) > 1 or len(names.split()) < 3
+    return found if several else re.sub(r"^\| [^|]* \|", "|", found, flags=re.MULTILINE)  # one system in all rows
 
 
 def draw(root: Path) -> list[Path]:
@@ -122,7 +155,7 @@ def draw(root: Path) -> list[Path]:
     texts = [path.read_text(encoding="utf-8") for path in written_by_hand(root)]
     asked = {(kind, words) for text in texts for kind, words, _ in MARKED.findall(text) if kind in drawings.KINDS}
     drawn = (drawings.drawn_anew(kind, words.split(), root / "docs" / "pictures") for kind, words in sorted(asked))
-    return [path for path in drawn if path]
+    return [path for paths in drawn for path in paths]
 
 
 def filled(path: Path, mark: str, table: str) -> str:
