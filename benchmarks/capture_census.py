@@ -251,21 +251,28 @@ def unseen(seen: Capture, own: list[Tensor]) -> int:
     for weights in own:
         place = next((place for place, ours in enumerate(maps) if is_map(ours, weights)), None)
         missing += place is None
-        if place is not None:
+        if place is not None and maps[place].numel() == weights.numel():  # else others may be parts of it too
             maps.pop(place)
     return missing
 
 
 def is_map(ours: Tensor, theirs: Tensor) -> bool:
-    """Whether a map is that which a model returns: as it is, or without a prompt before it, or as scores."""
+    """Whether a captured map is the one that a model returns.
+
+    Some models return it without a prompt before it, as the scores, in two parts (T5Gemma2: its first keys as
+    self-attention, its last as cross-attention), or as the mean of the heads in place of each (WavLM).
+    """
     queries, keys = theirs.shape[-2:]
-    if theirs.numel() != ours[..., -queries:, -keys:].numel():
-        return False
-    ours = ours[..., -queries:, -keys:]
-    theirs = theirs.reshape(ours.shape).to(ours.dtype)
-    return any(
-        torch.allclose(ours, each, rtol=1e-4, atol=1e-5, equal_nan=True) for each in (theirs, theirs.softmax(-1))
-    )
+    for part in (ours[..., -queries:, -keys:], ours[..., -queries:, :keys]):
+        if theirs.numel() != part.numel():
+            continue
+        returned = theirs.reshape(part.shape).to(part.dtype)
+        pairs = [(part, returned), (part, returned.softmax(-1))]
+        if part.ndim == 4:
+            pairs.append((part.mean(1, keepdim=True).expand_as(part), returned))
+        if any(torch.allclose(*pair, rtol=1e-4, atol=1e-5, equal_nan=True) for pair in pairs):
+            return True
+    return False
 
 
 def judged(model: Any) -> tuple[str, str]:

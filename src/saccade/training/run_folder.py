@@ -20,6 +20,7 @@ from saccade.core.errors import InvalidInput, NotFound, require
 from saccade.core.files import naming, write_atomically
 from saccade.training import record
 from saccade.training.evidence import written
+from saccade.training.packed import unpack
 
 HEAD = {"system": str, "variant": str, "config": dict, "version": str}
 """The required keys of config.yaml, with their types."""
@@ -161,7 +162,7 @@ class RunFolder:
             raise NotFound(
                 f"{self.path} has no weights ({self.weights.name}); finish it with: saccade train --resume {self.path}"
             )
-        tensors, tied = read_tensors(self.weights), ties(model)
+        tensors, tied = unpack(read_tensors(self.weights)), ties(model)
         for name, first in tied.items():
             if name in tensors and first in tensors and not torch.equal(tensors[name], tensors[first]):
                 raise InvalidInput(

@@ -83,6 +83,14 @@ TINY = Config(
     ),
     search=SearchConfig(beam=2),
 )
+# small enough to come with the package, in eight bits a weight: `saccade predict demo`
+DEMO = Config(
+    task=TranslationConfig(vocabulary_size=1500),
+    model=RNNsearchConfig(
+        attention=Additive(attention_size=64), embedding_size=96, hidden_size=112, readout_size=96, dropout=0.1
+    ),
+    training=TrainingConfig(steps=2000, learning_rate=3e-3),
+)
 MULTI30K = Config(
     task=TranslationConfig(corpus="multi30k", vocabulary_size=6000, lowercase=True, label_smoothing=0.1),
     model=RNNsearchConfig(dropout=0.35),
@@ -178,6 +186,7 @@ RECIPE = Recipe(
     variants={
         "default": Config(),
         "tiny": TINY,
+        "demo": DEMO,
         "multi30k": MULTI30K,
         "words-10": words(10),
         "words-30": words(30),
