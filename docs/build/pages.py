@@ -12,6 +12,8 @@ A page in docs/ includes tables and pictures with marks:
     <!-- /pictures -->
     <!-- measured ctc_decoding -->
     <!-- /measured -->
+    <!-- shown arcs tired -->
+    <!-- /shown -->
 
 The README of a system may include tables. `saccade.runs.results.comparison` describes the arguments.
 """
@@ -24,6 +26,7 @@ from typing import Any
 import drawings
 import formulas
 import navigation
+import shown
 import sources
 import tables
 from benchmarked import benchmarks
@@ -34,7 +37,7 @@ from saccade.runs import catalogue, results
 
 GENERATED = ("gallery", "mechanisms", "pictures", "source", "systems")  # folders in docs/ with generated files only
 BY_HAND = ("assets", "build")  # folders without pages
-KINDS = "|".join(("table", "measured", *drawings.KINDS))
+KINDS = "|".join(("table", "measured", "shown", *drawings.KINDS))
 MARKED = re.compile(rf"<!-- ({KINDS}) ([^\n]*?) *-->\n(.*?)<!-- /\1 -->", re.DOTALL)
 MARK = re.compile(rf"<!-- /?(?:{KINDS})\b")
 ROOMS = {"attention": "where to look", "memory": "what to remember", "vision": "looking at images"}
@@ -119,7 +122,7 @@ def completed(page: str, path: Path, root: Path | None = None) -> str:
     def fill(match: re.Match[str]) -> str:
         kind, asked, _ = match.groups()
         try:
-            text = table(asked) if kind == "table" else of_docs(kind, asked.split(), path, root)
+            text = table(asked) if kind == "table" else of_docs(kind, asked.split(), path, root, page)
         except SaccadeError as error:
             raise InvalidInput(f"{path}: <!-- {kind} {asked} -->: {error}") from None
         return f"<!-- {kind} {asked} -->\n{text}<!-- /{kind} -->"
@@ -127,12 +130,14 @@ def completed(page: str, path: Path, root: Path | None = None) -> str:
     return MARKED.sub(fill, page)
 
 
-def of_docs(kind: str, asked: Sequence[str], path: Path, root: Path | None) -> str:
+def of_docs(kind: str, asked: Sequence[str], path: Path, root: Path | None, page: str) -> str:
     """A picture, or benchmark results, which only pages in docs/ may include."""
     if root is None:
         raise InvalidInput("pictures and benchmarks are for the pages of docs/ only")
     if kind == "measured":
         return benchmarks(root / "benchmarks" / "evidence", asked)
+    if kind == "shown":
+        return shown.linked(asked, page, path, root / "docs" / "pictures")
     return drawings.linked(kind, asked, path, root / "docs" / "pictures")
 
 
@@ -152,10 +157,15 @@ def draw(root: Path) -> list[Path]:
     Raises:
         MissingExtra: there are pictures, and matplotlib is not installed.
     """
-    texts = [path.read_text(encoding="utf-8") for path in written_by_hand(root)]
-    asked = {(kind, words) for text in texts for kind, words, _ in MARKED.findall(text) if kind in drawings.KINDS}
-    drawn = (drawings.drawn_anew(kind, words.split(), root / "docs" / "pictures") for kind, words in sorted(asked))
-    return [path for paths in drawn for path in paths]
+    texts = {path: path.read_text(encoding="utf-8") for path in written_by_hand(root)}
+    folder = root / "docs" / "pictures"
+    marks = {path: [(kind, words.split()) for kind, words, _ in MARKED.findall(text)] for path, text in texts.items()}
+    asked = {(kind, *words) for found in marks.values() for kind, words in found if kind in drawings.KINDS}
+    changed = [path for kind, *words in sorted(asked) for path in drawings.drawn_anew(kind, words, folder)]
+    for path, found in marks.items():
+        if names := [name for kind, words in found if kind == "shown" for name in words]:
+            changed += shown.draw(path, texts[path], names, folder)
+    return changed
 
 
 def filled(path: Path, mark: str, table: str) -> str:
