@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import diagrams
 import drawings
 import formulas
 import navigation
@@ -75,7 +76,10 @@ def of_systems(root: Path, entries: list[Any]) -> Iterator[tuple[Path, str]]:
         shown = fill_marks(page, "evidence", tables.runs(system), readme)
         links = " · ".join(f"[{path.name}](../source/{sources.slug(path)}.md)" for path in sources.of_system(folder))
         heading, _, rest = formulas.in_page(shown).partition("\n")
-        yield root / "docs" / "systems" / f"{system}.md", f"{heading}\n\n{links}\n{{: .source }}\n{rest}"
+        before, evidence, after = rest.partition("\n## Evidence")
+        blocks = f"\n## Its modules\n\n{diagrams.linked(system, '../')}" if catalogue.recipe(system).objective else ""
+        body = f"{heading}\n\n{links}\n{{: .source }}\n{before}{blocks}{evidence}{after}"
+        yield root / "docs" / "systems" / f"{system}.md", body
         yield from sources.pages(root, sources.of_system(folder))
         entries.append((title.partition(":")[0], f"systems/{system}.md"))
     yield root / "docs" / "systems" / "index.md", index
@@ -185,7 +189,7 @@ def write(root: Path) -> list[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content, encoding="utf-8")
             changed.append(path)
-    return changed + draw(root)
+    return changed + draw(root) + diagrams.draw(root / "docs" / "pictures")
 
 
 def fill_marks(page: str, mark: str, table: str, path: Path) -> str:
