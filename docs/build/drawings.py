@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import kept
+import quoted
 
 from saccade.core.errors import InvalidInput
 from saccade.explain import plots
@@ -16,7 +17,7 @@ from saccade.explain.pictures.curve import Curve
 from saccade.explain.pictures.histogram import Histogram
 from saccade.explain.pictures.sound import Sound
 
-KINDS = ("series", "study", "pictures")
+KINDS = ("series", "study", "pictures", "chart")
 
 
 class Drawing(NamedTuple):
@@ -31,6 +32,9 @@ def drawing(kind: str, asked: Sequence[str]) -> Drawing:
     """The picture of a mark."""
     if kind == "pictures":
         return side_by_side(asked)
+    if kind == "chart":
+        described, draw = quoted.chart(" ".join(asked))
+        return Drawing(described, asked, draw)
     if kind == "series":
         name, *variants = asked or [""]
         found = kept.series(name, variants)

@@ -9,7 +9,9 @@ START, END = "  # <!-- listed -->", "  # <!-- /listed -->"
 
 def menu(sections: Mapping[str, Entries]) -> str:
     """The lines of zensical.toml for these sections; a page without a title is the index of its section."""
-    return "".join(f"  {{ {quoted(title)} = [\n{lines(entries, 2)}  ] }},\n" for title, entries in sections.items())
+    return "".join(
+        f"  {{ {quoted(title)} = [\n{lines(entries, 2)}  ] }},\n" for title, entries in sections.items() if entries
+    )
 
 
 def lines(entries: Entries, depth: int) -> str:

@@ -14,6 +14,10 @@ A page in docs/ includes tables and pictures with marks:
     <!-- /measured -->
     <!-- shown arcs tired -->
     <!-- /shown -->
+    <!-- quoted bahdanau -->
+    <!-- /quoted -->
+    <!-- chart growth -->
+    <!-- /chart -->
 
 The README of a system may include tables. `saccade.runs.results.comparison` describes the arguments.
 """
@@ -26,7 +30,9 @@ from typing import Any
 import diagrams
 import drawings
 import formulas
+import gallery
 import navigation
+import quoted
 import shown
 import sources
 import tables
@@ -38,7 +44,7 @@ from saccade.runs import catalogue, results
 
 GENERATED = ("gallery", "mechanisms", "pictures", "source", "systems")  # folders in docs/ with generated files only
 BY_HAND = ("assets", "build")  # folders without pages
-KINDS = "|".join(("table", "measured", "shown", *drawings.KINDS))
+KINDS = "|".join(("table", "measured", "quoted", "shown", *drawings.KINDS))
 MARKED = re.compile(rf"<!-- ({KINDS}) ([^\n]*?) *-->\n(.*?)<!-- /\1 -->", re.DOTALL)
 MARK = re.compile(rf"<!-- /?(?:{KINDS})\b")
 ROOMS = {"attention": "where to look", "memory": "what to remember", "vision": "looking at images"}
@@ -51,9 +57,10 @@ def pages(root: Path) -> Iterator[tuple[Path, str]]:
         InvalidInput: unpaired marks, or marks for something that does not exist; names the page.
     """
     yield root / "README.md", filled(root / "README.md", "evidence", results.overview())
-    sections: dict[str, list[Any]] = {"Mechanisms": [], "Systems": []}
-    for part in (of_systems(root, sections["Systems"]), of_mechanisms(root, sections["Mechanisms"])):
-        yield from part
+    sections: dict[str, list[Any]] = {"Mechanisms": [], "Systems": [], "Gallery": []}
+    yield from of_systems(root, sections["Systems"])
+    yield from of_mechanisms(root, sections["Mechanisms"])
+    yield from gallery.pages(root, lambda page, path: completed(page, path, root), sections["Gallery"])
     configuration = root / "zensical.toml"
     if configuration.exists():
         yield configuration, navigation.listed(configuration.read_text(encoding="utf-8"), sections)
@@ -140,6 +147,8 @@ def of_docs(kind: str, asked: Sequence[str], path: Path, root: Path | None, page
         raise InvalidInput("pictures and benchmarks are for the pages of docs/ only")
     if kind == "measured":
         return benchmarks(root / "benchmarks" / "evidence", asked)
+    if kind == "quoted":
+        return quoted.table(" ".join(asked))
     if kind == "shown":
         return shown.linked(asked, page, path, root / "docs" / "pictures")
     return drawings.linked(kind, asked, path, root / "docs" / "pictures")
@@ -164,7 +173,8 @@ def draw(root: Path) -> list[Path]:
     texts = {path: path.read_text(encoding="utf-8") for path in written_by_hand(root)}
     folder = root / "docs" / "pictures"
     marks = {path: [(kind, words.split()) for kind, words, _ in MARKED.findall(text)] for path, text in texts.items()}
-    asked = {(kind, *words) for found in marks.values() for kind, words in found if kind in drawings.KINDS}
+    asked = {(kind, *words) for kind, words in gallery.marks(root)}
+    asked |= {(kind, *words) for found in marks.values() for kind, words in found if kind in drawings.KINDS}
     changed = [path for kind, *words in sorted(asked) for path in drawings.drawn_anew(kind, words, folder)]
     for path, found in marks.items():
         if names := [name for kind, words in found if kind == "shown" for name in words]:
@@ -189,7 +199,7 @@ def write(root: Path) -> list[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content, encoding="utf-8")
             changed.append(path)
-    return changed + draw(root) + diagrams.draw(root / "docs" / "pictures")
+    return changed + draw(root)
 
 
 def fill_marks(page: str, mark: str, table: str, path: Path) -> str:

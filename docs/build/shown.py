@@ -3,7 +3,7 @@
     <!-- shown arcs tired -->
     <!-- /shown -->
 
-after blocks with `plots.save(figure, "arcs", "description")`, or with `plots.animate` in place of `save`. The blocks of a
+after blocks with `plots.save(figure, "arcs", "description")`, or `plots.animate` for a GIF. The blocks of a
 page run in order, in one scope, in an empty folder beside the packaged run "demo".
 """
 
