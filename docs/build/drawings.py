@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import kept
+import live
 import quoted
 
 from saccade.core.errors import InvalidInput
 from saccade.explain import plots
+from saccade.explain.pictures import load
 from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.curve import Curve
 from saccade.explain.pictures.histogram import Histogram
 from saccade.explain.pictures.sound import Sound
 
-KINDS = ("series", "study", "pictures", "chart")
+KINDS = ("series", "study", "pictures", "chart", "sentence")
 
 
 class Drawing(NamedTuple):
@@ -35,6 +37,8 @@ def drawing(kind: str, asked: Sequence[str]) -> Drawing:
     if kind == "chart":
         described, draw = quoted.chart(" ".join(asked))
         return Drawing(described, asked, draw)
+    if kind == "sentence":
+        return of_sentence(asked)
     if kind == "series":
         name, *variants = asked or [""]
         found = kept.series(name, variants)
@@ -50,6 +54,26 @@ def drawing(kind: str, asked: Sequence[str]) -> Drawing:
     described = f"{first.y_label} over {first.x_label}, all seeds: {', '.join(lines)}"
     made: Any = Histogram if first.kind == "histogram" else Curve
     return Drawing(described, found, lambda: made.of(lines, "curve").figure())
+
+
+def of_sentence(asked: Sequence[str]) -> Drawing:
+    """The first picture of a system's answer to the sentence of the guide; without one, its modules."""
+    found = live.sentence()
+    run = found["runs"].get(" ".join(asked))
+    if run is None:
+        raise InvalidInput(f"expected one of {', '.join(found['runs'])}, got {' '.join(asked)!r}")
+    if not run["pictures"]:
+        return Drawing("", (), lambda: None)
+    picture = load(run["pictures"][0])
+    return Drawing(picture.description(), asked, picture.figure)
+
+
+def answer(asked: Sequence[str]) -> str:
+    """The answer of a system to the sentence of the guide, as a quotation."""
+    found = live.sentence()
+    run = found["runs"][" ".join(asked)]
+    score = f"{run['bleu']} BLEU on the test set, {run['parameters']:,} weights"
+    return f"> {found['sentence']}\n>\n> **{run['answer']}** ({score})\n"
 
 
 def title(variant: str) -> str:
@@ -107,7 +131,8 @@ def linked(kind: str, asked: Sequence[str], path: Path, pictures: Path) -> str:
             target = Path(os.path.relpath(pictures / f"{file_name(kind, part)}.svg", path.parent)).as_posix()
             images.append(f"![{described}]({target})\n")
     lacking = [f"`{name}`" for name in asked if ":" in name and name not in found]
-    lines = ["".join(images)] if images else []
+    lines = [answer(asked)] if kind == "sentence" else []
+    lines += ["".join(images)] if images else []
     if lacking:
         lines.append(f"Not run yet: {', '.join(lacking)}.\n")
     return "\n".join(lines)

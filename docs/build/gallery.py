@@ -54,8 +54,8 @@ def pages(root: Path, filled: Filled, entries: list[Any]) -> Iterator[tuple[Path
         return
     entries.append(("", "gallery/index.md"))
     index = (
-        "# The gallery\n\nFive lecture decks on attention and memory, slide by slide: what each figure, table, example, "
-        "formula and demonstration shows, and what shows it here. What is not made yet says so.\n\n"
+        "# The gallery\n\nFive lecture decks on attention and memory, slide by slide: what each figure, table, "
+        "example, formula and demonstration shows, and what shows it here. What is not made yet says so.\n\n"
         "| deck | from | rows | shown here |\n| --- | --- | --- | --- |\n"
     )
     for deck, rows in found:

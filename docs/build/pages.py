@@ -18,6 +18,10 @@ A page in docs/ includes tables and pictures with marks:
     <!-- /quoted -->
     <!-- chart growth -->
     <!-- /chart -->
+    <!-- sentence rnnsearch -->
+    <!-- /sentence -->
+    <!-- live front -->
+    <!-- /live -->
 
 The README of a system may include tables. `saccade.runs.results.comparison` describes the arguments.
 """
@@ -27,10 +31,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import cards
 import diagrams
 import drawings
 import formulas
 import gallery
+import live
 import navigation
 import quoted
 import shown
@@ -44,7 +50,7 @@ from saccade.runs import catalogue, results
 
 GENERATED = ("gallery", "mechanisms", "pictures", "source", "systems")  # folders in docs/ with generated files only
 BY_HAND = ("assets", "build")  # folders without pages
-KINDS = "|".join(("table", "measured", "quoted", "shown", *drawings.KINDS))
+KINDS = "|".join(("live", "table", "measured", "quoted", "shown", *drawings.KINDS))
 MARKED = re.compile(rf"<!-- ({KINDS}) ([^\n]*?) *-->\n(.*?)<!-- /\1 -->", re.DOTALL)
 MARK = re.compile(rf"<!-- /?(?:{KINDS})\b")
 ROOMS = {"attention": "where to look", "memory": "what to remember", "vision": "looking at images"}
@@ -68,6 +74,8 @@ def pages(root: Path) -> Iterator[tuple[Path, str]]:
         page = completed(path.read_text(encoding="utf-8"), path, root)
         if "<!-- benchmarks -->" in page:
             page = fill_marks(page, "benchmarks", benchmarks(root / "benchmarks" / "evidence"), path)
+        if "<!-- cards -->" in page:
+            page = fill_marks(page, "cards", cards.cards(), path)
         yield path, page
 
 
@@ -147,6 +155,8 @@ def of_docs(kind: str, asked: Sequence[str], path: Path, root: Path | None, page
         raise InvalidInput("pictures and benchmarks are for the pages of docs/ only")
     if kind == "measured":
         return benchmarks(root / "benchmarks" / "evidence", asked)
+    if kind == "live":
+        return live.framed(" ".join(asked), path, root / "docs" / "pictures")
     if kind == "quoted":
         return quoted.table(" ".join(asked))
     if kind == "shown":
@@ -174,8 +184,11 @@ def draw(root: Path) -> list[Path]:
     folder = root / "docs" / "pictures"
     marks = {path: [(kind, words.split()) for kind, words, _ in MARKED.findall(text)] for path, text in texts.items()}
     asked = {(kind, *words) for kind, words in gallery.marks(root)}
+    if any("<!-- cards -->" in text for text in texts.values()):
+        asked |= {(kind, *words) for kind, words in cards.marks()}
     asked |= {(kind, *words) for found in marks.values() for kind, words in found if kind in drawings.KINDS}
     changed = [path for kind, *words in sorted(asked) for path in drawings.drawn_anew(kind, words, folder)]
+    changed += live.draw({words[0] for found in marks.values() for kind, words in found if kind == "live"}, folder)
     for path, found in marks.items():
         if names := [name for kind, words in found if kind == "shown" for name in words]:
             changed += shown.draw(path, texts[path], names, folder)
