@@ -1,6 +1,6 @@
-"""The wheel without the source: what is in it, and whether it lists, trains, predicts and serves.
+"""Test the wheel without the source: its files, and whether it lists, trains, predicts and serves.
 
-The environment that runs this one lends it the packages it needs.
+It uses the packages of the environment that runs this script.
 """
 
 import os
@@ -19,7 +19,7 @@ SENTENCE = "We can do that."
 
 
 def ran(*arguments: object, cwd: Path) -> str:
-    """What a command prints; it must not fail. Nothing but the new environment says where packages are."""
+    """The output of a command, which must not fail. Only the new environment determines where packages are found."""
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     done = subprocess.run([*map(str, arguments)], cwd=cwd, env=environment, stdout=subprocess.PIPE, text=True)
     if done.returncode:
@@ -28,7 +28,7 @@ def ran(*arguments: object, cwd: Path) -> str:
 
 
 def built(folder: Path) -> Path:
-    """The wheel, of a copy of the source: an earlier build may have left files that are gone since."""
+    """Build the wheel from a copy of the source, since an earlier build may have left obsolete files."""
     for name in ("src", "pyproject.toml", "README.md", "LICENSE"):
         source = ROOT / name
         if source.is_dir():
@@ -40,7 +40,7 @@ def built(folder: Path) -> Path:
     packed = set(zipfile.ZipFile(wheel).namelist())
     missing = [str(path) for path in files(folder / "src") if path.as_posix() not in packed]
     if missing:
-        sys.exit(f"{wheel.name} does not hold {', '.join(missing)}")
+        sys.exit(f"{wheel.name} does not contain {', '.join(missing)}")
     return wheel
 
 
@@ -50,17 +50,18 @@ def files(folder: Path) -> list[Path]:
 
 
 def installed(wheel: Path, folder: Path) -> Path:
-    """A fresh environment with the wheel, and the packages of this one behind it; returns its folder of programs."""
+    """Create a fresh environment with the wheel and access to the packages of this one; returns its folder of
+    programs."""
     ran(sys.executable, "-m", "venv", folder, cwd=folder.parent)
     [site] = folder.glob("lib/python*/site-packages")
-    # a line in a .pth file adds the folder itself, not what its own .pth files point at: our source stays out
+    # a line in a .pth file adds the folder, but not the .pth files in it, so the source is not found
     (site / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
     ran(folder / "bin" / "pip", "install", "-q", "--no-deps", "--force-reinstall", wheel, cwd=folder.parent)
     return folder / "bin"
 
 
 def serves(saccade: Path, folder: Path) -> None:
-    """The page comes, and the server ends in peace."""
+    """Check that the server answers with its page, and stops cleanly."""
     serving = subprocess.Popen([saccade, "serve", "run", "--port", "0"], cwd=folder, stdout=subprocess.PIPE, text=True)
     try:
         assert serving.stdout is not None

@@ -1,11 +1,11 @@
-"""A decoder's look, forward and backward, of every mechanism, beside the form that tutorials teach.
+"""Time one attention step of a decoder, forward and backward, for every mechanism, compared with the form in tutorials.
 
     python benchmarks/attention_step.py
 
 For mechanisms with a hidden layer, the tutorial form repeats the state along the keys, concatenates both, and applies
 the layer at every step. For the others, it is the paper's formula on a whole batch, with the constant parts computed
-once. The same weights are in both, and the contexts are compared before anything is
-timed. Peak memory is that of 50 steps in a process of its own, less that of two on few keys.
+once. Both have the same weights, and their contexts are compared before the timing. Peak memory is that of 50 steps in
+a separate process, minus that of two steps on few keys.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def read(scores: Tensor, keys: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def tutorial(attention: Any, keys: Tensor, mask: Tensor, queries: Looks) -> Looks:
-    """Nothing hoisted; one layer over the concatenation."""
+    """One layer over the concatenation at each step, with nothing moved out of the loop."""
     if isinstance(attention, ConcatAttention):
         layer, bias = attention.hidden.weight, None
     else:
@@ -100,7 +100,7 @@ def plain(attention: Any, keys: Tensor, mask: Tensor, queries: Looks) -> Looks:
 
 
 def scored(score: Callable[[Any, Tensor], Callable[[Tensor], Tensor]]) -> Any:
-    """Of a mechanism that remembers nothing, from its scores."""
+    """Build the plain form of a mechanism without a state from its scores."""
 
     def made(attention: Any, keys: Tensor, mask: Tensor) -> Any:
         scores = score(attention, keys)
@@ -206,7 +206,7 @@ PLAIN: dict[type, Any] = {
 
 
 def looks(name: str, form: str, keys: int, steps: int) -> Callable[[], list[Tensor]]:
-    """So many looks forward and backward, ready to be timed; what they give is contexts and gradients."""
+    """A function to time: this many steps, forward and backward. It returns contexts and gradients."""
     torch.manual_seed(0)
     attention = MADE[name]()
     for weight in attention.parameters():
@@ -226,14 +226,14 @@ def looks(name: str, form: str, keys: int, steps: int) -> Callable[[], list[Tens
 
 
 def compared(name: str, peer: str) -> None:
-    """Raise unless both forms give the same contexts and gradients."""
+    """Check that both forms compute the same contexts and gradients."""
     pairs = zip(looks(name, "saccade", 37, 3)(), looks(name, peer, 37, 3)(), strict=True)
     for one, other in pairs:
         assert (one - other).norm() < 1e-4 * other.norm(), f"{name}: the forms differ"
 
 
 def peak(name: str, form: str) -> float:
-    """MB of 50 steps, less those of a process that does two steps on few keys."""
+    """Peak memory of 50 steps in MB, minus that of a process that takes two steps on few keys."""
     sizes = ["--memory-of", name, "--form", form]
     return peak_memory(sys.argv[0], sizes) - peak_memory(sys.argv[0], [*sizes, "--small"])
 

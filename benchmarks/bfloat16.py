@@ -1,8 +1,8 @@
-"""What bfloat16 wins and costs when a trained run answers its test split: sentences a second and BLEU.
+"""Measure bfloat16 when a trained run answers its test split: sentences per second and BLEU.
 
     python benchmarks/bfloat16.py RUN [RUN ...]
 
-Weights stay float32; products are bfloat16 (autocast). The search is the run's own.
+Weights stay float32; products are bfloat16 (autocast). The run's own search is used.
 """
 
 import argparse

@@ -1,13 +1,14 @@
-"""Listening to a model without taps, beside the model alone and beside the model that writes its weights out.
+"""Time a capture of a model without taps, compared with the model alone and with the model returning its weights.
 
     python benchmarks/capture.py
 
-A BERT encoder of 12 layers, 768 features and 12 heads, random weights, 512 tokens, two sentences: its fused kernels
-alone; captured, one layer or all; captured and every map read, which is to form it and sum it; and the same weights in
-eager mode with `output_attentions=True`, the only way that its library has, each of them summed too. Then 8,192 tokens
-in two layers: the looks of 64 queries in one head, beside the model alone. Last, on one sentence of 128 tokens, a model
-that was captured before beside one that never was. Peak memory is the median of three processes of its own, less that
-of the model alone.
+The model is a BERT encoder with 12 layers, 768 features, 12 heads and random weights, on two sentences of 512 tokens:
+its fused kernels alone; captured, one layer or all; captured with every map read, that is, computed and summed; and the
+same weights in eager mode with `output_attentions=True`, the only option of its library, also summed. Then two layers
+on
+8,192 tokens: the weights of 64 queries in one head, compared with the model alone. Last, on one sentence of 128 tokens,
+a model after a capture is compared with a model that was never captured. Peak memory is the median of three separate
+processes, minus that of the model alone.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from saccade.explain import capture
 
 LAYERS, SIZE, HEADS, TOKENS, SENTENCES, VOCABULARY = 12, 768, 12, 512, 2, 1000
 LONG, FEW = 8192, 64
-SHORT, SHORT_ROUNDS = 128, 400  # for the two that should not differ: the noise of a round is several per cent
+SHORT, SHORT_ROUNDS = 128, 400  # for the last comparison, since the noise of a round is several per cent
 Form = Callable[[], object]
 
 
@@ -40,7 +41,7 @@ def build(attention: str, layers: int = LAYERS, longest: int = TOKENS) -> Any:
 
 
 def form(name: str) -> Form:
-    """What is timed, ready to be called."""
+    """The function to time."""
     if name.startswith("long"):
         model, ids = build("sdpa", 2, LONG), torch.randint(VOCABULARY, (1, LONG))
     else:
@@ -75,7 +76,7 @@ def form(name: str) -> Form:
 
 
 def after_capture(rounds: int) -> float:
-    """The time of a model that was captured before over that of one that never was, of the same weights in memory."""
+    """The time of a model after a capture, relative to one that was never captured, with the same weights in memory."""
     never, before = build("sdpa"), build("sdpa")
     before.load_state_dict(never.state_dict(), assign=True)
     ids = torch.randint(VOCABULARY, (1, SHORT))

@@ -1,15 +1,15 @@
-"""Capture every architecture of transformers that can be built small, beside the weights that it returns itself.
+"""Capture every architecture of transformers that can be built small, and compare with the weights that it returns.
 
 Each architecture is built with random weights, run in eager mode with `output_attentions`, and run again, alone and
 under `capture`, in eager mode and with the fused kernels. A capture is one of
 
-    exact      every map that the model returns is among those that were seen
-    named      as many modules as maps that are not seen, or more, are named in `unknown`; or nothing is seen, and the
-               capture says so
-    silent     some map is not seen, and nothing says so: a fault
-    changed    the output is another than without capture, or the model fails under it: a fault
+    exact      every map that the model returns was captured
+    named      some maps were not captured, but at least as many modules are listed in `unknown`; or nothing was
+               captured, and the capture raised an error
+    silent     some map was not captured, without a report: a fault
+    changed    the output differs from that without capture, or the model fails under it: a fault
 
-An architecture that returns no weights, or cannot be built or run from its configuration alone, is counted as such.
+Architectures that return no weights, or cannot be built or run from their configuration alone, are counted separately.
 """
 
 import argparse
@@ -32,8 +32,8 @@ from saccade.explain import Capture, capture
 
 BATCH, TOKENS, VOCABULARY, SYMBOLS_FROM = 2, 9, 99, 10
 MOST_WEIGHTS = 70_000_000
-SECONDS = 40  # of the processor, for one architecture
-SIZES = {  # names of a configuration's fields, and what they become
+SECONDS = 40  # processor time per architecture
+SIZES = {  # fields of a configuration and their small values
     r"vocab_size|.*_vocab_size": VOCABULARY,
     r"num_hidden_layers|n_layers?|num_layers|(encoder|decoder)_layers|num_(encoder|decoder)_layers"
     r"|depth|num_(en|de)coder_blocks|encoder_num_layers|decoder_num_layers": 2,
@@ -57,7 +57,7 @@ GROUPS: tuple[str, ...] = tuple(SIZES)
 
 
 def classes() -> dict[str, tuple[type, type[nn.Module]]]:
-    """The base model of every architecture, and its configuration."""
+    """The configuration and the base model of every architecture."""
     import transformers
     from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
@@ -72,7 +72,7 @@ def classes() -> dict[str, tuple[type, type[nn.Module]]]:
 
 
 def shrink(config: Any, rules: dict[str, int], seen: set[int] | None = None) -> None:
-    """Make a configuration small, with those that stand in it."""
+    """Make a configuration small, including nested ones."""
     seen = set() if seen is None else seen
     if id(config) in seen:
         return
@@ -102,7 +102,7 @@ def set_field(config: Any, name: str, value: Any) -> None:
 
 
 def built(configuration: type, kind: type[nn.Module]) -> nn.Module:
-    """The model, as small as it can be built."""
+    """The smallest model that can be built."""
     all_heads_alike = {**SIZES, GROUPS[3]: SIZES[GROUPS[2]]}
     no_heads = {rule: size for rule, size in SIZES.items() if rule not in (GROUPS[2], GROUPS[3], GROUPS[6])}
     layers_and_words = {rule: SIZES[rule] for rule in (GROUPS[0], GROUPS[1])}
@@ -112,7 +112,7 @@ def built(configuration: type, kind: type[nn.Module]) -> nn.Module:
             try:
                 config = configuration()
             except ValueError:
-                config = configuration(prediction_length=4, context_length=8)  # of a series
+                config = configuration(prediction_length=4, context_length=8)  # a model of time series
             shrink(config, rules)
             with torch.device("meta"):
                 sketch = kind._from_config(config, attn_implementation="eager")  # type: ignore[attr-defined]
@@ -135,7 +135,7 @@ def built(configuration: type, kind: type[nn.Module]) -> nn.Module:
 
 
 def inputs(model: Any) -> Iterator[dict[str, Any]]:
-    """What a model may be called with."""
+    """Candidate inputs of a model."""
     import inspect
 
     names = inspect.signature(model.forward).parameters
@@ -195,7 +195,7 @@ def of_a_series(config: Any) -> dict[str, Any]:
 
 
 def least(config: Any, name: str, default: int) -> int:
-    """The smallest of this field in a configuration and those that stand in it."""
+    """The smallest value of this field in a configuration and its nested ones."""
     found = [getattr(config, name, None)]
     found += [
         least(value, name, 0)
@@ -207,13 +207,13 @@ def least(config: Any, name: str, default: int) -> int:
 
 
 def run(model: Any, options: dict[str, Any], **more: Any) -> Any:
-    torch.manual_seed(3)  # some draw as they run
+    torch.manual_seed(3)  # some models draw random numbers
     with torch.no_grad():
         return model(**options, **more)
 
 
 def tensors(value: Any) -> list[Tensor]:
-    """All tensors of an output, in their order."""
+    """All tensors of an output, in order."""
     if isinstance(value, Tensor):
         return [value]
     if hasattr(value, "items"):
@@ -222,7 +222,7 @@ def tensors(value: Any) -> list[Tensor]:
 
 
 def own_weights(model: Any, options: dict[str, Any]) -> list[Tensor]:
-    """The weights that a model returns; some return what attention gave in their place."""
+    """The weights that a model returns; some models return contexts in their place."""
     found = run(model, options, output_attentions=True)
     items = found.items() if hasattr(found, "items") else ()
     returned = [x for name, value in items if "attentions" in name for x in tensors(value)]
@@ -245,13 +245,13 @@ def close(ours: Tensor, theirs: Tensor) -> bool:
 
 
 def unseen(seen: Capture, own: list[Tensor]) -> int:
-    """How many of a model's own maps are not among those that were seen."""
+    """The number of maps that a model returns and that were not captured."""
     maps = [weights for name in seen for weights in seen[name]]
     missing = 0
     for weights in own:
         place = next((place for place, ours in enumerate(maps) if is_map(ours, weights)), None)
         missing += place is None
-        if place is not None and maps[place].numel() == weights.numel():  # else others may be parts of it too
+        if place is not None and maps[place].numel() == weights.numel():  # otherwise other maps may also be parts of it
             maps.pop(place)
     return missing
 
@@ -276,7 +276,7 @@ def is_map(ours: Tensor, theirs: Tensor) -> bool:
 
 
 def judged(model: Any) -> tuple[str, str]:
-    """What a capture of a model is, in eager mode and with the kernels that it takes by itself; and why."""
+    """The verdict on a capture of a model, in eager mode and with its default kernels, and the reason."""
     options = model.census
     own = own_weights(model, options)
     if not own:
@@ -289,17 +289,17 @@ def judged(model: Any) -> tuple[str, str]:
         except Exception:
             if attention == "eager":
                 raise
-            continue  # it has no such kernel
+            continue  # the model does not have this kernel
         eager = eager or plain
         if len(plain) != len(eager) or not all(map(close, plain, eager)):
-            continue  # with that kernel it is another model
+            continue  # with this kernel the model computes something else
         again = tensors(run(model, options))
         try:
             with warnings.catch_warnings(), capture(model) as seen:
                 heard = tensors(run(model, options))
         except TimeoutError:
             raise
-        except NotFound as error:  # nothing was seen, and that is said
+        except NotFound as error:  # nothing was captured, which is reported
             found = ("named", f"{attention}: {str(error)[:100]}")
             continue
         except Exception as error:

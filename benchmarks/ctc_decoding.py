@@ -1,8 +1,9 @@
-"""The prefix search of CTC: frames a second on one core, 30 labels, a beam of 16.
+"""Time the prefix search of CTC: frames per second on one core, with 30 labels and a beam of 16.
 
     python benchmarks/ctc_decoding.py
 
-Frames are drawn: flat ones, where every label may follow every prefix, and such as a trained net gives, mostly blanks.
+Frames are random: flat ones, where any label may follow any prefix, and peaked ones like those of a trained net, mostly
+blanks.
 """
 
 import argparse

@@ -1,10 +1,11 @@
-"""How soon the page answers a hand, and how long large pictures take to draw.
+"""Time the reactions of the page, and the drawing of large pictures.
 
     python benchmarks/drawing.py
 
-The page of twelve layers of twelve heads over 128 tokens, and of one head over 500, in Chromium: until it is first
-painted, and the median time of an act drawn to the last pixel, the best of three rounds. The pictures: a hundred words
-over a photo of 2000 x 1500 points, and three heads over 500 tokens, to the files on the disk.
+The page shows twelve layers of twelve heads over 128 tokens, and one head over 500, in Chromium: the time to the first
+paint, and the median time of an action until it is completely drawn, the best of three rounds. The pictures are a
+hundred words over a photo of 2000 x 1500 pixels, and three heads over 500 tokens, including the time to write the
+files.
 """
 
 import argparse
@@ -58,7 +59,7 @@ def looks() -> dict[str, dict[str, Any]]:
 
 
 def pages(folder: Path) -> dict[str, dict[str, float]]:
-    """Milliseconds of each page: its first paint, and each act."""
+    """Milliseconds for each page: its first paint, and each action."""
     found = {}
     with sync_playwright() as player:
         chromium = player.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])

@@ -1,11 +1,11 @@
-"""How noisy, and how wrong, each gradient of a hard choice is, against the exact one.
+"""Measure the noise and the bias of each gradient estimate for hard attention, compared with the exact gradient.
 
     python benchmarks/estimator_variance.py
 
 A small RNNsearch with hard attention learns to copy the first three of five symbols. Then, for one sentence, the
-gradient of its attention is found exactly, over all 125 strings of looks, and estimated many times. Spread is the root
-of the summed variances, bias the norm of the mean's error, both in units of the exact gradient's norm; chance alone
-leaves a bias of about the spread over the root of the draws.
+gradient of its attention is computed exactly, over all 125 sequences of choices, and estimated many times. Spread is
+the root of the summed variances, bias the norm of the mean's error, both in units of the exact gradient's norm; by
+chance, the bias is about the spread divided by the root of the number of draws.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def gradient(model: RNNsearch, loss: Tensor) -> Tensor:
 
 
 def exact(model: RNNsearch, sentence: tuple[Tensor, ...]) -> Tensor:
-    """Of the expected loss: every string of looks, weighed by its probability."""
+    """The gradient of the expected loss, over all sequences of choices, weighted by their probabilities."""
     every = torch.tensor(list(itertools.product(range(WORDS), repeat=ANSWER)))
     *given, target = (part.expand(len(every), -1) for part in sentence)
     attention: Any = model.decoder.recurrent.attention
@@ -82,7 +82,7 @@ def exact(model: RNNsearch, sentence: tuple[Tensor, ...]) -> Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=2000)
-    parser.add_argument("--steps", type=int, default=200, help="of the training before")
+    parser.add_argument("--steps", type=int, default=200, help="steps of the training before the measurement")
     parser.add_argument("--write", action="store_true", help="write the result into benchmarks/evidence")
     options = parser.parse_args()
     torch.manual_seed(1)
@@ -91,7 +91,7 @@ def main() -> None:
     result: dict[str, Any] = {"draws": options.draws, "steps": options.steps, "estimators": {}}
     for name, hard in ESTIMATORS.items():
         model = made(hard)
-        model.load_state_dict(trained.state_dict(), strict=False)  # a baseline that is not asked for stays behind
+        model.load_state_dict(trained.state_dict(), strict=False)  # a baseline that the model does not have is ignored
         *given, target = sentence
         each = torch.stack(
             [gradient(model, model(*given).cross_entropy(target, ignore=-1)) for _ in range(options.draws)]

@@ -1,10 +1,10 @@
-"""Kill a training at random moments, resume it each time, and compare with one that was left alone.
+"""Kill a training at random moments, resume it each time, and compare with an uninterrupted one.
 
     python benchmarks/kill_and_resume.py --kills 20
 
-Each kill is SIGKILL: now while the command starts, now between two steps, in a checkpoint or a line of the metrics; the
-first before there is any checkpoint. At the end the weights must be the same to the last bit, and the metrics the same
-line by line, times aside.
+Each kill is a SIGKILL, while the command starts, between two steps, during a checkpoint or a line of the metrics; the
+first comes before there is any checkpoint. At the end the weights must be bit-identical, and so must the metrics, line
+by line, except for times.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 
 def lines(run: Path) -> list[dict[str, Any]]:
-    """The metrics, without what depends on the clock."""
+    """The metrics, without times."""
     text = (run / "metrics.jsonl").read_text().splitlines() if (run / "metrics.jsonl").exists() else []
     return [{name: value for name, value in json.loads(line).items() if name != "counted_per_second"} for line in text]
 
@@ -47,7 +47,7 @@ def weights(run: Path) -> bytes:
 
 
 def kill(process: subprocess.Popen[bytes], run: Path, delay: float, while_starting: bool) -> bool:
-    """SIGKILL after a delay, from the start or from the first new line of the metrics; False: it came too late."""
+    """Send SIGKILL after a delay from the start or from the first new line of the metrics; False if it was too late."""
     seen = (run / "metrics.jsonl").stat().st_mtime_ns if (run / "metrics.jsonl").exists() else 0
     while not while_starting and process.poll() is None:
         if (run / "metrics.jsonl").exists() and (run / "metrics.jsonl").stat().st_mtime_ns != seen:
@@ -62,7 +62,7 @@ def kill(process: subprocess.Popen[bytes], run: Path, delay: float, while_starti
 
 
 def kill_and_resume(folder: Path, kills: int, seed: int = 0, temporary: Path | None = None) -> dict[str, Any]:
-    """Run both trainings; says what came out."""
+    """Run both trainings, and compare them."""
     left_alone, killed = folder / "left-alone", folder / "killed"
     finish(start([*SYSTEM, "--out", str(left_alone)], temporary))
     draw, done, before_checkpoint = random.Random(seed), 0, 0
@@ -70,7 +70,7 @@ def kill_and_resume(folder: Path, kills: int, seed: int = 0, temporary: Path | N
     while not (killed / "assets" / "target.json").exists() and process.poll() is None:
         time.sleep(0.002)
     while done < kills:
-        # the first while there is no checkpoint yet; of the rest a quarter while the command starts
+        # the first kill is before the first checkpoint; a quarter of the others are while the command starts
         starting = done == 0 or draw.random() < 0.25
         delay = draw.uniform(0, 0.15) if done == 0 else draw.uniform(0, 5.0 if starting else 12.0 / kills)
         if not kill(process, killed, delay, starting):

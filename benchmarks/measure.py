@@ -1,4 +1,4 @@
-"""What the benchmarks share: alternating timings, the machine's own rate, peak memory of a process of its own."""
+"""Code that the benchmarks share: alternating timings, the machine's rate, and peak memory of a separate process."""
 
 import json
 import os
@@ -17,12 +17,12 @@ import torch
 from saccade.core import products
 from saccade.training.evidence import commit, processor
 
-CUBE = 2048  # rows and columns of the matrices whose product is the machine's rate
+CUBE = 2048  # rows and columns of the matrices whose product measures the machine's rate
 PRODUCTS = ("fastest product", "torch's product")
 
 
 def alternate(forms: Mapping[str, Callable[[], object]], rounds: int, warm: int = 2) -> dict[str, list[float]]:
-    """Seconds of each form, run in turn so that a drift of the machine's speed touches all alike."""
+    """Seconds of each form, run in turn so that a drift of the machine's speed affects all equally."""
     for _ in range(warm):
         for form in forms.values():
             form()
@@ -41,7 +41,7 @@ def ratio(slower: list[float], faster: list[float]) -> float:
 
 
 def matrix_products() -> dict[str, Callable[[], object]]:
-    """A float32 product of square matrices, to be timed beside the forms: the fastest we know, and torch's own."""
+    """Float32 products of square matrices, timed together with the forms: the fastest we know, and torch's own."""
     left, right, out = torch.randn(CUBE, CUBE), torch.randn(CUBE, CUBE), torch.empty(CUBE, CUBE)
 
     def fastest() -> None:
@@ -52,12 +52,12 @@ def matrix_products() -> dict[str, Callable[[], object]]:
 
 
 def take_torchs_products() -> None:
-    """From here on multiply as on a processor where oneDNN is no faster."""
+    """From here on multiply as on a processor where oneDNN is not faster."""
     products.onednn_is_faster = lambda: False
 
 
 def shares_of_the_floor(operations: float, seconds: Mapping[str, list[float]], form: str) -> dict[str, float]:
-    """What share of a form's time its operations would take, at the rate of each of `matrix_products`."""
+    """The share of a form's time that its operations would take at the rate of each of `matrix_products`."""
     return {
         product: round(ratio([operations / (2 * CUBE**3) * second for second in seconds[product]], seconds[form]), 3)
         for product in PRODUCTS
@@ -69,20 +69,20 @@ def gflop_per_second(seconds: Mapping[str, list[float]]) -> dict[str, float]:
     return {product: round(2 * CUBE**3 / statistics.median(seconds[product]) / 1e9, 1) for product in PRODUCTS}
 
 
-def told(shares: Mapping[str, float]) -> str:
-    """Shares of the floor, as a table shows them."""
+def percentages(shares: Mapping[str, float]) -> str:
+    """Shares of the floor, as text for a table."""
     fastest, torchs = (shares[product] for product in PRODUCTS)
     return f"{fastest:.0%} (at the rate of torch's own product {torchs:.0%})"
 
 
 def peak_memory(script: str, arguments: list[str]) -> float:
-    """MB at the peak of a process of its own."""
+    """Peak memory of a separate process, in MB."""
     done = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1])
 
 
 def own_peak() -> float:
-    """MB at the peak of this process since its start, on Linux (`ru_maxrss` would hold its parent's too)."""
+    """Peak memory of this process since its start, in MB, on Linux (`ru_maxrss` would include its parent's)."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
@@ -91,13 +91,13 @@ def evidence(name: str, summary: Mapping[str, str], result: Mapping[str, Any]) -
     """Write the result beside the benchmarks; returns where.
 
     Args:
-        name: of the benchmark's file.
-        summary: what was measured -> what was found, as README shows it.
+        name: the name of the benchmark's file.
+        summary: measurement -> result, as text for the tables.
         result: all figures.
     """
     now = datetime.now(UTC)
     date = f"{now:%Y-%m-%d}"
-    # nothing is replaced: a run that failed stays beside the one that did not
+    # existing files are not replaced, so that failed runs are kept
     path = Path(__file__).parent / "evidence" / f"{now:%Y%m%dT%H%M%SZ}-{name}.json"
     path.parent.mkdir(exist_ok=True)
     head = {

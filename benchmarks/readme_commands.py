@@ -1,4 +1,4 @@
-"""Both commands of the README, as a stranger runs them: from a fresh clone, install included.
+"""Time both commands of the README from a fresh clone, including the installation.
 
 python benchmarks/readme_commands.py
 """
@@ -29,7 +29,7 @@ def main() -> None:
     result: dict[str, Any] = {}
     summary: dict[str, str] = {}
     earlier = sorted((ROOT / "benchmarks" / "evidence").glob("*-readme_commands.json"))
-    if options.only and earlier:  # the other command's newest figures stay beside the new ones
+    if options.only and earlier:  # keep the newest figures of the other command
         kept = json.loads(earlier[-1].read_text())
         result, summary = {key: kept[key] for key in ("train", "tests") if key in kept}, kept["summary"]
     for key, name, command in zip(("train", "tests"), NAMES, commands, strict=True):

@@ -1,11 +1,11 @@
-"""Training of RNNsearch beside the form that tutorials teach, and beside the machine's limit.
+"""Time the training of RNNsearch, compared with the form in tutorials and with the machine's limit.
 
     python benchmarks/rnnsearch_training.py
 
 The tutorial form repeats the decoder's state along the source, concatenates it with the annotations, scores each pair
 with one linear layer, and projects state, context and symbol onto the vocabulary inside the loop; its recurrent nets
-are torch.nn.GRU. "tutorial-maxout" is that form with our readout: a maxout layer before the projection, which has then
-a quarter of the operations. Sizes and optimizer are the same in all. Random tokens, no padding.
+are torch.nn.GRU. "tutorial-maxout" is that form with our readout: a maxout layer before the projection, which then has
+a quarter of the operations. Sizes and optimizer are the same in all forms. Tokens are random, without padding.
 """
 
 import argparse
@@ -30,7 +30,7 @@ FORMS = ("saccade", "tutorial", "tutorial-maxout")
 
 
 class TutorialForm(nn.Module):
-    """RNNsearch step by step, nothing hoisted."""
+    """RNNsearch step by step, with nothing moved out of the loop."""
 
     def __init__(self, maxout: bool) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class TutorialForm(nn.Module):
 
 def operations() -> float:
     """Floating-point operations of one update: a multiply and an add for each weight and token, three times (forward,
-    the gradient of the inputs, the gradient of the weights). Only what no form can leave out."""
+    the gradient of the inputs, the gradient of the weights). Only operations that no form can avoid count."""
     source = 2 * 3 * HIDDEN * (EMBEDDING + HIDDEN) + 2 * HIDDEN * ATTENTION
     decoder = 3 * HIDDEN * (EMBEDDING + 2 * HIDDEN + HIDDEN) + HIDDEN * ATTENTION
     read = LENGTH * (ATTENTION + 2 * HIDDEN)
@@ -74,7 +74,7 @@ def operations() -> float:
 
 
 def update(form: str) -> Callable[[], None]:
-    """One update of the weights, ready to be timed."""
+    """A function to time: one update of the weights."""
     torch.manual_seed(0)
     sizes = RNNsearchConfig(
         attention=Additive(attention_size=ATTENTION),
@@ -137,7 +137,7 @@ def main() -> None:
                 f"{result['times_the_tutorial_form']} x"
             ),
             "... beside the tutorial form with our readout": f"{result['times_the_tutorial_form_with_our_readout']} x",
-            "... share of the float32 floor": measure.told(result["share_of_the_floor"]),
+            "... share of the float32 floor": measure.percentages(result["share_of_the_floor"]),
             "... peak memory, ours and the tutorial form's": "{saccade} MB and {tutorial} MB".format(
                 **result["peak_mb"]
             ),

@@ -1,4 +1,4 @@
-"""How long a user waits for the door to open: imports and help, each in a process of its own.
+"""Time imports and `--help`, each in a separate process.
 
 python benchmarks/startup.py
 """
@@ -32,7 +32,7 @@ def main() -> None:
         for name, arguments in COMMANDS.items():
             begun = time.perf_counter()
             subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
-            if round_:  # the first fills the caches
+            if round_:  # the first round fills the caches
                 seconds[name].append(time.perf_counter() - begun)
     median = {name: round(statistics.median(values), 3) for name, values in seconds.items()}
     pairs = zip(seconds["import torch, saccade"], seconds["import torch"], strict=True)

@@ -1,4 +1,4 @@
-"""Beam search of the Transformer and of RNNsearch beside Marian's `generate` of Hugging Face transformers.
+"""Time the beam search of the Transformer and of RNNsearch, compared with `generate` of Hugging Face's Marian.
 
     python benchmarks/transformer_decoding.py [--precision bfloat16] [--torchs-products] [--batches 100 500]
 
@@ -31,7 +31,7 @@ FORMS = ("saccade", "marian", "rnnsearch")
 
 
 class Ending:
-    """A model whose answers end at the last position and nowhere before."""
+    """A model whose answers end at the last position and not before."""
 
     def __init__(self, model: Any) -> None:
         self.model, self.taken = model, 0
@@ -103,7 +103,7 @@ def theirs(source: Tensor, batch: int, precision: str) -> Callable[[], None]:
 
 
 def operations() -> float:
-    """Of the products with weights, a multiply and an add for each: what no form can leave out."""
+    """Operations of the products with weights, a multiply and an add each, which no form can avoid."""
     encoder = LAYERS * (4 * SIZE**2 + 2 * SIZE * HIDDEN) + LAYERS * 2 * SIZE**2
     decoder = LAYERS * (6 * SIZE**2 + 2 * SIZE * HIDDEN) + SIZE * VOCABULARY
     return 2.0 * SENTENCES * LENGTH * (encoder + BEAM * decoder)
@@ -192,7 +192,7 @@ def write(result: dict[str, Any], best: dict[str, int]) -> None:
         f"... {kind}: sentences a second of Transformer, Marian, RNNsearch": ", ".join(
             f"{rates[name][best[name]]} ({best[name]} at a time)" for name in FORMS
         ),
-        f"... {kind}: share of the float32 floor": measure.told(result["share_of_the_float32_floor"]["saccade"]),
+        f"... {kind}: share of the float32 floor": measure.percentages(result["share_of_the_float32_floor"]["saccade"]),
         f"... {kind}: peak memory of Transformer, Marian, RNNsearch, {result['batches'][0]} at a time": (
             f"{peaks['saccade']}, {peaks['marian']}, {peaks['rnnsearch']} MB"
         ),

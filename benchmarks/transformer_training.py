@@ -1,11 +1,11 @@
-"""Training of the Transformer beside torch.nn.Transformer, and beside the machine's limit.
+"""Time the training of the Transformer, compared with torch.nn.Transformer and with the machine's limit.
 
     python benchmarks/transformer_training.py [--precision bfloat16] [--torchs-products]
 
-The peer is used as its tutorials do: embeddings scaled, sinusoids from a table, one linear layer onto the vocabulary,
+The peer is used as in its tutorials: embeddings scaled, sinusoids from a table, one linear layer onto the vocabulary,
 logits of all positions, torch's cross-entropy with label smoothing. Sizes, optimizer and clipping are the same, and
-there is no padding. Its dropout drops attention weights too, which ours does not (nor the paper's), and which on a CPU
-costs it the fused kernel; so both are timed with dropout (as one trains) and without (arithmetic against arithmetic).
+there is no padding. The peer's dropout also drops attention weights, unlike ours and the paper's, and on a CPU this
+disables its fused kernel. So both are timed with dropout, as in training, and without, to compare only the arithmetic.
 """
 
 import argparse
@@ -30,7 +30,7 @@ SIZES, FORMS = (256, 512), ("saccade", "torch")
 
 
 class Peer(nn.Module):
-    """torch.nn.Transformer between embeddings and a linear layer."""
+    """torch.nn.Transformer with embeddings before it and a linear layer after it."""
 
     def __init__(self, size: int, dropout: float) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ def operations(size: int) -> float:
 
 
 def update(form: str, size: int, dropout: float, precision: str) -> Callable[[], None]:
-    """One update of the weights, ready to be timed."""
+    """A function to time: one update of the weights."""
     torch.manual_seed(0)
     config = TransformerConfig(
         layers=LAYERS, model_size=size, heads=HEADS, hidden_size=4 * size, dropout=dropout, tie="none"
@@ -145,8 +145,8 @@ def main() -> None:
                 f"{with_['times_torch']} x; without dropout {without['times_torch']} x"
             ),
             f"... {kind}: share of the float32 floor": (
-                f"{measure.told(with_['share_of_the_float32_floor']['saccade'])}; without dropout "
-                f"{measure.told(without['share_of_the_float32_floor']['saccade'])}"
+                f"{measure.percentages(with_['share_of_the_float32_floor']['saccade'])}; without dropout "
+                f"{measure.percentages(without['share_of_the_float32_floor']['saccade'])}"
             ),
             f"... {kind}: peak memory, ours and torch's": (f"{peaks['saccade']} MB and {peaks['torch']} MB"),
         }

@@ -1,7 +1,7 @@
-"""The whole suite: `python -m tests [--data FOLDER]`. Other arguments go to pytest.
+"""Run the whole suite: `python -m tests [--data FOLDER]`. Other arguments are passed to pytest.
 
 Two calls, since the hook that executes the shapes in annotations breaks `torch.compile`, would raise before our own
-checks of shapes do, and slows whole trainings down. Each ends with the reasons of what it skipped.
+checks of shapes do, and slows whole trainings down. Each ends with the reasons for skipped tests.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main() -> int:
     pytest = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"]
     root = Path(__file__).parent.parent
     codes = [subprocess.call([*pytest, *call, *arguments], cwd=root, env=alone) for call in CALLS]
-    # 5 is "no tests": one of the calls may have none of what the arguments chose, not both
+    # 5 is "no tests": one of the calls, but not both, may have no selected tests
     return int(any(code not in (0, 5) for code in codes) or all(code == 5 for code in codes))
 
 

@@ -1,4 +1,4 @@
-"""Checks that the tests of several rooms make."""
+"""Checks that the tests of several packages share."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ Outputs = Callable[[], Tensor | tuple[Tensor, ...]]
 
 
 def randomised(module: M, scale: float = 0.5) -> M:
-    """The module in float64, every parameter drawn anew: biases that start at zero would hide their mistakes."""
+    """The module in float64 with random parameters, since biases that start at zero would hide errors."""
     for parameter in module.double().parameters():
         nn.init.normal_(parameter, std=scale)
     return module
@@ -28,13 +28,13 @@ def leaf(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
 
 
 def assert_twins(fast: Outputs, slow: Outputs, wrt: Sequence[Tensor], tolerance: float = 1e-12) -> None:
-    """Same outputs, and in every tensor of `wrt` the same gradient of a random combination of the outputs."""
+    """Check for equal outputs, and equal gradients of a random combination of the outputs in every tensor of `wrt`."""
     ours, theirs = as_tuple(fast()), as_tuple(slow())
     assert [tuple(tensor.shape) for tensor in ours] == [tuple(tensor.shape) for tensor in theirs]
     for our, their in zip(ours, theirs, strict=True):
         torch.testing.assert_close(our, their, rtol=tolerance, atol=tolerance)
     slopes = [torch.randn_like(tensor) for tensor in ours]
-    # neither call allows an unused tensor: a gradient that both lack would compare nothing
+    # neither call allows unused tensors, since a gradient missing in both would not be compared
     our_slopes = torch.autograd.grad(ours, wrt, slopes)
     their_slopes = torch.autograd.grad(theirs, wrt, slopes)
     for our, their in zip(our_slopes, their_slopes, strict=True):
@@ -47,7 +47,7 @@ def as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 @contextmanager
 def unchanged(module: nn.Module) -> Iterator[None]:
-    """What happens within leaves `vars` of the module and of all its parts as they were, tensors to the last bit."""
+    """Check that the block does not change `vars` of the module or of its submodules; tensors to the last bit."""
     before = _remembered(module)
     yield
     after = _remembered(module)
@@ -68,7 +68,7 @@ def _remembered(module: nn.Module) -> dict[str, tuple[Any, Tensor | None]]:
 
 
 class LargestTensor(TorchDispatchMode):
-    """Elements of the largest tensor that any operation within made, those of the backward pass included."""
+    """The size of the largest tensor that any operation within the block creates, including the backward pass."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class LargestTensor(TorchDispatchMode):
 
 
 class Forgetful:
-    """A model that keeps nothing but the symbols so far, and reads all of them anew at each step."""
+    """A model whose state is the symbols so far, all of which it reads again at each step."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -99,7 +99,7 @@ class Forgetful:
 
 
 def attentions(size: int) -> dict[str, Any]:
-    """The options of each attention that may be configured, by its name; hidden layers have this size."""
+    """The options of each configurable attention, by name; hidden layers have this size."""
     from saccade.nets.attention_choice import Attention
 
     found = {}

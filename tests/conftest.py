@@ -1,4 +1,4 @@
-"""What every test starts from: one thread, one seed, memory that is poisoned until it is written; a browser, real data,
+"""Fixtures of all tests: one thread, one seed, memory that is poisoned until it is written; a browser, real data,
 the command line, run in this process, and one tiny run of each system to run it on.
 
 `SACCADE_BROWSER=required` turns a missing browser from a skip into a failure; `SACCADE_DATA` names the folder of the
@@ -20,10 +20,10 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-# nothing of the library is imported here: the hook that executes shapes must come before it
+# the library is not imported here, since the hook that checks shapes must be installed before it
 
-WHOLE = ("app", "docs", "runs", "studies")  # rooms whose tests train whole runs
-LONGEST = 180_000  # milliseconds that a browser may take before a test gives up: a hang, not a busy machine
+WHOLE = ("app", "docs", "runs", "studies")  # packages whose tests train whole runs
+LONGEST = 180_000  # milliseconds before a test considers the browser hung, on a busy machine too
 
 torch.set_num_threads(1)
 hypothesis.settings.register_profile("saccade", max_examples=30, deadline=None, derandomize=True, database=None)
@@ -31,14 +31,14 @@ hypothesis.settings.load_profile("saccade")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole trainings run without the hook: shapes are executed in the tests of the rooms, and here time counts."""
+    """Whole trainings run without the hook that checks shapes, to save time; other tests cover the shapes."""
     for item in items:
         if {Path(__file__).parent / room for room in WHOLE} & set(item.path.parents):
             item.add_marker("unhooked")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """One line for each reason to skip: pytest's own `-rs` has one for each place."""
+    """Print one line per reason for skipping; pytest's own `-rs` prints one per location."""
     reports = terminalreporter.stats.get("skipped", [])
     reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in reports)
     for reason, number in reasons.most_common():
@@ -52,7 +52,7 @@ def seed() -> None:
 
 @pytest.fixture(autouse=True)
 def poisoned_memory() -> Iterator[None]:
-    """`torch.empty` and its kin hold NaN or the largest integer, so that nothing unwritten passes for a zero."""
+    """Fill uninitialised tensors with NaN or the largest integer, so that they cannot be mistaken for zeros."""
     torch.use_deterministic_algorithms(True)
     assert torch.utils.deterministic.fill_uninitialized_memory
     yield
@@ -61,8 +61,9 @@ def poisoned_memory() -> Iterator[None]:
 
 @pytest.fixture
 def by_onednn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """As on a processor where oneDNN is faster, for products of any size; gives the rows of those it made."""
-    from saccade.core import products  # not above: the hook that executes shapes must come before the library
+    """Use oneDNN for products of any size, as on a processor where it is faster; returns their numbers of rows."""
+    # not at the top, since the hook that checks shapes must be installed before the library
+    from saccade.core import products
 
     if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         pytest.skip("this build of torch has no oneDNN")
@@ -82,7 +83,7 @@ def by_onednn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, which the system provides: playwright's own would be downloaded."""
+    """The system's Chromium, since playwright's own would have to be downloaded."""
     missing = pytest.fail if os.environ.get("SACCADE_BROWSER") == "required" else pytest.skip
     found = [path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))]
     if not found:
@@ -101,7 +102,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def real_data() -> Callable[[str], Path]:
-    """The path of a real data set by its name in the folder `SACCADE_DATA`; skips the test where it is missing."""
+    """The path of a real data set, by its name in the folder `SACCADE_DATA`; skips the test if it is missing."""
 
     def path(name: str) -> Path:
         folder = os.environ.get("SACCADE_DATA")
@@ -115,7 +116,7 @@ def real_data() -> Callable[[str], Path]:
 
 
 class Done(NamedTuple):
-    """What a command came to."""
+    """The result of a command."""
 
     status: int
     out: str
@@ -127,7 +128,7 @@ Command = Callable[..., Done]
 
 @pytest.fixture
 def saccade(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs a command; `stdin` is what it reads."""
+    """Runs a command with this standard input."""
     from saccade.app.main import main
 
     def run(*arguments: object, stdin: bytes = b"") -> Done:
@@ -141,7 +142,7 @@ def saccade(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 
 
 class TinyRuns(dict[str, Path]):
-    """Runs by their system, each trained when it is first asked for, by one of the workers that share the folder."""
+    """A run per system, trained when first requested, by one of the workers that share the folder."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()

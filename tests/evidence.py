@@ -1,4 +1,4 @@
-"""The evidence of runs that never were, and a checkout that holds nothing but such."""
+"""Synthetic evidence, and a checkout that contains only such evidence."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ def evidence(
     data: str = "a", system: str = "rnnsearch", decisive: str = "bleu", figures: dict[str, Any] | None = None,
     named: dict[str, Any] | None = None, **more: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """Of a run of that seed and score.
+    """The evidence of a run with this seed and score.
 
     Args:
         figures: further figures of the test.

@@ -1,11 +1,11 @@
-"""The suite's own ground: memory that nobody wrote is recognisable."""
+"""A test of the suite itself: uninitialised memory is recognisable."""
 
 import pytest
 import torch
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-def test_memory_that_nobody_wrote_is_nan(dtype: torch.dtype) -> None:
+def test_uninitialised_memory_is_nan(dtype: torch.dtype) -> None:
     there = torch.zeros(3, dtype=dtype)
     for made in (
         torch.empty(3, dtype=dtype),
@@ -16,5 +16,5 @@ def test_memory_that_nobody_wrote_is_nan(dtype: torch.dtype) -> None:
         assert made.isnan().all()
 
 
-def test_integers_that_nobody_wrote_are_the_largest() -> None:
+def test_uninitialised_integers_are_the_largest() -> None:
     assert (torch.empty(3, dtype=torch.long) == torch.iinfo(torch.long).max).all()

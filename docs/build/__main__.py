@@ -1,4 +1,4 @@
-"""Generate the docs from evidence and docstrings: `python docs/build`. Then `zensical build` makes the site.
+"""Generate the docs from evidence and docstrings: `python docs/build`. Then `zensical build` builds the site.
 
 Writes the tables and pictures of README and docs, and the pages of mechanisms and systems.
 """

@@ -73,14 +73,14 @@ def of_row(row: Row) -> str:
     """A row: what the slide shows, whether it stands, what shows it, and the command."""
     state = f'<span class="state {row["state"].split()[0]}">{STATES[row["state"]]}</span>'
     shows = row["shows"] and f": {escaped(row['shows'])}"
-    parts = [f"## {escaped(row['slide'])} {{ #{row['name']} }}\n\n{state} {row['kind'].capitalize()}{shows}\n"]
+    parts = [f"### {escaped(row['slide'])} {{ #{row['name']} }}\n\n{state} {row['kind'].capitalize()}{shows}\n"]
     links = []
     if row.get("by"):
         links.append(linked(row["by"]))
     if page := row.get("page"):
         links.append(f"[{'the front page' if page == 'index.md' else 'more'}](../{page})")
     if links:
-        parts.append(f"By {' · '.join(links)}\n")
+        parts.append(f"In saccade: {' · '.join(links)}\n")
     if row.get("note"):
         parts.append(f"{row['note']}\n")
     if row.get("command"):

@@ -61,7 +61,7 @@ def study(name: str, key: str, metric: str, variants: Sequence[str]) -> tuple[di
         kept = [one.get("studies", {}).get(name, {}).get(key + plus + rest) for one in group]
         rows = [row for one in kept if one for row in one["rows"]]
         if not all(metric in row for row in rows):
-            raise InvalidInput(f"{variant}: {metric} was not kept over {key}; there are {', '.join(rows[0])}")
+            raise InvalidInput(f"{variant}: {metric} over {key} was not stored; there are {', '.join(rows[0])}")
         if rows:
             title = axis(group[-1], metric)
             values = list(dict.fromkeys(row["value"] for row in rows))
@@ -71,7 +71,7 @@ def study(name: str, key: str, metric: str, variants: Sequence[str]) -> tuple[di
 
 
 def axis(found: Evidence, metric: str) -> str:
-    """A figure as an axis names it, with its unit."""
+    """The axis label of a figure, with its unit."""
     shown = figure(found, metric)
     unit = shown.unit_after(metric)
     return f"{shown.name} ({unit})" if unit else shown.name
@@ -101,7 +101,7 @@ def pictures(variants: Sequence[str]) -> dict[str, Picture]:
             rows = group[-1].get("studies", {}).get("over", {}).get(field + plus + rest, {"rows": []})["rows"]
             kept = [row["picture"] for row in rows if row["value"] == value and "picture" in row]
         if not kept:
-            raise InvalidInput(f"{name}: expected runs that kept a picture")
+            raise InvalidInput(f"{name}: expected runs with a stored picture")
         found[name] = load(kept[0])
     return found
 

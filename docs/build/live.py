@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,10 @@ from shown import DEMO
 
 import saccade
 from saccade.core.errors import InvalidInput
+from saccade.core.picture import Picture
 from saccade.explain.page import View, page_of
 from saccade.explain.pictures import load
+from saccade.explain.pictures.heads import Heads
 
 KEPT = Path(__file__).parents[1] / "guide" / "one-sentence.json"
 SENTENCE = "I think that he is right."
@@ -65,9 +67,14 @@ def views(name: str) -> list[View]:
     if name == "front":
         answer = saccade.load(DEMO).predict(SENTENCE)
         said = f"“{SENTENCE}” in French, by the translator that comes with the package. Point at a word."
-        return [View("", str(answer.text), said, answer.pictures)]
+        return [View("", str(answer.text), said, explored(answer.pictures))]
     runs = sentence()["runs"]
     return [
-        View(system, runs[system]["answer"], "", [load(picture) for picture in runs[system]["pictures"]])
+        View(system, runs[system]["answer"], "", explored([load(picture) for picture in runs[system]["pictures"]]))
         for system in ("rnnsearch", "transformer")
     ]
+
+
+def explored(pictures: Sequence[Picture]) -> list[Picture]:
+    """The picture to explore, if there is one: every head; else all."""
+    return [picture for picture in pictures if isinstance(picture, Heads)] or list(pictures)

@@ -71,7 +71,7 @@ def described(node: ast.FunctionDef | ast.ClassDef, level: str, source: str = ""
 
 
 def arguments(signature: ast.arguments) -> Iterator[str]:
-    """Each parameter as it is written, with `/` after the positional-only ones and `*` before the keyword-only ones."""
+    """Each parameter as written, with `/` after positional-only ones and `*` before keyword-only ones."""
     every = [*signature.posonlyargs, *signature.args]
     defaults = [None] * (len(every) - len(signature.defaults)) + list(signature.defaults)
     for place, (argument, default) in enumerate(zip(every, defaults, strict=True), start=1):

@@ -1,4 +1,4 @@
-"""The generated pages: one for each mechanism and system, and the tables and pictures of the others.
+"""The generated pages, one for each mechanism and system, and the tables and pictures of other pages.
 
 A page in docs/ includes tables and pictures with marks:
 
@@ -49,7 +49,7 @@ from saccade.core.errors import InvalidInput, SaccadeError
 from saccade.runs import catalogue, results
 
 GENERATED = ("gallery", "mechanisms", "pictures", "source", "systems")  # folders in docs/ with generated files only
-BY_HAND = ("assets", "build")  # folders without pages
+WITHOUT_PAGES = ("assets", "build")  # folders in docs/ that contain no pages
 KINDS = "|".join(("live", "table", "measured", "quoted", "shown", *drawings.KINDS))
 MARKED = re.compile(rf"<!-- ({KINDS}) ([^\n]*?) *-->\n(.*?)<!-- /\1 -->", re.DOTALL)
 MARK = re.compile(rf"<!-- /?(?:{KINDS})\b")
@@ -121,9 +121,11 @@ def of_mechanisms(root: Path, entries: list[Any]) -> Iterator[tuple[Path, str]]:
 
 
 def written_by_hand(root: Path) -> list[Path]:
-    """The pages in docs/ that are not generated as a whole."""
+    """The pages in docs/ that are not entirely generated."""
     docs = root / "docs"
-    return sorted(path for path in docs.rglob("*.md") if path.relative_to(docs).parts[0] not in (*GENERATED, *BY_HAND))
+    return sorted(
+        path for path in docs.rglob("*.md") if path.relative_to(docs).parts[0] not in (*GENERATED, *WITHOUT_PAGES)
+    )
 
 
 def completed(page: str, path: Path, root: Path | None = None) -> str:

@@ -1,4 +1,4 @@
-"""The command line, as the tests of the door name it."""
+"""Fixtures of the command-line tests."""
 
 from tests.conftest import Command, Done
 

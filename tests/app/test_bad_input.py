@@ -1,9 +1,11 @@
-"""What the user got wrong: one clear sentence, exit 2, nothing lost."""
+"""Errors of the user: one clear sentence, exit status 2, nothing lost."""
 
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ TRANSFORMER = ("train", "transformer", "tiny")
 
 
 def refused(done: Done, *parts: str) -> None:
-    """Exit 2, and one sentence that says all of the parts."""
+    """Check for exit status 2 and one sentence that contains all parts."""
     assert done.status == 2
     assert done.err.startswith("saccade: ")
     assert done.err.count("\n") == 1
@@ -75,13 +77,13 @@ def refused(done: Done, *parts: str) -> None:
         ([*TINY, "--device", "abacus"], ["'abacus'"]),
         ([*TINY, "--precision", "float8"], ["float8", "float32"]),
         ([*TINY, "--config", "none.yaml"], ["none.yaml", "no such file"]),
-        (["train", "--steps", "3"], ["first name a system"]),
+        (["train", "--steps", "3"], ["name a system first"]),
         (["train", "--resume"], ["--resume takes a folder"]),
         (["train", "--resume", "nowhere"], ["nowhere", "no such run folder"]),
         (["predict", "nowhere", "x"], ["nowhere", "no such run folder"]),
         (["predict"], ["required: run"]),
-        (["predict", "--search.beam", "1", "x"], ["first name the run"]),
-        ([*TINY, "--task.train"], ["--task.train takes one value or more"]),
+        (["predict", "--search.beam", "1", "x"], ["name the run first"]),
+        ([*TINY, "--task.train"], ["--task.train takes at least one value"]),
         ([*TINY, "--out="], ["--out takes a folder"]),
         ([*TINY, "--training.learning-rate", "inf"], ["--training.learning-rate", "finite"]),
         ([*TINY, "--device", "meta"], ["'meta'"]),
@@ -151,7 +153,14 @@ def test_nothing_to_predict(saccade: Command, run: Path) -> None:
     refused(saccade("predict", run, stdin=b"\xff\n"), "line 1", "not UTF-8")
 
 
-def test_a_line_that_is_too_long_leaves_the_others_their_answers(saccade: Command, tmp_path: Path) -> None:
+def test_a_folder_for_pictures_is_refused_where_none_are_drawn(saccade: Command, run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    refused(saccade("evaluate", run, "--pictures", folder), "--pictures needs --study NAME")
+    refused(saccade("predict", run, "--pictures", folder, stdin=b"Go.\n"), "--pictures needs INPUT")
+    assert not folder.exists()
+
+
+def test_other_lines_are_answered_if_one_is_too_long(saccade: Command, tmp_path: Path) -> None:
     run, learned = tmp_path / "run", ["--model.positions", "learned", "--model.learned.longest", 60]
     assert saccade(*TRANSFORMER, *learned, "--training.steps", 1, "--out", run).status == 0
     done = saccade("predict", run, stdin=b"Go home.\n" + b"again " * 300 + b"\nHe is sure.\n")
@@ -161,22 +170,38 @@ def test_a_line_that_is_too_long_leaves_the_others_their_answers(saccade: Comman
 
 
 @pytest.mark.parametrize("system", ["rnnsearch", "transformer"])
-def test_data_of_the_other_direction_are_not_scored(
+def test_data_in_the_opposite_direction_are_not_scored(
     saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path, system: str
 ) -> None:
-    """A vocabulary of each language tells by itself; one of both needs the training's pairs to compare with."""
+    """Separate vocabularies determine the direction; a shared one needs the training pairs for comparison."""
     pairs, path = embedded_pairs("test")[:40], tmp_path / "pairs.tsv"
     path.write_text("".join(f"{source}\t{target}\n" for source, target in pairs))
     assert saccade("evaluate", tiny_runs[system], "--task.test", path).status == 0
     path.write_text("".join(f"{target}\t{source}\n" for source, target in pairs))
     done = saccade("evaluate", tiny_runs[system], "--task.test", path)
-    refused(done, "seem to go", "the sides swapped" if system == "rnnsearch" else "swap the sides")
+    refused(done, "seem to translate", "the sides swapped" if system == "rnnsearch" else "swap the sides")
 
 
-def test_what_a_run_has_learned_is_no_choice_any_more(saccade: Command, tiny_runs: dict[str, Path]) -> None:
+def test_fields_that_the_vocabulary_depends_on_cannot_change(saccade: Command, tiny_runs: dict[str, Path]) -> None:
     run = tiny_runs["rnnsearch"]
-    refused(saccade("evaluate", run, "--task.shared-vocabulary", "true"), "task.shared_vocabulary is False", "True now")
-    refused(saccade("predict", run, "Go.", "--task.lowercase", "true"), "task.lowercase is False", "True now")
+    refused(
+        saccade("evaluate", run, "--task.shared-vocabulary", "true"), "task.shared_vocabulary was False", "True now"
+    )
+    refused(saccade("predict", run, "Go.", "--task.lowercase", "true"), "task.lowercase was False", "True now")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--training.steps", "5"), ("--training.optimizer", "sgd"), ("--training.adam.beta1", "0.5")],
+)
+def test_a_setting_of_training_is_refused_where_nothing_is_trained(
+    saccade: Command, run: Path, flag: str, value: str
+) -> None:
+    said = f"{flag} is a setting of training and has no effect here; give it to saccade train"
+    refused(saccade("predict", run, "Go.", flag, value), said)
+    refused(saccade("evaluate", run, flag, value), said)
+    refused(saccade("explain", "Go.", "--model", run, flag, value), said)
+    refused(saccade("evaluate", run, "--study", "over", flag.removeprefix("--"), value), said)
 
 
 def test_damaged_runs(saccade: Command, run: Path, tiny_runs: dict[str, Path], tmp_path: Path) -> None:
@@ -200,7 +225,7 @@ def test_damaged_runs(saccade: Command, run: Path, tiny_runs: dict[str, Path], t
     refused(saccade("predict", copy, "Go."), "no system 'rnnserch'")
 
 
-def test_a_changed_configuration_does_not_go_on(saccade: Command, run: Path, tmp_path: Path) -> None:
+def test_a_run_with_a_changed_configuration_is_not_resumed(saccade: Command, run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
     before = {path.name: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
     done = saccade("train", "--resume", copy, "--model.hidden-size", "32")
@@ -211,7 +236,7 @@ def test_a_changed_configuration_does_not_go_on(saccade: Command, run: Path, tmp
     refused(saccade("train", "--resume", copy), "training.learning_rate = 0.01, not 0.02")
 
 
-def test_a_checkpoint_with_a_payload_does_not_run_it(saccade: Command, run: Path, tmp_path: Path) -> None:
+def test_a_payload_in_a_checkpoint_is_not_executed(saccade: Command, run: Path, tmp_path: Path) -> None:
     class Payload:
         def __reduce__(self) -> tuple[object, ...]:
             return os.system, (f"touch {tmp_path / 'executed'}",)
@@ -223,7 +248,7 @@ def test_a_checkpoint_with_a_payload_does_not_run_it(saccade: Command, run: Path
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_checkpoint_of_another_model_does_not_go_on(
+def test_a_checkpoint_of_another_model_is_not_resumed(
     saccade: Command, run: Path, tiny_runs: dict[str, Path], tmp_path: Path
 ) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
@@ -236,19 +261,19 @@ def test_a_checkpoint_of_another_model_does_not_go_on(
 def test_a_folder_that_cannot_be_written(saccade: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     refused(saccade(*TINY, "--out", tmp_path / "file" / "run"), "run")
-    # not even the superuser writes here
+    # not even root can write here
     if Path("/proc/self").exists():
         refused(saccade(*TINY, "--out", "/proc/self/run"), "/proc/self/run")
 
 
 def test_a_run_is_not_overwritten(saccade: Command, run: Path) -> None:
     weights = (run / "model.safetensors").read_bytes()
-    refused(saccade(*TINY, "--out", run), "is a run already", "--resume")
+    refused(saccade(*TINY, "--out", run), "already contains a run", "--resume")
     assert (run / "model.safetensors").read_bytes() == weights
 
 
-def test_a_disk_that_fills_up_keeps_the_last_checkpoint(run: Path, tmp_path: Path) -> None:
-    """With a limit on the size of a file, the nearest thing to a full disk that needs no other disk."""
+def test_the_last_checkpoint_survives_a_full_disk(run: Path, tmp_path: Path) -> None:
+    """A limit on the file size simulates a full disk."""
     copy = shutil.copytree(run, tmp_path / "run")
     before = (copy / "checkpoints" / "last.ckpt").read_bytes()
     code = (
@@ -297,22 +322,47 @@ def test_a_loss_that_is_not_finite_stops_the_run(saccade: Command, tmp_path: Pat
     refused(saccade(*TINY, *flags, "--out", tmp_path / "run"), "not finite", "--training.learning-rate")
 
 
-def test_a_finished_run_is_left_as_it_is(saccade: Command, run: Path) -> None:
+def full(*_: object, **__: object) -> None:
+    raise MemoryError
+
+
+def full_by_torch(*_: object, **__: object) -> None:
+    torch.ones(2**50, device="cpu")
+
+
+@pytest.mark.parametrize("fill", [full, full_by_torch])
+@pytest.mark.parametrize("place", ["task", "build", "objective", "predict"])
+def test_memory_that_runs_out_ends_a_training_in_one_sentence(
+    saccade: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, fill: Callable[..., None]
+) -> None:
+    recipe = catalogue.recipe("rnnsearch")
+    monkeypatch.setattr(catalogue, "recipe", lambda name: replace(recipe, **{place: fill}))
+    done = saccade(*TINY, "--out", tmp_path / "run")
+    refused(done, "this machine does not have enough memory", "--training.batch-size")
+    assert not (tmp_path / "run").exists()
+
+
+def test_memory_that_runs_out_ends_an_evaluation_in_one_sentence(
+    saccade: Command, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saccade.runs.run.Run.predictions", full)
+    refused(saccade("evaluate", run), "this machine does not have enough memory")
+
+
+def test_a_finished_run_is_unchanged(saccade: Command, run: Path) -> None:
     before = (run / "evidence.json").read_bytes(), (run / "model.safetensors").read_bytes()
     done = saccade("train", "--resume", run)
     assert done.status == 0
-    assert "came to its end before" in done.out
+    assert "has already finished" in done.out
     assert before == ((run / "evidence.json").read_bytes(), (run / "model.safetensors").read_bytes())
 
 
-def test_what_would_fail_at_the_end_leaves_no_folder(saccade: Command, tmp_path: Path) -> None:
+def test_an_error_that_would_occur_at_the_end_leaves_no_folder(saccade: Command, tmp_path: Path) -> None:
     refused(saccade(*TINY, "--search.beam", "1000", "--out", tmp_path / "run"), "wider than the vocabulary")
     assert not (tmp_path / "run").exists()
 
 
-def test_weights_that_are_not_one_where_the_model_has_one_are_refused(
-    saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path
-) -> None:
+def test_tied_weights_that_differ_are_refused(saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path) -> None:
     tied, untied = tmp_path / "tied", tmp_path / "untied"
     shutil.copytree(tiny_runs["transformer"], tied)
     short = ("--training.steps", "2", "--model.tie", "none", "--out", untied)
@@ -323,9 +373,7 @@ def test_weights_that_are_not_one_where_the_model_has_one_are_refused(
     refused(saccade("predict", untied, "Go home."), "the weights of another model")
 
 
-def test_damaged_weights_that_are_to_be_averaged_are_told_before_the_training_goes_on(
-    saccade: Command, tmp_path: Path
-) -> None:
+def test_damaged_weights_for_the_average_are_reported_before_training_resumes(saccade: Command, tmp_path: Path) -> None:
     out = tmp_path / "run"
     options = ("--training.average", "3", "--training.checkpoint-every", "2", "--training.steps", "6", "--out", out)
     assert saccade(*TINY, *options).status == 0
@@ -334,7 +382,7 @@ def test_damaged_weights_that_are_to_be_averaged_are_told_before_the_training_go
     refused(saccade("train", "--resume", out, "--training.steps", "8"), "weights-4.safetensors", "damaged or cut off")
 
 
-def test_what_a_variant_set_for_its_own_choice_is_not_held_against_another_one() -> None:
+def test_options_that_a_variant_sets_for_its_choice_do_not_affect_another_choice() -> None:
     recipe = catalogue.recipe("online_speech")
     variant = recipe.variants["tiny"]
     constant = flags.parse(variant, ["--model.policy", "constant"])
@@ -343,7 +391,7 @@ def test_what_a_variant_set_for_its_own_choice_is_not_held_against_another_one()
         flags.parse(variant, ["--model.policy", "constant", "--model.learned.pace", "0.3"])
 
 
-def test_a_configuration_that_is_cut_off_at_any_line_is_told(
+def test_a_configuration_cut_off_at_any_line_is_reported(
     saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path
 ) -> None:
     run = Path(shutil.copytree(tiny_runs["rnnsearch"], tmp_path / "run"))

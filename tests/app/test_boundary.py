@@ -1,4 +1,4 @@
-"""Where a command meets the world: bytes that are no text, streams that are closed, signals, what is echoed, caps."""
+"""The boundary of a command: invalid bytes, closed streams, signals, echoed input, limits."""
 
 import io
 import os
@@ -39,12 +39,12 @@ def test_an_argument_that_is_not_utf8(saccade: Command, arguments: list[str], nu
     refused(saccade(*arguments), f"argument {number} is not UTF-8 (byte 0x")
 
 
-def test_an_argument_is_utf8_whatever_the_locale() -> None:
-    assert as_text("caf\udcc3\udca9", 1) == "café"  # as Python gives it in an ASCII locale
+def test_arguments_are_utf8_in_any_locale() -> None:
+    assert as_text("caf\udcc3\udca9", 1) == "café"  # as Python decodes it in an ASCII locale
     assert as_text("café", 1) == "café"
 
 
-def test_a_pipe_is_answered_whatever_stands_in_its_lines(saccade: Command, run: Path) -> None:
+def test_each_line_of_a_pipe_is_answered_regardless_of_its_content(saccade: Command, run: Path) -> None:
     stdin = b"\xef\xbb\xbfGo home.\n\xff\xfe\n" + b"a" * 4000 + b"\n" + b"b" * 2_000_000 + b"\nHe is sure."
     done = saccade("predict", run, stdin=stdin)
     loaded = package.load(run)
@@ -56,9 +56,7 @@ def test_a_pipe_is_answered_whatever_stands_in_its_lines(saccade: Command, run: 
     assert "at most 1,000,000 bytes" in said[2]
 
 
-def test_a_recording_that_is_not_there_leaves_the_other_lines_their_answers(
-    saccade: Command, tiny_runs: dict[str, Path]
-) -> None:
+def test_other_lines_are_answered_if_a_recording_is_missing(saccade: Command, tiny_runs: dict[str, Path]) -> None:
     run = tiny_runs["ctc_speech"]
     sample = run / "assets" / "inputs" / "1.wav"
     done = saccade("predict", run, stdin=f"/nowhere.wav\n{LONG}\n{sample}\n".encode())
@@ -78,7 +76,9 @@ def test_closed_streams(saccade: Command, run: Path, monkeypatch: pytest.MonkeyP
     assert main(["predict", str(run), "--pictures", str(tmp_path)]) == 2
 
 
-def test_closed_standard_output_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_closed_standard_output_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     assert main(["--help"]) == 2
     assert capsys.readouterr().err == "saccade: standard output is closed: redirect it to a file, or to /dev/null\n"
@@ -96,7 +96,7 @@ def test_a_full_disk_behind_standard_output(
     assert capsys.readouterr().err == "saccade: standard output: No space left on device\n"
 
 
-def test_a_reader_that_left(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_reader_that_closed_the_pipe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with open(writing, "w") as pipe:
@@ -124,7 +124,7 @@ def test_a_reader_that_left(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         lambda text: ["report", "--keep", text],
     ],
 )
-def test_what_is_echoed_is_clean_and_short(saccade: Command, around: Callable[[str], list[str]], text: str) -> None:
+def test_echoed_input_is_printable_and_short(saccade: Command, around: Callable[[str], list[str]], text: str) -> None:
     done = saccade(*around(text))
     assert done.status == 2
     assert done.err.startswith("saccade: ")
@@ -133,7 +133,7 @@ def test_what_is_echoed_is_clean_and_short(saccade: Command, around: Callable[[s
     assert len(done.err) < 2100
 
 
-def test_what_a_model_read_is_echoed_clean(saccade: Command, run: Path, tmp_path: Path) -> None:
+def test_the_input_of_a_model_is_echoed_without_control_characters(saccade: Command, run: Path, tmp_path: Path) -> None:
     text, pictures = "Go\x1b[31m home \x9b2J", ("--pictures", tmp_path)
     for arguments in (["predict", run, text, *pictures], ["explain", text, "--model", run, *pictures]):
         done = saccade(*arguments)
@@ -142,7 +142,7 @@ def test_what_a_model_read_is_echoed_clean(saccade: Command, run: Path, tmp_path
         assert done.err.replace("\n", "").isprintable()
 
 
-def test_a_long_path_keeps_both_its_ends() -> None:
+def test_a_long_path_is_shortened_in_the_middle() -> None:
     assert shortened("no " + "b" * 290 + " here") == "no " + "b" * 290 + " here"
     found = shortened(f"there is no 'first{LONG}last'; did you mean 'x'?")
     assert found.startswith("there is no 'firstaaa")
@@ -151,7 +151,7 @@ def test_a_long_path_keeps_both_its_ends() -> None:
 
 
 def test_the_environment_of_a_shell(run: Path, tmp_path: Path) -> None:
-    """In an ASCII locale, with no standard input, under the name of a display that nobody knows."""
+    """In an ASCII locale, without standard input, with an unknown display."""
     command = [sys.executable, "-m", "saccade", "predict", str(run), "Un café.", "--pictures", str(tmp_path)]
     quoted = " ".join(f"'{word}'" for word in command)
     clean = {name: value for name, value in os.environ.items() if name not in ("LANG", "PYTHONUTF8")}
@@ -166,17 +166,17 @@ def test_the_environment_of_a_shell(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        ({"RANK": "0"}, "no WORLD_SIZE"),
-        ({"WORLD_SIZE": "2"}, "no RANK"),
-        ({"RANK": "first", "WORLD_SIZE": "2"}, "RANK in the environment is 'first'"),
-        ({"RANK": "0", "WORLD_SIZE": "-2"}, "WORLD_SIZE in the environment is '-2'"),
-        ({"RANK": "2", "WORLD_SIZE": "2"}, "expected a rank from 0 to 1"),
+        ({"RANK": "0"}, "has RANK, but lacks WORLD_SIZE"),
+        ({"WORLD_SIZE": "2"}, "has WORLD_SIZE, but lacks RANK"),
+        ({"RANK": "first", "WORLD_SIZE": "2"}, "RANK in the environment must be a whole number, not 'first'"),
+        ({"RANK": "0", "WORLD_SIZE": "-2"}, "WORLD_SIZE in the environment must be a whole number, not '-2'"),
+        ({"RANK": "2", "WORLD_SIZE": "2"}, "expected RANK from 0 to 1"),
         ({"RANK": "0", "WORLD_SIZE": "0"}, "WORLD_SIZE is 0"),
-        ({"RANK": "0", "WORLD_SIZE": "2"}, "no MASTER_ADDR and no MASTER_PORT"),
-        ({"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "x", "MASTER_PORT": "1"}, "no LOCAL_RANK"),
+        ({"RANK": "0", "WORLD_SIZE": "2"}, "lacks MASTER_ADDR and MASTER_PORT"),
+        ({"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "x", "MASTER_PORT": "1"}, "but lacks LOCAL_RANK"),
     ],
 )
-def test_half_of_what_says_who_a_process_is(
+def test_incomplete_process_variables_in_the_environment(
     saccade: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: dict[str, str], said: str
 ) -> None:
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
@@ -226,14 +226,14 @@ def terminated(*_: object, **__: object) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_an_interruption_anywhere_says_how_to_go_on(
+def test_an_interruption_at_any_point_prints_how_to_resume(
     saccade: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Any, name: str, stop: Any
 ) -> None:
     out, before = tmp_path / "a run", signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(place, name, stop)
     done = saccade(*TINY, "--training.steps", 2, "--out", out)
     assert done.status == 130
-    assert done.out.endswith(f"stopped; go on with: saccade train --resume '{out}'\n")
+    assert done.out.endswith(f"stopped; resume with: saccade train --resume '{out}'\n")
     assert signal.getsignal(signal.SIGTERM) == before
     if name == "score":
         monkeypatch.undo()
@@ -241,19 +241,19 @@ def test_an_interruption_anywhere_says_how_to_go_on(
         assert (out / "evidence.json").exists()
 
 
-def test_an_interruption_before_there_is_a_run(
+def test_an_interruption_before_the_run_exists(
     saccade: Command, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(learning, "rehearse", interrupted)
     done = saccade(*TINY, "--out", tmp_path / "run")
     assert (done.status, done.out, done.err) == (130, "", "saccade: interrupted\n")
-    assert saccade(*TINY, "--out", run).out == ""  # somebody's else, which does not go on
+    assert saccade(*TINY, "--out", run).out == ""  # another folder, whose run is not continued
 
 
-def test_a_termination_elsewhere_is_told(saccade: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_termination_of_evaluate_is_reported(saccade: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "score", terminated)
     done = saccade("evaluate", run)
-    assert (done.status, done.out, done.err) == (130, "", "saccade: ended by SIGTERM\n")
+    assert (done.status, done.out, done.err) == (130, "", "saccade: stopped by SIGTERM\n")
 
 
 def test_a_value_that_is_a_path_makes_no_folder(saccade: Command, run: Path, tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize(
     ("names", "lines"), [({"TERM": "xterm"}, False), ({"NO_COLOR": "1"}, True), ({"TERM": "dumb"}, True)]
 )
-def test_progress_is_lines_where_nothing_else_is_wanted(
+def test_progress_is_printed_as_lines_on_plain_terminals(
     monkeypatch: pytest.MonkeyPatch, names: dict[str, str], lines: bool
 ) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
@@ -291,7 +291,7 @@ def test_progress_is_lines_where_nothing_else_is_wanted(
     assert ("\x1b" in terminal.getvalue()) != lines
 
 
-def test_no_colour_is_in_the_help(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_has_no_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", "1")
     terminal = Terminal()
@@ -308,8 +308,8 @@ HINTS = [
     ([*TINY, "--otu", "x"], "did you mean '--out'"),
     ([*TINY, "--resme", "x"], "did you mean '--resume'"),
     ([*TINY, "--zzzzzzzz", "1"], "saccade train rnnsearch --help lists them"),
-    (["train", "--resume", "RUN", "--out", "x"], "--out does not go with --resume: RUN goes on where it is"),
-    (["train", "--resume=RUN", "--out=x"], "--out does not go with --resume"),
+    (["train", "--resume", "RUN", "--out", "x"], "--out cannot be combined with --resume, which continues in RUN"),
+    (["train", "--resume=RUN", "--out=x"], "--out cannot be combined with --resume"),
     (["predict", "RUN", "Go.", "--picturse", "x"], "did you mean '--pictures'"),
     (["evaluate", "RUN", "--hlep"], "did you mean '--help'"),
     (["evaluate", "RUN", "--splti", "test"], "did you mean '--split'"),
@@ -328,7 +328,7 @@ def test_hints(
     refused(saccade(*arguments), said)
 
 
-def test_a_file_of_a_configuration_is_hinted_at_too(saccade: Command, tmp_path: Path) -> None:
+def test_an_unknown_key_in_a_configuration_file_is_hinted_at(saccade: Command, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("training: {zzzzzzzz: 3}")
     refused(saccade(*TINY, "--config", file), "training.zzzzzzzz", "saccade train rnnsearch --help lists them")

@@ -1,4 +1,4 @@
-"""What each verb does when all is well."""
+"""The verbs with valid input."""
 
 import json
 import re
@@ -22,11 +22,11 @@ from saccade.runs import catalogue
 from tests.app.conftest import Command
 
 SYSTEMS = catalogue.names()
-SMALL = ["--task.limit", "60", "--search.beam", "1"]  # where the score does not matter
+SMALL = ["--task.limit", "60", "--search.beam", "1"]  # for tests that do not depend on the score
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_a_run_holds_all_that_it_should(tiny_runs: dict[str, Path], system: str) -> None:
+def test_a_run_contains_all_files(tiny_runs: dict[str, Path], system: str) -> None:
     run = tiny_runs[system]
     there = {str(path.relative_to(run)) for path in run.rglob("*")}
     assert {
@@ -65,7 +65,7 @@ def test_a_run_holds_all_that_it_should(tiny_runs: dict[str, Path], system: str)
     assert evidence["config"] == yaml.safe_load((run / "config.yaml").read_text())["config"]
 
 
-def test_training_ends_with_score_answers_pictures_and_what_is_next(saccade: Command, tmp_path: Path) -> None:
+def test_training_ends_with_score_answers_pictures_and_the_next_command(saccade: Command, tmp_path: Path) -> None:
     out = tmp_path / "run"
     done = saccade("train", "rnnsearch", "tiny", "--training.steps", 20, "--out", out, "--seed=7")
     assert done.status == 0, done.err
@@ -76,7 +76,7 @@ def test_training_ends_with_score_answers_pictures_and_what_is_next(saccade: Com
     assert json.loads((out / "evidence.json").read_text())["seeds"] == [7]
 
 
-def test_one_seed_gives_one_model_and_another_another(saccade: Command, tmp_path: Path) -> None:
+def test_a_seed_determines_the_model(saccade: Command, tmp_path: Path) -> None:
     weights = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         saccade("train", "rnnencdec", "tiny", "--training.steps", 10, *SMALL, "--seed", seed, "--out", tmp_path / name)
@@ -95,7 +95,7 @@ def test_predict_translates_shows_the_alignment_and_writes_it(saccade: Command, 
     assert picture.with_suffix(".svg").exists()
 
 
-def test_a_look_too_long_for_a_terminal_is_left_to_the_picture(saccade: Command, run: Path, tmp_path: Path) -> None:
+def test_an_alignment_too_long_for_the_terminal_is_only_drawn(saccade: Command, run: Path, tmp_path: Path) -> None:
     done = saccade("predict", run, "We can do that. " * 60, "--search.length-penalty", 5, "--pictures", tmp_path)
     assert done.status == 0, done.err
     assert "lines of this terminal; see its file" in done.out
@@ -103,7 +103,7 @@ def test_a_look_too_long_for_a_terminal_is_left_to_the_picture(saccade: Command,
     assert list(tmp_path.glob("*.png"))
 
 
-def test_several_pictures_are_drawn_beside_the_first(
+def test_all_pictures_are_drawn_and_the_first_is_printed(
     saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path
 ) -> None:
     for system in SYSTEMS:
@@ -132,7 +132,7 @@ def test_a_pipe_is_answered_line_by_line(saccade: Command, run: Path) -> None:
     assert done.out.split("\n") == [str(loaded.predict("Go home.")), "", str(loaded.predict("He is sure.")), ""]
 
 
-def test_a_sampled_answer_is_that_of_its_seed(saccade: Command, run: Path) -> None:
+def test_the_seed_determines_a_sampled_answer(saccade: Command, run: Path) -> None:
     flags = ["--search.method", "sample", "--search.temperature", "5"]
     answers = [saccade("predict", run, "Go home.", *flags, "--seed", seed).out for seed in (1, 1, 2)]
     assert answers[0] == answers[1] != answers[2]
@@ -152,7 +152,7 @@ def test_python_gives_answer_and_alignment_in_three_lines(run: Path) -> None:
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_evaluate_gives_what_training_found(saccade: Command, tiny_runs: dict[str, Path], system: str) -> None:
+def test_evaluate_gives_the_score_of_the_training(saccade: Command, tiny_runs: dict[str, Path], system: str) -> None:
     run = tiny_runs[system]
     done = saccade("evaluate", run, "--json")
     evidence, found = json.loads((run / "evidence.json").read_text()), json.loads(done.out)
@@ -197,7 +197,7 @@ def test_unknown_words_are_named_and_the_rest_is_translated(saccade: Command, tm
     assert done.out
 
 
-def test_flags_file_and_seed_meet_in_the_configuration(saccade: Command, tmp_path: Path) -> None:
+def test_flags_file_and_seed_are_combined_in_the_configuration(saccade: Command, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("model: {hidden_size: 12, dropout: 0.5}\ntraining: {steps: 6}\n")
     out = tmp_path / "run"
@@ -234,7 +234,7 @@ def test_other_precisions_train_and_predict(saccade: Command, tmp_path: Path, pr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_says_how_it_goes_on_and_does(
+def test_an_interrupted_run_prints_how_to_resume_and_resumes(
     tmp_path: Path, saccade: Command, number: signal.Signals
 ) -> None:
     out = tmp_path / "run"
@@ -258,7 +258,7 @@ def test_an_interrupted_run_says_how_it_goes_on_and_does(
     process.send_signal(number)
     printed, _ = process.communicate(timeout=180)
     assert process.returncode == 130
-    assert f"go on with: saccade train --resume {out}" in printed
+    assert f"resume with: saccade train --resume {out}" in printed
     resumed = saccade("train", "--resume", out)
     assert resumed.status == 0, resumed.err
     assert json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 200
@@ -266,18 +266,20 @@ def test_an_interrupted_run_says_how_it_goes_on_and_does(
     assert json.loads((out / "evidence.json").read_text())["command"] == started
 
 
-def test_a_finished_run_without_its_checkpoint_is_not_trained_anew(saccade: Command, run: Path, tmp_path: Path) -> None:
+def test_a_finished_run_without_its_checkpoint_is_not_trained_again(
+    saccade: Command, run: Path, tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(run, tmp_path / "run"))
     shutil.rmtree(copy / "checkpoints")
     before = (copy / "metrics.jsonl").read_bytes()
     done = saccade("train", "--resume", copy)
     assert done.status == 2
-    assert "came to its end before" in done.err
+    assert "has already finished" in done.err
     assert "last.ckpt is missing" in done.err
     assert (copy / "metrics.jsonl").read_bytes() == before
 
 
-def test_a_finished_run_goes_on_with_more_steps(saccade: Command, run: Path, tmp_path: Path) -> None:
+def test_a_finished_run_can_be_resumed_with_more_steps(saccade: Command, run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
     assert saccade("train", "--resume", copy, "--training.steps", 210).status == 0
     steps = [json.loads(line)["step"] for line in (copy / "metrics.jsonl").read_text().splitlines()]
@@ -306,7 +308,7 @@ def test_report_keeps_evidence_once(
     again = saccade("report", "--keep", run)
     assert again.status == 2
     assert "kept already" in again.err
-    # with more figures it takes the place of what it holds whole; with other ones it stands beside it
+    # evidence with more figures replaces evidence that it contains; different evidence is stored separately
     grown = Path(shutil.copytree(run, tmp_path / "grown"))
     for figures, kept in (({"more": 1.5}, 1), ({"more": 2.5}, 2)):
         found = json.loads((grown / "evidence.json").read_text())
@@ -345,7 +347,7 @@ def large_pages() -> bool:
 
 
 @pytest.mark.skipif(not large_pages(), reason="this system gives no large pages to who asks for them")
-def test_a_command_gets_its_memory_in_large_pages() -> None:
+def test_a_command_uses_large_pages() -> None:
     code = """
 import resource
 from saccade.app.main import main

@@ -1,6 +1,7 @@
-"""`saccade explain TEXT --model MODEL`, of checkpoints on disk and of runs."""
+"""`saccade explain TEXT --model MODEL`, for checkpoints on disk and for runs."""
 
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from saccade.explain import Capture
+from saccade.runs import explained
 from saccade.training.run_folder import RunFolder
 from tests.app.conftest import Command
 
@@ -80,7 +82,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: root / name for name in made}
 
 
-def test_an_encoder_is_explained_and_kept(saccade: Command, checkpoints: dict[str, Path], tmp_path: Path) -> None:
+def test_an_encoder_is_explained_and_saved(saccade: Command, checkpoints: dict[str, Path], tmp_path: Path) -> None:
     written = ("--save", tmp_path / "seen.safetensors", "--html", tmp_path / "look.html", "--pictures", tmp_path)
     done = saccade("explain", TEXT, "--model", checkpoints["bert"], *written)
     assert done.status == 0, done.err
@@ -91,7 +93,7 @@ def test_an_encoder_is_explained_and_kept(saccade: Command, checkpoints: dict[st
     assert seen.labels[next(iter(seen))].keys == ["[CLS]", *TEXT.split(), "[SEP]"]
     lines = done.out.splitlines()
     assert lines[0].startswith("BertModel of ")
-    told = lines[lines.index("the strongest links") + 1 :][:4]  # one of each word, and none of a mark
+    told = lines[lines.index("the strongest links") + 1 :][:4]  # one link per word, and none for punctuation
     assert {line.split()[0] for line in told} == set(TEXT.split())
     weights = torch.stack([seen[name][0][0] for name in seen])  # layers, heads, queries, keys
     for line in told:
@@ -107,7 +109,7 @@ def test_an_encoder_is_explained_and_kept(saccade: Command, checkpoints: dict[st
     assert (tmp_path / "heads-the-animal-was-tired.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_pieces_may_be_words_and_what_cannot_be_read_is_told(
+def test_pieces_can_be_joined_and_unreadable_attention_is_reported(
     saccade: Command, checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:
     kept = tmp_path / "seen.safetensors"
@@ -118,10 +120,10 @@ def test_pieces_may_be_words_and_what_cannot_be_read_is_told(
     assert seen.labels[next(iter(seen))].keys == ["[CLS]", *text.split(), "[SEP]"]
     done = saccade("explain", text, "--model", checkpoints["longformer"], "--pictures", tmp_path)
     assert done.status == 2
-    assert "none that can be read: encoder.layer.0.attention.self: its scores are put together in pieces" in done.err
+    assert "cannot be read: encoder.layer.0.attention.self: its scores are assembled from pieces" in done.err
 
 
-def test_layers_that_are_one_module(saccade: Command, checkpoints: dict[str, Path], tmp_path: Path) -> None:
+def test_layers_that_share_one_module(saccade: Command, checkpoints: dict[str, Path], tmp_path: Path) -> None:
     page = tmp_path / "look.html"
     done = saccade("explain", TEXT, "--model", checkpoints["albert"], "--html", page, "--pictures", tmp_path)
     assert done.status == 0, done.err
@@ -140,7 +142,7 @@ def test_the_links_of_one_token(saccade: Command, checkpoints: dict[str, Path], 
 
 
 @pytest.mark.parametrize("target", [None, "the street"])
-def test_a_decoder_looks_at_both_sides(
+def test_a_decoder_attends_to_both_sides(
     saccade: Command, checkpoints: dict[str, Path], tmp_path: Path, target: str | None
 ) -> None:
     kept = tmp_path / "seen.safetensors"
@@ -159,20 +161,20 @@ def test_a_decoder_looks_at_both_sides(
     ("name", "message"),
     [
         ("clip", "is a clip checkpoint, which does not run on text alone: it also reads pixel_values"),
-        ("whisper", "is a Whisper checkpoint, which does not answer a text with a text"),
-        ("speech", "is a SpeechEncoderDecoder checkpoint, which does not answer a text with a text"),
+        ("whisper", "is a Whisper checkpoint, which does not generate text from text"),
+        ("speech", "is a SpeechEncoderDecoder checkpoint, which does not generate text from text"),
         ("vit", "is a vit checkpoint: it reads pixel_values, not text"),
         ("wav2vec2", "is a wav2vec2 checkpoint: it reads input_values, not text"),
     ],
 )
-def test_a_checkpoint_that_reads_no_text_alone_is_told_in_a_line(
+def test_a_checkpoint_that_does_not_run_on_text_alone_is_reported_in_one_line(
     saccade: Command, checkpoints: dict[str, Path], tmp_path: Path, name: str, message: str
 ) -> None:
     for target in ([], ["--answer", "the street"]):
         done = saccade("explain", TEXT, *target, "--model", checkpoints[name], "--pictures", tmp_path)
         assert done.status == 2
         assert len(done.err.strip().splitlines()) == 1
-        assert message in done.err or (target and "has no decoder beside its encoder" in done.err)
+        assert message in done.err or (target and "has no encoder and decoder" in done.err)
 
 
 def test_a_run_is_explained(saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path) -> None:
@@ -180,25 +182,25 @@ def test_a_run_is_explained(saccade: Command, tiny_runs: dict[str, Path], tmp_pa
         done = saccade("explain", "We can do that.", "--model", tiny_runs[system], "--pictures", tmp_path)
         assert done.status == 0, done.err
         assert ("head 0" in done.out or "head 1" in done.out) == heads
-        assert "how widely each head looks" in done.out
+        assert "entropy of the attention of each head" in done.out
 
 
-def test_where_pictures_go(
+def test_the_folder_of_the_pictures(
     saccade: Command, checkpoints: dict[str, Path], tiny_runs: dict[str, Path], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Into the run, or, of a checkpoint, into the folder of runs, which a clone does not track."""
+    """In the run, or, for a checkpoint, in the folder of runs, which git ignores."""
     run = Path(shutil.copytree(tiny_runs["rnnsearch"], tmp_path / "RUN"))
     monkeypatch.chdir(tmp_path)
     assert saccade("explain", "We can do that.", "--model", "RUN").status == 0
     assert saccade("explain", TEXT, "--model", checkpoints["bert"]).status == 0
-    assert list((run / "pictures").glob("heads-*.png"))
+    assert list((run / "pictures").glob("alignment-*.png"))
     assert [path.name for path in Path("runs").rglob("*.png")] == ["heads-the-animal-was-tired.png"]
     assert {path.name for path in tmp_path.iterdir()} == {"RUN", "runs"}
 
 
-def test_what_is_no_text_is_explained(saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path) -> None:
-    """Frames have times, emissions no heads, and a pen's window is no distribution."""
+def test_inputs_other_than_text_are_explained(saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path) -> None:
+    """Frames have times, emissions have no heads, and a pen's window is not a distribution."""
     for system in ("attention_speech", "online_speech"):
         run = tiny_runs[system]
         [recording, *_] = RunFolder(run).input_files()
@@ -216,19 +218,72 @@ def test_what_is_no_text_is_explained(saccade: Command, tiny_runs: dict[str, Pat
     assert float(entropy) >= 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "why"), [("refused", "Connection refused"), ("silent", "timed out"), ("offline", "HF_HUB_OFFLINE is set")]
+)
+def test_a_name_that_is_not_here_is_asked_of_the_hub_once(
+    saccade: Command, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, why: str
+) -> None:
+    """Without a hub the sentence lists what is here; nothing is tried again."""
+    from huggingface_hub import constants
+
+    asked: list[bool] = []
+
+    def absent(name: str, local_files_only: bool = False) -> None:
+        asked.append(local_files_only)
+        raise OSError("not here")
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", absent)
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(explained, "PATIENCE", 0.2)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", kind == "offline")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "models--someone--bert-tiny").mkdir(parents=True)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine").symlink_to(run)
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if kind == "silent":
+            server.listen()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        done = saccade("explain", TEXT, "--model", "zzzz")
+        near = saccade("explain", TEXT, "--model", "someone/bert-tinny")
+    assert asked == [True, True]
+    said = f"zzzz is no run, and no complete checkpoint on this machine, and {address} cannot be reached ({why}); "
+    assert (done.status, done.out) == (2, "")
+    assert done.err == f"saccade: {said}there are: runs/mine, someone/bert-tiny\n"
+    assert near.err.endswith("; did you mean 'someone/bert-tiny'?\n")
+
+
+@pytest.mark.parametrize("flag", [("--words",), ("--from", "We"), ("--save", "seen.safetensors")])
+def test_a_flag_for_attention_maps_is_refused_where_there_are_none(
+    saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = saccade("explain", "We can do that.", "--model", tiny_runs["rnnencdec"], *flag)
+    assert (done.status, done.out) == (2, "")
+    assert done.err == f"saccade: {flag[0]} is for attention maps, and {tiny_runs['rnnencdec']} shows none\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_bad_input(saccade: Command, checkpoints: dict[str, Path], tiny_runs: dict[str, Path], tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "config.json").write_text("{}")
     for arguments, message in (
         ([TEXT, "--model", tmp_path / "absent"], "absent: there is no such run, and no such folder"),
-        (["the " * 600, "--model", checkpoints["bert"]], "of 512 positions, does not take a text of 602 tokens"),
-        ([TEXT, "--model", broken], "is no run, and no checkpoint that can be read"),
+        (
+            ["the " * 600, "--model", checkpoints["bert"]],
+            "which has 512 positions, does not accept a text of 602 tokens",
+        ),
+        ([TEXT, "--model", broken], "is neither a run nor a readable checkpoint"),
         ([" ", "--model", checkpoints["bert"]], "the text is empty"),
-        ([TEXT, "--answer", TEXT, "--model", checkpoints["bert"]], "has no decoder beside its encoder"),
+        ([TEXT, "--answer", TEXT, "--model", checkpoints["bert"]], "has no encoder and decoder"),
         ([TEXT, "--answer", TEXT, "--model", tiny_runs["rnnsearch"]], "a run writes its own answer"),
-        ([TEXT, "--model", checkpoints["bert"], "--only", "*decoder*"], "matches '*decoder*'; there was some in"),
-        ([TEXT, "--model", tiny_runs["rnnsearch"], "--only", "x"], "nothing that rnnsearch shows matches 'x'"),
+        ([TEXT, "--model", checkpoints["bert"], "--only", "*decoder*"], "match '*decoder*'; some was found in"),
+        ([TEXT, "--model", tiny_runs["rnnsearch"], "--only", "x"], "no layer of rnnsearch matches 'x'"),
         ([TEXT, "--model", checkpoints["bert"], "--links", "0"], "expected a whole number from 1, not '0'"),
         ([TEXT], "--model"),
     ):

@@ -1,4 +1,4 @@
-"""Third parties that are not installed are told all at once, with a command that installs ours and nobody else's."""
+"""All missing packages are reported together, with a command that installs our extras."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ from tests.app.test_bad_input import refused
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-IMPORTED = {"pyyaml": "yaml", "pillow": "PIL"}  # where the name of a distribution says it not
+IMPORTED = {"pyyaml": "yaml", "pillow": "PIL"}  # distributions whose modules have other names
 
 
 def test_the_extras_are_those_of_the_distribution() -> None:
@@ -27,7 +27,7 @@ def test_the_extras_are_those_of_the_distribution() -> None:
     assert set(PROJECT["optional-dependencies"]) - set(EXTRAS) == {"test", "docs"}
 
 
-def test_no_page_tells_anybody_to_install_somebody_elses_package() -> None:
+def test_no_page_names_the_package_of_another_project() -> None:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False).stdout.decode()
     named = listed.split("\0")[:-1] or [str(path.relative_to(ROOT)) for path in (ROOT / "src").rglob("*.*")]
     wrong = re.compile(r"(?<![\w-])saccade\[[a-z]|pip3? install[^\n&;|`]*[ '\"](?<!torch-)saccade(?![\w/.-])")
@@ -45,7 +45,7 @@ def without(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
 
 
 @pytest.mark.parametrize("system", ["rnnsearch", "ctc_speech"])
-def test_a_training_tells_all_that_is_missing(
+def test_a_training_reports_all_missing_packages(
     saccade: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str
 ) -> None:
     without(monkeypatch, "rich", "tensorboard", "tokenizers", "sacrebleu", "jiwer")
@@ -56,7 +56,7 @@ def test_a_training_tells_all_that_is_missing(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_tells_all_that_is_missing(saccade: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_reports_all_missing_packages(saccade: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without(monkeypatch, "yaml", "tokenizers", "uvicorn")
 
     def head(_: RunFolder) -> None:
@@ -68,17 +68,20 @@ def test_a_run_tells_all_that_is_missing(saccade: Command, run: Path, monkeypatc
     refused(saccade("serve", run), "uvicorn", "yaml", "tokenizers", "pip install 'torch-saccade[app,text,view]'")
 
 
-def test_what_else_would_do_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alternatives_to_a_missing_package_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def require(module: str, extra: str) -> None:
         raise MissingExtra({module: extra})
 
     monkeypatch.setattr(multi30k, "require", require)
     without(monkeypatch, "sacrebleu")
-    with pytest.raises(MissingExtra, match=r"\[hub,text\]'\); or say with --task.folder FOLDER"), together("text"):
+    with (
+        pytest.raises(MissingExtra, match=r"\[hub,text\]'\); or name the folder of Multi30k with --task.folder FOLDER"),
+        together("text"),
+    ):
         multi30k.from_hub("train", ("de", "en"))
 
 
-def test_what_is_not_needed_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packages_that_are_not_needed_are_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     without(monkeypatch, "yaml", "tokenizers")
     with together("app", "text"):
         pass

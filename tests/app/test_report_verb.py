@@ -1,4 +1,4 @@
-"""`report --keep` trusts no file, and one bad file of evidence hides no other."""
+"""`report --keep` validates every file, and one invalid file does not hide others."""
 
 import errno
 import json
@@ -18,7 +18,7 @@ GOOD = catalogue.evidence("rnnsearch")[-1]
 
 @pytest.fixture
 def systems(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The systems' folder, to be written into."""
+    """A writable copy of the systems' folder."""
     copy = Path(shutil.copytree(catalogue.SYSTEMS, tmp_path / "systems"))
     monkeypatch.setattr(catalogue, "SYSTEMS", copy)
     return copy
@@ -26,7 +26,7 @@ def systems(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
-    """A run folder with evidence that was not kept before."""
+    """A run folder with evidence that was not stored before."""
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "evidence.json").write_text(json.dumps({**GOOD, "seeds": [97]}))
     return tmp_path / "run"
@@ -52,7 +52,7 @@ def everything(root: Path) -> dict[str, bytes]:
     ],
     ids=str,
 )
-def test_evidence_with_a_path_or_another_type_in_it_is_refused_and_nothing_is_touched(
+def test_evidence_with_a_path_or_a_wrong_type_is_refused_without_side_effects(
     saccade: Command, systems: Path, made: Path, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     for folder in (tmp_path, systems, systems / "rnnsearch"):
@@ -66,19 +66,19 @@ def test_evidence_with_a_path_or_another_type_in_it_is_refused_and_nothing_is_to
 @pytest.mark.parametrize(
     "data", [b"", b"null", b"[1]", b"\xff", b"[" * 99_999, b'{"system": "rnnsearch", "variant": "a"}']
 )
-def test_a_file_that_is_no_evidence_is_refused(saccade: Command, systems: Path, made: Path, data: bytes) -> None:
+def test_a_file_that_is_not_evidence_is_refused(saccade: Command, systems: Path, made: Path, data: bytes) -> None:
     (made / "evidence.json").write_bytes(data)
     before = everything(systems)
     refused(saccade("report", "--keep", made), "evidence.json: not the evidence of a run; ")
     assert everything(systems) == before
 
 
-def test_evidence_of_a_system_that_is_not_there_is_refused(saccade: Command, systems: Path, made: Path) -> None:
+def test_evidence_of_an_unknown_system_is_refused(saccade: Command, systems: Path, made: Path) -> None:
     (made / "evidence.json").write_text(json.dumps({**GOOD, "system": "rnnserch"}))
     refused(saccade("report", "--keep", made), "no system 'rnnserch'")
 
 
-def test_a_full_disk_leaves_no_part_of_a_file(
+def test_a_full_disk_leaves_no_partial_file(
     saccade: Command, systems: Path, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(descriptor: int) -> None:
@@ -107,7 +107,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("verb", ["list", "report"])
-def test_one_bad_file_hides_no_other(saccade: Command, systems: Path, verb: str) -> None:
+def test_one_invalid_file_does_not_hide_others(saccade: Command, systems: Path, verb: str) -> None:
     before = saccade(verb)
     assert (before.status, before.err) == (0, "")
     folder = systems / "rnnsearch" / "evidence"
@@ -119,13 +119,11 @@ def test_one_bad_file_hides_no_other(saccade: Command, systems: Path, verb: str)
     lines = done.err.splitlines()
     assert len(lines) == len(BAD) + 1
     for name, line in zip(sorted([*BAD, "i-folder"]), lines, strict=True):
-        assert line.startswith(f"saccade: note: left out: {folder / name}.json: ")
+        assert line.startswith(f"saccade: note: skipped: {folder / name}.json: ")
 
 
-def test_a_run_whose_other_figures_are_of_another_kind_does_not_end_the_listing(
-    saccade: Command, systems: Path, made: Path
-) -> None:
-    """It is evidence, as a run of another version may be: its figures are others, or no numbers."""
+def test_a_run_with_different_figures_does_not_break_the_listing(saccade: Command, systems: Path, made: Path) -> None:
+    """Evidence of another version may have other figures, or text."""
     [*_, figures] = [
         found["metrics"]["test"] for found in catalogue.evidence("rnnsearch") if found["variant"] == "default"
     ]

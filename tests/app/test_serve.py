@@ -1,4 +1,4 @@
-"""`saccade serve`: the page, the answers to a text, a recording or an image, and who is refused."""
+"""`saccade serve`: the page, the answers to a text, a recording or an image, and refused requests."""
 
 import http.client
 import importlib
@@ -46,7 +46,7 @@ SYSTEM = catalogue.names()[0]  # any one
 
 
 class Server:
-    """A viewer in a process of its own."""
+    """A viewer in a separate process."""
 
     def __init__(self, *arguments: object) -> None:
         command = [sys.executable, "-m", "saccade", "serve", *map(str, arguments), "--port", "0"]
@@ -72,7 +72,7 @@ class Server:
         return self.ask("POST", "/look", {"text": text})[1]
 
     def memory(self) -> float:
-        """MB that it holds."""
+        """Its memory in MB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
@@ -84,7 +84,7 @@ class Server:
 
 @contextmanager
 def serving(what: Shown | Look, host: str = "127.0.0.1") -> Iterator[str]:
-    """Where a viewer is that is served by this process, which is quicker than a process of its own."""
+    """The address of a viewer in this process, which is faster than a separate process."""
     uvicorn = pytest.importorskip("uvicorn")
     from saccade.app.serve_verb import bound, names_of
     from saccade.app.web.server import Viewer
@@ -107,10 +107,10 @@ def serving(what: Shown | Look, host: str = "127.0.0.1") -> Iterator[str]:
 def server(tiny_runs: dict[str, Path]) -> Iterator[Server]:
     served = Server(tiny_runs["transformer"])
     yield served
-    assert served.stop() == (0, "")  # nothing went wrong all the while, and Ctrl-C ends it in peace
+    assert served.stop() == (0, "")  # there were no errors, and Ctrl-C stops it cleanly
 
 
-def test_the_page_and_the_looks_at_a_text(server: Server) -> None:
+def test_the_page_and_the_attention_on_a_text(server: Server) -> None:
     status, page, headers = server.ask("GET", "/")
     assert status == 200
     assert b"transformer tiny" in page
@@ -121,9 +121,11 @@ def test_the_page_and_the_looks_at_a_text(server: Server) -> None:
     found = json.loads(body)
     [view] = found["views"]
     assert found["title"] == f"transformer tiny: We can do that. -> {view['answer']}"
-    assert [picture["kind"] for picture in view["pictures"]] == ["alignment", "heads"]
-    layer = next(each for each in view["pictures"][1]["data"]["layers"] if "cross" in each["name"])
-    assert {"name", "heads", "queries", "keys", "weights", "largest"} == set(layer)
+    assert [picture["kind"] for picture in view["pictures"]] == ["heads", "alignment"]
+    layer = next(each for each in view["pictures"][0]["data"]["layers"] if "cross" in each["name"])
+    sides = {f"{side}{part}" for side in ("queries", "keys") for part in ("", "_special", "_words")}
+    assert {"name", "label", "heads", "weights", "largest", *sides} == set(layer)
+    assert layer["label"] == "decoder 0, attention to the source"
     assert layer["queries"][-1] == "end"
 
 
@@ -146,7 +148,7 @@ def test_the_page_and_the_looks_at_a_text(server: Server) -> None:
         ("POST", "/look", b"x" * 100_000, {}, 413, "at most 65536 bytes"),
     ],
 )
-def test_who_is_refused_is_told_why(
+def test_refusals_give_the_reason(
     server: Server, method: str, path: str, body: Any, headers: dict[str, str], status: int, message: str
 ) -> None:
     found, answer, _ = server.ask(method, path, body, **headers)
@@ -155,7 +157,7 @@ def test_who_is_refused_is_told_why(
 
 
 def ask_at(at: str, port: int, host: str, **headers: str) -> int:
-    """The status of an answer: at an address, by a name."""
+    """The status of an answer at an address, for a host name."""
     connection = http.client.HTTPConnection(at, port, timeout=60)
     connection.request("POST", "/look", b'{"text": "x"}', {"Host": host, **headers})
     status = connection.getresponse().status
@@ -163,10 +165,10 @@ def ask_at(at: str, port: int, host: str, **headers: str) -> int:
     return status
 
 
-def test_by_which_names_it_may_be_asked() -> None:
+def test_the_host_names_that_are_accepted() -> None:
     with serving(lambda given: [View(answer="y")]) as place:
         port = int(place.partition(":")[2])
-        # a browser leaves out the port where it is 80, and a tunnel may have another
+        # browsers omit port 80, and a tunnel may use another port
         for host in ("127.0.0.1", "localhost", "LOCALHOST", f"127.0.0.1:{port}", "localhost:9"):
             found = [ask_at("127.0.0.1", port, host, **more) for more in ({}, {"Origin": f"http://{host.lower()}"})]
             assert found == [200, 200 if host == host.lower() else 403], host
@@ -177,10 +179,10 @@ def test_by_which_names_it_may_be_asked() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux listens at all of 127.0.0.0/8")
-def test_a_server_for_other_machines_answers_to_all_its_names() -> None:
+def test_a_server_for_other_machines_accepts_all_its_names() -> None:
     with serving(lambda given: [View(answer="y")], "0.0.0.0") as place:
         port = int(place.partition(":")[2])
-        for at in ("127.0.0.1", "127.0.0.2"):  # as good as an address of another card
+        for at in ("127.0.0.1", "127.0.0.2"):  # like an address of another network interface
             for host in (at, f"{at}:{port}", "localhost", socket.gethostname().lower()):
                 assert ask_at(at, port, host) == 200, host
             for host in ("evil.example", "127.0.0.3", "10.1.2.3"):
@@ -188,7 +190,7 @@ def test_a_server_for_other_machines_answers_to_all_its_names() -> None:
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this Python has no IPv6")
-def test_addresses_of_version_six() -> None:
+def test_ipv6_addresses() -> None:
     try:
         with serving(lambda given: [View(answer="y")], "::") as place:
             port = int(place.rpartition(":")[2])
@@ -199,11 +201,11 @@ def test_addresses_of_version_six() -> None:
 
 
 @pytest.mark.parametrize("path", ["/../../etc/passwd", "/config.yaml", "/model.safetensors", "/look"])
-def test_no_file_of_this_machine_is_given(server: Server, path: str) -> None:
+def test_no_other_file_of_the_machine_is_served(server: Server, path: str) -> None:
     assert server.ask("GET", path)[0] in (404, 405)
 
 
-def test_two_hundred_at_once(server: Server) -> None:
+def test_two_hundred_connections_at_once(server: Server) -> None:
     bodies: list[Any] = [{"text": "We can do that."}, b"{", {"text": "a " * 1500}, b"x" * 100_000]
     for body in bodies * 3:
         server.ask("POST", "/look", body)
@@ -219,7 +221,7 @@ def test_two_hundred_at_once(server: Server) -> None:
 
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
-    """A page on which nothing goes wrong; an answer that is a refusal is no fault of it."""
+    """A page that must not have errors; refused requests are not errors of the page."""
     page, wrong = browser.new_page(), []
     page.set_default_timeout(LONGEST)
     page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -231,43 +233,65 @@ def page(browser: Any) -> Iterator[Any]:
 
 def typed(page: Any, text: str) -> None:
     page.fill("#text", text)
-    page.keyboard.press("Enter")
+    with page.expect_response("**/look"):
+        page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelector('#wait').textContent === ''")
     page.wait_for_selector(".queries button")
 
 
-def test_a_text_is_typed_and_looked_at(server: Server, page: Any) -> None:
+def test_it_opens_on_an_example_of_its_own_test_set(server: Server, page: Any) -> None:
     page.goto(server.url)
-    assert not page.locator("#whole").is_visible()
+    about = page.locator("#about").text_content()
+    assert re.fullmatch(r"Transformer: .*\. Data: embedded English-French \(Tatoeba\)\. Test set: BLEU [\d.]+\.", about)
+    examples = page.locator("#examples button").all_text_contents()
+    assert len(examples) == 4
+    assert page.input_value("#text") == examples[0]
+    first = page.locator(".answer").text_content()
+    assert first == json.loads(server.look(examples[0]))["views"][0]["answer"]
+    assert page.locator(".queries button").count() > 1
+    assert page.locator(".heads [aria-pressed=true]").count() == 1
+    assert "attends to" in page.locator(".how").text_content()
+    with page.expect_response("**/look"):
+        page.locator("#examples button").nth(2).click()
+    page.wait_for_function("text => new URLSearchParams(location.hash.slice(1)).get('text') === text", arg=examples[2])
+    assert page.locator(".answer").text_content() == json.loads(server.look(examples[2]))["views"][0]["answer"]
+
+
+def test_a_typed_text_is_explained(server: Server, page: Any) -> None:
+    page.goto(server.url)
     typed(page, "We can do that.")
     assert page.locator(".answer").text_content() == json.loads(server.look("We can do that."))["views"][0]["answer"]
-    assert page.locator(".layer option:checked").text_content() == "decoder.blocks.0.cross_attention.weights"
+    assert page.locator(".layer option:checked").text_content() == "decoder 0, attention to the source"
     assert page.locator(".queries button").all_text_contents()[-1] == "end"
     page.locator(".keys button").first.hover()
-    assert "is looked at by" in page.locator(".said").text_content()
+    assert "is attended to by" in page.locator(".said").text_content()
     page.fill("#text", " ")
     page.keyboard.press("Enter")
     page.get_by_text("the text is empty").wait_for()
 
 
-def test_what_is_typed_is_looked_at_once_the_keys_rest(server: Server, page: Any) -> None:
+def test_a_text_is_explained_after_a_pause_in_typing(server: Server, page: Any) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
     page.clock.install(time=0)
     page.goto(server.url)
-    page.clock.pause_at(600_000)  # a busy machine would put rests between the keys
+    page.clock.pause_at(600_000)  # a busy machine would add pauses between keys
+    page.fill("#text", "")
     page.locator("#text").press_sequentially("We can do that.")
     page.clock.run_for(200)
     assert not asked
     page.clock.run_for(2000)
-    page.wait_for_selector(".answer:not(:empty)")
+    page.wait_for_function(
+        "() => page.text === 'We can do that.' && document.querySelector('#wait').textContent === ''"
+    )
     assert page.locator(".answer").text_content() == json.loads(server.look("We can do that."))["views"][0]["answer"]
-    page.keyboard.press("Enter")  # asks again, and not twice
+    page.keyboard.press("Enter")  # one more request
     page.clock.run_for(2000)
     page.wait_for_function("() => document.querySelector('#wait').textContent == ''")
     assert asked == [f"{server.url}look"] * 2
 
 
-def test_a_link_asks_again(server: Server, page: Any) -> None:
+def test_a_link_repeats_the_request(server: Server, page: Any) -> None:
     page.goto(server.url)
     typed(page, "We can do that.")
     page.locator(".keys button").first.click()
@@ -296,6 +320,7 @@ def test_an_export_needs_no_server(server: Server, page: Any, tmp_path: Path) ->
     assert not page.locator("#ask").is_visible()
     assert "connect-src 'none'" in page.locator("meta[http-equiv]").get_attribute("content")
     assert asked == [kept.as_uri()]
+    assert not page.locator("#examples").is_visible()
 
 
 def test_two_runs_answer_one_text(tiny_runs: dict[str, Path], page: Any) -> None:
@@ -307,7 +332,7 @@ def test_two_runs_answer_one_text(tiny_runs: dict[str, Path], page: Any) -> None
         found = json.loads(served.look("We can do that."))["views"]
         assert page.locator(".answer").all_text_contents() == [view["answer"] for view in found]
         page.locator(".view").nth(1).locator(".queries button").first.hover()
-        assert "looks at" in page.locator(".said").nth(1).text_content()
+        assert "attends to" in page.locator(".said").nth(1).text_content()
         page.click("[data-show=a]")
         assert [view.is_visible() for view in page.locator(".view").all()] == [True, False]
         page.wait_for_function("() => location.hash.includes('&show=a&')")
@@ -321,8 +346,12 @@ def test_a_recording_is_dropped_or_chosen(tiny_runs: dict[str, Path], page: Any,
     with serving(of([tiny_runs[system]])) as place:
         page.goto(f"http://{place}/")
         assert not page.locator("#ask").is_visible()
-        page.set_input_files("#recording", recording)
-        page.wait_for_selector(".view .answer", state="attached")
+        assert page.locator("#examples button").count() == 4
+        assert page.locator("#microphone").is_visible()
+        page.wait_for_function("() => document.querySelector('#sound').duration > 0")  # the first example can be heard
+        with page.expect_response("**/hear"):
+            page.set_input_files("#recording", recording)
+        page.wait_for_function("() => document.querySelector('#wait').textContent === ''")
         assert page.locator(".picture").get_attribute("data-kind") == "sound"
         ticks = [said for said in page.locator(".picture .tick text").all_text_contents() if said.endswith(" s")]
         assert len(ticks) > 1
@@ -343,7 +372,7 @@ def test_a_recording_is_dropped_or_chosen(tiny_runs: dict[str, Path], page: Any,
         page.get_by_text("a recording has at most 2 MB, not 2.5 MB").wait_for()
 
 
-def test_recordings_that_are_none(tiny_runs: dict[str, Path]) -> None:
+def test_invalid_recordings(tiny_runs: dict[str, Path]) -> None:
     sample = RunFolder(tiny_runs["ctc_speech"]).input_files()[0].read_bytes()
     served = Server(tiny_runs["ctc_speech"])
     rate = sample[:24] + (44100).to_bytes(4, "little") + sample[28:]
@@ -353,7 +382,7 @@ def test_recordings_that_are_none(tiny_runs: dict[str, Path]) -> None:
             (b"fLaC" + sample, 400, "expected a wav file"),
             (sample[:30], 400, "the recording is no recording"),
             (sample[:44], 400, "is cut off"),
-            (rate, 400, "the recording has 44100 samples a second, not 8000"),
+            (rate, 400, "the recording has 44100 samples per second, not 8000"),
             (sample[:4] + sample[4:] * (1 + 2_100_000 // len(sample)), 413, "at most 2 MB"),
         ):
             found, answer, _ = served.ask("POST", "/hear", body)
@@ -376,8 +405,9 @@ def test_handwriting_is_drawn(tiny_runs: dict[str, Path], page: Any) -> None:
     with serving(of([tiny_runs["handwriting"]])) as place:
         page.goto(f"http://{place}/")
         page.fill("#text", "ab")
-        page.keyboard.press("Enter")
-        page.wait_for_selector(".picture")
+        with page.expect_response("**/look"):
+            page.keyboard.press("Enter")
+        page.wait_for_function("() => document.querySelector('#wait').textContent === ''")
         assert page.locator(".pen path").count() > 0
         kinds = [picture.get_attribute("data-kind") for picture in page.locator(".picture").all()]
         assert kinds == ["strokes", "alignment"]
@@ -388,7 +418,7 @@ def test_handwriting_is_drawn(tiny_runs: dict[str, Path], page: Any) -> None:
         assert window.locator(".caption").text_content().startswith("“b”, “1”: window weight ")
 
 
-def test_a_system_without_attention_answers_all_the_same(tiny_runs: dict[str, Path], page: Any) -> None:
+def test_a_system_without_attention_answers(tiny_runs: dict[str, Path], page: Any) -> None:
     with serving(of([tiny_runs["rnnencdec"]])) as place:
         page.goto(f"http://{place}/")
         page.fill("#text", "We can do that.")
@@ -399,7 +429,7 @@ def test_a_system_without_attention_answers_all_the_same(tiny_runs: dict[str, Pa
 
 
 class Answering:
-    """A task that reads such inputs, or none, and answers with what it was given."""
+    """A task that reads inputs of these kinds, or none, and answers with its input."""
 
     def __init__(self, *accepts: str) -> None:
         self.accepts = accepts
@@ -426,7 +456,7 @@ def run_of(task: Any, pictures: list[Any], system: str) -> Run:
 
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Shown]:
-    """What is shown of runs of these tasks."""
+    """Shown runs of these tasks."""
 
     def shown_of(*tasks: Any, pictures: Any = (), system: str = SYSTEM) -> Shown:
         runs = iter([run_of(task, list(pictures), system) for task in tasks])
@@ -444,6 +474,9 @@ def test_a_run_that_needs_no_input_shows_its_answer_at_once(answering: Callable[
         assert page.locator(".answer").text_content() == "given ''"
         assert not page.locator("#ask").is_visible()
         assert not page.locator("#hear").is_visible()
+        page.evaluate("() => document.querySelector('.answer').replaceChildren()")
+        page.click("#again")
+        page.get_by_text("given ''").wait_for()
         host, port = place.split(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=60)
         connection.request("POST", "/look", b'{"text": "x"}')
@@ -452,7 +485,7 @@ def test_a_run_that_needs_no_input_shows_its_answer_at_once(answering: Callable[
         assert json.loads(answer.read())["error"] == "this page reads nothing, not a text"
 
 
-def test_a_run_that_may_be_given_a_text_answers_without_one_too(answering: Callable[..., Shown], page: Any) -> None:
+def test_a_run_with_optional_text_also_answers_without_it(answering: Callable[..., Shown], page: Any) -> None:
     with serving(answering(Answering("text", "nothing"))) as place:
         page.goto(f"http://{place}/")
         assert page.locator(".answer").text_content() == "given ''"
@@ -469,7 +502,9 @@ def test_a_run_that_may_be_given_a_text_answers_without_one_too(answering: Calla
         ([Answering("image/*"), Answering("nothing")], "reads an image and .* reads nothing; they cannot be compared"),
     ],
 )
-def test_what_the_page_cannot_send_is_refused(answering: Callable[..., Shown], tasks: list[Any], said: str) -> None:
+def test_input_kinds_that_the_page_cannot_send_are_refused(
+    answering: Callable[..., Shown], tasks: list[Any], said: str
+) -> None:
     with pytest.raises(InvalidInput, match=said.replace("*;", "[*];").replace("image/*", "image/[*]")):
         answering(*tasks)
 
@@ -486,7 +521,7 @@ def test_an_image_is_sent_and_answered(answering: Callable[..., Shown], page: An
 
 @pytest.fixture
 def dial(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The kind of picture of a toy, as if its folder stood among the systems."""
+    """The picture kind of a toy, as if its folder were among the systems."""
     systems = importlib.import_module("saccade.systems")
     toy = Path(__file__).parents[1] / "fixtures/toys/toy_dial/systems"
     monkeypatch.setattr(systems, "__path__", [*systems.__path__, str(toy)])
@@ -498,7 +533,7 @@ def dial(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_a_picture_of_a_systems_own_kind_is_drawn_by_its_script(
     answering: Callable[..., Shown], page: Any, dial: Any, tmp_path: Path
 ) -> None:
-    """The content policy lets the script of that system run, in the page that is served and in the one that is kept."""
+    """The content policy allows the script of that system, in the served page and in the exported one."""
     with serving(answering(Answering("text"), pictures=[dial], system="toy_dial")) as place:
         page.goto(f"http://{place}/")
         page.fill("#text", "x")
@@ -512,8 +547,8 @@ def test_a_picture_of_a_systems_own_kind_is_drawn_by_its_script(
         page.wait_for_selector(".toy-hand")
 
 
-def test_who_goes_away_frees_the_model() -> None:
-    """A call that would take long ends with the next module that runs, when it is told to, or late."""
+def test_a_client_that_disconnects_frees_the_model() -> None:
+    """A long call ends at the next module, when it is cancelled or after its time limit."""
     model, stop, calls = torch.nn.Linear(2, 2), threading.Event(), []
 
     def run() -> None:
@@ -528,17 +563,17 @@ def test_who_goes_away_frees_the_model() -> None:
     assert calls == [0, 1, 2, 3, 4]
     with pytest.raises(Stopped), stoppable(threading.Event(), -1):
         model(torch.zeros(2))
-    with stoppable(stop, 60):  # what another thread runs is not meant
+    with stoppable(stop, 60):  # calls in other threads are not affected
         other = threading.Thread(target=lambda: model(torch.zeros(2)))
         other.start()
         other.join()
-    assert model(torch.zeros(2)).shape == (2,)  # behind the block nobody minds
+    assert model(torch.zeros(2)).shape == (2,)  # after the block calls are not affected
 
 
-def test_a_later_text_ends_the_reading_of_an_earlier_one(browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_later_text_cancels_an_earlier_one(browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from saccade.app.web import server
 
-    monkeypatch.setattr(server, "READING", 3600.0)  # so that nothing else ends it
+    monkeypatch.setattr(server, "READING", 3600.0)  # so that only the later text ends it
     model, ended = torch.nn.Linear(2, 2), []
 
     def look(given: str | bytes) -> list[View]:
@@ -557,12 +592,12 @@ def test_a_later_text_ends_the_reading_of_an_earlier_one(browser: Any, monkeypat
         for text in ("slow", "quick"):
             page.fill("#text", text)
             page.keyboard.press("Enter")
-        page.get_by_text("read 'quick'").wait_for(timeout=LONGEST)  # the slow one goes on for ever
+        page.get_by_text("read 'quick'").wait_for(timeout=LONGEST)  # the slow one never ends
         assert ended == ["slow"]
         page.close()
 
 
-def test_who_sends_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_sends_nothing_does_not_block_others(monkeypatch: pytest.MonkeyPatch) -> None:
     from saccade.app.web import server
 
     monkeypatch.setattr(server, "ARRIVING", 0.3)
@@ -572,7 +607,7 @@ def test_who_sends_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) ->
         assert sender.recv(100).startswith(b"HTTP/1.1 408")
 
 
-def test_a_reading_is_given_up(tiny_runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_answer_is_cancelled(tiny_runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     from starlette.testclient import TestClient
 
     from saccade.app.web import server
@@ -586,7 +621,7 @@ def test_a_reading_is_given_up(tiny_runs: dict[str, Path], monkeypatch: pytest.M
     assert TestClient(viewer.app()).post("/look", json={"text": "We can do that."}).status_code == 200
 
 
-def test_kept_captures_are_shown_and_read_nothing(tmp_path: Path) -> None:
+def test_saved_captures_are_shown_and_accept_no_input(tmp_path: Path) -> None:
     seen = Capture()
     seen.hear(kept_map("layer", ("b", "h", "q", "k"), torch.rand(1, 2, 3, 3).softmax(-1)))
     seen.label(["a", "b", "<i>c</i>"]).save(tmp_path / "seen.safetensors")
@@ -604,7 +639,9 @@ def test_kept_captures_are_shown_and_read_nothing(tmp_path: Path) -> None:
             assert served.stop() == (0, "")
 
 
-def test_bad_input(saccade: Command, tmp_path: Path, tiny_runs: dict[str, Path]) -> None:
+def test_bad_input(
+    saccade: Command, tmp_path: Path, tiny_runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "damaged.safetensors").write_bytes(b"x" * 50)
     seen = Capture()
@@ -615,6 +652,8 @@ def test_bad_input(saccade: Command, tmp_path: Path, tiny_runs: dict[str, Path])
         taken.listen()
         for arguments, message in (
             ([tmp_path / "nothing"], "there is no such run, and no such file"),
+            (["demo"], "this installation has no demo run; train a run"),
+            ([], "there is no run in ./runs; train one with: saccade train SYSTEM"),
             ([tmp_path / "empty"], "config.yaml"),
             ([tmp_path / "damaged.safetensors"], "is not a capture, or is damaged"),
             ([tmp_path / "empty", tmp_path / "nothing"], "there is no such run, and no such file"),
@@ -623,9 +662,103 @@ def test_bad_input(saccade: Command, tmp_path: Path, tiny_runs: dict[str, Path])
             ([tmp_path / "empty", "--port", "99999"], "expected a port from 0 to 65535"),
             ([tmp_path / "seen.safetensors", "--host", "x" * 70], "cannot listen at xxx"),
         ):
+            monkeypatch.chdir(tmp_path)
+            monkeypatch.setattr("saccade.runs.places.PACKAGED", tmp_path / "no demo")
             done = saccade("serve", *arguments)
             assert done.status == 2
             assert message in done.err
         done = saccade("serve", tmp_path / "seen.safetensors", "--port", taken.getsockname()[1])
         assert done.status == 2
         assert "cannot listen at 127.0.0.1" in done.err
+
+
+def test_a_voice_is_recorded(tiny_runs: dict[str, Path], page: Any) -> None:
+    """The microphone's stream, here a tone, is sent as a wav file at the rate that the run reads."""
+    page.add_init_script(
+        """navigator.mediaDevices.getUserMedia = async () => {
+            const context = new AudioContext(), tone = context.createOscillator();
+            const out = context.createMediaStreamDestination();
+            tone.connect(out);
+            tone.start();
+            return out.stream;
+        }"""
+    )
+    with serving(of([tiny_runs["attention_speech"]])) as place:
+        page.goto(f"http://{place}/")
+        page.click("#microphone")
+        page.wait_for_selector("#microphone[aria-pressed=true]")
+        page.wait_for_timeout(700)
+        with page.expect_response("**/hear") as answer:
+            page.click("#microphone")
+        assert answer.value.status == 200, answer.value.text()
+        page.wait_for_function("() => document.querySelector('#sound').duration > 0.2")
+        head = page.evaluate("async () => [...new Uint8Array(await page.heard.arrayBuffer()).slice(0, 28)]")
+        assert (bytes(head[:4]), int.from_bytes(head[24:28], "little")) == (b"RIFF", 8000)
+
+
+def test_an_exported_page_of_speech_is_heard(tiny_runs: dict[str, Path], page: Any, tmp_path: Path) -> None:
+    with serving(of([tiny_runs["attention_speech"]])) as place:
+        page.goto(f"http://{place}/")
+        page.wait_for_selector(".picture svg")
+        with page.expect_download() as download:
+            page.click("#html")
+        download.value.save_as(tmp_path / "kept.html")
+    page.goto((tmp_path / "kept.html").as_uri())
+    page.wait_for_function("() => document.querySelector('#sound').duration > 0")
+    page.evaluate("() => present()[0].shown[0].handle.play(0.2)")
+    assert page.locator(".picture svg path[visibility=visible]").count() == 1  # where the sound is now
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small BERT with random weights, as a folder of Hugging Face."""
+    transformers = pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("somewhere") / "small-bert"
+    folder.mkdir()
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "the",
+        "animal",
+        "didn",
+        "'",
+        "t",
+        "cross",
+        "street",
+        "it",
+        "was",
+        "too",
+        "tired",
+        ".",
+    ]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    transformers.BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    config = transformers.BertConfig(
+        vocab_size=len(words), hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=7
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def test_a_checkpoint_is_opened(checkpoint: Path, page: Any) -> None:
+    with serving(of([checkpoint])) as place:
+        page.goto(f"http://{place}/")
+        assert page.locator("h1").text_content() == "BertModel of small-bert"  # without the folders before it
+        assert page.locator(".heads [aria-pressed=true]").count() == 1
+        assert page.locator(".queries button").first.text_content() == "[CLS]"
+        assert page.locator("#examples button").count() == 4
+        typed(page, "it was tired")
+        assert page.locator(".queries button").all_text_contents() == ["[CLS]", "it", "was", "tired", "[SEP]"]
+
+
+def test_a_run_and_a_checkpoint_are_not_compared(checkpoint: Path, tiny_runs: dict[str, Path]) -> None:
+    with pytest.raises(InvalidInput, match="a run and a checkpoint cannot be compared"):
+        of([checkpoint, tiny_runs["rnnsearch"]])
+
+
+def test_two_runs_of_one_name_are_told_apart_without_the_disk() -> None:
+    found = shown.told_apart(["x tiny", "x tiny"], [Path("/disk/one/run"), Path("/disk/two/run")])
+    assert found == ["A: x tiny (one/run)", "B: x tiny (two/run)"]

@@ -1,6 +1,6 @@
-"""Adding a system adds one folder, and one of data where they are new, and touches nothing else.
+"""Adding a system adds one folder, and a task folder if its data are new, and changes nothing else.
 
-Seven toys of seven kinds are copied into a copy of the tree: an endless stream, images with augmentation, an
+Seven toys of different kinds are copied into a copy of the tree: an endless stream, images with augmentation, an
 environment, one long text, no training at all, a picture of its own kind, and a network that takes another's run.
 """
 
@@ -37,7 +37,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(tree: Path) -> dict[str, Any]:
-    """What `toy_life.py` did with the toys; the images first, whose run another toy takes."""
+    """The results of `toy_life.py` for the toys; the images come first, since another toy uses their run."""
     names = sorted(NAMES, key=lambda name: name != "toy_images")
     done = subprocess.run(
         [sys.executable, str(Path(__file__).parent / "toy_life.py"), str(TESTS), *names],
@@ -54,7 +54,7 @@ def found(tree: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def told(found: dict[str, Any]) -> Told:
-    """The life of a toy by its name."""
+    """The results of a toy, by name."""
 
     def life(name: str) -> dict[str, Any]:
         told: dict[str, Any] = found["lives"][name]
@@ -71,16 +71,16 @@ class TestToy:
         before, after = ([line for line in found[when].splitlines() if line.startswith(f"{name} ")]
                          for when in ("list", "listed"))  # fmt: skip
         assert len(before) == len(after) == 1
-        assert "no evidence kept yet" in before[0]
+        assert "no evidence yet" in before[0]
         assert "Nobody 2026" in after[0]
 
-    def test_it_trains_or_writes_a_run_of_no_steps(self, told: Told, name: str) -> None:
+    def test_it_trains_or_writes_a_run_of_zero_steps(self, told: Told, name: str) -> None:
         found = told(name)
         assert found["evidence"]["system"] == name
         assert found["steps"] == (0 if name in UNTRAINED else 40)
         assert found["evidence"]["metrics"]["test"]["decisive"]
 
-    def test_killed_and_resumed_it_is_the_same_to_the_last_bit(self, told: Told, name: str) -> None:
+    def test_after_kill_and_resume_it_is_bit_identical(self, told: Told, name: str) -> None:
         if name in UNTRAINED:
             assert told(name)["killed"] is None
             return
@@ -89,11 +89,16 @@ class TestToy:
     def test_it_is_evaluated(self, told: Told, name: str) -> None:
         assert f"{name} default, test: " in told(name)["evaluate"]
 
-    def test_it_predicts_and_refuses_what_it_cannot_read(self, told: Told, name: str) -> None:
+    def test_it_predicts_and_refuses_unreadable_input(self, told: Told, name: str) -> None:
         assert told(name)["predict"].strip()
-        if told(name)["accepts"] != ["nothing"]:
-            assert told(name)["refused"][0] == 2
-            assert told(name)["refused"][1].startswith("saccade: ")
+        assert told(name)["refused"][0] == 2
+        assert told(name)["refused"][1].startswith("saccade: ")
+        if told(name)["accepts"] == ["nothing"]:
+            assert told(name)["refused"][1] == f"saccade: {name} needs no input; leave '??' out\n"
+            piped, closed = told(name)["piped"]
+            assert piped[:2] == closed[:2] == [0, told(name)["predict"]]
+            assert piped[2] == f"saccade: note: {name} needs no input; standard input is not read\n"
+            assert closed[2] == ""
 
     def test_it_is_explained_by_the_pictures_of_its_recipe(self, told: Told, name: str) -> None:
         kinds = {"toy_images": ["image_overlay"], "toy_filter": ["image_overlay"], "toy_dial": ["toy_dial.dial"]}
@@ -101,7 +106,7 @@ class TestToy:
         assert all(Path(file).suffix == ".png" for file in told(name)["drawn"])
         assert bool(told(name)["drawn"]) == (name in kinds)
 
-    def test_it_is_served_where_it_reads_something(self, told: Told, name: str) -> None:
+    def test_it_is_served_if_it_accepts_input(self, told: Told, name: str) -> None:
         served = told(name)["served"]
         assert served["answer"]
         if name == "toy_dial":
@@ -110,6 +115,15 @@ class TestToy:
 
 def test_an_untrained_system_is_explained_without_a_run(told: Told) -> None:
     assert "vertical" in told("toy_filter")["explained_system"]
+
+
+def test_a_trained_run_keeps_the_network_that_it_took(told: Told) -> None:
+    probe = told("toy_probe")
+    assert probe["same"] == 0
+    status, out, err = probe["other"]
+    assert (status, out) == (2, "")
+    assert "--model.features cannot change here: toy_probe holds a copy" in err
+    assert "saccade train toy_probe --model.features toy_filter" in err
 
 
 def test_augmentation_differs_by_epoch_and_not_in_evaluation(found: Any) -> None:

@@ -1,4 +1,4 @@
-"""A run's folder is its own, whoever else asks for it."""
+"""Each run has its own folder."""
 
 import shutil
 from datetime import datetime
@@ -17,7 +17,7 @@ TINY = ("train", "rnnsearch", "tiny", "--task.limit", 60, "--search.beam", 1, "-
 
 
 def files(run: Path) -> dict[str, bytes]:
-    """What stands in the folder, the lock aside."""
+    """The files in the folder, except for the lock."""
     return {str(p.relative_to(run)): p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != ".lock"}
 
 
@@ -33,10 +33,10 @@ class Noon(datetime):
 
 
 @pytest.mark.parametrize("named", [False, True])
-def test_of_runs_of_the_same_second_each_has_its_own_folder_and_configuration(
+def test_runs_started_in_the_same_second_have_separate_folders(
     saccade: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
 ) -> None:
-    """The second begins and ends while the first is being prepared."""
+    """The second run starts and ends while the first is being prepared."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(train_verb, "datetime", Noon)
     out = ("--out", "runs/one") if named else ()
@@ -52,7 +52,7 @@ def test_of_runs_of_the_same_second_each_has_its_own_folder_and_configuration(
     done = saccade(*TINY, "--model.dropout", 0.25, *out)
     assert others == [0]
     if named:
-        refused(done, "runs/one is a run already")
+        refused(done, "runs/one already contains a run")
     else:
         assert done.status == 0, done.err
     found = {p.name: yaml.safe_load((p / "config.yaml").read_text()) for p in Path("runs").iterdir()}
@@ -61,23 +61,23 @@ def test_of_runs_of_the_same_second_each_has_its_own_folder_and_configuration(
     assert [found[name]["config"]["model"]["dropout"] for name in names] == [0.5, 0.25][: len(names)]
 
 
-def test_a_folder_that_holds_a_checkpoint_of_others_is_left_alone(saccade: Command, tmp_path: Path) -> None:
+def test_a_folder_with_another_programs_checkpoint_is_unchanged(saccade: Command, tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
     for name in ("model.safetensors", "config.json", "tokenizer.json"):
         (tmp_path / "theirs" / name).write_text(name)
     before = files(tmp_path)
     done = saccade(*TINY, "--out", tmp_path / "theirs")
-    refused(done, "theirs is neither a run nor empty (it contains config.json, model.safetensors, tokenizer.json)")
+    refused(done, "theirs is not empty (it contains config.json, model.safetensors, tokenizer.json) and not a run")
     assert files(tmp_path) == before
     (tmp_path / "empty").mkdir()
     assert saccade(*TINY, "--out", tmp_path / "empty").status == 0
 
 
-def test_a_variant_that_is_no_more_is_told_before_the_training(saccade: Command, copy: Path) -> None:
+def test_a_variant_that_no_longer_exists_is_reported_before_training(saccade: Command, copy: Path) -> None:
     config = copy / "config.yaml"
     config.write_text(config.read_text().replace("variant: tiny", "variant: small"))
     before = files(copy)
     done = saccade("train", "--resume", copy, "--training.steps", 210)
-    refused(done, f"{config}: rnnsearch has no variant 'small'", "write the right name into that file")
+    refused(done, f"{config}: rnnsearch has no variant 'small'", "correct the name in that file")
     assert files(copy) == before
-    assert saccade("predict", copy, "Go home.").status == 0  # which asks for no variant
+    assert saccade("predict", copy, "Go home.").status == 0  # prediction does not use the variant

@@ -1,4 +1,4 @@
-"""The package in a zip: its data are read, and its commands say that they need a folder."""
+"""The package in a zip: its data can be read, and its commands report that they need a folder."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ print(len(letters("test")), len(embedded_pairs("test")), main(["list"]), main(["
 
 
 def test_commands_of_a_zip_need_a_folder_and_its_data_do_not(tmp_path: Path) -> None:
-    """`list` printed no system, with status 0."""
+    """A regression test: `list` printed no systems, with status 0."""
     archive, package = tmp_path / "packed.zip", Path(saccade.__file__).parent
     with zipfile.ZipFile(archive, "w") as file:
         for path in package.rglob("*"):

@@ -1,7 +1,7 @@
-"""The lives of the toys, by the commands of a user, and their contracts: `python toy_life.py TESTS NAME...`.
+"""Run all verbs and the contracts on the toys: `python toy_life.py TESTS NAME...`.
 
-Run in a tree that holds the toys; the last line is JSON. All live in one process, since most of a short life goes into
-imports. The kill is real: a forked process ends itself by SIGKILL between two checkpoints.
+It runs in a tree that contains the toys; the last line is JSON. All run in one process, since most of the time would go
+into imports. The kill is real: a forked process ends itself by SIGKILL between two checkpoints.
 """
 
 import contextlib
@@ -27,6 +27,18 @@ def said(*arguments: str) -> tuple[int, str, str]:
     return status, out.getvalue(), err.getvalue()
 
 
+def piped(data: bytes, *arguments: str) -> tuple[int, str, str]:
+    """As `said`, with text on standard input."""
+    reading, writing = os.pipe()
+    with open(writing, "wb") as pipe:
+        pipe.write(data)
+    before = sys.stdin
+    with open(reading) as sys.stdin:
+        found = said(*arguments)
+    sys.stdin = before
+    return found
+
+
 def done(*arguments: str) -> str:
     status, out, err = said(*arguments)
     assert status == 0, f"{arguments}: {status}\n{out}\n{err}"
@@ -34,7 +46,7 @@ def done(*arguments: str) -> str:
 
 
 def killed(name: str, extra: list[str]) -> dict[str, Any]:
-    """A training that is killed in the middle and goes on, beside the one that was not."""
+    """Compare a training that is killed and resumed with an uninterrupted one."""
     child = os.fork()
     if not child:
         from saccade.training.run_folder import RunFolder
@@ -51,7 +63,7 @@ def killed(name: str, extra: list[str]) -> dict[str, Any]:
     _, status = os.waitpid(child, 0)
     from saccade.runs import ending
 
-    drawn, ending.DRAWN = ending.DRAWN, 0  # its pictures are those of the other
+    drawn, ending.DRAWN = ending.DRAWN, 0  # its pictures equal those of the other
     done("train", "--resume", f"{name}-killed")
     ending.DRAWN = drawn
     whole, again = Path(name), Path(f"{name}-killed")
@@ -71,10 +83,12 @@ def live(name: str) -> dict[str, Any]:
     extra = ["--model.features", "toy_images"] if name == "toy_probe" else []
     told: dict[str, Any] = {}
     done("train", name, "--out", name, *extra)
-    if name == "toy_probe":  # the run has all that it needs
+    if name == "toy_probe":  # the run contains everything needed
         os.rename("toy_images", "toy_images_moved")
         done("evaluate", name)
         os.rename("toy_images_moved", "toy_images")
+        told["same"] = said("evaluate", name, *extra)[0]
+        told["other"] = said("evaluate", name, "--model.features", "toy_filter")
     from saccade.runs import catalogue
 
     recipe = catalogue.recipe(name)
@@ -91,6 +105,8 @@ def live(name: str) -> dict[str, Any]:
     asked = [] if run.task.accepts == ("nothing",) else [typed]
     told["accepts"] = list(run.task.accepts)
     told["predict"] = done("predict", name, *asked, "--pictures", f"{name}-pictures")
+    if not asked:
+        told["piped"] = [piped(b"some text\n", "predict", name), piped(b"", "predict", name)]
     status, _, err = said("predict", name, "??")
     told["refused"] = [status, err]
     answer = run.predict(typed)
@@ -115,7 +131,7 @@ def live(name: str) -> dict[str, Any]:
 
 
 def augmented() -> dict[str, bool]:
-    """What is drawn anew for each epoch of the toy with images, and what is not."""
+    """Which examples of the toy with images differ between epochs."""
     import torch
     from saccade.tasks.toy_images.task import BarsConfig, BarsTask
 
@@ -138,7 +154,7 @@ def augmented() -> dict[str, bool]:
 
 
 def contracts(tests: Path) -> dict[str, Any]:
-    """The contracts that name a toy: the status, those that passed, and what was printed."""
+    """The contracts of a toy: the status, the passed tests, and the output."""
     import pytest
 
     passed: list[str] = []
@@ -160,7 +176,7 @@ def contracts(tests: Path) -> dict[str, Any]:
 
 
 def lives(names: list[str]) -> dict[str, Any]:
-    """What was done with each toy; where one fails, the others live on."""
+    """The results of each toy; if one fails, the others still run."""
     told: dict[str, Any] = {}
     for name in names:
         try:

@@ -80,7 +80,7 @@ def test_it_equals_its_slow_twin_with_a_key_mask_and_values(queries: int) -> Non
     )
 
 
-def test_it_equals_its_slow_twin_with_a_mask_a_query() -> None:
+def test_it_equals_its_slow_twin_with_a_mask_per_query() -> None:
     attention, (query, keys, values), mask = make_attention(), make_inputs(), random_mask(BATCH, QUERIES, KEYS)
     assert_twins(
         lambda: attention(query, keys, mask, values),
@@ -134,7 +134,7 @@ def test_many_queries_at_once_equal_many_reads() -> None:
     )
 
 
-def test_keys_are_projected_once_and_not_by_a_read() -> None:
+def test_keys_are_projected_in_prepare_and_not_in_read() -> None:
     attention, (query, keys, _), calls = make_attention(), make_inputs(), []
     attention.key.register_forward_hook(lambda *_: calls.append(1))
     prepared = attention.prepare(keys)
@@ -184,7 +184,7 @@ def test_a_query_with_nothing_to_attend_gets_zeros_and_zero_gradient(
     dtype: torch.dtype, size: float | str, chunk: int
 ) -> None:
     attention = make_attention(chunk).to(dtype)
-    # one unit scores with v so large that the energies are near the largest number there is
+    # one unit with such a large v that the scores are near the largest float
     largest = torch.finfo(dtype).max if size == "finfo" else float(size)
     with torch.no_grad():
         attention.v.zero_()[0] = largest
@@ -227,7 +227,7 @@ def test_chunks_of_queries_equal_all_at_once(at_once: int) -> None:
 
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_forward_and_backward_never_hold_every_pair_at_once(at_once: int) -> None:
-    queries, keys, width = 19, 23, 29  # sizes at which the pairs of a query outgrow all that is not pairs
+    queries, keys, width = 19, 23, 29  # sizes at which the pairs of one query are larger than all other tensors
     query, key = leaf(BATCH, queries, QUERY_SIZE), leaf(BATCH, keys, KEY_SIZE)
     for chunk, expected in [(1 << 22, queries), (at_once * BATCH * keys * width, at_once)]:
         attention = randomised(AdditiveAttention(QUERY_SIZE, KEY_SIZE, width, chunk=chunk))
@@ -238,11 +238,11 @@ def test_forward_and_backward_never_hold_every_pair_at_once(at_once: int) -> Non
         assert forward.elements == backward.elements == expected * BATCH * keys * width
 
 
-def test_what_is_large_is_computed_anew_and_not_kept_for_the_backward_pass() -> None:
+def test_large_tensors_are_recomputed_in_the_backward_pass() -> None:
     queries, keys, width = 19, 23, 29
 
     def kept(chunk: int) -> int:
-        """Elements that autograd keeps, each storage counted once."""
+        """Elements that autograd saves, counting each storage once."""
         held: list[Tensor] = []
 
         def pack(tensor: Tensor) -> Tensor:
@@ -267,7 +267,7 @@ def test_forward_changes_nothing_on_the_module() -> None:
         attention.read(query[:, 0], attention.prepare(keys))
 
 
-def test_the_weights_are_tapped_silently() -> None:
+def test_the_tap_of_the_weights_has_no_effect_unless_captured() -> None:
     attention, (query, keys, _), mask = make_attention(), make_inputs(), random_mask(BATCH, KEYS)
     assert set(attention.state_dict()) == {"query.weight", "key.weight", "key.bias", "v"}
     silent, heard = attention(query, keys, mask), []
@@ -281,7 +281,7 @@ def test_the_weights_are_tapped_silently() -> None:
     assert not attention(query, keys, mask).any()
 
 
-def test_new_weights_are_written_everywhere() -> None:
+def test_all_new_weights_are_initialised() -> None:
     attention = AdditiveAttention(QUERY_SIZE, KEY_SIZE, WIDTH)
     assert all(parameter.isfinite().all() for parameter in attention.parameters())
     assert not attention.key.bias.any()
@@ -322,7 +322,7 @@ def test_a_mask_of_another_rank_size_or_dtype_raises(shape: tuple[int, ...], dty
 
 
 @pytest.mark.unhooked
-def test_prepare_refuses_a_mask_a_query() -> None:
+def test_prepare_refuses_a_mask_per_query() -> None:
     attention, (_, keys, _) = make_attention(), make_inputs()
     with pytest.raises(InvalidInput, match="key mask"):
         attention.prepare(keys, torch.ones(BATCH, QUERIES, KEYS, dtype=torch.bool))
@@ -337,19 +337,19 @@ def test_sizes_that_do_not_fit_raise() -> None:
         attention(keys, keys)
     with pytest.raises(InvalidInput, match="queries must have 7 features, not 11"):
         attention.read(keys[:, 0], attention.prepare(keys))
-    with pytest.raises(InvalidInput, match="keys of 2 sequences, and queries of 1"):
+    with pytest.raises(InvalidInput, match="queries of 2 sequences, as the keys, not 1"):
         attention(query[:1], keys)
     with pytest.raises(InvalidInput, match=r"values must be \(2, 5, features\), as the keys, not \(2, 4, 17\)"):
         attention(query, keys, values=values[:, 1:])
 
 
 @pytest.mark.unhooked
-def test_compiled_it_gives_the_same() -> None:
+def test_the_compiled_module_gives_the_same_results() -> None:
     attention = make_attention().float()
     query, keys, values = (tensor.detach().float().requires_grad_() for tensor in make_inputs())
     mask = random_mask(BATCH, KEYS)
     mask[1] = False
-    # compiled kernels are not told of the poison, and need not be
+    # compiled kernels do not use the poisoned memory
     torch.use_deterministic_algorithms(False)
     compiled = torch.compile(attention, fullgraph=True)
     assert_twins(

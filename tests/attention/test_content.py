@@ -1,4 +1,4 @@
-"""Every score function beside its formula, one pair at a time; and how they are each other's special cases."""
+"""Every score function against its formula, one pair at a time, and their special cases."""
 
 import math
 from collections.abc import Callable
@@ -109,7 +109,7 @@ def test_concat_is_additive_attention_without_a_bias() -> None:
     torch.testing.assert_close(concat(query, keys), additive(query, keys))
 
 
-def test_a_bilinear_identity_is_the_dot_product_and_a_scaled_one_its_root() -> None:
+def test_bilinear_attention_with_the_identity_is_the_dot_product() -> None:
     query, keys = leaf(BATCH, QUERIES, KEY_SIZE), leaf(BATCH, KEYS, KEY_SIZE)
     bilinear, scaled = BilinearAttention(KEY_SIZE, KEY_SIZE), ScaledDotAttention(KEY_SIZE, KEY_SIZE, KEY_SIZE)
     for projection in (bilinear.key, scaled.query, scaled.key):
@@ -119,7 +119,7 @@ def test_a_bilinear_identity_is_the_dot_product_and_a_scaled_one_its_root() -> N
     torch.testing.assert_close(scaled.double()(query * KEY_SIZE**0.5, keys), expected)
 
 
-def test_a_strong_cosine_chooses_the_nearest_and_none_takes_the_mean() -> None:
+def test_a_strong_cosine_selects_the_nearest_key_and_strength_0_the_mean() -> None:
     attention = randomised(CosineAttention(QUERY_SIZE, KEY_SIZE))
     query, keys = leaf(BATCH, QUERIES, QUERY_SIZE), leaf(BATCH, KEYS, KEY_SIZE)
     nearest = torch.cosine_similarity(attention.query(query)[:, :, None], keys[:, None], -1).argmax(-1)
@@ -132,7 +132,7 @@ def test_a_strong_cosine_chooses_the_nearest_and_none_takes_the_mean() -> None:
     torch.testing.assert_close(attention(query, keys), keys.mean(1, keepdim=True).expand(-1, QUERIES, -1))
 
 
-def test_the_length_of_query_and_keys_means_nothing_to_a_cosine() -> None:
+def test_a_cosine_does_not_depend_on_the_length_of_query_and_keys() -> None:
     attention = randomised(CosineAttention(QUERY_SIZE, KEY_SIZE))
     query, keys = leaf(BATCH, QUERY_SIZE), leaf(BATCH, KEYS, KEY_SIZE)
     torch.nn.init.zeros_(attention.strength.weight)
@@ -142,7 +142,7 @@ def test_the_length_of_query_and_keys_means_nothing_to_a_cosine() -> None:
     torch.testing.assert_close(near, far)
 
 
-def test_a_key_of_zeros_gives_a_cosine_no_nan() -> None:
+def test_the_cosine_of_a_zero_key_is_not_nan() -> None:
     attention = randomised(CosineAttention(QUERY_SIZE, KEY_SIZE))
     keys = torch.zeros(BATCH, KEYS, KEY_SIZE, dtype=torch.float64, requires_grad=True)
     query = leaf(BATCH, QUERIES, QUERY_SIZE)
@@ -160,7 +160,7 @@ def test_keys_with_positions_of_zeros_are_plain_keys() -> None:
     assert torch.equal(attention(query, keys), plain(query, keys))
 
 
-def test_learned_positions_are_counted_without_the_keys_that_are_masked() -> None:
+def test_learned_positions_do_not_count_masked_keys() -> None:
     attention = randomised(PositionalKeysAttention(QUERY_SIZE, KEY_SIZE, WIDTH, longest=KEYS))
     query, keys, kept = leaf(BATCH, QUERIES, QUERY_SIZE), leaf(BATCH, KEYS, KEY_SIZE), torch.tensor([1, 3, 4])
     mask = torch.zeros(BATCH, KEYS, dtype=torch.bool)
@@ -171,7 +171,7 @@ def test_learned_positions_are_counted_without_the_keys_that_are_masked() -> Non
 
 def test_more_keys_than_learned_positions_raise() -> None:
     attention = PositionalKeysAttention(QUERY_SIZE, KEY_SIZE, WIDTH, longest=KEYS - 1)
-    with pytest.raises(InvalidInput, match=f"{KEYS} keys, and learned positions for {KEYS - 1}"):
+    with pytest.raises(InvalidInput, match=f"{KEYS} keys, but only {KEYS - 1} learned positions"):
         attention.prepare(torch.randn(BATCH, KEYS, KEY_SIZE))
 
 

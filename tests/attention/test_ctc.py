@@ -66,7 +66,7 @@ def test_the_loss_is_the_sum_over_every_path_with_its_gradient() -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-12)
 
 
-def test_the_gradient_is_the_distribution_less_the_posterior() -> None:
+def test_the_gradient_is_the_distribution_minus_the_posterior() -> None:
     logits = make_logits()
     loss = ctc_loss(logits.log_softmax(2), LENGTHS, TARGETS, TARGET_LENGTHS)
     (slope,) = torch.autograd.grad(loss.sum(), logits)
@@ -84,14 +84,14 @@ def test_the_gradient_is_the_distribution_less_the_posterior() -> None:
         assert not slope[row, length:].any()
 
 
-def test_frames_that_are_needed() -> None:
+def test_the_number_of_frames_needed() -> None:
     assert frames_needed(TARGETS, TARGET_LENGTHS).tolist() == [4, 4, 3, 0, 1]
     assert frames_needed(TARGETS[:, :1], TARGET_LENGTHS.clamp(max=1)).tolist() == [1, 1, 1, 0, 1]
 
 
-def test_what_does_not_fit_raises_or_is_dropped_and_leaves_the_rest_alone() -> None:
+def test_an_infeasible_labelling_raises_or_is_dropped_without_effect_on_others() -> None:
     logits, lengths = make_logits(), torch.tensor([5, 3, 3, 5, 1])
-    with pytest.raises(InvalidInput, match="sequence 1 has 3 frames, and its labels need 4"):
+    with pytest.raises(InvalidInput, match="sequence 1 has 3 frames, but its labels need 4"):
         ctc_loss(logits.log_softmax(2), lengths, TARGETS, TARGET_LENGTHS)
     loss = ctc_loss(logits.log_softmax(2), lengths, TARGETS, TARGET_LENGTHS, infeasible="drop")
     (slope,) = torch.autograd.grad(loss.sum(), logits)
@@ -115,7 +115,7 @@ def test_what_does_not_fit_raises_or_is_dropped_and_leaves_the_rest_alone() -> N
         ({"targets": 3}, "from 0 to 2"),
     ],
 )
-def test_bad_input_is_told(change: dict[str, float], match: str) -> None:
+def test_bad_input_raises(change: dict[str, float], match: str) -> None:
     arguments = {
         "log_probs": make_logits().detach().log_softmax(2), "lengths": LENGTHS.clone(), "targets": TARGETS.clone(),
         "target_lengths": TARGET_LENGTHS.clone(),
@@ -144,7 +144,7 @@ OTHERS: list[tuple[str, Any, str]] = [
 @pytest.mark.unhooked
 @pytest.mark.parametrize("function", [ctc_loss, forced_alignment, posteriors, transducer_loss])
 @pytest.mark.parametrize(("name", "change", "match"), OTHERS, ids=range(len(OTHERS)))
-def test_lengths_and_labels_of_other_sequences_are_told(function: Any, name: str, change: Any, match: str) -> None:
+def test_lengths_and_labels_for_another_batch_raise(function: Any, name: str, change: Any, match: str) -> None:
     shape = (4, SYMBOLS) if function is transducer_loss else (SYMBOLS,)
     arguments = {
         "log_probs": torch.randn(len(LENGTHS), FRAMES, *shape).log_softmax(-1), "lengths": LENGTHS, "targets": TARGETS,
@@ -157,7 +157,7 @@ def test_lengths_and_labels_of_other_sequences_are_told(function: Any, name: str
 
 
 @pytest.mark.unhooked
-def test_what_decodes_is_told_bad_input_too() -> None:
+def test_decoding_raises_for_bad_input() -> None:
     log_probs = make_logits().detach().log_softmax(2)
     for lengths, match in (
         (LENGTHS[:1], r"lengths must be integers of shape \(5,\), not torch.int64 of \(1,\)"),
@@ -178,7 +178,7 @@ def test_what_decodes_is_told_bad_input_too() -> None:
     assert best_path(log_probs, torch.zeros_like(LENGTHS)) == [[]] * len(LENGTHS)
 
 
-def test_another_blank_is_another_name() -> None:
+def test_another_index_of_the_blank_gives_the_same_loss() -> None:
     log_probs = make_logits().detach().log_softmax(2)
     renamed = log_probs[:, :, [1, 2, 0]]
     targets = TARGETS - 1
@@ -237,7 +237,7 @@ def slow_search(log_probs: Tensor, beam: int, weigh: Any) -> list[tuple[tuple[in
 @pytest.mark.parametrize("bonus", [0.0, 0.7])
 @pytest.mark.parametrize("seed", range(5))
 def test_a_narrow_prefix_search_keeps_what_its_slow_twin_keeps(seed: int, bonus: float, beam: int) -> None:
-    """Over so many frames prefixes are dropped and found again, and grow into others that were kept."""
+    """With this many frames, prefixes are dropped and found again, and merge with others that were kept."""
     torch.manual_seed(seed)
     log_probs = (1.5 * torch.randn(40, SYMBOLS)).double().log_softmax(1)
     found = prefix_beam_search(log_probs, beam, bonus=bonus)
@@ -269,7 +269,7 @@ def test_a_narrow_prefix_search_with_a_language_model_keeps_what_its_slow_twin_k
 
 
 @pytest.mark.parametrize("given", [math.nan, math.inf])
-def test_a_language_model_that_gives_no_log_probability_is_told(given: float) -> None:
+def test_a_language_model_without_valid_log_probabilities_raises(given: float) -> None:
     log_probs = torch.randn(FRAMES, SYMBOLS).double().log_softmax(1)
     with pytest.raises(InvalidInput, match=rf"a log-probability of label 2 after \(1,\), not {given}"):
         prefix_beam_search(
@@ -277,7 +277,7 @@ def test_a_language_model_that_gives_no_log_probability_is_told(given: float) ->
         )
 
 
-def test_a_language_model_forbids_a_label_unless_it_weighs_nothing() -> None:
+def test_a_language_model_can_forbid_a_label_unless_its_weight_is_0() -> None:
     log_probs = torch.randn(FRAMES, SYMBOLS).double().log_softmax(1)
 
     def language_model(before: tuple[int, ...], label: int) -> float:
@@ -338,7 +338,7 @@ def test_no_labels_in_the_whole_batch() -> None:
     torch.testing.assert_close(score, -expected.detach())
 
 
-def test_what_stands_behind_a_sequence_has_no_influence() -> None:
+def test_frames_after_a_sequence_have_no_influence() -> None:
     logits = make_logits().detach()
     behind = torch.arange(FRAMES) >= LENGTHS[:, None]
     other = logits.masked_fill(behind[..., None], 7.0)
@@ -379,14 +379,14 @@ def test_the_transducers_loss_is_the_sum_over_every_alignment_with_its_gradient(
     torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
 
 
-def test_a_transducer_may_say_several_labels_in_one_frame_and_never_raises_for_it() -> None:
+def test_a_transducer_may_emit_several_labels_in_one_frame() -> None:
     logits = torch.randn(1, 1, 4, SYMBOLS, dtype=torch.float64, requires_grad=True)
     loss = transducer_loss(logits.log_softmax(3), torch.tensor([1]), TARGETS[:1], torch.tensor([3]))
     log_probs = logits.log_softmax(3)[0, 0]
     torch.testing.assert_close(loss[0], -(log_probs[0, 1] + log_probs[1, 1] + log_probs[2, 2] + log_probs[3, 0]))
 
 
-def test_an_impossible_label_gives_the_transducer_no_nan() -> None:
+def test_an_impossible_label_does_not_make_the_transducer_loss_nan() -> None:
     logits = torch.randn(1, 4, 4, SYMBOLS, dtype=torch.float64)
     logits[0, 1, 1, 1] = -torch.inf  # impossible in one frame, and possible in the others
     logits.requires_grad_()
@@ -397,7 +397,7 @@ def test_an_impossible_label_gives_the_transducer_no_nan() -> None:
     assert slope.isfinite().all()
 
 
-def test_an_impossible_symbol_gives_ctc_no_nan() -> None:
+def test_an_impossible_symbol_does_not_make_the_ctc_loss_nan() -> None:
     logits = torch.randn(2, FRAMES, SYMBOLS, dtype=torch.float64)
     logits[0, 1, 1] = logits[1, :, 1] = -torch.inf  # impossible in one frame; in all of them
     logits.requires_grad_()
@@ -415,7 +415,7 @@ def test_an_impossible_symbol_gives_ctc_no_nan() -> None:
     assert prefix_beam_search(torch.full((3, SYMBOLS), -torch.inf))
 
 
-def test_bfloat16_is_added_up_in_float32() -> None:
+def test_bfloat16_is_summed_in_float32() -> None:
     torch.manual_seed(1)
     log_probs = (3 * torch.randn(2, 200, 7)).log_softmax(2).bfloat16()
     targets = torch.randint(1, 7, (2, 30))
@@ -430,7 +430,7 @@ def test_bfloat16_is_added_up_in_float32() -> None:
     torch.testing.assert_close(found, transducer_loss(many.float(), lengths, targets, sizes))
 
 
-def test_what_pads_a_transducer_has_no_influence() -> None:
+def test_padding_has_no_influence_on_the_transducer() -> None:
     logits = torch.randn(2, FRAMES, 4, SYMBOLS, dtype=torch.float64)
     lengths, sizes = torch.tensor([FRAMES, 3]), torch.tensor([3, 1])
     expected = transducer_loss(logits.log_softmax(3), lengths, TARGETS[:2], sizes)
@@ -457,7 +457,7 @@ def test_what_pads_a_transducer_has_no_influence() -> None:
         ({"log_probs": float("inf")}, r"\+inf"),
     ],
 )
-def test_a_transducer_is_told_bad_input(change: dict[str, float], match: str) -> None:
+def test_a_transducer_raises_for_bad_input(change: dict[str, float], match: str) -> None:
     arguments = {
         "log_probs": torch.randn(len(LENGTHS), FRAMES, 4, SYMBOLS).log_softmax(3), "lengths": LENGTHS.clone(),
         "targets": TARGETS.clone(), "target_lengths": TARGET_LENGTHS.clone(),
@@ -466,5 +466,5 @@ def test_a_transducer_is_told_bad_input(change: dict[str, float], match: str) ->
         arguments[name].view(-1)[0] = value
     with pytest.raises(InvalidInput, match=match):
         transducer_loss(**arguments)
-    with pytest.raises(InvalidInput, match="with 3 labels there are 4 states, not 3"):
+    with pytest.raises(InvalidInput, match="4 states for 3 labels, not 3"):
         transducer_loss(torch.randn(1, 2, 3, SYMBOLS), LENGTHS[:1], TARGETS[:1], TARGET_LENGTHS[:1])

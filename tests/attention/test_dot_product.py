@@ -19,7 +19,7 @@ BATCH, HEADS, QUERIES, KEYS, SIZE, VALUE_SIZE = 2, 3, 5, 7, 11, 13
 
 @pytest.fixture(scope="module", params=[0, dot_product.FEW], ids=["fused", "products"], autouse=True)
 def few(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every test here holds for both ways of a CPU."""
+    """Every test runs with and without the shortcut for few queries on a CPU."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dot_product, "FEW", request.param)
         yield
@@ -46,7 +46,7 @@ def make(queries: int = QUERIES, keys: int = KEYS, value_size: int = VALUE_SIZE)
 
 
 def last_query_sees_all(queries: int, keys: int) -> Tensor:
-    """Query i of n stands at key i + (keys - n)."""
+    """Query i of n is at the position of key i + (keys - n)."""
     rows = [[k <= q + keys - queries for k in range(keys)] for q in range(queries)]
     return torch.tensor(rows)[None, None].expand(BATCH, HEADS, queries, keys)
 
@@ -95,7 +95,7 @@ def test_more_causal_queries_than_keys_leave_the_first_without_any() -> None:
     torch.testing.assert_close(context[:, :, KEYS - QUERIES], values[:, :, 0])
 
 
-def test_one_query_behind_a_cache_is_the_last_row_of_all_at_once() -> None:
+def test_one_query_after_a_cache_is_the_last_row_of_the_full_result() -> None:
     query, keys, values = make(KEYS)
     whole = scaled_dot_product(query, keys, values, causal=True)
     for t in range(KEYS):
@@ -144,7 +144,7 @@ def test_the_order_of_the_keys_does_not_matter() -> None:
     torch.testing.assert_close(shuffled, scaled_dot_product(query, keys, values))
 
 
-def test_autocast_is_as_near_to_float32_as_bfloat16_can_be() -> None:
+def test_autocast_is_within_bfloat16_precision_of_float32() -> None:
     inputs = [x.detach().float() for x in make()]
     with torch.autocast("cpu", torch.bfloat16):
         narrow = scaled_dot_product(*inputs)

@@ -64,7 +64,7 @@ def test_it_equals_its_slow_twin(offsets: str) -> None:
 
 
 @given(seed=st.integers(0, 1000), offsets=st.sampled_from(["exp", "softplus"]))
-def test_it_only_moves_on(seed: int, offsets: str) -> None:
+def test_the_window_only_moves_forwards(seed: int, offsets: str) -> None:
     torch.manual_seed(seed)
     attention, (query, keys, _) = make(offsets=offsets), make_inputs()
     location = looks(attention, query * 10, keys, None)[2]
@@ -72,7 +72,7 @@ def test_it_only_moves_on(seed: int, offsets: str) -> None:
 
 
 def fixed(location: float, sharpness: float) -> GaussianWindowAttention:
-    """One Gaussian of height 1 whose first look is at a place, whatever the query."""
+    """One Gaussian of height 1 whose first position does not depend on the query."""
     attention = make(1)
     torch.nn.init.zeros_(attention.parameters_of.weight)
     with torch.no_grad():
@@ -82,7 +82,7 @@ def fixed(location: float, sharpness: float) -> GaussianWindowAttention:
     return attention
 
 
-def test_a_very_sharp_gaussian_at_a_whole_place_is_a_look_up_and_between_two_it_is_nothing() -> None:
+def test_a_very_sharp_gaussian_selects_a_key_at_an_integer_position_and_none_in_between() -> None:
     query, keys, _ = make_inputs()
     for place in (1, 4, KEYS):
         context = looks(fixed(place, 1e6), query, keys, None)[0]
@@ -90,7 +90,7 @@ def test_a_very_sharp_gaussian_at_a_whole_place_is_a_look_up_and_between_two_it_
     assert looks(fixed(4.5, 1e6), query, keys, None)[1][:, 0].abs().max() < 1e-12
 
 
-def test_the_weights_are_no_distribution() -> None:
+def test_the_weights_are_not_a_distribution() -> None:
     attention, (query, keys, _) = fixed(4.0, 0.1), make_inputs()
     weights = looks(attention, query, keys, None)[1][:, 0]
     expected = [math.exp(-0.1 * (4 - u) ** 2) for u in range(1, KEYS + 1)]
@@ -131,7 +131,7 @@ def test_the_location_stays_float32_under_autocast() -> None:
     assert (reading.state.location > 1000).all()  # in bfloat16 a step of 1 from 1000 is lost
 
 
-def test_what_is_masked_in_the_midst_is_as_if_it_were_not_there() -> None:
+def test_keys_masked_in_the_middle_are_ignored() -> None:
     attention, (query, keys, _) = make(), make_inputs()
     kept = torch.tensor([0, 1, 4, 5, 8])
     mask = torch.zeros(BATCH, KEYS, dtype=torch.bool)
@@ -141,7 +141,7 @@ def test_what_is_masked_in_the_midst_is_as_if_it_were_not_there() -> None:
 
 
 @pytest.mark.unhooked
-def test_settings_without_a_meaning_raise() -> None:
+def test_invalid_settings_raise() -> None:
     for options in ({"components": 0}, {"pace": 0.0}, {"pace": 1e30}, {"offsets": "Exp"}):
         with pytest.raises(InvalidInput):
             GaussianWindowAttention(QUERY_SIZE, KEY_SIZE, **options)  # type: ignore[arg-type]

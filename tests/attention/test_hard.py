@@ -1,4 +1,4 @@
-"""Hard attention: what is drawn, and the exact expectation by enumeration of all choices of a small model."""
+"""Hard attention: its samples, and the exact expectation by enumeration of all choices of a small model."""
 
 import itertools
 import math
@@ -35,7 +35,7 @@ def make_inputs() -> tuple[Tensor, Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_it_looks_at_one_key_and_knows_how_likely_that_was(estimator: str) -> None:
+def test_it_reads_one_key_and_returns_its_log_probability(estimator: str) -> None:
     attention, (query, keys, mask) = make(estimator), make_inputs()
     prepared = attention.prepare(keys, mask)
     expected = soft_twin(attention).read(query, prepared).weights
@@ -55,7 +55,7 @@ def test_it_looks_at_one_key_and_knows_how_likely_that_was(estimator: str) -> No
 
 
 def slow_choice(attention: HardAttention, query: Tensor, keys: Tensor, chosen: list[int]) -> tuple[Tensor, ...]:
-    """Context, log-probability and entropy of such choices, row by row and key by key (Xu et al. 2015, 4.1)."""
+    """Context, log-probability and entropy of given choices, row by row and key by key (Xu et al. 2015, 4.1)."""
     weights, contexts = dict(attention.named_parameters()), []
     log_probs, entropies = [], []
     for row, length in enumerate(LENGTHS):
@@ -71,7 +71,7 @@ def slow_choice(attention: HardAttention, query: Tensor, keys: Tensor, chosen: l
     return torch.stack(contexts), torch.stack(log_probs), torch.stack(entropies)
 
 
-def test_a_given_choice_is_that_of_slow_loops_and_so_are_its_gradients() -> None:
+def test_a_given_choice_equals_slow_loops_with_gradients() -> None:
     attention, (query, keys, mask), chosen = make(), make_inputs(), [3, 1, 0]
     prepared = attention.prepare(keys, mask)
     reading = attention.read(query, prepared, attention.initial_state(prepared), choice=torch.tensor(chosen))
@@ -90,7 +90,7 @@ def test_a_given_choice_is_that_of_slow_loops_and_so_are_its_gradients() -> None
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_draws_are_as_frequent_as_the_weights_say(estimator: str) -> None:
+def test_draws_have_the_frequencies_of_the_weights(estimator: str) -> None:
     attention, draws = make(estimator, temperature=0.3), 20_000
     query, keys, mask = (x[:1] for x in make_inputs())
     prepared = attention.prepare(keys.expand(draws, -1, -1), mask.expand(draws, -1))
@@ -103,7 +103,7 @@ def test_draws_are_as_frequent_as_the_weights_say(estimator: str) -> None:
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_where_there_are_no_keys_there_is_no_choice(estimator: str, training: bool) -> None:
+def test_without_keys_there_is_no_choice(estimator: str, training: bool) -> None:
     attention, query = make(estimator).train(training), leaf(BATCH, QUERY_SIZE)
     prepared = attention.prepare(leaf(BATCH, 0, KEY_SIZE))
     reading = attention.read(query, prepared, attention.initial_state(prepared))
@@ -113,7 +113,7 @@ def test_where_there_are_no_keys_there_is_no_choice(estimator: str, training: bo
     assert not reading.state.entropy.any()
 
 
-def test_one_seed_gives_one_draw_and_evaluation_takes_the_likeliest() -> None:
+def test_a_seed_determines_the_draw_and_evaluation_selects_the_most_probable_key() -> None:
     attention, (query, keys, mask) = make(), make_inputs()
     prepared = attention.prepare(keys.repeat(50, 1, 1), mask.repeat(50, 1))
     arguments = (query.repeat(50, 1), prepared, attention.initial_state(prepared))
@@ -142,7 +142,7 @@ def test_straight_through_has_the_gradient_of_the_soft_context() -> None:
 
 def test_a_gumbel_choice_has_the_gradient_of_its_relaxation() -> None:
     attention, (query, keys, mask) = make("gumbel", temperature=0.7), make_inputs()
-    query, keys, mask = query[:2], keys[:2], mask[:2]  # of nothing to attend there is no logarithm
+    query, keys, mask = query[:2], keys[:2], mask[:2]  # with nothing to attend the logarithm is undefined
     prepared, generator = attention.prepare(keys, mask), torch.Generator().manual_seed(3)
     noise = attention._noise(torch.empty(2, KEYS, dtype=torch.float64), torch.Generator().manual_seed(3))
     log_weights = soft_twin(attention).read(query, prepared).weights.clamp(min=1e-300).log().masked_fill(~mask, -1e9)
@@ -166,7 +166,7 @@ def test_a_cold_gumbel_choice_is_its_own_relaxation() -> None:
 
 
 class Captioner(nn.Module):
-    """Two looks, each by a query that the last look changed, and then a word: p(y | a) depends on what was seen."""
+    """Two reads, where the first changes the second query, and then a word: p(y | a) depends on the contexts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ class Captioner(nn.Module):
         randomised(self)
 
     def forward(self, keys: Tensor, word: int, choices: Tensor | None = None) -> tuple[Tensor, Choices]:
-        """log p(y | a) and the choices a, of (b, k, d) copies of one scene; choices (b, 2)."""
+        """log p(y | a) and the choices a (b, 2), for (b, k, d) copies of one scene."""
         prepared = self.attention.prepare(keys)
         state, query, seen = self.attention.initial_state(prepared), self.start.expand(len(keys), -1), 0
         for t in range(2):
@@ -202,7 +202,7 @@ def test_choices_are_a_distribution_and_the_bound_is_below_the_likelihood() -> N
     assert math.isclose(probability.sum().item(), 1, rel_tol=1e-12)
     bound, likelihood = (probability * log_likelihood).sum(), (probability * log_likelihood.exp()).sum().log()
     assert bound < likelihood
-    # where all keys are alike it does not matter what is chosen, and the bound is the likelihood
+    # if all keys are equal, the choice has no effect, and the bound is the likelihood
     log_likelihood, choices = model(keys[:, :1].expand(KEYS**2, KEYS, -1), 1, every_choice())
     probability = choices.log_prob.exp()
     bound, likelihood = (probability * log_likelihood).sum(), (probability * log_likelihood.exp()).sum().log()
@@ -220,7 +220,7 @@ def test_the_mean_of_the_estimate_over_all_choices_is_the_exact_gradient(baselin
     torch.testing.assert_close(gradients((probability.detach() * estimate).sum(), model), exact, rtol=1e-10, atol=1e-12)
 
 
-def test_drawn_estimates_have_the_exact_mean_and_a_baseline_less_variance() -> None:
+def test_sampled_estimates_are_unbiased_and_a_baseline_reduces_their_variance() -> None:
     torch.manual_seed(5)
     model, keys, draws = Captioner(), leaf(1, KEYS, KEY_SIZE), 2000
     log_likelihood, choices = model(keys.expand(KEYS**2, -1, -1), 1, every_choice())
@@ -234,7 +234,7 @@ def test_drawn_estimates_have_the_exact_mean_and_a_baseline_less_variance() -> N
             score.mean.fill_(bound.item())
             score.variance.fill_(0.25)
             score.seen.fill_(True)
-        if score.predict is not None:  # half a unit off whatever is drawn
+        if score.predict is not None:  # half a unit off for any sample
             score.predict.bias.data.fill_(1.0)
         reward, drawn = model(keys.expand(draws, -1, -1), 1)
         error = reward.std() / math.sqrt(draws)
@@ -249,7 +249,7 @@ def test_drawn_estimates_have_the_exact_mean_and_a_baseline_less_variance() -> N
     assert variances["moving"] < variances["learned"] < variances["none"]
 
 
-def test_without_a_baseline_nothing_is_remembered() -> None:
+def test_without_a_baseline_there_is_no_state() -> None:
     score, log_probs, rewards = ScoreFunction("none"), leaf(2), torch.tensor([2.0, 6.0]).double()
     for _ in range(2):
         torch.testing.assert_close(score(rewards, log_probs), -rewards * log_probs)
@@ -279,16 +279,16 @@ def test_a_decay_is_as_exact_as_the_module() -> None:
     assert float(score.mean) == 0.9 * 2.0 + (1 - 0.9) * 8.0  # in float32 the decay is off by 2e-8
 
 
-def test_the_baseline_of_a_sum_is_as_many_means_as_it_has_terms() -> None:
+def test_the_baseline_of_a_sum_is_the_mean_times_the_number_of_terms() -> None:
     score, log_probs, terms = ScoreFunction("moving", decay=0.75), leaf(3), torch.tensor([3.0, 2.0, 1.0]).double()
     score(torch.tensor([-8.0, -3.0, -1.0]).double(), log_probs, terms=terms)
     assert score.mean == -2.0  # 12 nats of 6 words
     assert float(score.variance) == pytest.approx((4 + 1 + 1) / 3)
     second = score(-2 * terms, log_probs, terms=terms)
-    assert not second.any()  # nothing is left of what only the lengths explain
+    assert not second.any()  # differences due to the lengths vanish
 
 
-def test_a_learned_baseline_learns_the_reward_in_any_unit_and_sends_no_gradient_beyond() -> None:
+def test_a_learned_baseline_learns_rewards_of_any_scale_and_passes_no_gradient() -> None:
     for unit in (1.0, 1e4):
         score, features, log_probs = ScoreFunction("learned", features=3).double(), leaf(64, 3), leaf(64)
         rewards = unit * (features.detach() @ torch.tensor([1.0, -2.0, 0.5]).double() + 3.0)
@@ -296,7 +296,7 @@ def test_a_learned_baseline_learns_the_reward_in_any_unit_and_sends_no_gradient_
         for step in range(300):
             optimizer.zero_grad()
             surrogate = score(rewards, torch.zeros(64).double(), features=features).mean()
-            if step:  # what it is compared with is known from the second step on
+            if step:  # the deviation is known from the second step on
                 surrogate.backward()
             optimizer.step()
             assert score.predict is not None
@@ -310,22 +310,22 @@ def test_a_learned_baseline_learns_the_reward_in_any_unit_and_sends_no_gradient_
 
 @pytest.mark.unhooked
 def test_shapes_that_would_be_broadcast_raise() -> None:
-    with pytest.raises(InvalidInput, match=r"rewards are \(3,\), and log-probabilities \(3, 1\)"):
+    with pytest.raises(InvalidInput, match=r"shape of the log-probabilities, \(3, 1\), not \(3,\)"):
         ScoreFunction("none")(torch.zeros(3), torch.zeros(3, 1))
-    with pytest.raises(InvalidInput, match=r"rewards are \(3,\), and the numbers of their terms \(1,\)"):
+    with pytest.raises(InvalidInput, match=r"shape of the rewards, \(3,\), not \(1,\)"):
         ScoreFunction("none")(torch.zeros(3), torch.zeros(3), terms=torch.ones(1))
 
 
 @pytest.mark.parametrize("reward", [-math.inf, math.inf, math.nan])
-def test_a_reward_that_is_not_finite_raises_and_leaves_the_mean_as_it_was(reward: float) -> None:
+def test_a_reward_that_is_not_finite_raises_and_leaves_the_mean_unchanged(reward: float) -> None:
     score, log_probs = ScoreFunction("moving"), leaf(2)
     score(torch.tensor([2.0, 6.0]).double(), log_probs)
-    with pytest.raises(InvalidInput, match=rf"rewards must be finite, and that at \(1,\) is {reward}"):
+    with pytest.raises(InvalidInput, match=rf"rewards must be finite, but the one at \(1,\) is {reward}"):
         score(torch.tensor([1.0, reward]).double(), log_probs)
     assert score.mean == 4.0
 
 
-def test_the_terms_are_weighed() -> None:
+def test_the_terms_are_weighted() -> None:
     score = ScoreFunction("none", reward_weight=0.5, entropy_weight=0.1)
     rewards, log_probs, entropies = leaf(3), leaf(3), leaf(3)
     surrogate = score(rewards, log_probs, entropies)
@@ -336,9 +336,9 @@ def test_the_terms_are_weighed() -> None:
 
 @pytest.mark.unhooked
 def test_a_baseline_and_features_that_do_not_fit_raise() -> None:
-    with pytest.raises(InvalidInput, match="a learned baseline has features"):
+    with pytest.raises(InvalidInput, match="features for a learned baseline, and only for it"):
         ScoreFunction("learned")
-    with pytest.raises(InvalidInput, match="a learned baseline has features"):
+    with pytest.raises(InvalidInput, match="features for a learned baseline, and only for it"):
         ScoreFunction("moving", features=3)
     with pytest.raises(InvalidInput, match="none, moving or learned, not 'movng'"):
         ScoreFunction("movng")  # type: ignore[arg-type]
@@ -357,7 +357,7 @@ def test_settings_of_an_estimate_out_of_range_raise(options: dict[str, float], m
         ScoreFunction("moving", **options)  # type: ignore[arg-type]
 
 
-def test_rewards_of_no_terms_leave_the_mean_as_it_was() -> None:
+def test_rewards_without_terms_leave_the_mean_unchanged() -> None:
     score = ScoreFunction("moving")
     score(torch.zeros(2).double(), leaf(2), terms=torch.zeros(2).double())
     assert score.mean == 0
@@ -365,7 +365,7 @@ def test_rewards_of_no_terms_leave_the_mean_as_it_was() -> None:
 
 
 @pytest.mark.unhooked
-def test_many_looks_at_once_and_other_settings_raise() -> None:
+def test_several_queries_at_once_and_invalid_settings_raise() -> None:
     attention, (query, keys, mask) = make(), make_inputs()
     with pytest.raises(InvalidInput, match="one query at a time"):
         attention(query[:, None], keys)
@@ -395,10 +395,10 @@ def test_a_masked_key_cannot_be_chosen() -> None:
     [
         ([5, 0, 0], "sequence 0 cannot choose key 5 of 5"),
         ([0, 0, -1], "sequence 2 cannot choose key -1"),
-        ([0, 0], r"choices must be \(3,\), one a sequence, not \(2,\)"),
+        ([0, 0], r"choices must be \(3,\), one per sequence, not \(2,\)"),
     ],
 )
-def test_a_choice_that_cannot_be_made_raises(choice: list[int], match: str) -> None:
+def test_an_impossible_choice_raises(choice: list[int], match: str) -> None:
     attention, (query, keys, mask) = make(), make_inputs()
     prepared = attention.prepare(keys, mask)
     with pytest.raises(InvalidInput, match=match):

@@ -20,7 +20,7 @@ def make_inputs() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def slow(attention: Local, query: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-    """Contexts and weights, one look at a time; keys and looks are counted from 1."""
+    """Contexts and weights, one read at a time; keys and reads are counted from 1."""
     contexts, weights = [], []
     for b, length in enumerate(LENGTHS):
         for t, q in enumerate(query[b], start=1):
@@ -42,7 +42,7 @@ def slow(attention: Local, query: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]
 
 
 def looks(attention: Local, query: Tensor, keys: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """One look after the other, as a decoder."""
+    """One read after the other, as in a decoder."""
     prepared = attention.prepare(keys, mask)
     state, contexts, weights = attention.initial_state(prepared), [], []
     for t in range(QUERIES):
@@ -64,7 +64,7 @@ def test_it_equals_its_slow_twin(kind: type[Local], half_width: int) -> None:
 
 @pytest.mark.parametrize("kind", [LocalMonotonicAttention, LocalPredictiveAttention])
 def test_a_window_as_wide_as_the_source_is_global_attention(kind: type[Local]) -> None:
-    # the Gaussian belongs to the window: it is made flat by itself
+    # the Gaussian depends on the window, so it is flattened separately
     flat = {"sigma": 1e9} if kind is LocalPredictiveAttention else {}
     local = randomised(kind(QUERY_SIZE, KEY_SIZE, half_width=KEYS, **flat))
     everywhere = BilinearAttention(QUERY_SIZE, KEY_SIZE).double()
@@ -73,7 +73,7 @@ def test_a_window_as_wide_as_the_source_is_global_attention(kind: type[Local]) -
     torch.testing.assert_close(local(query, keys, mask), everywhere(query, keys, mask))
 
 
-def test_a_window_alone_is_not_global_where_the_gaussian_is_tied_to_it() -> None:
+def test_a_wide_window_is_not_global_attention_if_the_gaussian_depends_on_it() -> None:
     local = randomised(LocalPredictiveAttention(QUERY_SIZE, KEY_SIZE, half_width=KEYS))
     everywhere = BilinearAttention(QUERY_SIZE, KEY_SIZE).double()
     everywhere.key.weight = local.key.weight
@@ -82,7 +82,7 @@ def test_a_window_alone_is_not_global_where_the_gaussian_is_tied_to_it() -> None
     assert not torch.allclose(local(query, keys), everywhere(query, keys), rtol=0.05)
 
 
-def test_a_gradient_reaches_where_it_stands_and_the_weights_sum_to_less_than_one() -> None:
+def test_a_gradient_reaches_the_centre_and_the_weights_sum_to_less_than_one() -> None:
     attention, (query, keys, mask) = (
         randomised(LocalPredictiveAttention(QUERY_SIZE, KEY_SIZE, half_width=2)),
         make_inputs(),
@@ -93,7 +93,7 @@ def test_a_gradient_reaches_where_it_stands_and_the_weights_sum_to_less_than_one
     assert (weights.sum(2)[:2] < 1).all()
 
 
-def test_monotonic_looks_go_on_by_one_key_and_stay_at_the_last() -> None:
+def test_monotonic_reads_advance_by_one_key_and_stay_at_the_last() -> None:
     attention, (query, keys, mask) = (
         randomised(LocalMonotonicAttention(QUERY_SIZE, KEY_SIZE, half_width=0)),
         make_inputs(),
@@ -105,7 +105,7 @@ def test_monotonic_looks_go_on_by_one_key_and_stay_at_the_last() -> None:
 
 
 @pytest.mark.parametrize("kind", [LocalMonotonicAttention, LocalPredictiveAttention])
-def test_what_is_masked_in_the_midst_is_as_if_it_were_not_there(kind: type[Local]) -> None:
+def test_keys_masked_in_the_middle_are_ignored(kind: type[Local]) -> None:
     attention, (query, keys, _) = randomised(kind(QUERY_SIZE, KEY_SIZE, half_width=2)), make_inputs()
     kept = torch.tensor([0, 1, 4, 5, 8])
     mask = torch.zeros(BATCH, KEYS, dtype=torch.bool)
@@ -114,13 +114,13 @@ def test_what_is_masked_in_the_midst_is_as_if_it_were_not_there(kind: type[Local
 
 
 @pytest.mark.parametrize("kind", [LocalMonotonicAttention, LocalPredictiveAttention])
-def test_no_keys_at_all_give_many_looks_nothing(kind: type[Local]) -> None:
+def test_without_keys_many_reads_return_zeros(kind: type[Local]) -> None:
     attention, query = kind(QUERY_SIZE, KEY_SIZE).double(), leaf(BATCH, QUERIES, QUERY_SIZE)
     for mask in (None, torch.ones(BATCH, 0, dtype=torch.bool), torch.ones(BATCH, QUERIES, 0, dtype=torch.bool)):
         assert not attention(query, leaf(BATCH, 0, KEY_SIZE), mask).any()
 
 
-def test_a_window_or_a_sigma_of_nothing_raises() -> None:
+def test_an_empty_window_or_a_sigma_of_0_raises() -> None:
     with pytest.raises(InvalidInput, match="at least 1 key, not 0"):
         LocalPredictiveAttention(QUERY_SIZE, KEY_SIZE, half_width=0, sigma=1.0)
     with pytest.raises(InvalidInput, match="sigma must be above 0"):
@@ -129,7 +129,7 @@ def test_a_window_or_a_sigma_of_nothing_raises() -> None:
 
 
 @pytest.mark.parametrize("autocast", [True, False])
-def test_places_are_told_apart_in_bfloat16(autocast: bool) -> None:
+def test_positions_are_distinguished_in_bfloat16(autocast: bool) -> None:
     dtype = torch.float32 if autocast else torch.bfloat16
     keys, query = torch.randn(2, 600, KEY_SIZE, dtype=dtype), torch.randn(2, 600, QUERY_SIZE, dtype=dtype)
     for kind in (LocalMonotonicAttention, LocalPredictiveAttention):
@@ -144,12 +144,12 @@ def test_places_are_told_apart_in_bfloat16(autocast: bool) -> None:
 
 
 @pytest.mark.unhooked
-def test_one_look_takes_one_query() -> None:
+def test_a_read_takes_one_query() -> None:
     attention = LocalMonotonicAttention(QUERY_SIZE, KEY_SIZE)
     prepared = attention.prepare(torch.randn(3, KEYS, KEY_SIZE))
     for shape, match in (
         ((3, 2, QUERY_SIZE), "one query per sequence"),
-        ((1, QUERY_SIZE), "3 sequences, and queries of 1"),
+        ((1, QUERY_SIZE), "3 sequences, as the keys, not 1"),
     ):
         with pytest.raises(InvalidInput, match=match):
             attention.read(torch.randn(shape), prepared, attention.initial_state(prepared))

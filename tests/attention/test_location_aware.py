@@ -103,14 +103,14 @@ def test_with_filters_of_zeros_it_is_additive_attention() -> None:
     torch.testing.assert_close(looks(attention, query, keys, mask)[0], additive(query, keys, mask))
 
 
-def test_without_content_keys_only_say_what_is_read() -> None:
+def test_without_content_keys_do_not_affect_the_weights() -> None:
     attention, (query, keys, mask) = make(content=False), make_inputs()
     weights = looks(attention, query, keys, mask)[1]
     torch.testing.assert_close(weights, looks(attention, query, keys.flip(1), mask)[1])
     assert not torch.allclose(weights[:, 1], weights[:, 2])
 
 
-def test_where_contents_are_alike_a_look_moves_with_the_last_one() -> None:
+def test_with_equal_keys_the_weights_depend_on_the_previous_ones() -> None:
     attention, query = make(), leaf(1, QUERY_SIZE)
     keys = leaf(1, 1, KEY_SIZE).expand(1, 2 * KEYS, KEY_SIZE)
     prepared = attention.prepare(keys)
@@ -122,14 +122,14 @@ def test_where_contents_are_alike_a_look_moves_with_the_last_one() -> None:
     assert here.std() > 0
 
 
-def test_a_look_starts_at_the_first_key() -> None:
+def test_the_first_read_starts_at_the_first_key() -> None:
     attention, (_, keys, mask) = make(), make_inputs()
     weights = attention.initial_state(attention.prepare(keys, mask)).weights
     assert weights.argmax(1).tolist() == [0] * BATCH
     assert weights.sum(1).tolist() == [1, 1, 0]  # the last has none
 
 
-def test_keys_that_are_masked_before_the_first_are_as_if_they_were_not_there() -> None:
+def test_keys_masked_before_the_first_are_ignored() -> None:
     for options in ({}, {"window": 2}):
         attention, (query, keys, _) = make(**options).eval(), make_inputs()
         mask = (torch.arange(KEYS) >= 4).expand(BATCH, KEYS)
@@ -138,7 +138,7 @@ def test_keys_that_are_masked_before_the_first_are_as_if_they_were_not_there() -
         torch.testing.assert_close(here[1][..., 4:], there[1])
 
 
-def test_a_window_holds_in_evaluation_only() -> None:
+def test_the_window_applies_only_in_evaluation() -> None:
     attention, (query, keys, _) = make(window=2), make_inputs()
     _, free = looks(attention.train(), query, keys, None)
     _, kept = looks(attention.eval(), query, keys, None)
@@ -151,12 +151,12 @@ def test_a_window_holds_in_evaluation_only() -> None:
 def test_scores_of_any_size_give_a_distribution(dtype: torch.dtype, smoothing: bool) -> None:
     attention, (query, keys, _) = make(smoothing=smoothing).to(dtype), make_inputs()
     with torch.no_grad():
-        attention.v.fill_(-3e4)  # each sigmoid by itself is 0
+        attention.v.fill_(-3e4)  # each sigmoid underflows to 0
     weights = looks(attention, query.detach().to(dtype), keys.detach().to(dtype), None)[1]
     torch.testing.assert_close(weights.sum(2), torch.ones(BATCH, STEPS, dtype=dtype), rtol=0, atol=0.02)
 
 
-def test_a_filter_without_a_middle_or_a_window_of_nothing_raises() -> None:
+def test_an_even_filter_or_an_empty_window_raises() -> None:
     with pytest.raises(InvalidInput, match="must be odd, not 4"):
         LocationAwareAttention(QUERY_SIZE, KEY_SIZE, WIDTH, filter_width=4)
     with pytest.raises(InvalidInput, match="at least 1 key, not 0"):

@@ -48,7 +48,7 @@ def test_it_equals_its_slow_twin(bias: bool, head_size: int | None, value_size: 
     query, keys, values = leaf(BATCH, QUERIES, MODEL), leaf(BATCH, KEYS, MODEL), leaf(BATCH, KEYS, MODEL)
     mask = torch.rand(BATCH, KEYS) < 0.6
     mask[:, 0] = True
-    # a bias of the keys moves all scores of a query alike: its gradient is zero, which autograd finds by itself
+    # a bias of the keys shifts all scores of a query equally, so its gradient is zero
     assert_twins(
         lambda: attention(query, keys, mask, values),
         lambda: slow_multi_head(attention, query, keys, values, everything() & mask[:, None, None]),
@@ -77,7 +77,7 @@ def test_it_equals_torch_on_the_same_weights() -> None:
         theirs.out_proj.load_state_dict(ours.output.state_dict())
     query, keys, mask = leaf(BATCH, QUERIES, MODEL), leaf(BATCH, KEYS, MODEL), torch.rand(BATCH, KEYS) < 0.6
     mask[:, 0] = True
-    # its polarity is the other one: True = blocked
+    # torch's masks are inverted: True = blocked
     expected, weights = theirs(query, keys, keys, key_padding_mask=~mask, average_attn_weights=False)
     with capture(ours) as seen:
         torch.testing.assert_close(ours(query, keys, mask), expected)
@@ -95,7 +95,7 @@ def test_steps_with_a_cache_equal_all_at_once() -> None:
     torch.testing.assert_close(attention.attend(inputs[:, 3:], two.heads, causal=True), whole[:, 3:])
 
 
-def test_a_mask_of_the_scores_stands_beside_that_of_the_keys() -> None:
+def test_a_mask_of_the_scores_is_combined_with_that_of_the_keys() -> None:
     attention, query, keys = (
         randomised(MultiHeadAttention(MODEL, HEADS)),
         leaf(BATCH, QUERIES, MODEL),
@@ -106,16 +106,16 @@ def test_a_mask_of_the_scores_stands_beside_that_of_the_keys() -> None:
     torch.testing.assert_close(found, attention(query, keys, mask[:, None, None] & scores))
 
 
-def test_listening_leaves_a_checkpointed_model_as_it_is() -> None:
+def test_a_capture_does_not_change_a_checkpointed_model() -> None:
     attention, inputs = randomised(MultiHeadAttention(MODEL, HEADS)), leaf(BATCH, KEYS, MODEL)
     with capture(attention) as seen:
         output = checkpoint(attention, inputs, inputs, use_reentrant=False)
-    (slope,) = torch.autograd.grad(output.sum(), inputs)  # which recomputes where nobody listens any more
+    (slope,) = torch.autograd.grad(output.sum(), inputs)  # recomputes after the capture has ended
     torch.testing.assert_close(slope, torch.autograd.grad(attention(inputs, inputs).sum(), inputs)[0])
     assert len(seen["weights"]) == 1
 
 
-def test_listening_changes_neither_kernel_nor_output() -> None:
+def test_a_capture_changes_neither_kernel_nor_output() -> None:
     size = 61
     attention, inputs = MultiHeadAttention(MODEL, HEADS), leaf(1, size, MODEL, dtype=torch.float32)
     silent = attention(inputs, inputs, causal=True)
@@ -130,7 +130,7 @@ def test_listening_changes_neither_kernel_nor_output() -> None:
     assert largest.elements < size * size
 
 
-def test_other_weights_may_be_put_in_their_place() -> None:
+def test_weights_can_be_replaced() -> None:
     attention, keys = randomised(MultiHeadAttention(MODEL, HEADS)), leaf(BATCH, KEYS, MODEL)
     query = leaf(BATCH, QUERIES, MODEL)
 
@@ -156,7 +156,7 @@ def test_nothing_to_attend_is_zero_with_zero_gradient() -> None:
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_masked_is_as_if_cut_off(causal: bool) -> None:
+def test_masked_equals_cut_off(causal: bool) -> None:
     attention = randomised(MultiHeadAttention(MODEL, HEADS))
     inputs = leaf(BATCH, KEYS, MODEL)
     mask = torch.arange(KEYS).expand(BATCH, KEYS) < 4
@@ -164,7 +164,7 @@ def test_masked_is_as_if_cut_off(causal: bool) -> None:
     torch.testing.assert_close(long, attention(inputs[:, :4], inputs[:, :4], causal=causal), rtol=0, atol=1e-14)
 
 
-def test_a_read_is_a_look_of_one_query() -> None:
+def test_a_read_equals_attention_of_one_query() -> None:
     attention, keys = randomised(MultiHeadAttention(MODEL, HEADS)), leaf(BATCH, KEYS, MODEL)
     assert isinstance(attention, Attention)
     query, prepared = leaf(BATCH, QUERIES, MODEL), attention.prepare(keys)
@@ -175,7 +175,7 @@ def test_a_read_is_a_look_of_one_query() -> None:
     torch.testing.assert_close(one.weights, many.weights[:, 2])
 
 
-def test_it_keeps_nothing() -> None:
+def test_it_keeps_no_state() -> None:
     attention = MultiHeadAttention(MODEL, HEADS)
     with unchanged(attention), capture(attention):
         inputs = leaf(BATCH, KEYS, MODEL, dtype=torch.float32)
@@ -191,7 +191,7 @@ def test_dropout_acts_on_every_path() -> None:
     assert not torch.equal(attention.read(inputs, prepared).context, attention.read(inputs, prepared).context)
 
 
-def test_dropout_drops_weights_in_training_only() -> None:
+def test_dropout_drops_weights_only_in_training() -> None:
     attention, inputs = MultiHeadAttention(MODEL, HEADS, dropout=0.5), leaf(BATCH, KEYS, MODEL, dtype=torch.float32)
     assert not torch.allclose(attention(inputs, inputs), attention(inputs, inputs))
     attention.eval()
@@ -216,26 +216,26 @@ class TestBadInput:
         [
             ((2, 5, 11), (2, 7, 12), None, "queries must have 12 features, not 11"),
             ((2, 5, 12), (2, 7, 11), None, "keys must have 12 features, not 11"),
-            ((3, 5, 12), (2, 7, 12), None, "keys of 2 sequences, and queries of 3"),
+            ((3, 5, 12), (2, 7, 12), None, "queries of 2 sequences, as the keys, not 3"),
             ((5, 12), (2, 7, 12), None, "queries must be"),
             ((2, 5, 12), (2, 7, 12), torch.ones(2, 7), "must be bool"),
             ((2, 5, 12), (2, 7, 12), torch.ones(2, 5).bool(), r"must have shape \(2, 7\)"),
             ((2, 5, 12), (2, 7, 12), torch.ones(2, 5, 7).bool(), "or that of the scores"),
         ],
     )
-    def test_what_does_not_fit_is_said(
+    def test_sizes_that_do_not_match_raise(
         self, query: tuple[int, ...], keys: tuple[int, ...], mask: Tensor | None, message: str
     ) -> None:
         with pytest.raises(InvalidInput, match=message):
             MultiHeadAttention(12, 3)(torch.randn(query), torch.randn(keys), mask)
 
-    def test_values_of_another_length(self) -> None:
+    def test_values_of_another_length_raise(self) -> None:
         with pytest.raises(InvalidInput, match=r"values must be \(2, 7\)"):
             MultiHeadAttention(12, 3)(torch.randn(2, 5, 12), torch.randn(2, 7, 12), None, torch.randn(2, 6, 12))
 
 
 @pytest.mark.unhooked
-def test_it_compiles_whole_with_and_without_a_mask() -> None:
+def test_it_compiles_without_graph_breaks_with_and_without_a_mask() -> None:
     attention = MultiHeadAttention(12, 3)
     compiled = torch.compile(attention, fullgraph=True, backend="aot_eager")
     query, keys, mask = leaf(2, 5, 12, dtype=torch.float32), leaf(2, 7, 12, dtype=torch.float32), torch.rand(2, 7) < 0.6

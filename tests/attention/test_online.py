@@ -1,4 +1,4 @@
-"""Emit or wait, against the sum over every string of gates, written out."""
+"""Emit or wait, against an explicit sum over all gate sequences."""
 
 import itertools
 import math
@@ -17,12 +17,12 @@ LENGTHS, TARGET_LENGTHS = torch.tensor([6, 4, 3, 5]), torch.tensor([3, 3, 3, 0])
 
 
 def strings(frames: int, labels: int) -> list[tuple[int, ...]]:
-    """Every string of gates that says so many labels."""
+    """All gate sequences that emit this many labels."""
     return [gates for gates in itertools.product((0, 1), repeat=frames) if sum(gates) == labels]
 
 
 def slow(gates: Tensor, labels: Tensor, frames: int, length: int) -> Tensor:
-    """log p(y | x): a string's gates that are no choices have probability 1."""
+    """log p(y | x); forced gates have probability 1."""
     total = torch.zeros((), dtype=torch.float64)
     for string in strings(frames, length):
         said, log_prob = 0, torch.zeros((), dtype=torch.float64)
@@ -38,7 +38,7 @@ def slow(gates: Tensor, labels: Tensor, frames: int, length: int) -> Tensor:
     return total.log()
 
 
-def test_the_likelihood_is_the_sum_over_every_string_of_gates() -> None:
+def test_the_likelihood_is_the_sum_over_all_gate_sequences() -> None:
     gates, labels = leaf(4, FRAMES, LABELS + 1), leaf(4, FRAMES, LABELS)
     assert_twins(
         lambda: online_log_likelihood(gates, labels, LENGTHS, TARGET_LENGTHS),
@@ -50,14 +50,14 @@ def test_the_likelihood_is_the_sum_over_every_string_of_gates() -> None:
     )  # fmt: skip
 
 
-def test_where_every_label_is_certain_the_strings_are_a_distribution() -> None:
+def test_with_certain_labels_the_gate_sequences_are_a_distribution() -> None:
     certain = torch.zeros(4, FRAMES, LABELS, dtype=torch.float64)
     found = online_log_likelihood(leaf(4, FRAMES, LABELS + 1), certain, LENGTHS, TARGET_LENGTHS)
     torch.testing.assert_close(found, torch.zeros(4).double(), rtol=0, atol=1e-12)
 
 
 class Speaker(nn.Module):
-    """What is known at a frame depends on when labels were said, so nothing but drawing or enumeration will do."""
+    """A state that depends on when labels were emitted, so it requires sampling or enumeration."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,8 @@ class Speaker(nn.Module):
         randomised(self)
 
     def forward(self, frames: Tensor, labels: list[int], choices: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Of (b, t) frames: log-probability of what is said, of each gate, its entropy, and whether a label is said."""
+        """For (b, t) frames: log-probability of the labels, of each gate, its entropy, and whether a label is
+        emitted."""
         batch, steps = frames.shape
         hidden, last = frames.new_zeros(batch, SIZE), frames.new_zeros(batch, 1)
         said = torch.zeros(batch, dtype=torch.long)
@@ -88,7 +89,7 @@ def gradients(of: Tensor, model: nn.Module) -> Tensor:
     return torch.cat([g.flatten() for g in torch.autograd.grad(of, list(model.parameters()), retain_graph=True)])
 
 
-def test_the_mean_of_the_estimate_over_every_string_is_the_exact_gradient() -> None:
+def test_the_mean_of_the_estimate_over_all_gate_sequences_is_the_exact_gradient() -> None:
     model, labels = Speaker(), [2, 0, 1]
     every = torch.tensor(strings(FRAMES, LABELS)).bool()
     frames = torch.randn(1, FRAMES, dtype=torch.float64).expand(len(every), -1)
@@ -105,7 +106,7 @@ def test_the_mean_of_the_estimate_over_every_string_is_the_exact_gradient() -> N
     torch.testing.assert_close(gradients((probability.detach() * estimate).sum(), model), exact, rtol=1e-9, atol=1e-11)
 
 
-def test_what_went_before_a_choice_adds_variance_and_nothing_else() -> None:
+def test_earlier_rewards_only_add_variance() -> None:
     torch.manual_seed(2)
     model, labels = Speaker(), [2, 0, 1]
     every = torch.tensor(strings(FRAMES, LABELS)).bool()
@@ -122,7 +123,7 @@ def test_what_went_before_a_choice_adds_variance_and_nothing_else() -> None:
     assert variances[0] < variances[1]
 
 
-def test_gates_are_drawn_as_likely_as_they_are_and_reproducibly() -> None:
+def test_gates_are_sampled_with_their_probabilities_and_reproducibly() -> None:
     online, draws = randomised(OnlineAttention(SIZE)), 20_000
     known = leaf(1, SIZE).expand(draws, -1)
     first, again, other = (online(known, generator=torch.Generator().manual_seed(seed)).emit for seed in (1, 1, 2))
@@ -148,20 +149,20 @@ def test_a_gate_without_a_choice_is_certain() -> None:
 
 
 def test_more_labels_than_frames_raise() -> None:
-    with pytest.raises(InvalidInput, match="sequence 1 has 2 frames for 3 labels"):
+    with pytest.raises(InvalidInput, match="sequence 1 has 2 frames, too few for its 3 labels"):
         online_log_likelihood(leaf(2, 3, 4), leaf(2, 3, 3), torch.tensor([3, 2]), torch.tensor([3, 3]))
     with pytest.raises(InvalidInput, match=r"need labels of shape \(2, 3, 3\), not \(2, 3, 4\)"):
         online_log_likelihood(leaf(2, 3, 4), leaf(2, 3, 4), torch.tensor([3, 3]), torch.tensor([3, 3]))
 
 
-def test_adding_nothing_to_nothing_has_no_gradient() -> None:
+def test_the_sum_of_two_zero_probabilities_has_no_gradient() -> None:
     first, second = (torch.tensor([-torch.inf, 0.0, -torch.inf]).requires_grad_() for _ in range(2))
     found = log_add(first, second)
     assert found.tolist() == pytest.approx([-math.inf, math.log(2), -math.inf])
     assert torch.autograd.grad(found[1], [first])[0].tolist() == [0.0, 0.5, 0.0]
 
 
-def test_bfloat16_draws_are_as_likely_as_they_are() -> None:
+def test_bfloat16_gates_are_sampled_with_their_probabilities() -> None:
     online, draws = OnlineAttention(SIZE), 400_000
     torch.nn.init.zeros_(online.gate.weight)
     torch.nn.init.constant_(online.gate.bias, -7.0)
@@ -171,7 +172,7 @@ def test_bfloat16_draws_are_as_likely_as_they_are() -> None:
     assert abs(gate.emit.double().mean().item() - probability) < 4 * math.sqrt(probability / draws)
 
 
-def test_lengths_that_are_not_there_raise() -> None:
+def test_missing_lengths_raise() -> None:
     for lengths, labels, match in (
         ([9], [2], "from 1 to 4 frames"),
         ([4], [3], "from 0 to 2"),
@@ -182,7 +183,7 @@ def test_lengths_that_are_not_there_raise() -> None:
 
 
 @pytest.mark.unhooked
-def test_lengths_of_other_sequences_raise() -> None:
+def test_lengths_for_another_batch_raise() -> None:
     gates, labels, lengths, targets = leaf(2, 4, 3), leaf(2, 4, 2), torch.tensor([4, 3]), torch.tensor([2, 1])
     with pytest.raises(InvalidInput, match=r"lengths must be integers of shape \(2,\), not torch.int64 of \(1,\)"):
         online_log_likelihood(gates, labels, lengths[:1], targets)
@@ -199,14 +200,14 @@ def test_lengths_of_other_sequences_raise() -> None:
 
 
 @pytest.mark.unhooked
-def test_gates_of_other_sizes_raise() -> None:
+def test_gates_of_the_wrong_size_raise() -> None:
     attention, known, left = OnlineAttention(4), torch.randn(3, 4), torch.ones(3, dtype=torch.long)
     for wrong in (torch.randn(3, 5), torch.randn(4), torch.randn(3, 2, 4)):
         with pytest.raises(InvalidInput, match=r"the state must be \(batch, 4\), not"):
             attention(wrong)
     with pytest.raises(InvalidInput, match="expected both frames_left and labels_left"):
         attention(known, left)
-    with pytest.raises(InvalidInput, match=r"labels left must be \(3,\), one a sequence, not \(2,\)"):
+    with pytest.raises(InvalidInput, match=r"labels left must be \(3,\), one per sequence, not \(2,\)"):
         attention(known, left, left[:2])
     with pytest.raises(InvalidInput, match=r"choices must be \(3,\)"):
         attention(known, choice=torch.ones(1, dtype=torch.bool))
@@ -216,5 +217,5 @@ def test_gates_of_other_sizes_raise() -> None:
 def test_a_likelihood_of_nan_raises(what: str) -> None:
     gates, labels = torch.zeros(1, 4, 3), torch.zeros(1, 4, 2)
     (gates if what == "gates" else labels)[0, 1, 1] = math.nan
-    with pytest.raises(InvalidInput, match="hold NaN"):
+    with pytest.raises(InvalidInput, match="contain NaN"):
         online_log_likelihood(gates, labels, torch.tensor([4]), torch.tensor([2]))

@@ -31,7 +31,7 @@ def looks(attention: PastAlignmentAttention, query: Tensor, keys: Tensor, mask: 
 
 
 def slow(attention: PastAlignmentAttention, query: Tensor, keys: Tensor) -> tuple[Tensor, ...]:
-    """One key at a time; its memory is the gated recurrent unit of `saccade.memory`, on weight, key and query."""
+    """One key at a time; its memory is updated by `saccade.memory.GRU` from weight, key and query."""
     W, U, b, V = attention.query.weight, attention.key.weight, attention.key.bias, attention.past.weight
     cell = GRU(1 + KEY_SIZE + QUERY_SIZE, MEMORY)
     del cell.weight_input, cell.weight_hidden, cell.bias
@@ -79,9 +79,9 @@ def test_without_its_memory_it_is_additive_attention() -> None:
     torch.testing.assert_close(looks(attention, query, keys, mask)[0], additive(query, keys, mask))
 
 
-def test_a_key_that_was_looked_at_is_remembered() -> None:
+def test_an_attended_key_is_remembered() -> None:
     attention, (query, _, _) = make(), make_inputs()
-    keys = leaf(1, 1, KEY_SIZE).expand(1, 2, KEY_SIZE)  # two keys alike, and only one of them looked at
+    keys = leaf(1, 1, KEY_SIZE).expand(1, 2, KEY_SIZE)  # two equal keys, only one of which is attended
     prepared = attention.prepare(keys)
     state = attention.initial_state(prepared)
     memory = attention._remember(query[:1, 0], torch.tensor([[1.0, 0.0]]).double(), prepared, state.memory)

@@ -10,7 +10,7 @@ from tests.checks import leaf, unchanged
 
 
 @pytest.mark.parametrize("size", [1, 6, 7])
-def test_sines_and_cosines_take_turns(size: int) -> None:
+def test_sines_and_cosines_alternate(size: int) -> None:
     found = sinusoid(torch.arange(11, dtype=torch.float64), size)
     for position in range(11):
         for feature in range(size):
@@ -19,8 +19,8 @@ def test_sines_and_cosines_take_turns(size: int) -> None:
             assert math.isclose(float(found[position, feature]), expected, abs_tol=1e-14)
 
 
-def test_a_shift_is_a_turn_of_each_pair() -> None:
-    """PE(p + n) = R(n) PE(p), where R depends on n alone."""
+def test_a_shift_rotates_each_pair() -> None:
+    """PE(p + n) = R(n) PE(p), where R depends only on n."""
     positions, n, size = torch.arange(5, dtype=torch.float64), 13, 8
     pairs, shifted = (sinusoid(p, size).unflatten(1, (-1, 2)) for p in (positions, positions + n))
     angles = n * 10_000.0 ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
@@ -40,7 +40,7 @@ def test_parts_of_a_sequence_equal_the_whole(learned: bool, dtype: torch.dtype) 
     assert whole.dtype == dtype
 
 
-def test_late_positions_keep_their_digits() -> None:
+def test_late_positions_are_precise() -> None:
     late = SinusoidalPositions(4)(torch.zeros(1, 1, 4), 1_000_003)
     exact = [math.sin(1_000_003), math.cos(1_000_003), math.sin(10_000.03), math.cos(10_000.03)]
     torch.testing.assert_close(late.flatten(), torch.tensor(exact))

@@ -1,4 +1,4 @@
-"""Imports go down only, and each third party has its room (DESIGN.md, section 1)."""
+"""Imports only go down, and each third-party package is confined to one of ours (DESIGN.md, section 1)."""
 
 import ast
 import re
@@ -26,15 +26,15 @@ BELOW = {
     "core": set(),
 }
 ROOM_OF = {
-    "matplotlib": ("explain/plots", "systems"),  # a system may bring a kind of picture of its own
+    "matplotlib": ("explain/plots", "systems"),  # a system may define its own kind of picture
     "torch.distributed": "training", "torch.utils.tensorboard": "training",
     "tokenizers": "tasks", "sacrebleu": "tasks", "soundfile": "tasks", "kaldi_native_fbank": "tasks",
     "jiwer": "tasks", "PIL": "tasks", "kornia": "tasks", "gymnasium": "tasks", "minigrid": "tasks",
     "starlette": "app", "uvicorn": "app",
 }  # fmt: skip
-# what of a room below a system may import, where not all of it
+# the modules of lower packages that a system may import, if not all
 PARTS = {"training": ("config",), "explain": ("pictures", "plots", "capture", "cam", "answers")}
-# the rooms that a user imports into a network of their own need the core dependencies only
+# packages for use in other networks need only the core dependencies
 CORE_DEPENDENCIES = {"torch", "numpy", "safetensors", "einops", "jaxtyping", "pydantic", "pydantic_core"}
 CORE_ROOMS = {"core", "attention", "memory", "vision", "nets"}
 FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] in BELOW]
@@ -52,7 +52,7 @@ def imported(path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_file_imports_only_what_stands_below_it(path: Path) -> None:
+def test_a_file_imports_only_from_lower_packages(path: Path) -> None:
     place = path.relative_to(PACKAGE)
     for name in imported(path):
         parts = name.split(".")
@@ -76,7 +76,7 @@ def names() -> list[str]:
 
 
 @pytest.mark.parametrize("room", ["app", "runs", "training"])
-def test_the_door_knows_no_task_and_no_system(room: str) -> None:
+def test_app_runs_and_training_name_no_task_and_no_system(room: str) -> None:
     pattern = re.compile(rf"\b({'|'.join(names())})\b")
     for path in (PACKAGE / room).rglob("*.py"):
         for name in imported(path):
@@ -88,17 +88,17 @@ def test_the_door_knows_no_task_and_no_system(room: str) -> None:
                 assert found is None, f"{path.name}, line {node.lineno} names {found[0]}: {node.value[:80]!r}"
 
 
-def test_no_room_has_a_name_that_says_nothing() -> None:
+def test_no_package_has_a_meaningless_name() -> None:
     for path in PACKAGE.rglob("*"):
         assert path.stem not in {"utils", "helpers", "common", "misc", "registry", "tools"}
 
 
-def test_one_file_knows_the_private_operator_and_mechanisms_hold_torchs_products() -> None:
+def test_one_file_uses_the_private_operator_and_mechanisms_use_torchs_products() -> None:
     for path in FILES:
         place, text = path.relative_to(PACKAGE), path.read_text(encoding="utf-8")
         if place.as_posix() != "core/products.py":
             assert "mkldnn." not in text, f"{place} names oneDNN's operator"
             names = {name.rpartition(".")[2] for name in imported(path) if name.startswith("saccade.core.products.")}
-            # a recurrent cell holds torch's products, which others may take the place of
+            # a recurrent cell holds torch's products, which can be replaced
             allowed = {"memory": {"TORCH", "Products", "add_product"}, "runs": {"install"}}.get(place.parts[0], set())
             assert place.parts[0] == "nets" or names <= allowed, f"{place} imports {names} of core/products.py"

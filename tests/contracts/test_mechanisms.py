@@ -1,4 +1,4 @@
-"""What every mechanism of the listed rooms must keep. A new file is covered the day it exists."""
+"""Contracts of every mechanism in the listed packages. A new file is covered automatically."""
 
 import importlib
 import inspect
@@ -28,9 +28,9 @@ def listed(room: str, method: str) -> list[type[nn.Module]]:
 
 
 def make(kind: type[nn.Module]) -> Any:
-    """An instance, its required arguments filled by name; a name that is not in SIZES is to be added there."""
+    """An instance, with required arguments filled by name; add missing names to SIZES."""
     required = [p for p in inspect.signature(kind).parameters.values() if p.default is p.empty]
-    # as in evaluation: what draws in training takes the likeliest there
+    # in evaluation mode mechanisms that sample select the most probable key
     return kind(**{parameter.name: SIZES[parameter.name] for parameter in required}).double().eval()
 
 
@@ -44,7 +44,7 @@ def sizes(kind: type[nn.Module]) -> tuple[int, int]:
 @pytest.mark.parametrize("kind", listed("attention", "prepare"), ids=lambda kind: kind.__name__)
 class TestAttention:
     @pytest.mark.parametrize("kept", [slice(0, 4), slice(3, 7)], ids=["behind", "before"])
-    def test_masked_keys_are_as_if_cut_off(self, kept: slice, kind: type[nn.Module]) -> None:
+    def test_masked_keys_equal_keys_cut_off(self, kept: slice, kind: type[nn.Module]) -> None:
         attention, (query_size, key_size) = make(kind), sizes(kind)
         keys, mask = torch.randn(2, 7, key_size).double(), torch.zeros(2, 7, dtype=torch.bool)
         mask[:, kept] = True
@@ -74,7 +74,7 @@ class TestAttention:
 
     @pytest.mark.parametrize("masked", [False, True])
     @pytest.mark.parametrize("training", [False, True])
-    def test_a_source_of_no_keys_is_nothing_to_attend(
+    def test_a_source_without_keys_has_nothing_to_attend(
         self, training: bool, masked: bool, kind: type[nn.Module]
     ) -> None:
         attention, (query_size, key_size) = make(kind).train(training), sizes(kind)
@@ -101,7 +101,7 @@ class TestAttention:
         with pytest.raises(InvalidInput, match=r"values must be \(.*\), .*not \(3, 4\)"):
             attention.prepare(torch.randn(3, 4, key_size).double(), None, torch.randn(3, 4).double())
 
-    def test_the_mean_of_values_stands_where_the_weights_say(self, kind: type[nn.Module]) -> None:
+    def test_the_context_is_the_weighted_mean_of_the_values(self, kind: type[nn.Module]) -> None:
         attention, (query_size, key_size) = make(kind), sizes(kind)
         if hasattr(attention, "output"):
             pytest.skip("it projects its values and its context; its own test has a slow twin")
@@ -127,7 +127,7 @@ class TestAttention:
             torch.testing.assert_close(context, decoded.contexts[:, t])
 
     @pytest.mark.unhooked
-    def test_called_it_takes_many_queries_or_says_how_it_is_read(self, kind: type[nn.Module]) -> None:
+    def test_a_call_takes_many_queries_or_explains_how_to_read(self, kind: type[nn.Module]) -> None:
         attention, (query_size, key_size) = make(kind), sizes(kind)
         query, keys = torch.randn(2, 3, query_size).double(), torch.randn(2, 7, key_size).double()
         try:
@@ -148,7 +148,7 @@ class TestAttention:
                 kind(**given)
 
     @pytest.mark.unhooked
-    def test_compiled_it_gives_the_same(self, kind: type[nn.Module]) -> None:
+    def test_the_compiled_module_gives_the_same_results(self, kind: type[nn.Module]) -> None:
         attention, (query_size, key_size) = make(kind), sizes(kind)
         keys, query = leaf(2, 7, key_size), leaf(2, query_size)
         mask = torch.arange(7) < torch.tensor([[5], [0]])
@@ -160,12 +160,12 @@ class TestAttention:
             return first.context, second.context
 
         torch.compiler.reset()
-        # the kernels of a compiler are its own matter; that a graph without a break gives the same is ours
+        # only the graph, without breaks, is tested, not the compiler's kernels
         compiled = torch.compile(looks, fullgraph=True, backend="aot_eager")
         used = [keys, query] if kind.__name__ != "HardAttention" else [keys]  # a choice gives the query no gradient
         assert_twins(lambda: compiled(keys, query), lambda: looks(keys, query), used)
 
-    def test_in_bfloat16_it_is_near(self, kind: type[nn.Module]) -> None:
+    def test_bfloat16_is_close(self, kind: type[nn.Module]) -> None:
         attention, (query_size, key_size) = make(kind).float(), sizes(kind)
         keys, query, mask = torch.randn(2, 7, key_size), torch.randn(2, query_size), torch.arange(7) < 5
         found = []
@@ -175,7 +175,7 @@ class TestAttention:
                 found.append(attention.read(query, prepared, attention.initial_state(prepared)).weights.float())
         torch.testing.assert_close(*found, rtol=0, atol=0.05)
 
-    def test_it_has_a_tap_and_keeps_nothing(self, kind: type[nn.Module]) -> None:
+    def test_it_has_a_tap_and_no_state(self, kind: type[nn.Module]) -> None:
         from saccade.explain import capture
 
         attention, (query_size, key_size) = make(kind), sizes(kind)
@@ -200,7 +200,7 @@ class TestMemory:
         for found, expected in zip(state, last, strict=True):
             torch.testing.assert_close(found, expected)
 
-    def test_the_state_is_a_named_tuple_and_the_module_keeps_nothing(self, kind: type[nn.Module]) -> None:
+    def test_the_state_is_a_named_tuple_and_the_module_has_none(self, kind: type[nn.Module]) -> None:
         memory = make(kind)
         before = {name: id(value) for name, value in vars(memory).items()}
         _, state = memory(torch.randn(2, 3, 3).double())

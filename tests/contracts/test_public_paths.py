@@ -1,4 +1,4 @@
-"""What users import, and the verbs they type, are frozen: a change here is a change for them (CHANGELOG.md)."""
+"""Public imports and verbs are frozen: a change here is a change for users (CHANGELOG.md)."""
 
 import importlib
 import subprocess
@@ -55,7 +55,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_the_path_is_there(path: str) -> None:
+def test_the_path_exists(path: str) -> None:
     module, name = path.rsplit(".", 1)
     assert hasattr(importlib.import_module(module), name)
 
@@ -69,7 +69,7 @@ def test_the_verbs() -> None:
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["--version"], ["list"], ["lsit"], ["train", "rnsearch"], ["train", "--help"]]
 )
-def test_what_answers_at_once_imports_no_torch(arguments: list[str]) -> None:
+def test_fast_commands_do_not_import_torch(arguments: list[str]) -> None:
     code = f"import sys; from saccade.app.main import main; main({arguments}); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 

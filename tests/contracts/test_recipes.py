@@ -1,4 +1,4 @@
-"""What every listed system must keep (DESIGN.md, section 4). What a task can do is asked of it, never assumed."""
+"""Contracts of every listed system (DESIGN.md, section 4). Abilities of a task are checked, never assumed."""
 
 import dataclasses
 import json
@@ -49,7 +49,7 @@ def built(system: str) -> Built:
 
 @cache
 def task_of(system: str) -> Any:
-    """The task of the smallest variant, whose data are read once."""
+    """The task of the smallest variant; its data are read once."""
     recipe = catalogue.recipe(system)
     return recipe.task(recipe.variants["tiny"], None)
 
@@ -94,19 +94,19 @@ class TestSystem:
         assert re.fullmatch("[0-9a-f]{64}", described["sha256"])
         assert json.dumps(described)
 
-    def test_one_step_down_the_objective_lowers_it(self, system: str) -> None:
+    def test_a_step_along_the_gradient_lowers_the_objective(self, system: str) -> None:
         made = built(system)
         if made.recipe.objective is None:
             pytest.skip("it has no objective, so nothing is trained")
         losses, batch = [], batch_of(made)
-        # in evaluation, where there is a loss: nothing is drawn
+        # in evaluation, if there is a loss there, since nothing is sampled
         made.model.train(not made.recipe.objective(made.model.eval(), batch, 0).parts)
         weights = [weight for weight in made.model.parameters() if weight.requires_grad]
         optimizer = torch.optim.SGD(weights, 1e-2)
         for _ in range(2):
             torch.manual_seed(0)
             optimizer.zero_grad()
-            loss = made.recipe.objective(made.model, batch, 0)  # in one step, since a warm-up raises a weight
+            loss = made.recipe.objective(made.model, batch, 0)  # at one step, since a warm-up changes weights of parts
             assert isinstance(loss, Loss)
             assert all(part.count >= 0 and part.weight > 0 for part in loss.parts.values()), "a warm-up starts above 0"
             loss.value.backward()
@@ -155,7 +155,7 @@ class TestSystem:
             sizes = [made.task.size(example) for example in examples]
             assert all(size.input >= 0 and size.output >= 1 for size in sizes)
 
-    def test_it_predicts_what_the_task_can_judge_and_write(self, system: str) -> None:
+    def test_the_task_can_score_and_decode_its_predictions(self, system: str) -> None:
         made = built(system)
         examples = made.task.examples("test")[:5]
         predictions = made.predict(examples)
@@ -163,7 +163,8 @@ class TestSystem:
         score = made.task.score(predictions, examples)
         assert isinstance(score, Score)
         assert all(isinstance(figure, Figure) for figure in score.figures.values())
-        assert made.task.metric in score.figures, "the metric is a figure of score"
+        figures = ", ".join(score.figures)
+        assert made.task.metric in score.figures, f"the metric must be a figure of score, and no measure: {figures}"
         decisive = score.figures[made.task.metric]
         assert isinstance(decisive.value, float | int)
         assert decisive.unit == made.task.unit
@@ -186,7 +187,7 @@ class TestSystem:
         together = made.predict(examples)
         assert together == [made.predict([example])[0] for example in examples]
 
-    def test_it_answers_what_a_user_may_give_it(self, system: str) -> None:
+    def test_it_answers_sample_inputs(self, system: str) -> None:
         made = built(system)
         if not isinstance(made.task, Readable):
             pytest.skip("it reads nothing that a user gives")
@@ -197,7 +198,7 @@ class TestSystem:
             assert all(isinstance(note, str) for note in made.task.notes(example))
             assert len(made.predict([example])) == 1
 
-    def test_what_it_learned_of_the_data_is_kept(self, system: str, tmp_path: Path) -> None:
+    def test_the_learned_part_of_the_task_is_saved(self, system: str, tmp_path: Path) -> None:
         made = built(system)
         if not isinstance(made.task, Learning):
             pytest.skip("it learns nothing of the data but the weights")
@@ -206,7 +207,7 @@ class TestSystem:
         again.check_trained(made.config.task)
         assert_same(*(task.collate(task.examples("test")[:2]) for task in (again, task_of(system))))
 
-    def test_its_pictures_can_be_drawn_kept_and_made_again(self, system: str) -> None:
+    def test_its_pictures_can_be_drawn_stored_and_restored(self, system: str) -> None:
         made = built(system)
         if made.recipe.pictures is None:
             pytest.skip("it shows nothing")
@@ -215,7 +216,7 @@ class TestSystem:
         example = made.task.examples("test")[0]
         [prediction] = made.predict([example])
         before = made.model.training
-        with torch.inference_mode():  # as a run does
+        with torch.inference_mode():  # as in a run
             pictures = made.recipe.pictures(made.answer(example, prediction))
         assert made.model.training == before
         names = [picture.name for picture in pictures]
@@ -235,7 +236,7 @@ class TestSystem:
             pytest.skip("it measures nothing that needs the model")
         example = made.task.examples("test")[0]
         [prediction] = made.predict([example])
-        with torch.inference_mode():  # as a run does
+        with torch.inference_mode():  # as in a run
             found = made.recipe.measures(made.answer(example, prediction))
         assert all(isinstance(figure, Figure) and isinstance(figure.value, float | int) for figure in found.values())
         assert not set(found) & set(made.task.score([prediction], [example]).figures)
@@ -251,11 +252,13 @@ class TestSystem:
                 figures |= made.recipe.measures(made.answer(examples[0], predictions[0]))
         for claim in made.recipe.claims:
             assert claim.variant in made.recipe.variants
+            known = f"the claim is about {claim.metric!r}; the figures of score and the measures: {', '.join(figures)}"
+            assert claim.metric in figures, known
             assert isinstance(figures[claim.metric].value, float | int)
             assert (claim.bound is None) == (claim.against in made.recipe.variants)
             assert claim.why
 
-    def test_its_size_is_known_before_it_is_made(self, system: str) -> None:
+    def test_its_size_is_known_before_it_is_built(self, system: str) -> None:
         from saccade.runs.memory import sized
 
         made, before = built(system), torch.random.get_rng_state()
@@ -265,7 +268,7 @@ class TestSystem:
         assert {weight.device.type for weight in weights.values()} <= {"meta"}
         assert torch.equal(before, torch.random.get_rng_state())
 
-    def test_its_evidence_holds_what_was_run(self, system: str) -> None:
+    def test_its_evidence_describes_the_run(self, system: str) -> None:
         keys = {"system", "variant", "changed", "date", "command", "commit", "versions", "hardware", "seeds",
                 "wall_seconds", "paper", "data", "metrics", "claims", "config"}  # fmt: skip
         for found in catalogue.evidence(system):
@@ -292,13 +295,13 @@ def test_a_variant_is_complete_and_survives_yaml_and_flags(system: str, variant:
 
 
 def whole_numbers(cls: Any, prefix: str = "") -> dict[str, list[Any]]:
-    """The fields of a nested configuration that are whole numbers -> what is said of them."""
+    """The integer fields of a nested configuration and their annotations."""
     found: dict[str, list[Any]] = {}
     hints = typing.get_type_hints(cls, include_extras=True)
     for name, field in cls.__pydantic_fields__.items():
         for kind in [field.annotation, *typing.get_args(field.annotation)]:
             found |= whole_numbers(kind, f"{prefix}{name}.") if dataclasses.is_dataclass(kind) else {}
-        for part in [hints[name], *typing.get_args(hints[name])]:  # of `Annotated[int, ...] | None` the first
+        for part in [hints[name], *typing.get_args(hints[name])]:  # the first member of `Annotated[int, ...] | None`
             base, *metadata = typing.get_args(part) if typing.get_origin(part) is Annotated else (part,)
             if base is int:
                 said = [*metadata, *field.metadata]
@@ -324,7 +327,7 @@ def test_every_field_has_help(system: str) -> None:
             members = [one for one in typing.get_args(kind) if dataclasses.is_dataclass(one)]
             for one in [kind] if dataclasses.is_dataclass(kind) else members:
                 check(one)
-            # the name of a record is the choice itself, and a record of options is its own help
+            # the name of a record is the choice itself, and a record documents itself
             if name != "name" and not dataclasses.is_dataclass(kind):
                 assert field.description, f"{record.__name__}.{name} has no docstring"
 

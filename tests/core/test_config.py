@@ -64,7 +64,7 @@ def test_a_config_is_frozen() -> None:
         Model().hidden_size = 3  # type: ignore[misc]
 
 
-def test_fields_are_given_by_name_only() -> None:
+def test_fields_are_keyword_only() -> None:
     with pytest.raises((TypeError, ValidationError)):
         Model(3)  # type: ignore[call-arg]
 
@@ -92,7 +92,7 @@ def test_equal_fields_make_equal_configs() -> None:
     assert dataclasses.replace(Model(), hidden_size=3) == Model(hidden_size=3)
 
 
-def test_replace_checks_anew() -> None:
+def test_replace_validates() -> None:
     with pytest.raises(ValidationError):
         dataclasses.replace(Model(), dropout=2.0)
 
@@ -101,7 +101,7 @@ def test_attribute_docstrings_are_the_help() -> None:
     assert TypeAdapter(Model).json_schema()["properties"]["hidden_size"]["description"] == "Units."
 
 
-def test_what_to_plain_writes_from_plain_reads_through_json() -> None:
+def test_from_plain_reads_the_json_of_to_plain() -> None:
     whole = Whole(model=Model(files=(Path("a.tsv"), Path("b.tsv")), window=Gaussian(components=5)), note="é")
     plain = to_plain(whole)
     assert plain["model"]["files"] == ["a.tsv", "b.tsv"]
@@ -109,7 +109,7 @@ def test_what_to_plain_writes_from_plain_reads_through_json() -> None:
     assert from_plain(Whole, json.loads(json.dumps(plain))) == whole
 
 
-def test_what_a_file_leaves_out_is_the_default() -> None:
+def test_missing_fields_have_their_defaults() -> None:
     assert from_plain(Whole, {"model": {"dropout": 0.5}}) == Whole(model=Model(dropout=0.5))
 
 
@@ -144,7 +144,7 @@ def test_an_unknown_choice_or_an_option_of_another_one_raises_and_is_named(wrong
         from_plain(Whole, {"model": {"window": wrong}})
 
 
-def test_a_subclass_may_choose_otherwise_and_keeps_the_help() -> None:
+def test_a_subclass_may_change_the_default_and_keeps_the_help() -> None:
     assert Wider().window == Gaussian(components=2)
     assert from_plain(Wider, {"window": "none"}) == Wider(window=Nothing())
     assert Wider.__pydantic_fields__["window"].description == "Where to look."  # type: ignore[attr-defined]

@@ -17,7 +17,7 @@ class Batch(NamedTuple):
     inner: Inner
 
 
-def test_tensors_move_however_they_are_nested_and_the_rest_stays() -> None:
+def test_nested_tensors_are_moved_and_other_values_unchanged() -> None:
     batch = Batch(torch.ones(2), (torch.ones(3), None, [torch.ones(1)]), Inner(torch.ones(5), "one"))
     moved = to_device(batch, torch.device("meta"))
     assert isinstance(moved, Batch)

@@ -12,8 +12,8 @@ def part(size: int) -> Tensor:
 
 
 @hypothesis.given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 5)), max_size=40), st.integers(0, 2))
-def test_whatever_grows_from_whatever_it_is_what_joining_gives(steps: list[tuple[int, int]], size: int) -> None:
-    """Also where two grow from the same one, and after either has grown on."""
+def test_growing_from_any_tensor_equals_concatenation(steps: list[tuple[int, int]], size: int) -> None:
+    """Also if two grow from the same tensor, and after either has grown further."""
     grown = [Growing(part(size), 2)]
     joined = [grown[0].tensor.clone()]
     for origin, more in steps:
@@ -25,17 +25,17 @@ def test_whatever_grows_from_whatever_it_is_what_joining_gives(steps: list[tuple
         assert torch.equal(one.tensor, other)
 
 
-def test_room_is_used_before_anything_is_copied() -> None:
+def test_spare_room_is_used_before_the_buffer_is_copied() -> None:
     grown, places = Growing(part(1), 2), set()
     for _ in range(200):
         grown = grown.extended(part(1))
         places.add(grown.tensor.data_ptr())
-        grown = select(Constant(grown), torch.arange(2)).value  # of which every row is kept
+        grown = select(Constant(grown), torch.arange(2)).value  # keeps all rows
     assert len(places) <= 6  # 16, 34, 70, 142, ... positions
     assert ROOM == 16
 
 
-def test_a_gradient_comes_to_every_part() -> None:
+def test_all_parts_get_a_gradient() -> None:
     parts = [part(2).requires_grad_() for _ in range(3)]
     grown = Growing(parts[0], 2).extended(parts[1]).extended(parts[2])
     grown.tensor.square().sum().backward()

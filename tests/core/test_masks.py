@@ -17,7 +17,7 @@ DTYPES = [torch.float64, torch.float32, torch.bfloat16]
 
 @pytest.fixture(scope="module", params=[masks.SMALL, 0], ids=["plain", "padded"], autouse=True)
 def small(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every test here holds whether short rows are padded or not."""
+    """Every test runs with and without the padding of short rows."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(masks, "SMALL", request.param)
         yield
@@ -76,7 +76,8 @@ def test_masked_equals_cut_off_with_its_gradient() -> None:
     short = scores.detach()[:, :5].clone().requires_grad_()
     masked, cut = masked_softmax(scores, torch.arange(11).expand(3, 11) < 5), short.softmax(-1)
     assert torch.equal(masked[:, 5:], torch.zeros_like(masked[:, 5:]))
-    torch.testing.assert_close(masked[:, :5], cut, rtol=1e-15, atol=1e-15)  # sums of other lengths round otherwise
+    # sums of other lengths are rounded differently
+    torch.testing.assert_close(masked[:, :5], cut, rtol=1e-15, atol=1e-15)
     (ours,) = torch.autograd.grad((masked[:, :5] * slopes).sum(), scores)
     (theirs,) = torch.autograd.grad((cut * slopes).sum(), short)
     assert torch.equal(ours[:, 5:], torch.zeros_like(ours[:, 5:]))
@@ -85,7 +86,7 @@ def test_masked_equals_cut_off_with_its_gradient() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("hidden", [1e30, -1e30, "largest", "smallest"])
-def test_what_is_masked_has_no_influence_to_the_last_bit(dtype: torch.dtype, hidden: float | str) -> None:
+def test_masked_positions_have_no_influence_to_the_last_bit(dtype: torch.dtype, hidden: float | str) -> None:
     value = {"largest": torch.finfo(dtype).max, "smallest": torch.finfo(dtype).min}.get(hidden, hidden)
     scores, mask = torch.randn(5, 7).to(dtype), random_mask(5, 7)
     assert torch.equal(masked_softmax(scores, mask), masked_softmax(scores.masked_fill(~mask, value), mask))
@@ -111,14 +112,14 @@ def test_a_row_with_nothing_to_attend_gives_zeros_and_zero_gradient(dtype: torch
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_what_is_masked_stays_out_even_of_a_row_of_the_smallest_numbers(dtype: torch.dtype) -> None:
+def test_masked_positions_are_excluded_even_with_the_smallest_scores(dtype: torch.dtype) -> None:
     scores, mask = torch.full((3, 7), torch.finfo(dtype).min, dtype=dtype), random_mask(3, 7)
     weights = masked_softmax(scores, mask)
     assert not weights[~mask].any()
     torch.testing.assert_close(weights.float(), mask / mask.sum(-1, keepdim=True), rtol=1e-2, atol=0)
 
 
-def test_an_empty_row_forms_no_nan_on_the_way() -> None:
+def test_an_empty_row_has_no_intermediate_nan() -> None:
     # anomaly detection raises at a NaN in the backward pass, also at one that a later mask would hide
     scores = leaf(2, 3)
     with pytest.warns(UserWarning, match="Anomaly Detection"), torch.autograd.detect_anomaly(check_nan=True):
@@ -128,7 +129,7 @@ def test_an_empty_row_forms_no_nan_on_the_way() -> None:
 
 
 @given(st.data())
-def test_weights_are_a_distribution_over_what_may_be_attended(data: st.DataObject) -> None:
+def test_weights_are_a_distribution_over_the_positions_that_may_be_attended(data: st.DataObject) -> None:
     rows, keys = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 7))
     finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
     scores = torch.tensor(data.draw(st.lists(finite, min_size=rows * keys, max_size=rows * keys))).view(rows, keys)
@@ -148,12 +149,12 @@ def test_permuting_positions_permutes_weights(order: list[int]) -> None:
     torch.testing.assert_close(permuted, masked_softmax(scores, mask)[:, order], rtol=1e-15, atol=1e-15)
 
 
-def test_no_keys_at_all_give_no_weights() -> None:
+def test_without_keys_there_are_no_weights() -> None:
     assert masked_softmax(torch.zeros(3, 5, 0), torch.zeros(3, 1, 0, dtype=torch.bool)).shape == (3, 5, 0)
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 7), (3, 2, 3, 7)])
-def test_a_key_mask_belongs_to_the_batch_even_where_queries_are_as_many(shape: tuple[int, ...]) -> None:
+def test_a_key_mask_applies_to_the_batch_even_if_the_number_of_queries_is_equal(shape: tuple[int, ...]) -> None:
     mask = random_mask(3, 7)
     scores = torch.randn(*shape, dtype=torch.float64)
     fitted = score_mask(mask, shape)
@@ -164,7 +165,7 @@ def test_a_key_mask_belongs_to_the_batch_even_where_queries_are_as_many(shape: t
         assert torch.equal(weights[sentence], expected)
 
 
-def test_a_mask_of_the_scores_rank_is_taken_as_it_is() -> None:
+def test_a_mask_of_the_scores_rank_is_unchanged() -> None:
     for shape in [(2, 3, 7), (2, 1, 7), (1, 3, 7), (1, 1, 7)]:
         mask = random_mask(*shape)
         assert score_mask(mask, (2, 3, 7)) is mask

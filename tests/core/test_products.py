@@ -1,4 +1,4 @@
-"""Products with weights: oneDNN's, wherever the tests run, against the equation and against torch's own."""
+"""Products with weights: oneDNN's, on any machine, against the equation and against torch's own."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from saccade.nets.projection import Projection
 
 
 def loops(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """sum_i inputs_i weight_oi + bias_o, an entry at a time, in float64."""
+    """sum_i inputs_i weight_oi + bias_o, one entry at a time, in float64."""
     rows = inputs.reshape(-1, inputs.shape[-1]).double()
     sums = [
         sum((row[i] * of[i] for i in range(len(row))), torch.zeros((), dtype=torch.float64))
@@ -54,7 +54,7 @@ def test_the_gradient_of_a_gradient(by_onednn: list[int]) -> None:
 
 
 @pytest.mark.parametrize("sizes", [(6, 9), (9, 6)])
-def test_any_number_of_rows_and_few_that_onednn_sees(sizes: tuple[int, int], by_onednn: list[int]) -> None:
+def test_onednn_sees_only_few_different_numbers_of_rows(sizes: tuple[int, int], by_onednn: list[int]) -> None:
     layer = Linear(*sizes)
     wide = nn.Linear(*sizes).double()
     wide.load_state_dict(layer.state_dict())
@@ -62,7 +62,7 @@ def test_any_number_of_rows_and_few_that_onednn_sees(sizes: tuple[int, int], by_
         shape = (count, sizes[0]) if count % 2 else (2, count // 2, sizes[0])
         inputs = torch.randn(*shape, requires_grad=True)
         wide_inputs = inputs.detach().double().requires_grad_()
-        # in place, as a feed-forward layer has it
+        # in place, as in a feed-forward layer
         ours = torch.autograd.grad(layer(inputs).relu_().sum(), (inputs, *layer.parameters()))
         theirs = torch.autograd.grad(wide(wide_inputs).relu_().sum(), (wide_inputs, *wide.parameters()))
         for our, their in zip(ours, theirs, strict=True):
@@ -93,14 +93,14 @@ def test_a_bias_that_is_part_of_a_tensor(by_onednn: list[int]) -> None:
 
 
 @pytest.mark.parametrize("sizes", [(6, 9), (9, 6)])
-def test_a_gradient_is_laid_out_as_its_tensor(sizes: tuple[int, int], by_onednn: list[int]) -> None:
+def test_a_gradient_has_the_strides_of_its_tensor(sizes: tuple[int, int], by_onednn: list[int]) -> None:
     layer, inputs = Linear(*sizes), torch.randn(33, sizes[0], requires_grad=True)
     found = torch.autograd.grad(layer(inputs).sum(), (inputs, *layer.parameters()))
     assert all(gradient.is_contiguous() for gradient in found)
     assert len(by_onednn) == 3
 
 
-def test_only_what_the_gradient_needs_is_kept(by_onednn: list[int]) -> None:
+def test_only_tensors_for_the_gradient_are_saved(by_onednn: list[int]) -> None:
     layer, inputs = Linear(6, 4), torch.randn(32, 6)
     kept: list[Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
@@ -108,7 +108,7 @@ def test_only_what_the_gradient_needs_is_kept(by_onednn: list[int]) -> None:
         layer.requires_grad_(False)(torch.randn(32, 6, requires_grad=True))
     assert [tensor.shape for tensor in kept] == [(32, 6), (4, 6)]
     with torch.no_grad():
-        layer.weight.zero_()  # as an optimizer may, since no input wants a gradient
+        layer.weight.zero_()  # allowed for an optimizer, since no input requires a gradient
     outputs.sum().backward()
 
 
@@ -168,7 +168,7 @@ def forbidden(inputs: Tensor, layer: Linear) -> Tensor:
     [vmapped, pushed_forward, dual, forbidden]
     + [pytest.param(use, marks=pytest.mark.unhooked) for use in (compiled, traced, symbolic, nested)],
 )
-def test_what_transforms_a_function_sees_torchs_own_product(
+def test_function_transforms_use_torchs_own_product(
     use: Callable[[Tensor, Linear], Tensor], by_onednn: list[int]
 ) -> None:
     layer, inputs = Linear(6, 4), torch.randn(5, 6)
@@ -176,7 +176,7 @@ def test_what_transforms_a_function_sees_torchs_own_product(
     assert not by_onednn
 
 
-def test_other_types_are_torchs(by_onednn: list[int]) -> None:
+def test_other_dtypes_use_torchs_product(by_onednn: list[int]) -> None:
     for dtype in (torch.float64, torch.bfloat16):
         layer, inputs = Linear(6, 4).to(dtype), torch.randn(5, 6, dtype=dtype)
         assert torch.equal(layer(inputs), F.linear(inputs, layer.weight, layer.bias))
@@ -188,7 +188,7 @@ def test_other_types_are_torchs(by_onednn: list[int]) -> None:
 
 
 @pytest.mark.unhooked
-def test_what_does_not_fit_is_refused_as_torch_does(by_onednn: list[int]) -> None:
+def test_mismatched_sizes_raise_torchs_error(by_onednn: list[int]) -> None:
     for inputs, weight, bias in (
         (torch.randn(5, 7), torch.randn(4, 6), None),
         (torch.randn(5, 6), torch.randn(4, 6), torch.randn(3)),
@@ -218,7 +218,7 @@ def test_a_loss_and_a_search_by_onednn(by_onednn: list[int]) -> None:
     assert torch.equal(symbols, expected.indices)
 
 
-def test_small_products_are_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_products_use_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "onednn_is_faster", lambda: True)
     inputs, weight = torch.randn(3, 8), torch.randn(5, 8)
     assert torch.equal(linear(inputs, weight), F.linear(inputs, weight))

@@ -43,7 +43,7 @@ def test_a_bare_tensor_is_a_state() -> None:
     assert torch.equal(map_state(torch.neg, torch.arange(3)), -torch.arange(3))
 
 
-def test_constants_may_have_a_function_of_their_own() -> None:
+def test_constants_may_have_a_separate_function() -> None:
     state = make_state()
     mapped = map_state(lambda tensor: tensor + 1, state, lambda tensor: tensor - 1)
     assert type(mapped.keys) is Constant
@@ -68,12 +68,12 @@ def test_select_of_no_rows_leaves_an_empty_batch() -> None:
 def test_a_constant_is_spread_over_the_hypotheses_of_its_sentence() -> None:
     constant = Constant((torch.tensor([4.0, 7.0]), None))
     assert constant.spread(6)[0].tolist() == [4, 4, 4, 7, 7, 7]
-    assert constant.spread(6) is constant.spread(6)  # is not copied at every step of a search
+    assert constant.spread(6) is constant.spread(6)  # not copied at every step of a search
     assert constant.spread(2)[0] is constant.value[0]
     assert constant.spread(4)[0].tolist() == [4, 4, 7, 7]
 
 
-def test_a_constant_is_spread_anew_only_where_sentences_are_left_out() -> None:
+def test_a_constant_is_spread_again_only_if_sentences_are_dropped() -> None:
     state = (Constant(torch.tensor([4.0, 7.0])), torch.arange(4))
     spread = state[0].spread(4)
     reordered = select(state, torch.tensor([1, 0, 2, 2]))

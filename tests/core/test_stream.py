@@ -1,4 +1,4 @@
-"""The batch of a number is a function of the seed; several processes have one batch together."""
+"""A batch is a function of seed and number; several processes divide one batch."""
 
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ class Batch(NamedTuple):
 
 
 class Numbers:
-    """Examples are their numbers; augmentation is a draw for each."""
+    """Examples are numbers; augmentation is a random number for each."""
 
     metric, direction, unit = "right", "max", "%"
 
@@ -65,7 +65,7 @@ def test_an_epoch_holds_each_example_once_in_batches_of_like_size(side: str) -> 
     assert all(len(batch) == 1 or max(batch) * len(batch) <= 31 for batch in sizes)
 
 
-def test_a_batch_of_a_number_is_the_same_in_any_order_of_asking() -> None:
+def test_a_batch_does_not_depend_on_the_order_of_requests() -> None:
     whole = [stream().rows(batch) for batch in range(70)]
     assert len(stream().epoch(0)) < 35, "two epochs"
     one = stream()
@@ -80,7 +80,7 @@ def test_the_seed_and_the_epoch_change_the_order() -> None:
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 7])
-def test_processes_have_one_batch_together(processes: int) -> None:
+def test_processes_divide_one_batch(processes: int) -> None:
     for batch in range(40):
         shares = [stream().share(batch, rank, processes) for rank in range(processes)]
         found = [row for share in shares if share.counted for row in share.batch.rows.tolist()]
@@ -88,7 +88,7 @@ def test_processes_have_one_batch_together(processes: int) -> None:
         assert all(len(share.batch.rows) for share in shares), "a share that is not counted can be computed"
 
 
-def test_augmentation_differs_by_batch_and_process_and_comes_again() -> None:
+def test_augmentation_differs_by_batch_and_process_and_is_reproducible() -> None:
     def drawn(batch: int, rank: int = 0, seed: int = 1) -> list[float]:
         return stream(seed, task=Numbers()).share(batch, rank, 2).batch.drawn.tolist()
 
@@ -103,7 +103,7 @@ def test_a_task_without_sizes_counts_examples() -> None:
     assert sorted(map(len, batches)) == [8, 31, 31, 31]
 
 
-def test_evaluation_sees_each_example_once_and_cuts_by_the_wider_side() -> None:
+def test_evaluation_reads_each_example_once_and_cuts_by_the_larger_size() -> None:
     batches = in_order(SIZES, 31)
     assert sorted(index for batch in batches for index in batch) == list(range(101))
     widest = [max(SIZES[index]) for batch in batches for index in batch]
@@ -111,8 +111,8 @@ def test_evaluation_sees_each_example_once_and_cuts_by_the_wider_side() -> None:
     assert all(len(batch) == 1 or max(max(SIZES[i]) for i in batch) * len(batch) <= 31 for batch in batches)
 
 
-def test_labels_do_not_make_a_batch_of_long_recordings() -> None:
-    """490 recordings of 65 frames and one label each: 3,200 frames are the limit, not 3,200 labels."""
+def test_batches_of_recordings_are_cut_by_frames_not_labels() -> None:
+    """490 recordings of 65 frames and one label each: the limit is 3,200 frames, not 3,200 labels."""
     assert max(65 * len(batch) for batch in in_order([Size(65, 1)] * 490, 3200)) <= 3200
 
 

@@ -17,7 +17,7 @@ class Tapped(nn.Module):
         return y
 
 
-def test_a_silent_tap_returns_the_very_tensor() -> None:
+def test_a_silent_tap_returns_the_same_tensor() -> None:
     x = torch.randn(2, 3)
     assert Tap("b d")(x) is x
 
@@ -30,7 +30,7 @@ def test_a_tap_is_not_in_the_state_dict() -> None:
     assert not [*Tap("b").parameters(), *Tap("b").buffers()]
 
 
-def test_what_a_listener_returns_takes_the_place_of_the_tensor() -> None:
+def test_a_listener_can_replace_the_tensor() -> None:
     model, x, heard = Tapped(), torch.randn(2, 3), []
 
     def listen(tensor: Tensor) -> Tensor:
@@ -41,12 +41,12 @@ def test_what_a_listener_returns_takes_the_place_of_the_tensor() -> None:
     model.seen.listener = listen
     with torch.no_grad():
         assert not model(x).any()
-    assert len(heard) == 2  # the tensor, and what was lazy
+    assert len(heard) == 2  # the tensor, and the lazy one
     model.seen.listener = None
     assert torch.equal(model(x), expected)
 
 
-def test_what_is_lazy_is_computed_only_while_someone_listens() -> None:
+def test_a_lazy_tensor_is_computed_only_while_captured() -> None:
     tap, calls, heard = Tap("b"), [], []
 
     def compute() -> Tensor:
@@ -68,7 +68,7 @@ def test_a_tap_knows_its_axes_and_shows_them() -> None:
 
 
 @pytest.mark.unhooked
-def test_a_silent_tap_leaves_the_compiled_graph_as_it_is() -> None:
+def test_a_silent_tap_does_not_change_the_compiled_graph() -> None:
     tap, graphs = Tap("b d"), []
 
     def keep(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> torch.fx.GraphModule:

@@ -1,4 +1,4 @@
-"""The docs build, which is not part of the package, on the path."""
+"""Puts the docs build, which is not part of the package, on the path."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What README and docs say is executed: Python as it stands, `saccade` lines with `tiny`; tables equal evidence."""
+"""Examples in README and docs are executed: Python unchanged, `saccade` lines with `tiny`; tables equal evidence."""
 
 import ast
 import re
@@ -53,11 +53,11 @@ def test_shell_lines_run_with_tiny(
     (tmp_path / "enfr.gold.talp").write_text("1-1 2-2\n" * 3)
     (tmp_path / "pairs.tsv").write_text("".join(f"word{i}\tword{i}\n" for i in range(60)))
     (tmp_path / "sentences.txt").write_text("Go home.\n")
-    monkeypatch.setattr(ending, "DRAWN", 0)  # a net of three steps answers at length, and its pictures are large
+    monkeypatch.setattr(ending, "DRAWN", 0)  # a net trained for three steps gives long answers with large pictures
     for line in (line for block in blocks(path, "sh") for line in block.splitlines()):
         words = shlex.split(line, comments=True)
         if "saccade" not in [Path(word).name for word in words] or "&&" in words:
-            continue  # what sets up an environment; .ci/run does it for real
+            continue  # environments are not set up here; .ci/run does it
         words = words[[Path(word).name for word in words].index("saccade") + 1 :]
         stdin = b"Go home.\n" if "<" in words or "|" in line else b""
         words = words[: words.index("<")] if "<" in words else words
@@ -66,13 +66,13 @@ def test_shell_lines_run_with_tiny(
         elif words[0] == "train" and len(words) > 1 and not words[1].startswith("-"):
             if len(words) == 2 or words[2].startswith("-"):
                 words.insert(2, "tiny")
-            elif "--task.folder" in words:  # a variant of real data, which are not here
+            elif "--task.folder" in words:  # a variant with real data, which are missing
                 words[2:3] = ["tiny", "--task.corpus", "folder"]
             words += ["--training.steps", "3"] * ("--help" not in words)
             if hasattr(catalogue.recipe(words[1]).variants["tiny"].task, "limit"):
                 words += ["--task.limit", "60"] * ("--help" not in words and "--task.limit" not in words)
         elif words[0] in ("report", "serve"):
-            continue  # one writes into the source, the other goes on for ever; both have tests of their own
+            continue  # one writes into the source, the other never ends; both have separate tests
         done = saccade(*words, stdin=stdin)
         assert done.status == 0, f"{line}: {done.err}"
 
@@ -118,7 +118,7 @@ def test_signatures_show_how_arguments_are_passed(source: str, call: str) -> Non
     assert f"```python\n{call}\n```" in shown
 
 
-def test_no_link_between_pages_is_dead() -> None:
+def test_links_between_pages_work() -> None:
     for path in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
             generated = target.removeprefix("../").split("/")[0] in pages.GENERATED

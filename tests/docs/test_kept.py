@@ -1,4 +1,4 @@
-"""What pictures of pages show: series, findings of studies and pictures of kept runs, over their seeds."""
+"""Pictures of pages: series, findings of studies and stored pictures, over seeds."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def page(house: Path, text: str) -> Path:
     return path
 
 
-def test_a_score_over_something_is_the_mean_of_the_seeds(house: Path) -> None:
+def test_a_curve_is_the_mean_over_seeds(house: Path) -> None:
     found = kept.series("by_length", ["rnnsearch:default", "rnnencdec:default"])
     assert list(found) == ["rnnsearch:default"]
     one = found["rnnsearch:default"]
@@ -32,7 +32,7 @@ def test_a_score_over_something_is_the_mean_of_the_seeds(house: Path) -> None:
     assert (one.x_label, one.y_label) == ("words of the source", "BLEU")
 
 
-def test_runs_that_one_picture_cannot_hold_are_refused(house: Path) -> None:
+def test_runs_that_do_not_fit_into_one_picture_are_refused(house: Path) -> None:
     other = series([1.0, 2.0], ["1-2", "3-"], y_label="chrF")
     keep(evidence(1, 30.0, system="rnnencdec", series={"by_length": other}))
     with pytest.raises(InvalidInput, match="one pair of axes for the series by_length of all variants"):
@@ -61,11 +61,11 @@ def test_counts_of_all_seeds_are_added_and_drawn(house: Path) -> None:
 
 
 def over(*rows: tuple[str, float], field: str = "search.beam") -> dict[str, Any]:
-    """What the study found at each value."""
+    """The findings of the study at each value."""
     return {field: {"split": "test", "rows": [{"value": value, "bleu": bleu} for value, bleu in rows]}}
 
 
-def test_a_page_has_the_curve_that_it_asks_for(house: Path) -> None:
+def test_a_page_has_the_curve_of_its_mark(house: Path) -> None:
     for seed, bleu in ((4, 30.0), (5, 32.0)):
         curves = over(("1", bleu - 2), ("5", bleu))
         curves |= over(("1", bleu - 3), field="search.beam+search.length_penalty=0")
@@ -89,7 +89,7 @@ def test_a_page_has_the_curve_that_it_asks_for(house: Path) -> None:
     assert not pages.write(house)
 
 
-def test_a_curve_of_what_was_not_kept_is_refused(house: Path) -> None:
+def test_a_curve_that_was_not_stored_is_refused(house: Path) -> None:
     keep(evidence(4, 30.0, variant="multi30k", studies={"over": over(("1", 30.0))}))
     page(house, "<!-- study over search.beam chrf rnnsearch:multi30k -->\n<!-- /study -->\n")
     with pytest.raises(InvalidInput, match=r"chrf was not kept over search\.beam; there are value, bleu"):
@@ -97,7 +97,7 @@ def test_a_curve_of_what_was_not_kept_is_refused(house: Path) -> None:
 
 
 def alignment(*weights: float, columns: str = "abc") -> dict[str, Any]:
-    """An alignment as evidence keeps it."""
+    """An alignment as stored in evidence."""
     return {
         "kind": "alignment", "name": "alignment", "title": "", "rows": ["x"], "columns": list(columns),
         "rows_label": "target", "columns_label": "source", "values": "weight", "weights": [list(weights)],
@@ -105,14 +105,14 @@ def alignment(*weights: float, columns: str = "abc") -> dict[str, Any]:
 
 
 def sound(*weights: float, **more: Any) -> dict[str, Any]:
-    """A sound as evidence keeps it."""
+    """A sound as stored in evidence."""
     return {
         "kind": "sound", "name": "sound", "title": "", "rows": ["x"], "rows_label": "label", "values": "weight",
         "step": 0.5, "weights": [list(weights)], **more,
     }  # fmt: skip
 
 
-def test_a_page_has_the_pictures_that_it_asks_for(house: Path) -> None:
+def test_a_page_has_the_pictures_of_its_mark(house: Path) -> None:
     keep(evidence(1, 30.0, variant="row-dot", pictures=[alignment(0.1, 0.2, 0.7)]))
     keep(evidence(1, 31.0, variant="row-concat", pictures=[alignment(1.0, 0.0, 0.0)]))
     mark = "<!-- pictures rnnsearch:row-dot rnnsearch:row-concat rnnsearch:row-hard -->"
@@ -130,9 +130,9 @@ def test_a_page_has_the_pictures_that_it_asks_for(house: Path) -> None:
     assert not pages.write(house)
 
 
-def test_sounds_stand_one_above_another_at_a_value_of_a_study(house: Path) -> None:
+def test_sounds_at_a_value_of_a_study_are_stacked(house: Path) -> None:
     at = {"1": sound(0.5, 0.5, 0.0), "4": sound(0.1, 0.2, 0.7)}
-    # all symbols that there are in place of the answer's own, and steps that are shorter
+    # the whole alphabet instead of the answer's symbols, and shorter steps
     other = {"rows_label": "symbol", "rows": ["y"], "weights": [[0.1, 0.2, 0.3, 0.4]], "step": 0.4}
     for variant, more in (("row-dot", {}), ("row-concat", other)):
         rows = [{"value": value, "label_error_rate": 1.0, "picture": one | more} for value, one in at.items()]

@@ -1,4 +1,4 @@
-"""What pages show: the tables and pictures that their marks ask for, and what they refuse."""
+"""Tables and pictures of marks in pages, and invalid marks."""
 
 import json
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def written(house: Path) -> Sequence[str]:
     return [path.relative_to(house).as_posix() for path in pages.write(house)]
 
 
-def test_a_page_has_the_table_that_it_asks_for(house: Path) -> None:
+def test_a_page_has_the_table_of_its_mark(house: Path) -> None:
     asked = "rnnencdec:default rnnsearch:default | bleu alignments.aer parameters | All, AER, weights"
     path = page(house, f"# Page\n\n<!-- table {asked} -->\nrotten\n<!-- /table -->\n\nAnd on.\n")
     assert "docs/guide/page.md" in written(house)
@@ -49,7 +49,7 @@ And on.
     assert not (house / "docs" / "pictures").exists()
 
 
-def test_a_readme_has_its_table_too_and_so_has_its_page(house: Path) -> None:
+def test_a_readme_and_its_page_have_the_table(house: Path) -> None:
     readme = catalogue.SYSTEMS / "rnnsearch" / "README.md"
     readme.write_text(readme.read_text() + "\n<!-- table rnnsearch:default | chrf -->\n<!-- /table -->\n")
     made = dict(pages.pages(house))
@@ -75,7 +75,7 @@ def test_a_readme_has_its_table_too_and_so_has_its_page(house: Path) -> None:
         ("pictures", "expected variants, such as rnnsearch:default"),
     ],
 )
-def test_a_page_that_asks_for_what_there_is_not_is_named(house: Path, mark: str, said: str) -> None:
+def test_a_page_with_an_invalid_mark_is_named(house: Path, mark: str, said: str) -> None:
     kind = mark.split()[0]
     path = page(house, f"<!-- {mark} -->\n<!-- /{kind} -->\n")
     before = (house / "README.md").read_bytes()
@@ -95,13 +95,13 @@ def test_a_page_that_asks_for_what_there_is_not_is_named(house: Path, mark: str,
         "<!-- table rnnsearch:default | bleu -->\n<!-- table rnnsearch:default | bleu -->\n<!-- /table -->\n",
     ],
 )
-def test_marks_without_their_pair_are_refused(house: Path, text: str) -> None:
+def test_unpaired_marks_are_refused(house: Path, text: str) -> None:
     page(house, text)
     with pytest.raises(InvalidInput, match=r"page\.md: expected pairs of marks"):
         list(pages.pages(house))
 
 
-def test_a_page_has_the_picture_of_a_series_that_it_asks_for(house: Path) -> None:
+def test_a_page_has_the_picture_of_its_series(house: Path) -> None:
     keep(evidence(1, 30.0, system="rnnencdec"))
     mark = "<!-- series by_length rnnencdec:default rnnsearch:default rnnsearch:multi30k -->"
     text = f"{mark}\n<!-- /series -->\n"
@@ -124,14 +124,14 @@ def test_without_evidence_there_is_a_line_and_no_picture(house: Path) -> None:
     assert not (house / "docs" / "pictures").exists()
 
 
-def test_a_readme_asks_for_no_picture(house: Path) -> None:
+def test_a_readme_cannot_include_pictures(house: Path) -> None:
     readme = catalogue.SYSTEMS / "rnnsearch" / "README.md"
     readme.write_text(readme.read_text() + "\n<!-- series by_length rnnsearch:default -->\n<!-- /series -->\n")
     with pytest.raises(InvalidInput, match=r"README\.md: .* pages of docs/ only"):
         list(pages.pages(house))
 
 
-def test_a_page_has_what_one_benchmark_found(house: Path) -> None:
+def test_a_page_has_the_results_of_one_benchmark(house: Path) -> None:
     folder = house / "benchmarks" / "evidence"
     folder.mkdir(parents=True)
     for name in ("race", "walk"):

@@ -1,4 +1,4 @@
-"""The docs site builds, from pages that docs/build makes."""
+"""The docs site builds from the pages that docs/build generates."""
 
 import importlib.util
 import re

@@ -7,7 +7,7 @@ from tests.conftest import LONGEST
 
 
 class Opened:
-    """A page, what it complained of, and what it asked for."""
+    """A page, its errors, and its requests."""
 
     def __init__(self, browser: Any, path: Path, link: str = "", **options: Any) -> None:
         self.page = browser.new_page(**options)
@@ -26,7 +26,7 @@ class Opened:
         return self.page.locator(".view").nth(view).locator(f".{side} button")
 
     def drawn(self, canvas: str = ".arcs") -> int:
-        """Points of a canvas that are not empty."""
+        """The number of painted pixels of a canvas."""
         count: int = self.page.evaluate(
             """name => {
                 const canvas = document.querySelector(name);
@@ -38,12 +38,12 @@ class Opened:
         return count
 
     def got(self, button: str) -> Path:
-        """What is offered to be saved when a button is pressed."""
+        """The download offered when a button is pressed."""
         with self.page.expect_download() as download:
             self.page.click(button)
         return Path(download.value.path())
 
     def link(self, end: str) -> str:
-        """The address, once it ends so: it is written a moment later."""
+        """Wait until the address ends with this text, since it is updated with a delay."""
         self.page.wait_for_function("end => location.href.endsWith(end)", arg=end)
         return str(self.page.url)

@@ -1,4 +1,4 @@
-"""A picture of each kind, as a system would give it."""
+"""A picture of each kind, like those of systems."""
 
 import math
 
@@ -45,7 +45,7 @@ SENTENCE = [
 
 
 def near(rows: int, columns: int, sharp: float = 1.2) -> torch.Tensor:
-    """Weights that go from one corner to the other."""
+    """Weights along the diagonal."""
     at = torch.linspace(0, columns - 1, rows)[:, None] - torch.arange(columns)
     return torch.softmax(-sharp * at**2, dim=1)
 
@@ -167,7 +167,7 @@ def overlay() -> ImageOverlay:
 
 
 def one_of_each() -> list[Picture]:
-    """All kinds, each once."""
+    """One picture of each kind."""
     alignment = Alignment("alignment", near(7, 6), FRENCH, ENGLISH, "target", "source")
     return [
         alignment, heads(), sound(), strokes(), overlay(), glimpses(), strip(), trace(), training(), delays(), graph(),
@@ -176,7 +176,7 @@ def one_of_each() -> list[Picture]:
 
 
 def others() -> list[Picture]:
-    """Further shapes of some kinds."""
+    """Other shapes of some kinds."""
     one = Heads("one", {"attention": (near(7, 6), FRENCH, ENGLISH)})
     times = [f"{0.03 * i:.2f} s" for i in range(60)]
     window = {"window": (near(3, 60, 0.05)[None], ["a", "b", "c"], times)}

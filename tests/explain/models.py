@@ -1,10 +1,10 @@
-"""Models that more than one test looks into."""
+"""Models that several tests share."""
 
 from torch import Tensor, nn
 
 
 class Twice(nn.Module):
-    """One module in two layers."""
+    """Two layers that share one module."""
 
     def __init__(self, size: int, heads: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What is asked of every picture: it is whole, its texts do not meet, and it can be saved."""
+"""Checks for every picture: nothing is cut off, texts do not overlap, and it can be saved."""
 
 import io
 import itertools
@@ -32,7 +32,7 @@ def pixels(figure: Any, dpi: int = 100) -> np.ndarray:
 
 
 def assert_whole(figure: Any) -> None:
-    """Nothing is cut off: a white border all around, and no more than a margin of it."""
+    """Check that nothing is cut off: there is a white border all around, no wider than a margin."""
     dark = (pixels(figure) < 250).any(-1)
     rows, columns = np.flatnonzero(dark.any(1)), np.flatnonzero(dark.any(0))
     margins = rows[0], columns[0], dark.shape[0] - 1 - rows[-1], dark.shape[1] - 1 - columns[-1]
@@ -46,13 +46,13 @@ def text_class() -> Any:
 
 
 def assert_apart(figure: Any) -> None:
-    """No two texts meet; those that are turned are left out, since the boxes around them meet."""
+    """Check that no two texts overlap; rotated ones are ignored, since their bounding boxes overlap."""
     with our_style():
         renderer = renderer_of(figure)
         figure.draw(renderer)
         unseen = set()
         for axis in figure.findobj(lambda artist: hasattr(artist, "majorTicks")):
-            seen = axis._update_ticks()  # a tick beyond the ends of its axis is there, and not drawn
+            seen = axis._update_ticks()  # ticks beyond the ends of an axis exist, but are not drawn
             unseen |= {label for tick in axis.majorTicks if tick not in seen for label in (tick.label1, tick.label2)}
         said = {
             text for text in figure.findobj(text_class()) if text.get_visible() and text.get_text().strip()
@@ -65,7 +65,7 @@ def assert_apart(figure: Any) -> None:
 
 
 def assert_saved(figure: Any, folder: Path) -> None:
-    """Both files, with alternative text; of what is soon drawn the same bytes each time."""
+    """Check both files and their alternative text; and, if drawing is fast, that the bytes are reproducible."""
     first = plots.save(figure, folder / "first", "words")
     if np.prod(figure.get_size_inches()) < 30:
         second = plots.save(figure, folder / "second", "words")

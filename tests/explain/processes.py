@@ -1,4 +1,4 @@
-"""What two processes see of a model that is replicated, or sharded: run by `test_processes`, under torchrun."""
+"""Capture a replicated or sharded model in two processes: run by `test_processes`, under torchrun."""
 
 import sys
 from pathlib import Path
@@ -46,7 +46,7 @@ def sharded(model: nn.Module) -> nn.Module:
 
 
 def looked_at(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """The output, and the weights by the names of the model itself; of one in training through a backward pass."""
+    """The output, and the weights by the model's own names; in training mode including a backward pass."""
     with torch.set_grad_enabled(model.training), capture(model) as seen:
         out = model(x)
         if model.training:

@@ -1,4 +1,4 @@
-"""Pictures of an answer, from what is heard while the model gives it."""
+"""Pictures of an answer, from a capture of the model."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -90,13 +90,13 @@ def test_the_answer_is_given_to_the_objective_in_evaluation(answer: Answer) -> N
     seen = listened(answer, objective, "first*")
     [(training, inference, (lengths, kept), step)] = calls
     assert (training, inference, kept, step) == (False, True, "kept", 0)
-    assert lengths.tolist() == [[3, 4]]  # of the answer, not of what is right
+    assert lengths.tolist() == [[3, 4]]  # the answer, not the right one
     assert answer.model.training
     assert list(seen) == ["first.weights"]
     torch.testing.assert_close(seen["first.weights"][0], weights_of(answer.model.first, [3, 4]))  # type: ignore[arg-type]
 
 
-def test_the_model_is_as_before_where_the_objective_fails(answer: Answer) -> None:
+def test_the_model_is_restored_if_the_objective_fails(answer: Answer) -> None:
     def broken(model: nn.Module, batch: Any, step: int) -> Loss:
         raise RuntimeError("broken")
 
@@ -123,17 +123,17 @@ def test_an_alignment_is_the_mean_of_layers_and_heads_without_padding(answer: An
     torch.testing.assert_close(torch.as_tensor(both.weights), (mean + other).double() / 2, rtol=0, atol=1e-7)
 
 
-def test_there_is_no_alignment_of_what_was_not_called(answer: Answer) -> None:
+def test_layers_that_were_not_called_have_no_alignment(answer: Answer) -> None:
     assert alignment(answer, objective, "silent.weights", "target", "source") is None
     assert heads(answer, objective, [("silent*", "target", "source", "", "attention weight")]) is None
 
 
-def test_what_does_not_exist_is_refused(answer: Answer) -> None:
+def test_missing_taps_and_labels_are_refused(answer: Answer) -> None:
     with pytest.raises(NotFound, match="no tap matches 'thrid'"):
         alignment(answer, objective, "thrid", "target", "source")
     with pytest.raises(InvalidInput, match=r"Letters has no labels 'sources'; did you mean 'source'\?"):
         alignment(answer, objective, "first*", "target", "sources")
-    with pytest.raises(InvalidInput, match="object has no labels; it needs the methods replay and labels"):
+    with pytest.raises(InvalidInput, match="object has no labels; define its methods replay and labels"):
         alignment(
             answer._replace(task=type("object", (), {"collate": Letters().collate})()), objective, "first*", "a", "b"
         )
@@ -147,7 +147,7 @@ def test_heads_are_all_layers_that_match_each_with_its_axes(answer: Answer) -> N
     ]
     found = heads(answer, objective, shows)
     assert found is not None
-    assert len(calls) == 1  # one forward for all
+    assert len(calls) == 1  # a single forward pass
     assert list(found.layers) == ["first.weights", "second.weights", "window.weights"]
     weights, queries, keys = found.layers["second.weights"]
     torch.testing.assert_close(weights, weights_of(answer.model.second, [3, 4])[0, :, :3, :4])  # type: ignore[arg-type]
@@ -155,16 +155,16 @@ def test_heads_are_all_layers_that_match_each_with_its_axes(answer: Answer) -> N
     assert found.layers["window.weights"][0].shape == (1, 3, 4)
     assert found.layers["window.weights"][2] == ["0.0 s", "0.1 s", "0.2 s", "0.3 s"]
     window = Axes("target", "time (seconds)", "window weight")
-    assert found.axes == {"first.weights": window, "window.weights": window}  # the first show that matches
+    assert found.axes == {"first.weights": window, "window.weights": window}  # the first matching pattern
     found.page(), found.figure()
 
 
-def test_entropy_is_the_mean_over_all_looks() -> None:
+def test_entropy_is_the_mean_over_all_queries() -> None:
     even = [[0.5, 0.5, 0.0], [0.0, 1.0, 0.0]]
     figure = entropy(torch.tensor(even))
     assert figure.value == pytest.approx(math.log(2) / 2)
-    assert (figure.unit, figure.name) == ("nats", "entropy of attention")
-    twice = Alignment("a", [[1.0, 1.0], [0.0, 6.0]], list("ab"), list("cd"), "r", "c")  # no distribution
+    assert (figure.unit, figure.name) == ("nats", "attention entropy")
+    twice = Alignment("a", [[1.0, 1.0], [0.0, 6.0]], list("ab"), list("cd"), "r", "c")  # not a distribution
     assert entropy(twice).value == pytest.approx(math.log(2) / 2)
     layers = {"a": (torch.full((2, 2, 4), 0.25), "ab", "cdef"), "b": (torch.eye(4), "abcd", "abcd")}
     assert entropy(Heads("a", layers)).value == pytest.approx(math.log(4) / 2)  # type: ignore[arg-type]

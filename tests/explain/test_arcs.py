@@ -17,13 +17,13 @@ WORDS = ["▁The", "▁cat", "▁s", "at", ".", "</s>"]
 
 
 def drawn(figure: Any) -> list[tuple[int, int, tuple[float, ...]]]:
-    """Of each arc the row where it starts, the row where it ends, and its colour."""
+    """The start row, the end row and the colour of each arc."""
     [collection] = figure.axes[0].collections
     ends = [(int(path.vertices[0, 1]), int(path.vertices[-1, 1])) for path in collection.get_paths()]
     return [(*rows, tuple(colour)) for rows, colour in zip(ends, collection.get_edgecolors(), strict=True)]
 
 
-def test_an_arc_goes_from_who_looks_to_what_is_looked_at_as_opaque_as_its_weight() -> None:
+def test_an_arc_goes_from_query_to_key_with_its_weight_as_opacity() -> None:
     weights = torch.softmax(2 * torch.randn(2, 6, 5), -1)
     figure = plots.arcs(weights, WORDS, WORDS[:5], rows_label="français", columns_label="english", title="T")
     left, right = figure.axes
@@ -48,7 +48,7 @@ def test_an_arc_goes_from_who_looks_to_what_is_looked_at_as_opaque_as_its_weight
     assert bar.get_xlim() == pytest.approx((0, float(largest)))
 
 
-def test_the_rows_of_both_columns_are_at_one_height() -> None:
+def test_rows_of_both_columns_are_aligned() -> None:
     figure = plots.arcs(torch.eye(3).repeat(1, 2)[:, :5], ["a", "b", "c"], list("vwxyz"))
     left, right = figure.axes
     ticks = [[axes.transData.transform((0, y))[1] for y in axes.get_yticks()] for axes in (left, right)]
@@ -56,7 +56,7 @@ def test_the_rows_of_both_columns_are_at_one_height() -> None:
     assert ticks[0][0] > ticks[0][1]  # the first is at the top
 
 
-def test_several_heads_between_the_same_tokens_lie_beside_each_other() -> None:
+def test_arcs_of_several_heads_between_the_same_tokens_are_side_by_side() -> None:
     figure = plots.arcs(torch.ones(12, 1, 1), ["a"], ["b"])
     [collection] = figure.axes[0].collections
     starts = [path.vertices[0, 1] for path in collection.get_paths()]
@@ -67,7 +67,7 @@ def test_several_heads_between_the_same_tokens_lie_beside_each_other() -> None:
     assert len(set(looks)) == 12  # a colour and a dash for each
 
 
-def test_heads_and_the_looks_of_one_token_can_be_chosen() -> None:
+def test_heads_and_one_query_can_be_selected() -> None:
     weights = torch.zeros(4, 3, 3)
     weights[1, 2, 0], weights[3, 2, 1], weights[3, 0, 0], weights[0] = 0.5, 0.25, 1.0, 1.0
     figure = plots.arcs(weights, ["a", "b", "c"], ["x", "y", "z"], heads=[3, 1], query=2)
@@ -100,7 +100,7 @@ def test_arcs_are_thinned_only_if_there_are_too_many() -> None:
     assert len(drawn(figure)) == 80 * (MOST // 80)
 
 
-def test_five_hundred_tokens_are_named_at_marks(tmp_path: Path) -> None:
+def test_five_hundred_tokens_are_labelled_at_ticks(tmp_path: Path) -> None:
     names = [f"▁{i}" for i in range(500)]
     figure = plots.arcs(torch.rand(3, 500, 500), names, names)
     assert_saved(figure, tmp_path)
@@ -110,11 +110,11 @@ def test_five_hundred_tokens_are_named_at_marks(tmp_path: Path) -> None:
     assert_apart(figure)
     assert max(figure.get_size_inches()) < 17
     figure = plots.arcs(torch.rand(1, 500, 500), names, names, query=13)
-    assert "13" in texts(figure.axes[0].get_yticklabels())  # in any case
+    assert "13" in texts(figure.axes[0].get_yticklabels())  # always labelled
     assert_apart(figure)
 
 
-def test_heads_that_look_nowhere_have_no_arcs() -> None:
+def test_heads_without_weights_have_no_arcs() -> None:
     assert drawn(plots.arcs(torch.zeros(2, 3, 3), list("abc"), list("abc"))) == []
 
 
@@ -128,11 +128,11 @@ def test_heads_that_look_nowhere_have_no_arcs() -> None:
         (torch.full((2, 2), float("nan")), {}, "finite and not below 0"),
         (-torch.ones(2, 2), {}, "finite and not below 0"),
         (torch.ones(0, 2, 2), {}, "at least one"),
-        (torch.ones(3, 2, 2), {"heads": [3]}, r"among 3, counted from 0, each once; got \[3\]"),
+        (torch.ones(3, 2, 2), {"heads": [3]}, r"from 0 to 2, each once; got \[3\]"),
         (torch.ones(3, 2, 2), {"heads": [0, 0]}, "each once"),
         (torch.ones(3, 2, 2), {"heads": []}, r"got \[\]"),
-        (torch.ones(19, 2, 2), {}, "19 heads cannot be told apart; choose at most 18"),
-        (torch.ones(3, 2, 2), {"query": 2}, "a query among 2, counted from 0; got 2"),
+        (torch.ones(19, 2, 2), {}, "19 heads cannot be distinguished; select at most 18"),
+        (torch.ones(3, 2, 2), {"query": 2}, "a query from 0 to 1; got 2"),
         (torch.ones(3, 2, 2), {"query": -1}, "got -1"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Which axis of weights that are written out is whose: batch, heads, queries, keys."""
+"""The axes of explicit weights: batch, heads, queries, keys."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ modes = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.__name__)
 
 
 class Looks(nn.Module):
-    """Does what it is given, which returns the weights as they are right."""
+    """Calls the given function, which returns the correct weights."""
 
     def __init__(self, look: Callable[..., Tensor]) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ def heard(look: Callable[..., Tensor], *given: Tensor, mode: Any = torch.no_grad
 
 
 def additive_step(hidden: Tensor, source: Tensor, how: str) -> tuple[Tensor, Tensor]:
-    """A look of the usual tutorials: weights (batch, source), in as many ways as they use them."""
+    """A step as in tutorials, with weights (batch, source) used in several ways."""
     if how == "bmm":
         weights = torch.bmm(source, hidden[:, :, None]).squeeze(2).softmax(1)
         return weights, torch.bmm(weights[:, None], source).squeeze(1)
@@ -55,7 +55,7 @@ def additive_step(hidden: Tensor, source: Tensor, how: str) -> tuple[Tensor, Ten
 
 @modes
 @pytest.mark.parametrize("how", ["bmm", "layer", "einsum", "right", "row by row"])
-def test_weights_of_a_batch_and_a_source_are_a_step_of_each_sequence(how: str, mode: Any) -> None:
+def test_weights_of_batch_and_source_are_one_step_per_sequence(how: str, mode: Any) -> None:
     def look(source: Tensor) -> Tensor:
         hidden, steps = source.mean(1), []
         for _ in range(4):
@@ -69,7 +69,7 @@ def test_weights_of_a_batch_and_a_source_are_a_step_of_each_sequence(how: str, m
     torch.testing.assert_close(seen.layers(1)[""][0], own[1])
 
 
-def test_a_single_sequence_without_a_batch_is_a_step_too() -> None:
+def test_a_sequence_without_a_batch_axis_is_also_a_step() -> None:
     def look(source: Tensor) -> Tensor:
         hidden, steps = source.mean(0), []
         for _ in range(4):
@@ -118,7 +118,7 @@ def copied(query: Tensor, keys: Tensor) -> Tensor:
 
 @modes
 @pytest.mark.parametrize("look", [flat, target_first, target_first_and_flat, by_equation, copied])
-def test_queries_and_batch_are_told_apart_by_what_they_look_at(look: Any, mode: Any) -> None:
+def test_queries_and_batch_are_distinguished_by_their_keys(look: Any, mode: Any) -> None:
     seen, own = heard(look, torch.randn(BATCH, TARGET, SIZE), torch.randn(BATCH, SOURCE, SIZE), mode=mode)
     assert seen.axes("") == ("n", "q", "k")
     torch.testing.assert_close(seen[""][0], own)
@@ -130,7 +130,7 @@ def test_queries_and_batch_are_told_apart_by_what_they_look_at(look: Any, mode: 
 @pytest.mark.parametrize("folded", [False, True])
 @pytest.mark.parametrize("first", ["positions", "values"])
 def test_values_of_relative_positions_swap_no_axes(first: str, folded: bool, mode: Any) -> None:
-    """Shaw et al. 2018, equation 3: each query has positions of its own, which all heads share."""
+    """Shaw et al. 2018, equation 3: each query has its own positions, which all heads share."""
 
     class Relative(Looks):
         num_heads = HEADS
@@ -156,7 +156,7 @@ def test_values_of_relative_positions_swap_no_axes(first: str, folded: bool, mod
 
 
 @modes
-def test_heads_that_look_once_each_are_no_queries(mode: Any) -> None:
+def test_heads_with_one_query_each_are_not_queries(mode: Any) -> None:
     class Heads(Looks):
         num_heads = HEADS
 
@@ -215,8 +215,8 @@ def test_weights_are_replaced_in_the_axes_that_are_shown(look: Any) -> None:
 
 
 @modes
-def test_columns_that_are_used_apart_are_all_shown(mode: Any) -> None:
-    """A memory and the sequence have one softmax and values of their own."""
+def test_columns_used_by_separate_products_are_all_shown(mode: Any) -> None:
+    """A memory and the sequence share one softmax, but have separate values."""
 
     def look(query: Tensor, keys: Tensor) -> Tensor:
         weights = (query @ keys.mT).softmax(-1)
@@ -229,7 +229,7 @@ def test_columns_that_are_used_apart_are_all_shown(mode: Any) -> None:
 
 @modes
 @pytest.mark.parametrize("first", [True, False])
-def test_a_sink_is_no_key_wherever_it_stands(first: bool, mode: Any) -> None:
+def test_a_sink_is_not_a_key_at_any_position(first: bool, mode: Any) -> None:
     def look(query: Tensor, keys: Tensor) -> Tensor:
         scores, sink = query @ keys.mT, torch.zeros(BATCH, TARGET, 1)
         weights = torch.cat([sink, scores] if first else [scores, sink], -1).softmax(-1)
@@ -241,7 +241,7 @@ def test_a_sink_is_no_key_wherever_it_stands(first: bool, mode: Any) -> None:
     torch.testing.assert_close(seen[""][0], own)
 
 
-def test_heads_one_by_one_that_are_stacked_are_all_seen() -> None:
+def test_heads_computed_one_by_one_and_stacked_are_captured() -> None:
     def look(x: Tensor) -> Tensor:
         parts = x.chunk(2, -1)
         weights = torch.stack([(part @ part.mT).softmax(-1) for part in parts], 1)

@@ -1,4 +1,4 @@
-"""A model that has taps, and other attention beside them."""
+"""A model with taps and other attention."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -17,7 +17,7 @@ BATCH, LENGTH, MODEL, HEADS = 2, 5, 16, 2
 
 
 class Mixed(nn.Module):
-    """An encoder of torch, attention that is written out, and mechanisms with taps."""
+    """An encoder of torch, explicit attention, and mechanisms with taps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Own(nn.Module):
 NAMES = ["encoder.layers.0.self_attn", "encoder.layers.1.self_attn", "own", "ours.weights", "look.weights"]
 
 
-def test_both_are_heard_and_nothing_twice() -> None:
+def test_both_are_captured_once() -> None:
     model, x = Mixed().eval(), torch.randn(BATCH, LENGTH, MODEL)
     with torch.no_grad():
         plain = model(x)
@@ -59,7 +59,7 @@ def test_both_are_heard_and_nothing_twice() -> None:
     torch.testing.assert_close(seen["own"][0], (memory @ memory.mT / 4).softmax(-1))
 
 
-def test_a_tap_that_names_something_else_silences_no_other_module() -> None:
+def test_a_tap_of_another_tensor_does_not_hide_other_modules() -> None:
     class Model(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -74,7 +74,7 @@ def test_a_tap_that_names_something_else_silences_no_other_module() -> None:
 
 
 class Residual(nn.Module):
-    """As a layer of this library calls a mechanism: by another method than its forward, within a module of its own."""
+    """Calls a mechanism like a layer of this library: through a method other than forward, within its own module."""
 
     def forward(self, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         return x + function(x)
@@ -94,7 +94,7 @@ class Block(nn.Module):
 
 
 @pytest.mark.parametrize("attention", [MultiHeadAttention(MODEL, HEADS), AdditiveAttention(MODEL, MODEL, 8)])
-def test_a_mechanism_that_is_called_from_another_module_is_heard_once(attention: nn.Module) -> None:
+def test_a_mechanism_called_from_another_module_is_captured_once(attention: nn.Module) -> None:
     model, x = Block(attention), torch.randn(BATCH, LENGTH, MODEL)
     with torch.no_grad():
         with capture(model) as seen:
@@ -119,13 +119,13 @@ def test_both_are_replaced() -> None:
         assert torch.equal(model(x), plain)
 
 
-def test_what_is_not_there_is_said_with_all_there_is() -> None:
+def test_an_unknown_name_is_reported_with_the_known_ones() -> None:
     model, x = Mixed().eval(), torch.randn(BATCH, LENGTH, MODEL)
     with pytest.raises(NotFound, match=r"no tap matches 'decoder'; there are: ours\.weights, look\.weights"):  # noqa: SIM117
         with capture(model, "decoder"):
             raise AssertionError("the block is not entered")
     with (
-        pytest.raises(NotFound, match=r"matches '\*linear1'; there was some in: .*'look.weights', .*'own'"),
+        pytest.raises(NotFound, match=r"match '\*linear1'; some was found in: .*'look.weights', .*'own'"),
         torch.no_grad(),
         capture(model, "*linear1"),
     ):

@@ -1,4 +1,4 @@
-"""A capture as a value: saved, read, a part of it, and what it says."""
+"""A capture as a value: saving, loading, selecting, measuring."""
 
 import copy
 import json
@@ -14,7 +14,7 @@ from torch import nn
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.tap import Tap
 from saccade.explain import Capture, capture, measures, plots
-from saccade.explain.attention_map import Asked, AttentionMap
+from saccade.explain.attention_map import AttentionMap, Selection
 from tests.explain.models import Twice
 
 BATCH, LENGTH, MODEL, HEADS = 2, 5, 16, 2
@@ -40,7 +40,7 @@ def seen() -> Capture:
     return found.label(WORDS)
 
 
-def test_what_is_saved_is_read(seen: Capture, tmp_path: Path) -> None:
+def test_a_saved_capture_can_be_loaded(seen: Capture, tmp_path: Path) -> None:
     seen.save(tmp_path / "seen.safetensors")
     found = Capture.load(tmp_path / "seen.safetensors")
     assert list(found) == list(seen)
@@ -66,7 +66,7 @@ def test_several_calls_other_types_and_shared_memory_are_saved(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("size", [0, 7, 100, 1000])
-def test_a_damaged_file_is_told_and_so_is_another_one(seen: Capture, tmp_path: Path, size: int) -> None:
+def test_damaged_and_other_files_are_reported(seen: Capture, tmp_path: Path, size: int) -> None:
     path = tmp_path / "seen.safetensors"
     seen.save(path)
     path.write_bytes(path.read_bytes()[:size])
@@ -92,7 +92,7 @@ def test_a_damaged_file_is_told_and_so_is_another_one(seen: Capture, tmp_path: P
         lambda kept: kept.update(labels={kept["names"][0]: 3}),
     ],
 )
-def test_a_header_that_says_nonsense_is_told(seen: Capture, tmp_path: Path, change: Callable[..., object]) -> None:
+def test_an_invalid_header_is_reported(seen: Capture, tmp_path: Path, change: Callable[..., object]) -> None:
     path = tmp_path / "seen.safetensors"
     seen.save(path)
     with safetensors.safe_open(path, "pt") as file:
@@ -105,7 +105,7 @@ def test_a_header_that_says_nonsense_is_told(seen: Capture, tmp_path: Path, chan
 
 
 @pytest.mark.parametrize("way", [copy.deepcopy, lambda seen: pickle.loads(pickle.dumps(seen))])
-def test_a_copy_says_the_same(seen: Capture, way: Callable[[Capture], Capture], tmp_path: Path) -> None:
+def test_a_copy_is_equal(seen: Capture, way: Callable[[Capture], Capture], tmp_path: Path) -> None:
     seen.unknown = {"elsewhere": "because"}
     seen.save(tmp_path / "seen.safetensors")
     for found in (way(seen), Capture.load(tmp_path / "seen.safetensors"), seen.select("*")):
@@ -117,13 +117,13 @@ def test_a_copy_says_the_same(seen: Capture, way: Callable[[Capture], Capture], 
         assert torch.equal(found.rollout(), seen.rollout())
 
 
-def test_a_folder_is_no_file(seen: Capture, tmp_path: Path) -> None:
+def test_a_folder_is_not_a_capture(seen: Capture, tmp_path: Path) -> None:
     for write in (seen.save, seen.to_html):
         with pytest.raises(IsADirectoryError, match=tmp_path.name):
             write(tmp_path)
 
 
-def test_layers_are_rolled_out_as_they_were_called_and_one_forward_at_a_time(tmp_path: Path) -> None:
+def test_rollout_follows_the_order_of_calls_in_one_forward(tmp_path: Path) -> None:
     one, two = (nn.MultiheadAttention(MODEL, HEADS, batch_first=True) for _ in range(2))
 
     class Shared(nn.Module):
@@ -159,7 +159,7 @@ def test_layers_are_rolled_out_as_they_were_called_and_one_forward_at_a_time(tmp
             found.rollout()
 
 
-def test_distances_of_several_forwards_are_those_of_each(seen: Capture) -> None:
+def test_distances_of_several_forwards_equal_those_of_each(seen: Capture) -> None:
     model = nn.MultiheadAttention(MODEL, HEADS, batch_first=True).eval()
     short, long = torch.randn(BATCH, 3, MODEL), torch.randn(BATCH, LENGTH, MODEL)
     with torch.no_grad(), capture(model) as both:
@@ -181,29 +181,29 @@ def test_numbers_are_labels(seen: Capture, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("residual", [-0.1, 1.1, float("nan")])
-def test_a_share_is_between_nothing_and_all(seen: Capture, residual: float) -> None:
+def test_a_residual_share_is_between_0_and_1(seen: Capture, residual: float) -> None:
     with pytest.raises(InvalidInput, match="a share between 0 and 1"):
         seen.rollout(residual=residual)
 
 
 @pytest.mark.unhooked
-def test_half_a_place_is_none(seen: Capture) -> None:
+def test_positions_are_integers(seen: Capture) -> None:
     with pytest.raises(InvalidInput, match="expected a position from 0 to 4"):
         seen.flow(1.5)  # type: ignore[arg-type]
 
 
-def test_a_part_of_it(seen: Capture) -> None:
+def test_a_selection_of_a_capture(seen: Capture) -> None:
     part = seen.select("layers.[12].*", heads=[1], queries=slice(0, 2))
     assert list(part) == ["layers.1.self_attn", "layers.2.self_attn"]
     for name in part:
         torch.testing.assert_close(part[name][0], seen[name][0][:, [1], :2])
-    assert not part.labels  # there are fewer queries than labels now
+    assert not part.labels  # there are now fewer queries than labels
     assert seen.select("*.2.*").labels["layers.2.self_attn"].keys == WORDS
     with pytest.raises(NotFound, match=r"matches '\*decoder\*'; there are: 'layers.0.self_attn'"):
         seen.select("*decoder*")
 
 
-def test_what_it_says_is_what_its_weights_say(seen: Capture) -> None:
+def test_measures_of_a_capture_equal_those_of_its_weights(seen: Capture) -> None:
     layers = [seen[name][0] for name in seen]
     torch.testing.assert_close(seen.rollout(), measures.rollout(layers))
     torch.testing.assert_close(seen.rollout("layers.[01].*", 0.2), measures.rollout(layers[:2], 0.2))
@@ -225,11 +225,11 @@ def test_hard_links_of_one_row_and_of_both_directions(seen: Capture) -> None:
     assert seen.alignments(name, 1, back, "union") == seen.alignments(name, 1) | {(0, 4), (1, 3)}
     with pytest.raises(NotFound, match="no captured name matches 'nowhere'"):
         seen.alignments("nowhere")
-    with pytest.raises(InvalidInput, match="there are 2 rows, from 0, and no 2"):
+    with pytest.raises(InvalidInput, match="expected a row from 0 to 1, not 2"):
         seen.alignments(name, 2)
 
 
-def test_it_is_drawn(seen: Capture, tmp_path: Path) -> None:
+def test_a_capture_is_drawn(seen: Capture, tmp_path: Path) -> None:
     name = "layers.1.self_attn"
     for head, drawn, title in (
         (None, seen[name][0][1].mean(0), name),
@@ -248,9 +248,9 @@ def test_it_is_drawn(seen: Capture, tmp_path: Path) -> None:
         seen.plot(name, 2)
 
 
-def test_nothing_is_formed_that_is_not_asked_for() -> None:
-    def form(asked: Asked) -> torch.Tensor:
-        raise AssertionError(f"formed: {asked}")
+def test_only_requested_weights_are_computed() -> None:
+    def form(selection: Selection) -> torch.Tensor:
+        raise AssertionError(f"formed: {selection}")
 
     seen = Capture()
     seen.hear(AttentionMap("here", ("b", "h", "q", "k"), form))
@@ -287,11 +287,11 @@ def test_pieces_are_joined_to_words(seen: Capture) -> None:
         torch.testing.assert_close(weights.sum(-1), torch.ones(BATCH, HEADS, 4))
 
 
-def test_a_map_is_formed_once() -> None:
-    formed: list[Asked] = []
+def test_a_map_is_computed_once() -> None:
+    formed: list[Selection] = []
 
-    def form(asked: Asked) -> torch.Tensor:
-        formed.append(asked)
+    def form(selection: Selection) -> torch.Tensor:
+        formed.append(selection)
         return torch.ones(BATCH, HEADS, LENGTH, LENGTH) / LENGTH
 
     seen = Capture()

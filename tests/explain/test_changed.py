@@ -1,4 +1,4 @@
-"""Weights that are no longer those of the softmax when they are used are named, or shown as they are used."""
+"""Weights changed between the softmax and their use are reported, or shown as used."""
 
 from collections.abc import Callable
 from typing import Any
@@ -35,7 +35,7 @@ def topped(weights: Tensor) -> Tensor:
 
 
 def written(change: Callable[[Tensor], object]) -> Callable[[Tensor], Tensor]:
-    """A change in place, of the weights themselves."""
+    """An in-place change of the weights."""
 
     def changed(weights: Tensor) -> Tensor:
         weights = weights.clone() if weights.requires_grad else weights
@@ -82,7 +82,7 @@ CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
 
 @modes
 @pytest.mark.parametrize("how", CHANGES)
-def test_weights_that_are_changed_are_named(how: str, mode: Any) -> None:
+def test_changed_weights_are_reported(how: str, mode: Any) -> None:
     model, x = Attention(CHANGES[how]), 0.3 * torch.randn(BATCH, HEADS, LENGTH, SIZE)
     torch.manual_seed(1)
     with mode():
@@ -97,7 +97,7 @@ def test_weights_that_are_changed_are_named(how: str, mode: Any) -> None:
 
 @modes
 @pytest.mark.parametrize("how", ["masked_fill", "where", "tril", "mask in place"])
-def test_what_a_mask_hid_before_may_be_hidden_again(how: str, mode: Any) -> None:
+def test_applying_the_same_mask_again_is_not_a_change(how: str, mode: Any) -> None:
     model, x = Attention(CHANGES[how], hide=True), torch.randn(BATCH, HEADS, LENGTH, SIZE)
     with mode(), capture(model) as seen:
         model(x)
@@ -106,7 +106,7 @@ def test_what_a_mask_hid_before_may_be_hidden_again(how: str, mode: Any) -> None
 
 
 @modes
-def test_rows_that_see_nothing_are_shown_as_they_are_used(mode: Any) -> None:
+def test_rows_with_nothing_to_attend_are_shown_as_used(mode: Any) -> None:
     class Empty(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             scores = (x @ x.mT).masked_fill(torch.arange(LENGTH)[:, None] == 2, -torch.inf)
@@ -120,7 +120,7 @@ def test_rows_that_see_nothing_are_shown_as_they_are_used(mode: Any) -> None:
 
 
 @modes
-def test_dropout_is_no_change(mode: Any) -> None:
+def test_dropout_is_not_a_change(mode: Any) -> None:
     model, x = Attention(lambda w: F.dropout(w, 0.5, True)), torch.randn(BATCH, HEADS, LENGTH, SIZE)
     with mode(), capture(model) as seen:
         model(x)
@@ -129,7 +129,7 @@ def test_dropout_is_no_change(mode: Any) -> None:
 
 
 @modes
-def test_attention_that_is_summed_without_a_matrix_product_is_named(mode: Any) -> None:
+def test_attention_summed_without_a_matrix_product_is_reported(mode: Any) -> None:
     class AdditiveAttention(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             weights = (x @ torch.ones(SIZE, 1)).softmax(1)
@@ -152,10 +152,10 @@ def test_attention_that_is_summed_without_a_matrix_product_is_named(mode: Any) -
             part(x)
     assert not seen
     assert list(seen.unknown) == ["one", "cross_attn.softmax"]
-    assert all("go into a sum" in why for why in seen.unknown.values())
+    assert all("enter a sum" in why for why in seen.unknown.values())
 
 
-def test_the_largest_experts_of_a_router_are_no_attention() -> None:
+def test_the_largest_experts_of_a_router_are_not_attention() -> None:
     class Experts(nn.Module):
         def __init__(self) -> None:
             super().__init__()

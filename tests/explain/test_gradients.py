@@ -10,7 +10,7 @@ BATCH, STEPS, INPUTS, SIZE = 2, 3, 5, 7
 
 
 class Mix(nn.Module):
-    """Outputs that are sums of the inputs, each with its own direction: what their gradients are is known."""
+    """Outputs that are sums of the inputs, each with its own direction, so that the gradients are known."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class Mix(nn.Module):
         return torch.einsum("tsd,bsd->bt", self.directions, self.source(inputs))
 
 
-def test_the_norms_are_those_of_the_gradients_and_the_model_is_as_before() -> None:
+def test_the_norms_are_those_of_the_gradients_and_the_model_is_unchanged() -> None:
     model, inputs = Mix(), torch.randn(BATCH, INPUTS, SIZE, dtype=torch.float64)
     norms = gradient_norms(model, "source", lambda: model(inputs))
     expected = model.directions.detach().norm(dim=-1).expand(BATCH, -1, -1)
@@ -30,13 +30,13 @@ def test_the_norms_are_those_of_the_gradients_and_the_model_is_as_before() -> No
     assert model.source.listener is None
 
 
-def test_it_works_where_gradients_are_switched_off() -> None:
+def test_it_works_with_gradients_disabled() -> None:
     model, inputs = Mix(), torch.randn(BATCH, INPUTS, SIZE, dtype=torch.float64)
     with torch.no_grad():
         assert gradient_norms(model, "source", lambda: model(inputs)).shape == (BATCH, STEPS, INPUTS)
 
 
-def test_a_tap_that_cannot_be_asked_is_named() -> None:
+def test_an_unusable_tap_is_reported() -> None:
     model, inputs = Mix(), torch.randn(BATCH, INPUTS, SIZE, dtype=torch.float64)
     with pytest.raises(NotFound, match="no tap matches 'sources'; there are: source, silent"):
         gradient_norms(model, "sources", lambda: model(inputs))

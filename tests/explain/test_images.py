@@ -1,4 +1,4 @@
-"""Where an image is looked at."""
+"""Attention over an image."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def test_each_word_has_the_image_with_its_weights_over_it() -> None:
     assert end.child_axes[0].get_ylabel() == "attention weight"
 
 
-def test_the_image_is_seen_in_grey_under_the_weights_and_none_of_it_is_as_dark_as_one() -> None:
+def test_the_image_is_grey_below_the_weights_and_never_as_dark() -> None:
     image = torch.zeros(3, 8, 8)
     image[0, :, 4:] = 255  # red
     for given in (image, image.permute(1, 2, 0), (image / 255).numpy(), image.tolist()):
@@ -50,9 +50,9 @@ def test_the_image_is_seen_in_grey_under_the_weights_and_none_of_it_is_as_dark_a
         np.testing.assert_allclose(laid[:, -1], 0.5 + 0.5 * 0.299)
 
 
-def test_an_enlarged_weight_is_never_more_than_it_is() -> None:
+def test_an_enlarged_weight_never_exceeds_its_value() -> None:
     weights = torch.zeros(1, 5, 5)
-    weights[0, 2, 2] = 1.0  # a cubic curve through it goes below 0 beside it
+    weights[0, 2, 2] = 1.0  # cubic interpolation goes below 0 next to it
     laid = np.asarray(plots.over_image(torch.ones(50, 50), weights, ["a"]).axes[0].images[0].get_array())
     assert laid.max() == 1.0
     np.testing.assert_allclose(laid[laid.shape[0] // 2, laid.shape[1] // 2], colours()(1.0)[:3], atol=0.02)
@@ -89,9 +89,9 @@ def test_pictures_of_images_are_saved(make: Any, tmp_path: Path) -> None:
         (torch.ones(4, 5, 6), torch.ones(1, 2, 2), r"got \(4, 5, 6\)"),
         (torch.ones(0, 5), torch.ones(1, 2, 2), r"got \(0, 5\)"),
         ([[1.0], [1.0, 2.0]], torch.ones(1, 2, 2), "all rows of one length"),
-        (-torch.ones(2, 2), torch.ones(1, 2, 2), "from 0 to 1, or to 255"),
-        (torch.full((2, 2), 256.0), torch.ones(1, 2, 2), "from 0 to 1, or to 255"),
-        (torch.full((2, 2), float("nan")), torch.ones(1, 2, 2), "from 0 to 1, or to 255"),
+        (-torch.ones(2, 2), torch.ones(1, 2, 2), "from 0 to 1, or up to 255"),
+        (torch.full((2, 2), 256.0), torch.ones(1, 2, 2), "from 0 to 1, or up to 255"),
+        (torch.full((2, 2), float("nan")), torch.ones(1, 2, 2), "from 0 to 1, or up to 255"),
         (torch.ones(2, 2), torch.ones(2, 2, 2), r"expected weights \(1, rows, columns\)"),
         (torch.ones(2, 2), -torch.ones(1, 2, 2), "not below 0"),
     ],
@@ -121,7 +121,7 @@ def test_glimpses_are_boxes_in_order_and_a_path() -> None:
     assert box.width / box.height == pytest.approx(32 / 24)
 
 
-def test_a_glimpse_may_have_several_scales_and_reach_out_of_the_image() -> None:
+def test_a_glimpse_may_have_several_scales_and_extend_beyond_the_image() -> None:
     figure = plots.glimpses(torch.rand(8, 8), [[4, 4], [8, 0]], [[2, 4], [2, 6]])
     axes = figure.axes[0]
     assert rectangles(axes) == [(3, 3, 2, 2), (2, 2, 4, 4), (7, -1, 2, 2), (5, -3, 6, 6)]
@@ -167,7 +167,7 @@ def test_a_drawing_has_its_canvas_after_each_step() -> None:
     assert [texts(axes.texts) for axes in figure.axes] == [["step 1"], ["2"], ["3"], ["4"], ["5"]]
     for step, axes in enumerate(figure.axes):
         np.testing.assert_allclose(axes.images[0].get_array(), canvases[step].numpy(), atol=1e-7)
-        assert axes.images[0].get_clim() == (0, 1)  # one scale, and black is nothing
+        assert axes.images[0].get_clim() == (0, 1)  # one scale, with black as 0
         assert rectangles(axes) == [(step, 1, 3, 2)]
     assert figure.axes[0].get_title(loc="left") == "T"
 
@@ -207,7 +207,7 @@ def test_a_drawing_is_whole_without_overlaps_and_from_the_first_to_the_last(
         ([[[1.0]], [[1.0, 2.0]]], {}, "all rows of one length"),
         (torch.ones(2, 2, 3, 4), {}, "1 or 3 channels"),
         (-torch.ones(2, 3, 4), {}, "not below 0"),
-        (torch.full((2, 3, 4), 300.0), {}, "or to 255"),
+        (torch.full((2, 3, 4), 300.0), {}, "or up to 255"),
         (torch.ones(2, 3, 4), {"boxes": torch.ones(3, 4)}, r"expected boxes \(2, 4\)"),
         (torch.ones(2, 3, 4), {"most": 1}, "at least two steps to draw, got 1"),
     ],

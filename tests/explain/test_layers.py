@@ -1,4 +1,4 @@
-"""One number a head, and positions."""
+"""One number per head, and positions."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from tests.explain.pictures import assert_apart, assert_saved, assert_whole, lig
 matplotlib = pytest.importorskip("matplotlib")
 
 
-def test_an_overview_has_a_cell_a_head_and_the_number_in_it() -> None:
+def test_an_overview_has_a_cell_with_its_number_for_each_head() -> None:
     values = torch.tensor([[0.0, 1.5, 3.0], [2.25, 0.125, 1.0]])
     figure = plots.layer_overview(values, "entropy (nats)", layers=["encoder 0", "encoder 1"], title="T")
     axes = figure.axes[0]
@@ -41,7 +41,7 @@ def test_the_scale_is_symmetric_around_grey_if_numbers_have_both_signs() -> None
 
 
 @pytest.mark.parametrize(("largest", "shown"), [(0.01234, "0.0123"), (99.96, "100.0"), (1e7, None), (1e-9, "0.0000")])
-def test_numbers_are_written_where_they_fit(largest: float, shown: str | None) -> None:
+def test_numbers_are_written_if_they_fit(largest: float, shown: str | None) -> None:
     assert texts(plots.layer_overview([[largest]], "x").axes[0].texts) == ([shown] if shown else [])
 
 
@@ -79,7 +79,7 @@ def test_an_overview_refuses(values: Any, names: list[str], message: str) -> Non
         plots.layer_overview(values, "x", layers=names)
 
 
-def test_positions_and_how_alike_they_are() -> None:
+def test_positions_and_their_similarity() -> None:
     table = torch.randn(7, 4, dtype=torch.float64)
     figure = plots.positions(table, "T")
     encodings, alike = figure.axes
@@ -95,7 +95,7 @@ def test_positions_and_how_alike_they_are() -> None:
     np.testing.assert_allclose(positive.cmap(0.0)[:3], 1.0)
 
 
-def test_what_is_below_0_is_lighter_in_print_than_what_is_above() -> None:
+def test_numbers_below_0_are_lighter_in_print_than_those_above() -> None:
     scale = matplotlib.colors.LinearSegmentedColormap.from_list("", BELOW_AND_ABOVE)(np.linspace(0, 1, 21))[:, :3]
     steps = np.diff(lightness(scale))
     assert (steps < -1).all()

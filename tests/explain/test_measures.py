@@ -21,7 +21,7 @@ def test_entropy_and_distance_equal_slow_loops() -> None:
     for b, q in itertools.product(range(BATCH), range(3)):
         row = weights[b, q].tolist()
         assert math.isclose(entropy(weights)[b, q], -sum(w * math.log(w) for w in row if w), abs_tol=1e-12)
-        far = sum(w * abs(q + 2 - k) for k, w in enumerate(row))  # the last query stands at the last key
+        far = sum(w * abs(q + 2 - k) for k, w in enumerate(row))  # the last query is at the last key
         assert math.isclose(distance(weights)[b, q], far, rel_tol=1e-12)
 
 
@@ -42,7 +42,7 @@ def test_rollout_is_the_sum_over_every_path(residual: float) -> None:
 
 
 def test_flow_is_the_smallest_cut() -> None:
-    """Of every way to part the places into those beside the output and those beside the input, the narrowest."""
+    """The smallest capacity over all cuts between input and output."""
     layers = make(layers=2, size=3)
     mixed = [0.5 * weights.mean(1) + 0.5 * torch.eye(3) for weights in layers]
     inner = list(range(3))
@@ -59,7 +59,7 @@ def test_flow_is_the_smallest_cut() -> None:
         assert math.isclose(flow(layers, query)[b, key], min(cuts), rel_tol=1e-9)
 
 
-def test_a_link_is_the_key_looked_at_most() -> None:
+def test_a_link_goes_to_the_key_with_the_largest_weight() -> None:
     weights = torch.tensor([[0.1, 0.7, 0.2], [0.0, 0.0, 0.0], [0.3, 0.1, 0.6]])
     assert links(weights) == {(0, 1), (2, 2)}
     assert links(weights, torch.tensor([True, False, True])) == {(0, 2), (2, 2)}
@@ -69,12 +69,12 @@ def test_links_of_both_directions() -> None:
     forth, back = {(0, 0), (1, 1), (2, 2), (3, 2)}, {(0, 0), (1, 1), (3, 2), (4, 4)}
     assert symmetrised(forth, back) == {(0, 0), (1, 1)}
     assert symmetrised(forth, back, "union") == {(0, 0), (1, 1), (2, 2), (3, 2), (2, 3), (4, 4)}
-    # (2, 2) touches (1, 1); then (2, 3) and (3, 2) touch (2, 2); (4, 4) touches nothing that is kept
+    # (2, 2) is adjacent to (1, 1); then (2, 3) and (3, 2) to (2, 2); (4, 4) to no kept link
     assert symmetrised(forth, back, "grow") == {(0, 0), (1, 1), (2, 2), (2, 3), (3, 2)}
 
 
 @pytest.mark.unhooked
-def test_what_does_not_fit_is_told() -> None:
+def test_invalid_arguments_are_reported() -> None:
     with pytest.raises(InvalidInput, match="at least one layer"):
         rollout([])
     with pytest.raises(InvalidInput, match=r"self-attention of one size.*got \(2, 3, 4, 5\) after \(2, 4, 4\)"):

@@ -1,4 +1,4 @@
-"""Listening makes no model fail, and what it cannot follow is named."""
+"""A capture never makes a model fail, and reports operators that it cannot track."""
 
 import subprocess
 import sys
@@ -83,14 +83,14 @@ def test_sparse_tensors_and_others_without_memory() -> None:
     assert list(seen) == ["own"]
 
 
-def test_what_has_no_numbers() -> None:
+def test_tensors_without_data() -> None:
     model = nn.Sequential(Fused(), Own()).to("meta")
     with torch.no_grad(), capture(model) as seen:
         assert model(torch.empty(BATCH, LENGTH, SIZE * HEADS, device="meta")).is_meta
     assert list(seen) == ["0", "1"]
 
 
-def test_functions_of_functions() -> None:
+def test_higher_order_operators() -> None:
     model, x = Own(), torch.randn(BATCH, LENGTH, SIZE)
     batched = torch.func.vmap(lambda row: torch.func.functional_call(model, {}, (row,)))
     gradient = torch.func.grad(lambda x: model(x).square().sum())
@@ -102,28 +102,28 @@ def test_functions_of_functions() -> None:
 
 
 @modes
-def test_an_operator_that_cannot_be_followed_is_named(mode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    followed = Scores.saw
+def test_an_operator_that_cannot_be_tracked_is_reported(mode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    followed = Scores.observe
 
     def broken(scores: Scores, operator: Any, name: str, *given: Any) -> Any:
         if name == "tanh":
             raise ArithmeticError("three\nlines\nof it")
         return followed(scores, operator, name, *given)
 
-    monkeypatch.setattr(Scores, "saw", broken)
+    monkeypatch.setattr(Scores, "observe", broken)
     model, x = nn.Sequential(Own(), nn.Tanh()), torch.randn(BATCH, LENGTH, SIZE)
     with mode():
         plain = model(x)
         with capture(model) as seen:
             assert torch.equal(model(x), plain)
     assert list(seen) == ["0"]
-    assert seen.unknown == {"1": "aten::tanh cannot be followed: three"}
+    assert seen.unknown == {"1": "aten::tanh cannot be tracked: three"}
 
 
 @modes
-def test_a_softmax_that_cannot_be_read_leaves_the_others(mode: Any) -> None:
+def test_an_unreadable_softmax_does_not_affect_others(mode: Any) -> None:
     class Both(nn.Module):
-        """As ConvBERT's: attention, and kernels of a convolution that are a softmax over another axis."""
+        """As in ConvBERT: attention, and convolution kernels that are a softmax over another axis."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -141,7 +141,7 @@ def test_a_softmax_that_cannot_be_read_leaves_the_others(mode: Any) -> None:
 
 
 @modes
-def test_a_kernel_that_cannot_be_read_leaves_the_others(mode: Any) -> None:
+def test_an_unreadable_kernel_does_not_affect_others(mode: Any) -> None:
     class Both(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             parts = x[:, None, None].expand(BATCH, 1, 1, LENGTH, SIZE).contiguous()
@@ -155,8 +155,8 @@ def test_a_kernel_that_cannot_be_read_leaves_the_others(mode: Any) -> None:
 
 @pytest.mark.parametrize("asked", [False, True])
 @pytest.mark.parametrize("layer", [False, True])
-def test_rows_of_the_fast_path_that_see_nothing_are_what_it_gives(layer: bool, asked: bool) -> None:
-    """It gives NaN; the long way gives NaN too, and the fused kernel 0."""
+def test_empty_rows_of_the_fast_path_have_its_values(layer: bool, asked: bool) -> None:
+    """They are NaN, as without the fast path; with the fused kernel they are 0."""
     size = SIZE * HEADS
     model: nn.Module = (
         nn.TransformerEncoderLayer(size, HEADS, 32, batch_first=True, norm_first=True)
@@ -188,7 +188,7 @@ def test_rows_of_the_fast_path_that_see_nothing_are_what_it_gives(layer: bool, a
 @pytest.mark.parametrize("attention", [Fused, Own])
 @pytest.mark.parametrize("queries", [LENGTH, 1])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
-def test_a_program_has_lost_its_names_and_that_is_said(attention: Any, queries: int) -> None:
+def test_programs_without_module_names_are_reported(attention: Any, queries: int) -> None:
     size = SIZE * HEADS
     model, x = nn.Sequential(attention(), attention()).eval(), torch.randn(BATCH, queries, size)
     with torch.no_grad(), capture(model) as whole:
@@ -202,7 +202,7 @@ def test_a_program_has_lost_its_names_and_that_is_said(attention: Any, queries: 
             with torch.no_grad(), capture(outer) as seen:
                 torch.testing.assert_close(outer(x), plain)
             assert list(seen) == [place]
-            assert "has no names of modules" in seen.unknown[place]
+            assert "has no module names" in seen.unknown[place]
             maps = seen.in_turn(place)
             assert list(maps) == ["1, call 0", "1, call 1"] if place else ["call 0", "call 1"]
             for weights, expected in zip(maps.values(), whole.values(), strict=True):
@@ -228,7 +228,7 @@ assert len(new) < 20 and not any(name.startswith("torch._dynamo") for name in ne
 
 
 @pytest.mark.unhooked
-def test_what_is_compiled_within_the_block_is_heard_and_leaves_the_listener_alone() -> None:
+def test_modules_compiled_within_the_block_are_captured() -> None:
     model, x = nn.Sequential(nn.Linear(SIZE, SIZE), Own()).eval(), torch.randn(BATCH, LENGTH, SIZE)
     with torch.no_grad():
         plain = model(x)

@@ -1,4 +1,4 @@
-"""Attention of models that have no taps: fused kernels, layers that are one operator, products and a softmax."""
+"""Attention in models without taps: fused kernels, layers that are one operator, explicit attention."""
 
 import math
 import os
@@ -26,7 +26,7 @@ modes = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.__name__)
 
 
 def make_mask() -> Tensor:
-    """True at padding, as `torch.nn` has it."""
+    """True at padding, as in `torch.nn`."""
     mask = torch.zeros(BATCH, LENGTH, dtype=torch.bool)
     mask[1, 4:] = True
     return mask
@@ -51,7 +51,7 @@ def test_multihead_attention_of_torch(mode: Any, training: bool, asked: bool) ->
 
 
 class Both(nn.Module):
-    """An encoder and a decoder, as torch makes them."""
+    """An encoder and a decoder of torch."""
 
     def __init__(self, norm_first: bool) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class Both(nn.Module):
 
 @modes
 @pytest.mark.parametrize("norm_first", [False, True])
-def test_the_fast_path_is_taken_and_seen(mode: Any, norm_first: bool) -> None:
+def test_the_fast_path_is_used_and_captured(mode: Any, norm_first: bool) -> None:
     model, mask = Both(norm_first).eval(), make_mask()
     source, target = torch.randn(BATCH, LENGTH, MODEL), torch.randn(BATCH, 3, MODEL)
     with capture(model) as slow:
@@ -85,7 +85,7 @@ def test_the_fast_path_is_taken_and_seen(mode: Any, norm_first: bool) -> None:
     for name in names:
         (ours,), (theirs,) = seen[name], slow[name]
         inside = ~mask[:, None, :, None] if name.startswith("encoder") else torch.ones(1, dtype=torch.bool)
-        # behind a sentence the fast path computes nothing
+        # after a sentence the fast path computes nothing
         torch.testing.assert_close(ours * inside, theirs * inside, rtol=1e-5, atol=1e-6)
     assert not seen["decoder.layers.0.self_attn"][0].triu(1).any()
 
@@ -104,7 +104,7 @@ FOREIGN: dict[str, dict[str, Any]] = {
     "ViT": BERT | {"image_size": 16, "patch_size": 4},
     "T5": {"vocab_size": WORDS, "d_model": MODEL, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": HEADS} | START,
     "Marian": TEXT | MARIAN | START | {"d_model": MODEL},
-    "Llama": TEXT | BERT | {"num_attention_heads": 4, "num_key_value_heads": 2},  # two heads share their keys
+    "Llama": TEXT | BERT | {"num_attention_heads": 4, "num_key_value_heads": 2},  # two heads share keys
     "XLNet": {"vocab_size": WORDS, "d_model": MODEL, "n_layer": 2, "n_head": HEADS, "d_inner": 32},
 }
 
@@ -125,7 +125,7 @@ def inputs(name: str) -> dict[str, Tensor]:
 
 
 def own_weights(found: Any) -> list[Tensor]:
-    """What a model says of itself, where it makes its weights."""
+    """The weights that a model returns itself."""
     if "encoder_attentions" not in found:
         return list(found.attentions)
     turns = zip(found.decoder_attentions, found.cross_attentions, strict=True)
@@ -186,7 +186,7 @@ def test_x_transformers() -> None:
 
 
 class Plain(nn.Module):
-    """Attention as anyone writes it, beside a router and an output that are none."""
+    """Plain attention, with a router and an output that are not attention."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -206,7 +206,7 @@ class Own(nn.Module):
 
 
 @modes
-def test_a_router_and_an_output_are_no_attention(mode: Any) -> None:
+def test_routers_and_outputs_are_not_attention(mode: Any) -> None:
     model, x = Plain(), torch.randn(BATCH, LENGTH, MODEL)
     with mode(), capture(model) as seen:
         model(x)
@@ -269,9 +269,9 @@ def test_a_fused_kernel_equals_slow_loops(
     torch.testing.assert_close(some.double(), expected[:, [1], 1:4][..., [0, 6, 2]], **close)
 
 
-def test_heads_and_queries_bound_what_is_seen() -> None:
+def test_heads_and_queries_limit_the_capture() -> None:
     model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(BATCH, LENGTH, MODEL)
-    for asked in (False, True):  # from the kernel, and written out
+    for asked in (False, True):  # from the kernel, and explicit
         with capture(model) as every:
             model(x, x, x, need_weights=asked)
         with capture(model, heads=[1], queries=slice(2, 5)) as seen:
@@ -282,7 +282,7 @@ def test_heads_and_queries_bound_what_is_seen() -> None:
 
 
 @pytest.mark.parametrize("reduce", ["mean", "max"])
-def test_heads_may_be_one(reduce: Any) -> None:
+def test_heads_can_be_reduced_to_one(reduce: Any) -> None:
     model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(BATCH, LENGTH, MODEL)
     ours = MultiHeadAttention(MODEL, HEADS)
     for attention, name, options in (
@@ -300,7 +300,7 @@ def test_heads_may_be_one(reduce: Any) -> None:
         torch.testing.assert_close(seen[name][0], part.mean(1) if reduce == "mean" else part.amax(1))
 
 
-def test_the_keys_that_are_looked_at_most() -> None:
+def test_the_keys_with_the_largest_weights() -> None:
     model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(BATCH, LENGTH, MODEL)
     ours = MultiHeadAttention(MODEL, HEADS)
     for attention, name, given in ((model, "", (x, x, x)), (ours, "weights", (x, x))):
@@ -322,8 +322,8 @@ def test_the_keys_that_are_looked_at_most() -> None:
             assert seen.maps(name)[0].weights(queries=[1]).shape == (BATCH, 1, 1, LENGTH)
 
 
-def test_no_more_than_the_largest_is_held() -> None:
-    """Where a model writes its weights out: of 400 keys three, and their places."""
+def test_only_the_largest_weights_are_held() -> None:
+    """For explicit attention: three of 400 keys, and their positions."""
     model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(1, 400, MODEL)
     heard: list[Any] = []
     with torch.no_grad(), Places(model) as calls, Listening(calls, lambda _: True, heard.append, Bounds(top=3)):
@@ -343,7 +343,7 @@ def test_a_rollout_is_kept_layer_by_layer(name: str) -> None:
             model(x)
         with torch.no_grad(), capture(model, reduce="rollout") as seen:
             model(x)
-            model(x.flip(1))  # begins anew
+            model(x.flip(1))  # restarts
     finally:
         torch.backends.mha.set_fastpath_enabled(True)
     names = list(every)
@@ -370,11 +370,11 @@ def test_a_rollout_of_one_module_in_several_layers() -> None:
 
 
 @pytest.mark.unhooked
-def test_reductions_that_do_not_do_are_told() -> None:
+def test_invalid_reductions_are_reported() -> None:
     for wrong in ("median", "top-0", "top", "top-8.5"):
         with pytest.raises(InvalidInput, match=f"not '{wrong}'"), capture(Own(), reduce=wrong):
             pass
-    with pytest.raises(InvalidInput, match="every query"), capture(Own(), queries=[1], reduce="rollout"):
+    with pytest.raises(InvalidInput, match="all queries"), capture(Own(), queries=[1], reduce="rollout"):
         pass
     model, x = Both(False).eval(), torch.randn(BATCH, LENGTH, MODEL)
     with (
@@ -383,23 +383,23 @@ def test_reductions_that_do_not_do_are_told() -> None:
         capture(model, reduce="rollout"),
     ):
         model(x, x[:, :3], make_mask())
-    with torch.no_grad(), capture(model, "encoder*", reduce="rollout") as seen:  # nothing is left of what failed
+    with torch.no_grad(), capture(model, "encoder*", reduce="rollout") as seen:  # no hooks remain after the failure
         model(x, x[:, :3], make_mask())
     assert len(seen) == 2
 
 
 @modes
-def test_scores_that_are_put_together_in_pieces_are_named(mode: Any) -> None:
+def test_scores_assembled_from_pieces_are_reported(mode: Any) -> None:
     config = transformers.LongformerConfig(**TEXT | BERT | {"attention_window": [4, 4], "pad_token_id": 1})
     model = transformers.LongformerModel(config).eval()
     with mode(), capture(model) as seen:
         model(torch.randint(5, WORDS, (BATCH, 12)))
     assert not seen
     assert list(seen.unknown) == ["encoder.layer.0.attention.self", "encoder.layer.1.attention.self"]
-    assert all("in pieces" in why for why in seen.unknown.values())
+    assert all("from pieces" in why for why in seen.unknown.values())
 
 
-def test_heads_and_replacement_of_weights_that_are_written_out() -> None:
+def test_selection_and_replacement_of_explicit_weights() -> None:
     model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(BATCH, LENGTH, MODEL)
     with torch.no_grad(), capture(model, replace=ablate(0)) as whole:
         expected = model(x, x, x, need_weights=True)[0]
@@ -408,7 +408,7 @@ def test_heads_and_replacement_of_weights_that_are_written_out() -> None:
     torch.testing.assert_close(seen[""][0], whole[""][0][:, [1]])
 
 
-def test_heads_in_the_batch_are_heads_where_the_module_says_how_many() -> None:
+def test_heads_merged_into_the_batch_are_separated_if_their_number_is_known() -> None:
     class Folded(nn.Module):
         num_heads = HEADS
 
@@ -425,7 +425,7 @@ def test_heads_in_the_batch_are_heads_where_the_module_says_how_many() -> None:
     torch.testing.assert_close(seen[""][0][:, 0], (part @ part.mT).softmax(-1))
 
 
-def test_what_is_overwritten_within_the_block_is_kept_as_it_was() -> None:
+def test_inputs_overwritten_within_the_block_are_kept() -> None:
     class Cached(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -445,7 +445,7 @@ def test_what_is_overwritten_within_the_block_is_kept_as_it_was() -> None:
         torch.testing.assert_close(seen[""][at], slow(query, again.keys).float())
 
 
-def test_a_backward_pass_that_computes_anew_is_heard_once() -> None:
+def test_recomputation_in_the_backward_pass_is_captured_once() -> None:
     model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(BATCH, LENGTH, MODEL)
     x.requires_grad_()
     with capture(model) as seen:
@@ -453,7 +453,7 @@ def test_a_backward_pass_that_computes_anew_is_heard_once() -> None:
     assert len(seen[""]) == 1
 
 
-def test_gradients_are_as_if_nobody_listened() -> None:
+def test_gradients_are_unchanged_by_a_capture() -> None:
     model, x = Plain().eval(), torch.randn(BATCH, LENGTH, MODEL, requires_grad=True)
     expected = torch.autograd.grad(model(x).square().sum(), x)[0]
     with capture(model):
@@ -479,7 +479,7 @@ def at_the_first(name: str, weights: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode], ids=lambda mode: mode.__name__)
 @pytest.mark.parametrize("name", ["GPT2", "T5", "Llama"])
-def test_weights_are_replaced_alike_in_a_kernel_and_where_they_are_written_out(name: str, mode: Any) -> None:
+def test_weights_are_replaced_equally_in_kernels_and_explicit_attention(name: str, mode: Any) -> None:
     given, found = inputs(name), {}
     for attention in ("sdpa", "eager"):
         model = build(name, attention)
@@ -503,30 +503,30 @@ def test_weights_are_replaced_alike_in_a_kernel_and_where_they_are_written_out(n
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two replacements do the same."""
+    """Whether two replacements have the same effect."""
     weights = torch.rand(1, 4, 3, 3)
     return torch.equal(one("", weights), other("", weights))
 
 
-def test_an_ablated_head_gives_nothing() -> None:
+def test_an_ablated_head_contributes_nothing() -> None:
     attention, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True, bias=False), torch.randn(BATCH, LENGTH, MODEL)
     without = nn.MultiheadAttention(MODEL, HEADS, batch_first=True, bias=False)
     without.load_state_dict(attention.state_dict())
     with torch.no_grad():
         without.in_proj_weight[2 * MODEL + MODEL // 2 :] = 0.0  # the values of the second head
         for asked in (False, True):
-            attention.train()  # without dropout; so no layer is one operator
+            attention.train()  # without dropout, and so that no layer is a single operator
             with capture(attention, replace=ablate(1)):
                 found = attention(x, x, x, need_weights=asked)[0]
             torch.testing.assert_close(found, without(x, x, x)[0])
 
 
-def test_what_cannot_be_replaced_is_told() -> None:
+def test_impossible_replacements_are_reported() -> None:
     attention, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True).eval(), torch.randn(BATCH, LENGTH, MODEL)
     with pytest.raises(InvalidInput, match=r"in torch\.no_grad"), capture(attention, replace=at_the_first):
         attention(x, x, x, need_weights=False)
     with (
-        pytest.raises(InvalidInput, match=r"is one operator; torch\.backends\.mha\.set_fastpath_enabled"),
+        pytest.raises(InvalidInput, match=r"is a single operator; call torch\.backends\.mha\.set_fastpath_enabled"),
         torch.no_grad(),
         capture(attention, replace=at_the_first),
     ):
@@ -551,7 +551,7 @@ def test_what_cannot_be_replaced_is_told() -> None:
 
 
 @pytest.mark.unhooked
-def test_what_is_of_another_type_is_told() -> None:
+def test_wrong_types_are_reported() -> None:
     model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(BATCH, LENGTH, MODEL)
     wrong: Any
     for wrong in ((), (1.5,), ([0, 1],), (-1,)):
@@ -569,7 +569,7 @@ def test_what_is_of_another_type_is_told() -> None:
             pass
 
 
-def test_what_is_overwritten_behind_the_block_is_not_read() -> None:
+def test_inputs_overwritten_after_the_block_are_not_read() -> None:
     model, query, keys = Fused(), torch.randn(1, 1, 2, 8), torch.randn(1, 1, 3, 8)
     with torch.no_grad(), capture(model) as seen:
         model(query, keys)
@@ -578,7 +578,7 @@ def test_what_is_overwritten_behind_the_block_is_not_read() -> None:
         seen[""]
 
 
-def test_an_input_of_inference_mode_may_be_used_again() -> None:
+def test_an_inference_mode_input_can_be_reused() -> None:
     layer = nn.TransformerEncoderLayer(MODEL, HEADS, 32, batch_first=True)
     model = nn.TransformerEncoder(layer, 2).eval()
     with torch.inference_mode():
@@ -592,7 +592,7 @@ def test_an_input_of_inference_mode_may_be_used_again() -> None:
         assert torch.equal(seen.joined("layers.0.self_attn"), before)
 
 
-def test_what_is_freed_is_told() -> None:
+def test_freed_inputs_are_reported() -> None:
     model, x = nn.MultiheadAttention(MODEL, HEADS, batch_first=True), torch.randn(BATCH, LENGTH, MODEL)
     with torch.no_grad(), capture(model.eval()) as seen:
         model(x, x, x, need_weights=False)
@@ -602,7 +602,7 @@ def test_what_is_freed_is_told() -> None:
 
 
 @pytest.mark.unhooked
-def test_a_compiled_model_runs_its_original_and_is_heard() -> None:
+def test_a_compiled_model_runs_its_original_and_is_captured() -> None:
     model, x = nn.Sequential(nn.Linear(MODEL, MODEL), Own()).eval(), torch.randn(BATCH, LENGTH, MODEL)
     compiled = torch.compile(model, backend="eager")
     with torch.no_grad():
@@ -628,7 +628,7 @@ def test_torch_attention_of_other_keys_and_without_a_batch(mode: Any) -> None:
     torch.testing.assert_close(seen[""][0][0], expected)
 
 
-def test_weights_that_are_changed_after_their_use_are_kept_as_they_were() -> None:
+def test_weights_changed_after_their_use_are_kept() -> None:
     class Cleared(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             weights = (x @ x.mT).softmax(-1)
@@ -663,7 +663,7 @@ def test_other_threads_do_not_change_the_names() -> None:
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_heads_that_share_keys_are_heads_in_a_generation_too(attention: str) -> None:
+def test_heads_that_share_keys_are_separate_in_a_generation(attention: str) -> None:
     model, ids = build("Llama", attention, "ForCausalLM"), torch.randint(5, WORDS, (2, 4))
     mask = torch.tensor([[1, 1, 1, 1], [0, 0, 1, 1]])  # with a mask a single query's heads are packed
     options: dict[str, Any] = {"max_new_tokens": 3, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
@@ -679,7 +679,7 @@ def test_heads_that_share_keys_are_heads_in_a_generation_too(attention: str) -> 
     assert found.logits[-1].isfinite().all()
 
 
-def test_what_has_more_axes_is_named() -> None:
+def test_weights_with_more_axes_are_reported() -> None:
     x = torch.randn(2, 3, HEADS, 5, 8)
     for mode in MODES:
         with mode(), capture(model := Fused()) as seen:
@@ -688,13 +688,13 @@ def test_what_has_more_axes_is_named() -> None:
         assert "5 axes" in seen.unknown[""]
 
 
-def test_captures_do_not_replace_under_each_other() -> None:
+def test_nested_captures_cannot_both_replace() -> None:
     model, x = Own().eval(), torch.randn(BATCH, LENGTH, MODEL)
     with torch.no_grad(), capture(model) as outer, capture(model) as inner:
         model(x)
     torch.testing.assert_close(outer[""], inner[""])
     with (
-        pytest.raises(InvalidInput, match="inside another capture; leave that one first"),
+        pytest.raises(InvalidInput, match="inside another capture; end that one first"),
         torch.no_grad(),
         capture(model),
         capture(model, replace=at_the_first),
@@ -702,7 +702,7 @@ def test_captures_do_not_replace_under_each_other() -> None:
         model(x)
 
 
-def test_calls_that_cannot_be_joined_are_told() -> None:
+def test_calls_that_cannot_be_joined_are_reported() -> None:
     model = Own().eval()
     with torch.no_grad(), capture(model) as seen:
         for size in (1, 2):
@@ -712,7 +712,7 @@ def test_calls_that_cannot_be_joined_are_told() -> None:
 
 
 @pytest.mark.unhooked
-def test_what_is_always_compiled_is_refused() -> None:
+def test_always_compiled_operators_are_refused() -> None:
     flex = pytest.importorskip("torch.nn.attention.flex_attention").flex_attention
 
     class Flex(nn.Module):
@@ -724,7 +724,7 @@ def test_what_is_always_compiled_is_refused() -> None:
         model(torch.randn(1, HEADS, 16, 8))
 
 
-def test_attention_with_arguments_that_are_not_known_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attention_with_unknown_arguments_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operators, "arguments", lambda *_: {"q": None})
     model, x = nn.Sequential(nn.Identity(), Fused()), torch.randn(1, HEADS, 5, 8)
     with torch.no_grad(), capture(model) as seen:
@@ -743,7 +743,7 @@ class Broken(nn.Module):
         raise RuntimeError("broken")
 
 
-def test_an_exception_leaves_everything_as_it_was() -> None:
+def test_an_exception_restores_everything() -> None:
     model, x = Broken(), torch.randn(BATCH, LENGTH, MODEL)
     before = len(torch.nn.modules.module._global_forward_hooks), len(torch.nn.modules.module._global_forward_pre_hooks)
     with pytest.raises(RuntimeError, match="broken"), capture(model):
@@ -756,14 +756,14 @@ def test_an_exception_leaves_everything_as_it_was() -> None:
     assert len(seen[""]) == 1
 
 
-def test_what_is_not_there_is_told() -> None:
+def test_missing_names_are_reported() -> None:
     model, x = Plain(), torch.randn(BATCH, LENGTH, MODEL)
     with (
-        pytest.raises(NotFound, match=r"matches '\*decoder\*'; there was some in: 'attention'"),
+        pytest.raises(NotFound, match=r"match '\*decoder\*'; some was found in: 'attention'"),
         capture(model, "*decoder*"),
     ):
         model(x)
-    with pytest.raises(NotFound, match="was the model called within the block"), capture(model):
+    with pytest.raises(NotFound, match="call the model within the block"), capture(model):
         pass
     with capture(model) as seen:
         model(x)

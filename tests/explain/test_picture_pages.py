@@ -1,4 +1,4 @@
-"""Every kind of picture in a real browser, and the kind that a system brings."""
+"""All kinds of pictures in a real browser, including a kind defined by a system."""
 
 import importlib
 import json
@@ -26,7 +26,7 @@ TOY = Path(__file__).parents[1] / "fixtures/toys/toy_dial/systems"
 
 @pytest.fixture
 def dial(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The kind of picture of a system, as if its folder stood among the others."""
+    """The picture kind of a system, as if its folder were among the others."""
     systems = importlib.import_module("saccade.systems")
     monkeypatch.setattr(systems, "__path__", [*systems.__path__, str(TOY)])
     yield importlib.import_module("saccade.systems.toy_dial.dial").Dial(30.0)
@@ -41,7 +41,7 @@ def opened(browser: Any, folder: Path, pictures: list[Picture], link: str = "", 
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1100, "light"), (390, "dark")])
-def test_all_kinds_are_shown_one_under_another(browser: Any, tmp_path: Path, width: int, scheme: str) -> None:
+def test_all_kinds_are_shown_one_below_the_other(browser: Any, tmp_path: Path, width: int, scheme: str) -> None:
     pictures = [*samples.one_of_each(), *samples.others()]
     seen = opened(browser, tmp_path, pictures, viewport={"width": width, "height": 900}, color_scheme=scheme)
     sections = seen.page.locator(".picture").all()
@@ -58,7 +58,7 @@ def test_all_kinds_are_shown_one_under_another(browser: Any, tmp_path: Path, wid
         bottom = box["y"] + box["height"]
     assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert not seen.wrong
-    assert {url.split(":")[0] for url in seen.asked} <= {"file", "data"}  # nothing from a network
+    assert {url.split(":")[0] for url in seen.asked} <= {"file", "data"}  # no requests to a network
     svg = seen.got("#svg").read_text(encoding="utf-8")
     assert set(headings) <= {each.text for each in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")}
     assert seen.got("#png").read_bytes().startswith(b"\x89PNG")
@@ -66,7 +66,7 @@ def test_all_kinds_are_shown_one_under_another(browser: Any, tmp_path: Path, wid
     seen.page.close()
 
 
-def test_each_kind_says_what_is_under_the_pointer_and_the_cursor(browser: Any, tmp_path: Path) -> None:
+def test_each_kind_describes_the_value_under_pointer_and_cursor(browser: Any, tmp_path: Path) -> None:
     seen = opened(browser, tmp_path, samples.one_of_each(), viewport={"width": 1100, "height": 900})
 
     def said(kind: str, x: float, y: float, part: str = "svg") -> str:
@@ -92,7 +92,7 @@ def test_each_kind_says_what_is_under_the_pointer_and_the_cursor(browser: Any, t
     seen.page.locator("[data-kind=alignment] svg").focus()
     for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowRight"):
         seen.page.keyboard.press(key)
-    cursor = f"“une”, “another”: attention weight {weights[2, 2]:.3f}"  # from where the pointer was
+    cursor = f"“une”, “another”: attention weight {weights[2, 2]:.3f}"  # from the position of the pointer
     assert seen.page.locator("[data-kind=alignment] .caption").text_content() == cursor
     seen.page.locator("[data-kind=curve] svg").focus()
     seen.page.keyboard.press("ArrowLeft")
@@ -107,7 +107,7 @@ def test_each_kind_says_what_is_under_the_pointer_and_the_cursor(browser: Any, t
     assert not seen.wrong
 
 
-def test_pictures_are_drawn_anew_where_the_window_or_its_colours_change(browser: Any, tmp_path: Path) -> None:
+def test_pictures_are_redrawn_if_the_window_or_its_colours_change(browser: Any, tmp_path: Path) -> None:
     seen = opened(browser, tmp_path, [samples.training(), samples.trace()], viewport={"width": 1000, "height": 800})
     wide = seen.page.locator("[data-kind=curve] svg").bounding_box()["width"]
     seen.page.set_viewport_size({"width": 390, "height": 800})
@@ -121,8 +121,8 @@ def test_pictures_are_drawn_anew_where_the_window_or_its_colours_change(browser:
     assert not seen.wrong
 
 
-def test_pictures_of_a_view_hear_of_each_other(browser: Any, tmp_path: Path) -> None:
-    """A pen shows the point that the heads beside it have in focus; a later view keeps what was chosen."""
+def test_pictures_of_a_view_share_their_focus(browser: Any, tmp_path: Path) -> None:
+    """A pen shows the point in focus of the heads beside it; a later view keeps the selection."""
     points = torch.tensor([[float(i), float(i % 3), float(i == 39)] for i in range(40)])
     layer = (torch.rand(2, 3, 40).softmax(-1), list("abc"), [f"{i / 100:.2f} s" for i in range(40)])
     seen = opened(browser, tmp_path, [Strokes("pen", points), Heads("heads", {"one": layer, "two": layer})])
@@ -149,7 +149,7 @@ def test_pictures_of_a_view_hear_of_each_other(browser: Any, tmp_path: Path) -> 
     assert not seen.wrong
 
 
-def test_two_pictures_of_heads_in_a_view_have_a_link_each(browser: Any, tmp_path: Path) -> None:
+def test_two_pictures_of_heads_in_a_view_have_separate_links(browser: Any, tmp_path: Path) -> None:
     pictures = [samples.heads(), samples.others()[0]]
     seen = opened(browser, tmp_path, pictures, "#layer=0&heads=1&2.token=keys.2")  # type: ignore[arg-type]
     assert seen.page.locator("[data-kind=heads] .chosen").all_text_contents() == ["another"]
@@ -161,7 +161,7 @@ def test_two_pictures_of_heads_in_a_view_have_a_link_each(browser: Any, tmp_path
     assert not seen.wrong + again.wrong
 
 
-def test_a_kind_of_a_system_is_shown_kept_and_loaded(browser: Any, tmp_path: Path, dial: Any) -> None:
+def test_a_kind_of_a_system_is_shown_stored_and_loaded(browser: Any, tmp_path: Path, dial: Any) -> None:
     assert kind_of(dial) == "toy_dial.dial"
     assert kept(dial) == {"kind": "toy_dial.dial", "degrees": 30.0, "name": "dial"}
     assert load(kept(dial)).description() == "A hand that points at 30 degrees"
@@ -204,10 +204,10 @@ def test_a_picture_that_cannot_be_drawn_is_described(browser: Any, tmp_path: Pat
     seen.page.evaluate("given => read(given)", given)
     assert seen.page.locator(".picture").first.locator("p").text_content() == "a loss that falls"
     assert seen.page.locator("[data-kind=text] svg").count() == 1
-    assert len(seen.wrong) == 1  # the console says why
+    assert len(seen.wrong) == 1  # the console contains the reason
 
 
-def test_what_is_no_json_and_what_is_no_system_are_refused() -> None:
+def test_invalid_json_and_unknown_systems_are_refused() -> None:
     class Bad(Text):
         def page(self) -> dict[str, Any]:
             return {"number": float("nan")}

@@ -1,6 +1,7 @@
-"""Every kind of picture: drawn, written, described, kept and loaded again."""
+"""All kinds of pictures: drawn, printed, described, stored and loaded."""
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +40,7 @@ PICTURES = [*samples.one_of_each(), *samples.others()]
 each = pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: f"{kind_of(picture)}-{picture.name}")
 
 
-def test_there_is_a_sample_of_each_kind() -> None:
+def test_each_kind_has_a_sample() -> None:
     assert sorted(map(kind_of, samples.one_of_each())) == kinds() == [
         "alignment", "curve", "glimpses", "graph", "heads", "histogram", "image_overlay", "memory_trace", "sound",
         "strip", "strokes", "text",
@@ -47,7 +48,7 @@ def test_there_is_a_sample_of_each_kind() -> None:
 
 
 @each
-def test_what_is_kept_is_small_and_shows_the_same(picture: Picture) -> None:
+def test_stored_pictures_are_small_and_look_the_same(picture: Picture) -> None:
     assert isinstance(picture, Picture)
     plain = json.loads(json.dumps(kept(picture), allow_nan=False))
     again = load(plain)
@@ -83,7 +84,7 @@ def test_it_is_described_in_a_sentence(picture: Picture) -> None:
 
 
 @each
-def test_the_page_is_given_json(picture: Picture) -> None:
+def test_page_returns_json(picture: Picture) -> None:
     json.dumps(picture.page(), allow_nan=False)
 
 
@@ -104,7 +105,7 @@ def test_the_figure_is_whole_and_its_axes_are_named(picture: Picture) -> None:
 
 
 @each
-def test_a_title_is_drawn_written_and_described(picture: Picture) -> None:
+def test_a_title_is_in_figure_text_and_description(picture: Picture) -> None:
     titled = load({**kept(picture), "title": "A title"})
     drawn = [axes.get_title(loc="left") for axes in titled.figure().axes]
     assert "A title" in drawn or isinstance(picture, Strokes)
@@ -130,7 +131,7 @@ def test_a_title_is_drawn_written_and_described(picture: Picture) -> None:
         ({**kept(samples.words()), "more": 1}, "not a picture of the kind text: TypeError"),
     ],
 )
-def test_what_was_not_kept_is_refused(plain: dict[str, Any], message: str) -> None:
+def test_invalid_stored_pictures_are_refused(plain: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         load(plain)
 
@@ -170,7 +171,7 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: MemoryTrace("a", {}), "got none"),
     (lambda: MemoryTrace("a", {"r": [[1.0]], "w": [[1.0, 0.0]]}), r"r \(1, 1\), w \(1, 2\)"),
     (lambda: Curve("a", {}, "x", "y"), "at least one line"),
-    (lambda: Curve("a", {"b": Line([1, 2], [1.0])}, "x", "y"), "b: expected as many y as x"),
+    (lambda: Curve("a", {"b": Line([1, 2], [1.0])}, "x", "y"), "b: expected at least one x, and an equal number of y"),
     (lambda: Curve("a", {"b": Line([1, NAN], [1.0, 2.0])}, "x", "y"), "finite numbers"),
     (lambda: Curve("a", {"b": Line([1], [NAN])}, "x", "y"), "finite numbers"),
     (lambda: Curve.of({}, "a"), "at least one line"),
@@ -189,7 +190,7 @@ BAD: list[tuple[Callable[[], Any], str]] = [
 
 
 @pytest.mark.parametrize(("make", "message"), BAD)
-def test_what_does_not_fit_is_refused(make: Callable[[], Any], message: str) -> None:
+def test_invalid_values_are_refused(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         make()
 
@@ -206,7 +207,7 @@ def test_an_image_may_have_any_range_and_form() -> None:
     assert not flat.image.any()
 
 
-def test_large_images_are_kept_small() -> None:
+def test_large_images_are_stored_small() -> None:
     photo, maps = samples.photo(224, 224), torch.rand(5, 224, 224)
     for picture in (ImageOverlay("a", photo, maps, list("abcde")), Glimpses("a", photo, [[3, 4]], 20),
                     Strip("a", torch.rand(40, 3, 64, 64))):  # fmt: skip
@@ -217,10 +218,10 @@ def test_large_images_are_kept_small() -> None:
         for name in ("image", "images"):
             if hasattr(picture, name):
                 assert getattr(again, name).shape == getattr(picture, name).shape
-                assert abs(getattr(again, name) - getattr(picture, name)).mean() < 0.26  # that of noise
+                assert abs(getattr(again, name) - getattr(picture, name)).mean() < 0.26  # pixels of noise
 
 
-def test_a_long_sound_is_kept_small_and_on_the_same_axis() -> None:
+def test_a_long_sound_is_stored_small_on_the_same_axis() -> None:
     wave, features = torch.sin(torch.arange(80_000) / 9) * torch.linspace(0, 1, 80_000), torch.rand(1000, 80)
     sound = Sound("a", torch.rand(3, 330).softmax(-1), list("abc"), 0.03, features, 0.01, wave, 8000)
     plain = kept(sound)
@@ -232,7 +233,7 @@ def test_a_long_sound_is_kept_small_and_on_the_same_axis() -> None:
     assert abs(again.waveform).max() == pytest.approx(float(abs(wave).max()), abs=1e-3)
 
 
-def test_a_training_curve_is_kept_thinned_with_gaps_where_it_was_lost() -> None:
+def test_a_training_curve_is_stored_thinned_with_gaps() -> None:
     steps = range(0, 20_000, 10)
     loss = [float("inf") if step == 19_990 else 5 / (1 + step / 500) for step in steps]
     curve = Curve("loss", {"training": Line(list(steps), loss)}, "step", "loss (nats)")
@@ -244,6 +245,24 @@ def test_a_training_curve_is_kept_thinned_with_gaps_where_it_was_lost() -> None:
     assert "0.1221 to 5, last None" in curve.text(100)
     [line] = curve.figure().axes[0].lines
     assert np.isnan(line.get_ydata()[-1])
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("size", [300, 301, 5003])
+def test_a_histogram_of_many_bars_keeps_their_sum(size: int, named: bool) -> None:
+    """Neighbouring bars are merged; the second has fewer, and the same groups."""
+    places = [f"word{i}" if named else i / 4 for i in range(size)]
+    heights = [float((7 * i) % 11) for i in range(size)]
+    lines = {"ours": Line(places, heights, range(size)), "right": Line(places[:100], heights[:100])}
+    histogram = Histogram("words", lines, "word", "times")
+    for found in (kept(histogram), histogram.page()):
+        x, y, counts = found["lines"]["ours"]
+        assert len(x) == len(y) == len(counts) == (size if size <= 300 else math.ceil(size / math.ceil(size / 300)))
+        assert (sum(y), sum(counts)) == (sum(heights), sum(range(size)))
+        assert sum(found["lines"]["right"][1]) == sum(heights[:100])
+        assert found["lines"]["right"][0] == x[: len(found["lines"]["right"][0])]
+        assert x[0] == (places[0] if size <= 300 else "word0 … word1" if named and size == 301 else x[0])
+    assert set(histogram.page()["names"] or ()) == set(x if named else ())
 
 
 def test_series_of_a_score_become_curves_and_histograms() -> None:
@@ -272,7 +291,7 @@ def test_a_curve_high_above_zero_is_not_drawn_from_zero() -> None:
     assert below.figure().axes[0].get_ylim()[0] < -1
 
 
-def test_the_places_of_a_graph_by_layers() -> None:
+def test_positions_of_nodes_from_layers() -> None:
     graph = Graph("a", list("abcd"), [(0, 1)], layers=[0, 1, 1, 1])
     assert graph.where() == [(0, 0), (1, 1), (1, 0), (1, -1)]
     assert graph.text(40) == "a -> b\nc\nd"
@@ -298,13 +317,13 @@ def test_the_colours_of_words() -> None:
     assert [text.get_style() for text in axes.texts] == ["normal", "normal", "italic"]
 
 
-def test_a_memory_reads_as_lines() -> None:
+def test_a_memory_trace_is_printed_in_lines() -> None:
     assert MemoryTrace("a", {"write": [[1.0, 0.0], [0.3, 0.7]]}).text(40).split("\n")[:4] == [
-        "write: slots down, 2 steps to the right", "0 █▒", "1 ·▓", "",
+        "write: 2 slots (rows), 2 steps (columns)", "0 █▒", "1 ·▓", "",
     ]  # fmt: skip
 
 
-def test_heads_say_how_widely_they_look() -> None:
+def test_heads_are_printed_with_their_entropy() -> None:
     weights = torch.stack([torch.eye(4), torch.full((4, 4), 0.25)])
     assert Heads("a", {"layer": (weights, "abcd", "abcd")}).text(40).split("\n") == [
         "entropy (nats)", "head      0     1", "layer  0.00  1.39",
@@ -313,13 +332,13 @@ def test_heads_say_how_widely_they_look() -> None:
     assert len(re.findall(r"\d\.\d\d", many.text(40))) == 16
 
 
-def test_no_name_breaks_a_line() -> None:
+def test_names_do_not_break_lines() -> None:
     curve = Curve("a", {"one\ntwo": Line([0, 1], [1.0, 2.0])}, "x\r", "y", "a\u2028title")
     assert curve.text(60).split("\n")[0] == "a�title"
     assert not re.search(r"[\r\u2028]|one\n", curve.text(60))
 
 
-def test_dots_follow_a_stroke() -> None:
+def test_braille_dots_follow_a_stroke() -> None:
     line = Strokes("a", [[0, 0, 0], [47, 0, 1]]).text(24)
     assert line == "\N{BRAILLE PATTERN DOTS-14}" * 24
     up = Strokes("a", [[0, 0, 0], [0, 3, 1]]).text(24).split("\n")

@@ -45,8 +45,8 @@ def sentence(count: int, seed: int) -> list[str]:
         (["▁want", "ed", ".", "</s>"], ["want", "·ed", ".", "end"]),
         (["▁d'", "acheter", "▁12", "3"], ["d'", "·acheter", "12", "·3"]),
         (["<s>", "We", "▁go"], ["start", "We", "go"]),
-        (["ed", "▁we"], ["ed", "we"]),  # nothing before it
-        (["We", "are", "here", "</s>"], ["We", "are", "here", "end"]),  # words without marks are not pieces
+        (["ed", "▁we"], ["ed", "we"]),  # not preceded by text
+        (["We", "are", "here", "</s>"], ["We", "are", "here", "end"]),  # words without marks are whole words
         (["▁a", "<unk>", "▁", "\x1b", "\n", "\ud800", "\uffff"], ["a", "<unk>", "▁", "�", "�", "�", "�"]),
     ],
 )
@@ -60,7 +60,7 @@ def test_matrix_takes_lists_arrays_and_tensors(make: Any) -> None:
     assert plots.matrix(make(weights), ["a", "b"], ["c", "d", "e"]) == weights.tolist()
 
 
-def test_weights_that_are_no_distribution_are_drawn_up_to_the_largest() -> None:
+def test_weights_that_are_not_a_distribution_are_scaled_to_the_largest() -> None:
     for largest, expected in ((0.5, 1.0), (1.0005, 1.0), (3.5, 3.5)):
         figure = plots.alignments(
             [([[0.25, largest]], ["a"], ["b", "c"], "", "", ""), ([[0.5]], ["a"], ["b"], "", "", "")]
@@ -94,8 +94,8 @@ def test_matrix_refuses(weights: Any, rows: list[str], columns: list[str]) -> No
         plots.alignment(weights, rows, columns)
 
 
-def test_a_wrong_shape_is_told_in_numbers() -> None:
-    with pytest.raises(InvalidInput, match="2 rows of 3 columns, at least one; got 4 rows of 5"):
+def test_a_wrong_shape_is_reported_with_its_numbers() -> None:
+    with pytest.raises(InvalidInput, match="2 rows of 3 columns, at least one of each; got 4 rows of 5"):
         plots.matrix(torch.zeros(4, 5), ["a", "b"], ["c", "d", "e"])
 
 
@@ -115,7 +115,7 @@ def test_alignment_shows_both_sentences_and_the_weights() -> None:
     assert axes.child_axes[0].get_ylim() == (0, 1)
 
 
-def test_only_the_mark_of_the_end_is_set_apart_from_words() -> None:
+def test_only_special_tokens_are_distinguished_from_words() -> None:
     axes = plots.alignment(soft(2, 2), ["▁end", "</s>"], ["end", "</s>"]).axes[0]
     for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
         assert [tick.get_style() for tick in ticks] == ["normal", "italic"]
@@ -144,7 +144,7 @@ def test_alignment_is_whole_square_and_without_overlaps(rows: int, columns: int)
     down = [tick.get_window_extent(renderer) for tick in axes.get_yticklabels()]
     assert all(upper.y0 >= lower.y1 for upper, lower in itertools.pairwise(down))
     assert all(text.x1 <= box.x0 for text in down)
-    # turned by 45 degrees, neighbours are apart by their distance times its sine
+    # rotated by 45 degrees, neighbours are apart by their distance times the sine
     apart = np.diff(axes.get_xticks()) * cell[0] * np.sqrt(0.5)
     for tick in axes.get_xticklabels():
         assert tick.get_rotation() == 45
@@ -161,7 +161,7 @@ def test_the_longest_sentences_do_not_fail_and_name_every_nth_token() -> None:
     assert max(figure.get_size_inches()) < 15
 
 
-def test_very_long_words_are_cut_and_whole_in_the_picture() -> None:
+def test_very_long_words_are_shortened() -> None:
     words = ["▁Donaudampfschifffahrtsgesellschaftskapitänsmütze", "▁anticonstitutionnellement"]
     figure = plots.alignment(soft(2, 2), words, words)
     assert texts(figure.axes[0].get_xticklabels()) == [f"{words[0][1:40]}…", words[1][1:]]
@@ -178,9 +178,10 @@ def test_any_character_is_drawn_without_a_warning(foreign: str, tmp_path: Path) 
     assert foreign.replace("\x00", "�") in written
 
 
-def test_an_installed_font_is_asked_for_what_ours_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installed_fonts_supply_missing_characters(monkeypatch: pytest.MonkeyPatch) -> None:
     manager = pytest.importorskip("matplotlib.font_manager")
-    cursive = "\N{MATHEMATICAL SCRIPT CAPITAL A}"  # STIX, which comes with matplotlib too, has it; DejaVu Sans has not
+    # STIX, which also comes with matplotlib, has it; DejaVu Sans does not
+    cursive = "\N{MATHEMATICAL SCRIPT CAPITAL A}"
     monkeypatch.setattr(
         manager.fontManager,
         "ttflist",
@@ -198,7 +199,7 @@ def test_an_installed_font_is_asked_for_what_ours_lacks(monkeypatch: pytest.Monk
 
 
 def looks(target: int, source: int) -> list[plots.Panel]:
-    """As a Transformer has them: at the source, of the source at itself, of the target at itself."""
+    """The three attentions of a Transformer: to the source, within the source, within the target."""
     written, read = sentence(target, 3), sentence(source, 4)
     before = ["<s>", *written[:-1]]
     causal = torch.softmax(torch.randn(target, target).masked_fill(torch.ones(target, target).triu(1) > 0, -1e9), 1)
@@ -210,7 +211,7 @@ def looks(target: int, source: int) -> list[plots.Panel]:
 
 
 @pytest.mark.parametrize(("target", "source"), [(1, 1), (6, 5), (5, 30), (30, 28)])
-def test_alignments_are_side_by_side_and_nothing_meets(target: int, source: int) -> None:
+def test_alignments_are_side_by_side_without_overlaps(target: int, source: int) -> None:
     panels = looks(target, source)
     figure = plots.alignments(panels)
     assert_whole(figure)
@@ -229,20 +230,20 @@ def test_alignments_are_side_by_side_and_nothing_meets(target: int, source: int)
         down = [tick.get_window_extent(renderer) for tick in axes.get_yticklabels()]
         assert all(upper.y0 >= lower.y1 for upper, lower in itertools.pairwise(down))
         assert (np.diff(axes.get_xticks()) * cells[-2] * np.sqrt(0.5) >= 0.9 * down[0].height).all()
-    # one scale, in its place and in its meaning
+    # one scale, with its position and its range
     np.testing.assert_allclose(tops, tops[0], rtol=1e-6)
     np.testing.assert_allclose(cells, cells[0], rtol=1e-3)
     np.testing.assert_allclose(titles, titles[0], atol=4)
     assert [len(axes.child_axes) for axes in figure.axes] == [0, 0, 1]
 
 
-def test_one_alignment_is_alignments_of_one() -> None:
+def test_an_alignment_equals_alignments_of_one_panel() -> None:
     panel = looks(6, 5)[0]
     one = plots.alignment(*panel[:3], rows_label=panel[3], columns_label=panel[4], title=panel[5])
     assert (pixels(one) == pixels(plots.alignments([panel]))).all()
 
 
-def test_alignments_refuse_what_one_refuses() -> None:
+def test_alignments_refuse_invalid_panels() -> None:
     good = looks(6, 5)[0]
     with pytest.raises(InvalidInput, match="at least one panel"):
         plots.alignments([])
@@ -254,7 +255,7 @@ TRAINING = [{"step": 20 * i, "loss": 9 / i, "learning_rate": 1e-3, "tokens_per_s
 VALIDATION = [{"step": 500, "validation_loss": 3.25}, {"step": 1000, "validation_loss": 2.5}]
 
 
-def test_a_pen_draws_strokes_and_dots_and_nothing_where_it_is_lifted(tmp_path: Path) -> None:
+def test_a_pen_draws_strokes_and_dots_and_nothing_in_between(tmp_path: Path) -> None:
     points = torch.tensor([[0.0, 0, 0], [1, 2, 0], [2, 0, 1], [1, 3, 1], [4, 0, 0], [4, 2, 0]])
     figure = plots.pen(points, "x-heights")
     [axes] = figure.axes
@@ -271,7 +272,7 @@ def test_a_pen_draws_strokes_and_dots_and_nothing_where_it_is_lifted(tmp_path: P
 
 @pytest.mark.parametrize("points", [[], [[0.0, 1.0]], [[0.0, math.nan, 1.0]], [[0.0, math.inf, 1.0]]])
 def test_a_pen_refuses(points: list[list[float]]) -> None:
-    with pytest.raises(InvalidInput, match="expected points of a pen"):
+    with pytest.raises(InvalidInput, match="expected at least one point"):
         plots.pen(points)
 
 
@@ -307,18 +308,18 @@ def test_training_curves() -> None:
         ([{"step": 1, "validation_loss": float("inf")}], ["validation"]),
     ],
 )
-def test_training_curves_of_little(rows: list[dict[str, Any]], names: list[str]) -> None:
+def test_training_curves_with_few_points(rows: list[dict[str, Any]], names: list[str]) -> None:
     figure = plots.training_curves(rows)
     axes = figure.axes[0]
     assert texts(axes.get_legend().get_texts()) == names
     if len(rows) == 1:
-        assert axes.lines[0].get_marker() == "o"  # a line of one point is not seen
+        assert axes.lines[0].get_marker() == "o"  # a line of one point would be invisible
     assert_whole(figure)
 
 
 @pytest.mark.parametrize("rows", [[], [{"step": 3, "learning_rate": 0.1}], [{"loss": 3.0}]])
-def test_training_curves_of_nothing(rows: list[dict[str, Any]]) -> None:
-    with pytest.raises(InvalidInput, match=f"none of {len(rows)}"):
+def test_training_curves_without_points(rows: list[dict[str, Any]]) -> None:
+    with pytest.raises(InvalidInput, match=f"none among {len(rows)}"):
         plots.training_curves(rows)
 
 
@@ -378,8 +379,8 @@ def test_score_by_length_refuses(rows: list[dict[str, Any]]) -> None:
         plots.score_by_length(LENGTHS, other={"second": rows})
 
 
-def test_score_by_length_hides_no_system_behind_another_of_its_name() -> None:
-    with pytest.raises(InvalidInput, match="this run: expected its own name"):
+def test_score_by_length_requires_unique_names() -> None:
+    with pytest.raises(InvalidInput, match="this run: expected a unique name"):
         plots.score_by_length(LENGTHS, other={"this run": LENGTHS})
 
 
@@ -387,7 +388,7 @@ def picture() -> Any:
     return plots.alignment([[0.25, 0.75]], ["▁Où"], ["▁wo", "ist"], title="A & <B>")
 
 
-def test_save_writes_both_with_alternative_text(tmp_path: Path) -> None:
+def test_save_writes_png_and_svg_with_alternative_text(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
     said = 'Où looked at "wo" & 我 <most>'
     base = tmp_path / "pictures" / "v1.5"
@@ -410,7 +411,7 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
-def test_the_style_of_the_user_is_neither_used_nor_changed(tmp_path: Path) -> None:
+def test_the_users_style_is_neither_used_nor_changed(tmp_path: Path) -> None:
     expected = plots.save(picture(), tmp_path / "plain", "words")[1].read_bytes()
     with matplotlib.rc_context({"font.size": 31, "axes.facecolor": "black", "svg.fonttype": "path", "savefig.dpi": 30}):
         before = dict(matplotlib.rcParams)
@@ -418,7 +419,7 @@ def test_the_style_of_the_user_is_neither_used_nor_changed(tmp_path: Path) -> No
         assert dict(matplotlib.rcParams) == before
 
 
-def test_what_was_there_stays_where_a_picture_cannot_be_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_files_survive_if_a_picture_cannot_be_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     png, svg = plots.save(picture(), tmp_path / "kept", "words")
     before = png.read_bytes(), svg.read_bytes()
 
@@ -429,7 +430,7 @@ def test_what_was_there_stays_where_a_picture_cannot_be_drawn(tmp_path: Path, mo
     with pytest.raises(OSError, match="no space"):
         plots.save(plots.training_curves(TRAINING), tmp_path / "kept", "others")
     assert (png.read_bytes(), svg.read_bytes()) == before
-    assert len(list(tmp_path.iterdir())) == 2  # nothing half written is left
+    assert len(list(tmp_path.iterdir())) == 2  # no partial files remain
     with pytest.raises(InvalidInput, match="description"):
         plots.save(picture(), tmp_path / "mute", " \n")
     assert len(list(tmp_path.iterdir())) == 2
@@ -469,7 +470,7 @@ def test_matplotlib_is_imported_with_the_first_picture_and_without_pyplot(then: 
     assert done.stderr == ""
 
 
-def test_a_grid_has_a_thumbnail_of_each_head_as_dark_as_its_own_largest_weight() -> None:
+def test_a_grid_has_a_thumbnail_of_each_head_scaled_to_its_largest_weight() -> None:
     torch.manual_seed(1)
     layers = [torch.rand(3, 4, 9).bfloat16(), torch.rand(3, 4, 9) / 100]
     figure = plots.head_grid(layers, ["encoder 0", "encoder 1"])
@@ -483,7 +484,7 @@ def test_a_grid_has_a_thumbnail_of_each_head_as_dark_as_its_own_largest_weight()
     assert np.isnan(mesh[:, 9]).all()
     assert [label.get_text() for label in axes.get_yticklabels()] == ["encoder 0", "encoder 1"]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "1", "2"]
-    empty = plots.head_grid([torch.zeros(1, 2, 2)])  # a head that looks nowhere
+    empty = plots.head_grid([torch.zeros(1, 2, 2)])  # a head without weights
     assert not np.ma.filled(empty.axes[0].collections[0].get_array(), 1.0).any()
 
 
@@ -494,7 +495,7 @@ def test_a_grid_of_maps_of_several_sizes_has_squares_of_one_size() -> None:
     np.testing.assert_allclose(mesh[:24, :16], (small[0, 0, 0] / small[0].max()).item())
     pairs = large[0].reshape(48, 2, 7).amax(1) / large.max()  # the largest of each two rows
     np.testing.assert_allclose(mesh[54:, 0], pairs[:, 0].numpy(), rtol=1e-6)
-    assert np.isnan(mesh[54:, 54:]).all()  # that layer has one head
+    assert np.isnan(mesh[54:, 54:]).all()  # this layer has one head
     assert_whole(figure)
 
 
@@ -541,6 +542,6 @@ def test_a_symbol_that_no_font_has_is_spelled_out(monkeypatch: pytest.MonkeyPatc
         ([torch.full((1, 2, 2), float("nan"))], [], "finite and not below 0"),
     ],
 )
-def test_a_grid_of_what_does_not_fit_is_refused(layers: Any, names: list[str], message: str) -> None:
+def test_a_grid_of_invalid_weights_is_refused(layers: Any, names: list[str], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         plots.head_grid(layers, names)

@@ -1,4 +1,4 @@
-"""Two processes, with a batch each, see in a replicated or sharded model what one sees in the model alone."""
+"""Captures of a replicated or sharded model in two processes equal those of a single process."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("form", ["replicated", "sharded"])
 @pytest.mark.parametrize("kind", ["ours", "trained", "evaluated"])
-def test_the_same_is_seen(found: Path, kind: str, form: str) -> None:
+def test_the_captures_are_equal(found: Path, kind: str, form: str) -> None:
     ranks = [torch.load(found / f"{kind}-{rank}.pt") for rank in (0, 1)]
     for rank in ranks:
         alone, other = rank["alone"], rank[form]

@@ -1,4 +1,4 @@
-"""Calls that are steps of one map, and calls that are maps of their own."""
+"""Calls that are steps of one map, and calls that are separate maps."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ SIZE, HEADS = 8, 2
 
 
 def calls(*forwards: list[tuple[int, ...]]) -> list[Call]:
-    """Of each forward the queries, keys and lost keys of its calls."""
+    """The queries, keys and dropped keys of the calls of each forward."""
     return [Call(number, (1, HEADS), *each) for number, forward in enumerate(forwards, 1) for each in forward]
 
 
@@ -51,7 +51,7 @@ CASES: dict[str, tuple[list[Call], list[list[int]]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_steps_are_put_together_and_all_else_is_kept_apart(case: str) -> None:
+def test_steps_are_joined_and_other_calls_are_separate(case: str) -> None:
     given, expected = CASES[case]
     assert series(given) == expected
 
@@ -62,7 +62,7 @@ def test_other_batches_and_programs_are_never_steps() -> None:
 
 
 class BothWays(nn.Module):
-    """As LXMERT's cross-attention."""
+    """As in the cross-attention of LXMERT."""
 
     def __init__(self, attention: Any) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class BothWays(nn.Module):
 
 
 @pytest.mark.parametrize("kind", ["torch", "ours", "additive"])
-def test_a_module_that_is_called_both_ways_has_two_maps(kind: str, tmp_path: Path) -> None:
+def test_a_module_called_in_both_directions_has_two_maps(kind: str, tmp_path: Path) -> None:
     attention: nn.Module = {
         "torch": lambda: nn.MultiheadAttention(SIZE, HEADS, batch_first=True),
         "ours": lambda: MultiHeadAttention(SIZE, HEADS),
@@ -102,8 +102,8 @@ def test_a_module_that_is_called_both_ways_has_two_maps(kind: str, tmp_path: Pat
     torch.testing.assert_close(seen.entropy(name), expected)
 
 
-def test_heads_that_one_module_forms_one_by_one_are_maps() -> None:
-    """As the temporal fusion transformer's."""
+def test_heads_that_a_module_computes_one_by_one_are_separate_maps() -> None:
+    """As in the temporal fusion transformer."""
 
     class OneByOne(nn.Module):
         def __init__(self) -> None:
@@ -126,10 +126,10 @@ def test_heads_that_one_module_forms_one_by_one_are_maps() -> None:
         torch.testing.assert_close(weights, (projection(x) @ x.mT).softmax(-1))
 
 
-def test_a_look_at_two_values_is_one_look() -> None:
+def test_the_same_attention_on_two_values_is_one_map() -> None:
     class Twice(nn.Module):
         def forward(self, x: Tensor, mask: Tensor | None) -> None:
-            for value in (x, 2 * x):  # a mask that is made anew for each, as some kernels need it
+            for value in (x, 2 * x):  # a new mask for each, as some kernels need
                 F.scaled_dot_product_attention(x, x, value, None if mask is None else mask.clone())
 
     x, mask = torch.randn(1, HEADS, 5, SIZE), torch.ones(5, 5).tril().bool()
@@ -141,7 +141,7 @@ def test_a_look_at_two_values_is_one_look() -> None:
             assert len(seen.maps("")) == 2
 
 
-def test_a_look_with_another_mask_is_another() -> None:
+def test_attention_with_another_mask_is_another_map() -> None:
     class Masks(nn.Module):
         def forward(self, x: Tensor) -> None:
             for mask in (torch.ones(5, 5).tril(), torch.ones(5, 5).triu()):
@@ -158,7 +158,7 @@ SMALL = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_atten
 
 
 def generated(kind: str, attention: str, tokens: int, cache: str | None, **more: Any) -> tuple[Capture, Tensor]:
-    """What is seen of a generation, and what the model says itself of the whole."""
+    """The capture of a generation, and the weights that the model returns for the whole sequence."""
     torch.manual_seed(1)
     config = getattr(transformers, f"{kind}Config")(**SMALL, **more)
     model = getattr(transformers, f"{kind}ForCausalLM")._from_config(config, attn_implementation=attention).eval()
@@ -173,7 +173,7 @@ def generated(kind: str, attention: str, tokens: int, cache: str | None, **more:
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize(("window", "tokens"), [(4, 9), (7, 3), (2, 9)])
 @pytest.mark.parametrize("cache", [None, "static"])
-def test_keys_that_a_cache_still_has_stand_in_their_columns(
+def test_keys_remaining_in_a_cache_are_in_their_columns(
     attention: str, window: int, tokens: int, cache: str | None
 ) -> None:
     seen, own = generated("Mistral", attention, tokens, cache, sliding_window=window)
@@ -184,14 +184,14 @@ def test_keys_that_a_cache_still_has_stand_in_their_columns(
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_two_maps_a_step_are_two_generations(attention: str) -> None:
+def test_two_maps_per_step_are_two_generations(attention: str) -> None:
     seen, own = generated("DiffLlama", attention, 9, None)
     [name] = seen
     for weights in seen.in_turn(name).values():
         torch.testing.assert_close(weights, own, rtol=1e-5, atol=1e-6)
 
 
-def test_what_is_kept_in_a_file_is_put_together_alike(tmp_path: Path) -> None:
+def test_a_loaded_capture_is_joined_equally(tmp_path: Path) -> None:
     seen, _ = generated("Mistral", "sdpa", 9, None, sliding_window=4)
     [name] = seen
     seen.save(tmp_path / "seen.safetensors")

@@ -14,7 +14,7 @@ SHADES = "·░▒▓█"
 
 
 def cells(text: str) -> int:
-    """Written apart from the module's own: what a terminal takes for each character."""
+    """An independent implementation: the cells of each character in a terminal."""
     total = 0
     for character in text:
         if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
@@ -28,7 +28,7 @@ def soft(rows: int, columns: int) -> torch.Tensor:
     return torch.softmax(-2 * at**2, dim=1)
 
 
-def test_words_above_where_they_fit() -> None:
+def test_words_are_above_if_they_fit() -> None:
     weights = [[0.8, 0.02, 0.05], [0.3, 0.1, 0.6], [0.0, 0.0, 0.0]]
     text = alignment_text(weights, ["▁Je", "▁voi", "ture"], ["▁I", "▁drive", "</s>"], width=80)
     assert text.split("\n") == [
@@ -41,7 +41,7 @@ def test_words_above_where_they_fit() -> None:
     ]
 
 
-def test_numbers_above_where_words_do_not_fit_and_further_tables_where_these_do_not() -> None:
+def test_columns_are_numbered_or_continued_in_further_tables_if_words_do_not_fit() -> None:
     columns = [f"▁word{i}" for i in range(1, 31)]
     text = alignment_text(torch.eye(30)[[0, 29]], ["▁a", "▁b"], columns, width=40)
     assert text.split("\n")[:13] == [
@@ -62,7 +62,7 @@ def test_numbers_above_where_words_do_not_fit_and_further_tables_where_these_do_
     assert "30 word30" in text
 
 
-def test_each_line_names_the_column_of_most_weight() -> None:
+def test_each_line_names_the_column_with_the_largest_weight() -> None:
     weights = soft(6, 7)
     for width in (30, 60, 100):
         lines = alignment_text(weights, FRENCH, ENGLISH, width=width).split("\n")
@@ -107,7 +107,7 @@ def test_no_line_is_wider_than_the_terminal(data: st.DataObject, width: int, asc
     assert text.isascii() or not ascii_only
 
 
-def test_a_token_of_no_width_has_a_cell_too() -> None:
+def test_a_token_without_width_has_a_cell() -> None:
     lines = alignment_text(torch.eye(3), ["a", "b", "c"], ["", "\u0301", "d"], width=60).split("\n")
     assert len({cells(line) for line in lines[1:4]}) == 1
     assert cells(lines[0][: lines[0].index("d")]) == lines[3].index("█")

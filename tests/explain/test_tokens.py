@@ -1,4 +1,4 @@
-"""Tokens as readers see them, and the words that they are pieces of."""
+"""Readable labels of tokens, and their words."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ MARKED = [
     ),
     (["<s>", "We", "Ġgo", "</s>"], ["start", "We", "go", "end"], ["<s>", "We", "go", "</s>"]),
     (["We", "are", "#tag", "##", "###"], ["We", "are", "#tag", "##", "###"], ["We", "are", "#tag", "##", "###"]),
-    (["Ġesù", "kien"], ["Ġesù", "kien"], ["Ġesù", "kien"]),  # Maltese: as bytes it would be no text
+    (["Ġesù", "kien"], ["Ġesù", "kien"], ["Ġesù", "kien"]),  # Maltese; as bytes it would not be text
     (["ed"], ["ed"], ["ed"]),
     ([], [], []),
 ]  # fmt: skip
@@ -50,7 +50,7 @@ def test_the_marks_of_each_kind_of_tokenizer(tokens: list[str], labels: list[str
     assert plots.words(found)[0] == found  # a word has no marks left
 
 
-def test_a_character_that_two_byte_level_tokens_share_is_whole_in_the_word() -> None:
+def test_a_character_split_between_byte_level_tokens_is_restored() -> None:
     whole = gpt2(" naïve")
     tokens = [whole[:4], whole[4:], gpt2(" 日")[:2], gpt2(" 日")[2:]]  # cut within ï, and within 日
     assert plots.labels(tokens) == ["na�", "�ve", "�", "��"]
@@ -67,7 +67,7 @@ def test_any_text_has_labels_and_words(tokens: list[str]) -> None:
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=12))
-def test_byte_level_text_comes_back(text: str) -> None:
+def test_byte_level_text_is_restored(text: str) -> None:
     said = f" a{text}"
     token = gpt2(said)
     shown = printable(said[1:].replace("\n", "↵").replace("\t", "⇥"))
@@ -96,7 +96,7 @@ def test_joined_weights_are_summed_over_keys_and_averaged_over_queries() -> None
     [[], [range(0, 2)], [range(0, 2), range(3, 4)], [range(2, 3), range(0, 2)], [range(0, 3), range(3, 3)],
      [range(0, 4)]],
 )  # fmt: skip
-def test_groups_that_are_not_of_the_weights_are_refused(columns: list[range]) -> None:
+def test_groups_that_do_not_match_the_weights_are_refused(columns: list[range]) -> None:
     with pytest.raises(InvalidInput, match=r"expected groups of 3 columns of weights \(2, 3\)"):
         plots.join(torch.ones(2, 3), None, columns)
     with pytest.raises(InvalidInput, match="expected groups of 3 rows"):
@@ -104,7 +104,7 @@ def test_groups_that_are_not_of_the_weights_are_refused(columns: list[range]) ->
 
 
 def written(text: str) -> np.ndarray:
-    """How dark each column of its pixels is, from its left end to its right."""
+    """The darkness of each column of pixels, from left to right."""
     figure = pytest.importorskip("matplotlib.figure").Figure(figsize=(6, 2))
     figure.text(0.1, 0.3, text, fontsize=40)
     across = (255.0 - pixels(figure).mean(-1)).sum(0)

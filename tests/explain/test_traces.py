@@ -1,4 +1,4 @@
-"""Weights over time: of a memory, and of speech."""
+"""Weights over time: of a memory, and on speech."""
 
 import itertools
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.explain.pictures import assert_apart, assert_saved, assert_whole, tex
 pytest.importorskip("matplotlib")
 
 
-def test_a_trace_has_a_panel_a_head_with_time_to_the_right_and_slots_down() -> None:
+def test_a_trace_has_a_panel_per_head_with_steps_as_columns_and_slots_as_rows() -> None:
     write, read = torch.rand(7, 3), torch.rand(7, 3).bfloat16()
     figure = plots.memory_trace({"write": write, "read head 0": read}, title="T")
     for axes, weights, name in zip(figure.axes, (write, read), ("write", "read head 0"), strict=True):
@@ -33,7 +33,7 @@ def test_a_trace_has_a_panel_a_head_with_time_to_the_right_and_slots_down() -> N
     assert (upper.x0, upper.x1) == pytest.approx((lower.x0, lower.x1))
 
 
-def test_one_scale_reaches_to_the_largest_of_all_heads() -> None:
+def test_one_scale_extends_to_the_largest_weight_of_all_heads() -> None:
     figure = plots.memory_trace({"a": [[0.5]], "b": [[3.5]]})
     assert {axes.images[0].get_clim() for axes in figure.axes} == {(0.0, 3.5)}
 
@@ -54,7 +54,7 @@ def test_a_trace_is_whole_and_without_overlaps(heads: int, steps: int, slots: in
 @pytest.mark.parametrize(
     ("traces", "message"),
     [
-        ({}, "as many steps and slots, at least one; got none"),
+        ({}, "at least one head, all with the same numbers of steps and slots; got none"),
         ({"a": torch.ones(2, 3), "b": torch.ones(3, 3)}, r"got a \(2, 3\), b \(3, 3\)"),
         ({"a": torch.ones(3)}, r"expected weights of a \(t, n\), at least one; got the shape \(3,\)"),
         ({"a": torch.ones(0, 3)}, "at least one"),
@@ -132,7 +132,7 @@ def test_speech_refuses(weights: Any, options: dict[str, Any], message: str) -> 
         plots.speech(weights, ["a", "b"], **{"step": 0.1, **options})
 
 
-def test_several_looks_at_a_recording_share_an_axis_in_seconds() -> None:
+def test_several_alignments_with_a_recording_share_an_axis_in_seconds() -> None:
     figure = plots.speeches(
         [
             (torch.rand(2, 10), ["a", "b"], 0.5, "label", "weight", "one"),
@@ -151,8 +151,8 @@ def test_several_looks_at_a_recording_share_an_axis_in_seconds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "message"), [((), "at least one panel"), ((0.5, 0.0), r"seconds a frame above 0; got 0\.5, 0\.0")]
+    ("steps", "message"), [((), "at least one panel"), ((0.5, 0.0), r"seconds per frame above 0; got 0\.5, 0\.0")]
 )
-def test_several_looks_at_a_recording_are_refused(steps: tuple[float, ...], message: str) -> None:
+def test_invalid_alignments_with_a_recording_are_refused(steps: tuple[float, ...], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         plots.speeches([(torch.rand(1, 4), ["a"], step, "label", "weight", "") for step in steps])

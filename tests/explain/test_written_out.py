@@ -1,4 +1,4 @@
-"""What a capture says of attention that is written out in unusual ways, of parts of a model, and of odd questions."""
+"""Captures of unusual explicit attention and of parts of a model, and unusual requests."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -20,7 +20,7 @@ modes = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.__name__)
 
 
 class Written(nn.Module):
-    """Attention of `HEADS` heads that is written out; `weigh` makes its weights (b, h, q, k) of what it is given."""
+    """Explicit attention with `HEADS` heads; `weigh` computes the weights (b, h, q, k)."""
 
     def __init__(self, weigh: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def difference(x: Tensor) -> Tensor:
 
 @modes
 @pytest.mark.parametrize("weigh", [masked_afterwards, mixed, mixed_by_a_layer, difference])
-def test_weights_that_are_not_those_of_the_softmax_are_told(weigh: Callable[[Tensor], Tensor], mode: Any) -> None:
+def test_weights_that_differ_from_the_softmax_are_reported(weigh: Callable[[Tensor], Tensor], mode: Any) -> None:
     model, x = Written(weigh), torch.randn(BATCH, LENGTH, MODEL)
     with mode(), capture(model) as seen:
         model(x)
@@ -69,7 +69,7 @@ def test_weights_that_are_not_those_of_the_softmax_are_told(weigh: Callable[[Ten
 
 @modes
 @pytest.mark.parametrize("weigh", [plain, with_sink])
-def test_weights_that_the_model_uses_are_seen(weigh: Callable[[Tensor], Tensor], mode: Any) -> None:
+def test_the_weights_that_the_model_uses_are_captured(weigh: Callable[[Tensor], Tensor], mode: Any) -> None:
     model, x = Written(weigh), torch.randn(BATCH, LENGTH, MODEL)
     expected = weigh(x.unflatten(-1, (HEADS, -1)).transpose(1, 2))
     with mode(), capture(model) as seen:
@@ -80,7 +80,7 @@ def test_weights_that_the_model_uses_are_seen(weigh: Callable[[Tensor], Tensor],
 
 
 @modes
-def test_axes_in_another_order_are_named_and_not_guessed(mode: Any) -> None:
+def test_axes_in_another_order_are_reported(mode: Any) -> None:
     class Other(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             x = x.unflatten(-1, (HEADS, -1))
@@ -90,11 +90,11 @@ def test_axes_in_another_order_are_named_and_not_guessed(mode: Any) -> None:
     with mode(), capture(model := Other()) as seen:
         model(torch.randn(BATCH, LENGTH, MODEL))
     assert not seen
-    assert "another order" in seen.unknown[""]
+    assert "not in the order" in seen.unknown[""]
 
 
 @modes
-def test_a_softmax_over_another_axis_is_named(mode: Any) -> None:
+def test_a_softmax_over_another_axis_is_reported(mode: Any) -> None:
     class Slots(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return (x @ x.mT).softmax(1).mT @ x
@@ -107,11 +107,11 @@ def test_a_softmax_over_another_axis_is_named(mode: Any) -> None:
 
 
 @modes
-def test_pieces_of_what_cannot_be_read_are_not_seen(mode: Any) -> None:
+def test_pieces_of_unreadable_attention_are_not_captured(mode: Any) -> None:
     class Blocks(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             blocks = x.unflatten(1, (-1, 4)).unflatten(-1, (HEADS, -1)).transpose(2, 3)  # (b, n, h, t, d)
-            first = blocks[:, 0]  # which sees all in another way, as BigBird's does
+            first = blocks[:, 0]  # attends to all keys in another way, as in BigBird
             return torch.cat(
                 [plain(first)[:, :, None] @ first[:, :, None], (plain(blocks) @ blocks).transpose(1, 2)], 2
             )
@@ -123,7 +123,7 @@ def test_pieces_of_what_cannot_be_read_are_not_seen(mode: Any) -> None:
     assert list(seen.unknown) == ["0"]
 
 
-def test_heads_in_the_batch_are_none_unless_they_were_laid_there() -> None:
+def test_heads_are_separated_from_the_batch_only_if_they_were_merged_into_it() -> None:
     class OneByOne(nn.Module):
         num_heads = HEADS
 
@@ -152,7 +152,7 @@ def test_heads_in_the_batch_are_none_unless_they_were_laid_there() -> None:
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_a_part_of_a_model_is_all_that_is_heard(fast: bool) -> None:
+def test_a_capture_of_a_part_contains_only_that_part(fast: bool) -> None:
     layer = nn.TransformerEncoderLayer(MODEL, HEADS, 32, batch_first=True)
     model, x = nn.TransformerEncoder(layer, 3).eval(), torch.randn(BATCH, LENGTH, MODEL)
     with torch.no_grad() if fast else nullcontext(), capture(model) as whole:
@@ -182,7 +182,7 @@ def test_one_query_for_all() -> None:
 
 
 @pytest.mark.parametrize("wrong", [[9], [-1], [], [True, False], slice(None, None, -1)])
-def test_places_that_are_not_there_are_told(wrong: Any) -> None:
+def test_positions_out_of_range_are_reported(wrong: Any) -> None:
     model, x = Written(plain), torch.randn(BATCH, LENGTH, MODEL)
     with torch.no_grad(), capture(model) as seen:
         model(x)
@@ -197,9 +197,9 @@ def test_places_that_are_not_there_are_told(wrong: Any) -> None:
 
 
 @pytest.mark.usefixtures("by_onednn")
-def test_scores_that_onednn_made_are_seen() -> None:
+def test_scores_computed_by_onednn_are_captured() -> None:
     class Pool(nn.Module):
-        """Queries that are weights; 33 rows, which are padded."""
+        """Learned queries; 33 rows, which are padded."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -215,7 +215,7 @@ def test_scores_that_onednn_made_are_seen() -> None:
 
 
 @pytest.mark.usefixtures("by_onednn")
-def test_queries_and_keys_that_onednn_made_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queries_and_keys_computed_by_onednn_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     class Looks(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -83,7 +83,7 @@ def test_with_the_reset_after_it_equals_torch() -> None:
     with torch.no_grad():
         ours.weight_input.copy_(theirs.weight_ih_l0)
         ours.weight_hidden.copy_(theirs.weight_hh_l0)
-        # torch has two biases; only that of the candidate's recurrent product cannot be added to the other
+        # torch has two biases; only that of the candidate's recurrent product cannot be merged with the other
         ours.bias.copy_(theirs.bias_ih_l0)
         ours.bias[:gates] += theirs.bias_hh_l0[:gates]
         assert ours.bias_hidden is not None
@@ -102,7 +102,7 @@ def test_with_the_reset_after_it_equals_torch() -> None:
         torch.testing.assert_close(our, their, rtol=1e-12, atol=1e-12)
 
 
-def test_where_the_reset_stands_matters_only_while_it_is_not_saturated() -> None:
+def test_the_position_of_the_reset_gate_has_no_effect_if_it_is_saturated() -> None:
     before, after = make_gru("before"), make_gru("after")
     after.load_state_dict(before.state_dict() | {"bias_hidden": torch.zeros(HIDDEN)})
     inputs = torch.randn(BATCH, STEPS, INPUT, dtype=torch.float64)
@@ -113,7 +113,7 @@ def test_where_the_reset_stands_matters_only_while_it_is_not_saturated() -> None
     torch.testing.assert_close(before(inputs)[0], after(inputs)[0], rtol=1e-14, atol=1e-14)
 
 
-def test_bahdanau_writes_the_update_gate_the_other_way_round() -> None:
+def test_the_update_gate_of_bahdanau_is_inverted() -> None:
     gru, x, h = make_gru(), torch.randn(INPUT, dtype=torch.float64), torch.randn(HIDDEN, dtype=torch.float64)
     _, candidate = slow_parts(gru, x, h)
     W_z, U_z, b_z = (weight.chunk(3)[1] for weight in (gru.weight_input, gru.weight_hidden, gru.bias))
@@ -180,7 +180,7 @@ def test_without_a_state_it_starts_from_zeros() -> None:
     assert torch.equal(gru(inputs)[0], gru(inputs, state)[0])
 
 
-def test_no_time_step_leaves_the_state_as_it_is() -> None:
+def test_without_time_steps_the_state_is_unchanged() -> None:
     gru, hidden = make_gru(), torch.randn(BATCH, HIDDEN, dtype=torch.float64)
     outputs, state = gru(torch.zeros(BATCH, 0, INPUT, dtype=torch.float64), GRUState(hidden))
     assert outputs.shape == (BATCH, 0, HIDDEN)

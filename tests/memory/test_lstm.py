@@ -116,7 +116,7 @@ def test_a_sequence_may_be_read_in_two_parts() -> None:
     torch.testing.assert_close(state.cell, final.cell, rtol=1e-14, atol=1e-14)
 
 
-def test_no_time_step_leaves_the_state_as_it_is() -> None:
+def test_without_time_steps_the_state_is_unchanged() -> None:
     lstm, hidden = randomised(LSTM(INPUT, HIDDEN)), torch.randn(BATCH, HIDDEN, dtype=torch.float64)
     outputs, state = lstm(torch.zeros(BATCH, 0, INPUT, dtype=torch.float64), LSTMState(hidden, hidden))
     assert outputs.shape == (BATCH, 0, HIDDEN)

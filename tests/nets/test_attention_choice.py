@@ -49,7 +49,7 @@ def read(plain: Any) -> Any:
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
-def test_every_record_builds_another_mechanism_of_the_contract(record: Any) -> None:
+def test_every_record_builds_a_different_mechanism(record: Any) -> None:
     attention = build_attention(record(), 5, 5)
     assert isinstance(attention, Mechanism)
     same = [other for other in RECORDS if type(build_attention(other(), 5, 5)) is type(attention)]
@@ -57,11 +57,11 @@ def test_every_record_builds_another_mechanism_of_the_contract(record: Any) -> N
     assert read(record().name) == record()
 
 
-def test_mlp_is_another_name_of_concat() -> None:
+def test_mlp_is_another_name_for_concat() -> None:
     assert isinstance(build_attention(read("mlp"), 5, 5), ConcatAttention)
 
 
-def test_the_hidden_layer_is_as_wide_as_asked_for() -> None:
+def test_the_hidden_layer_has_the_configured_width() -> None:
     attention = build_attention(Additive(attention_size=7), 5, 5)
     assert isinstance(attention, AdditiveAttention)
     assert len(attention.v) == 7
@@ -116,7 +116,7 @@ def test_choices_without_a_gradient_get_a_score_function() -> None:
     assert build_score_function(Additive(), 5) is None
 
 
-def test_a_choice_is_rewarded_by_what_follows_and_judged_by_how_much_that_is() -> None:
+def test_the_reward_of_a_choice_sums_later_symbols_and_the_baseline_their_number() -> None:
     given: list[torch.Tensor] = []
 
     class Score(nn.Module):
@@ -135,7 +135,7 @@ def test_a_choice_is_rewarded_by_what_follows_and_judged_by_how_much_that_is() -
     assert torch.autograd.grad(loss, log_prob)[0].tolist() == [[pytest.approx(0.2)] * 3, [pytest.approx(0.2)] * 2 + [0]]
 
 
-def test_a_filter_has_a_middle() -> None:
+def test_a_filter_width_is_odd() -> None:
     with pytest.raises(ValidationError, match="filter-width must be odd, not 4; the nearest is 5"):
         LocationAware(filter_width=4)
 

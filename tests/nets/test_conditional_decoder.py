@@ -83,7 +83,7 @@ def test_all_steps_at_once_equal_single_steps(kind: type[AttendingDecoder]) -> N
     assert_twins(at_once, singly, [inputs, keys, hidden, *decoder.parameters()], 1e-13)
 
 
-def test_it_starts_from_the_hidden_state_it_is_given() -> None:
+def test_it_starts_from_the_given_hidden_state() -> None:
     decoder, (_, keys, _, hidden) = make_decoder(), make_batch()
     state = decoder.initial_state(hidden, decoder.mechanism.prepare(keys))
     assert isinstance(state.hidden, GRUState)
@@ -111,7 +111,7 @@ class Looks(NamedTuple):
 
 
 class Remembering(nn.Module):
-    """An attention with a memory of its looks: it counts them and reads the mean of the values times the count."""
+    """An attention with a state: it counts its reads, and returns the mean of the values times the count."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class Remembering(nn.Module):
         return Reading(context, torch.ones(len(query), 1, dtype=query.dtype), Looks(state.count + 1, context))
 
 
-def test_any_mechanism_is_asked_with_the_state_before_the_step_and_keeps_its_memory() -> None:
+def test_the_query_is_the_state_before_the_step_and_the_attention_state_is_kept() -> None:
     mechanism = Remembering()
     decoder = randomised(ConditionalDecoder(mechanism, INPUT, KEY_SIZE, HIDDEN), 0.3)
     inputs, keys, _, hidden = make_batch()

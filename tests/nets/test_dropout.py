@@ -6,7 +6,7 @@ from tests.checks import leaf
 
 
 @pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.9])
-def test_the_share_that_is_dropped_and_the_mean(p: float) -> None:
+def test_the_dropped_share_and_the_mean(p: float) -> None:
     inputs = torch.ones(997, 1009)
     outputs = Dropout(p)(inputs)
     dropped = (outputs == 0).double().mean()
@@ -16,8 +16,8 @@ def test_the_share_that_is_dropped_and_the_mean(p: float) -> None:
     assert len(outputs.unique()) == 2
 
 
-def test_elements_are_dropped_apart_from_each_other() -> None:
-    """The four elements of one drawn number, and neighbours across numbers and rows."""
+def test_elements_are_dropped_independently() -> None:
+    """The four elements of one random number, and neighbours across numbers and rows."""
     stay = (Dropout(0.5)(torch.ones(400, 1000)) != 0).double()
     for shift in (1, 2, 3, 4, 1000):
         together = (stay.flatten()[shift:] * stay.flatten()[:-shift]).mean()
@@ -33,7 +33,7 @@ def test_any_shape_and_precision(dtype: torch.dtype, shape: tuple[int, ...]) -> 
     assert set(outputs.flatten().tolist()) <= {0.0, 2.0}
 
 
-def test_the_gradient_goes_where_the_value_went() -> None:
+def test_the_gradient_has_the_same_mask_as_the_values() -> None:
     inputs = leaf(7, 11)
     outputs = Dropout(0.25)(inputs)
     (slope,) = torch.autograd.grad(outputs.sum(), inputs)
@@ -41,7 +41,7 @@ def test_the_gradient_goes_where_the_value_went() -> None:
     assert 0 < int((slope == 0).sum()) < slope.numel()
 
 
-def test_one_seed_drops_the_same() -> None:
+def test_a_seed_determines_the_dropped_elements() -> None:
     dropout, inputs = Dropout(0.5), torch.ones(99)
     states = []
     for _ in range(2):
@@ -52,7 +52,7 @@ def test_one_seed_drops_the_same() -> None:
 
 
 @pytest.mark.parametrize("p", [0.0, 1e-7, 1.0])
-def test_shares_too_small_or_too_large_to_be_drawn_are_torchs(p: float) -> None:
+def test_extreme_shares_use_torchs_dropout(p: float) -> None:
     outputs = Dropout(p)(torch.ones(99))
     torch.testing.assert_close(outputs, torch.zeros(99) if p == 1 else torch.ones(99))
 
@@ -63,7 +63,7 @@ def test_nothing_is_dropped_in_evaluation() -> None:
 
 
 @pytest.mark.unhooked
-def test_it_compiles_whole() -> None:
+def test_it_compiles_without_graph_breaks() -> None:
     compiled = torch.compile(Dropout(0.5), fullgraph=True, backend="aot_eager")
     outputs = compiled(torch.ones(997))
     assert set(outputs.tolist()) == {0.0, 2.0}

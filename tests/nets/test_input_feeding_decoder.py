@@ -47,7 +47,7 @@ def test_it_equals_its_slow_twin() -> None:
     assert_twins(fast, slow, [inputs, keys, hidden, *decoder.parameters()])
 
 
-def test_a_look_knows_the_symbol_before_it() -> None:
+def test_the_query_includes_the_previous_symbol() -> None:
     decoder, (inputs, keys, mask, hidden) = make_decoder(), make_batch()
     prepared = decoder.mechanism.prepare(keys, mask)
     start = decoder.initial_state(hidden, prepared)
@@ -73,7 +73,7 @@ def test_the_hypotheses_of_a_sentence_share_its_keys() -> None:
         torch.testing.assert_close(after.hidden.hidden[one], later.hidden.hidden, rtol=1e-13, atol=1e-13)
 
 
-def test_any_mechanism_is_asked_with_the_state_after_the_step_and_keeps_its_memory() -> None:
+def test_the_query_is_the_state_after_the_step_and_the_attention_state_is_kept() -> None:
     mechanism = Remembering()
     decoder = randomised(InputFeedingDecoder(mechanism, INPUT, KEY_SIZE, HIDDEN), 0.3)
     inputs, keys, _, hidden = make_batch()

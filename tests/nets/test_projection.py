@@ -120,7 +120,7 @@ def test_huge_logits_give_no_nan(size: float) -> None:
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_the_ignored_symbol_may_be_forbidden(smoothing: float) -> None:
-    """With a logit of -inf; whatever has no share in the loss has none in its gradient."""
+    """With a logit of -inf; symbols without a share in the loss have no gradient."""
     projection, targets = make_projection(3, 5)
     forbidden = projection._replace(bias=projection.bias.detach().index_fill(0, torch.tensor(IGNORE), -torch.inf))
     loss = forbidden.cross_entropy(targets, IGNORE, smoothing)
@@ -145,13 +145,13 @@ def test_the_largest_are_those_of_all_log_probabilities(rows: int, dtype: torch.
         values, symbols = projection.largest(5)
     assert values.dtype == log_probs.dtype
     expected = log_probs.topk(5, dim=1)
-    exactly = dtype == torch.float64  # in bfloat16 one rounds before the bias is added, the other after it
+    exactly = dtype == torch.float64  # in bfloat16 one is rounded before the bias is added, the other after it
     close = {"rtol": 1e-12 if exactly else 1e-2, "atol": 1e-12 if exactly else 0.1}
     torch.testing.assert_close(values, expected.values, **close)
     torch.testing.assert_close(log_probs.gather(1, symbols), expected.values, **close)
 
 
-def test_a_scratch_that_other_calls_used_changes_nothing() -> None:
+def test_reusing_a_scratch_does_not_change_results() -> None:
     scratch = Scratch()
     for rows, vocabulary, dtype in (
         (7, 900, torch.float32), (ROWS + 3, 900, torch.float32), (5, 900, torch.float32), (5, 40, torch.float32),
@@ -166,7 +166,7 @@ def test_a_scratch_that_other_calls_used_changes_nothing() -> None:
             assert torch.equal(found, other), "what was found stands in the scratch"
 
 
-def test_a_scratch_gives_its_memory_again() -> None:
+def test_a_scratch_reuses_its_memory() -> None:
     scratch, like = Scratch(), torch.empty(0)
     first = scratch.matrix(5, 8, like, torch.float32)
     assert scratch.matrix(3, 8, like, torch.float32).data_ptr() == first.data_ptr()
@@ -185,7 +185,7 @@ def test_log_probabilities_are_float32_under_autocast() -> None:
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_bfloat16_autocast_is_as_near_to_float32_as_torch_is(smoothing: float) -> None:
+def test_bfloat16_autocast_is_as_accurate_as_torch(smoothing: float) -> None:
     exact, targets = make_projection(3, 131, size=67, vocabulary=31)
     single = Projection(*(part.detach().float().mul(0.3).requires_grad_() for part in exact))
     reference = torch_cross_entropy(single, targets, smoothing)
@@ -227,7 +227,7 @@ def test_parts_may_be_frozen(frozen: set[int]) -> None:
             torch.testing.assert_close(part.grad, slope, rtol=1e-12, atol=1e-14)
 
 
-def test_it_is_differentiable_once() -> None:
+def test_it_can_be_differentiated_once() -> None:
     projection, targets = make_projection(3, 5)
     loss = projection.cross_entropy(targets, IGNORE)
     (slope,) = torch.autograd.grad(loss, projection.features, create_graph=True)
@@ -235,7 +235,7 @@ def test_it_is_differentiable_once() -> None:
         torch.autograd.grad(slope.sum(), projection.weight)
 
 
-def test_a_gradient_is_taken_once_and_scaled_by_what_follows_the_loss() -> None:
+def test_the_gradient_is_scaled_by_that_of_the_loss() -> None:
     projection, targets = make_projection(3, 5)
     expected = torch.autograd.grad(torch_cross_entropy(projection, targets, 0.0), projection)
     loss = projection.cross_entropy(targets, IGNORE)
@@ -254,7 +254,7 @@ def test_the_logits_of_all_rows_are_never_held_at_once() -> None:
 
 
 class Products(TorchDispatchMode):
-    """How many matrix products were made."""
+    """Counts matrix products."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -265,7 +265,7 @@ class Products(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_evaluation_makes_the_logits_and_no_gradient() -> None:
+def test_evaluation_computes_no_gradient() -> None:
     projection, targets = make_projection(1, 3 * ROWS)
     with Products() as learning:
         expected = projection.cross_entropy(targets, IGNORE)

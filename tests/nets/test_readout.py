@@ -12,7 +12,7 @@ def make_readout(dropout: float = 0.0) -> MaxoutReadout:
 
 
 def slow_readout(readout: MaxoutReadout, inputs: tuple[Tensor, ...]) -> Tensor:
-    """t~ = sum_n U_n x_n + b, t_j = max(t~_2j-1, t~_2j), logits = W t, of one vector each."""
+    """t~ = sum_n U_n x_n + b, t_j = max(t~_2j-1, t~_2j), logits = W t, for one vector each."""
     blocks, W, c = readout.hidden.weight.split(SIZES, 1), readout.output.weight, readout.output.bias
     wide = [
         sum(U[i] @ x for U, x in zip(blocks, inputs, strict=True)) + readout.hidden.bias[i] for i in range(2 * WIDTH)
@@ -45,7 +45,7 @@ def test_one_step_equals_all_steps_at_once() -> None:
         torch.testing.assert_close(step, at_once[:, t], rtol=1e-13, atol=1e-13)
 
 
-def test_the_logits_are_left_as_features_and_the_matrix_itself() -> None:
+def test_the_result_holds_the_features_and_the_matrix_itself() -> None:
     readout = make_readout()
     projection = readout(*(leaf(2, 3, size) for size in SIZES))
     assert projection.features.shape == (2, 3, WIDTH)
@@ -53,7 +53,7 @@ def test_the_logits_are_left_as_features_and_the_matrix_itself() -> None:
     assert projection.bias is readout.output.bias
 
 
-def test_dropout_drops_maxout_units_in_training_only() -> None:
+def test_dropout_drops_maxout_units_only_in_training() -> None:
     readout, inputs = make_readout(dropout=0.5), tuple(leaf(53, 59, size) for size in SIZES)
     readout.eval()
     whole = readout(*inputs).features

@@ -81,7 +81,7 @@ def test_a_padded_batch_equals_each_sentence_alone(directions: Directions) -> No
 
 
 @every_direction
-def test_what_is_at_padding_has_no_influence_and_no_gradient_to_the_last_bit(directions: Directions) -> None:
+def test_padding_has_no_influence_and_no_gradient_to_the_last_bit(directions: Directions) -> None:
     encoder, (inputs, mask) = make_encoder(directions), make_batch()
     padding = ~mask[:, :, None]
     here = encoder(inputs, mask)
@@ -95,7 +95,7 @@ def test_what_is_at_padding_has_no_influence_and_no_gradient_to_the_last_bit(dir
     assert slope.masked_select(~padding).all()
 
 
-def test_final_is_the_state_after_the_last_word_of_each_way_of_reading() -> None:
+def test_final_is_the_state_of_each_direction_after_its_last_word() -> None:
     encoder, (inputs, mask) = make_encoder(), make_batch()
     encoded = encoder(inputs, mask)
     for i, length in enumerate(LENGTHS):
@@ -137,7 +137,7 @@ def test_an_empty_sentence_is_encoded_as_zeros(directions: Directions) -> None:
 
 
 @every_direction
-def test_a_source_of_no_steps_has_no_annotations_and_a_final_state_of_zeros(directions: Directions) -> None:
+def test_a_source_without_steps_has_no_annotations_and_final_states_of_zero(directions: Directions) -> None:
     encoder = make_encoder(directions)
     encoded = encoder(leaf(2, 0, INPUT), torch.ones(2, 0, dtype=torch.bool))
     ways = len(encoder.nets)

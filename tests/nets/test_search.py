@@ -36,7 +36,7 @@ class State(NamedTuple):
 class RandomModel:
     """Log-probabilities that depend on the sentence and, through a recurrent state, on every symbol so far.
 
-    Only the first `possible` symbols ever come; the rest of the vocabulary is impossible, so that a beam may be wide.
+    Only the first `possible` symbols occur; the rest of the vocabulary is impossible, so that a beam may be wide.
     `ending` is added to the logit of the end symbol.
     """
 
@@ -86,7 +86,7 @@ def rank(log_prob: float, length: int, alpha: float) -> float:
 
 
 def every_answer(model: RandomModel, sentence: Tensor, possible: int, limit: int, alpha: float) -> list[Hypothesis]:
-    """All that ends within the limit, best first, by enumeration."""
+    """All answers that end within the limit, best first, by enumeration."""
     others = [symbol for symbol in range(possible) if symbol != END]
     found = []
     for n in range(limit):
@@ -99,7 +99,7 @@ def every_answer(model: RandomModel, sentence: Tensor, possible: int, limit: int
 def slow_beam(model: RandomModel, sentence: Tensor, limit: int, beam: int, alpha: float) -> list[Hypothesis]:
     """Beam search over one sentence with lists.
 
-    Of the candidates of a step, those that end among the best `beam` are finished, and the best `beam` that do not end
+    At each step, candidates among the best `beam` that end are finished, and the best `beam` that do not end
     go on, up to the limit: to stop sooner must change nothing. A beam of 1 stops where it first ends.
     """
     alive: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
@@ -156,8 +156,8 @@ def test_the_model_of_these_tests_fits_the_contract() -> None:
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0, 2.0])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_beam_that_holds_everything_ranks_all_answers_exactly(seed: int, alpha: float) -> None:
-    # of 4 symbols and up to 4 steps there are at most 4 x 27 candidates a step and 40 answers: nothing leaves the beam
+def test_a_sufficiently_wide_beam_ranks_all_answers_exactly(seed: int, alpha: float) -> None:
+    # with 4 symbols and up to 4 steps there are at most 4 x 27 candidates per step and 40 answers, so none is dropped
     possible, limit, beam = 4, 4, 4 * 27
     model, sentences = RandomModel(seed, possible, vocabulary=109), make_sentences(seed, batch=2)
     found = beam_search(model, sentences, torch.full((2,), limit), SYMBOLS, beam, alpha)
@@ -193,7 +193,7 @@ def test_it_equals_its_slow_twin_which_never_stops_before_the_limit(seed: int, b
 
 
 class Onwards(RandomModel):
-    """Eight symbols, 0.9 for going on and 0.05 for the end, up to the eighth step, where the end has 0.9."""
+    """Eight symbols, 0.9 for continuing and 0.05 for the end, up to the eighth step, where the end has 0.9."""
 
     def __init__(self) -> None:
         super().__init__(0, possible=11)
@@ -213,8 +213,8 @@ class Onwards(RandomModel):
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0])
 @pytest.mark.parametrize("beam", [1, 2, 3, 5])
-def test_a_live_hypothesis_that_is_far_better_is_not_given_up(beam: int, alpha: float) -> None:
-    """With as many finished as the beam is wide the search used to stop: beams of 2 and 5 found the empty answer."""
+def test_a_much_better_live_hypothesis_is_not_dropped(beam: int, alpha: float) -> None:
+    """A regression test: the search stopped with a full set of finished hypotheses, and found the empty answer."""
     model, limit = Onwards(), torch.tensor([20])
     ((best, *_),) = beam_search(model, make_sentences(0, batch=1), limit, SYMBOLS, beam, alpha)
     assert best.tokens == [3] * 7
@@ -223,7 +223,7 @@ def test_a_live_hypothesis_that_is_far_better_is_not_given_up(beam: int, alpha: 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.5])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_best_answer_of_a_wide_beam_is_the_best_of_all(seed: int, alpha: float) -> None:
+def test_the_best_answer_of_a_wide_beam_is_the_global_best(seed: int, alpha: float) -> None:
     possible, limit = 4, 4
     model, sentences = RandomModel(seed, possible, vocabulary=109), make_sentences(seed, batch=2)
     found = beam_search(model, sentences, torch.full((2,), limit), SYMBOLS, 4 * 27, alpha, count=1)
@@ -231,7 +231,7 @@ def test_the_best_answer_of_a_wide_beam_is_the_best_of_all(seed: int, alpha: flo
         assert_same(hypotheses, every_answer(model, sentence, possible, limit, alpha)[:1])
 
 
-def test_a_search_stops_once_nothing_can_win() -> None:
+def test_a_search_stops_when_no_live_hypothesis_can_win() -> None:
     # ending has a probability of 0.99 at once, so that a live hypothesis has at most log 0.01
     model, sentences = RandomModel(0, possible=5, ending=30.0), make_sentences(0)
     for alpha in (0.0, 0.6, 1.0):
@@ -263,7 +263,7 @@ def test_a_beam_of_one_is_greedy_search(seed: int) -> None:
 
 @pytest.mark.parametrize("beam", [1, 3])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_batch_is_searched_as_each_sentence_alone(seed: int, beam: int) -> None:
+def test_a_batch_gives_the_same_answers_as_single_sentences(seed: int, beam: int) -> None:
     model, sentences, limits = RandomModel(seed), make_sentences(seed, batch=7), torch.tensor([7, 1, 5, 3, 11, 2, 13])
     together = beam_search(model, sentences, limits, SYMBOLS, beam)
     for i in range(7):
@@ -272,7 +272,7 @@ def test_a_batch_is_searched_as_each_sentence_alone(seed: int, beam: int) -> Non
 
 
 def steps_taken(model: RandomModel, sentence: Tensor, limit: int) -> int:
-    """Steps of a greedy search over one sentence: its symbols and the end, at most the limit."""
+    """The number of steps of a greedy search over one sentence: its symbols and the end, at most the limit."""
     return min(len(greedy(model, sentence, limit)[0]) + 1, limit)
 
 
@@ -285,14 +285,14 @@ def test_a_finished_sentence_leaves_the_batch() -> None:
     assert model.rows == [sum(steps > t for steps in taken) for t in range(max(taken))]
 
 
-def test_a_step_takes_a_row_for_each_hypothesis_of_the_sentences_still_searched() -> None:
+def test_a_step_has_one_row_per_hypothesis_of_unfinished_sentences() -> None:
     model, limits = RandomModel(0, ending=-torch.inf), [3, 5, 2]
     beam_search(model, make_sentences(0), torch.tensor(limits), SYMBOLS, beam=4)
-    assert model.rows == [3, 4 * 3, 4 * 2, 4, 4]  # the empty hypothesis is one a sentence
+    assert model.rows == [3, 4 * 3, 4 * 2, 4, 4]  # one empty hypothesis per sentence
 
 
 class Keeping(RandomModel):
-    """Remembers which tensor each step found as its sentence."""
+    """Records the tensor that each step gets as its sentence."""
 
     def __init__(self) -> None:
         super().__init__(0, ending=-torch.inf)
@@ -309,11 +309,11 @@ def test_constants_are_copied_only_when_a_sentence_leaves() -> None:
     first, second, third, fourth = model.found
     assert first is second
     assert third is fourth
-    assert (len(second), len(third)) == (3, 2)  # a row a sentence, not a row a hypothesis
+    assert (len(second), len(third)) == (3, 2)  # one row per sentence, not per hypothesis
 
 
 @pytest.mark.parametrize("beam", [1, 3])
-def test_what_never_ends_is_taken_as_it_is_at_its_limit(beam: int) -> None:
+def test_unfinished_hypotheses_are_returned_at_the_limit(beam: int) -> None:
     model, sentences, limits = RandomModel(0, ending=-torch.inf), make_sentences(0), [3, 5, 2]
     found = beam_search(model, sentences, torch.tensor(limits), SYMBOLS, beam)
     for sentence, limit, hypotheses in zip(sentences, limits, found, strict=True):
@@ -326,17 +326,17 @@ def test_what_never_ends_is_taken_as_it_is_at_its_limit(beam: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_has_not_ended_is_left_out_where_something_has(seed: int) -> None:
+def test_unfinished_hypotheses_are_dropped_if_any_is_finished(seed: int) -> None:
     model, sentences, limits = RandomModel(seed), make_sentences(seed, batch=7), torch.full((7,), 3)
     for sentence, hypotheses in zip(sentences, beam_search(model, sentences, limits, SYMBOLS, 5), strict=True):
         for tokens, total, _ in hypotheses:
-            # with its end, and so within the limit
+            # including its end, so within the limit
             assert len(tokens) <= 2
             assert math.isclose(total, log_prob(model, sentence, (*tokens, END)), rel_tol=1e-12)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_hypotheses_come_best_first_without_repeats(seed: int) -> None:
+def test_hypotheses_are_returned_best_first_without_repeats(seed: int) -> None:
     model, sentences = RandomModel(seed), make_sentences(seed)
     for hypotheses in beam_search(model, sentences, torch.full((3,), 7), SYMBOLS, 5):
         assert 1 <= len(hypotheses) <= 5
@@ -348,11 +348,11 @@ def test_hypotheses_come_best_first_without_repeats(seed: int) -> None:
 def test_a_beam_wider_than_the_vocabulary_raises() -> None:
     limits = torch.full((3,), 7)
     beam_search(RandomModel(0), make_sentences(0), limits, SYMBOLS, beam=5)
-    with pytest.raises(InvalidInput, match="a beam of 6 is wider than the vocabulary, 5"):
+    with pytest.raises(InvalidInput, match="a beam of 6 is wider than the vocabulary of 5; use a beam of at most 5"):
         beam_search(RandomModel(0), make_sentences(0), limits, SYMBOLS, beam=6)
 
 
-def test_no_sentence_has_no_answers() -> None:
+def test_an_empty_batch_has_no_answers() -> None:
     limits = torch.empty(0, dtype=torch.long)
     assert beam_search(RandomModel(0), make_sentences(0, batch=0), limits, SYMBOLS) == []
     assert sample(RandomModel(0), make_sentences(0, batch=0), limits, SYMBOLS) == []
@@ -394,7 +394,7 @@ def sampling_model() -> RandomModel:
 
 
 def every_draw(model: RandomModel, sentence: Tensor, temperature: float) -> dict[tuple[int, ...], float]:
-    """The probability of each answer, end symbol included where it came, when drawn at a temperature."""
+    """The probability of sampling each answer at a temperature, including the end symbol if it occurred."""
     found: dict[tuple[int, ...], float] = {}
 
     def extend(symbols: tuple[int, ...], probability: float) -> None:
@@ -410,12 +410,12 @@ def every_draw(model: RandomModel, sentence: Tensor, temperature: float) -> dict
 
 
 def drawn_symbols(hypothesis: Hypothesis) -> tuple[int, ...]:
-    """With the end symbol, which is left off what ended before the limit."""
+    """The sampled symbols with the end symbol, which answers do not include."""
     return (*hypothesis.tokens, END) if len(hypothesis.tokens) < LIMIT else tuple(hypothesis.tokens)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5, 2.0])
-def test_answers_are_drawn_as_often_as_the_model_says(temperature: float) -> None:
+def test_answers_are_sampled_with_their_probabilities(temperature: float) -> None:
     model, sentence = sampling_model(), make_sentences(0)[0]
     generator = torch.Generator().manual_seed(3)
     hypotheses = sample(model, sentence.expand(DRAWS, -1), torch.full((DRAWS,), LIMIT), SYMBOLS, temperature, generator)
@@ -439,7 +439,7 @@ def test_the_log_probability_of_a_draw_is_the_models_own(temperature: float) -> 
         assert hypothesis.score == hypothesis.log_prob
 
 
-def test_a_draw_is_reproducible_from_its_generator_and_leaves_the_global_one_alone() -> None:
+def test_a_sample_is_reproducible_from_its_generator_without_using_the_global_one() -> None:
     model, sentences, limits = sampling_model(), make_sentences(0, batch=31), torch.full((31,), 7)
     before = torch.get_rng_state()
     first, second, other = (
@@ -460,7 +460,7 @@ def test_without_a_generator_a_draw_is_reproducible_from_the_global_seed() -> No
     assert drawn[0] != drawn[2]
 
 
-def test_what_is_drawn_to_its_end_or_its_limit_leaves_the_batch() -> None:
+def test_finished_samples_leave_the_batch() -> None:
     model, sentences, limits = RandomModel(0, ending=-torch.inf), make_sentences(0), [3, 5, 2]
     assert [len(drawn.tokens) for drawn in sample(model, sentences, torch.tensor(limits), SYMBOLS)] == limits
     assert model.rows == [3, 3, 2, 1, 1]
@@ -470,7 +470,7 @@ def test_what_is_drawn_to_its_end_or_its_limit_leaves_the_batch() -> None:
     assert ending.rows == [3]
 
 
-def test_a_cold_draw_is_greedy_search() -> None:
+def test_sampling_at_a_low_temperature_is_greedy_search() -> None:
     model, sentences = RandomModel(0), make_sentences(0, batch=7)
     drawn = sample(model, sentences, torch.full((7,), 5), SYMBOLS, temperature=1e-3)
     assert [hypothesis.tokens for hypothesis in drawn] == [greedy(model, sentence, 5)[0] for sentence in sentences]

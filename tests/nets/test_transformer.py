@@ -1,4 +1,4 @@
-"""The blocks beside torch's on the same weights. The paper's equations word by word are in tests/systems."""
+"""The blocks against torch's with the same weights. tests/systems has the paper's equations word by word."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def test_an_encoder_block_equals_torchs(norm: Norm) -> None:
     inputs, mask = leaf(BATCH, SOURCE, SIZE), key_mask()
     assert_twins(
         lambda: ours(inputs, mask)[mask],
-        lambda: theirs(inputs, src_key_padding_mask=~mask)[mask],  # its polarity is the other one
+        lambda: theirs(inputs, src_key_padding_mask=~mask)[mask],  # torch's masks are inverted
         [inputs],
     )
 
@@ -68,7 +68,7 @@ def test_a_decoder_block_equals_torchs(norm: Norm) -> None:
 
 @both_norms
 @pytest.mark.parametrize("parts", [[1, 1, 1, 1, 1], [2, 3], [5]])
-def test_parts_behind_what_was_kept_equal_the_whole(norm: Norm, parts: list[int]) -> None:
+def test_steps_with_a_cache_equal_the_full_sequence(norm: Norm, parts: list[int]) -> None:
     decoder = randomised(TransformerDecoder(2, SIZE, norm, heads=HEADS, hidden_size=HIDDEN, dropout=0.0))
     inputs, memory, mask = leaf(BATCH, TARGET, SIZE), leaf(BATCH, SOURCE, SIZE), key_mask()
 
@@ -83,7 +83,7 @@ def test_parts_behind_what_was_kept_equal_the_whole(norm: Norm, parts: list[int]
 
 
 def test_positions_may_be_the_hypotheses_of_a_tree() -> None:
-    """Two stories that share their first symbol, kept in one sequence, with a mask that says what each has seen."""
+    """Two hypotheses that share their first symbol, stored in one sequence, with a mask for each."""
     decoder = randomised(TransformerDecoder(2, SIZE, heads=HEADS, hidden_size=HIDDEN, dropout=0.0))
     first, left, right = (leaf(BATCH, 1, SIZE) for _ in range(3))
     memory = leaf(BATCH, SOURCE, SIZE)
@@ -96,7 +96,7 @@ def test_positions_may_be_the_hypotheses_of_a_tree() -> None:
         torch.testing.assert_close(both[:, place], alone[:, 1])
 
 
-def test_the_whole_stack_is_normed_at_its_end_only_where_its_sums_are_not() -> None:
+def test_the_stack_ends_in_a_norm_only_with_pre_norm() -> None:
     options: dict[str, Any] = {"heads": HEADS, "hidden_size": HIDDEN}
     for stack in (TransformerEncoder, TransformerDecoder):
         assert isinstance(stack(1, SIZE, "post", **options).norm, nn.Identity)

@@ -1,4 +1,4 @@
-"""Runs of version 0.1 are read under the names of today, and answer what they answered then."""
+"""Runs of version 0.1 are read with the current names, and give the same answers."""
 
 import json
 import re
@@ -27,7 +27,7 @@ KEPT = [
     for path in sorted((catalogue.SYSTEMS / system / "evidence").glob("*.json"))
     if json.loads(path.read_text(encoding="utf-8"))["versions"]["saccade"].startswith("0.1.")
 ]
-THEN = [  # today's name -> the one of then; the first that matches
+THEN = [  # current name -> old name; the first match counts
     (r"training\.batch_size", r"training.batch_tokens"),
     (r"(training\.optimizer|.*\.attention|model\.positions|model\.policy|model\.network)\.name", r"\1"),
     (r"decoding\.name", r"decoding.method"),
@@ -42,7 +42,7 @@ THEN = [  # today's name -> the one of then; the first that matches
 
 
 def then(name: str, old: dict[str, Any]) -> str:
-    """What a field of today was called."""
+    """The old name of a field."""
     for pattern, was in THEN:
         if re.fullmatch(pattern, name):
             found = re.sub(pattern, was, name).replace("network.attention", "attention")
@@ -53,13 +53,13 @@ def then(name: str, old: dict[str, Any]) -> str:
     return name
 
 
-def test_there_are_configurations_of_then() -> None:
+def test_old_configurations_exist() -> None:
     assert len(KEPT) >= 95
     assert {system for system, _ in KEPT} >= {"rnnsearch", "transformer", "handwriting", "online_speech"}
 
 
 @pytest.mark.parametrize(("system", "path"), KEPT, ids=lambda part: part.stem if isinstance(part, Path) else part)
-def test_a_configuration_of_then_is_read_with_its_values(system: str, path: Path) -> None:
+def test_an_old_configuration_is_read_with_its_values(system: str, path: Path) -> None:
     evidence = json.loads(path.read_text(encoding="utf-8"))
     cls = type(catalogue.recipe(system).config)
     found = before.from_plain(cls, evidence["config"], evidence["versions"]["saccade"])
@@ -69,14 +69,14 @@ def test_a_configuration_of_then_is_read_with_its_values(system: str, path: Path
     assert {name: new[name] for name in held} == {name: old[was] for name, was in held.items()}
     kinds: dict[str, Any] = {name: field.annotation for name, field in cls.__pydantic_fields__.items()}
     default = flatten({name: to_plain(kind()) for name, kind in kinds.items() if is_dataclass(kind)})
-    later = new.keys() - held.keys()  # what was not there yet
+    later = new.keys() - held.keys()  # fields that did not exist yet
     assert {name: new[name] for name in later & default.keys()} == {
         name: default[name] for name in later & default.keys()
     }
 
 
-def test_the_choice_of_then_takes_its_options_along() -> None:
-    """By hand, one of each kind: a record beside the choice, plain fields beside it, a choice in a choice."""
+def test_an_old_choice_keeps_its_options() -> None:
+    """Manual examples of each kind: a record beside the choice, plain fields beside it, a choice in a choice."""
     head = yaml.safe_load((OLD / "rnnsearch" / "config.yaml").read_text(encoding="utf-8"))
     cls = type(catalogue.recipe("rnnsearch").config)
     old = head["config"]
@@ -94,7 +94,7 @@ def test_the_choice_of_then_takes_its_options_along() -> None:
 
 
 @pytest.mark.parametrize(("section", "key"), [("model", "hiden_size"), ("training", "adem"), ("task", "nonsense")])
-def test_what_was_never_a_name_is_refused(tmp_path: Path, section: str, key: str) -> None:
+def test_unknown_names_are_refused(tmp_path: Path, section: str, key: str) -> None:
     run = Path(shutil.copytree(OLD / "rnnsearch", tmp_path / "run"))
     head = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     head["config"][section][key] = 3
@@ -103,7 +103,7 @@ def test_what_was_never_a_name_is_refused(tmp_path: Path, section: str, key: str
         package.load(run)
 
 
-def test_a_choice_of_then_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
+def test_an_invalid_old_choice_is_refused_by_name(tmp_path: Path) -> None:
     run = Path(shutil.copytree(OLD / "rnnsearch", tmp_path / "run"))
     text = (run / "config.yaml").read_text(encoding="utf-8")
     (run / "config.yaml").write_text(text.replace("attention: additive", "attention: aditive"), encoding="utf-8")
@@ -111,7 +111,7 @@ def test_a_choice_of_then_that_is_none_is_refused_by_name(tmp_path: Path) -> Non
         package.load(run)
 
 
-def test_names_of_then_are_no_names_of_today() -> None:
+def test_old_names_are_not_current_names() -> None:
     head = yaml.safe_load((OLD / "rnnsearch" / "config.yaml").read_text(encoding="utf-8"))
     with pytest.raises(ValueError, match=r"batch_tokens|adam"):
         before.from_plain(type(catalogue.recipe("rnnsearch").config), head["config"], "0.2.0")
@@ -125,7 +125,7 @@ ANSWERS = {
 """What version 0.1 answered, and its attention for the first symbol."""
 
 
-def test_an_old_run_answers_what_it_answered(saccade: Command, tmp_path: Path) -> None:
+def test_an_old_run_gives_the_same_answers(saccade: Command, tmp_path: Path) -> None:
     run = package.load(OLD / "rnnsearch")
     for text, (answer, weights) in ANSWERS.items():
         found = run.predict(text)
@@ -138,7 +138,7 @@ def test_an_old_run_answers_what_it_answered(saccade: Command, tmp_path: Path) -
     assert done.out.startswith("J'ait-tus.\n\n     ▁ G ·o h ·ome . end\nJ'   ░ ░ ░░ ░ ░░░░ ░ ░░░  ·ome 0.16\n")
 
 
-def test_an_old_run_of_speech_answers_what_it_answered() -> None:
+def test_an_old_speech_run_gives_the_same_answers() -> None:
     run = package.load(OLD / "attention_speech")
     found = run.predict(OLD / "attention_speech" / "sample.wav")
     assert found.text == "1"
@@ -149,8 +149,8 @@ def test_an_old_run_of_speech_answers_what_it_answered() -> None:
 
 
 @pytest.mark.parametrize("system", ["rnnsearch", "attention_speech"])
-def test_an_old_run_is_evaluated_as_it_was(system: str) -> None:
-    """All figures of then, to the digit; entropies, which are means of float32 weights, to the sixth."""
+def test_an_old_run_has_the_same_score(system: str) -> None:
+    """All old figures to the last digit, except entropies, which are means of float32 weights, to six digits."""
     kept = json.loads((OLD / system / "evidence.json").read_text(encoding="utf-8"))["metrics"]["test"]
     run = package.load(OLD / system)
     found, _, _ = scoring.score(run)
@@ -164,7 +164,20 @@ def test_an_old_run_is_evaluated_as_it_was(system: str) -> None:
         assert [dict(zip(("words", "sentences", "bleu"), row, strict=True)) for row in rows] == lengths
 
 
-def test_an_old_capture_is_what_the_run_looks_at_today() -> None:
+def test_the_evidence_of_an_old_run_is_not_kept_and_the_sentence_says_what_to_type(
+    saccade: Command, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(OLD / "rnnsearch", tmp_path / "run"))
+    for arguments in (("report", "--keep", run), ("evaluate", run, "--study", "gradients", "--keep")):
+        done = saccade(*arguments)
+        assert (done.status, done.out) == (2, "")
+        assert done.err == (
+            f"saccade: {run / 'evidence.json'}: the run was scored by version 0.1, whose evidence cannot be kept; "
+            f"score it again with: saccade evaluate {run}; a run that is trained again has evidence to keep\n"
+        )
+
+
+def test_an_old_capture_equals_the_attention_of_the_run() -> None:
     seen = Capture.load(OLD / "seen.safetensors")
     [name] = seen
     look = package.load(OLD / "rnnsearch").predict("Go home.").pictures[0]

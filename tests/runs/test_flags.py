@@ -1,4 +1,4 @@
-"""Every field is a flag: choices among records, lists, truth values, files of YAML; refusals in one sentence."""
+"""Every field is a flag: choices among records, lists, booleans, YAML files; errors in one sentence."""
 
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -82,7 +82,7 @@ class Config:
     training: TrainingConfig = TrainingConfig()
 
 
-Config.__module__ = "saccade.systems.rnnsearch.recipe"  # where a configuration stands says which system it is of
+Config.__module__ = "saccade.systems.rnnsearch.recipe"  # the module of a configuration determines its system
 
 
 def parsed(*arguments: object, of: Any = None) -> Any:
@@ -101,11 +101,11 @@ class TestChoice:
         assert chosen("--model.way-out", "wide") == {"name": "wide", "width": 5, "inner": inner}
         assert chosen("--model.way-out=plain") == {"name": "plain"}
 
-    def test_the_choice_that_was_made_keeps_its_options(self) -> None:
+    def test_the_selected_choice_keeps_its_options(self) -> None:
         assert chosen("--model.way-out", "draw") == chosen()
         assert chosen("--model.draw.quick", "false") == {"name": "draw", "temperature": 3.0, "quick": False}
 
-    def test_options_stand_under_the_name_of_their_record(self) -> None:
+    def test_options_are_flags_under_the_name_of_their_record(self) -> None:
         assert chosen("--model.draw.temperature", 2)["temperature"] == 2
         found = parsed("--model.way-out", "wide", "--model.wide.width", 3, "--model.width", 4)
         assert (found.model.way_out.width, found.model.width) == (3, 4)
@@ -120,7 +120,7 @@ class TestChoice:
         assert chosen(*given) == chosen(*reversed(given))
         assert chosen(*given)["inner"] == {"name": "draw", "temperature": 0.5, "quick": False}
 
-    def test_another_name_of_a_record_chooses_it(self) -> None:
+    def test_an_alias_selects_its_record(self) -> None:
         assert chosen("--model.way-out", "sample", "--model.draw.temperature", 2)["temperature"] == 2
 
     @pytest.mark.parametrize(
@@ -154,14 +154,14 @@ class TestChoice:
             ("--model.way-out", "--model.way-out takes one value, not none"),
         ],
     )  # fmt: skip
-    def test_what_does_not_fit_is_refused_by_its_flag(self, given: str, said: str) -> None:
+    def test_invalid_values_are_refused_by_flag(self, given: str, said: str) -> None:
         with pytest.raises(InvalidInput) as refused:
             parsed(*given.split())
         assert str(refused.value).startswith(said)
 
 
 class TestValues:
-    def test_a_truth_value_alone_with_a_value_and_negated(self) -> None:
+    def test_a_boolean_flag_alone_with_a_value_and_negated(self) -> None:
         for given, value in (
             (["--task.lowercase"], True),
             (["--task.lowercase", "true"], True),
@@ -171,12 +171,12 @@ class TestValues:
         ):
             assert parsed(*given).task.lowercase is value
         assert chosen("--model.draw.no-quick")["quick"] is False
-        # another flag, or what is not a truth value, is not taken for its value
+        # another flag, or a value that is not a boolean, is not taken as its value
         found, rest = flags.separate(Config(), ["--task.lowercase", "a text"])
         assert (found.task.lowercase, rest) == (True, ["a text"])
 
     @pytest.mark.parametrize("given", ["--task.no-limit", "--no-task.lowercase", "--task.no-no-lowercase"])
-    def test_only_a_truth_value_is_negated(self, given: str) -> None:
+    def test_only_a_boolean_flag_can_be_negated(self, given: str) -> None:
         with pytest.raises(NotFound, match=f"there is no flag {given}"):
             parsed(given)
 
@@ -184,7 +184,7 @@ class TestValues:
         with pytest.raises(InvalidInput, match=r"--task.no-lowercase takes no value; .*--task.lowercase false"):
             parsed("--task.no-lowercase=true")
 
-    def test_none_where_a_field_may_have_none(self) -> None:
+    def test_none_for_optional_fields(self) -> None:
         assert parsed("--task.limit", 3).task.limit == 3
         assert parsed("--task.limit", "none").task.limit is None
         assert parsed("--task.limit=None").task.limit is None
@@ -199,20 +199,20 @@ class TestValues:
         assert parsed("--task.train=a").task.train == (Path("a"),)
         with pytest.raises(InvalidInput, match=r"--task.languages takes 2 values, not 1"):
             parsed("--task.languages", "en")
-        with pytest.raises(InvalidInput, match=r"--task.train takes one value or more, not none"):
+        with pytest.raises(InvalidInput, match=r"--task.train takes at least one value"):
             parsed("--task.train", "--task.lowercase")
 
     def test_short_flags(self) -> None:
         found = parsed("--seed", 3, "--device=cpu", "--precision", "float64").training
         assert (found.seed, found.device, found.precision) == (3, "cpu", "float64")
 
-    def test_the_last_of_a_flag_counts(self) -> None:
+    def test_the_last_value_of_a_flag_counts(self) -> None:
         assert parsed("--model.hidden-size", 1, "--model.hidden-size=2").model.hidden_size == 2
 
-    def test_what_belongs_to_no_flag_is_left_or_refused(self) -> None:
+    def test_arguments_without_a_flag_are_returned_or_refused(self) -> None:
         found, rest = flags.separate(Config(), ["one", "--model.hidden-size", "2", "two"])
         assert (found.model.hidden_size, rest) == (2, ["one", "two"])
-        with pytest.raises(NotFound, match="'one' is one argument too many; flags begin with --"):
+        with pytest.raises(NotFound, match="unexpected argument 'one'; flags begin with --"):
             parsed("one")
 
 
@@ -233,7 +233,7 @@ class TestHints:
         assert str(refused.value).startswith(f"there is no flag {given}; ")
         assert str(refused.value).endswith(said)
 
-    def test_a_flag_of_the_verb_may_be_meant(self) -> None:
+    def test_flags_of_the_verb_are_suggested(self) -> None:
         with pytest.raises(NotFound, match="did you mean '--pictures'"):
             flags.separate(Config(), ["--picturse", "x"], ["--pictures"])
 
@@ -275,7 +275,7 @@ class TestFile:
     def test_choices(self, tmp_path: Path, text: str, expected: dict[str, Any]) -> None:
         assert to_plain(of_file(tmp_path, f"model: {{way_out: {text}}}"))["model"]["way_out"] == expected
 
-    def test_a_flag_chooses_otherwise_than_the_file(self, tmp_path: Path) -> None:
+    def test_a_flag_overrides_the_choice_of_the_file(self, tmp_path: Path) -> None:
         text = "model: {way_out: {name: wide, width: 2}}"
         assert of_file(tmp_path, text, "--model.wide.width", 3).model.way_out.width == 3
         assert of_file(tmp_path, text, "--model.way-out", "wide").model.way_out.width == 2
@@ -324,12 +324,12 @@ class TestFile:
             ("- 1", "FILE: expected keys and values, such as 'model: {hidden_size: 512}'"),
         ],
     )
-    def test_what_does_not_fit(self, tmp_path: Path, text: str, said: str) -> None:
+    def test_invalid_files(self, tmp_path: Path, text: str, said: str) -> None:
         with pytest.raises((InvalidInput, NotFound)) as refused:
             of_file(tmp_path, text)
         assert str(refused.value).startswith(said.replace("FILE", str(tmp_path / "0.yaml")))
 
-    def test_the_configuration_of_a_run_is_such_a_file(self, tmp_path: Path) -> None:
+    def test_the_configuration_of_a_run_can_be_read(self, tmp_path: Path) -> None:
         made = parsed("--model.way-out", "wide", "--model.wide.inner", "plain", "--task.limit", 3, "--task.train", "a")
         head = {"system": "rnnsearch", "variant": "tiny", "config": to_plain(made), "version": "0.2.0"}
         assert of_file(tmp_path, yaml.safe_dump(head)) == made
@@ -338,10 +338,10 @@ class TestFile:
 
 
 class TestEverySystem:
-    """Flags and fields are one to one, whatever the system."""
+    """Flags and fields of all systems correspond one to one."""
 
     @pytest.mark.parametrize("system", SYSTEMS)
-    def test_no_two_fields_have_one_flag(self, system: str) -> None:
+    def test_flags_are_unique(self, system: str) -> None:
         known = flags.fields(type(catalogue.recipe(system).config))
         names = [field.flag for field in known]
         assert len(names) == len(set(names))
@@ -369,7 +369,7 @@ class TestEverySystem:
             }
 
     @pytest.mark.parametrize("system", SYSTEMS)
-    def test_every_choice_of_every_system_can_be_made(self, system: str) -> None:
+    def test_every_choice_of_every_system_can_be_selected(self, system: str) -> None:
         recipe, said = catalogue.recipe(system), []
         for field in flags.fields(type(recipe.config)):
             outer = [part for choice, tag in field.needs for part in (choice.flag, tag)]
@@ -377,7 +377,7 @@ class TestEverySystem:
                 try:
                     changed = parsed(*outer, field.flag, tag, of=recipe.config)
                 except InvalidInput as error:
-                    said.append(str(error))  # the choice needs another field too
+                    said.append(str(error))  # the choice also needs another field
                 else:
                     assert flags.at(to_plain(changed), field.path)[flags.TAG] == tag
         assert not said, said
@@ -392,7 +392,7 @@ class TestEverySystem:
             assert field.help, f"{field.flag} has no docstring"
 
 
-def test_help_says_what_a_flag_takes_and_needs() -> None:
+def test_help_describes_values_and_requirements_of_flags() -> None:
     printed = flags_help(Config(), 120)
     for said in (
         "--model.hidden-size INT\n      Units. (1 to 65,536; default: 7)",
@@ -407,6 +407,6 @@ def test_help_says_what_a_flag_takes_and_needs() -> None:
         assert said in printed
 
 
-def test_records_are_told_from_other_unions() -> None:
+def test_unions_of_records_are_distinguished_from_others() -> None:
     assert all(is_dataclass(record) for record in flags.members(Plain | Draw))
     assert flags.members(int | None) == []

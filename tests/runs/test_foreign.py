@@ -1,4 +1,4 @@
-"""Networks from elsewhere: a run, a file of weights, a folder of Hugging Face; copied into the run that takes them."""
+"""Pretrained networks: a run, a file of weights, a Hugging Face folder; copied into the new run."""
 
 import os
 import shutil
@@ -21,14 +21,14 @@ RUN = Path(__file__).parents[1] / "fixtures" / "old_run" / "rnnsearch"
 
 @config
 class Fresh:
-    """Nothing is taken."""
+    """No pretrained network."""
 
     name: Literal["fresh"] = "fresh"
 
 
 @config
 class Taken:
-    """What is taken."""
+    """A pretrained network."""
 
     name: Literal["taken"] = "taken"
     network: Pretrained = Pretrained("nowhere")
@@ -37,7 +37,7 @@ class Taken:
 
 @config
 class Model:
-    """Two networks, one of them where it is chosen."""
+    """Two networks, one of which belongs to a choice."""
 
     features: Pretrained = Pretrained("nowhere")
     """A run, a folder or a file."""
@@ -59,13 +59,13 @@ def taking(path: Path | str) -> Any:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A trained run that may be moved."""
+    """A trained run that tests can move."""
     return Path(shutil.copytree(RUN, tmp_path / "taken"))
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
-    """A new run, which takes others."""
+    """A new run that uses pretrained networks."""
     made = RunFolder(tmp_path / "new")
     made.claim()
     return made
@@ -86,7 +86,7 @@ def same(ours: nn.Module, theirs: nn.Module) -> bool:
 
 
 class TestRun:
-    def test_its_network_task_and_configuration_are_handed_on(self, run: Path) -> None:
+    def test_its_network_task_and_configuration_are_passed_to_build(self, run: Path) -> None:
         field = foreign.resolved(taking(run), None).model.features
         assert sum(weight.numel() for weight in field.network.parameters()) > 1000
         assert field.task.read("Go home.")
@@ -94,7 +94,7 @@ class TestRun:
         assert field.weights is None
         assert field.path == run
 
-    def test_it_is_copied_and_the_original_may_go(self, run: Path, folder: RunFolder) -> None:
+    def test_it_is_copied_and_the_original_can_be_deleted(self, run: Path, folder: RunFolder) -> None:
         found = foreign.resolved(taking(run), folder)
         foreign.keep(found, folder)
         assert to_plain(found) == {"model": {"features": str(run), "start": {"name": "fresh"}, "size": 3}}
@@ -102,14 +102,14 @@ class TestRun:
         again = foreign.resolved(taking(run), folder)
         assert same(found.model.features.network, again.model.features.network)
 
-    def test_the_copy_is_what_a_prediction_needs_and_no_more(self, run: Path, folder: RunFolder) -> None:
+    def test_the_copy_contains_only_the_files_for_prediction(self, run: Path, folder: RunFolder) -> None:
         (run / "checkpoints").mkdir()
         (run / "checkpoints" / "last.ckpt").write_bytes(b"large")
         foreign.keep(taking(run), folder)
         [copy] = (folder.assets / "pretrained").iterdir()
         assert sorted(path.name for path in copy.iterdir()) == ["assets", "config.yaml", "model.safetensors"]
 
-    def test_the_new_run_may_be_moved(self, run: Path, folder: RunFolder, tmp_path: Path) -> None:
+    def test_the_new_run_can_be_moved(self, run: Path, folder: RunFolder, tmp_path: Path) -> None:
         found = foreign.resolved(taking(run), folder)
         foreign.keep(found, folder)
         shutil.rmtree(run)
@@ -129,22 +129,22 @@ class TestRun:
         again = foreign.resolved(taking(run), folder).model.features.network
         assert same(again, found.model.features.network)
         assert not same(again, other)
-        foreign.keep(taking(run), folder)  # as a run does that starts again
+        foreign.keep(taking(run), folder)  # like a run that starts again
         assert same(foreign.resolved(taking(run), folder).model.features.network, again)
 
     def test_a_run_within_a_run_within_a_run(self, run: Path, folder: RunFolder, tmp_path: Path) -> None:
-        """The inner one goes along, since it is in the assets of the middle one."""
+        """The inner one is copied, too, since it is in the assets of the middle one."""
         inner = run / "assets" / "pretrained" / "model.features"
         shutil.copytree(RUN, inner)
         foreign.keep(taking(run), folder)
         copy = folder.assets / "pretrained" / "model.features" / "assets" / "pretrained" / "model.features"
         assert (copy / "model.safetensors").read_bytes() == (RUN / "model.safetensors").read_bytes()
 
-    def test_a_copy_that_was_killed_is_made_anew(
+    def test_an_interrupted_copy_is_repeated(
         self, run: Path, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(shutil, "copytree", lambda *_: 1 / 0)  # after config.yaml and the weights
+            patch.setattr(shutil, "copytree", lambda *_: 1 / 0)  # killed after config.yaml and the weights were copied
             with pytest.raises(ZeroDivisionError):
                 foreign.keep(taking(run), folder)
         assert foreign.resolved(taking(run), folder).model.features.network is not None
@@ -152,7 +152,7 @@ class TestRun:
         shutil.rmtree(run)
         assert foreign.resolved(taking(run), folder).model.features.task.read("Go home.")
 
-    def test_of_a_choice_only_what_is_chosen_is_read(self, run: Path) -> None:
+    def test_only_the_selected_record_of_a_choice_is_read(self, run: Path) -> None:
         plain = {"model": {"features": str(run), "start": {"name": "taken", "network": str(run)}}}
         found = foreign.resolved(from_plain(Config, plain), None)
         assert same(found.model.start.network.network, found.model.features.network)
@@ -166,7 +166,7 @@ class TestRun:
 
 
 class TestWeights:
-    def test_the_tensors_are_handed_on_and_copied(self, folder: RunFolder, tmp_path: Path) -> None:
+    def test_the_tensors_are_passed_on_and_copied(self, folder: RunFolder, tmp_path: Path) -> None:
         path, tensors = tmp_path / "some.safetensors", {"a": torch.arange(3.0), "b": torch.ones(2, 5)}
         write_tensors(path, tensors, {})
         found = foreign.resolved(taking(path), folder)
@@ -178,7 +178,7 @@ class TestWeights:
             name: tensor.tolist() for name, tensor in tensors.items()
         }
         assert field.task is None
-        with pytest.raises(RuntimeError, match=r"some.safetensors has weights and no network"):
+        with pytest.raises(RuntimeError, match=r"some.safetensors holds only weights"):
             _ = field.network
 
 
@@ -194,11 +194,48 @@ class TestHuggingFace:
         foreign.keep(found, folder)
         shutil.rmtree(copy)
         field = foreign.resolved(taking(copy), folder).model.features
-        assert capfd.readouterr() == ("", "")  # neither bars nor notices
+        assert capfd.readouterr() == ("", "")  # no progress bars or notices
         theirs = transformers.BertModel.from_pretrained(hugging_face)
         assert same(field.network, theirs)
         assert not field.network.training
         assert field.config["hidden_size"] == 5
+
+    OTHERS = ("pytorch_model.bin", "tf_model.h5", "flax_model.msgpack", "model.onnx", "onnx/model.onnx", ".git/HEAD")
+
+    @pytest.mark.parametrize("size", ["100MB", "1KB"])
+    def test_of_several_formats_one_is_copied_and_the_tokenizer_with_it(
+        self, hugging_face: Path, folder: RunFolder, tmp_path: Path, size: str
+    ) -> None:
+        """Whole, and in shards."""
+        import transformers
+
+        theirs = transformers.BertModel.from_pretrained(hugging_face)
+        theirs.save_pretrained(path := tmp_path / "bert", max_shard_size=size)
+        for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", *self.OTHERS):
+            (path / name).parent.mkdir(exist_ok=True)
+            (path / name).write_text("{}")
+        foreign.keep(taking(path), folder)
+        shutil.rmtree(path)
+        [copy] = (folder.assets / "pretrained").iterdir()
+        names = {found.name for found in copy.rglob("*")}
+        assert names >= {"config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json"}
+        assert not names & {Path(name).name for name in self.OTHERS}
+        assert ("model.safetensors" in names) == (size == "100MB")
+        assert ("model.safetensors.index.json" in names) == (size == "1KB")
+        assert same(foreign.resolved(taking(path), folder).model.features.network, theirs)
+
+    def test_of_a_folder_with_pickled_weights_alone_those_are_copied(
+        self, hugging_face: Path, folder: RunFolder, tmp_path: Path
+    ) -> None:
+        import transformers
+
+        path = Path(shutil.copytree(hugging_face, tmp_path / "bert"))
+        theirs = transformers.BertModel.from_pretrained(path)
+        (path / "model.safetensors").unlink()
+        torch.save(theirs.state_dict(), path / "pytorch_model.bin")
+        foreign.keep(taking(path), folder)
+        shutil.rmtree(path)
+        assert same(foreign.resolved(taking(path), folder).model.features.network, theirs)
 
     @pytest.mark.parametrize("damage", ["config", "kind", "weights", "cut", "other"])
     def test_a_damaged_folder_is_refused_in_one_sentence(self, hugging_face: Path, tmp_path: Path, damage: str) -> None:
@@ -278,12 +315,12 @@ class TestBadPath:
         ):
             flags.parse(Config(), ["--model.features="])
 
-    def test_a_folder_of_other_files_that_is_taken_as_a_copy_is_refused_too(self, folder: RunFolder) -> None:
-        """Nothing is copied of a path that could not be read."""
+    def test_a_folder_of_other_files_is_refused_as_a_copy(self, folder: RunFolder) -> None:
+        """Nothing is copied from an unreadable path."""
         with pytest.raises(NotFound):
             foreign.resolved(taking("nowhere"), folder)
         assert not list(folder.assets.iterdir())
 
-    def test_a_network_that_nobody_resolved_says_so(self) -> None:
+    def test_an_unresolved_network_raises(self) -> None:
         with pytest.raises(RuntimeError, match=r"nowhere was not resolved; build the model with saccade.load"):
             _ = Pretrained("nowhere").network

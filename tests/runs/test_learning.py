@@ -1,4 +1,4 @@
-"""A run goes on, or stays as it was; its evidence is of what was trained, and its paths of where it was started."""
+"""A run is resumed or unchanged; its evidence matches its training, and paths start from its first folder."""
 
 import json
 import shutil
@@ -22,18 +22,18 @@ def copy(run: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--training.steps", 50), "it cannot end after 50"),
+        (("--training.steps", 50), "so it cannot end after 50"),
         (("--training.steps", 300, "--model.hidden-size", 32), "model.hidden_size = 16, not 32"),
         (("--training.steps", 300, "--device", "cuda:9"), "no device 'cuda:9'"),
     ],
 )
-def test_a_refused_run_stays_as_it_was(saccade: Command, copy: Path, flags: tuple[Any, ...], said: str) -> None:
+def test_a_refused_run_is_unchanged(saccade: Command, copy: Path, flags: tuple[Any, ...], said: str) -> None:
     before = files(copy)
     refused(saccade("train", "--resume", copy, *flags), said)
     assert files(copy) == before
 
 
-def test_a_run_whose_metrics_are_damaged_is_refused_and_stays_as_it_was(saccade: Command, copy: Path) -> None:
+def test_a_run_with_damaged_metrics_is_refused_and_unchanged(saccade: Command, copy: Path) -> None:
     lines = (copy / "metrics.jsonl").read_text().splitlines(keepends=True)
     (copy / "metrics.jsonl").write_text("".join([*lines[:3], '{"step": 3', "\n", *lines[4:]]))
     before = files(copy)
@@ -41,7 +41,7 @@ def test_a_run_whose_metrics_are_damaged_is_refused_and_stays_as_it_was(saccade:
     assert files(copy) == before
 
 
-def test_the_best_weights_are_read_before_the_training_goes_on(saccade: Command, tmp_path: Path) -> None:
+def test_the_best_weights_are_read_before_training_resumes(saccade: Command, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert saccade(*TINY, "--training.keep", "best", "--training.validate-every", 5, "--out", out).status == 0
     (out / "checkpoints" / "best.ckpt").write_bytes(b"")
@@ -50,23 +50,21 @@ def test_the_best_weights_are_read_before_the_training_goes_on(saccade: Command,
     assert files(out) == before
 
 
-def test_a_run_that_came_to_its_end_stays_as_it_is(
-    saccade: Command, copy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_finished_run_is_unchanged(saccade: Command, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = files(copy)
     monkeypatch.setattr(learning, "commit", lambda: "f" * 40)
     for flags in ((), ("--training.threads", 2), ("--precision", "bfloat16")):
         done = saccade("train", "--resume", copy, *flags)
         assert done.status == 0, done.err
-        assert "came to its end before" in done.out
+        assert "has already finished" in done.out
         assert files(copy) == before
 
 
 @pytest.mark.parametrize("steps", [None, 210, 205])
-def test_evidence_is_of_the_steps_that_were_taken(
+def test_evidence_matches_the_steps_taken(
     saccade: Command, copy: Path, monkeypatch: pytest.MonkeyPatch, steps: int | None
 ) -> None:
-    """A run of 200 steps goes on to 205, and is killed while it is scored; what is there then is of 200."""
+    """A run of 200 steps is resumed to 205 and killed while it is scored; its evidence is still that of 200 steps."""
     with monkeypatch.context() as patch:
         patch.setattr(learning, "finish", lambda *learned: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -77,14 +75,14 @@ def test_evidence_is_of_the_steps_that_were_taken(
     assert saccade("train", "--resume", copy, *flags).status == 0
     evidence = json.loads((copy / "evidence.json").read_text())
     assert evidence["config"]["training"]["steps"] == (steps or 205)
-    # the code that trained last
+    # the code of the last training
     assert evidence["commit"] == ("f" * 40 if steps == 210 else made["commit"])
     assert evidence["config"] == yaml.safe_load((copy / "config.yaml").read_text())["config"]
 
 
 @pytest.fixture
 def started(saccade: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run of data that were named by relative paths; we are elsewhere now, where files have the same names."""
+    """A run on data with relative paths; the current folder is another one with files of the same names."""
     project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
     words = ["red", "green", "blue", "one", "two", "six"]
     pairs = [f"{a} {b}\t{b} {a}".upper() for a in words for b in words]
@@ -109,7 +107,7 @@ def test_relative_paths_start_from_where_the_run_was_started(saccade: Command, s
     found = json.loads(saccade("evaluate", started, "--json").out)
     assert found.pop("by_length")["counts"] == [5]
     assert found == figures
-    # a path that is typed now starts from here
+    # a path typed now starts from the current folder
     other = json.loads(saccade("evaluate", started, "--task.test", "data/held.tsv", "--json").out)
     assert (figures["sentences"], other["sentences"]) == (5, 3)
     before = yaml.safe_load((started / "config.yaml").read_text())
@@ -121,15 +119,15 @@ def test_relative_paths_start_from_where_the_run_was_started(saccade: Command, s
     assert after["config"]["task"]["train"] == ["data/train.tsv"]
 
 
-def test_data_that_are_gone_are_told_with_their_folder(saccade: Command, started: Path, tmp_path: Path) -> None:
+def test_missing_data_are_reported_with_their_folder(saccade: Command, started: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "project" / "data")
     wanted = tmp_path / "project" / "data" / "held.tsv"
     refused(saccade("evaluate", started), f"{wanted}: there is no such file")
     refused(saccade("train", "--resume", started, "--training.steps", 12), str(wanted.with_name("train.tsv")))
-    assert saccade("predict", started, "RED ONE").status == 0  # which needs no data
+    assert saccade("predict", started, "RED ONE").status == 0  # prediction needs no data
 
 
-def test_of_a_run_from_another_machine_relative_paths_start_from_here(
+def test_relative_paths_of_a_run_from_another_machine_start_from_the_current_folder(
     saccade: Command, started: Path, tmp_path: Path
 ) -> None:
     moved = tmp_path / "elsewhere" / "run"

@@ -1,4 +1,4 @@
-"""What a model takes is known before it is made."""
+"""The memory of a model is known before it is built."""
 
 import sys
 from pathlib import Path
@@ -26,7 +26,7 @@ class Tied(nn.Module):
         nn.init.orthogonal_(self.second.weight)
 
 
-def test_a_model_without_numbers_takes_no_memory_and_draws_nothing() -> None:
+def test_a_meta_model_takes_no_memory_and_no_random_numbers() -> None:
     before = torch.random.get_rng_state()
     model = sized(lambda: nn.Sequential(*[Tied(1_000_000) for _ in range(1000)]))
     assert sum(weight.numel() for weight in model.parameters()) == 7_000_000_000
@@ -34,7 +34,7 @@ def test_a_model_without_numbers_takes_no_memory_and_draws_nothing() -> None:
 
 
 def test_it_imports_next_to_nothing() -> None:
-    """On the meta device the first random number alone would import 800 modules."""
+    """On the meta device the first random number would import 800 modules."""
     sized(lambda: Tied(3))
     before = len(sys.modules)
     sized(lambda: nn.Sequential(nn.Linear(3, 5), nn.LayerNorm(5), nn.Embedding(3, 5), nn.LSTM(3, 5)))
@@ -55,7 +55,7 @@ def test_a_training_keeps_gradients_and_the_optimizers_state(settings: dict[str,
     assert numbers_kept(TrainingConfig(**settings), 2) == kept  # type: ignore[arg-type]
 
 
-def test_what_does_not_fit_is_told_with_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_does_not_fit_is_reported_with_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "memory", lambda device: 1e9)
     numbers = 7 * 1_000_000
     check_fits(lambda: Tied(1_000_000), CPU, 4)
@@ -69,7 +69,7 @@ def test_what_does_not_fit_is_told_with_what_it_takes(monkeypatch: pytest.Monkey
         check_fits(lambda: Tied(4_000_000), TrainingConfig(device="cpu", precision="float64"), 8)
 
 
-def test_a_model_whose_numbers_decide_its_sizes_is_not_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_whose_sizes_depend_on_values_is_not_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "memory", lambda device: 1)
     check_fits(lambda: nn.Linear(int(torch.ones(1)), 3), CPU)
 

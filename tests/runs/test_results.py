@@ -1,4 +1,4 @@
-"""Evidence of several seeds in tables: what counts, its spread, and how it is said."""
+"""Evidence of several seeds in tables: which runs count, their spread, and its format."""
 
 import statistics
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_a_group_is_the_newest_run_of_each_seed_on_the_newest_data() -> None:
 def test_spread(values: list[float], expected: str) -> None:
     assert results.spread(values) == expected
     if "±" in expected:
-        last = 1 if "." not in expected else 0.01  # of the places that are shown
+        last = 1 if "." not in expected else 0.01  # in the decimals that are shown
         assert float(expected.split(" ± ")[1]) == pytest.approx(statistics.stdev(values), abs=last / 2)
 
 
@@ -51,7 +51,7 @@ def test_a_result_has_the_spread_of_every_figure_that_all_runs_have() -> None:
     assert results.result(group[1:]) == "**BLEU 42.00** (chrF 62.0, ter 1.5)"
 
 
-def test_figures_are_said_by_their_names_and_units() -> None:
+def test_figures_are_shown_with_their_names_and_units() -> None:
     spoken = evidence(
         1, 0.0, decisive="label_error_rate", figures={"label_error_rate": 0.93, "latency": -0.09},
         named={"label_error_rate": {"name": "", "unit": "%"}, "latency": {"name": "median latency", "unit": "s"}},
@@ -75,13 +75,13 @@ def test_tables_show_the_spread_once_and_runs_one_by_one(house: Path, saccade: C
     assert "±" not in results.runs("rnnsearch")
 
 
-def test_list_prefers_the_default_as_it_stands(house: Path, saccade: Command) -> None:
+def test_list_prefers_the_unchanged_default(house: Path, saccade: Command) -> None:
     keep(evidence(1, 99.0, 20, variant="tiny"))
     keep(evidence(1, 98.0, 21, changed={"model.size": 7}))
     assert "BLEU 41.00 ± 1.00" in saccade("list").out
 
 
-def test_columns_are_named_after_metrics_and_what_a_system_lacks_is_a_dash(house: Path) -> None:
+def test_columns_are_named_after_metrics_and_missing_figures_are_dashes(house: Path) -> None:
     keep(evidence(1, 30.0, system="rnnencdec"))
     found = results.comparison(["rnnencdec:default", "rnnsearch:default"], ["alignments.aer", "wall_seconds"])
     head, _, encdec, search = found.splitlines()
@@ -90,14 +90,14 @@ def test_columns_are_named_after_metrics_and_what_a_system_lacks_is_a_dash(house
     assert search.startswith("| `rnnsearch` | default | 0.410 ± 0.010 | 120.00 ± 60.00 | 1, 2, 3 |")
 
 
-def test_a_column_may_say_what_the_runs_say_in_words(house: Path) -> None:
+def test_a_column_may_contain_text(house: Path) -> None:
     found = results.comparison(["rnnsearch:default"], ["decisive", "bleu"], ["judged by", "BLEU"])
     head, _, row = found.splitlines()
     assert head.startswith("| system | variant | judged by | BLEU |")
     assert row.startswith("| `rnnsearch` | default | bleu | ")
 
 
-def test_a_comparison_of_what_there_is_not_is_refused(house: Path) -> None:
+def test_a_comparison_of_unknown_variants_or_metrics_is_refused(house: Path) -> None:
     with pytest.raises(NotFound, match="no system 'rnnserch'; did you mean 'rnnsearch'"):
         results.comparison(["rnnserch:default"], ["bleu"])
     with pytest.raises(InvalidInput, match=r"no metric 'blue' in the evidence; there are: alignments\.aer, bleu, "):

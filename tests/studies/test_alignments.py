@@ -1,4 +1,4 @@
-"""`evaluate --study alignments`: known attention gives known links; the scored pairs have no part in the choice."""
+"""`evaluate --study alignments`: known attention gives known links; the selection ignores the scored pairs."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ STEPS = "decoder.attention.weights"
 
 
 class Looking(nn.Module):
-    """Attention whose weights are given."""
+    """Attention with given weights."""
 
     def __init__(self, axes: str) -> None:
         super().__init__()
@@ -41,9 +41,10 @@ class Looking(nn.Module):
 
 
 class Diagonals(nn.Module):
-    """Two layers of two heads: symbol q looks at symbol q (layer 0, head 0), at q + shift in a ring (layer 1, head 1).
+    """Two layers of two heads: symbol q attends to symbol q (layer 0, head 0), or to q + shift modulo the length (layer
+    1, head 1).
 
-    The other heads look at the first symbol. What stands in the padding is nonsense.
+    The other heads attend to the first symbol. Padding has random weights.
     """
 
     def __init__(self, shift: int = 1) -> None:
@@ -62,7 +63,7 @@ class Diagonals(nn.Module):
 
 
 class Steps(nn.Module):
-    """Symbol q looks at symbol q, or at the first; the tap is called once a step and knows no heads."""
+    """Symbol q attends to symbol q, or to the first; the tap is called once per step and has no axis of heads."""
 
     def __init__(self, first: bool = False) -> None:
         super().__init__()
@@ -76,7 +77,7 @@ class Steps(nn.Module):
 
 
 def stub(folder: Path, model: nn.Module, swapped: bool = False, batch_size: int = 40) -> Run:
-    """A run, of words in small letters to words in capitals (or back)."""
+    """A run that translates words in lower case to words in upper case (or back)."""
     folder.mkdir()
     small, large = (Vocabulary.learn([text], "word", 20) for text in (" ".join(WORDS), " ".join(WORDS).upper()))
     for name, vocabulary in zip(("source", "target"), (large, small) if swapped else (small, large), strict=True):
@@ -88,9 +89,9 @@ def stub(folder: Path, model: nn.Module, swapped: bool = False, batch_size: int 
 
 
 def gold_files(folder: Path, turned: list[bool]) -> list[Path]:
-    """Sentences of 3 to 7 words; where turned, the translation has the first word last.
+    """Sentences of 3 to 7 words; if turned, the translation has the first word last.
 
-    Such links are others when they are read from the other side, as those of words in opposite order are not.
+    Such links change if they are read from the other side, unlike those of words in reversed order.
     """
     sentences, links = folder / "gold.both", folder / "gold.talp"
     both, rows = "", ""
@@ -106,7 +107,7 @@ def gold_files(folder: Path, turned: list[bool]) -> list[Path]:
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Run]:
-    """Stubs by the name of their folder, where the command finds them."""
+    """Stubs by the name of the folder in which the command finds them."""
     found = {
         "layers": stub(tmp_path / "layers", Diagonals()),
         "steps": stub(tmp_path / "steps", Steps()),
@@ -151,7 +152,7 @@ def test_known_attention_gives_known_links(tmp_path: Path, runs: dict[str, Run])
     assert alignments.links_of(runs["steps"], pairs) == {STEPS: straight, f"{STEPS}, as shares": straight}
 
 
-def test_the_choice_knows_nothing_of_the_scored_pairs(
+def test_the_selection_does_not_use_the_scored_pairs(
     tmp_path: Path, runs: dict[str, Run], saccade: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(alignments, "DEVELOPMENT", 4)
@@ -170,13 +171,15 @@ def test_the_choice_knows_nothing_of_the_scored_pairs(
     table = saccade("evaluate", "layers", *STUDY, *files).out.splitlines()
     rows = [line for line in table if "weights," in line or "diagonal" in line or "mean of all" in line]
     assert [line.split("  ")[0] for line in rows if line.startswith("*")] == [f"* {LAYERS[1]}, head 1"]
-    # two layers and their mean, as they are and as shares, the chosen head, the baseline; the other heads are in --json
+    # two layers and their mean, unchanged and as shares, the selected head, the baseline; --json has the other heads
     assert len(rows) == 8
     assert rows[-1].split() == ["diagonal", "(baseline)", *(f"{found['diagonal'][part][what]:.2f}" for part, what in (
         ("first", "aer"), ("rest", "aer"), ("rest", "precision"), ("rest", "recall"), ("all", "aer")
     ))]  # fmt: skip
-    assert "with the least error on the first 4 pairs;\n  the other 10 were not used to choose" in "\n".join(table)
-    assert "of 2 ways to read the weights" in saccade("evaluate", "steps", *STUDY, *files).out
+    assert "with the lowest error on the first 4 pairs;\n  the other 10 were not used for the selection" in "\n".join(
+        table
+    )
+    assert "among 2 ways to read the weights" in saccade("evaluate", "steps", *STUDY, *files).out
 
 
 def test_few_pairs_are_cut_in_half(tmp_path: Path, runs: dict[str, Run], saccade: Command) -> None:
@@ -184,7 +187,7 @@ def test_few_pairs_are_cut_in_half(tmp_path: Path, runs: dict[str, Run], saccade
     assert "one pair to choose" in refused(saccade, "steps", *STUDY, *gold_files(tmp_path, [False]))
 
 
-def test_reversed_reads_the_gold_from_the_other_side(tmp_path: Path, runs: dict[str, Run], saccade: Command) -> None:
+def test_reversed_swaps_the_sides_of_the_gold_links(tmp_path: Path, runs: dict[str, Run], saccade: Command) -> None:
     both, links = gold_files(tmp_path, [True] * 6)
     found = figures(saccade, "back", *STUDY, both, links, "--reversed")
     assert found["reversed"]
@@ -194,11 +197,11 @@ def test_reversed_reads_the_gold_from_the_other_side(tmp_path: Path, runs: dict[
         path.write_text("".join(line.split(" ||| ")[column].strip() + "\n" for line in both.read_text().splitlines()))
     two = figures(saccade, "back", *STUDY, *sides, links, "--reversed")
     assert two["readings"] == found["readings"]
-    assert "seem to go the other way" in refused(saccade, "back", *STUDY, both, links)
-    assert "add --reversed" in refused(saccade, "layers", *STUDY, both, links, "--reversed")
+    assert "seem to translate in the opposite direction" in refused(saccade, "back", *STUDY, both, links)
+    assert "add or remove --reversed" in refused(saccade, "layers", *STUDY, both, links, "--reversed")
     wrong = refused(saccade, "layers", *STUDY, both, links, "--reverse", "steps")
     assert "steps: the sentences seem" in wrong
-    assert "--reverse takes a run of the other direction" in wrong
+    assert "--reverse needs a run trained in the opposite direction" in wrong
 
 
 def test_the_hansard_is_read_as_it_is_written(tmp_path: Path, runs: dict[str, Run], saccade: Command) -> None:
@@ -211,12 +214,14 @@ def test_the_hansard_is_read_as_it_is_written(tmp_path: Path, runs: dict[str, Ru
     assert found["chosen"]["all"]["aer"] == 0
 
 
-def test_both_directions_keep_the_links_that_both_have(tmp_path: Path, runs: dict[str, Run], saccade: Command) -> None:
-    files = gold_files(tmp_path, [True] * 6)  # of 3, 4, 5, 6, 7 and 3 words
+def test_the_intersection_keeps_links_of_both_directions(
+    tmp_path: Path, runs: dict[str, Run], saccade: Command
+) -> None:
+    files = gold_files(tmp_path, [True] * 6)  # sentences of 3, 4, 5, 6, 7 and 3 words
     found = figures(saccade, "layers", *STUDY, *files, "--reverse", "back")
     assert found["reverse"]["chosen"]["reading"] == f"{LAYERS[1]}, head 1"
     assert found["intersection"]["all"] == {"aer": 0, "precision": 100, "recall": 100}
-    # all right in one direction, always the first word in the other: what is left is one link a pair
+    # all links in one direction, always the first word in the other, so one common link per pair
     found = figures(saccade, "layers", *STUDY, *files, "--reverse", "first-back")
     assert found["chosen"]["all"]["aer"] == 0
     assert found["intersection"]["all"]["precision"] == 100
@@ -227,7 +232,9 @@ def test_both_directions_keep_the_links_that_both_have(tmp_path: Path, runs: dic
     assert "links of both directions" in out
 
 
-def test_figures_are_kept_beside_all_else(tmp_path: Path, runs: dict[str, Run], saccade: Command) -> None:
+def test_figures_are_stored_without_changing_other_evidence(
+    tmp_path: Path, runs: dict[str, Run], saccade: Command
+) -> None:
     files, path = gold_files(tmp_path, [True] * 6), runs["layers"].folder.evidence
     assert "has no evidence.json" in refused(saccade, "layers", *STUDY, *files, "--keep")
     for damaged in ("{", "[]", '{"metrics": []}', '{"metrics": {"test": 3}}'):
@@ -236,7 +243,7 @@ def test_figures_are_kept_beside_all_else(tmp_path: Path, runs: dict[str, Run], 
         assert path.read_text() == damaged
     before = {**catalogue.evidence("rnnsearch")[-1], "command": "é"}
     before["metrics"] = {"test": {"decisive": "bleu", "bleu": 1.5}}
-    runs["layers"].folder.write_evidence(before)  # series are rounded there
+    runs["layers"].folder.write_evidence(before)  # stored series are rounded
     before = json.loads(path.read_text())
     figures(saccade, "layers", *STUDY, *files)
     assert json.loads(path.read_text()) == before
@@ -257,10 +264,10 @@ def test_figures_are_kept_beside_all_else(tmp_path: Path, runs: dict[str, Run], 
         (["layers", *STUDY, "{both}", "{links}", "--split", "train"], "--split does not apply"),
         (["blind", *STUDY, "{both}", "{links}"], "stub has no attention from target to source"),
         (["layers", *STUDY, "{both}", "{links}", "--reverse", "blind"], "blind: stub has no attention"),
-        (["layers", "--keep"], "--keep goes with --study"),
+        (["layers", "--keep"], "--keep needs --study"),
     ],
 )
-def test_what_does_not_do_is_told(
+def test_invalid_input_is_reported(
     tmp_path: Path, runs: dict[str, Run], saccade: Command, arguments: list[str], message: str
 ) -> None:
     both, links = gold_files(tmp_path, [True] * 6)
@@ -271,13 +278,13 @@ def test_what_does_not_do_is_told(
 
 def test_a_task_that_does_not_translate(tmp_path: Path) -> None:
     run: Any = SimpleNamespace(task=object(), system="char_rnn", folder=RunFolder(tmp_path))
-    with pytest.raises(InvalidInput, match="alignments are scored of runs that translate; char_rnn does not"):
+    with pytest.raises(InvalidInput, match="this study needs a run that translates; char_rnn does not"):
         alignments.check(run, [], "")
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16"])
 def test_padding_does_not_matter(tmp_path: Path, precision: str) -> None:
-    """A real model with random weights: every sentence alone, and all in one batch."""
+    """A real model with random weights: each sentence alone, and all in one batch."""
     sentences, links = gold_files(tmp_path, [True, False] * 6)
     pairs = as_read(read_gold([sentences], links))
     sizes = RNNsearchConfig(attention=Additive(attention_size=11), embedding_size=7, hidden_size=5, readout_size=3)
@@ -290,7 +297,7 @@ def test_padding_does_not_matter(tmp_path: Path, precision: str) -> None:
     assert [len(row) for row in found[0]] == [len(pair.gold.target) for pair in pairs]
     same = sum(len(alone & together) for alone, together in zip(*found, strict=True))
     total = sum(map(len, found[0]))
-    # in bfloat16 two words may be attended to alike
+    # in bfloat16 two words may have equal weights
     assert same >= (0.9 if precision == "bfloat16" else 1) * total
 
 
@@ -320,6 +327,6 @@ def test_trained_runs_from_end_to_end(saccade: Command, tiny_runs: dict[str, Pat
         for form in ("", ", as shares")
         for of in (", mean of 2 heads", ", head 0", ", head 1")
     ]
-    assert "--reverse goes with --study alignments" in refused(saccade, run, "--reverse", run)
+    assert "--reverse needs --study alignments" in refused(saccade, run, "--reverse", run)
     assert "--over is now --study over" in refused(saccade, run, "--over", "search.beam", "1")
     assert "rnnencdec has no attention" in refused(saccade, tiny_runs["rnnencdec"], *STUDY, both, links)

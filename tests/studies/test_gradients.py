@@ -10,7 +10,7 @@ from tests.app.conftest import Command
 
 
 @pytest.mark.parametrize("system", ["rnnencdec", "rnnsearch", "transformer"])
-def test_gradients_by_distance_are_told_drawn_and_kept(
+def test_gradients_by_distance_are_printed_drawn_and_stored(
     saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path, system: str
 ) -> None:
     run = Path(shutil.copytree(tiny_runs[system], tmp_path / "run"))
@@ -22,12 +22,12 @@ def test_gradients_by_distance_are_told_drawn_and_kept(
     pairs = sum(row["pairs"] for row in rows)
     assert sum(row["relative_gradient"] * row["pairs"] for row in rows) / pairs == pytest.approx(1, abs=0.05)
     assert (run / "pictures" / "gradients.png").is_file()
-    if system == "rnnencdec":  # a new net forgets what it read first
+    if system == "rnnencdec":  # a new net forgets early inputs
         assert rows[0]["relative_gradient_untrained"] > 5 * rows[-1]["relative_gradient_untrained"]
 
 
-def test_a_run_that_does_not_translate_has_none(saccade: Command, tiny_runs: dict[str, Path]) -> None:
+def test_a_run_that_does_not_translate_is_refused(saccade: Command, tiny_runs: dict[str, Path]) -> None:
     done = saccade("evaluate", tiny_runs["ctc_speech"], "--study", "gradients")
     assert done.status == 2
-    assert "gradients are measured of runs that translate; ctc_speech does not" in done.err
+    assert "this study needs a run that translates; ctc_speech does not" in done.err
     assert done.err.count("\n") == 1

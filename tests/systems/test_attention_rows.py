@@ -1,4 +1,4 @@
-"""The comparison of every attention in one decoder."""
+"""The comparison of all attention mechanisms in one decoder."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,12 +18,12 @@ def parameters(row: str) -> int:
     return sum(weight.numel() for weight in model.parameters())
 
 
-def test_every_mechanism_has_its_row() -> None:
+def test_every_mechanism_has_a_row() -> None:
     assert [attention.name for attention in ROWS] == list(attentions(256))
 
 
 @pytest.mark.parametrize("attention", ROWS, ids=lambda attention: attention.name)
-def test_rows_differ_in_the_attention_and_have_as_many_parameters(attention: Any) -> None:
+def test_rows_differ_only_in_the_attention_and_have_similar_numbers_of_parameters(attention: Any) -> None:
     assert abs(parameters(attention.name) / parameters("additive") - 1) < 0.03
     config, first = RECIPE.variants[f"row-{attention.name}"], RECIPE.variants["row-additive"]
     assert config.model.attention == attention

@@ -45,7 +45,7 @@ def make_batch() -> Batch:
     )
 
 
-def test_alone_the_loss_is_that_of_the_labels_and_of_the_end() -> None:
+def test_without_ctc_the_loss_is_that_of_labels_and_end() -> None:
     model, batch = make(), make_batch()
     projection = model(batch.features, batch.mask, batch.target_inputs)
     assert isinstance(projection, Projection)
@@ -58,7 +58,7 @@ def test_alone_the_loss_is_that_of_the_labels_and_of_the_end() -> None:
 
 
 @pytest.mark.parametrize("weight", [0.2, 0.7])
-def test_with_a_share_of_ctc_it_is_the_weighted_mean_of_both_and_all_weights_learn(weight: float) -> None:
+def test_with_ctc_the_loss_is_the_weighted_mean_and_all_weights_get_gradients(weight: float) -> None:
     model, batch = make(weight), make_batch()
     encoded = model.encode(batch.features, batch.mask)
     attended = model.decode(encoded, batch.target_inputs).cross_entropy(batch.targets, PAD)
@@ -74,7 +74,7 @@ def test_with_a_share_of_ctc_it_is_the_weighted_mean_of_both_and_all_weights_lea
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
-def test_a_recording_too_short_for_its_labels_has_no_part_in_ctc() -> None:
+def test_a_recording_too_short_for_its_labels_is_ignored_by_ctc() -> None:
     model, batch = make(0.5), make_batch()
     short = batch._replace(mask=length_mask(torch.tensor([11, 3]), 11), target_inputs=INPUTS.flip(0))
     short = short._replace(targets=TARGETS.flip(0))  # three labels, two of them alike, in three steps
@@ -87,7 +87,7 @@ def test_a_recording_too_short_for_its_labels_has_no_part_in_ctc() -> None:
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
-def test_a_step_of_a_search_is_a_step_of_the_training(mechanism: str) -> None:
+def test_a_step_of_the_search_equals_teacher_forcing(mechanism: str) -> None:
     model, batch = make(attention=mechanism), make_batch()
     whole = model(batch.features, batch.mask, batch.target_inputs).log_probs()
     state = model.start(model.encode(batch.features, batch.mask))
@@ -97,7 +97,7 @@ def test_a_step_of_a_search_is_a_step_of_the_training(mechanism: str) -> None:
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
-def test_what_stands_behind_a_recording_changes_nothing(mechanism: str) -> None:
+def test_padding_after_a_recording_has_no_influence(mechanism: str) -> None:
     model, batch = make(attention=mechanism), make_batch()
     whole = model(batch.features, batch.mask, batch.target_inputs).log_probs()
     louder = batch.features.masked_fill(~batch.mask[..., None], 7.0)
@@ -108,7 +108,7 @@ def test_what_stands_behind_a_recording_changes_nothing(mechanism: str) -> None:
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
-def test_a_search_finds_what_it_finds_without_anything_kept(mechanism: str) -> None:
+def test_a_search_with_caches_equals_one_without(mechanism: str) -> None:
     model, batch = make(attention=mechanism), make_batch()
     given, limits = (batch.features, batch.mask), torch.tensor([7, 3])
     for beam in (1, 3, 5):
@@ -118,7 +118,7 @@ def test_a_search_finds_what_it_finds_without_anything_kept(mechanism: str) -> N
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
-def test_a_capture_sees_every_look_and_changes_nothing(mechanism: str) -> None:
+def test_a_capture_contains_every_step_and_changes_nothing(mechanism: str) -> None:
     model, batch = make(attention=mechanism), make_batch()
     given = (batch.features, batch.mask, batch.target_inputs)
     with torch.inference_mode():
@@ -131,7 +131,7 @@ def test_a_capture_sees_every_look_and_changes_nothing(mechanism: str) -> None:
     assert not weights.masked_select(~batch.mask[:, None]).any()
 
 
-def test_it_measures_how_widely_it_looks_and_whether_at_the_right_place(task: SpeechTask) -> None:
+def test_measures_are_entropy_and_the_share_at_the_right_place(task: SpeechTask) -> None:
     config = RECIPE.variants["tiny"]
     model, example = RECIPE.build(config, task).eval(), task.examples("test")[0]
     assert RECIPE.measures is not None
@@ -140,7 +140,7 @@ def test_it_measures_how_widely_it_looks_and_whether_at_the_right_place(task: Sp
     found = RECIPE.measures(answer)
     assert set(found) == {"attention_entropy", "aligned"}
     assert 0 < float(found["attention_entropy"].value or 0) < math.log(task.steps(example))
-    # the right answer is given: one look for each digit
+    # given the right answer, one step for each digit
     with torch.inference_mode(), capture(model, "decoder.recurrent.attention.weights") as seen:
         objective(model, task.collate([example]), 0)
     [weights] = seen.joined("decoder.recurrent.attention.weights")
@@ -155,7 +155,7 @@ def test_it_measures_how_widely_it_looks_and_whether_at_the_right_place(task: Sp
 
 
 @pytest.mark.unhooked
-def test_a_dot_product_wants_annotations_of_the_size_of_the_state() -> None:
+def test_dot_attention_requires_annotations_of_the_states_size() -> None:
     make(attention="dot")
     with pytest.raises(ValueError, match="with dot attention, hidden-size must be even, not 9"):
         AttentionSpeechConfig(attention=Dot(), hidden_size=9)

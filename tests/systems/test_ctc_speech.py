@@ -1,4 +1,4 @@
-"""The objective of CTC on speech: nats a label, of the recordings that are long enough."""
+"""The objective of CTC on speech: nats per label, over recordings that are long enough."""
 
 import itertools
 
@@ -17,7 +17,7 @@ LABELS = torch.tensor([[3, 4, 0], [3, 3, 4], [4, 0, 0]])
 
 
 def likelihood(log_probs: Tensor, labels: list[int]) -> Tensor:
-    """The sum over every path that reads as the labels."""
+    """The sum over all paths that collapse to the labels."""
     total = torch.zeros((), dtype=log_probs.dtype)
     for path in itertools.product(range(SYMBOLS), repeat=len(log_probs)):
         read = [label for label, _ in itertools.groupby(path) if label != BLANK]
@@ -26,9 +26,9 @@ def likelihood(log_probs: Tensor, labels: list[int]) -> Tensor:
     return total
 
 
-def test_a_recording_too_short_for_its_labels_is_left_out_and_counted() -> None:
+def test_a_recording_too_short_for_its_labels_is_dropped_and_counted() -> None:
     model = randomised(CTCSpeech(CTCSpeechConfig(layers=1, hidden_size=4, dropout=0.0), FEATURES, SYMBOLS)).eval()
-    lengths = torch.tensor([4, 3, 4])  # 3 3 4 wants a blank between those that are alike, and so four steps
+    lengths = torch.tensor([4, 3, 4])  # 3 3 4 needs a blank between the equal labels, so four steps
     features = torch.randn(3, 4, FEATURES, dtype=torch.float64)
     inputs = F.pad(LABELS, (1, 0), value=START)
     batch = Batch(features, length_mask(lengths, 4), inputs, torch.zeros_like(inputs))

@@ -39,7 +39,7 @@ def task() -> PenTask:
 
 
 def make(attention: Any = None, network: Any = None, **options: Any) -> Handwriting:
-    """The attention by its name, or its options; None: that of the recipe."""
+    """The attention by name or options; None: that of the recipe."""
     chosen = ATTENTIONS[attention] if isinstance(attention, str) else attention
     network = network or (Synthesis() if chosen is None else Synthesis(attention=chosen))
     made = HandwritingConfig(hidden_size=HIDDEN, components=COMPONENTS, dropout=0.0, network=network, **options)
@@ -63,7 +63,7 @@ def slow_lstm(lstm: LSTM, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tens
 
 
 def slow_outputs(model: Handwriting, points: Tensor, text: list[int]) -> Tensor:
-    """y^ of all steps (t, o) of one line, by the paper's equations, one step and one character at a time."""
+    """y^ (t, o) of all steps of one line by the paper's equations, one step and one character at a time."""
     lstms: Any = list(model.layers)
     attention: Any = model.attention
     h, c = torch.zeros(3, HIDDEN).double(), torch.zeros(3, HIDDEN).double()
@@ -115,9 +115,7 @@ def test_all_steps_at_once_equal_single_steps(task: PenTask, options: dict[str, 
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
-def test_a_line_is_as_likely_alone_as_beside_others_and_a_capture_changes_nothing(
-    task: PenTask, mechanism: str
-) -> None:
+def test_a_line_has_the_same_density_alone_and_in_a_batch_and_under_capture(task: PenTask, mechanism: str) -> None:
     model, examples = make(attention=mechanism), task.examples("test")[:3]
     batch = task.collate(examples)
     with torch.inference_mode():
@@ -138,7 +136,7 @@ def test_a_line_is_as_likely_alone_as_beside_others_and_a_capture_changes_nothin
 def test_every_mechanism_learns_and_writes(task: PenTask, mechanism: str) -> None:
     model, batch = make(attention=mechanism).train(), batch_of(task)
     negative_log_density(model, batch, 0).value.backward()
-    # at the first reward a learned baseline has nothing to say yet
+    # at the first reward a learned baseline is still zero
     learned = [weight for name, weight in model.named_parameters() if not name.startswith("score_function")]
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in learned)
     weights = list(model.mechanism.parameters())
@@ -147,9 +145,9 @@ def test_every_mechanism_learns_and_writes(task: PenTask, mechanism: str) -> Non
         traces = write(model.eval(), batch, 1.0, 3, 1)
     for trace, length in zip(traces, batch.asked_lengths.tolist(), strict=True):
         assert 1 <= len(trace.points) <= 3 * length
-        assert len(trace.looks) == len(trace.points)
+        assert len(trace.weights) == len(trace.points)
         assert np.isfinite(trace.points).all()
-        assert np.isfinite(trace.looks).all()
+        assert np.isfinite(trace.weights).all()
 
 
 def test_choices_add_a_gradient_and_no_loss(task: PenTask) -> None:
@@ -172,29 +170,31 @@ def test_the_prediction_network_ignores_the_text_and_has_no_window(task: PenTask
     with torch.inference_mode():
         [trace, *_] = write(model, batch, 0.0, 4, 1)
     assert trace.ended
-    assert trace.looks == []
+    assert trace.weights == []
     assert len(trace.points) == 4 * int(batch.lengths[0])
 
 
-def test_the_text_ends_where_the_end_has_most_weight(task: PenTask) -> None:
+def test_the_text_ends_when_the_end_has_the_largest_weight(task: PenTask) -> None:
     model, batch = make(GaussianWindow(components=1, pace=0.1)), task.collate([task.read("abc")])
     attention: Any = model.attention
     with torch.no_grad():
         attention.parameters_of.weight.zero_()
-        # half a character a step: the 8th look is at 4, the place of the end
+        # half a character per step: the 8th read is at 4, the position of the end
         attention.parameters_of.bias.copy_(torch.tensor([0.0, 0.0, 0.5]).log())
         attention.parameters_of.bias[:2] = 0.0
         [trace] = write(model, batch, 0.0, 25, 1)
         assert trace.ended
         assert len(trace.points) == 7
-        assert np.array(trace.looks).argmax(1).tolist() == [0, 0, 0, 1, 1, 2, 2]
+        assert np.array(trace.weights).argmax(1).tolist() == [0, 0, 0, 1, 1, 2, 2]
         attention.parameters_of.bias[2] = -9.0
         [trace] = write(model, batch, 0.0, 5, 1)
     assert not trace.ended
     assert len(trace.points) == 15
 
 
-def test_a_mechanism_that_rests_on_the_end_goes_on_to_the_limit(task: PenTask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mechanism_that_attends_only_to_the_end_continues_to_the_limit(
+    task: PenTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = make(attention="additive")
     read = model.mechanism.read
     path = iter([3, 3, 1, 3, 2, 0, 3, 3])
@@ -216,7 +216,7 @@ def write_texts(task: PenTask, model: Handwriting, texts: list[str], **options: 
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
-def test_a_text_is_written_the_same_for_a_seed_whatever_else_is_written(task: PenTask, mechanism: str) -> None:
+def test_a_written_text_depends_only_on_seed_and_text(task: PenTask, mechanism: str) -> None:
     model = make(attention=mechanism)
     together = write_texts(task, model, ["ab", "a longer text", "c"])
     assert together == [write_texts(task, model, [text])[0] for text in ("ab", "a longer text", "c")]
@@ -224,7 +224,7 @@ def test_a_text_is_written_the_same_for_a_seed_whatever_else_is_written(task: Pe
     assert write_texts(task, model, ["ab"], bias=1.0)[0] != together[0]
 
 
-def test_a_large_bias_writes_the_likeliest(task: PenTask) -> None:
+def test_a_large_bias_writes_the_most_probable_points(task: PenTask) -> None:
     model = make()
     first, second = (write_texts(task, model, ["ab"], bias=10.0, seed=seed)[0].points[0][:2] for seed in (1, 2))
     assert np.abs(np.subtract(first, second)).max() < 1e-3
@@ -238,10 +238,10 @@ def test_a_prime_is_written_first(task: PenTask) -> None:
     given = batch.prime[0]
     np.testing.assert_allclose(trace.points[: len(given)], given, atol=1e-4)
     assert len(trace.points) > len(given)
-    assert len(trace.looks[0]) == len("it ab")
+    assert len(trace.weights[0]) == len("it ab")
 
 
-def test_the_taps_hear_the_pen_and_the_windows_path(task: PenTask) -> None:
+def test_the_taps_capture_the_pen_and_the_path_of_the_window(task: PenTask) -> None:
     model, batch = make(), batch_of(task)
     with capture(model) as seen, unchanged(model):
         model(batch)
@@ -261,7 +261,7 @@ def test_bfloat16_autocast_stays_near_float32(task: PenTask) -> None:
     torch.testing.assert_close(near, exact, rtol=0.05, atol=0)
 
 
-def test_a_prediction_says_what_the_recipe_promises(task: PenTask) -> None:
+def test_a_prediction_has_the_promised_fields(task: PenTask) -> None:
     config = Config(task=task.config)
     model = make()
     examples = task.examples("test")
@@ -287,7 +287,7 @@ def test_options_that_do_not_fit_raise(plain: dict[str, Any], said: str) -> None
         from_plain(HandwritingConfig, plain)
 
 
-def test_the_pictures_are_what_the_pen_drew_and_the_windows_path(task: PenTask) -> None:
+def test_the_pictures_are_the_strokes_and_the_path_of_the_window(task: PenTask) -> None:
     model, config, [example] = make(), Config(task=task.config), task.examples("test")[:1]
     with torch.inference_mode():
         [written] = RECIPE.predict(model, task.collate([example]), config)
@@ -309,7 +309,7 @@ def run_of(folder: Path, *arguments: str) -> Run:
     return assemble(RunFolder(folder), "handwriting", "tiny", RECIPE, config, task, RECIPE.build(config, task))
 
 
-def test_an_answer_is_said_and_drawn_and_another_setting_overwrites_nothing(
+def test_an_answer_is_printed_and_drawn_and_other_settings_do_not_overwrite_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prediction = run_of(tmp_path, "--bias", "1.0").predict("a bc")
@@ -330,6 +330,6 @@ def test_an_answer_is_said_and_drawn_and_another_setting_overwrites_nothing(
     assert len(list(tmp_path.iterdir())) == 2 * len(names)
 
 
-def test_a_character_that_was_not_learned_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="'C' is not one of the characters that were learned: space and"):
+def test_an_unknown_character_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="'C' is not in the training lines; the characters are: space and"):
         run_of(tmp_path).predict("abC")

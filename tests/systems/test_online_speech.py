@@ -22,7 +22,7 @@ def make(policy: Constant | None = None, **options: Any) -> OnlineSpeech:
         layers=1, hidden_size=SIZE, embedding_size=2, dropout=0.0, policy=policy or Learned(**options)
     )
     model = randomised(OnlineSpeech(sizes, FEATURES, SYMBOLS))
-    if model.score_function is not None:  # as after the same past, whatever is drawn
+    if model.score_function is not None:  # as if all samples had the same past
         model.score_function.mean.fill_(-2.5)
         model.score_function.variance.fill_(1.75)
         model.score_function.seen.fill_(True)
@@ -36,7 +36,8 @@ def make_batch() -> Batch:
 
 
 def slow(model: OnlineSpeech, features: Tensor, labels: list[int], gates: list[bool]) -> tuple[Tensor, Tensor]:
-    """One recording, frame by frame: log p(gates) where there was a choice; log p(labels | gates), with the others'."""
+    """One recording, frame by frame: log p(gates) that were not forced; log p(labels | gates) plus that of forced
+    gates."""
     weights = dict(model.named_parameters())
     mask = torch.ones(1, len(features), dtype=torch.bool)
     annotations = model.encoder(features[None], mask).annotations[0]
@@ -50,7 +51,7 @@ def slow(model: OnlineSpeech, features: Tensor, labels: list[int], gates: list[b
         r, z = torch.sigmoid(r + U_r @ h), torch.sigmoid(z + U_z @ h)
         h = z * h + (1 - z) * torch.tanh(candidate + U_h @ (r * h))
         p = torch.sigmoid(weights["attention.gate.weight"][0] @ h + weights["attention.gate.bias"][0])
-        if 0 < len(left) < len(gates) - t:  # else there is no choice
+        if 0 < len(left) < len(gates) - t:  # otherwise the gate is forced
             decided = decided + torch.log(p if gate else 1 - p)
         else:
             spoken = spoken + model.forced_weight * torch.log(p if gate else 1 - p)
@@ -63,7 +64,7 @@ def slow(model: OnlineSpeech, features: Tensor, labels: list[int], gates: list[b
 
 
 def doubt(model: OnlineSpeech, batch: Batch, gates: list[bool]) -> Tensor:
-    """The entropies of the gates that had a choice, in a string of them."""
+    """The entropies of the gates in a sequence that were not forced."""
     forced(model, [*gates, False, False])
     found = model(batch.features, batch.mask, batch.labels, START)
     total, left = torch.zeros((), dtype=torch.float64), int(batch.label_lengths)
@@ -76,17 +77,17 @@ def doubt(model: OnlineSpeech, batch: Batch, gates: list[bool]) -> Tensor:
 
 
 def strings(steps: int, labels: int) -> list[list[bool]]:
-    """Every string of gates that says all labels."""
+    """All gate sequences that emit all labels."""
     return [list(gates) for gates in itertools.product([False, True], repeat=steps) if sum(gates) == labels]
 
 
 def forced(model: OnlineSpeech, gates: list[bool]) -> None:
-    """Make these decisions."""
+    """Force these decisions."""
     model.decide = lambda step, state, said, waited: (torch.full_like(said, gates[step]), waited)  # type: ignore
 
 
 @pytest.mark.parametrize("row", [0, 1])
-def test_every_string_of_gates_has_its_probability_and_they_sum_to_one(row: int) -> None:
+def test_probabilities_of_all_gate_sequences_sum_to_one(row: int) -> None:
     model, batch = make(), make_batch()
     labels = [label for label in LABELS[row].tolist() if label]
     total = torch.zeros((), dtype=torch.float64)
@@ -104,10 +105,10 @@ def test_every_string_of_gates_has_its_probability_and_they_sum_to_one(row: int)
 
 @pytest.mark.parametrize(("weight", "entropy"), [(0.0, 0.0), (0.6, 0.0), (0.0, 0.3)])
 @pytest.mark.parametrize("row", [0, 1])
-def test_the_gradient_is_in_the_mean_the_exact_one_of_the_bound(row: int, weight: float, entropy: float) -> None:
-    """Of each string of gates its share: the sum over all is what draws give in the mean.
+def test_the_mean_of_the_gradient_is_that_of_the_bound(row: int, weight: float, entropy: float) -> None:
+    """Sum over all gate sequences, weighted by their probabilities, which is the mean over samples.
 
-    At step 3 of 4 a quarter of the weight of the entropy is left, which counts for the gates of a string alone.
+    At step 3 of 4 a quarter of the entropy weight is left, which applies only to the gates themselves.
     """
     model, batch = make(forced_weight=weight, reward_weight=1.0, entropy_weight=entropy, entropy_steps=4), make_batch()
     one = Batch(*(part[row : row + 1] for part in batch))
@@ -131,7 +132,7 @@ def test_the_gradient_is_in_the_mean_the_exact_one_of_the_bound(row: int, weight
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
 
 
-def test_training_draws_and_evaluation_does_not() -> None:
+def test_training_samples_and_evaluation_does_not() -> None:
     model, batch = make(pace=0.4), make_batch()
     given = batch.features, batch.mask, batch.labels, START
     assert torch.equal(model(*given).gates.emit, model(*given).gates.emit)
@@ -142,7 +143,7 @@ def test_training_draws_and_evaluation_does_not() -> None:
     assert all(emit.sum(1).tolist() == [3, 1] for emit in drawn)
 
 
-def test_what_is_said_waits_for_nothing_that_is_still_to_come() -> None:
+def test_labels_do_not_depend_on_later_frames() -> None:
     model, batch = make(), make_batch()
     model.attention.gate.bias.data.fill_(0.3)
     whole = model.listen(batch.features, batch.mask, START, BLANK)
@@ -151,8 +152,8 @@ def test_what_is_said_waits_for_nothing_that_is_still_to_come() -> None:
     assert not whole[1, 4:].any()
 
 
-def test_a_search_says_what_the_training_would() -> None:
-    """The same labels at the same steps, where the net is left to say what it said."""
+def test_a_search_emits_the_same_labels_as_training() -> None:
+    """The same labels at the same steps if the net's own labels are fed back."""
     model, batch = make(), make_batch()
     model.attention.gate.bias.data.fill_(0.2)
     said = model.listen(batch.features[:1], batch.mask[:1], START, BLANK)
@@ -163,8 +164,8 @@ def test_a_search_says_what_the_training_would() -> None:
     assert torch.equal(again[0, : last + 1], said[0, : last + 1] != BLANK)
 
 
-def test_in_evaluation_a_label_is_said_at_the_middle_of_its_times() -> None:
-    """Of many draws of the first label's time half are not later, and fewer than half a step earlier."""
+def test_in_evaluation_a_label_is_emitted_at_its_median_step() -> None:
+    """The median of many sampled steps of the first label."""
     model, batch = make(), make_batch()
     model.attention.gate.weight.data.mul_(0.5)
     model.attention.gate.bias.data.fill_(-1.0)
@@ -176,7 +177,7 @@ def test_in_evaluation_a_label_is_said_at_the_middle_of_its_times() -> None:
     assert int(found.gates.emit[0].nonzero()[0]) == first
 
 
-def test_a_constant_policy_says_a_label_at_every_nth_step() -> None:
+def test_a_constant_policy_emits_a_label_at_every_nth_step() -> None:
     model, batch = make(Constant(every=2)), make_batch()
     said = model.listen(batch.features, batch.mask, START, BLANK) != BLANK
     assert said.tolist() == [[False, True] * 3, [False, True, False, True, False, False]]
@@ -185,14 +186,14 @@ def test_a_constant_policy_says_a_label_at_every_nth_step() -> None:
     assert model.score_function is None
 
 
-def test_there_may_be_nothing_to_say() -> None:
+def test_recordings_without_labels_or_too_short_for_them() -> None:
     model, batch = make(forced_weight=0.0), make_batch()
     nothing = batch._replace(target_inputs=batch.target_inputs[:, :1])
     assert objective(model, nothing, 0).value.item() == 0
     assert objective(model, nothing, 0).logs["entropy"].item() == 0
-    short = batch._replace(mask=length_mask(torch.tensor([2, 1]), 6))  # of three labels two can be said
+    short = batch._replace(mask=length_mask(torch.tensor([2, 1]), 6))  # only two of three labels can be emitted
     alone = short._replace(features=batch.features[:, :2], mask=short.mask[:, :2])
-    found = [objective(model.train(), each, 0) for each in (short, alone)]  # how far a batch is padded changes nothing
+    found = [objective(model.train(), each, 0) for each in (short, alone)]  # the amount of padding has no effect
     assert [each.parts["nats"].count for each in found] == [3, 3]
     slopes = [torch.autograd.grad(each.value, list(model.output.parameters())) for each in found]
     for one, other in zip(*slopes, strict=True):

@@ -13,7 +13,7 @@ BATCH, STEPS, COMPONENTS = 2, 3, 5
 
 
 def slow_log_density(outputs: Tensor, points: Tensor, bias: float = 0.0) -> Tensor:
-    """Equations 15 to 25, 61 and 62 of one point (3,), one component at a time."""
+    """Equations 15 to 25, 61 and 62 for one point (3,), one component at a time."""
     n = len(outputs) // 6
     e = 1 / (1 + torch.exp(-outputs[0]))
     weights = torch.exp(outputs[1 : 1 + n] * (1 + bias))
@@ -62,7 +62,7 @@ def test_the_integral_of_the_density_is_one() -> None:
 
 
 def moments(mixture: PenMixture) -> tuple[Tensor, Tensor]:
-    """Mean (2,) and covariance (2, 2) of a mixture without batch."""
+    """Mean (2,) and covariance (2, 2) of a mixture without a batch axis."""
     weights, deviations = mixture.log_weights.exp(), mixture.log_deviations.exp()
     mean = weights @ mixture.means
     second = torch.zeros(2, 2, dtype=mean.dtype)
@@ -98,7 +98,7 @@ def test_a_bias_sharpens_the_weights_and_narrows_the_gaussians() -> None:
 
 @settings(deadline=None)
 @given(st.floats(-1e4, 1e4, width=32), st.floats(-1e3, 1e3, width=32))
-def test_no_output_gives_a_density_or_gradient_that_is_not_finite(size: float, place: float) -> None:
+def test_densities_and_gradients_are_finite_for_any_output(size: float, place: float) -> None:
     signs = torch.tensor([1.0, -1.0]).repeat(1 + 3 * COMPONENTS)[: 1 + 6 * COMPONENTS]
     outputs = (size * signs).requires_grad_()
     density = pen_mixture(outputs).log_density(torch.tensor([place, -place, 1.0]))

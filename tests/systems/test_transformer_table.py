@@ -32,7 +32,7 @@ def test_the_base_model_has_the_papers_sizes() -> None:
 
 
 def test_the_big_model_has_the_papers_sizes() -> None:
-    assert round(parameters("big") / 1e6) == 214  # the paper says 213
+    assert round(parameters("big") / 1e6) == 214  # 213 in the paper
 
 
 @pytest.mark.parametrize(
@@ -56,21 +56,21 @@ def test_the_big_model_has_the_papers_sizes() -> None:
         ("e-learned", 2 * 512 * D, 0.52),
     ],
 )
-def test_a_row_changes_the_parameters_by_so_much(row: str, exact: int, millions: float) -> None:
-    """Projections have no biases, feed-forward layers have; with biases b-dk16 would save 7.09 million."""
+def test_a_row_changes_the_number_of_parameters_as_stated(row: str, exact: int, millions: float) -> None:
+    """Projections have no biases, but feed-forward layers do; with biases b-dk16 would save 7.09 million."""
     found = parameters(f"row-{row}") - parameters("base")
     assert found == exact
     assert round(found / 1e6, 2) == millions
 
 
 @pytest.mark.parametrize(("row", "width"), [("c-d256", 256), ("c-d1024", 1024)])
-def test_another_width(row: str, width: int) -> None:
+def test_rows_at_another_width(row: str, width: int) -> None:
     encoder = 4 * width**2 + 2 * width * FF + FF + width + 2 * 2 * width
     decoder = 8 * width**2 + 2 * width * FF + FF + width + 3 * 2 * width
     assert parameters(f"row-{row}") == SYMBOLS * (width + 1) + LAYERS * (encoder + decoder)
 
 
-def test_every_row_of_the_deck_is_there_in_both_sizes() -> None:
+def test_every_row_of_the_table_exists_in_both_sizes() -> None:
     named = set(rows(RECIPE.variants["base"]))
     assert len(named) == 4 + 2 + 7 + 4 + 1
     assert {f"row-{name}" for name in named} | {f"small-row-{name}" for name in named} <= set(RECIPE.variants)
@@ -102,7 +102,7 @@ DECK = {  # N, d_model, d_ff, h, d_k, d_v, P_drop, label smoothing, positions
 
 
 @pytest.mark.parametrize("variant", DECK)
-def test_a_variant_is_the_decks_row(variant: str) -> None:
+def test_a_variant_equals_its_row_of_the_table(variant: str) -> None:
     config = RECIPE.variants[variant]
     m = config.model
     head = m.model_size // m.heads
@@ -123,7 +123,7 @@ def test_the_rate_is_that_of_equation_3(variant: str) -> None:
         assert found == pytest.approx(expected, rel=1e-9)
 
 
-def test_every_row_of_the_deck_is_in_the_table() -> None:
+def test_every_variant_is_a_row_of_the_table() -> None:
     assert {f"row-{name}" for name in rows(RECIPE.variants["base"])} | {"base", "big"} == set(DECK)
 
 
@@ -133,7 +133,7 @@ def test_three_matrices_are_one() -> None:
     assert model.source_embedding.weight is model.target_embedding.weight is model.output.weight
 
 
-def test_tying_all_wants_one_vocabulary() -> None:
+def test_tying_all_requires_a_shared_vocabulary() -> None:
     plain = to_plain(Config())
     plain["task"]["shared_vocabulary"] = False
     with pytest.raises(ValidationError, match=r"needs --task.shared-vocabulary true"):

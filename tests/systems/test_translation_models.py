@@ -48,7 +48,7 @@ def make_rnnencdec(dropout: float = 0.0, reverse_source: bool = False) -> RNNEnc
 
 def make_transformer(dropout: float = 0.0, **options: Any) -> Transformer:
     sizes = TransformerConfig(layers=2, model_size=6, heads=3, hidden_size=7, dropout=dropout, **options)
-    # norms are drawn too: at their first 1 and 0 a missing one would not show
+    # norms are random too, since a missing one would not show at their initial 1 and 0
     return randomised(Transformer(sizes, SOURCE_SYMBOLS, TARGET_SYMBOLS))
 
 
@@ -76,7 +76,7 @@ MODELS = PAPERS | {
         )
         for name in ("dot", "gaussian-window", "past-alignment")
     },
-    # its choices are drawn in training, and in evaluation the likeliest are taken
+    # choices are sampled in training, and the most probable in evaluation
     "rnnsearch-hard": lambda dropout=0.0: make_rnnsearch(
         dropout, attention=Hard(attention_size=7, estimator=StraightThrough())
     ).eval(),
@@ -86,7 +86,7 @@ every_model = pytest.mark.parametrize("name", MODELS)
 
 
 def make_batch() -> Batch:
-    """Padded sentences; what stands at padding is the symbol 0, which is a word like any other to a model."""
+    """Padded sentences; padding is the symbol 0, which a model does not treat specially."""
     source_mask = length_mask(torch.tensor(SOURCE_LENGTHS), max(SOURCE_LENGTHS))
     target_mask = length_mask(torch.tensor(TARGET_LENGTHS), max(TARGET_LENGTHS))
     source = torch.randint(1, SOURCE_SYMBOLS, source_mask.shape).masked_fill(~source_mask, PAD)
@@ -115,7 +115,7 @@ def maxout_logits(weights: dict[str, Tensor], name: str, s: Tensor, y: Tensor, c
 def slow_rnnsearch(model: RNNsearch, source: list[int], inputs: list[int], step_first: bool) -> Tensor:
     """Bahdanau et al. 2015, section 3 and A.2, for one pair: the logits of each next symbol.
 
-    Luong et al. 2015, section 3.1: where the decoder steps first, it takes in what it read last.
+    Luong et al. 2015, section 3.1: if the decoder steps first, its input is the previous context.
     """
     weights = dict(model.named_parameters())
     words = [weights["embedding.weight"][symbol] for symbol in source]
@@ -148,7 +148,7 @@ def slow_rnnsearch(model: RNNsearch, source: list[int], inputs: list[int], step_
 
 
 def slow_rnnencdec(model: RNNEncDec, source: list[int], inputs: list[int], reverse_source: bool) -> Tensor:
-    """Cho et al. 2014, section 2.2 and A, for one pair; Sutskever et al. 2014 read the source from its end."""
+    """Cho et al. 2014, section 2.2 and A, for one pair; Sutskever et al. 2014 read the source backwards."""
     weights = dict(model.named_parameters())
     h = torch.zeros(5, dtype=torch.float64)
     for symbol in reversed(source) if reverse_source else source:
@@ -291,14 +291,14 @@ def test_teacher_forcing_at_once_equals_start_and_step(name: str) -> None:
 
 @every_model
 @pytest.mark.parametrize("beam", [1, 4])
-def test_a_search_scores_its_hypotheses_as_teacher_forcing_does(name: str, beam: int) -> None:
+def test_scores_of_a_search_equal_teacher_forcing(name: str, beam: int) -> None:
     model, batch = MODELS[name]().eval(), make_batch()
     limits = torch.tensor([7, 2, 5])  # sentences leave the batch at different times
     found = beam_search(model, model.encode(batch.source, batch.source_mask), limits, Symbols(1, 2), beam)
     for i, (length, hypotheses) in enumerate(zip(SOURCE_LENGTHS, found, strict=True)):
         assert len(hypotheses) <= beam
         for tokens, total, _ in hypotheses:
-            ended = len(tokens) < limits[i]  # else it was cut off before its end
+            ended = len(tokens) < limits[i]  # otherwise it was cut off
             symbols = [*tokens, 2] if ended else tokens
             inputs = torch.tensor([[1, *symbols[:-1]]])
             one = model(batch.source[i : i + 1, :length], batch.source_mask[i : i + 1, :length], inputs)
@@ -307,7 +307,7 @@ def test_a_search_scores_its_hypotheses_as_teacher_forcing_does(name: str, beam:
 
 
 @every_model
-def test_a_search_finds_what_it_finds_without_anything_kept(name: str) -> None:
+def test_a_search_with_caches_equals_one_without(name: str) -> None:
     model, batch = MODELS[name]().eval(), make_batch()
     given, limits = (batch.source, batch.source_mask), torch.tensor([7, 2, 5])
     for beam in (1, 2, 3, 5):
@@ -344,7 +344,7 @@ def test_a_padded_batch_equals_each_pair_alone(name: str) -> None:
 
 @every_model
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-def test_what_stands_at_padding_changes_nothing_to_the_last_bit(name: str, dtype: torch.dtype) -> None:
+def test_padding_symbols_have_no_influence_to_the_last_bit(name: str, dtype: torch.dtype) -> None:
     model, batch = MODELS[name]().to(dtype), make_batch()
     other_source = torch.where(batch.source_mask, batch.source, 7)
     other_inputs = torch.where(batch.targets == PAD, 7, batch.target_inputs)
@@ -359,7 +359,7 @@ def test_what_stands_at_padding_changes_nothing_to_the_last_bit(name: str, dtype
 
 
 @every_model
-def test_more_padding_changes_nothing(name: str) -> None:
+def test_more_padding_has_no_influence(name: str) -> None:
     model, batch = MODELS[name](), make_batch()
     wide = [nn.functional.pad(part, (0, 4)) for part in (batch.source, batch.source_mask, batch.target_inputs)]
     torch.testing.assert_close(
@@ -380,7 +380,7 @@ def test_forward_and_step_change_nothing_on_the_module(name: str) -> None:
 
 
 @every_model
-def test_taps_are_silent_and_no_part_of_the_weights(name: str) -> None:
+def test_taps_have_no_effect_and_no_weights(name: str) -> None:
     model, batch = MODELS[name](), make_batch()
     silent = model(batch.source, batch.source_mask, batch.target_inputs).logits()
     taps = {path: part for path, part in model.named_modules() if isinstance(part, Tap)}
@@ -396,12 +396,12 @@ def test_taps_are_silent_and_no_part_of_the_weights(name: str) -> None:
     assert set(model.state_dict()) == {path for path, _ in model.named_parameters(remove_duplicate=False)}
 
 
-def test_the_tap_that_rnnsearch_shows_is_there() -> None:
+def test_the_tap_that_rnnsearch_shows_exists() -> None:
     assert isinstance(dict(make_rnnsearch().named_modules())[rnnsearch_recipe.LOOKS[0]], Tap)
 
 
 @every_model
-def test_dropout_is_for_training_only_and_never_in_a_search(name: str) -> None:
+def test_dropout_is_only_in_training_and_never_in_a_search(name: str) -> None:
     model, batch = MODELS[name](dropout=0.5).train(), make_batch()
     given = batch.source, batch.source_mask, batch.target_inputs
     assert not torch.equal(model(*given).logits(), model(*given).logits())
@@ -414,7 +414,7 @@ def test_dropout_is_for_training_only_and_never_in_a_search(name: str) -> None:
 
 
 def away_from_float64(name: str, autocast: bool) -> float:
-    """The largest relative distance from float64: of the logits, of the loss, and half that of the gradients."""
+    """The largest relative error with respect to float64: logits, loss, and half of that of the gradients."""
     model, batch = MODELS[name](), make_batch()
     given = batch.source, batch.source_mask, batch.target_inputs
 
@@ -438,7 +438,7 @@ def away_from_float64(name: str, autocast: bool) -> float:
 
 @every_model
 def test_float32_and_bfloat16_autocast_stay_near_float64(name: str) -> None:
-    # the middle of five: where the two of a maxout are nearly alike, rounding may choose the other one
+    # the median of five, since rounding may flip a maxout of nearly equal values
     for autocast, tolerance in [(False, 1e-5), (True, 3e-2)]:
         assert sorted(away_from_float64(name, autocast) for _ in range(5))[2] < tolerance
 
@@ -456,7 +456,7 @@ def test_float64_is_kept_to_the_end_of_a_search(name: str) -> None:
     [rnnsearch_recipe, rnnencdec_recipe, transformer_recipe],
     ids=["rnnsearch", "rnnencdec", "transformer"],
 )
-def test_a_prediction_is_an_answer_a_sentence_within_its_limit(recipe: Any) -> None:
+def test_predictions_are_one_answer_per_sentence_within_its_limit(recipe: Any) -> None:
     task = SimpleNamespace(source=range(SOURCE_SYMBOLS), target=range(TARGET_SYMBOLS))
     config, batch = recipe.RECIPE.variants["tiny"], make_batch()
     predictions = recipe.predict(recipe.build(config, task).eval(), batch, config)
@@ -480,7 +480,7 @@ def paper_model(recipe: Any) -> tuple[nn.Module, int]:
     return model, sum(parameter.numel() for parameter in model.parameters())
 
 
-# both papers: m = 620 features of a symbol, n = 1000 units, l = 500 maxout units, 30,000 symbols a language
+# both papers: m = 620 features of a symbol, n = 1000 units, l = 500 maxout units, 30,000 symbols per language
 M, N, L, K = 620, 1000, 500, 30_000
 
 
@@ -515,7 +515,7 @@ def test_the_papers_rnnencdec_has_the_papers_sizes() -> None:
 
 
 @pytest.mark.parametrize("recipe", [rnnsearch_recipe, rnnencdec_recipe], ids=["rnnsearch", "rnnencdec"])
-def test_no_weight_of_a_new_model_is_left_unwritten(recipe: Any) -> None:
+def test_all_weights_of_a_new_model_are_initialised(recipe: Any) -> None:
     task = SimpleNamespace(source=range(SOURCE_SYMBOLS), target=range(TARGET_SYMBOLS))
     model = recipe.build(recipe.RECIPE.variants["tiny"], task)
     assert all(parameter.isfinite().all() for parameter in model.parameters())
@@ -527,7 +527,7 @@ def test_no_weight_of_a_new_model_is_left_unwritten(recipe: Any) -> None:
     [("none", "look-first"), ("moving", "look-first"), ("learned", "look-first"), ("learned", "step-first")],
 )
 def test_hard_attention_learns_by_the_exact_gradient_of_its_bound(baseline: Any, order: Any, smoothing: float) -> None:
-    """Every choice of two looks at three words, weighed by its probability: the mean of what a draw would give."""
+    """All choices of two reads over three words, weighted by their probabilities: the mean over samples."""
     options = ScoreFunctionGradient(baseline=baseline, reward_weight=1.0, entropy_weight=0.0)
     model = make_rnnsearch(attention=Hard(attention_size=7, estimator=options), order=order)
     words, target = 3, torch.tensor([[4, 9]])
@@ -557,7 +557,7 @@ def test_hard_attention_learns_by_the_exact_gradient_of_its_bound(baseline: Any,
     mean = [torch.zeros_like(weight) for weight in weights]
     for row, share in enumerate(probability.detach()):
         found = chosen()
-        if model.decoder.score_function is not None and baseline != "none":  # as after the same past, whatever is drawn
+        if model.decoder.score_function is not None and baseline != "none":  # as if all samples had the same past
             model.decoder.score_function.mean.fill_(-2.5)
             model.decoder.score_function.variance.fill_(1.75)
             model.decoder.score_function.seen.fill_(True)

@@ -1,4 +1,4 @@
-"""Multi30k by path and from the hub, and what is said when a language is not there or the order is another."""
+"""Multi30k by path and from the hub, and errors for missing languages and swapped sides."""
 
 import gzip
 import sys
@@ -43,14 +43,14 @@ def test_a_task_reads_and_describes_it(folder: Path) -> None:
     assert task.source is task.target
 
 
-def test_what_is_not_there_is_said(folder: Path) -> None:
+def test_missing_files_and_languages_are_reported(folder: Path) -> None:
     with pytest.raises(NotFound, match=r"no train\.xx or train\.xx\.gz; --task\.languages takes two of: de, en"):
         folder_pairs(folder, "train", ("xx", "en"))
     with pytest.raises(NotFound, match="there is no such folder"):
         folder_pairs(folder / "none", "train", ("de", "en"))
 
 
-def test_a_split_that_lacks_is_held_out_of_a_folders_training_pairs(folder: Path) -> None:
+def test_a_missing_split_is_held_out_of_the_training_pairs(folder: Path) -> None:
     for name in ("val.de", "val.en.gz", "test_2016_flickr.de", "test_2016_flickr.en.gz"):
         (folder / name).unlink()
     for language in ("de", "en.gz"):
@@ -67,13 +67,13 @@ def test_a_split_that_lacks_is_held_out_of_a_folders_training_pairs(folder: Path
     assert task.describe()["data"] == f"{folder.name} en-de"
 
 
-def test_other_files_of_a_folder_are_left_alone(folder: Path) -> None:
+def test_other_files_of_a_folder_are_ignored(folder: Path) -> None:
     (folder / "train.tok.de").write_text("anderes\n" * 3, encoding="utf-8")
     (folder / "train.de.gz").write_bytes(gzip.compress(b"aelteres\n" * 3))
     assert folder_pairs(folder, "train", ("de", "en")) == [(GERMAN, ENGLISH)] * 3
 
 
-def test_a_folder_that_lacks_a_language_or_everything(folder: Path) -> None:
+def test_a_folder_without_a_language_or_any_files(folder: Path) -> None:
     (folder / "val.de").unlink()
     with pytest.raises(NotFound, match=r"no val\.de or val\.de\.gz; --task\.languages takes two of: en"):
         folder_pairs(folder, "validation", ("de", "en"))
@@ -83,12 +83,12 @@ def test_a_folder_that_lacks_a_language_or_everything(folder: Path) -> None:
         folder_pairs(folder / "empty", "train", ("de", "en"))
 
 
-def test_a_corpus_without_its_folder_is_told_what_it_wants() -> None:
+def test_a_corpus_without_its_folder_is_refused() -> None:
     with pytest.raises(InvalidInput, match=r"type --task\.folder FOLDER or --task\.train"):
         TranslationTask(TranslationConfig(corpus="folder"))
 
 
-def test_the_same_language_twice_and_options_of_what_was_not_chosen_are_refused() -> None:
+def test_equal_languages_and_options_of_other_corpora_are_refused() -> None:
     with pytest.raises(ValidationError, match="languages must differ"):
         TranslationConfig(corpus="multi30k", languages=("de", "de"))
     with pytest.raises(ValidationError, match="languages are en de, but corpus is 'tatoeba'"):
@@ -121,18 +121,20 @@ def test_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
         from_hub("train", ("fr", "en"))
 
 
-def test_what_the_hub_has_is_composed_as_files_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_from_the_hub_is_composed(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = Columns(de=["u\u0308ber"], en=["cafe\u0301  au lait"])
     monkeypatch.setitem(sys.modules, "datasets", stand_in(lambda name, split: rows))
     assert from_hub("train", ("de", "en")) == [("\u00fcber", "caf\u00e9 au lait")]
 
 
-def test_a_hub_out_of_reach_and_a_missing_library_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_and_a_missing_library_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def load_dataset(name: str, split: str) -> None:
         raise ConnectionError("no route")
 
     monkeypatch.setitem(sys.modules, "datasets", stand_in(load_dataset))
-    with pytest.raises(InvalidInput, match=r"ConnectionError: no route\); give a folder that holds it: --task.folder"):
+    with pytest.raises(
+        InvalidInput, match=r"ConnectionError: no route\); name a folder that contains it: --task.folder"
+    ):
         from_hub("train", ("de", "en"))
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingExtra, match=r"saccade\[hub\]"):
@@ -156,7 +158,7 @@ def test_languages_of_file_names(names: list[str], expected: tuple[str, str] | N
 def test_files_named_in_another_order_are_refused(folder: Path) -> None:
     train = tuple(folder / name for name in ("train.de", "train.en.gz"))
     crossed = tuple(folder / name for name in ("val.en.gz", "val.de"))
-    message = "go from en to de, but training goes from de to en; type --task.validation"
+    message = "translate from en to de, but training from de to en; type --task.validation"
     with pytest.raises(InvalidInput, match=message):
         TranslationTask(TranslationConfig(train=train, validation=crossed, test=crossed, vocabulary_size=20))
     with pytest.raises(InvalidInput, match=message):
@@ -170,19 +172,21 @@ def test_text_in_another_order_is_refused_and_a_copy_is_not() -> None:
     check_order(train, [("ein Hund .", "a dog .")], "test")
     check_order([("a b", "a b")], [("b a", "b a")], "test")
     check_order(train, [("un homme", "xyz")], "test")
-    with pytest.raises(InvalidInput, match=r"the test pairs seem to go from the target.*--task\.check-direction false"):
+    with pytest.raises(
+        InvalidInput, match=r"the test pairs seem to translate from the target.*--task\.check-direction false"
+    ):
         check_order(train, [("a man runs", "ein Mann rennt")], "test")
 
 
-def test_past_tenses_are_in_order_though_some_are_verbs_of_their_own() -> None:
-    """A word a side: those of the validation are new, and two past tenses are base forms in the training."""
+def test_words_that_occur_on_both_sides_do_not_suggest_another_direction() -> None:
+    """One word per side: the validation words are new, and two of them occur on the other side in training."""
     train = [("find", "found"), ("walk", "walked"), ("ground", "grounded"), ("rent", "rented"), ("see", "saw")]
     check_order(train, [("grind", "ground"), ("rend", "rent"), ("leave", "left")], "validation")
     with pytest.raises(InvalidInput, match="swap the sides"):
         check_order(train, [("found", "find"), ("saw", "see"), ("left", "leave")], "validation")
 
 
-def test_the_check_of_the_direction_can_be_turned_off(tmp_path: Path, folder: Path) -> None:
+def test_the_check_of_the_direction_can_be_disabled(tmp_path: Path, folder: Path) -> None:
     right = embedded_pairs("train")[:300]
     for name, pairs in (("train", right), ("test", [pair[::-1] for pair in right])):
         (tmp_path / f"{name}.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in pairs), encoding="utf-8")
@@ -195,7 +199,7 @@ def test_the_check_of_the_direction_can_be_turned_off(tmp_path: Path, folder: Pa
         task = TranslationTask(TranslationConfig(**options, check_direction=False))
         assert len(task.examples("test")) == len(right)
         task.save(tmp_path)
-        with pytest.raises(InvalidInput, match=r"--task\.check-direction false"):  # as `evaluate` asks for them
+        with pytest.raises(InvalidInput, match=r"--task\.check-direction false"):  # as in `evaluate`
             TranslationTask(TranslationConfig(**options), tmp_path).examples("test")
         loaded = TranslationTask(TranslationConfig(**options, check_direction=False), tmp_path)
         assert loaded.examples("test") == task.examples("test")

@@ -1,4 +1,4 @@
-"""Parallel text is read, or the file and the line that do not do are named."""
+"""Parallel text is read, or the error names file and line."""
 
 import gzip
 from pathlib import Path
@@ -34,7 +34,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_bad_file_is_told_with_its_line(tmp_path: Path, case: str) -> None:
+def test_an_invalid_file_is_reported_with_its_line(tmp_path: Path, case: str) -> None:
     data, message = BAD[case]
     with pytest.raises(InvalidInput, match=f"pairs.tsv.*{message}"):
         read_pairs([write(tmp_path / "pairs.tsv", data)])
@@ -57,7 +57,7 @@ def test_the_embedded_pairs_are_short_and_no_side_is_in_two_splits() -> None:
     assert len({source for source, _ in pairs}) == len({target for _, target in pairs}) == len(pairs)
 
 
-def test_held_out_pairs_leave_training() -> None:
+def test_held_out_pairs_are_not_in_training() -> None:
     pairs = [(str(i % 90), str(i % 90)) for i in range(100)]
     kept, held = hold_out(pairs)
     assert len(held) == 4
@@ -74,7 +74,7 @@ def sides(pairs: list[tuple[str, str]], side: int, lowercase: bool) -> set[str]:
 
 @pytest.mark.parametrize("lowercase", [False, True])
 @pytest.mark.parametrize("turned", [False, True])
-def test_no_side_of_a_held_out_pair_stays_in_training(turned: bool, lowercase: bool) -> None:
+def test_no_side_of_a_held_out_pair_is_in_training(turned: bool, lowercase: bool) -> None:
     """Tatoeba has several translations of a sentence, and the same translation of several sentences."""
     pairs = [(f"Sentence {i} .", f"phrase {i} , version {j} .") for i in range(100) for j in range(5)]
     pairs += [(source.upper(), target) for source, target in pairs[::7]]
@@ -84,12 +84,12 @@ def test_no_side_of_a_held_out_pair_stays_in_training(turned: bool, lowercase: b
     assert set(kept) < set(pairs)
     for side in (0, 1):
         assert not sides(kept, side, lowercase) & sides(held, side, lowercase)
-    # and nothing else is left out
+    # and nothing else is dropped
     known = [sides(held, side, lowercase) for side in (0, 1)]
     gone = [pair for pair in pairs if pair not in kept]
     assert all(sides([pair], 0, lowercase) & known[0] or sides([pair], 1, lowercase) & known[1] for pair in gone)
 
 
 def test_pairs_that_nearly_all_share_a_side_are_not_held_out() -> None:
-    with pytest.raises(InvalidInput, match="of 400 pairs only 0 share no side with the 20 that would be held out"):
+    with pytest.raises(InvalidInput, match="only 0 of 400 pairs share no side with the 20 that would be held out"):
         hold_out([(f"sentence {i}", "yes" if i % 2 else "no") for i in range(400)])

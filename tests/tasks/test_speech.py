@@ -1,4 +1,4 @@
-"""Spoken digits: reading, splits, strings, features. Recordings are made here; the real ones read where they are."""
+"""Spoken digits: reading, splits, strings, features. Recordings are synthesised; real ones are read if present."""
 
 import io
 import math
@@ -58,7 +58,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_folder_and_an_archive_of_it_hold_the_same(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_folder_and_its_archive_contain_the_same_recordings(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     packed = tmp_path_factory.mktemp("packed")
     with tarfile.open(packed / "recordings.tar.gz", "w:gz") as archive:
         for path in folder.iterdir():
@@ -71,7 +73,7 @@ def test_a_folder_and_an_archive_of_it_hold_the_same(folder: Path, tmp_path_fact
     np.testing.assert_allclose(one[Recording(2, "bob", 5)], tone(400, 0.25), atol=1e-4)
 
 
-def test_the_splits_are_the_sets_own_or_leave_a_speaker_out(folder: Path) -> None:
+def test_the_splits_are_the_data_sets_or_hold_a_speaker_out(folder: Path) -> None:
     recordings = read_recordings(folder)
     assert Counter(split_of(r, None) for r in recordings) == {"test": 30, "validation": 18, "train": 12}
     assert {r.number for r in recordings if split_of(r, None) == "test"} == {0, 1, 2, 3, 4}
@@ -83,7 +85,7 @@ def test_the_splits_are_the_sets_own_or_leave_a_speaker_out(folder: Path) -> Non
     assert sum(split_of(r, "ann") == "test" for r in recordings) == 30
 
 
-def test_a_string_is_its_recordings_at_their_places(folder: Path) -> None:
+def test_a_string_joins_its_recordings_at_their_positions(folder: Path) -> None:
     sounds = read_recordings(folder)
     string = DigitString((Recording(1, "ann", 0), Recording(2, "ann", 3)), (800, 400, 80), seed=7)
     sound, places = join(string, sounds), boundaries(string, sounds)
@@ -98,7 +100,7 @@ def test_a_string_is_its_recordings_at_their_places(folder: Path) -> None:
     assert np.array_equal(sound, join(string, sounds))
 
 
-def test_strings_are_those_of_their_seed_and_of_one_speaker(folder: Path) -> None:
+def test_strings_depend_on_the_seed_and_have_one_speaker(folder: Path) -> None:
     recordings = list(read_recordings(folder))
     strings = draw_strings(recordings, 200, (3, 7), (0.05, 0.3), seed=3)
     assert strings == draw_strings(recordings, 200, (3, 7), (0.05, 0.3), seed=3)
@@ -110,14 +112,14 @@ def test_strings_are_those_of_their_seed_and_of_one_speaker(folder: Path) -> Non
     assert 0.0498 < min(gaps) < 0.06
     assert 0.29 < max(gaps) <= 0.3
     assert all(len(string.gaps) == len(string.recordings) + 1 for string in strings)
-    with pytest.raises(InvalidInput, match="no recordings"):
+    with pytest.raises(InvalidInput, match="at least one recording"):
         draw_strings([], 1, (3, 7), (0.0, 0.1), seed=1)
 
 
 def test_a_tone_is_loudest_in_its_band_and_ten_milliseconds_are_a_frame() -> None:
     sound = np.concatenate([tone(300, 0.5), tone(2000, 0.5)])
     found = log_mel(sound, RATE, bins=40)
-    assert found.shape == (98, 40)  # 1 s, less what the last window of 25 ms needs
+    assert found.shape == (98, 40)  # 1 s minus the last window of 25 ms
     assert found.dtype == torch.float32
     low, high = found[10].argmax().item(), found[80].argmax().item()
     mel = [1127 * np.log(1 + hertz / 700) for hertz in (20, 300, 2000, RATE / 2)]
@@ -127,17 +129,17 @@ def test_a_tone_is_loudest_in_its_band_and_ten_milliseconds_are_a_frame() -> Non
 
 
 @pytest.mark.parametrize("shape", ["missing", "text", "cut", "rate", "empty", "short", "folder", "bare"])
-def test_bad_recordings_are_told(tmp_path: Path, shape: str) -> None:
+def test_invalid_recordings_are_reported(tmp_path: Path, shape: str) -> None:
     path = tmp_path / "0_ann_0.wav"
     expected: dict[str, tuple[type[Exception], str]] = {
         "missing": (NotFound, "there is no such recording"),
-        "text": (InvalidInput, "0_ann_0.wav is no recording"),
-        "cut": (InvalidInput, "0_ann_0.wav is no recording"),
-        "rate": (InvalidInput, "has 16000 samples a second, not 8000"),
+        "text": (InvalidInput, "0_ann_0.wav is not a recording"),
+        "cut": (InvalidInput, "0_ann_0.wav is not a recording"),
+        "rate": (InvalidInput, "has 16000 samples per second, not 8000"),
         "empty": (InvalidInput, "is empty"),
         "short": (InvalidInput, "0.010 s is shorter than one frame of 25 ms"),
         "folder": (NotFound, "no such folder of recordings"),
-        "bare": (NotFound, "holds no recording such as 7_jackson_0.wav"),
+        "bare": (NotFound, "contains no recordings such as 7_jackson_0.wav"),
     }
     if shape == "text":
         path.write_text("not a sound")
@@ -160,7 +162,7 @@ def test_bad_recordings_are_told(tmp_path: Path, shape: str) -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, -math.inf, 1e30])
-def test_a_sample_that_is_no_sound_is_told(tmp_path: Path, value: float) -> None:
+def test_an_invalid_sample_is_reported(tmp_path: Path, value: float) -> None:
     sound = tone(300)
     sound[7] = value
     soundfile.write(tmp_path / "a.wav", sound, RATE, subtype="FLOAT")
@@ -168,11 +170,11 @@ def test_a_sample_that_is_no_sound_is_told(tmp_path: Path, value: float) -> None
         read_audio(tmp_path / "a.wav", RATE)
 
 
-def test_a_recording_that_is_cut_off_is_told(tmp_path: Path) -> None:
+def test_a_truncated_recording_is_reported(tmp_path: Path) -> None:
     data = write(tmp_path / "a.wav", tone(300)).read_bytes()
-    with pytest.raises(InvalidInput, match=rf"it is cut off: its header says {len(data):,} bytes, and there are"):
+    with pytest.raises(InvalidInput, match=rf"it is cut off: its header states {len(data):,} bytes, but it has"):
         read_audio(data[: len(data) // 2], RATE, "it")
-    counted = data[:4] + len(data).to_bytes(4, "little") + data[8:]  # its header too, as some writers do
+    counted = data[:4] + len(data).to_bytes(4, "little") + data[8:]  # including the header, as some programs write
     assert np.array_equal(read_audio(counted, RATE), read_audio(data, RATE))
 
 
@@ -182,14 +184,14 @@ def test_a_recording_that_is_cut_off_is_told(tmp_path: Path) -> None:
     ids=["libsndfile", "sox", "pocket-tts", "ffmpeg", "mixed"],
 )
 @pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
-def test_a_recording_that_was_written_to_a_pipe_is_read_to_its_end(riff: int, size: int, subtype: str) -> None:
+def test_a_recording_written_to_a_pipe_is_read_to_its_end(riff: int, size: int, subtype: str) -> None:
     with io.BytesIO() as file:
         soundfile.write(file, tone(300), RATE, format="WAV", subtype=subtype)
         data = file.getvalue()
     at = data.index(b"data")
     piped = data[:4] + riff.to_bytes(4, "little") + data[8 : at + 4] + size.to_bytes(4, "little") + data[at + 8 :]
     assert np.array_equal(read_audio(piped, RATE), read_audio(data, RATE))
-    # a size that is right is believed, so that what stands behind the sound is not heard
+    # a correct size is used, so that data after the sound are ignored
     behind = data[:4] + riff.to_bytes(4, "little") + data[8:] + b"LIST" + (4).to_bytes(4, "little") + b"INFO"
     assert np.array_equal(read_audio(behind, RATE), read_audio(data, RATE))
     empty = piped[: at + 8]
@@ -211,13 +213,15 @@ def test_an_archive_of_zeros_is_not_unpacked_whole(tmp_path: Path) -> None:
         member = tarfile.TarInfo("1_theo_0.wav")
         member.size = 2**25
         archive.addfile(member, io.BytesIO(bytes(member.size)))
-    with pytest.raises(InvalidInput, match=r"a\.tar\.gz: 1_theo_0\.wav has 33,554,432 bytes, too many"):
+    with pytest.raises(
+        InvalidInput, match=r"a\.tar\.gz: 1_theo_0\.wav has 33,554,432 bytes; a spoken digit has at most 16,777,216"
+    ):
         read_recordings(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a.tar.gz", "a.tar.xz", "a.tar"])
 @pytest.mark.parametrize("damage", ["cut", "other"])
-def test_a_damaged_archive_is_told(
+def test_a_damaged_archive_is_reported(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, name: str, damage: str
 ) -> None:
     path = tmp_path_factory.mktemp("packed") / name
@@ -225,7 +229,7 @@ def test_a_damaged_archive_is_told(
         archive.add(folder, "recordings")
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2] if damage == "cut" else b"not an archive" * 99)
-    with pytest.raises(InvalidInput, match=rf"{re.escape(name)} is no archive, or damaged"):
+    with pytest.raises(InvalidInput, match=rf"{re.escape(name)} is not an archive, or is damaged"):
         read_recordings(path.parent)
 
 
@@ -293,7 +297,7 @@ def test_a_batch_holds_normalised_features_labels_and_both_forms_of_the_target()
     assert (every.std(0) - 1).abs().max() < 0.1
 
 
-def test_features_are_kept_while_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_are_cached_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = (make_task().examples("train")[i] for i in (0, 1))
     monkeypatch.setattr(speech, "KEPT", make_task().features(first).nbytes)
     task = make_task()
@@ -302,7 +306,7 @@ def test_features_are_kept_while_there_is_room(monkeypatch: pytest.MonkeyPatch) 
     assert task.features(second) is not task.features(second)
 
 
-def test_a_file_that_is_recorded_anew_is_read_anew(folder: Path) -> None:
+def test_an_overwritten_recording_is_read_again(folder: Path) -> None:
     task, path = make_task(), folder / "0_ann_0.wav"
     before = task.features(task.read(str(path)))
     sound = read_audio(path, RATE)
@@ -311,7 +315,7 @@ def test_a_file_that_is_recorded_anew_is_read_anew(folder: Path) -> None:
     assert not torch.equal(task.features(task.read(str(path))), before)
 
 
-def test_times_makes_what_is_judged_longer_and_not_what_is_learned() -> None:
+def test_times_as_long_applies_to_validation_and_test_only() -> None:
     lengths = {
         times: [{len(e.target) for e in make_task(times_as_long=times).examples(split)} for split in ("train", "test")]
         for times in (1, 4)
@@ -321,7 +325,7 @@ def test_times_makes_what_is_judged_longer_and_not_what_is_learned() -> None:
     assert min(lengths[4][1]) >= 12
 
 
-def test_a_speaker_may_be_left_out() -> None:
+def test_a_speaker_can_be_held_out() -> None:
     task = make_task(speaker="line 2")
     heard = {split: {e.sound.recordings[0].speaker for e in task.examples(split)} for split in ("train", "test")}
     assert heard == {"train": {"line 1", "line 3"}, "test": {"line 2"}}
@@ -344,20 +348,20 @@ def test_the_error_rate_counts_edits_of_labels() -> None:
     assert values(task.score([[], []], examples))["label_error_rate"] == 100.0
 
 
-def test_a_look_is_right_on_its_digit_or_a_step_beside_it() -> None:
+def test_attention_is_right_on_its_digit_or_a_step_away() -> None:
     task = make_task(stack=2)
     example = next(e for e in task.examples("test") if len(e.target) >= 4)
     spans = boundaries(example.sound, task.recordings)  # type: ignore[arg-type]
-    weights = torch.zeros(len(spans) + 1, task.steps(example))  # the last row is of the end
+    weights = torch.zeros(len(spans) + 1, task.steps(example))  # the last row is the end
     places = [int((start + end) / 2 / 0.02) for start, end in spans]
-    places[1] = int(spans[1][0] / 0.02) - 1  # just before it
-    places[2] = int(spans[3][0] / 0.02) + 1  # another one
+    places[1] = int(spans[1][0] / 0.02) - 1  # just before its digit
+    places[2] = int(spans[3][0] / 0.02) + 1  # another digit
     for row, place in enumerate(places):
         weights[row, place] = 0.4
     assert task.aligned(example, weights) == [True, True, False, *[True] * (len(spans) - 3)]
 
 
-def test_an_answer_with_a_symbol_a_step_has_delays() -> None:
+def test_an_answer_with_a_symbol_per_step_has_delays() -> None:
     task = make_task(stack=2)
     example = task.examples("test")[0]
     ends = [end for _, end in boundaries(example.sound, task.recordings)]  # type: ignore[arg-type]
@@ -373,14 +377,14 @@ def test_an_answer_with_a_symbol_a_step_has_delays() -> None:
     assert sum(late.y) == len(ends)
     assert set(late.x) <= {0.0, 0.1}
     assert (late.kind, late.x_label) == ("histogram", "delay of a label (seconds)")
-    # labels alone and a wrong answer have no delay
+    # plain labels and wrong answers have no delay
     for answer in (example.target, [*heard, example.target[0]]):
         assert "latency" not in task.score([answer], [example]).figures
         assert not task.score([answer], [example]).series
     assert task.replay(example, heard).target == example.target
 
 
-def test_what_was_learned_is_kept_and_another_machine_needs_no_data(tmp_path: Path) -> None:
+def test_the_learned_part_is_saved_and_prediction_needs_no_data(tmp_path: Path) -> None:
     task = make_task()
     task.save(tmp_path)
     there = SpeechTask(SpeechConfig(), tmp_path)
@@ -410,9 +414,9 @@ def test_own_recordings_need_a_manifest(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("unit", ["word", "character"])
-def test_transcripts_are_composed_however_they_were_typed(folder: Path, unit: Any) -> None:
+def test_transcripts_are_composed(folder: Path, unit: Any) -> None:
     recordings = sorted(folder.glob("*.wav"))[:2]
-    # the name of a file stays as it is on the disk
+    # file names are unchanged
     recordings[0] = recordings[0].rename(folder / "cafe\u0301.wav")
     paths = {}
     for split, text in (("train", "caf\u00e9"), ("test", "cafe\u0301")):
@@ -424,7 +428,7 @@ def test_transcripts_are_composed_however_they_were_typed(folder: Path, unit: An
     assert values(task.score(said, test))["label_error_rate"] == 0
 
 
-def test_a_manifest_is_utf_8_with_or_without_a_mark(folder: Path) -> None:
+def test_a_manifest_is_utf_8_with_or_without_a_byte_order_mark(folder: Path) -> None:
     (folder / "train.tsv").write_bytes("0_ann_0.wav\tz\u00e9ro\n".encode("utf-8-sig"))
     assert SpeechTask(SpeechConfig(train=folder / "train.tsv")).symbols[3:] == ["z\u00e9ro"]
     (folder / "train.tsv").write_bytes("0_ann_0.wav\tz\u00e9ro\n".encode("latin-1"))
@@ -432,14 +436,14 @@ def test_a_manifest_is_utf_8_with_or_without_a_mark(folder: Path) -> None:
         SpeechTask(SpeechConfig(train=folder / "train.tsv"))
 
 
-def test_a_recording_is_found_by_the_name_that_it_has(folder: Path) -> None:
-    name = "e\u0301.wav"  # in two characters, as some systems write it
+def test_a_recording_is_found_by_its_exact_name(folder: Path) -> None:
+    name = "e\u0301.wav"  # decomposed, as some systems write it
     write(folder / name, tone(300))
     (folder / "train.tsv").write_text(f"{name}\t0\n", encoding="utf-8")
     assert len(SpeechTask(SpeechConfig(train=folder / "train.tsv")).examples("train")) == 1
 
 
-def test_a_validation_of_other_labels_is_told(folder: Path) -> None:
+def test_validation_labels_that_do_not_occur_in_training_are_reported(folder: Path) -> None:
     (folder / "train.tsv").write_text("0_ann_0.wav\t0\n")
     (folder / "val.tsv").write_text("1_ann_0.wav\tone\n")
     task = SpeechTask(SpeechConfig(train=folder / "train.tsv", validation=folder / "val.tsv"))
@@ -447,7 +451,7 @@ def test_a_validation_of_other_labels_is_told(folder: Path) -> None:
         task.examples("validation")
 
 
-def test_recordings_that_were_moved_with_their_file_are_the_same_data(
+def test_recordings_moved_with_their_manifest_are_the_same_data(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("train", "val", "test"):
@@ -464,7 +468,7 @@ def test_recordings_that_were_moved_with_their_file_are_the_same_data(
     assert SpeechTask(SpeechConfig(**given)).describe()["sha256"] not in found
 
 
-def test_only_the_test_may_be_of_your_own_recordings(folder: Path) -> None:
+def test_only_the_test_set_can_be_your_own_recordings(folder: Path) -> None:
     (folder / "test.tsv").write_text("0_ann_0.wav\t0 seven\n")
     config = SpeechConfig(corpus="dialled", strings=20, test=folder / "test.tsv")
     task = SpeechTask(config)
@@ -473,11 +477,11 @@ def test_only_the_test_may_be_of_your_own_recordings(folder: Path) -> None:
     assert len(task.examples("train")) == 20
     assert (
         values(task.score([task.encode("0")], [example]))["deletions"] == 50
-    )  # nobody taught "seven", and it is missing
+    )  # "seven" does not occur in training, so it is missing
     assert task.describe()["data"] == "strings of dialled digits, test test.tsv"
 
 
-def test_a_recording_that_is_too_short_is_told_by_name_before_anything_is_learned(folder: Path) -> None:
+def test_a_recording_that_is_too_short_is_reported_before_training(folder: Path) -> None:
     write(folder / "0_bob_0.wav", tone(500)[:199])
     (folder / "train.tsv").write_text("0_ann_0.wav\t0\n0_bob_0.wav\t0\n")
     with pytest.raises(InvalidInput, match=r"0_bob_0\.wav has 0\.025 s, less than one frame of 25 ms"):
@@ -492,11 +496,11 @@ def test_a_recording_that_is_too_short_is_told_by_name_before_anything_is_learne
         ("0_ann_0.wav zero\n", "line 1: expected a path, a tab and a transcript"),
         ("0_ann_0.wav\tzero\n\nnobody.wav\tone\n", "line 3: there is no recording"),
         ("0_ann_0.wav\t \n", "line 1: expected a path, a tab and a transcript"),
-        ("0_ann_0.wav\t" + "0 1 " * 5 + "\n", r"0_ann_0\.wav has 6 steps, and its 10 labels need 10"),
-        ("0_ann_0.wav\t" + "0 " * 5 + "\n", r"0_ann_0\.wav has 6 steps, and its 5 labels need 9"),
+        ("0_ann_0.wav\t" + "0 1 " * 5 + "\n", r"0_ann_0\.wav has 6 steps, but its 10 labels need 10"),
+        ("0_ann_0.wav\t" + "0 " * 5 + "\n", r"0_ann_0\.wav has 6 steps, but its 5 labels need 9"),
     ],
 )
-def test_a_bad_manifest_is_told(folder: Path, text: str | None, match: str) -> None:
+def test_an_invalid_manifest_is_reported(folder: Path, text: str | None, match: str) -> None:
     if text is not None:
         (folder / "train.tsv").write_text(text)
     with pytest.raises((InvalidInput, NotFound), match=match):
@@ -504,16 +508,16 @@ def test_a_bad_manifest_is_told(folder: Path, text: str | None, match: str) -> N
 
 
 @pytest.mark.parametrize("written", ["{", "[1]", "{}", '{"symbols": [], "mean": [1], "deviation": [1]}'])
-def test_damaged_assets_are_told(tmp_path: Path, written: str) -> None:
+def test_damaged_assets_are_reported(tmp_path: Path, written: str) -> None:
     (tmp_path / "speech.json").write_text(written)
     with pytest.raises(InvalidInput, match=r"speech\.json: (damaged or cut off|expected)"):
         SpeechTask(SpeechConfig(corpus="dialled"), tmp_path)
 
 
-def test_bands_and_steps_that_do_not_fit_the_sound_are_told() -> None:
-    with pytest.raises(InvalidInput, match="128 mel bands are too many, or too few, of 8000 samples a second"):
+def test_bands_and_steps_that_do_not_fit_the_sound_are_reported() -> None:
+    with pytest.raises(InvalidInput, match="128 mel bands are too many or too few for 8000 samples per second"):
         make_task(bins=128)
-    with pytest.raises(InvalidInput, match=r"the string .* has 1 steps, and its . labels need .*--task\.stack"):
+    with pytest.raises(InvalidInput, match=r"the string .* has 1 steps, but its . labels need .*--task\.stack"):
         make_task(stack=1000)
     for options in ({"bins": 2}, {"rate": 50}):
         with pytest.raises(ValidationError, match=next(iter(options))):
@@ -529,7 +533,7 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
     ):
         with pytest.raises(ValidationError, match=match):
             SpeechConfig(**options)
-    with pytest.raises(InvalidInput, match="the digits have 8000 samples a second, not 16000"):
+    with pytest.raises(InvalidInput, match="the digits have 8000 samples per second, not 16000"):
         make_task(rate=16000)
 
 
@@ -551,7 +555,7 @@ def test_it_is_a_task_and_can_do_what_a_recording_needs() -> None:
     assert task.size(example) == Size(task.steps(example), len(example.target) + 1)
 
 
-def test_what_a_user_may_try_is_a_wav_that_is_read_from_its_bytes_or_its_file(tmp_path: Path) -> None:
+def test_sample_inputs_are_wavs_read_from_bytes_or_files(tmp_path: Path) -> None:
     task = make_task()
     example = task.examples("test")[0]
     [data] = task.examples_to_type(1)
@@ -560,13 +564,13 @@ def test_what_a_user_may_try_is_a_wav_that_is_read_from_its_bytes_or_its_file(tm
     heard, named = task.read(data), task.read(str(tmp_path / "sample.wav"))
     assert heard.samples == named.samples == example.samples
     assert torch.equal(task.features(heard), task.features(named))
-    assert (task.features(heard) - task.features(example)).abs().mean() < 0.05  # 16 bits a sample
+    assert (task.features(heard) - task.features(example)).abs().mean() < 0.05  # 16 bits per sample
     assert task.compare(heard, example.target)["recording"] == "the recording"
     assert task.aligned(heard, torch.ones(1, 3)) == []
     assert torch.equal(task.frames(heard), log_mel(read_audio(data, RATE), RATE))
 
 
-def test_a_recording_that_is_no_wav_or_too_long_is_refused(tmp_path: Path) -> None:
+def test_a_recording_that_is_not_a_wav_or_too_long_is_refused(tmp_path: Path) -> None:
     task = make_task()
     with pytest.raises(InvalidInput, match="expected a wav file"):
         task.read(b"fLaC" + bytes(100))
@@ -585,7 +589,7 @@ def test_a_recording_that_is_no_wav_or_too_long_is_refused(tmp_path: Path) -> No
 def test_a_run_keeps_the_features_that_it_was_trained_with() -> None:
     task = make_task(stack=3)
     task.check_trained(SpeechConfig(corpus="dialled", strings=7))
-    with pytest.raises(InvalidInput, match=r"task\.stack is 5 in the training of this run; it cannot be 3 now"):
+    with pytest.raises(InvalidInput, match=r"task\.stack was 5 when this run was trained; it cannot be 3 now"):
         task.check_trained(SpeechConfig(corpus="dialled", stack=5))
 
 

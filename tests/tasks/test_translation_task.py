@@ -36,7 +36,7 @@ def test_a_batch_is_padded_shifted_and_masked(task: TranslationTask) -> None:
         assert (batch.targets[row, target + 1 :] == PAD).all()
 
 
-def test_the_objective_is_the_mean_over_symbols_padding_left_out(task: TranslationTask) -> None:
+def test_the_objective_is_the_mean_over_symbols_without_padding(task: TranslationTask) -> None:
     class Constant(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -91,13 +91,13 @@ def test_the_score_of_the_references_is_100(task: TranslationTask) -> None:
     assert "case:mixed" in signature
 
 
-def test_bleu_is_sacrebleu_and_its_lengths_are_counted_apart() -> None:
+def test_bleu_equals_sacrebleu_also_by_length() -> None:
     ours, references = ["a cat sat here", "the dog ran away fast"], ["a cat sat there", "the dog ran away now"]
     assert bleu(ours, references)[0] == BLEU().corpus_score(ours, [references]).score
     rows = bleu_by_length(ours, references, ["one two", "one two three four five"])
     assert [(row["words"], row["sentences"]) for row in rows] == [("1-2", 1), ("5-6", 1)]
     assert rows[0]["bleu"] == bleu(ours[:1], references[:1])[0]
-    # perfect answers too short for a 4-gram are perfect
+    # perfect answers without 4-grams have a perfect score
     assert bleu_by_length(["yes"], ["yes"], ["oui"])[0]["bleu"] == pytest.approx(100)
 
 
@@ -130,14 +130,12 @@ def test_the_tokenizer_is_that_of_the_script(
 def test_lengths_are_in_words_or_in_the_tokens_of_a_script_without_spaces() -> None:
     rows = bleu_by_length(["a b c d"], ["a b c d"], ["我今天去学校" * 3])
     assert [(row["words"], row["sentences"]) for row in rows] == [("16-20", 1)]
-    # a range may hold sentences of another script; it is scored as all are
+    # a range may contain sentences of another script; it has the same tokenizer
     rows = bleu_by_length(["OK OK", CHINESE[1]], ["OK OK", CHINESE[1]], ["one", "one two three"])
     assert [row["bleu"] for row in rows] == pytest.approx([100, 100])
 
 
-def test_the_tokenizer_is_a_setting_and_stands_in_the_signature(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_tokenizer_is_configurable_and_in_the_signature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "pairs.tsv"
     path.write_text("".join(f"sentence {i}\t{CHINESE[i % 2]}\n" for i in range(10)), encoding="utf-8")
     given: dict[str, Any] = dict.fromkeys(("train", "validation", "test"), (path,))
@@ -149,10 +147,10 @@ def test_the_tokenizer_is_a_setting_and_stands_in_the_signature(
         assert figures["bleu"].value == pytest.approx(100 if setting != "none" else 0)
     monkeypatch.setattr("saccade.tasks.translation.metric.find_spec", lambda name: None)
     with pytest.raises(InvalidInput, match=r"ja-mecab needs a package: pip install 'sacrebleu\[ja\]'"):
-        TranslationTask(TranslationConfig(**given, bleu_tokenizer="ja-mecab"))  # before a training, not at its end
+        TranslationTask(TranslationConfig(**given, bleu_tokenizer="ja-mecab"))  # before training, not at its end
 
 
-def test_sentences_with_unknown_words_are_scored_apart() -> None:
+def test_sentences_without_unknown_words_are_scored_separately() -> None:
     task = TranslationTask(TranslationConfig(limit=300, vocabulary="word", vocabulary_size=400))
     examples = task.examples("test")
     score = task.score([example.target for example in examples], examples)
@@ -164,7 +162,7 @@ def test_sentences_with_unknown_words_are_scored_apart() -> None:
 
 
 def test_an_unknown_symbol_is_one_wrong_word() -> None:
-    """As many points as any other word that the reference does not hold: 13a makes three words of "<unk>"."""
+    """Same score as for any other wrong word, although 13a splits "<unk>" into three."""
     task = TranslationTask(TranslationConfig(limit=300, vocabulary="word", vocabulary_size=400))
     examples = [e for e in task.examples("test") if UNKNOWN not in (*e.source, *e.target)]
     pieces = task.target.pieces(range(len(task.target)))
@@ -179,7 +177,7 @@ def test_an_unknown_symbol_is_one_wrong_word() -> None:
     assert 0 < score(others) < 90
 
 
-def test_vocabularies_know_nothing_of_the_test_side(tmp_path: Path) -> None:
+def test_vocabularies_do_not_depend_on_the_test_split(tmp_path: Path) -> None:
     files = {}
     for split, word in (("train", "seen"), ("validation", "held"), ("test", "hidden")):
         files[split] = (tmp_path / f"{split}.tsv",)
@@ -188,7 +186,7 @@ def test_vocabularies_know_nothing_of_the_test_side(tmp_path: Path) -> None:
     assert task.source.unknown("seen hidden held") == ["hidden", "held"]
 
 
-def test_own_data_without_other_splits_hold_some_out(tmp_path: Path) -> None:
+def test_missing_splits_of_own_data_are_held_out(tmp_path: Path) -> None:
     path = tmp_path / "pairs.tsv"
     path.write_text("".join(f"source {i}\ttarget {i}\n" for i in range(100)))
     task = TranslationTask(TranslationConfig(train=(path,), vocabulary_size=100))
@@ -200,7 +198,7 @@ def test_own_data_without_other_splits_hold_some_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lowercase", [False, True])
-def test_what_is_held_out_is_not_in_training_and_what_is_left_out_is_said(tmp_path: Path, lowercase: bool) -> None:
+def test_held_out_pairs_are_not_in_training_and_dropped_pairs_are_reported(tmp_path: Path, lowercase: bool) -> None:
     path = tmp_path / "pairs.tsv"
     rows = [f"{word} {i}\ttarget {i} {word}\n" for i in range(100) for word in ("one", "One", "two")]
     rows += [f"one {i}\tagain {i}\n" for i in range(0, 100, 2)]
@@ -232,17 +230,17 @@ def test_an_input_that_cannot_be_read_and_an_unknown_split_raise(task: Translati
     with pytest.raises(InvalidInput, match="not a file"):
         task.read(b"RIFF")
     assert task.read("a " * 1000).source_text
-    with pytest.raises(InvalidInput, match="at most 2,000 characters, got 2,001: give it in parts"):
+    with pytest.raises(InvalidInput, match="at most 2,000 characters, got 2,001; split it"):
         task.read("a" * 2001)
     with pytest.raises(InvalidInput, match="there are train, validation, test"):
         task.examples("dev")
 
 
-def test_a_sentence_is_composed_as_the_data_are(task: TranslationTask) -> None:
+def test_a_typed_sentence_is_composed_like_the_data(task: TranslationTask) -> None:
     assert task.read("Je suis fatigue\u0301.") == task.read("Je suis fatigu\u00e9.")
 
 
-def test_what_is_judged_may_be_less_than_what_is_learned() -> None:
+def test_validation_and_test_can_be_limited_separately() -> None:
     sizes = {"train": 500, "validation": 30, "test": 30}
     task = TranslationTask(TranslationConfig(limit=500, judged=30, vocabulary_size=200))
     assert {split: len(task.examples(split)) for split in sizes} == sizes
@@ -251,7 +249,7 @@ def test_what_is_judged_may_be_less_than_what_is_learned() -> None:
     assert task.examples("test") == whole.examples("test")[:30]
 
 
-def test_neighbours_may_be_one_pair() -> None:
+def test_neighbouring_pairs_can_be_joined() -> None:
     plain, task = (TranslationTask(TranslationConfig(limit=300, vocabulary_size=200, joined=n)) for n in (1, 3))
     for side in (0, 1):
         assert " ".join(pair[side] for pair in task.pairs["train"]) == " ".join(p[side] for p in plain.pairs["train"])

@@ -1,4 +1,4 @@
-"""Vocabularies: what goes in comes out, and what is unknown is named."""
+"""Vocabularies: encoding, decoding and unknown words."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def test_the_embedded_sentences_survive_a_small_byte_pair_vocabulary() -> None:
     assert [vocabulary.decode(ids) for ids in vocabulary.encode_all(sentences[:3000])] == sentences[:3000]
 
 
-def test_it_is_learned_alike_each_time() -> None:
+def test_learning_is_deterministic() -> None:
     sentences = [source for source, _ in embedded_pairs("train")[:5000]]
     learned = [Vocabulary.learn(sentences, "bpe", 1000).tokenizer.to_str() for _ in range(3)]
     assert learned[0] == learned[1] == learned[2]
@@ -41,7 +41,7 @@ def test_unknown_words_and_characters_are_named() -> None:
     assert pieces.unknown("sat the cat") == []
 
 
-def test_special_symbols_stand_first_and_are_not_written() -> None:
+def test_special_symbols_come_first_and_are_not_decoded() -> None:
     vocabulary = Vocabulary.learn(SENTENCES, "bpe", 100)
     assert vocabulary.pieces([PAD, UNKNOWN, START, END]) == ["<pad>", "<unk>", "<s>", "</s>"]
     assert vocabulary.decode([START, *vocabulary.encode("un deux"), END, PAD]) == "un deux"
@@ -53,7 +53,7 @@ def test_lower_case() -> None:
     assert vocabulary.decode(vocabulary.encode("UN Deux")) == "un deux"
 
 
-def test_it_comes_back_from_a_file_or_says_why_not(tmp_path: Path) -> None:
+def test_it_is_loaded_from_a_file_or_the_error_is_reported(tmp_path: Path) -> None:
     vocabulary = Vocabulary.learn(SENTENCES, "bpe", 100)
     path = tmp_path / "source.json"
     vocabulary.save(path)
@@ -65,13 +65,13 @@ def test_it_comes_back_from_a_file_or_says_why_not(tmp_path: Path) -> None:
         Vocabulary.load(tmp_path / "target.json")
 
 
-def test_vocabularies_tell_the_direction() -> None:
+def test_vocabularies_determine_the_direction() -> None:
     for kind, size in (("bpe", 400), ("word", 2000)):
         vocabularies = [
             Vocabulary.learn([row[side] for row in embedded_pairs("train")[:1000]], kind, size) for side in (0, 1)
         ]
         texts = embedded_pairs("test")[:40]
         check_direction(*vocabularies, texts)
-        with pytest.raises(InvalidInput, match="seem to go the other way than the run"):
+        with pytest.raises(InvalidInput, match="seem to translate in the opposite direction"):
             check_direction(*vocabularies, [pair[::-1] for pair in texts])
         check_direction(vocabularies[0], vocabularies[0], [pair[::-1] for pair in texts])

@@ -69,7 +69,7 @@ BAD_LINKS = {
 
 
 @pytest.mark.parametrize("case", BAD_LINKS)
-def test_bad_links_are_told_with_file_and_line(tmp_path: Path, case: str) -> None:
+def test_invalid_links_are_reported_with_file_and_line(tmp_path: Path, case: str) -> None:
     text, message = BAD_LINKS[case]
     both = write(tmp_path / "x.both", "a ||| b\nc d e ||| f g\n")
     text = text if text.count("\n") > 1 else text + "\n"
@@ -78,7 +78,7 @@ def test_bad_links_are_told_with_file_and_line(tmp_path: Path, case: str) -> Non
 
 
 @pytest.mark.parametrize("line", ["c d", "c ||| ", " ||| c", "c ||| d ||| e", "", "c\td"])
-def test_a_sentence_without_its_other_side_is_told(tmp_path: Path, line: str) -> None:
+def test_a_sentence_without_translation_is_reported(tmp_path: Path, line: str) -> None:
     both, gold = write(tmp_path / "x.both", f"a ||| b\n{line}\n"), write(tmp_path / "x.gold", "1-1\n1-1\n")
     with pytest.raises(InvalidInput, match=r"x.both, line 2: expected words on both sides"):
         read_gold([both], gold)
@@ -100,18 +100,19 @@ def test_files_that_are_missing_uneven_or_too_many(tmp_path: Path) -> None:
 # the error rate
 
 
-def test_the_error_rate_of_an_example_done_by_hand() -> None:
+def test_the_error_rate_of_a_manual_example() -> None:
     # A has 3 links: one is sure, one more is possible, one is wrong; S has 2. AER = 1 - (1 + 2) / (3 + 2)
     gold = pair({(0, 0), (1, 2)}, {(1, 1)})
     found = aer([{(0, 0), (1, 1), (2, 2)}], [gold])
     assert found == pytest.approx((40.0, 200 / 3, 50.0))
-    # with a second pair, 2 links of which 1 sure, S has 1: 1 - (2 + 3) / (5 + 3); not the mean of two error rates
+    # with a second pair of 2 links, 1 of them sure, where S has 1: 1 - (2 + 3) / (5 + 3), not the mean of two error
+    # rates
     found = aer([{(0, 0), (1, 1), (2, 2)}, {(3, 1), (4, 1)}], [gold, pair({(4, 1)}, set())])
     assert found == pytest.approx((100 * 3 / 8, 60.0, 200 / 3))
 
 
 @given(st.lists(st.tuples(LINK_SETS, LINK_SETS, LINK_SETS), min_size=1, max_size=5))
-def test_the_error_rate_is_that_of_slow_counting(rows: list[tuple[frozenset[tuple[int, int]], ...]]) -> None:
+def test_the_error_rate_equals_slow_loops(rows: list[tuple[frozenset[tuple[int, int]], ...]]) -> None:
     found = sure = found_and_possible = found_and_sure = 0
     for ours, certain, maybe in rows:
         for i in range(5):
@@ -122,7 +123,7 @@ def test_the_error_rate_is_that_of_slow_counting(rows: list[tuple[frozenset[tupl
                 found_and_possible, found_and_sure = found_and_possible + (a and p), found_and_sure + (a and s)
     gold = [pair(set(certain), set(maybe)) for _, certain, maybe in rows]
     if found + sure == 0:
-        with pytest.raises(InvalidInput, match="there is no error rate"):
+        with pytest.raises(InvalidInput, match="the error rate is undefined"):
             aer([ours for ours, _, _ in rows], gold)
         return
     measured = aer([ours for ours, _, _ in rows], gold)
@@ -133,14 +134,14 @@ def test_the_error_rate_is_that_of_slow_counting(rows: list[tuple[frozenset[tupl
     assert aer(turned, [row.reversed_() for row in gold]) == measured
 
 
-def test_gold_itself_has_no_error_and_nothing_is_all_error() -> None:
+def test_gold_links_have_no_error_and_no_links_have_full_error() -> None:
     gold = [pair({(0, 0)}, {(1, 1)}), pair({(2, 1)}, set())]
     assert aer([row.sure for row in gold], gold) == (0, 100, 100)
     assert aer([row.possible for row in gold], gold) == (0, 100, 100)
     assert aer([set(), set()], gold) == (100, 0, 0)
-    with pytest.raises(InvalidInput, match="1 sets of links for 2 pairs"):
+    with pytest.raises(InvalidInput, match="links for each of 2 pairs, not 1"):
         aer([set()], gold)
-    with pytest.raises(InvalidInput, match="there is no error rate"):
+    with pytest.raises(InvalidInput, match="the error rate is undefined"):
         aer([], [])
 
 
@@ -177,7 +178,7 @@ def test_the_pieces_of_a_word_spell_it(kind: str, size: int, lowercase: bool) ->
         for text in (" ".join(words), sentence):
             ids, owners = vocabulary.encode(text), word_of_piece(vocabulary, words, text)
             assert len(ids) == len(owners)
-            # symbols stand in the order of the words, and no word is without one
+            # symbols are in the order of the words, and each word has at least one
             assert sorted(set(owners)) == list(range(len(words)))
             assert owners == sorted(owners)
             for index, word in enumerate(words):
@@ -192,7 +193,7 @@ def test_the_pieces_of_a_word_spell_it(kind: str, size: int, lowercase: bool) ->
 
 def test_marks_of_spaces_unknown_symbols_and_shared_symbols() -> None:
     letters = Vocabulary.learn(["a b"], "bpe", 7)
-    # ▁ a ▁ <unk> <unk> ▁ b: the mark of a space belongs to the word behind it, the first one too
+    # ▁ a ▁ <unk> <unk> ▁ b: the mark of a space, also the first, belongs to the next word
     assert word_of_piece(letters, ["a", "☃☃", "b"]) == [0, 0, 1, 1, 1, 2, 2]
     whole = Vocabulary.learn(["the members' house"], "word", 20)
     assert word_of_piece(whole, ["the", "☃", "house"]) == [0, 1, 2]
@@ -202,16 +203,16 @@ def test_marks_of_spaces_unknown_symbols_and_shared_symbols() -> None:
 
 
 @pytest.mark.parametrize("text", ["the cat", "cat the sat", "thecat sit", "the cat sat down", ""])
-def test_a_text_of_other_words_is_refused(text: str) -> None:
+def test_a_text_with_other_words_is_refused(text: str) -> None:
     vocabulary = Vocabulary.learn(["the cat sat"], "word", 20)
-    with pytest.raises(InvalidInput, match="the text is not the words in their order"):
+    with pytest.raises(InvalidInput, match="the text does not consist of the words in order"):
         word_of_piece(vocabulary, ["the", "cat", "sat"], text)
 
 
-def test_weights_of_words_are_slow_sums_and_means() -> None:
+def test_word_weights_equal_slow_sums_and_means() -> None:
     weights = torch.rand(7, 11, dtype=torch.float64).softmax(1)
-    source: list[int | None] = [0, 0, 1, None, 2, 2, 2, 3, 4]  # two columns more: the end symbol, padding
-    target: list[int | None] = [0, 1, 1, None, 3]  # word 2 has no symbol; two rows more
+    source: list[int | None] = [0, 0, 1, None, 2, 2, 2, 3, 4]  # two more columns: the end symbol, padding
+    target: list[int | None] = [0, 1, 1, None, 3]  # word 2 has no symbol; two more rows
     found = word_weights(weights, source, target)
     assert found.shape == (4, 5)
     for t in range(4):
@@ -227,17 +228,17 @@ def test_weights_of_words_are_slow_sums_and_means() -> None:
     apart = [word_weights(head, source, target) for head in heads]
     torch.testing.assert_close(word_weights(heads, source, target), torch.stack(apart))
     assert word_weights(weights, [None], []).shape == (0, 0)
-    with pytest.raises(InvalidInput, match=r"8 x 9 symbols have weights of only \(7, 11\)"):
+    with pytest.raises(InvalidInput, match=r"at least 8 x 9 symbols, not \(7, 11\)"):
         word_weights(weights, source, list(range(8)))
 
 
-def test_links_are_what_is_attended_to_most() -> None:
+def test_links_go_to_the_largest_weights() -> None:
     weights = torch.tensor([[0.1, 0.7, 0.2], [0.0, 0.0, 0.0], [0.5, 0.1, 0.4], [0.1, 0.6, 0.3]])
     assert links(weights) == {(1, 0), (0, 2), (1, 3)}
     assert links(torch.zeros(0, 0)) == links(torch.zeros(2, 0)) == set()
 
 
-def test_layers_and_heads_are_read_in_every_way() -> None:
+def test_all_readings_of_layers_and_heads_are_included() -> None:
     layers = {name: torch.rand(2, 3, 5, dtype=torch.float64) for name in ("x", "y")}
     found = readings(layers)
     as_they_are = [
@@ -257,29 +258,29 @@ def test_layers_and_heads_are_read_in_every_way() -> None:
     torch.testing.assert_close(single["x"], layers["x"][0])
 
 
-def test_shares_are_of_what_a_source_word_is_given() -> None:
+def test_shares_are_relative_to_the_weights_of_a_source_word() -> None:
     weights = torch.rand(3, 5, dtype=torch.float64)
-    weights[:, 4] = 0  # no row looks here
+    weights[:, 4] = 0  # no row has weights here
     found = shares(weights)
     for s in range(4):
         given = sum(float(weights[t, s]) for t in range(3))
         for t in range(3):
             assert float(found[t, s]) == pytest.approx(float(weights[t, s]) / given)
     assert (found[:, 4] == 0).all()
-    # both rows look most at the full stop; what the second gives its word is more than what it gives the full stop
+    # both rows have their largest weight on the full stop; as shares, the second row's is on its word
     resting = torch.tensor([[0.1, 0.0, 0.9], [0.0, 0.4, 0.6]])
     assert (links(resting), links(shares(resting))) == ({(2, 0), (2, 1)}, {(0, 0), (1, 1)})
     tiny = torch.full((2, 1), torch.finfo(torch.float32).tiny / 4)
     assert links(shares(tiny)) == links(tiny)
 
 
-def test_parts_are_scored_apart_and_together() -> None:
+def test_parts_are_scored_separately_and_together() -> None:
     gold = [pair({(0, 0)}, set()), pair({(1, 1)}, set()), pair({(2, 2)}, set())]
     found = in_parts([{(0, 0)}, {(1, 0)}, {(2, 2)}], gold, 1)
     assert (found.first.aer, found.rest.aer, found.all.aer) == pytest.approx((0, 50, 100 / 3))
 
 
-def test_pairs_are_read_as_they_stand_or_as_in_the_hansard() -> None:
+def test_pairs_are_read_unchanged_or_in_the_style_of_the_hansard() -> None:
     gold = GoldAlignment(("i", "see", "."), ("je", "le", "ai", "élu"), frozenset({(0, 0)}), frozenset({(0, 0), (1, 2)}))
     [plain], [hansard] = as_read([gold]), as_read([gold], hansard=True)
     assert plain == (gold, (gold.source, "i see ."), (gold.target, "je le ai élu"))
@@ -314,7 +315,7 @@ WRITTEN = [
 
 
 @pytest.mark.parametrize(("language", "tokens", "text"), WRITTEN)
-def test_tokens_are_written_as_in_the_hansard(language: str, tokens: str, text: str) -> None:
+def test_tokens_are_rewritten_in_the_style_of_the_hansard(language: str, tokens: str, text: str) -> None:
     words, written = like_hansard(tokens.split(), language)
     assert written == text
     assert len(words) == len(tokens.split())
@@ -328,10 +329,10 @@ def test_no_token_is_lost_or_moved(tokens: list[str]) -> None:
         words, text = like_hansard(tokens, language)
         assert len(words) == len(tokens)
         assert all(words)
-        word_of_piece(vocabulary, words, text)  # or it would refuse
+        word_of_piece(vocabulary, words, text)  # otherwise it would raise
 
 
-# the files: counts as published (README of the data), and what the baseline gets
+# the files: counts as published (README of the data), and the score of the baseline
 
 
 PUBLISHED = {
@@ -355,7 +356,7 @@ def test_the_published_counts_and_the_diagonal(real_data: Callable[[str], Path],
 
 
 @pytest.mark.parametrize(("language", "before", "after"), [("en", 7, 7), ("fr", 34, 9)])
-def test_gold_words_come_nearer_to_the_hansard(
+def test_rewritten_gold_words_are_more_similar_to_the_hansard(
     real_data: Callable[[str], Path], language: str, before: float, after: float
 ) -> None:
     path, folder = real_data(f"hansard/train.{language}.gz"), real_data("word_alignment")

@@ -1,4 +1,4 @@
-"""Nothing that a user could have been sent is unpickled; random state goes and comes back whole."""
+"""Checkpoints from others are not unpickled; random state survives a checkpoint."""
 
 import os
 import pickle
@@ -18,7 +18,7 @@ STATE = {"model": {}, "average": {}, "step": 0, "config": "{}"}
 
 
 class Payload:
-    """What an attacker would send: it runs a command when it is unpickled."""
+    """An attack: it runs a command when it is unpickled."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace
@@ -61,7 +61,7 @@ def test_a_truncated_checkpoint_is_reported(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "other.ckpt")
 
 
-def test_random_state_comes_back_through_a_checkpoint(tmp_path: Path) -> None:
+def test_random_state_survives_a_checkpoint(tmp_path: Path) -> None:
     def draw() -> tuple[float, ...]:
         return (float(torch.rand(())), float(np.random.rand()), random.random(), float(np.random.randn()))
 
@@ -78,7 +78,7 @@ class State(NamedTuple):
     hidden: torch.Tensor
 
 
-def test_a_state_that_could_not_be_read_is_not_written(tmp_path: Path) -> None:
+def test_a_state_that_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     write_checkpoint(path, STATE)
     before = path.read_bytes()

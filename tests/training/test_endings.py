@@ -1,4 +1,4 @@
-"""How a run ends: with an average of weights, the best ones, early, or stopped; killed and resumed as if it had not."""
+"""How a run ends: averaged weights, the best weights, early stopping, signals; after kills as without."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.unhooked
 
 
 class Killed(Exception):
-    """Stands for a kill between two steps."""
+    """Simulates a kill between two steps."""
 
 
 def killed_at(step: int) -> Any:
@@ -51,19 +51,19 @@ def test_the_mean_survives_kills_and_an_earlier_end(tmp_path: Path) -> None:
     for step in (8, 12):
         with pytest.raises(Killed):
             train(tmp_path / "killed", task, report=killed_at(step), **settings, steps=18)
-    train(tmp_path / "killed", task, **settings, steps=12)  # an end that is taken back
+    train(tmp_path / "killed", task, **settings, steps=12)  # an end that is extended later
     train(tmp_path / "killed", task, **settings, steps=18)
     left, killed = (RunFolder(tmp_path / name) for name in ("left", "killed"))
     assert left.weights.read_bytes() == killed.weights.read_bytes()
     assert list(killed.earlier()) == list(left.earlier())
 
 
-def test_a_mean_of_the_last_is_not_the_best() -> None:
+def test_average_and_keep_best_are_mutually_exclusive() -> None:
     with pytest.raises(ValidationError, match="average is 3, but keep is 'best'"):
         TrainingConfig(average=3, keep="best")
 
 
-def test_a_run_ends_when_its_validation_loss_falls_no_more(tmp_path: Path) -> None:
+def test_a_run_ends_when_its_validation_loss_stops_falling(tmp_path: Path) -> None:
     task = Reversals(40)
 
     def objective(model: Any, batch: Any, step: int) -> Loss:
@@ -78,7 +78,7 @@ def test_a_run_ends_when_its_validation_loss_falls_no_more(tmp_path: Path) -> No
         with pytest.raises(Killed):
             train(tmp_path / "killed", task, objective=objective, report=killed_at(killed), **settings)
     assert train(tmp_path / "killed", task, objective=objective, **settings).steps == 12
-    again = train(tmp_path / "killed", task, objective=objective, **settings)  # it has nothing left to do
+    again = train(tmp_path / "killed", task, objective=objective, **settings)  # nothing is left to do
     assert (again.done, again.steps) == (True, 12)
     left, resumed = (RunFolder(tmp_path / name) for name in ("left", "killed"))
     assert left.weights.read_bytes() == resumed.weights.read_bytes()
@@ -135,7 +135,7 @@ def test_the_best_weights_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("direction", ["max", "min"])
 def test_without_a_loss_the_metric_decides(tmp_path: Path, direction: Any) -> None:
-    """`keep` and `patience` follow it, in its direction."""
+    """`keep` and `patience` use it, in its direction."""
     task = Reversals(40)
     task.direction = direction
     values = iter([1.0, 3.0, 2.0, 2.0] if direction == "max" else [3.0, 1.0, 2.0, 2.0])
@@ -159,7 +159,7 @@ def test_without_a_loss_the_metric_decides(tmp_path: Path, direction: Any) -> No
         train(tmp_path / "none", task, objective=objective, steps=1)
 
 
-def test_lines_of_the_metrics_go_on_where_a_checkpoint_lies_between_them(tmp_path: Path) -> None:
+def test_metrics_continue_after_a_checkpoint_between_two_lines(tmp_path: Path) -> None:
     task, settings = Reversals(40), {"checkpoint_every": 3, "log_every": 10, "steps": 20, "objective": two_parts}
     train(tmp_path / "left", task, **settings)
     with pytest.raises(Killed):
@@ -213,8 +213,8 @@ def test_metrics_go_to_tensorboard_and_a_table(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "metrics.csv").read_text().startswith("step,loss,largest,counted_per_second,")
 
 
-def test_a_module_in_evaluation_mode_stays_there(tmp_path: Path) -> None:
-    """Such as a network that came trained: validation does not put it in training mode."""
+def test_a_module_in_evaluation_mode_remains_in_it(tmp_path: Path) -> None:
+    """Such as a pretrained network: validation does not put it in training mode."""
     model = build()
     model.gates.eval()
     seen = set()
@@ -227,8 +227,8 @@ def test_a_module_in_evaluation_mode_stays_there(tmp_path: Path) -> None:
     assert seen == {(True, False), (False, False)}
 
 
-def test_what_a_validation_draws_changes_no_training(tmp_path: Path) -> None:
-    """Each validation draws the same, and the weights do not depend on how often there is one."""
+def test_random_draws_of_a_validation_do_not_change_training(tmp_path: Path) -> None:
+    """All validations draw the same numbers, and the weights do not depend on their frequency."""
     drawn: list[float] = []
 
     def objective(model: torch.nn.Module, batch: Any, step: int) -> Loss:
@@ -246,7 +246,7 @@ def test_what_a_validation_draws_changes_no_training(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, None])
-def test_a_training_takes_its_threads(tmp_path: Path, threads: int | None) -> None:
+def test_a_training_uses_its_threads(tmp_path: Path, threads: int | None) -> None:
     task, before, found = Reversals(40), torch.get_num_threads(), set()
 
     def objective(model: torch.nn.Module, batch: Any, step: int) -> Loss:

@@ -1,4 +1,4 @@
-"""Evidence says what was run, and a claim can fail."""
+"""Evidence describes the run, and claims can fail."""
 
 import json
 import subprocess
@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from saccade.core.config import config, to_plain
+from saccade.core.errors import NotFound
 from saccade.core.recipe import Claim, Paper, Recipe
 from saccade.core.task import Figure, Score, Series
+from saccade.runs.results import contains
 from saccade.training.config import TrainingConfig
 from saccade.training.evidence import MOST, Cost, changed, collect, commit, verdict, written
 from saccade.training.run_folder import RunFolder
@@ -60,12 +62,14 @@ def test_a_claim_holds_on_its_side_of_the_bound(direction: str, bound: float, va
     assert (row["holds"], row["value"], row["bound"]) == (holds, value, bound)
 
 
-def test_a_claim_about_a_figure_that_is_not_there_is_not_dropped() -> None:
-    with pytest.raises(KeyError, match="blue"):
+def test_a_claim_about_a_missing_figure_raises() -> None:
+    with pytest.raises(
+        NotFound, match="toy claims 'blue', which is no figure and no measure; it has: decisive, bleu, "
+    ):
         evidence(to_plain(Config()), claim(metric="blue"))
 
 
-def test_a_claim_against_another_variant_has_the_bound_that_the_caller_found() -> None:
+def test_a_claim_against_another_variant_uses_the_given_bound() -> None:
     against = claim(bound=None, against="tiny", factor=1.1)
     found = {"tiny": 20.0}
     [row] = evidence(to_plain(Config()), against, bounds=lambda c: found[c.against] * c.factor)["claims"]
@@ -74,7 +78,7 @@ def test_a_claim_against_another_variant_has_the_bound_that_the_caller_found() -
     assert (row["bound"], row["holds"]) == (None, None)
 
 
-def test_a_changed_run_names_its_changes_and_claims_nothing() -> None:
+def test_a_changed_run_lists_its_changes_and_has_no_claims() -> None:
     plain = to_plain(Config())
     assert changed(plain, plain) == {}
     as_it_stands = evidence(plain, claim())
@@ -115,12 +119,13 @@ def test_an_array_is_one_line() -> None:
     assert '"é": true' in rows
 
 
-def test_long_series_are_thinned_to_the_size_and_say_so() -> None:
+def test_long_series_are_thinned_to_the_size_limit() -> None:
     def series(length: int, kind: str) -> dict[str, Any]:
         x, y = list(range(length)), [place / 7 for place in range(length)]
         return Series(x, y, "steps", "nats", kind)._asdict()  # type: ignore[arg-type]
 
     drawn = {"long": series(9000, "curve"), "bars": series(4001, "histogram"), "short": series(9, "curve")}
+    drawn["bars"]["counts"] = list(range(4001))
     found = {**evidence(to_plain(Config())), "series": drawn}
     text = written(found)
     assert MOST / 4 < len(text) <= MOST
@@ -129,13 +134,26 @@ def test_long_series_are_thinned_to_the_size_and_say_so() -> None:
         "long": True, "bars": True, "short": False,
     }  # fmt: skip
     assert sum(kept["series"]["bars"]["y"]) == pytest.approx(sum(found["series"]["bars"]["y"]), rel=1e-4)
+    assert sum(kept["series"]["bars"]["counts"]) == sum(range(4001))
     assert len(kept["series"]["long"]["x"]) == len(kept["series"]["long"]["y"])
     assert kept["series"]["short"]["y"][5] == float(f"{5 / 7:.6g}")
     assert {name: kept[name] for name in found if name != "series"} == {n: found[n] for n in found if n != "series"}
     assert written(kept) == text, "writing it again changes nothing"
 
 
-def test_each_study_is_kept_under_its_name_and_key(tmp_path: Path) -> None:
+def test_what_fits_is_kept_to_the_last_digit(tmp_path: Path) -> None:
+    """Then a study stored later changes no number, and what was kept before is found in what is kept now."""
+    third = Series([1 / 3], [2 / 3], "seconds", "nats", counts=[])._asdict()
+    given = {**evidence(to_plain(Config())), "series": {"third": third}, "studies": {}, "pictures": []}
+    folder = RunFolder(tmp_path)
+    folder.write_evidence(given)
+    assert folder.read_evidence()["series"]["third"] == third
+    before = folder.read_evidence()
+    folder.keep_study("gradients", "", {"lstm": 1 / 7})
+    assert contains(folder.read_evidence(), {**before, "studies": {"gradients": {"lstm": 1 / 7}}})
+
+
+def test_each_study_is_stored_under_its_name_and_key(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.write_evidence({**evidence(to_plain(Config())), "studies": {}, "pictures": []})
     folder.keep_study("alignments", "hansard", {"aer": 1.0})
@@ -149,8 +167,8 @@ def test_each_study_is_kept_under_its_name_and_key(tmp_path: Path) -> None:
     assert kept["metrics"]["test"]["bleu"] == 30.0
 
 
-def test_the_source_is_asked_for_its_commit_without_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kill would leave the lock behind, and the user's next commit would be refused."""
+def test_the_commit_is_read_without_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a kill the lock would remain, and git would refuse the user's next commit."""
     asked: list[list[str]] = []
 
     def run(command: list[str], **options: Any) -> Any:

@@ -64,7 +64,7 @@ def test_momentum_keeps_a_share_of_the_last_step() -> None:
     assert descend(config, SLOPES) == pytest.approx(expected, rel=1e-10)
 
 
-def test_nesterov_looks_ahead_and_weights_decay() -> None:
+def test_nesterov_momentum_and_weight_decay() -> None:
     """Sutskever et al. 2013, as torch writes it: the gradient at the weight, plus momentum times the new velocity."""
     config = TrainingConfig(learning_rate=0.1, optimizer=SGD(momentum=0.5, nesterov=True, weight_decay=0.3))
     velocity = weight = 0.0
@@ -127,7 +127,7 @@ def test_numbers_have_bounds_and_options_a_choice(changes: dict[str, Any]) -> No
         TrainingConfig(**changes)
 
 
-def test_a_run_without_training_has_what_every_run_has() -> None:
+def test_a_run_without_training_has_the_common_fields() -> None:
     assert set(to_plain(RunConfig())) == {"batch_size", "seed", "device", "precision", "threads"}
     assert set(to_plain(RunConfig())) < set(to_plain(TrainingConfig()))
 
@@ -156,6 +156,6 @@ def test_schedules() -> None:
         assert rate_at(inverse, step) == pytest.approx(min(s**-0.5, s * 400**-1.5) / 400**-0.5)
 
 
-def test_frozen_weights_are_left_out() -> None:
+def test_frozen_weights_are_not_optimised() -> None:
     weights = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(3), requires_grad=False)]
     assert len(build_optimizer(TrainingConfig(), weights).param_groups[0]["params"]) == 1

@@ -1,4 +1,4 @@
-"""Two processes train what one does, go on with what one began, and report when one of them is gone."""
+"""Two processes train like one, resume each other's runs, and report a lost process."""
 
 import json
 import os
@@ -39,13 +39,13 @@ from tests.training.trainings import (
 pytestmark = pytest.mark.unhooked
 ROOT = Path(__file__).parents[2]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-LONGEST = 180  # seconds until a process counts as hung, on a busy machine too
+LONGEST = 180  # seconds until a process counts as hung, even on a busy machine
 ALONE = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same training by one process, by two in either way, and begun by one or two and ended by others."""
+    """The same training by one process, by two with either strategy, and resumed by other numbers of processes."""
     root = tmp_path_factory.mktemp("runs")
     task, few = Reversals(), Reversals(7)
     train(root / "one", task)
@@ -83,25 +83,34 @@ def assert_same(run: Path, other: Path, within: float = 1e-4) -> None:
         assert (ours[name] - theirs[name]).abs().max() < within, name
 
 
+def test_memory_that_one_process_lacks_is_reported_by_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Processes, "gather", lambda self, value: [None, value])
+    with (
+        pytest.raises(InvalidInput, match="process 1: this machine does not have enough memory"),
+        Processes(0, 2).common(),
+    ):
+        raise MemoryError
+
+
 def test_some_batches_have_fewer_examples_than_there_are_processes() -> None:
     assert 1 in map(len, epoch_of(Reversals())[:STEPS])
     assert 1 in map(len, epoch_of(Reversals(7)))
 
 
 @pytest.mark.parametrize("run", ["ddp", "fsdp2"])
-def test_two_processes_train_what_one_does(runs: Path, run: str) -> None:
+def test_two_processes_train_like_one(runs: Path, run: str) -> None:
     assert len(losses(runs / run)) == STEPS // 5 + 3
     assert_same(runs / run, runs / "one")
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
-def test_two_processes_train_attention_and_a_recurrent_net_as_one_does(runs: Path, strategy: str) -> None:
+def test_two_processes_train_attention_and_a_recurrent_net_like_one(runs: Path, strategy: str) -> None:
     assert len(losses(runs / f"{strategy}-attending")) == STEPS // 5 + 3
     assert_same(runs / f"{strategy}-attending", runs / "one-attending")
 
 
 @pytest.mark.parametrize("run", ["one-ddp", "one-fsdp2", "ddp-one", "fsdp2-one", "ddp-fsdp2", "fsdp2-ddp"])
-def test_what_some_began_others_end(runs: Path, run: str) -> None:
+def test_other_numbers_of_processes_can_resume_a_run(runs: Path, run: str) -> None:
     assert_same(runs / run, runs / "one")
 
 
@@ -134,26 +143,34 @@ def test_two_parts_accumulated_by_two_processes_are_one_batch_in_float64(runs: P
 
 @pytest.mark.parametrize("kind", ["average", "ema"])
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
-def test_an_average_of_weights_is_that_of_one_process(runs: Path, strategy: str, kind: str) -> None:
+def test_averaged_weights_equal_those_of_one_process(runs: Path, strategy: str, kind: str) -> None:
     assert_same(runs / f"{strategy}-{kind}", runs / f"one-{kind}")
 
 
 def test_two_processes_resume_a_stream_with_a_state(runs: Path) -> None:
-    """To the last bit: each has a state of its own."""
+    """To the last bit; each process has its own state."""
     left, resumed = (RunFolder(runs / f"carried-{name}") for name in ("left", "resumed"))
     assert left.weights.read_bytes() == resumed.weights.read_bytes()
     assert losses(left.path) == losses(resumed.path)
 
 
-def test_a_stream_with_a_state_is_not_resumed_by_another_number_of_processes(runs: Path) -> None:
-    assert (runs / "refused").read_text() == (
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_a_stream_with_a_state_is_not_resumed_by_another_number_of_processes(runs: Path, strategy: str) -> None:
+    assert (runs / f"refused-{strategy}").read_text() == (
         f"{runs / 'carried-one'} was trained by 1 process, and each process carries a state from batch to batch; "
         "resume it with 1, not 2"
+    )
+    run, task = runs / f"carried-{strategy}", Reversals()
+    with pytest.raises(InvalidInput) as refused:
+        train(run, task, objective=carried, stream=Carrying(task), strategy=strategy)
+    assert str(refused.value) == (
+        f"{run} was trained by 2 processes, and each process carries a state from batch to batch; "
+        "resume it with 2, not 1"
     )
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
-def test_a_metric_that_decides_is_that_of_one_process(runs: Path, strategy: str) -> None:
+def test_a_decisive_metric_equals_that_of_one_process(runs: Path, strategy: str) -> None:
     assert_same(runs / f"{strategy}-metric", runs / "one-metric")
     found = [[line.get("validation_right") for line in RunFolder(runs / run).read_metrics()] for run in
              ("one-metric", f"{strategy}-metric")]  # fmt: skip
@@ -169,16 +186,16 @@ def test_tied_weights_are_written_once_and_stay_tied(runs: Path) -> None:
         assert model.readout.weight is model.embedding.weight
 
 
-def test_slurm_tells_who_a_process_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slurm_determines_the_rank_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)  # so that what is set here is undone
+        monkeypatch.delenv(name)  # so that the changes are undone
     assert launched() == Processes()
     told = {"STEP_NUM_TASKS": 6, "STEP_NUM_NODES": 2, "PROCID": 4, "LOCALID": 1, "NODEID": 1, "JOB_ID": 31234}
     for name, value in {**told, "STEP_NODELIST": "node[07-08]"}.items():
         monkeypatch.setenv(f"SLURM_{name}", str(value))
     assert launched() == Processes(rank=4, count=6, local_rank=1, local_count=3)
-    assert launched().run == ""  # from here on it looks as torchrun's
+    assert launched().run == ""  # from here on the variables are like torchrun's
     assert (os.environ["MASTER_ADDR"], os.environ["GROUP_RANK"]) == ("node07", "1")
 
 
@@ -191,8 +208,9 @@ def slurm(job: int, step: int, rank: int = 0) -> dict[str, str]:
     return {f"SLURM_{name}": str(value) for name, value in told.items()}
 
 
-def test_steps_and_jobs_have_ports_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two steps of a job, or jobs 10,000 apart, met at one port, and one joined the other's run."""
+def test_steps_and_jobs_have_separate_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A regression test: two steps of a job, or jobs 10,000 apart, had the same port, and one joined the other's
+    run."""
     found: dict[str, str] = {}
     for job, step in product((123_456, 123_457, 133_456), range(4)):
         for name in LAUNCHER:
@@ -217,19 +235,19 @@ def port(monkeypatch: pytest.MonkeyPatch) -> int:
     return number
 
 
-def test_nobody_joins_the_run_of_another(port: int) -> None:
+def test_a_process_does_not_join_another_run(port: int) -> None:
     first = meet(Processes(0, 2, run="job 1, step 0"))
-    other = rf"port {port} of localhost is that of another run \(job 1, step 0; this is job 1, step 1\)"
+    other = rf"port {port} of localhost is used by another run \(job 1, step 0; this is job 1, step 1\)"
     with pytest.raises(InvalidInput, match=other):
         meet(Processes(1, 2, run="job 1, step 1"))
-    with pytest.raises(InvalidInput, match=f"port {port} of localhost cannot be opened; another run may have it"):
+    with pytest.raises(InvalidInput, match=f"port {port} of localhost cannot be opened; another run may be using it"):
         meet(Processes(0, 2, run="job 1, step 1"))
     second = meet(Processes(1, 2, run="job 1, step 0"))
     first.set("here", "yes")
     assert second.get("here") == b"yes"
 
 
-def test_who_does_not_answer_is_told(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_first_process_that_does_not_answer_is_reported(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("saccade.training.processes.PREPARATION", timedelta(seconds=0.2))
     with pytest.raises(InvalidInput, match=f"the first process does not answer at port {port} of localhost"):
         meet(Processes(1, 2))
@@ -240,8 +258,8 @@ def test_who_does_not_answer_is_told(port: int, monkeypatch: pytest.MonkeyPatch)
     del silent
 
 
-def test_two_runs_of_one_port_stay_apart(port: int) -> None:
-    """The first process of one run, and both of another, which was given the same port."""
+def test_two_runs_with_the_same_port_stay_separate(port: int) -> None:
+    """The first process of one run, and both of another run with the same port."""
     code = (
         "from saccade.training.processes import launched\nfrom saccade.core.errors import InvalidInput\n"
         "import sys\nprocesses = launched()\ntry:\n    with processes.joined('cpu'):\n"
@@ -260,9 +278,9 @@ def test_two_runs_of_one_port_stay_apart(port: int) -> None:
         time.sleep(0.1)
     strangers = [start(1, rank) for rank in (0, 1)]
     said = [stranger.communicate(timeout=60)[1] for stranger in strangers]
-    assert said[0].startswith(f"told: port {port} of localhost cannot be opened; another run may have it")
+    assert said[0].startswith(f"told: port {port} of localhost cannot be opened; another run may be using it")
     assert said[1].startswith(
-        f"told: port {port} of localhost is that of another run (job 77, step 0; this is job 77, "
+        f"told: port {port} of localhost is used by another run (job 77, step 0; this is job 77, "
     )
     partner = start(0, 1)
     for each in (waiting, partner):
@@ -289,12 +307,12 @@ def test_the_first_node_of_a_list(nodes: str, first: str) -> None:
         ("Timed out waiting 4000ms for send operation to complete (gloo)", "it did not answer in time"),
     ],
 )
-def test_what_a_library_says_of_a_lost_process_is_a_sentence(told: str, what: str) -> None:
+def test_library_errors_about_lost_processes_become_one_sentence(told: str, what: str) -> None:
     with pytest.raises(ProcessGone, match=what), Processes(0, 2, 0, 2).watched("runs/a"):
         raise RuntimeError(told)
 
 
-def test_any_other_error_of_a_process_stays_what_it_is() -> None:
+def test_other_errors_of_a_process_are_unchanged() -> None:
     with pytest.raises(RuntimeError, match="shapes") as caught, Processes(0, 2, 0, 2).watched("runs/a"):
         raise RuntimeError("shapes do not fit")
     assert not isinstance(caught.value, ProcessGone)
@@ -316,7 +334,7 @@ def process_of(parent: int, rank: int) -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 @pytest.mark.parametrize(("rank", "strategy"), [(0, "ddp"), (1, "fsdp2")])
-def test_a_process_that_dies_is_reported_and_the_run_goes_on(tmp_path: Path, rank: int, strategy: str) -> None:
+def test_a_process_that_dies_is_reported_and_the_run_can_be_resumed(tmp_path: Path, rank: int, strategy: str) -> None:
     run = tmp_path / "run"
     running = started(run, strategy, "tied")
     while not RunFolder(run).last.exists() and running.poll() is None:
@@ -324,7 +342,7 @@ def test_a_process_that_dies_is_reported_and_the_run_goes_on(tmp_path: Path, ran
     os.kill(process_of(running.pid, rank), signal.SIGKILL)
     printed, _ = running.communicate(timeout=LONGEST)
     assert running.returncode != 0
-    assert f"saccade: another process of this run is gone (its connection is closed); go on with: torchrun ... " \
+    assert f"saccade: another process of this run was lost (its connection is closed); resume with: torchrun ... " \
         f"-m saccade train --resume {run}\n" in printed  # fmt: skip
     if rank == 0:
         return
@@ -350,8 +368,8 @@ def test_a_process_that_hangs_is_reported(tmp_path: Path, net: str, strategy: st
     while Path(f"/proc/{left}/cmdline").exists() and Path(f"/proc/{left}/cmdline").read_text():
         assert time.monotonic() < latest, "it waits for the process that hangs"
         time.sleep(0.1)
-    os.kill(hung, signal.SIGKILL)  # torchrun would wait half a minute for it
+    os.kill(hung, signal.SIGKILL)  # torchrun would wait for it for half a minute
     printed, _ = running.communicate(timeout=LONGEST)
     assert running.returncode != 0
-    assert f"saccade: another process of this run is gone (it did not answer in time); go on with: torchrun ... " \
+    assert f"saccade: another process of this run was lost (it did not answer in time); resume with: torchrun ... " \
         f"-m saccade train --resume {run}\n" in printed  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is kept and listed as evidence is checked; whatever else a file may hold is one sentence."""
+"""Stored and listed evidence is validated; invalid files are reported in one sentence."""
 
 import copy
 import json
@@ -18,7 +18,7 @@ for _ in range(50):
     DEEP = [DEEP]
 
 
-def test_all_that_was_kept_is_evidence() -> None:
+def test_all_stored_evidence_is_valid() -> None:
     for path in catalogue.SYSTEMS.glob("*/evidence/*.json"):
         found, data = record.read(path)
         assert found["system"] == path.parents[1].name
@@ -58,9 +58,9 @@ def test_all_that_was_kept_is_evidence() -> None:
         ({"claims": [{}]}, "claims.0.metric: "),
         ({"changed": {"training.steps": {"a": 1}}}, "changed.training.steps"),
         ({"commit": "main"}, "commit: "),
-        ({"config": {"a": DEEP}}, "nested more than 20 deep"),
+        ({"config": {"a": DEEP}}, "at most 20 nested levels"),
         ({"config": {"a": 10**400}}, "bits"),
-        ({"config": {"a": "x" * 20_001}}, "a text of 20,001 characters"),
+        ({"config": {"a": "x" * 20_001}}, "at most 20,000 characters, not 20,001"),
         ({"pictures": [{"look\n": 1}]}, "pictures.0."),
         ({"series": {"by_length": {**SERIES, "y": [1.0]}}}, "series.by_length: 2 x, 1 y and 0 counts"),
         ({"series": {"by_length": {**SERIES, "kind": "pie"}}}, "series.by_length.kind: "),
@@ -69,7 +69,7 @@ def test_all_that_was_kept_is_evidence() -> None:
     ],
     ids=lambda value: str(value)[:50],
 )
-def test_what_is_no_evidence_is_one_sentence(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+def test_invalid_evidence_is_reported_in_one_sentence(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     path = tmp_path / "evidence.json"
     path.write_text(json.dumps({**GOOD, **change}))
     with pytest.raises(InvalidInput) as caught:
@@ -89,17 +89,17 @@ def test_what_is_no_evidence_is_one_sentence(tmp_path: Path, change: dict[str, A
     ],
     ids=lambda data: str(data[:12]),
 )  # fmt: skip
-def test_what_is_no_record_is_one_sentence(tmp_path: Path, data: bytes) -> None:
+def test_invalid_json_is_reported_in_one_sentence(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "evidence.json"
     path.write_bytes(data)
     with pytest.raises(InvalidInput, match=r"evidence\.json: not the evidence of a run; "):
         record.read(path)
 
 
-def test_a_field_that_is_missing_or_of_another_type_never_passes_for_one_and_never_raises_anything_else(
+def test_missing_fields_and_wrong_types_are_always_rejected_in_one_sentence(
     tmp_path: Path,
 ) -> None:
-    """Each field in turn, and fields within them, are taken out or become what they are not."""
+    """Each field, also nested ones, is removed or replaced by a wrong type."""
     path, fields = tmp_path / "evidence.json", ("paper", "hardware")
     places = [(name,) for name in GOOD] + [(name, inner) for name in fields for inner in GOOD[name]]
     taken = []
@@ -131,11 +131,11 @@ def test_a_field_that_is_missing_or_of_another_type_never_passes_for_one_and_nev
         may_be_empty = ("changed", "claims", "versions", "config", "figures", "series", "studies", "pictures")
         empty = value in ([], {}) and place[-1] in may_be_empty
         doi = place[-1] == "doi" and value == "missing"
-        said = place[-1] == "command" and value == "\x07"  # it is printed nowhere
+        said = place[-1] == "command" and value == "\x07"  # it is not printed
         assert (place[-1] in optional and value in ("missing", None)) or empty or doi or said, (place, value)
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="there is no such file"):
         record.read(tmp_path / "nothing.json")
     with pytest.raises(NotFound, match="there is no such file"):

@@ -1,4 +1,4 @@
-"""A run killed at any moment ends as if it had not been (DESIGN.md, section 6), whatever its stream."""
+"""A run killed at any moment and resumed is bit-identical (DESIGN.md, section 6), for any stream."""
 
 import os
 import random
@@ -20,14 +20,14 @@ ALONE = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
 def lines(run: Path) -> list[dict[str, Any]]:
-    """The metrics, without what depends on the clock."""
+    """The metrics, without times."""
     rows = RunFolder(run).read_metrics()
     return [{name: value for name, value in row.items() if name != "counted_per_second"} for row in rows]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("name", ["toy_stream", "toy_text", "toy_corridor"])
-def test_a_killed_toy_ends_as_if_it_had_not_been(tmp_path: Path, name: str) -> None:
+def test_a_killed_and_resumed_toy_is_bit_identical(tmp_path: Path, name: str) -> None:
     """Killed before the first checkpoint, just after one, and just before one."""
     kills = ["3", "20", "34"]
     subprocess.run([sys.executable, "-m", "tests.training.toys", name, str(tmp_path), *kills], check=True, cwd=ROOT)
@@ -38,7 +38,7 @@ def test_a_killed_toy_ends_as_if_it_had_not_been(tmp_path: Path, name: str) -> N
 
 
 def test_kills_at_random_moments_leave_no_trace(tmp_path: Path) -> None:
-    """While it starts, between two steps, in a checkpoint; the temporary folder is on another file system."""
+    """At the start, between two steps, during a checkpoint; the temporary folder is on another file system."""
     temporary = {"TMPDIR": str(SHARED_MEMORY)} if SHARED_MEMORY.is_dir() else {}
 
     program = (

@@ -21,7 +21,7 @@ def folder(path: Path) -> RunFolder:
     return made
 
 
-def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     write_atomically(path, b"before")
 
@@ -36,7 +36,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_full_disk_is_reported_and_nothing_is_lost(tmp_path: Path) -> None:
-    """A limit on the size of a file is the nearest thing to a full disk that needs no other disk."""
+    """A limit on the file size simulates a full disk."""
     code = f"""
 import resource, signal
 from pathlib import Path
@@ -53,13 +53,13 @@ write_atomically(path, bytes(5000))
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_run_is_not_made_over_another(tmp_path: Path) -> None:
+def test_a_run_does_not_replace_another(tmp_path: Path) -> None:
     made = folder(tmp_path)
     with pytest.raises(InvalidInput, match="--resume"):
         made.create({})
 
 
-def test_weights_come_back_or_say_why_not(tmp_path: Path) -> None:
+def test_weights_are_loaded_or_the_error_is_reported(tmp_path: Path) -> None:
     made, model = folder(tmp_path), nn.Linear(3, 5)
     with pytest.raises(NotFound, match="no weights"):
         made.load_weights(model)
@@ -76,7 +76,7 @@ def test_weights_come_back_or_say_why_not(tmp_path: Path) -> None:
         made.load_weights(other)
 
 
-def test_metrics_are_cut_at_a_step_and_a_broken_line_goes(tmp_path: Path) -> None:
+def test_metrics_are_cut_at_a_step_and_an_incomplete_line_is_dropped(tmp_path: Path) -> None:
     made = folder(tmp_path)
     for step in (10, 20, 30):
         made.log({"step": step, "loss": 1.0})
@@ -111,7 +111,7 @@ def test_two_commands_do_not_write_one_run(tmp_path: Path) -> None:
         pass
 
 
-def test_of_many_processes_one_gets_a_folder(tmp_path: Path) -> None:
+def test_only_one_of_several_processes_gets_a_folder(tmp_path: Path) -> None:
     for there in (False, True):
         path, start, got = tmp_path / f"run-{there}", threading.Barrier(16), []
         if there:
@@ -133,18 +133,20 @@ def test_of_many_processes_one_gets_a_folder(tmp_path: Path) -> None:
         assert got == [True]
 
 
-def test_a_folder_of_other_files_is_not_taken(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_not_used(tmp_path: Path) -> None:
     for name in ("model.safetensors", "config.yaml", "notes.txt"):
         path = tmp_path / name.replace(".", "-")
         path.mkdir()
         (path / name).write_text("theirs")
-        with pytest.raises(InvalidInput, match=rf"neither a run nor empty \(it contains {name}\); name a new folder"):
+        with pytest.raises(
+            InvalidInput, match=rf"is not empty \(it contains {name}\) and not a run; name a new folder"
+        ):
             RunFolder(path).create({})
         assert os.listdir(path) == [name]
         assert (path / name).read_text() == "theirs"
 
 
-def test_a_damaged_line_of_the_metrics_is_told_and_a_last_one_that_is_cut_off_is_dropped(tmp_path: Path) -> None:
+def test_a_damaged_line_of_the_metrics_is_reported_and_an_incomplete_last_one_is_dropped(tmp_path: Path) -> None:
     made = folder(tmp_path)
     for step in (10, 20, 30):
         made.log({"step": step, "loss": 1.0})
@@ -168,28 +170,28 @@ def test_a_damaged_line_of_the_metrics_is_told_and_a_last_one_that_is_cut_off_is
 
 
 @pytest.mark.parametrize("kind", [torch.int32, torch.int64, torch.bool, torch.uint8])
-def test_weights_of_another_kind_of_number_are_refused(tmp_path: Path, kind: torch.dtype) -> None:
+def test_weights_of_another_kind_of_dtype_are_refused(tmp_path: Path, kind: torch.dtype) -> None:
     made, model = folder(tmp_path), nn.Linear(3, 5)
     made.save_weights(model, {name: weight.to(kind) for name, weight in model.state_dict().items()})
-    with pytest.raises(InvalidInput, match=rf"weight holds {kind} numbers, and this model expects torch.float32"):
+    with pytest.raises(InvalidInput, match=rf"weight holds {kind} numbers, but this model expects torch.float32"):
         made.load_weights(model)
 
 
-def test_weights_of_another_precision_are_taken(tmp_path: Path) -> None:
+def test_weights_of_another_precision_are_accepted(tmp_path: Path) -> None:
     made, model, other = folder(tmp_path), nn.Linear(3, 5), nn.Linear(3, 5)
     made.save_weights(model.double())
     made.load_weights(other)
     assert torch.equal(other.weight, model.weight.float())
 
 
-def test_a_whole_number_is_not_taken_from_a_fraction(tmp_path: Path) -> None:
+def test_an_integer_weight_is_not_loaded_from_floats(tmp_path: Path) -> None:
     made, model = folder(tmp_path), nn.BatchNorm1d(3)
     made.save_weights(model, {**model.state_dict(), "num_batches_tracked": torch.tensor(0.5)})
     with pytest.raises(InvalidInput, match=r"num_batches_tracked holds torch.float32 numbers"):
         made.load_weights(model)
 
 
-def test_what_a_configuration_file_says_is_of_its_kind(tmp_path: Path) -> None:
+def test_entries_of_a_configuration_file_have_the_right_types(tmp_path: Path) -> None:
     made = folder(tmp_path)
     whole = made.head()
     for key, value in (("system", ["rnnsearch"]), ("variant", 3), ("config", "none"), ("version", 0.1)):
@@ -198,7 +200,7 @@ def test_what_a_configuration_file_says_is_of_its_kind(tmp_path: Path) -> None:
             made.head()
 
 
-def test_a_full_disk_is_told_with_the_file_of_the_metrics(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_with_the_metrics_file(tmp_path: Path) -> None:
     made = folder(tmp_path)
     if not Path("/dev/full").exists():
         pytest.skip("there is no device that is always full")
@@ -208,7 +210,7 @@ def test_a_full_disk_is_told_with_the_file_of_the_metrics(tmp_path: Path) -> Non
     assert caught.value.filename == str(made.metrics)
 
 
-def test_a_lock_that_cannot_be_made_is_told_with_the_folder(tmp_path: Path) -> None:
+def test_a_lock_that_cannot_be_created_is_reported_with_the_folder(tmp_path: Path) -> None:
     made = folder(tmp_path)
     (made.path / ".lock").mkdir()
     with pytest.raises(OSError, match="directory") as caught, one_writer(made):
@@ -216,7 +218,7 @@ def test_a_lock_that_cannot_be_made_is_told_with_the_folder(tmp_path: Path) -> N
     assert caught.value.filename == str(made.path)
 
 
-def test_a_mean_of_nothing_is_told(tmp_path: Path) -> None:
+def test_an_average_without_checkpoints_is_reported(tmp_path: Path) -> None:
     made = folder(tmp_path)
     (made.checkpoints / "weights-last.safetensors").write_bytes(b"somebody else's")
     assert made.earlier() == {}

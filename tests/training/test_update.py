@@ -1,4 +1,4 @@
-"""The gradients of an update are those of weight x mean over all that it counts, as autograd has them of one batch."""
+"""The gradients of an update are those of weight x mean over all counted items, as for one batch."""
 
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def test_accumulated_batches_of_two_parts_are_one_batch() -> None:
     assert {name: float(part) for name, part in update.parts.items()} == pytest.approx({"long": long, "ends": ends})
 
 
-def test_logs_are_means_over_what_is_counted() -> None:
+def test_logs_are_means_over_counted_items() -> None:
     shares = batches_of(Reversals(7))
     counts = [int((share.batch.targets != PAD).sum()) for share in shares]
     largest = [int(share.batch.targets.max()) for share in shares]
@@ -75,7 +75,7 @@ def test_logs_are_means_over_what_is_counted() -> None:
     assert update.logs["largest"] == pytest.approx(mean)
 
 
-def test_a_share_that_is_not_counted_counts_nothing() -> None:
+def test_a_share_that_is_not_counted_has_no_effect() -> None:
     shares = batches_of(Reversals(7))
     other = shares[0]._replace(counted=False)
     for objective in (symbols, two_parts):
@@ -86,8 +86,8 @@ def test_a_share_that_is_not_counted_counts_nothing() -> None:
         assert gradients_of(objective, [other])[0].loss is None
 
 
-def test_a_batch_that_is_an_update_goes_backward_as_it_is() -> None:
-    """To the last bit: `loss.value`, and its weighted parts in their order."""
+def test_a_single_batch_is_differentiated_directly() -> None:
+    """To the last bit: `loss.value`, and its weighted parts in order."""
     share = batches_of(Reversals(7))[0]
     model = build().double()
     loss = two_parts(model, share.batch, 0)
@@ -97,7 +97,7 @@ def test_a_batch_that_is_an_update_goes_backward_as_it_is() -> None:
 
 
 def nothing(model: nn.Module, batch: Any, step: int) -> Loss:
-    """Counts nothing in its first steps, and its mean is then not a number."""
+    """Counts nothing in its first steps, where its mean is NaN."""
     loss = symbols(model, batch, step)
     if not model.training or step > 2:
         return loss
@@ -105,7 +105,7 @@ def nothing(model: nn.Module, batch: Any, step: int) -> Loss:
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_an_update_that_counts_nothing_changes_no_weight(tmp_path: Path, accumulate: int) -> None:
+def test_an_update_without_counted_items_changes_no_weights(tmp_path: Path, accumulate: int) -> None:
     settings: dict[str, Any] = {"optimizer": Adam(weight_decay=0.1), "accumulate": accumulate, "log_every": 1}
     train(tmp_path / "run", Reversals(40), objective=nothing, steps=3, **settings)
     model = build()
@@ -145,7 +145,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
     assert RunFolder(tmp_path / "run").read_metrics()[-1]["step"] == 10
 
 
-def test_several_parts_are_logged_by_their_names(tmp_path: Path) -> None:
+def test_several_parts_are_logged_by_name(tmp_path: Path) -> None:
     train(tmp_path / "run", Reversals(40), objective=two_parts, steps=5)
     line = RunFolder(tmp_path / "run").read_metrics()[0]
     assert set(line) == {"step", "loss", "long", "ends", "width", "counted_per_second", "learning_rate"}

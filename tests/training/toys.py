@@ -1,8 +1,8 @@
-"""Trains a toy of `tests/fixtures/toys` twice: left alone, and killed with SIGKILL in some steps and resumed.
+"""Train a toy of `tests/fixtures/toys` twice: uninterrupted, and killed with SIGKILL at some steps and resumed.
 
     python -m tests.training.toys toy_stream FOLDER 3 12 27
 
-Each training is a process of its own, which begins as a new one would.
+Each training runs in a forked process that starts like a new one.
 """
 
 import importlib
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch._dynamo  # as the first optimizer does, and once before the processes part
+import torch._dynamo  # the first optimizer imports these; done once before the fork
 import torch.utils.tensorboard
 
 import saccade.systems
@@ -31,14 +31,14 @@ TOYS = Path(__file__).parents[1] / "fixtures" / "toys"
 
 
 def recipe_of(name: str) -> Any:
-    """As if its folders lay in the house."""
+    """The recipe of a toy, as if its folders were in the package."""
     for room, package in (("systems", saccade.systems), ("tasks", saccade.tasks)):
         package.__path__.append(str(TOYS / name / room))
     return importlib.import_module(f"saccade.systems.{name}.recipe").RECIPE
 
 
 def train(recipe: Any, path: Path, kill: int | None) -> None:
-    """To the end, or until SIGKILL comes between the two passes of a step."""
+    """Train to the end, or until SIGKILL between the two passes of a step."""
     config, folder = recipe.config, RunFolder(path)
     if not path.exists():
         folder.create({"system": "toy", "variant": "default", "config": to_plain(config), "version": "0"})

@@ -1,4 +1,4 @@
-"""Small trainings to compare. As a program under torchrun: those of two processes, which `test_processes.py` judges."""
+"""Small trainings to compare. Run under torchrun, it trains with two processes, for `test_processes.py`."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ class Batch(NamedTuple):
 
 
 class Reversals:
-    """Sequences of symbols, to be read backwards."""
+    """Sequences of symbols and their reversals."""
 
     metric = "right"
     direction: Literal["max", "min"] = "max"
@@ -84,7 +84,7 @@ def pad(rows: Sequence[Sequence[int]]) -> Tensor:
 
 
 class Tied(nn.Module):
-    """Layers over a bag of symbols, and a readout that has the weights of the embedding."""
+    """Layers over a bag of symbols, with a readout tied to the embedding."""
 
     def __init__(self, size: int = 12) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class Tied(nn.Module):
 
 
 class Gate(nn.Module):
-    """Used by a method other than its call, as a recurrent net is."""
+    """Used through a method other than its call, like a recurrent net."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class Gate(nn.Module):
 
 
 class Attending(nn.Module):
-    """Layers of attention, and a recurrent net that is asked for its steps; nothing is tied, one weight is unused."""
+    """Layers of attention, and a recurrent net used step by step; nothing is tied, one weight is unused."""
 
     def __init__(self, size: int = 8) -> None:
         super().__init__()
@@ -151,15 +151,16 @@ def symbols(model: nn.Module, batch: Batch, step: int) -> Loss:
 
 
 def examples(model: nn.Module, batch: Batch, step: int) -> Loss:
-    """A mean over examples: their losses, each the mean over its own symbols."""
+    """The mean over examples of the mean over symbols."""
     losses, kept = losses_of(model, batch)
     return Loss({"examples": Part((losses.sum(1) / kept.sum(1)).mean(), len(batch.targets))})
 
 
 def two_parts(model: nn.Module, batch: Batch, step: int) -> Loss:
-    """As of CTC beside attention: a mean over the symbols of long enough sources, and one over the others' ends.
+    """Like CTC with attention: a mean over the symbols of sufficiently long sources, and one over the ends of the
+    others.
 
-    Some batches have none of the first, and its mean is not a number there.
+    In some batches the first counts nothing, and its mean is NaN.
     """
     losses, kept = losses_of(model, batch)
     long = (batch.source_mask.sum(1) > 4)[:, None] & kept
@@ -172,7 +173,7 @@ def two_parts(model: nn.Module, batch: Batch, step: int) -> Loss:
 
 
 def two_finite_parts(model: nn.Module, batch: Batch, step: int) -> Loss:
-    """As `two_parts`, with a mean of 0 where it is over nothing."""
+    """As `two_parts`, with a mean of 0 if nothing is counted."""
     loss = two_parts(model, batch, step)
     losses, kept = losses_of(model, batch)
     long = (batch.source_mask.sum(1) > 4)[:, None] & kept
@@ -187,19 +188,19 @@ def losses_of(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def no_loss(model: nn.Module, batch: Batch, step: int) -> Loss:
-    """Where a model is evaluated, no loss says how good it is."""
+    """An objective without a loss in evaluation."""
     return symbols(model, batch, step) if model.training else Loss({})
 
 
 def spread(model: nn.Module) -> float:
-    """A metric, made of what the model gives."""
+    """A metric computed from the outputs of the model."""
     task = Reversals()
     batch = task.collate(task.examples("validation"))
     return float(model(batch.source, batch.source_mask, batch.target_inputs).logits().std())
 
 
 class Carrying:
-    """A stream whose batches depend on the losses before: of the examples it leaves out as many as those were large."""
+    """A stream whose batches depend on earlier losses, which determine the number of dropped examples."""
 
     def __init__(self, task: Reversals) -> None:
         self.task, self.state = task, torch.zeros(2)
@@ -245,7 +246,7 @@ def train(
     evaluate: Any = None,
     **changes: Any,
 ) -> Outcome:
-    """A training in the folder; goes on where there is a checkpoint."""
+    """Train in the folder, from its checkpoint if there is one."""
     folder, processes = RunFolder(path), processes or Processes()
     if not folder.checkpoints.exists() and processes.rank == 0:
         folder.create({"system": "tied", "variant": "none", "config": {}, "version": "0"})
@@ -270,7 +271,7 @@ def silent(figures: Mapping[str, Any]) -> None:
 
 
 def of_two(root: Path) -> None:
-    """All trainings of two processes, while they are connected once."""
+    """All trainings with two processes, in one connection."""
     processes, task, few = launched(), Reversals(), Reversals(7)
     follow = partial(train, processes=processes, objective=carried)
     parts = partial(train, processes=processes, accumulate=len(epoch_of(few)), **EXACT)
@@ -278,16 +279,18 @@ def of_two(root: Path) -> None:
         follow(root / "carried-left", task, stream=Carrying(task), accumulate=2)
         follow(root / "carried-resumed", task, stream=Carrying(task), accumulate=2, steps=PART)
         follow(root / "carried-resumed", task, stream=Carrying(task), accumulate=2)
-        try:
-            follow(root / "carried-one", task, stream=Carrying(task))  # which one process began
-        except InvalidInput as error:
-            (root / "refused").write_text(str(error))
-        except SystemExit:  # of the second process
-            pass
+        for strategy in ("ddp", "fsdp2"):
+            try:
+                follow(root / "carried-one", task, stream=Carrying(task), strategy=strategy)  # started by one process
+            except InvalidInput as error:
+                (root / f"refused-{strategy}").write_text(str(error))
+            except SystemExit:  # of the second process
+                pass
+            follow(root / f"carried-{strategy}", task, stream=Carrying(task), strategy=strategy, steps=PART)
         for strategy, other in (("ddp", "fsdp2"), ("fsdp2", "ddp")):
             own = partial(train, processes=processes, strategy=strategy)
             own(root / strategy, task)
-            own(root / f"one-{strategy}", task)  # PART of it is there
+            own(root / f"one-{strategy}", task)  # with PART of the steps done
             own(root / f"{strategy}-one", task, steps=PART)
             own(root / f"{strategy}-{other}", task, steps=PART)
             train(root / f"{strategy}-{other}", task, processes, strategy=other)
@@ -303,7 +306,7 @@ def of_two(root: Path) -> None:
 
 
 def until_lost(run: Path, strategy: str, net: str, patience: float, steps: int) -> None:
-    """A training that is meant to lose a process; as the command does, the first says so."""
+    """A training that loses a process; as in the command, the first one reports it."""
     processes, module.STEP = launched(), timedelta(seconds=patience)
     try:
         with processes.joined("cpu"), processes.watched(run):

@@ -44,5 +44,5 @@ class Parser(argparse.ArgumentParser):
 def run_first(verb: str, arguments: Sequence[str]) -> list[str]:
     """Parse the arguments. Raises if flags come before the run, since the flags depend on the run."""
     if arguments and arguments[0].startswith("--") and arguments[0] != "--help":
-        raise InvalidInput(f"first name the run: saccade {verb} RUN {arguments[0]} ...")
+        raise InvalidInput(f"name the run first: saccade {verb} RUN {arguments[0]} ...")
     return list(arguments)

@@ -14,7 +14,7 @@ from saccade.runs.catalogue import studies
 
 def run(arguments: Sequence[str]) -> int:
     given = run_first("evaluate", arguments)
-    name = study_asked(given)
+    name = study_named(given)
     parser = Parser(
         "evaluate",
         "Score a run on a split of its data, or run a study.\n"
@@ -35,18 +35,19 @@ def run(arguments: Sequence[str]) -> int:
 
         study(name).arguments(parser)
     options, rest = parser.parse_known_args(given)
-    if options.keep and name is None:
-        raise InvalidInput("--keep goes with --study NAME")
-    return score(options, rest, parser.options()) if name is None else ask(name, options, rest)
+    for flag, value in (("--keep", options.keep), ("--pictures", options.pictures)):
+        if value and name is None:
+            raise InvalidInput(f"{flag} needs --study NAME")
+    return score(options, rest, parser.options()) if name is None else run_study(name, options, rest)
 
 
-def study_asked(arguments: Sequence[str]) -> str | None:
-    """The name after --study, which determines the arguments."""
+def study_named(arguments: Sequence[str]) -> str | None:
+    """The name after --study, which determines the other arguments."""
     asked = [place for place, argument in enumerate(arguments) if argument.partition("=")[0] == "--study"]
     if not asked:
         return None
     if len(asked) > 1:
-        raise InvalidInput("--study is given twice; ask one study at a time")
+        raise InvalidInput("--study is given twice; run one study at a time")
     _, equals, name = arguments[asked[0]].partition("=")
     if not equals and asked[0] + 1 == len(arguments):
         raise InvalidInput(f"--study takes a name; there are: {', '.join(studies())}")
@@ -62,10 +63,10 @@ def score(options: Namespace, flags: Sequence[str], known: Sequence[str]) -> int
     try:
         loaded, rest = load(options.run, flags, known)
     except NotFound:
-        check_no_study_asked(flags)
+        check_study_flags(flags)
         raise
     if rest:
-        raise InvalidInput(f"{rest[0]!r} is one argument too many; flags begin with --")
+        raise InvalidInput(f"unexpected argument {rest[0]!r}; flags begin with --")
     if not options.json:
         say(f"scoring the {split} split")
     begun = time.perf_counter()
@@ -82,8 +83,8 @@ def score(options: Namespace, flags: Sequence[str], known: Sequence[str]) -> int
     return 0
 
 
-def check_no_study_asked(flags: Sequence[str]) -> None:
-    """Raise where a flag is that of a study, and the study is not named."""
+def check_study_flags(flags: Sequence[str]) -> None:
+    """Raise if a flag belongs to a study that was not selected with --study."""
     from saccade.studies import study
 
     for name in studies():
@@ -92,10 +93,10 @@ def check_no_study_asked(flags: Sequence[str]) -> None:
         parser = Parser("evaluate", "")
         study(name).arguments(parser)
         if own := [flag for flag in flags if flag.partition("=")[0] in parser.options()]:
-            raise InvalidInput(f"{own[0]} goes with --study {name}")
+            raise InvalidInput(f"{own[0]} needs --study {name}")
 
 
-def ask(name: str, options: Namespace, flags: Sequence[str]) -> int:
+def run_study(name: str, options: Namespace, flags: Sequence[str]) -> int:
     """Run a study, and print its findings."""
     from saccade.runs.ending import check_evidence, draw, keep_study
     from saccade.studies import study

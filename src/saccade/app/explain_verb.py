@@ -20,13 +20,13 @@ def run(arguments: Sequence[str]) -> int:
     parser = Parser(
         "explain",
         "Show the attention of a model on INPUT: pictures, the strongest links, the entropy of each head.\n"
-        "MODEL is a run, a system that needs no training, or a checkpoint of Hugging Face: a folder, or a name where\n"
-        "[hub] is installed. Fields of a run's configuration are flags too.",
+        "MODEL is a run, a system that needs no training, or a Hugging Face checkpoint: a folder, or a name on the\n"
+        "hub (with [hub] installed). Fields of a run's configuration are flags too.",
         "Examples:\n"
         '  saccade explain "The animal didn\'t cross the street because it was too tired" --model bert-base-uncased\n'
         '  saccade explain "I want another beer." --model RUN --from bière --html look.html',
     )
-    parser.add_argument("input", nargs="?", default="", help="the input; none if the model needs no input")
+    parser.add_argument("input", nargs="?", default="", help="the input; omit it if the model needs none")
     parser.add_argument("--model", required=True, help="a run, a system, a folder with a checkpoint, or its hub name")
     parser.add_argument("--answer", metavar="TEXT", help="output of a checkpoint's decoder (default: its answer)")
     parser.add_argument("--only", default="*", help="a pattern of layers, as in a shell: '*decoder*' (default: all)")
@@ -46,10 +46,14 @@ def run(arguments: Sequence[str]) -> int:
     name = re.sub(r"\W+", "-", Path(options.input).name.lower()).strip("-")[:40] or "input"
 
     from saccade.runs.ending import draw
-    from saccade.runs.explained import explain, heads_of, is_run
+    from saccade.runs.explained import explain, heads_of
+    from saccade.runs.places import pictures_of
 
     found = explain(options.model, options.input, options.answer, options.only, rest, parser.options())
-    if options.words and found.seen:
+    asked = {"--from": options.token is not None, "--words": options.words, "--save": options.save}
+    if not found.seen and (unused := [flag for flag, given in asked.items() if given]):
+        raise InvalidInput(f"{unused[0]} is for attention maps, and {options.model} shows none")
+    if options.words:
         found = found._replace(seen=found.seen.words())
         found = found._replace(pictures=heads_of(found.seen, found.said))
     for note in found.notes:
@@ -62,14 +66,14 @@ def run(arguments: Sequence[str]) -> int:
         print("\n".join(["", *links(layers, found.special, options.token, options.links)]))
         print("\n".join(["", *entropies(layers)]))
     for place, why in found.seen.unknown.items():
-        print(f"\nnot seen: {place}: {why}")
+        print(f"\nnot captured: {place}: {why}")
     if options.save:
         found.seen.save(options.save)
         print(f"\nkept: {options.save}")
     if options.html:
         print(f"\npage: {page(found, options.html)}")
     print()
-    folder = Path(options.pictures or Path(options.model if is_run(options.model) else "runs") / "pictures")
+    folder = Path(options.pictures) if options.pictures else pictures_of(options.model)
     for path in draw(found.pictures, folder, name):
         print(f"picture: {path}")
     return 0
@@ -148,7 +152,7 @@ def entropies(layers: Layers) -> list[str]:
     wide = min(WIDEST, max(len(name) for name, _ in rows))
     most = max(len(heads) for _, heads in rows)
     head = " ".join(f"{number:>5}" for number in range(most))
-    lines = [f"how widely each head looks: entropy in nats\n  {'head':>{wide}} {head}"]
+    lines = [f"entropy of the attention of each head, in nats\n  {'head':>{wide}} {head}"]
     return lines + [
         f"  {name if len(name) <= wide else '…' + name[-wide + 1 :]:<{wide}} " + " ".join(f"{x:5.2f}" for x in heads)
         for name, heads in rows

@@ -29,13 +29,13 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def everything() -> list[str]:
-    """A row for each system, with its result of each variant."""
+    """A row for each system, with the results of its variants."""
     rows = [["system", "the paper's number", "ours"]]
     for system in catalogue.names():
         evidence = headlines(catalogue.evidence(system))
         ours = [f"{headline(group)}: {group[-1]['data']['data']}" for group in evidence]
         number = evidence[-1][-1]["paper"]["number"] if evidence else ""
-        rows.append([system, number, "\n".join(ours) or f"{catalogue.title(system)}: no evidence kept yet"])
+        rows.append([system, number, "\n".join(ours) or f"{catalogue.title(system)}: no evidence yet"])
     width = window()
     then = "next: saccade list SYSTEM, saccade train SYSTEM, saccade train SYSTEM --help"
     return [*table(rows, width), "", *wrapped(then, width)]
@@ -57,7 +57,7 @@ def one(system: str) -> list[str]:
         lines += ["", described(group[-1]), *(part for text in details(group) for part in wrapped(text, width, 4))]
         claims += [f"{described(group[-1])}: {verdict(group[-1], claim)}" for claim in group[-1]["claims"]]
     if not evidence:
-        lines += ["", "No evidence kept yet."]
+        lines += ["", "No evidence yet."]
     if claims:
         lines += ["", "claims", *(part for claim in claims for part in wrapped(claim.replace("**", ""), width, 4))]
     then = f"next: saccade train {system}; saccade train {system} --help lists all variants and fields"
@@ -65,7 +65,7 @@ def one(system: str) -> list[str]:
 
 
 def details(group: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    """The results of a variant with their spread over seeds, and what was trained on what."""
+    """The results of a variant with their spread over seeds, and its data, size, training time and seeds."""
     newest = group[-1]
     minutes = sum(found["wall_seconds"] for found in group) / len(group) / 60
     seeds = seeds_of(group)
@@ -86,7 +86,7 @@ def wrapped(text: str, width: int | None, indent: int = 0) -> list[str]:
 
 
 def table(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
-    """The rows in columns, the first of them the head. Cells are wrapped to fit the width.
+    """The rows in columns; the first row is the head. Cells are wrapped to fit the width.
 
     Args:
         width: the most characters of a line; None: no cell is wrapped, and line breaks become semicolons.

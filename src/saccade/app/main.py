@@ -12,7 +12,7 @@ from typing import Any
 
 from saccade import __version__
 from saccade.app.terminal import STDOUT, Printed, complain, sentence
-from saccade.core.errors import InvalidInput, NotFound, SaccadeError, nearest
+from saccade.core.errors import InvalidInput, NotFound, SaccadeError, nearest, out_of_memory
 
 VERBS = {
     "list": "list the systems, with the paper's number and ours",
@@ -20,7 +20,7 @@ VERBS = {
     "evaluate": "score a run on its test split, or run a study",
     "predict": "answer an input with a run, and show its alignment",
     "explain": "show the attention of a run, a system, or a Hugging Face checkpoint",
-    "serve": "open a run or a saved capture in a browser",
+    "serve": "open a run, a checkpoint or a saved capture in a browser",
     "report": "print the results tables; store a run's results",
 }
 HELP = f"""saccade {__version__}: attention and memory in PyTorch. Train a system, use it, see where it looks.
@@ -39,7 +39,7 @@ usage: saccade VERB ...
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. Returns 0, 2 for invalid input, or 130 if it was interrupted."""
+    """Run a command. Returns 0; 2 for invalid input, or if memory ran out; or 130 if it was interrupted."""
     closed = sys.stdout is None
     fill_streams()
     out = sys.stdout
@@ -57,8 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0  # the reader of a pipe has closed it, as `head` does
         complain(sentence(error))
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if (full := out_of_memory(error)) is None:
+            raise
+        complain(str(full))
+        return 2
     except KeyboardInterrupt as stop:
-        complain(f"ended by {stop}" if str(stop) else "interrupted")
+        complain(f"stopped by {stop}" if str(stop) else "interrupted")
         return 130
     finally:
         sys.stdout = out
@@ -129,7 +134,7 @@ def fill_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # characters that the terminal's encoding lacks are escaped
+        if isinstance(stream, io.TextIOWrapper):  # characters that the terminal cannot encode are escaped
             stream.reconfigure(errors="backslashreplace")
 
 

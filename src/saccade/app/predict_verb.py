@@ -1,7 +1,9 @@
 """`saccade predict RUN [INPUT...]`: answers, and their alignments."""
 
 import hashlib
+import os
 import re
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,32 +26,38 @@ def run(arguments: Sequence[str]) -> int:
         "predict",
         "Answer each INPUT, print its alignment, and write the pictures.\n"
         "Without INPUT, standard input is read line by line and answered line by line, answers only.\n"
+        "Some systems need no input: they answer once, and read neither INPUT nor standard input.\n"
         "Fields of the run's configuration are flags too, such as --search.beam 1 or --device cpu.",
         "Examples:\n"
         '  saccade predict RUN "some text"\n'
         "  saccade predict RUN recording.wav\n"
         "  saccade predict RUN < sentences.txt > answers.txt",
     )
-    parser.add_argument("run", help="the folder that saccade train made")
+    parser.add_argument("run", help="the folder that saccade train made, or demo")
     parser.add_argument("--pictures", metavar="FOLDER", help="folder for pictures (default: RUN/pictures)")
     parser.add_argument("input", nargs="*", help="inputs, each in quotes: text, or the path of a file")
     options, rest = parser.parse_known_args(run_first("predict", arguments))
 
+    from saccade.runs.places import pictures_of
     from saccade.runs.run import load
 
     loaded, more = load(options.run, rest, parser.options())
     if not isinstance(loaded.task, Readable):
         raise InvalidInput(f"{loaded.system} reads no input; saccade evaluate {options.run} scores it")
     inputs = [*options.input, *more]
-    if loaded.task.accepts == ("nothing",) and not inputs:
-        inputs = [""]
+    if loaded.needs_nothing:
+        inputs = inputs or [""]
+        if text_waits():
+            complain(f"note: {loaded.system} needs no input; standard input is not read")
     elif any(not text.strip() for text in inputs):
         raise InvalidInput("there is nothing to answer: the input is empty")
     for text in inputs:  # read all before answering the first
-        loaded.task.read(text)
+        loaded.read(text)
+    if options.pictures and not inputs:
+        raise InvalidInput("--pictures needs INPUT; lines of standard input are answered without pictures")
     lost = ""
     for text in inputs:
-        folder = Path(options.pictures) if options.pictures else loaded.folder.pictures
+        folder = Path(options.pictures) if options.pictures else pictures_of(loaded.folder.path)
         lost = show(loaded.predict(text), text, folder, [flag for flag in rest if flag not in more])
     if lost and options.pictures:
         raise InvalidInput(f"{lost}; name another folder")
@@ -66,7 +74,7 @@ def show(prediction: "Prediction", text: str, folder: Path, flags: Sequence[str]
     tell(prediction.notes, text)
     print(prediction.text, flush=True)
     name = re.sub(r"\W+", "-", text.lower()).strip("-")[:40] or "input"
-    asked = "\0".join([text, *flags])  # distinct for inputs that start alike, and for settings
+    asked = "\0".join([text, *flags])  # distinct for inputs with the same beginning, and for settings
     digest = hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()[:4]
     for picture in prediction.pictures[:1]:
         written = drawable(picture.text(columns()))
@@ -96,7 +104,7 @@ def stream(loaded: "Run") -> int:
             asked += 1
             try:
                 assert isinstance(loaded.task, Readable)
-                example = loaded.task.read(decoded(raw, number))
+                example = loaded.read(decoded(raw, number))
                 tell(loaded.task.notes(example), f"line {number}")
                 answer = loaded.said(loaded.predictions([example])[0])
             except MissingExtra:
@@ -108,6 +116,23 @@ def stream(loaded: "Run") -> int:
     if not asked:
         raise InvalidInput("there is nothing to answer: standard input is empty")
     return 2 if failed else 0
+
+
+def text_waits() -> bool:
+    """Whether there is text on standard input, which is not read: a pipe may stay open and empty."""
+    try:
+        import fcntl
+        import termios
+    except ImportError:  # not on Windows
+        return False
+    try:
+        number = sys.stdin.fileno()
+        found = os.fstat(number)
+        if stat.S_ISREG(found.st_mode):
+            return found.st_size > os.lseek(number, 0, os.SEEK_CUR)
+        return stat.S_ISFIFO(found.st_mode) and any(fcntl.ioctl(number, termios.FIONREAD, bytes(4)))
+    except (OSError, ValueError):  # no file, or a closed one
+        return False
 
 
 def lines() -> Iterator[bytes]:

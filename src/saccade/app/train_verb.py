@@ -14,10 +14,10 @@ OTHERS = ("--out", "--resume", "--help")  # flags that are not fields of the con
 USAGE = """usage: saccade train SYSTEM [VARIANT] [--out FOLDER] [--config FILE.yaml] [--FIELD VALUE ...]
        saccade train --resume RUN [--training.steps N] [--device D] [--precision P]
 
-Train a system. The run is a folder, by default runs/SYSTEM-VARIANT-TIME. Ctrl-C saves a checkpoint and stops. A run
-that was stopped or killed goes on with --resume, and ends as if it had not been stopped. With several processes:
+Train a system. The run is a folder, by default runs/SYSTEM-VARIANT-TIME. Ctrl-C saves a checkpoint and stops.
+--resume continues a run that was stopped or killed; the result is as if it had not been. With several processes:
   torchrun --nproc-per-node 2 -m saccade train SYSTEM [--training.strategy fsdp2]
-Your own data, where the system reads files:
+With your own data, if the system reads files:
   saccade train SYSTEM --task.train FILE --task.test FILE
 `saccade train SYSTEM --help` lists every field of the configuration.
 """
@@ -31,7 +31,7 @@ def run(arguments: Sequence[str]) -> int:
     if any(argument.split("=")[0] == "--resume" for argument in given):
         return resume(arguments)
     if given[0].startswith("-"):
-        raise InvalidInput(f"first name a system: saccade train SYSTEM; there are: {', '.join(catalogue.names())}")
+        raise InvalidInput(f"name a system first: saccade train SYSTEM; there are: {', '.join(catalogue.names())}")
     system = given.pop(0)
     recipe = catalogue.recipe(system)
     variant = given.pop(0) if given and not given[0].startswith("-") else "default"
@@ -57,7 +57,7 @@ def resume(arguments: Sequence[str]) -> int:
     given = list(arguments)
     path = Path(take(given, "--resume") or "")
     if take(given, "--out"):
-        raise InvalidInput(f"--out does not go with --resume: {path} goes on where it is")
+        raise InvalidInput(f"--out cannot be combined with --resume, which continues in {path}")
     require_extras(*catalogue.extras_of(path))
 
     from saccade.runs import flags
@@ -70,7 +70,7 @@ def resume(arguments: Sequence[str]) -> int:
     if head["variant"] not in recipe.variants:  # the variant may have been renamed since
         raise NotFound(
             f"{folder.config}: {head['system']} has no variant {head['variant']!r}; "
-            f"{nearest(head['variant'], recipe.variants)}; write the right name into that file"
+            f"{nearest(head['variant'], recipe.variants)}; correct the name in that file"
         )
     config = flags.parse(configuration(recipe, head, folder), given, OTHERS)
     return train(Order(path, True, head["system"], head["variant"], recipe, config, True, arguments))

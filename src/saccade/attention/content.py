@@ -72,7 +72,7 @@ def check_query(query: Tensor, query_size: int, sequences: int) -> None:
     if query.shape[1] != query_size:
         raise InvalidInput(f"queries must have {query_size} features, not {query.shape[1]}")
     if len(query) != sequences:
-        raise InvalidInput(f"there are keys of {sequences} sequences, and queries of {len(query)}")
+        raise InvalidInput(f"expected queries of {sequences} sequences, as the keys, not {len(query)}")
 
 
 class ContentAttention(nn.Module, ABC):
@@ -157,13 +157,13 @@ class ContentAttention(nn.Module, ABC):
 
     def _shape(self, queries: Tensor, prepared: Prepared) -> tuple[int, int, int]:
         if queries.ndim != 3:
-            size, came = self.query_size, tuple(queries.shape)
-            raise InvalidInput(f"queries must be (batch, {size}) or (batch, queries, {size}), not {came}")
+            size, got = self.query_size, tuple(queries.shape)
+            raise InvalidInput(f"queries must be (batch, {size}) or (batch, queries, {size}), not {got}")
         if queries.shape[-1] != self.query_size:
             raise InvalidInput(f"queries must have {self.query_size} features, not {queries.shape[-1]}")
         batch, size, _ = prepared.projected.shape
         if queries.shape[0] != batch:
-            raise InvalidInput(f"there are keys of {batch} sequences, and queries of {queries.shape[0]}")
+            raise InvalidInput(f"expected queries of {batch} sequences, as the keys, not {queries.shape[0]}")
         return batch, queries.shape[1], size
 
     def _scores(self, queries: Tensor, prepared: Prepared) -> Float[Tensor, "b q k"]:

@@ -5,8 +5,8 @@ sections 3 and 4.
     d(-log p(l | x)) / d(logits)_tk = y_tk - p(pi_t = k | l, x)
 
 x frames, t time, y_t the distribution over labels and blank, l the labelling, pi a path, which has a label or a blank
-for each frame. It is also hard, monotonic attention, summed over all alignments: p(pi_t | l, x) tells when each label
-was heard. Labels are conditionally independent given the frames; in `transducer` they are not.
+for each frame. It is also hard, monotonic attention, summed over all alignments: p(pi_t | l, x) shows when each label
+was spoken. Labels are conditionally independent given the frames; in `transducer` they are not.
 """
 
 import math
@@ -53,9 +53,9 @@ def ctc_loss(
         log_probs: log softmax of the net's outputs. They must be normalised, since the gradient is that of section 4.2
             for the outputs. Values below -10,000 count as -10,000.
         lengths: frames of each sequence; later frames have no influence, but must not be NaN or +inf.
-        targets: labels, without blanks; the first `target_lengths` of each row count, which may be none.
+        targets: labels, without blanks; only the first `target_lengths` of each row are used, which may be 0.
         blank: index of the blank.
-        infeasible: what to do with a labelling that needs more frames than there are: raise, or set its loss and
+        infeasible: the action for a labelling that needs more frames than the sequence has: raise, or set its loss and
             gradient to 0.
 
     Raises:
@@ -210,7 +210,7 @@ def _too_short(lengths: Tensor, targets: Tensor, target_lengths: Tensor, raises:
     short = needed > lengths
     if raises and bool(short.any()):
         row = int(short.nonzero()[0])
-        raise InvalidInput(f"sequence {row} has {int(lengths[row])} frames, and its labels need {int(needed[row])}")
+        raise InvalidInput(f"sequence {row} has {int(lengths[row])} frames, but its labels need {int(needed[row])}")
     return short
 
 
@@ -223,7 +223,7 @@ def check_log_probs(log_probs: Tensor, axes: tuple[str, ...], blank: int) -> Non
     if log_probs.ndim != len(axes):
         raise InvalidInput(f"log-probabilities must be ({', '.join(axes)}), not {tuple(log_probs.shape)}")
     if not bool((log_probs < torch.inf).all()):
-        raise InvalidInput("the log-probabilities hold NaN or +inf")
+        raise InvalidInput("the log-probabilities contain NaN or +inf")
     if not 0 <= blank < log_probs.shape[-1]:
         raise InvalidInput(f"the blank must be one of {log_probs.shape[-1]} symbols, from 0, not {blank}")
 

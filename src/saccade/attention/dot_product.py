@@ -50,7 +50,7 @@ def dot_product_weights(
 
     Args:
         mask: broadcastable to the weights; True = may be attended.
-        causal: hide from each query the keys behind its own place.
+        causal: hide from each query the keys after its position.
     """
     scores = query * query.shape[-1] ** -0.5 @ keys.mT
     return masked_softmax(scores, visible(query, keys, mask, causal))
@@ -69,7 +69,7 @@ def scaled_dot_product(
 
     Args:
         mask: broadcastable to the weights; True = may be attended.
-        causal: hide from each query the keys behind its own place.
+        causal: hide from each query the keys after its position.
         dropout: share of the weights dropped. On a CPU the fused kernel requires 0.
     """
     if query.device.type == "cpu" and query.shape[2] <= FEW:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saccade.attention.content import check_query, check_sizes, checked_values
-from saccade.attention.reading import OneLook, Reading
+from saccade.attention.reading import OneQuery, Reading
 from saccade.core.errors import InvalidInput
 from saccade.core.masks import places
 from saccade.core.tap import Tap
@@ -54,12 +54,12 @@ def gaussian_window(
     return power.exp2().sum(-2)
 
 
-class GaussianWindowAttention(OneLook):
+class GaussianWindowAttention(OneQuery):
     """A window of Gaussians that moves along the keys (Graves 2013, section 5.1).
 
     Args:
         query_size: features of a query.
-        key_size: features of a key, which do not affect the weights.
+        key_size: features of a key; the weights do not depend on them.
         components: number of Gaussians.
         offsets: "exp" as in the paper, or "softplus", which grows no faster than its input.
         pace: keys that a new model's window moves per step.

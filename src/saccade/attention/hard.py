@@ -135,7 +135,7 @@ def check_choice(choice: Tensor, sequences: int, keys: int) -> None:
         InvalidInput: naming the sequence.
     """
     if choice.shape != (sequences,):
-        raise InvalidInput(f"choices must be ({sequences},), one a sequence, not {tuple(choice.shape)}")
+        raise InvalidInput(f"choices must be ({sequences},), one per sequence, not {tuple(choice.shape)}")
     outside = (choice < 0) | (choice >= keys)
     if bool(outside.any()):
         row = int(outside.nonzero()[0])

@@ -1,6 +1,6 @@
 """Local attention. Luong, Pham & Manning 2015, arXiv:1508.04025, section 3.2.
 
-    monotonic    p_t = t                                    step t reads around key t, or around the last key
+    monotonic    p_t = t                                    step t reads around key t, at most the last key
     predictive   p_t = S sigmoid(v . tanh(W s_t))           S keys; the decoder's state s determines the centre
     w_tk = softmax of the bilinear scores over the keys with |k - p_t| <= D
     w_tk = w_tk exp(-(k - p_t)^2 / (2 sigma^2))             predictive only, after the softmax; sigma = D / 2
@@ -22,7 +22,7 @@ from saccade.core.errors import InvalidInput
 from saccade.core.masks import masked_softmax, places, score_mask
 
 
-class Looks(NamedTuple):
+class Reads(NamedTuple):
     """The number of reads so far."""
 
     done: Int[Tensor, " b"]
@@ -56,10 +56,10 @@ class LocalMonotonicAttention(BilinearAttention):
             raise InvalidInput(f"a half width must be at least 0 keys, not {half_width}")
         self.half_width = half_width
 
-    def initial_state(self, prepared: Prepared) -> Looks:  # type: ignore[override]
-        return Looks(torch.zeros(len(prepared.values), dtype=torch.long, device=prepared.values.device))
+    def initial_state(self, prepared: Prepared) -> Reads:  # type: ignore[override]
+        return Reads(torch.zeros(len(prepared.values), dtype=torch.long, device=prepared.values.device))
 
-    def read(self, query: Float[Tensor, "b d"], prepared: Prepared, state: Looks) -> Reading:  # type: ignore[override]
+    def read(self, query: Float[Tensor, "b d"], prepared: Prepared, state: Reads) -> Reading:  # type: ignore[override]
         """Read with one query, from the state after the last read.
 
         Raises:
@@ -69,7 +69,7 @@ class LocalMonotonicAttention(BilinearAttention):
         queries, count = query[:, None], state.done + 1
         mask = score_mask(prepared.mask, self._shape(queries, prepared))
         weights = self.weights(self._weights(queries, prepared, mask, count[:, None]))
-        return Reading(torch.bmm(weights, prepared.values)[:, 0], weights[:, 0], Looks(count))
+        return Reading(torch.bmm(weights, prepared.values)[:, 0], weights[:, 0], Reads(count))
 
     def weigh(
         self, queries: Float[Tensor, "b q d"], prepared: Prepared, mask: Bool[Tensor, "b #q k"] | None

@@ -2,10 +2,10 @@
 
     f_t = F * w_{t-1}                                     the last weights, convolved with several filters
     e_tk = v . tanh(W s_t + U h_k + V f_tk + b)
-    w_tk = exp(beta e_tk) / sum_k' exp(beta e_tk')        beta = 1; in evaluation more sharpens
+    w_tk = exp(beta e_tk) / sum_k' exp(beta e_tk')        beta = 1; a larger one, in evaluation, sharpens
     w_tk = sigmoid(e_tk) / sum_k' sigmoid(e_tk')          smoothing, in place of the softmax
 
-s query, h keys. Without content, U h is left out and the weights depend only on the previous weights and the query
+s query, h keys. Without content, U h is omitted and the weights depend only on the previous weights and the query
 (section 2.1). In evaluation the keys may be restricted to a window around the median of the previous weights. With
 filters of zeros this is additive attention. The weights before the first read are one-hot on the first key that may be
 attended. Sharpening multiplies the scores under either normalisation.
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from saccade.attention.additive import tanh_scores
 from saccade.attention.content import Prepared, check_query, check_sizes, checked_values
-from saccade.attention.reading import OneLook, Reading
+from saccade.attention.reading import OneQuery, Reading
 from saccade.core.errors import InvalidInput
 from saccade.core.masks import masked_softmax
 from saccade.core.tap import Tap
@@ -36,7 +36,7 @@ def masked_sigmoid(scores: Float[Tensor, "b k"], mask: Bool[Tensor, "b k"] | Non
     return masked_softmax(nn.functional.logsigmoid(scores), mask)
 
 
-class LocationAwareAttention(OneLook):
+class LocationAwareAttention(OneQuery):
     """Additive attention that also sees its previous weights (Chorowski et al. 2015).
 
     Args:
@@ -76,7 +76,7 @@ class LocationAwareAttention(OneLook):
         if filter_width % 2 == 0:
             raise InvalidInput(f"the width of a filter must be odd, not {filter_width}")
         if window is not None and window < 1:
-            raise InvalidInput(f"a window must be of at least 1 key, not {window}")
+            raise InvalidInput(f"a window must cover at least 1 key, not {window}")
         self.key_size, self.smoothing, self.sharpening, self.window = key_size, smoothing, sharpening, window
         self.query = nn.Linear(query_size, width, bias=False)
         self.key = nn.Linear(key_size, width) if content else None
@@ -137,7 +137,7 @@ class LocationAwareAttention(OneLook):
         return Reading(context, weights, LastWeights(weights))
 
     def _filtered(self, last: Float[Tensor, "b k"]) -> Float[Tensor, "b k f"]:
-        if not last.shape[1]:  # a convolution refuses an empty axis
+        if not last.shape[1]:  # torch's convolution does not accept an empty axis
             return last[..., None].expand(-1, -1, self.filters.out_channels)
         found: Tensor = self.filters(last[:, None]).mT
         return found

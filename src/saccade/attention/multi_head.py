@@ -184,5 +184,5 @@ class MultiHeadAttention(nn.Module):
 
     def _shape(self, query: Tensor, prepared: Heads) -> tuple[int, int, int, int]:
         if len(query) != len(prepared.keys):
-            raise InvalidInput(f"there are keys of {len(prepared.keys)} sequences, and queries of {len(query)}")
+            raise InvalidInput(f"expected queries of {len(prepared.keys)} sequences, as the keys, not {len(query)}")
         return len(query), self.heads, query.shape[2], prepared.keys.shape[2]

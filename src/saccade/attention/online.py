@@ -69,7 +69,7 @@ class OnlineAttention(nn.Module):
             raise InvalidInput("expected both frames_left and labels_left, or neither")
         for name, of in (("frames left", frames_left), ("labels left", labels_left), ("choices", choice)):
             if of is not None and of.shape != known.shape[:1]:
-                raise InvalidInput(f"{name} must be ({len(known)},), one a sequence, not {tuple(of.shape)}")
+                raise InvalidInput(f"{name} must be ({len(known)},), one per sequence, not {tuple(of.shape)}")
         logit = self.gate(known)[:, 0]
         logit = logit.to(torch.promote_types(logit.dtype, torch.float32))  # bfloat16 samples are too coarse
         probability = self.emission(torch.sigmoid(logit))
@@ -125,11 +125,13 @@ def online_log_likelihood(
             f"not {tuple(label_log_probs.shape)}"
         )
     if bool(gate_logits.isnan().any()) or not bool((label_log_probs < torch.inf).all()):
-        raise InvalidInput("the gates hold NaN, or the log-probabilities NaN or +inf")
+        raise InvalidInput("the gates contain NaN, or the log-probabilities contain NaN or +inf")
     check_lengths(batch, lengths, frames, target_lengths, states - 1)
     if bool((target_lengths > lengths).any()):
         row = int((target_lengths > lengths).nonzero()[0])
-        raise InvalidInput(f"sequence {row} has {int(lengths[row])} frames for {int(target_lengths[row])} labels")
+        raise InvalidInput(
+            f"sequence {row} has {int(lengths[row])} frames, too few for its {int(target_lengths[row])} labels"
+        )
     said = torch.arange(states, device=gate_logits.device)
     wide = torch.promote_types(gate_logits.dtype, torch.float32)
     gate_logits, label_log_probs = gate_logits.to(wide), label_log_probs.to(wide)

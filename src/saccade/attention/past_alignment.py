@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from saccade.attention.additive import tanh_scores
 from saccade.attention.content import check_query, check_sizes, checked_values
-from saccade.attention.reading import OneLook, Reading
+from saccade.attention.reading import OneQuery, Reading
 from saccade.core.masks import masked_softmax
 from saccade.core.tap import Tap
 
@@ -35,7 +35,7 @@ class Memory(NamedTuple):
     memory: Float[Tensor, "b k m"]
 
 
-class PastAlignmentAttention(OneLook):
+class PastAlignmentAttention(OneQuery):
     """Additive attention with a memory per key of how it was attended (Tu et al. 2016, neural coverage).
 
     Args:

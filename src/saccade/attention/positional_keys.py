@@ -46,7 +46,7 @@ class PositionalKeysAttention(AdditiveAttention):
         values = checked_values(self.key_size, keys, mask, values)
         if keys.shape[1] > len(self.positions):
             raise InvalidInput(
-                f"there are {keys.shape[1]} keys, and learned positions for {len(self.positions)}; "
+                f"there are {keys.shape[1]} keys, but only {len(self.positions)} learned positions; "
                 "increase longest (--model.positional-keys.longest), or shorten the sequence"
             )
         if mask is None:

@@ -15,7 +15,7 @@ class Reading(NamedTuple):
     state: Any
 
 
-class OneLook(nn.Module):
+class OneQuery(nn.Module):
     """The base of mechanisms whose next read depends on the last one: they take one query per sequence at a time."""
 
     def forward(self, *_: Any, **__: Any) -> Tensor:

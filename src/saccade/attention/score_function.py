@@ -54,7 +54,7 @@ class ScoreFunction(nn.Module):
         if baseline not in ("none", "moving", "learned"):
             raise InvalidInput(f"a baseline must be none, moving or learned, not {baseline!r}")
         if (baseline == "learned") != (features is not None):
-            raise InvalidInput(f"a learned baseline has features, and no other has; baseline is {baseline!r}")
+            raise InvalidInput(f"give features for a learned baseline, and only for it; baseline is {baseline!r}")
         if not 0 <= decay < 1:
             raise InvalidInput(f"a decay must be at least 0 and below 1, not {decay}")
         for name, weight in (("reward", reward_weight), ("entropy", entropy_weight)):
@@ -94,16 +94,20 @@ class ScoreFunction(nn.Module):
                 it; the baseline is multiplied by it. 1 by default.
         """
         if not rewards.shape == log_probs.shape == (log_probs if entropies is None else entropies).shape:
-            raise InvalidInput(f"rewards are {tuple(rewards.shape)}, and log-probabilities {tuple(log_probs.shape)}")
+            raise InvalidInput(
+                f"rewards must have the shape of the log-probabilities, {tuple(log_probs.shape)}, "
+                f"not {tuple(rewards.shape)}"
+            )
         terms = torch.ones_like(rewards) if terms is None else terms
         if terms.shape != rewards.shape:
             raise InvalidInput(
-                f"rewards are {tuple(rewards.shape)}, and the numbers of their terms {tuple(terms.shape)}"
+                f"the numbers of terms must have the shape of the rewards, {tuple(rewards.shape)}, "
+                f"not {tuple(terms.shape)}"
             )
         rewards = rewards.detach()
         if not bool(rewards.isfinite().all()):  # the moving average would never recover
             which = tuple((~rewards.isfinite()).nonzero()[0].tolist())
-            raise InvalidInput(f"rewards must be finite, and that at {which} is {float(rewards[which])}")
+            raise InvalidInput(f"rewards must be finite, but the one at {which} is {float(rewards[which])}")
         expected, missed = self._baseline(rewards, terms, features)
         surrogate = missed - self.reward_weight * (rewards - expected) * log_probs
         if entropies is not None:

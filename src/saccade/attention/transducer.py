@@ -41,7 +41,9 @@ def transducer_loss(
     batch, frames, said, _ = log_probs.shape
     check_targets(targets, batch)
     if said != targets.shape[1] + 1:
-        raise InvalidInput(f"with {targets.shape[1]} labels there are {targets.shape[1] + 1} states, not {said}")
+        raise InvalidInput(
+            f"expected log-probabilities of {targets.shape[1] + 1} states for {targets.shape[1]} labels, not {said}"
+        )
     check_lengths(batch, lengths, frames, target_lengths, said - 1)
     check_labels(targets, target_lengths, log_probs.shape[-1], blank)
     outside = ~length_mask(lengths, frames)[:, :, None]

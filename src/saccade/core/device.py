@@ -12,10 +12,10 @@ from saccade.core.errors import InvalidInput
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of a name; "auto" is a GPU where there is one.
+    """The device with this name; "auto" selects a GPU if there is one.
 
     Raises:
-        InvalidInput: a name that torch does not know, or a device that this machine lacks.
+        InvalidInput: a name that torch does not know, or a device that this machine does not have.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -33,11 +33,11 @@ def pick_device(name: str) -> torch.device:
 
 
 def to_device(batch: Any, device: torch.device, dtype: torch.dtype | None = None) -> Any:
-    """The batch with its tensors on the device: a tensor, or tuples, lists and dictionaries of them, nested as it may
-    be. Anything else stays as it is.
+    """The batch with its tensors on the device: a tensor, or arbitrarily nested tuples, lists and dictionaries of
+    tensors. Other values are unchanged.
 
     Args:
-        dtype: of its floating-point tensors; None: as they are.
+        dtype: new dtype of the floating-point tensors; None leaves them unchanged.
     """
     if isinstance(batch, Tensor):
         return batch.to(device, dtype if batch.is_floating_point() else None, non_blocking=True)
@@ -51,7 +51,7 @@ def to_device(batch: Any, device: torch.device, dtype: torch.dtype | None = None
 
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
-    """The number of threads of an operation on the CPU, within the block; None: as before."""
+    """Set the number of threads that a CPU operation uses within the block; None leaves it unchanged."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
@@ -91,7 +91,7 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model is in evaluation mode, without gradients; then each of its modules is as it was."""
+    """Put the model in evaluation mode and disable gradients; afterwards restore the mode of each module."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -4,6 +4,7 @@ too."""
 import difflib
 import importlib
 import importlib.util
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
@@ -21,7 +22,7 @@ EXTRAS = {  # the modules that each extra installs
 
 
 class SaccadeError(Exception):
-    """The user's input cannot be used; the message says what was expected, what was given, and what exists."""
+    """The user's input cannot be used; the message states the expected and the given value, and existing names."""
 
 
 class InvalidInput(SaccadeError, ValueError):
@@ -30,6 +31,10 @@ class InvalidInput(SaccadeError, ValueError):
 
 class NotFound(SaccadeError, LookupError):
     """A name that does not exist."""
+
+
+class OutOfMemory(SaccadeError, MemoryError):
+    """The memory of this machine or of its GPU is full."""
 
 
 class MissingExtra(SaccadeError, ImportError):
@@ -46,12 +51,26 @@ class MissingExtra(SaccadeError, ImportError):
         )
 
 
+def out_of_memory(error: Exception) -> OutOfMemory | None:
+    """The error in one sentence if memory ran out, where torch raises a RuntimeError; None for any other error."""
+    text = str(error)
+    if not isinstance(error, MemoryError) and not re.search(r"out of memory|can't allocate memory", text):
+        return None
+    place = "the GPU" if "CUDA" in text else "this machine"
+    found = re.search(r"allocate (\d+) bytes|allocate (\d[\d.]* \wi?B)", text)
+    amount = "" if found is None else f" for another {found[2] or f'{int(found[1]) / 2**30:,.2f} GiB'}"
+    return OutOfMemory(
+        f"{place} does not have enough memory{amount}; choose a smaller --training.batch-size, a smaller model or "
+        "fewer examples"
+    )
+
+
 def nearest(name: str, known: Iterable[str], listed: str = "") -> str:
     """`did you mean ...?` with the nearest known name; if none is near, all of them, or their number if they are many.
 
     Args:
-        name: what was typed.
-        known: what exists.
+        name: the unknown name.
+        known: the existing names.
         listed: the command that lists them, named if they are many.
     """
     names = sorted(known)

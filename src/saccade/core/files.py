@@ -21,7 +21,8 @@ STEP = 2**20
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Make every OSError within name this path: that of a full disk names none, or names our temporary file."""
+    """Make every OSError raised within the block name this path. The error of a full disk names no file, or our
+    temporary one."""
     try:
         yield
     except OSError as error:

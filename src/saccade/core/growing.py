@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-ROOM = 16  # the fewest positions of a buffer
+ROOM = 16  # positions in the smallest buffer
 
 
 class Growing:

@@ -36,7 +36,9 @@ class Pretrained:
                 model was not built through `saccade.runs`.
         """
         if self._network is None and self.weights is not None:
-            raise RuntimeError(f"{self.path} has weights and no network; a run or a folder of Hugging Face has one")
+            raise RuntimeError(
+                f"{self.path} holds only weights; name a run or a Hugging Face folder, which also define the network"
+            )
         if self._network is None:
             raise RuntimeError(f"{self.path} was not resolved; build the model with saccade.load or saccade train")
         return self._network

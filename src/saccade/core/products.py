@@ -122,7 +122,7 @@ def over_rows(left: Float[Tensor, "n o"], right: Float[Tensor, "n i"]) -> Float[
 
 
 def _multiply(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The product with rows of zeros appended, so that only few different numbers of rows occur."""
+    """The product with rows of zeros appended, so that the number of rows takes only a few values."""
     rows = inputs.reshape(-1, inputs.shape[-1])
     missing = -len(rows) % _grain(len(rows))
     if missing:
@@ -171,10 +171,10 @@ def by_onednn(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> boo
 
 
 @functools.cache
-def onednn_is_faster(told: Path = Path("/proc/cpuinfo")) -> bool:
+def onednn_is_faster(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether oneDNN multiplies float32 matrices faster on this processor: AMD's with AVX-512, since Zen 5."""
     try:
-        lines = told.read_text().splitlines()
+        lines = cpuinfo.read_text().splitlines()
     except OSError:
         return False
     facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

@@ -49,8 +49,8 @@ class Loss(NamedTuple):
 
 
 Objective = Callable[["nn.Module", Any, int], Loss]
-"""(model, batch, step) -> Loss; the step, from 0, is for warm-ups. Where `model.training` is false it is the loss of
-validation, by which `keep = "best"` chooses: no warm-up there."""
+"""(model, batch, step) -> Loss; the step, from 0, is for warm-ups. If `model.training` is false, this is the validation
+loss, which `keep = "best"` compares: do not warm up there."""
 
 
 class Answer(NamedTuple):
@@ -74,7 +74,7 @@ class Paper:
     arxiv: str = ""
     """Its arXiv number; if it has none, "", with a DOI or an address instead."""
     target: str
-    """The table or figure aimed at."""
+    """The table or figure to reproduce."""
     number: str
     """The paper's number, with its unit and protocol."""
     doi: str = ""
@@ -123,8 +123,8 @@ class Recipe:
     build: Callable[[Any, Any], "nn.Module"]
     """(config, task) -> model."""
     predict: Callable[["nn.Module", Any, Any], list[Any]]
-    """(model, batch, config) -> a prediction for each example of the batch, which depends on no other example: what is
-    drawn at random is drawn from a seed of the config and the example."""
+    """(model, batch, config) -> a prediction for each example of the batch, independent of the other examples: random
+    draws come from a seed in the config and from the example."""
     variants: Mapping[str, Any]
     objective: Objective | None = None
     """None if there is nothing to train."""

@@ -34,7 +34,7 @@ class Constant:
         def repeated(tensor: Tensor) -> Tensor:
             if len(tensor) == rows:
                 return tensor
-            assert rows % len(tensor) == 0, "every sentence has as many hypotheses"
+            assert rows % len(tensor) == 0, "every sentence has the same number of hypotheses"
             return tensor.repeat_interleave(rows // len(tensor), 0)
 
         if self._spread[0] != rows:

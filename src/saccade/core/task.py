@@ -17,13 +17,13 @@ class Figure(NamedTuple):
     name: str = ""
     """Its name in a sentence, such as "BLEU"; by default its key with spaces for underscores."""
     over: int = 1
-    """How many looks, labels or the like it is the mean of: its mean over examples is weighted by this."""
+    """The number of items it averages, such as labels; a mean over examples is weighted by this number."""
 
     def named(self, key: str) -> str:
         return self.name or key.replace("_", " ")
 
     def unit_after(self, key: str) -> str:
-        """The unit to write after the value: "" where the name begins with it, as "nats per step" does."""
+        """The unit to write after the value; "" if the name begins with the unit, as in "nats per step"."""
         return "" if self.named(key).split()[0] == self.unit else self.unit
 
 
@@ -130,7 +130,7 @@ class Learning(Protocol):
     """A task that learns something from its training data, such as a vocabulary."""
 
     def save(self, folder: Path) -> None:
-        """Save what was learned in the run's assets, from which the task's factory reads it."""
+        """Save the learned part in the run's assets, from which the task's factory loads it."""
 
     def check_trained(self, trained: Any) -> None:
         """Raise InvalidInput if this configuration does not match the one that the run was trained with."""
@@ -138,7 +138,7 @@ class Learning(Protocol):
 
 @runtime_checkable
 class Answered(Protocol):
-    """A task whose examples come with the right answer, which a picture can show a model at."""
+    """A task whose examples include the right answer, so that a picture can show the model while it predicts it."""
 
     def answer(self, example: Any) -> Any:
         """The right answer, as a prediction."""

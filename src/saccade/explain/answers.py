@@ -27,7 +27,7 @@ def listened(answer: Answer, objective: Objective, only: str = "*") -> Capture:
     in evaluation mode and without gradients.
 
     Args:
-        only: a pattern of names, as `capture` takes it.
+        only: a pattern of names, as in `capture`.
 
     Raises:
         NotFound: no tap matches.
@@ -81,9 +81,9 @@ def alignment(
     if not maps:
         return None
     if len({found.shape[-2:] for found in maps}) > 1:
-        came = ", ".join(sorted(str(tuple(found.shape[-2:])) for found in maps))
-        raise InvalidInput(f"expected maps of one size where {tap!r} matches, to draw their mean; got {came}")
-    # each layer has the same weight, however many heads it has
+        got = ", ".join(sorted(str(tuple(found.shape[-2:])) for found in maps))
+        raise InvalidInput(f"expected maps of equal size for {tap!r}, to average them; got {got}")
+    # each layer has the same weight, regardless of its number of heads
     means = torch.stack([found.flatten(0, -3).mean(0) if found.ndim > 2 else found for found in maps])
     weights = means.mean(0)[: len(row_labels), : len(column_labels)]
     return Alignment(name, weights, row_labels, column_labels, rows, columns, values, title)
@@ -131,7 +131,7 @@ def entropy(weights: Alignment | Heads | Tensor) -> Figure:
     rows = [torch.as_tensor(table).double().flatten(0, -2) for table in tables]
     found = [measures.entropy(row / row.sum(-1, keepdim=True).clamp(min=1e-12)) for row in rows]
     every = torch.cat(found)
-    return Figure(float(every.mean()), "nats", "entropy of attention", len(every))
+    return Figure(float(every.mean()), "nats", "attention entropy", len(every))
 
 
 def labels_of(answer: Answer, side: str) -> Sequence[str]:
@@ -141,7 +141,7 @@ def labels_of(answer: Answer, side: str) -> Sequence[str]:
         InvalidInput: the task has no such labels.
     """
     if not isinstance(answer.task, Replaying):
-        raise InvalidInput(f"{type(answer.task).__name__} has no labels; it needs the methods replay and labels")
+        raise InvalidInput(f"{type(answer.task).__name__} has no labels; define its methods replay and labels")
     found: Mapping[str, Sequence[str]] = answer.task.labels(replayed(answer))
     if side not in found:
         raise InvalidInput(f"{type(answer.task).__name__} has no labels {side!r}; {nearest(side, found)}")

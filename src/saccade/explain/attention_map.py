@@ -24,7 +24,7 @@ BLOCK = 1 << 19  # scores computed at once, 2 MB in float32: more would not fit 
 Needed = list[Any]  # the tensors that a map is computed from
 
 
-class Asked(NamedTuple):
+class Selection(NamedTuple):
     """A selection of heads, queries and keys, by position; None: all."""
 
     heads: Rows | None = None
@@ -32,7 +32,7 @@ class Asked(NamedTuple):
     keys: Rows | None = None
 
 
-class Looked(NamedTuple):
+class AttentionInputs(NamedTuple):
     """The inputs that the weights of a fused kernel are computed from.
 
     `bias` is added to the scores and broadcasts to their shape; if it is bool, True = may be attended. `causal`: query
@@ -49,13 +49,13 @@ class Looked(NamedTuple):
     nowhere: float = 0.0
 
 
-Form = Callable[[Needed, Asked], Tensor]
+Form = Callable[[Needed, Selection], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Bounds:
-    """The part of a map to keep: some heads and queries (None: all); of the heads the mean or the largest weight; of
-    each query the keys with the largest weights, all others being 0."""
+    """The part of a map to keep: some heads and queries (None: all); the mean or the maximum over heads; only the
+    largest weights of each query, with all others set to 0."""
 
     heads: Rows | None = None
     queries: Rows | None = None
@@ -79,16 +79,16 @@ class Bounds:
         return weights.mean(place) if self.reduce == "mean" else weights.amax(place)
 
     def kept(self, weights: Tensor, axes: tuple[str, ...]) -> tuple[Form, Needed]:
-        """The part of existing weights to keep, copied so that the rest can be freed, and the function that restores
-        the map."""
-        left, part = self.axes(axes), self.reduced(chosen(weights, axes, Asked(self.heads, self.queries)), axes)
+        """The part of existing weights to keep, copied so that the rest can be freed, and the function that computes
+        the map from it."""
+        left, part = self.axes(axes), self.reduced(chosen(weights, axes, Selection(self.heads, self.queries)), axes)
         if self.top is not None and left[-1:] == ("k",):
             keys = part.shape[-1]
-            return lambda needed, asked: chosen(spread(needed[0], needed[1], keys), left, asked), [
+            return lambda needed, selection: chosen(spread(needed[0], needed[1], keys), left, selection), [
                 *largest(part, self.top)
             ]
         part = part.clone() if part.numel() < weights.numel() and part._is_view() else part
-        return lambda needed, asked: chosen(needed[0], left, asked), [part]
+        return lambda needed, selection: chosen(needed[0], left, selection), [part]
 
 
 def largest(weights: Float[Tensor, "*b k"], count: int) -> tuple[Float[Tensor, "*b n"], Tensor]:
@@ -111,9 +111,9 @@ class AttentionMap:
     Args:
         name: qualified name of the module.
         axes: letters of the axes of the weights.
-        form: computes the requested weights.
+        form: the function that computes the requested weights.
         forward: number of the model's forward pass, if known.
-        turn: number of maps captured before it; None: not captured yet.
+        turn: number of maps captured before this one; None: not captured yet.
         sizes: the numbers of queries and keys before any selection; by default those of the weights.
         gone: number of keys that a cache had dropped before this call.
         apart: True if it never continues an earlier map of the same name.
@@ -123,7 +123,7 @@ class AttentionMap:
         self,
         name: str,
         axes: tuple[str, ...],
-        form: Callable[[Asked], Tensor],
+        form: Callable[[Selection], Tensor],
         forward: int = 0,
         turn: int | None = None,
         sizes: tuple[int, int] | None = None,
@@ -136,7 +136,7 @@ class AttentionMap:
     def weights(self, heads: Rows | None = None, queries: Rows | None = None, keys: Rows | None = None) -> Tensor:
         """The weights of these heads, queries and keys (None: all), in at least float32."""
         with torch.no_grad():
-            return self._form(Asked(heads, queries, keys))
+            return self._form(Selection(heads, queries, keys))
 
     def top(self, count: int, heads: Rows | None = None, queries: Rows | None = None) -> tuple[Tensor, Tensor]:
         """For each query the keys with the largest weights, at most `count`: the weights, and the keys."""
@@ -145,52 +145,52 @@ class AttentionMap:
     def part(self, first: int, last: int) -> "AttentionMap":
         """The map restricted to a range of keys, the end excluded."""
 
-        def form(asked: Asked) -> Tensor:
-            some = self._form(Asked(asked.heads, asked.queries))[..., first:last]
-            return chosen(some, self.axes, Asked(keys=asked.keys))
+        def form(selection: Selection) -> Tensor:
+            some = self._form(Selection(selection.heads, selection.queries))[..., first:last]
+            return chosen(some, self.axes, Selection(keys=selection.keys))
 
         sizes = None if self.sizes is None else (self.sizes[0], last - first)
         return self._with(self.axes, form, sizes)
 
-    def become(self, other: "AttentionMap") -> None:
+    def replace_with(self, other: "AttentionMap") -> None:
         """Take the form, the sizes and the axes of another map of the same call."""
         self._form, self.sizes, self.axes = other._form, other.sizes, other.axes
 
     def _with(
-        self, axes: tuple[str, ...], form: Callable[[Asked], Tensor], sizes: tuple[int, int] | None
+        self, axes: tuple[str, ...], form: Callable[[Selection], Tensor], sizes: tuple[int, int] | None
     ) -> "AttentionMap":
         return AttentionMap(self.name, axes, form, self.forward, self.turn, sizes, self.gone, self.apart)
 
     def bounded(self, bounds: Bounds) -> "AttentionMap":
-        """The map restricted to these heads and queries, or reduced to one head; no more than that is ever computed."""
+        """The map restricted to these heads and queries, or reduced to one head; nothing else is computed."""
         if bounds == EVERYTHING:
             return self
         axes = bounds.axes(self.axes)
 
-        def form(asked: Asked) -> Tensor:
+        def form(selection: Selection) -> Tensor:
             # queries are selected before anything is computed
-            queries, rest = (asked.queries, None) if bounds.queries is None else (bounds.queries, asked.queries)
-            whole = bounds.reduced(self._form(Asked(bounds.heads, queries)), self.axes)
+            queries, rest = (selection.queries, None) if bounds.queries is None else (bounds.queries, selection.queries)
+            whole = bounds.reduced(self._form(Selection(bounds.heads, queries)), self.axes)
             if bounds.top is not None and axes[-1:] == ("k",):
                 most, places = largest(whole, bounds.top)
                 whole = spread(most, places, whole.shape[-1])
-            return chosen(whole, axes, Asked(asked.heads, rest, asked.keys))
+            return chosen(whole, axes, Selection(selection.heads, rest, selection.keys))
 
         return self._with(axes, form, self.sizes)
 
 
-def weights_of(looked: Looked, asked: Asked) -> Float[Tensor, "b h q k"]:
-    """The requested weights. A query with nothing to attend has the weights `looked.nowhere`."""
-    query, keys, scale, bias, causal, total, nowhere = looked
+def weights_of(inputs: AttentionInputs, selection: Selection) -> Float[Tensor, "b h q k"]:
+    """The requested weights. A query with nothing to attend has the weights `inputs.nowhere`."""
+    query, keys, scale, bias, causal, total, nowhere = inputs
     batch, heads = max(len(query), len(keys)), query.shape[1] if query.shape[1] > 1 else keys.shape[1]
-    query = query.expand(batch, heads, -1, -1)  # as the kernel does, if one mask serves all
+    query = query.expand(batch, heads, -1, -1)  # as the kernel does, if all share one mask
     queries, positions = query.shape[2], keys.shape[2]
     if keys.shape[1] != heads:  # several heads share keys
         keys = keys.repeat_interleave(heads // keys.shape[1], 1)
     # with the log-sum-exp a few keys can be computed alone; for all keys a softmax is faster
-    if asked.keys is None:
+    if selection.keys is None:
         total = None
-    some = Asked(asked.heads, asked.queries, None if total is None else asked.keys)
+    some = Selection(selection.heads, selection.queries, None if total is None else selection.keys)
     masks = [] if bias is None else [bias.expand(*torch.broadcast_shapes(bias.shape, (1, heads, queries, positions)))]
     if causal:
         near = torch.ones(queries, positions, dtype=torch.bool, device=query.device).tril()
@@ -215,7 +215,7 @@ def weights_of(looked: Looked, asked: Asked) -> Float[Tensor, "b h q k"]:
             less = total[part].to(scores)
             empty = ~less.isfinite()  # the log of nothing
             torch.exp(scores.sub_(less.masked_fill(empty, 0.0)), out=weights[part]).masked_fill_(empty, nowhere)
-    return weights if total is not None else taken(weights, 3, asked.keys)
+    return weights if total is not None else taken(weights, 3, selection.keys)
 
 
 def blocks(shape: torch.Size) -> Iterator[tuple[slice, slice]]:
@@ -258,9 +258,9 @@ def taken(tensor: Tensor, axis: int, rows: Rows | None) -> Tensor:
     return tensor.index_select(axis, torch.as_tensor(places, device=tensor.device))
 
 
-def chosen(weights: Tensor, axes: tuple[str, ...], asked: Asked) -> Tensor:
+def chosen(weights: Tensor, axes: tuple[str, ...], selection: Selection) -> Tensor:
     """Select heads, queries and keys of weights with these axes."""
-    for letter, rows in (("h", asked.heads), ("q", asked.queries), ("k", asked.keys)):
+    for letter, rows in (("h", selection.heads), ("q", selection.queries), ("k", selection.keys)):
         if letter in axes:
             weights = taken(weights, axes.index(letter), rows)
     return weights
@@ -268,4 +268,4 @@ def chosen(weights: Tensor, axes: tuple[str, ...], asked: Asked) -> Tensor:
 
 def kept_map(name: str, axes: tuple[str, ...], tensor: Tensor, *more: Any, **options: Any) -> AttentionMap:
     """The map of an existing tensor of weights; other arguments as for `AttentionMap`."""
-    return AttentionMap(name, axes, lambda asked: chosen(tensor, axes, asked), *more, **options)
+    return AttentionMap(name, axes, lambda selection: chosen(tensor, axes, selection), *more, **options)

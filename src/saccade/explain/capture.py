@@ -31,8 +31,8 @@ from saccade.explain.places import Places
 from saccade.explain.rolling import Rolling
 
 NOWHERE = (
-    "there was none: no fused kernel, and no softmax over the last axis between two products; "
-    "was the model called within the block, and in this thread?"
+    "none was found: no fused kernel, and no softmax over the last axis between two products; "
+    "call the model within the block, in the same thread"
 )
 
 
@@ -45,9 +45,9 @@ def capture(
     queries: Rows | None = None,
     reduce: str | None = None,
 ) -> Iterator[Capture]:
-    """Capture every name that matches; when the block ends, even by an exception, the model is as it was.
+    """Capture every name that matches. At the end of the block, even after an exception, the model is restored.
 
-    With `replace`, a backward pass that recomputes (activation checkpointing) must run within the block too.
+    With `replace`, a backward pass that recomputes (activation checkpointing) must also run within the block.
 
     Args:
         model: any module; its taps are captured, and the operators of modules without a tap below them.
@@ -60,8 +60,8 @@ def capture(
             layer, (b, q, k) (`measures.rollout`).
 
     Raises:
-        NotFound: nothing matches; the message lists the names. It is raised at the end of the block if a module matches
-            but no attention was seen in it.
+        NotFound: nothing matches; the message lists the names. If a module matches but no attention was found in it,
+            the error is raised at the end of the block.
         InvalidInput: not a module or not a pattern; an unknown `reduce`; a replacement of another shape; a rollout of
             attention that is not self-attention. For weights without a tap: a replacement with gradients, or of weights
             that are never computed; a part of the model that is always compiled, such as flex_attention.
@@ -85,24 +85,24 @@ def capture(
             tap.listener = _listener(name, tap.axes, hear, bounds, replace, tap.listener, calls)
             tap.replacing = tap.replacing or replace is not None
         with warnings.catch_warnings(), rolling or nullcontext(), calls, listening if listens else nullcontext():
-            # our global hooks are meant for compiled modules too
+            # the global hooks are intended for compiled modules, too
             warnings.filterwarnings("ignore", message="Using `torch.compile\\(module\\)` when there are global hooks")
             yield heard
     except RuntimeError as error:
         if "torch dispatch mode present" not in str(error):
             raise
         raise InvalidInput(
-            "a part of this model is always compiled, as flex_attention is; PyTorch cannot run it during a capture"
+            "part of this model is always compiled (such as flex_attention); PyTorch cannot run it during a capture"
         ) from error
     finally:
         for name, tap in taps.items():
             tap.listener, tap.replacing = before[name]
         heard.unknown = listening.found.unknown
         for name in listening.found.broken:
-            heard.forget(name)  # pieces of attention that could not be put together
+            heard.forget(name)  # pieces of attention that could not be assembled
     if not taps and not heard and not heard.unknown:
         there = ", ".join(map(repr, [*every, *listening.found.places]))
-        raise NotFound(f"no attention was seen in a module that matches {only!r}; {seen_in(there)}")
+        raise NotFound(f"no attention was found in modules that match {only!r}; {seen_in(there)}")
 
 
 def bounds_of(heads: Rows | None, queries: Rows | None, reduce: str | None) -> Bounds:
@@ -113,7 +113,7 @@ def bounds_of(heads: Rows | None, queries: Rows | None, reduce: str | None) -> B
     """
     if reduce == "rollout":
         if queries is not None:
-            raise InvalidInput("a rollout needs every query; leave queries= out, and select from its result")
+            raise InvalidInput("a rollout needs all queries; remove queries=, and select from the result")
         return Bounds(heads, None, "mean")
     if reduce is None:
         return Bounds(heads, queries)
@@ -125,7 +125,7 @@ def bounds_of(heads: Rows | None, queries: Rows | None, reduce: str | None) -> B
 
 
 def seen_in(names: str) -> str:
-    return f"there was some in: {names}" if names else NOWHERE
+    return f"some was found in: {names}" if names else NOWHERE
 
 
 def _listener(

@@ -33,7 +33,7 @@ class Capture(Mapping[str, list[Tensor]]):
     detached.
 
     Args:
-        axes: the names that are captured, with the letters of their axes.
+        axes: the captured names, with the letters of their axes.
         some_queries: True if only some queries were captured; their positions are then unknown.
     """
 
@@ -72,7 +72,7 @@ class Capture(Mapping[str, list[Tensor]]):
 
     def hear(self, heard: AttentionMap) -> None:
         """Add a map."""
-        if heard.turn is None:  # a map that was captured before, as in a part of this, keeps its number
+        if heard.turn is None:  # a map that already has a number, such as in a part of another capture, keeps it
             heard.turn = sum(map(len, self._heard.values()))
         self._heard.setdefault(heard.name, []).append(heard)
         self._axes.setdefault(heard.name, heard.axes)
@@ -89,8 +89,9 @@ class Capture(Mapping[str, list[Tensor]]):
         of a generation, or one whose cache dropped keys, is 0 elsewhere.
 
         Args:
-            name: where.
-            axis: letter of the axis; by default the last but one, of queries, if the calls are steps of one map.
+            name: the name.
+            axis: letter of the axis; by default the axis of queries, the last but one, if the calls are steps of one
+                map.
 
         Raises:
             NotFound: no such name.
@@ -103,7 +104,7 @@ class Capture(Mapping[str, list[Tensor]]):
             raise InvalidInput(f"{name} has the axes {' '.join(axes)}, not {axis!r}")
         calls = self[name]
         if axis is None and len(self._series(name, calls)) > 1:
-            raise InvalidInput(f"{not_joined(name, by, calls)}; they are separate maps; seen[name] has each")
+            raise InvalidInput(f"{not_joined(name, by, calls)}; they are separate maps: use seen[name]")
         return self._end_to_end(name, by, calls, self.maps(name))
 
     def _end_to_end(self, name: str, axis: str, calls: list[Tensor], maps: Sequence[AttentionMap]) -> Tensor:
@@ -181,7 +182,7 @@ class Capture(Mapping[str, list[Tensor]]):
         return found
 
     def select(self, only: str = "*", heads: Rows | None = None, queries: Rows | None = None) -> "Capture":
-        """A part of the capture: the names that match, restricted to these heads and queries; nothing else is ever
+        """A part of the capture: the names that match, restricted to these heads and queries; nothing else is
         computed."""
         part = Capture(some_queries=self._some_queries or queries is not None)
         part.unknown = {name: why for name, why in self.unknown.items() if fnmatch.fnmatchcase(name, only)}
@@ -205,7 +206,7 @@ class Capture(Mapping[str, list[Tensor]]):
             InvalidInput: only some queries were captured; calls that cannot be concatenated.
         """
         if self._some_queries:
-            raise InvalidInput("distances are unknown, since only some queries were captured; capture all")
+            raise InvalidInput("distances are unknown, since only some queries were captured; capture all queries")
         calls = list(self.in_turn(name).values())
         if len({call.shape[:-2] for call in calls}) > 1:
             raise InvalidInput(f"{name} was called on batches of different sizes, which cannot be concatenated")
@@ -311,7 +312,7 @@ class Capture(Mapping[str, list[Tensor]]):
             for said, first, weights in turns:
                 if first.axes[0] != "q":
                     if not -len(weights) <= row < len(weights):
-                        raise InvalidInput(f"{name}: there are {len(weights)} rows, from 0, and no {row}")
+                        raise InvalidInput(f"{name}: expected a row from 0 to {len(weights) - 1}, not {row}")
                     weights = weights[row]
                 counted = Labels(*(list(map(str, range(size))) for size in weights.shape[-2:]))
                 layers[said] = (weights, *(self._labels(name, weights, len(turns) > 1) or counted))
@@ -330,7 +331,7 @@ class Capture(Mapping[str, list[Tensor]]):
         found = self.layers(row, name)
         if name not in found:
             raise InvalidInput(
-                f"{name} was called {len(found)} times, each time on a whole sequence; seen[name] has each map"
+                f"{name} was called {len(found)} times, each time on a whole sequence; use seen[name] for its maps"
             )
         return found[name]
 
@@ -409,13 +410,13 @@ def mean_of_heads(weights: Tensor) -> Tensor:
 
 
 def call_of(heard: AttentionMap, weights: Tensor) -> Call:
-    """The properties of a call that tell whether it is a step."""
+    """The properties of a call that determine whether it is a step."""
     queries, keys = heard.sizes or tuple(weights.shape[-2:])
     return Call(heard.forward, (heard.axes, *weights.shape[:-2]), queries, keys, heard.gone, heard.apart)
 
 
 def in_columns(calls: Sequence[Tensor], gone: Sequence[int]) -> list[Tensor]:
-    """Place each key in the same column in all calls; 0 where a call lacks it."""
+    """Place each key in the same column in all calls, with 0 if a call does not have it."""
     first = min(gone)
     last = max(before + call.shape[-1] for before, call in zip(gone, calls, strict=True))
     return [
@@ -424,5 +425,5 @@ def in_columns(calls: Sequence[Tensor], gone: Sequence[int]) -> list[Tensor]:
 
 
 def not_joined(name: str, axis: str, calls: Sequence[Tensor]) -> str:
-    came = ", ".join(map(str, sorted({tuple(call.shape) for call in calls})))
-    return f"{name}: these calls cannot be concatenated along {axis!r}: {came}"
+    got = ", ".join(map(str, sorted({tuple(call.shape) for call in calls})))
+    return f"{name}: these calls cannot be concatenated along {axis!r}: {got}"

@@ -1,7 +1,7 @@
 """Track how many keys a cache has dropped, such as that of a sliding window.
 
-A tensor whose first rows along an axis were cut off, or dropped as others were appended, is followed until it is used
-as keys, so the columns of the map are at the right positions.
+A tensor that lost its first rows along an axis, by slicing or as others were appended, is tracked until it is used as
+keys, so that the columns of the map are at the right positions.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ JOINS = {"cat", "concat", "concatenate"}
 
 
 class Columns:
-    """Follows tensors that have lost their first rows along an axis."""
+    """Tracks tensors that have lost their first rows along an axis."""
 
     def __init__(self) -> None:
         self._known: Any = WeakIdKeyDictionary()  # tensor -> {axis: number of rows dropped}
@@ -27,7 +27,7 @@ class Columns:
         found: int = self._known.get(keys, {}).get(axis % keys.ndim, 0) if keys.ndim else 0
         return found
 
-    def saw(self, operator: Any, name: str, args: tuple[Any, ...], out: Any) -> None:
+    def observe(self, operator: Any, name: str, args: tuple[Any, ...], out: Any) -> None:
         """Track one operator call."""
         given = args[0] if args else None
         if name in JOINS and isinstance(out, Tensor):

@@ -10,7 +10,7 @@ from saccade.explain.places import Places
 from saccade.explain.scores import PIECES
 
 Heard = Callable[[AttentionMap], None]
-PROGRAM = "a scripted, traced or exported program has no names of modules; each call is a map"
+PROGRAM = "a scripted, traced or exported program has no module names, so each call is a separate map"
 
 
 class Findings:
@@ -28,19 +28,19 @@ class Findings:
         self.places: dict[str, None] = {}
         """The modules with attention, wanted or not."""
         self.unknown: dict[str, str] = {}
-        """Modules whose attention cannot be read, or is not what they use, with the reason."""
+        """Modules whose attention cannot be read, or differs from what they use, with the reason."""
         self.broken: set[str] = set()
-        """Modules with pieces of attention that cannot be put together."""
+        """Modules with pieces of attention that cannot be assembled."""
 
     def hear(self, found: AttentionMap) -> None:
         """Pass a map to `heard`."""
         found.forward = self.calls.forward
         if isinstance(self.calls.innermost(), jit.ScriptModule | fx.GraphModule):
             found.apart = True
-            self.say(found.name, PROGRAM)
+            self.note(found.name, PROGRAM)
         self._heard(found)
 
-    def say(self, place: str, why: str) -> None:
+    def note(self, place: str, why: str) -> None:
         """Note why a module cannot be read."""
         self.places[place] = None
         if not self.wanted(place):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput
-from saccade.explain.attention_map import Asked, Form, Needed
+from saccade.explain.attention_map import Form, Needed, Selection
 
 
 class Held:
@@ -20,18 +20,18 @@ class Held:
         self._versions = [version(tensor) for tensor in self._needed]
         self.copied = False
 
-    def __call__(self, asked: Asked) -> Tensor:
+    def __call__(self, selection: Selection) -> Tensor:
         if self._versions != [version(tensor) for tensor in self._needed]:
-            raise InvalidInput("the inputs of this map have been overwritten; read the weights before that")
+            raise InvalidInput("the inputs of this map have been overwritten; read the weights earlier")
         if any(tensor.numel() and not tensor.untyped_storage().size() for tensor in self.tensors()):
-            raise InvalidInput("the inputs of this map have been freed; read the weights before that")
-        return self._form(self._needed, asked)
+            raise InvalidInput("the inputs of this map have been freed; read the weights earlier")
+        return self._form(self._needed, selection)
 
     def tensors(self) -> list[Tensor]:
         return [tensor for tensor in self._needed if isinstance(tensor, Tensor) and not tensor.is_nested]
 
     def copy(self, storage: int | None = None) -> None:
-        """The inputs held in this storage; None: in any."""
+        """Copy the inputs held in this storage; None: in any."""
         there = {id(tensor) for tensor in self.tensors() if storage in (None, address(tensor))}
         self._needed = [tensor.clone() if id(tensor) in there else tensor for tensor in self._needed]
         self._versions = [version(tensor) for tensor in self._needed]
@@ -39,7 +39,7 @@ class Held:
 
 
 class Holder:
-    """Everything that is held, by storage."""
+    """The inputs of all maps, by storage."""
 
     def __init__(self) -> None:
         self._held: dict[int, list[Held]] = {}
@@ -50,14 +50,14 @@ class Holder:
             self._held.setdefault(address(tensor), []).append(held)
         return held
 
-    def is_written(self, storage: int) -> None:
+    def before_write(self, storage: int) -> None:
         """Called before the model writes to a tensor."""
         self._overwritten.add(storage)
         for held in self._held.pop(storage, ()):
             held.copy(storage)
 
     def end(self) -> None:
-        """Remember a tensor that was overwritten, since it will be again."""
+        """Copy tensors that share a storage that was overwritten, since it will be overwritten again."""
         for storage in self._overwritten & set(self._held):
             for held in self._held[storage]:
                 held.copy(storage)
@@ -72,7 +72,7 @@ def is_equal(one: Tensor, other: Tensor) -> bool:
 
 
 def version(tensor: Any) -> int:
-    """How often a tensor was written in place; inference mode does not count it."""
+    """The number of in-place writes to a tensor; 0 in inference mode, which does not count them."""
     return tensor._version if isinstance(tensor, Tensor) and not tensor.is_inference() else 0
 
 

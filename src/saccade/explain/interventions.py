@@ -55,7 +55,7 @@ def replaced(replace: Replace, place: str, weights: Tensor) -> Tensor | None:
 
 
 def refuse_gradient(place: str, *tensors: Tensor) -> None:
-    """Check that there is no gradient: below autograd the replacement would get the gradient of the original
+    """Check that no gradient is required, since below autograd the replacement would get that of the original
     weights."""
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         raise InvalidInput(
@@ -67,7 +67,7 @@ def with_weights(place: str, func: Any, args: Any, kwargs: Any, out: Any, weight
     """The output of a fused kernel with these weights."""
     given = arguments(func, args, kwargs)
     if "value" not in given or "qkv_weight" in given:
-        raise InvalidInput(f"{place} is one operator; torch.backends.mha.set_fastpath_enabled(False) takes it apart")
+        raise InvalidInput(f"{place} is a single operator; call torch.backends.mha.set_fastpath_enabled(False) first")
     values = given["value"]
     refuse_gradient(place, given["query"], given["key"], values)
     heads = weights.shape[1]

@@ -1,7 +1,7 @@
 """Find which axes of a tensor computed from a softmax are its batch, queries and keys.
 
 A stand-in is a tensor on the device "meta", without memory, that is a view of the softmax's result in row-major order:
-it has the shape of the tensor, and its strides tell which axis of the softmax each axis is.
+it has the shape of the tensor, and its strides show the axis of the softmax that each axis comes from.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from torch import Tensor
 from saccade.explain.held import is_equal
 
 VIEWS = {"view", "_unsafe_view", "reshape", "_reshape_alias", "flatten", "unflatten", "view_as", "reshape_as", "ravel"}
-# operators that permute axes, or leave rows out
+# operators that permute axes or drop rows
 MOVES = {
     "expand", "permute", "transpose", "t", "movedim", "unsqueeze", "squeeze", "slice", "select", "narrow", "split",
     "split_with_sizes", "unbind", "chunk", "unsafe_chunk", "tensor_split", "unsafe_split", "swapaxes", "swapdims",
@@ -35,10 +35,10 @@ def moved(operator: Any, name: str, args: tuple[Any, ...], stand: Tensor, out: A
     return operator(stand, *args[1:]) if name in MOVES else None
 
 
-def looks(name: str, args: tuple[Any, ...], operand: Tensor, stand: Tensor, left: bool) -> Tensor | None:
+def as_used(name: str, args: tuple[Any, ...], operand: Tensor, stand: Tensor, left: bool) -> Tensor | None:
     """The stand-in of weights as a product uses them: (n, q, k) for several sequences, or (q, k) for one.
 
-    Each of the n has its own values, which all its q share. None if that is unclear.
+    Each of the n sequences has its own values, shared by its q queries. None if the layout is unclear.
 
     Args:
         name: name of the operator.
@@ -108,7 +108,7 @@ def arranged(weights: Tensor, stand: Tensor | None, heads: int) -> tuple[Tensor,
 
     Args:
         weights: a softmax's result.
-        stand: the result of `looks`.
+        stand: the result of `as_used`.
         heads: number of heads of the module; 0 if unknown.
     """
     keys = weights.shape[-1]
@@ -133,7 +133,7 @@ def arranged(weights: Tensor, stand: Tensor | None, heads: int) -> tuple[Tensor,
                 if heads == rows:
                     return weights[:, :, None], ("b", "h", "q", "k")
                 return weights.reshape(n, 1, keys), ("n", "q", "k")
-            if (n, q) == (rows, len(weights)) and is_turned(weights, stand):
+            if (n, q) == (rows, len(weights)) and is_swapped(weights, stand):
                 return weights.transpose(0, 1), ("n", "q", "k")
         return weights, ("n", "q", "k")
     if stand is not None and stand.ndim == 3 and rows > 1 and stand.shape[1] > 1 and stand.stride(1) != keys:
@@ -141,8 +141,8 @@ def arranged(weights: Tensor, stand: Tensor | None, heads: int) -> tuple[Tensor,
     return weights, ("b", "h", "q", "k")
 
 
-def is_turned(weights: Tensor, stand: Tensor | None) -> bool:
-    """Whether a product takes weights of three axes with the first two swapped."""
+def is_swapped(weights: Tensor, stand: Tensor | None) -> bool:
+    """Whether a product uses weights of three axes with the first two swapped."""
     if weights.ndim != 3 or stand is None or stand.ndim != 3:
         return False
     n, q, keys = stand.shape[0], stand.shape[1], weights.shape[-1]

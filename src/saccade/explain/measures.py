@@ -94,8 +94,8 @@ def mean_heads(layers: Iterable[Tensor]) -> Iterator[Float[Tensor, "b t t"]]:
         mean = weights.mean(1) if weights.ndim == 4 else weights
         shape = shape or mean.shape
         if mean.shape != shape or mean.ndim != 3 or mean.shape[1] != mean.shape[2]:
-            came = f"{tuple(weights.shape)}" + (f" after {tuple(shape)}" if shape != mean.shape else "")
-            raise InvalidInput(f"expected self-attention of one size, (b, h, t, t) or (b, t, t); got {came}")
+            got = f"{tuple(weights.shape)}" + (f" after {tuple(shape)}" if shape != mean.shape else "")
+            raise InvalidInput(f"expected self-attention of one size, (b, h, t, t) or (b, t, t); got {got}")
         yield mean
 
 

@@ -1,8 +1,8 @@
-"""Recognise attention among the operators that a model runs, below autograd: fused kernels, and layers that are one
-operator.
+"""Recognise attention among the operators that a model runs, below autograd: fused kernels, and layers that are a
+single operator.
 
-Arguments are found by their names in the schema, so kernels of other devices or later releases with the same names work
-too. An operator with other names is reported as unknown.
+Arguments are found by their names in the schema, so kernels of other devices or later releases with the same names also
+work. An operator with other argument names is reported as unknown.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from saccade.explain.attention_map import Asked, Form, Looked, Needed, taken, weights_of
+from saccade.explain.attention_map import AttentionInputs, Form, Needed, Selection, taken, weights_of
 
 FUSED = ("scaled_dot_product_attention", "_scaled_dot_product_")
 LAYERS = ("_native_multi_head_attention", "_transformer_encoder_layer_fwd")
@@ -54,7 +54,7 @@ def arguments(operator: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
 
 
 def _kernel(given: Mapping[str, Any], out: Any) -> tuple[Form, Needed]:
-    # without an axis of heads or of the batch there is one
+    # a missing axis of heads or of the batch has size one
     query, keys = given["query"], given["key"]
     if query.is_nested or query.ndim > 4:
         raise TypeError("nested tensors" if query.is_nested else f"queries of {query.ndim} axes")
@@ -63,13 +63,13 @@ def _kernel(given: Mapping[str, Any], out: Any) -> tuple[Form, Needed]:
     scale, causal = given.get("scale"), bool(given.get("is_causal", False))
     total = out[1] if isinstance(out, tuple) and len(out) > 1 and isinstance(out[1], Tensor) else None
     if total is not None and (total.shape[:2] != shape[:2] or total.shape[2:] < shape[2:]):
-        total = None  # it has another layout, or was not computed
+        total = None  # the log-sum-exp has another layout, or was not computed
 
-    def make(needed: Needed, asked: Asked) -> Tensor:
+    def make(needed: Needed, selection: Selection) -> Tensor:
         *both, bias, total = needed
         query, keys = (x.reshape(*[1] * (4 - x.ndim), *x.shape) for x in both)
         by = query.shape[-1] ** -0.5 if scale is None else scale
-        return weights_of(Looked(query, keys, by, bias, causal, total), asked)
+        return weights_of(AttentionInputs(query, keys, by, bias, causal, total), selection)
 
     return make, [query, keys, bias, total]
 
@@ -82,7 +82,7 @@ def _layer(given: Mapping[str, Any]) -> tuple[Form, Needed]:
     kind = given.get("mask_type")
     norm = [given["norm_weight_1"], given["norm_bias_1"]] if given.get("norm_first", False) else [None, None]
 
-    def make(needed: Needed, asked: Asked) -> Tensor:
+    def make(needed: Needed, selection: Selection) -> Tensor:
         inputs, attended, weight, bias, mask, scale, shift = needed
         (query, there), (keys, seen) = padded(inputs), padded(attended)
         if scale is not None:
@@ -91,14 +91,14 @@ def _layer(given: Mapping[str, Any]) -> tuple[Form, Needed]:
         query = F.linear(query, w_query, b_query).unflatten(-1, (heads, -1)).transpose(1, 2)
         keys = F.linear(keys, w_key, b_key).unflatten(-1, (heads, -1)).transpose(1, 2)
         allowed = None if seen is None else seen[:, None, None]
-        if mask is not None:  # there True = may not be attended
+        if mask is not None:  # in this mask True = may not be attended
             shown = ~(mask[:, None, None] if kind == PADDING_MASK else mask).bool()
             allowed = shown if allowed is None else allowed & shown
         # for a query with nothing to attend the operator returns NaN, unless the tensor is nested
         nowhere = torch.nan if there is None else 0.0
-        weights = weights_of(Looked(query, keys, query.shape[-1] ** -0.5, allowed, nowhere=nowhere), asked)
+        weights = weights_of(AttentionInputs(query, keys, query.shape[-1] ** -0.5, allowed, nowhere=nowhere), selection)
         # padding has no queries
-        return weights if there is None else weights * taken(there[:, None, :, None], 2, asked.queries)
+        return weights if there is None else weights * taken(there[:, None, :, None], 2, selection.queries)
 
     return make, [inputs, attended, given["qkv_weight"], given["qkv_bias"], given.get("mask"), *norm]
 

@@ -1,4 +1,4 @@
-"""Track the modules of a model that are being called, and the number of the forward pass."""
+"""Track which modules of a model are being called, and the number of the forward pass."""
 
 import threading
 from collections.abc import Callable
@@ -24,11 +24,11 @@ class Places:
         # a compiled module runs the original module, and has its names
         self.names = {id(module): name.replace("_orig_mod.", "") for name, module in model.named_modules()}
         self._taps = {id(module): module for module in model.modules() if isinstance(module, Tap)}
-        self._silent = {id(module) for module in model.modules() if has_tap(module)}
+        self._tapped = {id(module) for module in model.modules() if has_tap(module)}
         self.modules: list[nn.Module] = []
         """The stack of modules being called, the innermost last."""
         self.forward = 0
-        """How often the model, or a part of it on its own, has been called."""
+        """The number of calls of the model, or of a part of it on its own."""
         self._thread = threading.get_ident()
         self._hooks: list[Any] = []
         self._before: list[Callable[[], None] | None] = []
@@ -36,8 +36,8 @@ class Places:
     def __enter__(self) -> "Places":
         self._thread = threading.get_ident()
         self._hooks = [
-            hooks.register_module_forward_pre_hook(lambda module, _: self._came(module)),
-            hooks.register_module_forward_hook(lambda module, *_: self._left(module), always_call=True),
+            hooks.register_module_forward_pre_hook(lambda module, _: self._entered(module)),
+            hooks.register_module_forward_hook(lambda module, *_: self._exited(module), always_call=True),
         ]
         self._before = [tap.reached for tap in self._taps.values()]
         for tap, before in zip(self._taps.values(), self._before, strict=True):
@@ -55,21 +55,21 @@ class Places:
         """The innermost module being called."""
         return next((module for module in reversed(self.modules) if id(module) in self.names), None)
 
-    def audible(self) -> str | None:
+    def captured_module(self) -> str | None:
         """The name of the innermost module if its operators are captured; None if it has taps, or if no module is being
         called."""
         module = self.innermost()
-        return None if module is None or id(module) in self._silent else self.names[id(module)]
+        return None if module is None or id(module) in self._tapped else self.names[id(module)]
 
-    def is_silent(self, module: nn.Module | None) -> bool:
+    def is_tapped(self, module: nn.Module | None) -> bool:
         """Whether the module has taps."""
-        return id(module) in self._silent
+        return id(module) in self._tapped
 
     def operators(self) -> list[str]:
         """The names of the modules whose operators are captured."""
-        return [name for module, name in self.names.items() if module not in self._silent]
+        return [name for module, name in self.names.items() if module not in self._tapped]
 
-    def _came(self, module: nn.Module) -> None:
+    def _entered(self, module: nn.Module) -> None:
         if threading.get_ident() == self._thread:  # global hooks run in all threads
             if id(module) in self._taps:
                 self._reached(None)
@@ -80,11 +80,11 @@ class Places:
         """Called when a tap is called: it covers the module that is running, which may not be its parent if a mechanism
         was called through another method than its forward."""
         if threading.get_ident() == self._thread and (module := self.innermost()) is not None:
-            self._silent.add(id(module))
+            self._tapped.add(id(module))
         if outer is not None:
             outer()
 
-    def _left(self, module: nn.Module) -> None:
+    def _exited(self, module: nn.Module) -> None:
         # after an exception in a module its hook does not run
         while threading.get_ident() == self._thread and self.modules and self.modules.pop() is not module:
             pass

@@ -16,7 +16,7 @@ class Rolling:
     """A context manager that is called with the map of each layer, and passes on the rollout from the input to that
     layer.
 
-    The product restarts when a name is repeated in another forward, that is, in a call from outside all modules.
+    The product restarts when a name recurs in another forward, that is, in a call from outside all modules.
 
     Args:
         hear: called with each rollout, (b, t, t), under the name of its layer.
@@ -32,8 +32,8 @@ class Rolling:
 
     def __enter__(self) -> "Rolling":
         self._hooks = [
-            hooks.register_module_forward_pre_hook(lambda *_: self._came()),
-            hooks.register_module_forward_hook(lambda *_: self._left(), always_call=True),
+            hooks.register_module_forward_pre_hook(lambda *_: self._entered()),
+            hooks.register_module_forward_hook(lambda *_: self._exited(), always_call=True),
         ]
         return self
 
@@ -56,9 +56,9 @@ class Rolling:
             self._product = measures.rolled(mean, self._product, self._residual)
         self._hear(kept_map(heard.name, ("b", "q", "k"), self._product))
 
-    def _came(self) -> None:
+    def _entered(self) -> None:
         self._outside = self._outside or self._depth == 0
         self._depth += 1
 
-    def _left(self) -> None:
+    def _exited(self) -> None:
         self._depth = max(0, self._depth - 1)

@@ -1,8 +1,8 @@
-"""Recognise explicit attention: a softmax over the result of a matrix product, which goes into another product.
+"""Recognise explicit attention: a softmax over the result of a matrix product, whose result enters another product.
 
     w = softmax(... q k^T ...),   c = ... w ... v            dots: sums, scales, masks, dropout, other shapes
 
-Tensors are followed from operator to operator. A softmax with only one of the two products, such as that of a router or
+Tensors are tracked from operator to operator. A softmax with only one of the two products, such as that of a router or
 of an output, is not attention.
 """
 
@@ -35,12 +35,12 @@ CHOSEN = {
 }  # fmt: skip
 JOINS = {"cat", "stack", "concat", "concatenate", "hstack", "vstack"}
 ORDERED = {"topk", "sort"}
-CHANGED = "its weights are changed after the softmax, whose result is shown"
-PIECES = "its scores are put together in pieces, so that no column is a key"
-SUMMED = "its weights go into a sum, not into a matrix product, and are not seen"
+CHANGED = "its weights are changed after the softmax; the result of the softmax is shown"
+PIECES = "its scores are assembled from pieces, so that columns are not keys"
+SUMMED = "its weights enter a sum instead of a matrix product, and are not captured"
 NESTED = "its tensors are nested"
-OTHER_AXIS = "a softmax in it is not over the last axis"
-OTHER_ORDER = "its axes stand in another order than batch, heads, queries, keys"
+OTHER_AXIS = "it has a softmax that is not over the last axis"
+OTHER_ORDER = "its axes are not in the order batch, heads, queries, keys"
 MORE_AXES = "axes, more than four"
 
 
@@ -72,25 +72,25 @@ class Softmax(NamedTuple):
 
     number: int
     heads: int
-    """As of `Followed`."""
+    """As in `Followed`."""
     gone: int
     unknown: str
     """Why its weights cannot be read; empty if they can."""
 
 
 class Used(NamedTuple):
-    """A softmax whose result went into a product: attention."""
+    """A softmax whose result entered a product: attention."""
 
     number: int
     operand: Tensor
     stand: Tensor | None
     """The position of the operand in the softmax's result."""
-    looks: Tensor | None
-    """The same as (n, q, k) or (q, k) (`layout.looks`)."""
+    as_used: Tensor | None
+    """The same as (n, q, k) or (q, k) (`layout.as_used`)."""
     columns: tuple[int, int] | None
     """The range of its columns that are used; None if unknown, and all are shown."""
     changed: bool
-    """As of `Followed`."""
+    """As in `Followed`."""
 
 
 class Joined(NamedTuple):
@@ -100,7 +100,7 @@ class Joined(NamedTuple):
 
 
 class Summed(NamedTuple):
-    """Softmaxes whose results were multiplied number by number and summed, as a router's are, or attention's may be."""
+    """Softmaxes whose results were multiplied elementwise and summed, as in a router, or possibly in attention."""
 
     numbers: tuple[int, ...]
 
@@ -109,7 +109,7 @@ Event = Softmax | Used | Joined | Summed
 
 
 class Scores:
-    """Follows tensors, and identifies the softmaxes that are attention."""
+    """Tracks tensors, and identifies the softmaxes that are attention."""
 
     def __init__(self) -> None:
         self._known: Any = WeakIdKeyDictionary()
@@ -118,10 +118,10 @@ class Scores:
         self._noise: Any = WeakIdKeyDictionary()  # the masks of dropout
         self.columns = Columns()
 
-    def saw(self, operator: Any, name: str, args: tuple[Any, ...], out: Any) -> list[Event]:
-        """Take note of a call. Returns a softmax over scores as it runs, again as a product or a sum takes its result,
-        and once more as what several gave is put side by side."""
-        self.columns.saw(operator, name, args, out)
+    def observe(self, operator: Any, name: str, args: tuple[Any, ...], out: Any) -> list[Event]:
+        """Track an operator call. Reports a softmax over scores when it runs, when a product or a sum uses its result,
+        and when the contexts of several are concatenated."""
+        self.columns.observe(operator, name, args, out)
         tensors = [x for x in flat(args) if isinstance(x, Tensor)]
         before = [(x, known) for x in tensors if (known := self._of(x)) is not None]
         heads = max((known.heads for _, known in before), default=0)
@@ -159,8 +159,8 @@ class Scores:
     def _uses(
         self, name: str, args: tuple[Any, ...], operand: Tensor, known: Followed, left: bool
     ) -> tuple[list[Used], Followed | None]:
-        """A product over the keys uses weights; over another axis it mixes them."""
-        stand, looks, columns = known.stand, None, None
+        """As `uses`, for one operand: a product over the keys uses weights; one over another axis mixes them."""
+        stand, as_used, columns = known.stand, None, None
         if operand.is_nested:
             return [Used(number, operand, None, None, None, known.changed) for number in known.softmaxes], None
         if isinstance(args[0], str):  # einsum
@@ -174,11 +174,11 @@ class Scores:
         if over_others and not known.pieces:
             return [], known._replace(product=True, changed=True, stand=None)
         if stand is not None:
-            looks = layout.looks(name, args, operand, stand, left)
-            along = looks if looks is not None else stand if left or stand.ndim < 2 else stand.mT
+            as_used = layout.as_used(name, args, operand, stand, left)
+            along = as_used if as_used is not None else stand if left or stand.ndim < 2 else stand.mT
             columns = layout.columns(along, known.all_keys)
         changed = known.changed or (columns is None and known.keys != known.all_keys)
-        return [Used(number, operand, stand, looks, columns, changed) for number in known.softmaxes], None
+        return [Used(number, operand, stand, as_used, columns, changed) for number in known.softmaxes], None
 
     def _softmax(self, scores: Tensor, last: bool, before: list[Followed], heads: int, out: Tensor) -> list[Event]:
         if not any(known.product for known in before):
@@ -229,13 +229,13 @@ class Scores:
         if first is not None:
             found = rows_of(found, given, out)
             source = next(x for x, known in before if known is first)
-            self._mark_with(out, found, self._stands(operator, name, args, source, first, out))
+            self._mark_with(out, found, self._stand_in(operator, name, args, source, first, out))
         else:
             self._mark(out, found)
         if name == "copy_" and found.product and part(given):
             self._filled.add(address(given))
 
-    def _stands(
+    def _stand_in(
         self, operator: Any, name: str, args: tuple[Any, ...], source: Tensor, known: Followed, out: Any
     ) -> Any:
         """The position of an operator's result in the softmax's result."""
@@ -257,10 +257,10 @@ class Scores:
             if isinstance(tensor, Tensor) and tensor.is_floating_point():
                 self._known[tensor] = known
 
-    def _mark_with(self, out: Any, known: Followed, stands: Any) -> None:
-        several = isinstance(stands, tuple | list)
+    def _mark_with(self, out: Any, known: Followed, stand_ins: Any) -> None:
+        several = isinstance(stand_ins, tuple | list)
         for place, tensor in enumerate(flat((out,))):
-            self._mark(tensor, known._replace(stand=stands[place] if several else stands if place == 0 else None))
+            self._mark(tensor, known._replace(stand=stand_ins[place] if several else stand_ins if place == 0 else None))
 
 
 def kept_columns(given: Tensor, out: Any) -> bool:

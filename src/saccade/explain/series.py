@@ -1,8 +1,8 @@
-"""Tell which calls of a module are steps of one map, and which are separate maps.
+"""Determine which calls of a module are steps of one map, and which are separate maps.
 
-A decoder that generates step by step has one or a few queries at a time, and keys to which each step adds its own; a
-module that is called in both directions, once for each of its heads, or on another input, makes several maps. Ambiguous
-calls are separate maps.
+A decoder that generates step by step has one or a few queries at a time, and each step adds its keys to those of
+earlier steps. A module that is called in both directions, once per head, or on different inputs produces several maps.
+Ambiguous calls are separate maps.
 """
 
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ def is_parallel(calls: Sequence[Call]) -> bool:
 
 
 def grow(calls: Sequence[Call], together: Sequence[Sequence[int]]) -> bool:
-    """Whether forwards with several calls are steps themselves, each of which adds keys."""
+    """Whether forwards with several calls are themselves steps, each of which adds keys."""
     if len(together) < 2 or any(len(places) < 2 for places in together):
         return False
     lanes = zip(*together, strict=False)
@@ -75,7 +75,7 @@ def runs_of(together: Sequence[Sequence[int]]) -> list[list[int]]:
 
 
 def steps(calls: Sequence[Call], places: Sequence[int]) -> list[list[int]]:
-    """Split the calls, in order, where one does not continue the one before."""
+    """Split the calls, in order, wherever a call does not continue the previous one."""
     found: list[list[int]] = []
     grown = False  # whether each step so far has added keys
     for place in places:

@@ -66,7 +66,7 @@ def spark(values: Any, width: int) -> str:
 
 
 def dots(strokes: Sequence[Any], width: int, most: int = 24) -> list[str]:
-    """Strokes of points (x, y), y upwards, as lines of Braille dots, both axes with one scale."""
+    """Strokes of points (x, y), y upwards, as lines of Braille dots, with the same scale on both axes."""
     points = np.concatenate([np.asarray(stroke, dtype=float) for stroke in strokes])
     low, far = points.min(0), points.max(0)
     across, up = np.maximum(far - low, 1e-9)
@@ -85,7 +85,7 @@ def dots(strokes: Sequence[Any], width: int, most: int = 24) -> list[str]:
 
 
 def beside(blocks: Sequence[Sequence[str]], width: int, gap: int = 2) -> list[str]:
-    """Blocks of lines side by side, as many as fit the width, and the others below."""
+    """Blocks of lines side by side, as many as fit into the width, with the others below."""
     lines: list[str] = []
     row: list[Sequence[str]] = []
 

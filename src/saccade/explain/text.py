@@ -17,9 +17,9 @@ def alignment_text(
 ) -> str:
     """Weights (q, k): a line for each row's token, a cell for each column's token, darker for larger weights.
 
-    A line ends in the token with the largest weight, and that weight. The columns' tokens are above if they fit;
+    A line ends with the column of its largest weight, and that weight. The columns' tokens are above if they fit;
     otherwise they are numbered, with a legend below, and columns that do not fit follow in further tables. `width` is
-    in cells, by default the terminal's; a wide character takes two. `ascii_only` escapes other characters.
+    in cells, by default that of the terminal; a wide character takes two. `ascii_only` escapes other characters.
 
     Raises:
         InvalidInput: as for `matrix`, or a width below 24.
@@ -33,7 +33,7 @@ def alignment_text(
     room = width - left - right - 9  # two gaps of two cells, and " 0.00"
     most = [max(range(len(row)), key=row.__getitem__) for row in table]
     ends = [f"{fit(heads[k], right)} {row[k]:.2f}" if row[k] > 0 else "–" for row, k in zip(table, most, strict=True)]
-    sizes = [max(1, cells(head)) for head in heads]  # a token may be empty, or have no width, and still has a cell
+    sizes = [max(1, cells(head)) for head in heads]  # a token that is empty or has no width still has a cell
     if sum(sizes) + len(heads) <= room + 1:
         gap, key = " ", []
         above = [[fit(head, size) for head, size in zip(heads, sizes, strict=True)]]
@@ -72,13 +72,13 @@ def _shown(tokens: Sequence[str], ascii_only: bool) -> list[str]:
 
 
 def cells(text: str) -> int:
-    """Its width in a terminal."""
+    """The width of a text in a terminal."""
     none, wide = ("Mn", "Me", "Cf"), "WF"
     return sum(0 if unicodedata.category(c) in none else 1 + (unicodedata.east_asian_width(c) in wide) for c in text)
 
 
 def fit(text: str, width: int) -> str:
-    """Cut or filled to that width."""
+    """The text, cut or padded to this width."""
     if cells(text) > width:
         while cells(text) > width - 1:
             text = text[:-1]

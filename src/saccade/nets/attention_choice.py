@@ -74,7 +74,7 @@ class Cosine:
 
 @config
 class LocalMonotonic:
-    """Local attention whose window moves on by one key a step (Luong et al. 2015, section 3.2)."""
+    """Local attention whose window moves on by one key per step (Luong et al. 2015, section 3.2)."""
 
     name: Literal["local-monotonic"] = "local-monotonic"
     half_width: Size = 10
@@ -89,7 +89,7 @@ class LocalPredictive:
     half_width: Size = 10
     """Keys on either side of the centre that may be attended, D."""
     sigma: Positive | None = None
-    """Standard deviation of the Gaussian, in keys; none: half the half width."""
+    """Standard deviation of the Gaussian, in keys; none: half of half_width."""
 
 
 @config
@@ -129,7 +129,7 @@ class GaussianWindow:
     offsets: Literal["exp", "softplus"] = "exp"
     """The function that makes the window's steps positive."""
     pace: Positive = 1.0
-    """Keys that the window of a new model moves by a step."""
+    """Keys by which the window of a new model moves per step."""
 
 
 @config
@@ -141,7 +141,8 @@ class ScoreFunctionGradient:
     """The baseline subtracted from the reward: none, the moving mean of past rewards, or that plus a learned linear
     function of the decoder's state."""
     reward_weight: Positive = 0.2
-    """Weight of the reward, lambda_r. At 1 the estimate is unbiased, but so noisy that training settles early."""
+    """Weight of the reward, lambda_r. At 1 the estimate is unbiased, but so noisy that training stops improving
+    early."""
     entropy_weight: Annotated[float, Field(ge=0)] = 0.1
     """Weight of the entropy, lambda_e, which keeps the model from choosing too early."""
 
@@ -188,7 +189,7 @@ class PositionalKeys(Hidden):
 
     name: Literal["positional-keys"] = "positional-keys"
     longest: Size = 512
-    """Positions that are learned: the longest source."""
+    """Number of learned positions: the longest source."""
 
 
 Attention = Annotated[
@@ -200,7 +201,7 @@ Attention = Annotated[
 
 
 def build_attention(choice: Attention, query_size: int, key_size: int) -> nn.Module:
-    """The mechanism that was chosen.
+    """The selected mechanism.
 
     Args:
         choice: its name and options.

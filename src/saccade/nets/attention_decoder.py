@@ -1,7 +1,7 @@
 """A recurrent decoder with attention to an encoder. Bahdanau, Cho & Bengio 2015, arXiv:1409.0473, A.2.2.
 
-s_0 = tanh(W_s last)                                      last the state in which the encoder ended
-c_i = read(s_{i-1}, h)                                    h annotations, one a key; additive attention, or another
+s_0 = tanh(W_s last)                                      last: the final state of the encoder
+c_i = read(s_{i-1}, h)                                    h annotations, one per key; additive attention, or another
 s_i = gru(s_{i-1}, [E y_{i-1}; c_i])
 p(y_i) = softmax(W_o maxout(U_o s_i + V_o E y_{i-1} + C_o c_i))
 
@@ -30,7 +30,7 @@ class AttentionDecoderConfig:
     """Sizes of the decoder, and its attention."""
 
     attention: Attention = Additive()
-    """The mechanism that computes the context; mlp is another name of concat."""
+    """The mechanism that computes the context; mlp is another name for concat."""
     embedding_size: Size = 256
     """Features of a symbol, m."""
     hidden_size: Size = 256

@@ -40,7 +40,7 @@ class SearchConfig:
     length_penalty: Annotated[float, Field(ge=0, le=5)] = 0.6
     """alpha of Wu et al. 2016: 0 prefers short answers, larger values longer ones."""
     temperature: Annotated[float, Field(ge=1e-3, le=100)] = 1.0
-    """Sampling only: below 1 closer to the most probable answer, above 1 wilder."""
+    """Temperature, for sampling only: below 1 favours probable answers, above 1 flattens the distribution."""
 
 
 @runtime_checkable
@@ -160,7 +160,9 @@ def _candidates(
         log_probs, state = model.step(tokens, state)
         vocabulary = log_probs.shape[-1]
     if beam > vocabulary:
-        raise InvalidInput(f"a beam of {beam} is wider than the vocabulary, {vocabulary}; that is the most there is")
+        raise InvalidInput(
+            f"a beam of {beam} is wider than the vocabulary of {vocabulary}; use a beam of at most {vocabulary}"
+        )
     # each hypothesis ends in at most one candidate, so of 2 x beam candidates at least `beam` continue
     wanted = min(2 * beam, vocabulary)
     found = projection.largest(wanted, scratch) if isinstance(model, ProjectingModel) else largest(log_probs, wanted)

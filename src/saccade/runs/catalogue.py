@@ -88,7 +88,7 @@ def evidence(system: str) -> list[dict[str, Any]]:
             if kept["system"] != system:
                 raise InvalidInput(f"{path}: expected evidence of {system}, not of {kept['system']}")
         except (InvalidInput, NotFound, OSError) as error:
-            tell(f"left out: {error}")
+            tell(f"skipped: {error}")
         else:
             found.append(kept)
     return sorted(found, key=lambda one: str(one["date"]))

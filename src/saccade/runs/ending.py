@@ -51,7 +51,7 @@ def finish(run: Run, head: Mapping[str, Any], cost: Cost, say: Say) -> None:
     say(f"pictures: {run.folder.pictures}")
     path = shlex.quote(str(run.folder.path))
     if isinstance(run.task, Readable):
-        say(f"next: saccade predict {path} {asked(run)}".rstrip())
+        say(f"next: saccade predict {path} {sample_input(run)}".rstrip())
         say(f"      saccade serve {path}")
 
 
@@ -65,7 +65,7 @@ def bound(system: str, claim: Claim) -> float | None:
     return None
 
 
-def asked(run: Run) -> str:
+def sample_input(run: Run) -> str:
     """A sample input as typed: text in quotes, or a file of the run."""
     inputs = run.folder.input_files() or run.to_type(1)
     if not inputs or isinstance(inputs[0], bytes):
@@ -90,11 +90,15 @@ def small_pictures(run: Run, examples: Sequence[Any], most: int = MOST) -> list[
     return run.pictures(example, answer)
 
 
+def longest(run: Run, examples: Sequence[Any]) -> list[int]:
+    """The rows of the first examples, longest input first."""
+    sizes = sizes_of(run.task, examples[:SHOWN])
+    return sorted(range(len(sizes)), key=lambda row: -sizes[row].input)
+
+
 def draw_run(run: Run, examples: Sequence[Any], predictions: Sequence[Any], found: Score) -> None:
     """Draw the longest of the printed answers, the training curve, and the series of the score."""
-    sizes = sizes_of(run.task, examples[:SHOWN])
-    longest = sorted(range(len(sizes)), key=lambda row: -sizes[row].input)[:DRAWN]
-    for number, row in enumerate(sorted(longest), start=1):
+    for number, row in enumerate(sorted(longest(run, examples)[:DRAWN]), start=1):
         draw(run.pictures(examples[row], predictions[row]), run.folder.pictures, str(number))
     own: list[Picture] = []
     if rows := run.folder.read_metrics():

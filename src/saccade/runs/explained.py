@@ -3,6 +3,9 @@
 import fnmatch
 import inspect
 import re
+import ssl
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from saccade.core.errors import InvalidInput, NotFound, SaccadeError, require, together
+from saccade.core.errors import InvalidInput, NotFound, SaccadeError, nearest, require, together
 from saccade.core.picture import Picture
 from saccade.explain import Capture, capture
 from saccade.explain.attention_map import kept_map
@@ -19,10 +22,14 @@ from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.heads import Heads, Layers
 from saccade.explain.pictures.sound import Sound
 from saccade.runs import catalogue
+from saccade.runs.places import is_run
 from saccade.runs.run import Run, load, untrained
 
 BESIDE_TEXT = ("pixel_", "input_features", "input_values", "image", "visual_", "bbox", "audio")
 """Inputs that a model may need in addition to text."""
+
+PATIENCE = 3.0
+"""Seconds until the hub counts as unreachable."""
 
 
 class Explained(NamedTuple):
@@ -36,11 +43,8 @@ class Explained(NamedTuple):
     special: set[str]
     """Special tokens, such as [SEP]."""
     notes: Sequence[str] = ()
-
-
-def is_run(model: str) -> bool:
-    """Whether a name is a run's folder, not a checkpoint."""
-    return (Path(model) / "config.yaml").exists()
+    answer: str = ""
+    """What a decoder wrote."""
 
 
 def explain(
@@ -62,10 +66,10 @@ def explain(
     """
     if is_run(model) or (model in catalogue.names() and not Path(model).exists()):
         if answer is not None:
-            raise InvalidInput("a run writes its own answer; leave --answer out")
+            raise InvalidInput("a run writes its own answer; remove --answer")
         run, rest = load(model, flags, known) if is_run(model) else untrained(model, flags, known)
         if rest:
-            raise InvalidInput(f"{rest[0]!r} is one argument too many; flags begin with --")
+            raise InvalidInput(f"unexpected argument {rest[0]!r}; flags begin with --")
         return of_run(run, given, only)
     if flags:
         raise InvalidInput(f"{flags[0]} is a field of a run's configuration, but {model} is not a run")
@@ -81,7 +85,7 @@ def of_run(run: Run, given: str | bytes, only: str = "*") -> Explained:
     layers = layers_of(found.pictures)
     chosen = {name: layer for name, layer in layers.items() if fnmatch.fnmatchcase(name, only)}
     if only != "*" and not chosen:
-        raise NotFound(f"nothing that {run.system} shows matches {only!r}; there is: {', '.join(layers) or 'nothing'}")
+        raise NotFound(f"no layer of {run.system} matches {only!r}; there are: {', '.join(layers) or 'none'}")
     shown = given if isinstance(given, str) else "the recording"
     said = f"{run.title}: {shown} -> {found.text}" if shown else f"{run.title}: {found.text}"
     return Explained(said, found.pictures, captured(chosen), {"<s>", "</s>"}, found.notes)
@@ -125,38 +129,64 @@ def heads_of(seen: Capture, said: str) -> list[Picture]:
 
 
 def of_checkpoint(name: str, text: str, target: str | None, only: str) -> Explained:
-    transformers: Any = require("transformers", "hub")
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    tokenizer = loaded(transformers.AutoTokenizer, name)
-    writes = getattr(loaded(transformers.AutoConfig, name), "is_encoder_decoder", False)
-    if target is not None and not writes:
-        raise InvalidInput(f"{name} has no decoder beside its encoder; leave --answer out")
-    writer = loaded(transformers.AutoModelForSeq2SeqLM if writes else transformers.AutoModel, name).eval()
-    model = writer.base_model  # without the output layer
-    if (reads := getattr(model, "main_input_name", "input_ids")) != "input_ids":
-        raise InvalidInput(f"{name} is a {kind_of(writer)} checkpoint: it reads {reads}, not text")
-    given = tokenizer(text, return_tensors="pt")
-    source = tokenizer.convert_ids_to_tokens(given["input_ids"][0].tolist())
-    written: list[str] = []
-    if writes:
-        ids = answer(name, writer, tokenizer, given, target)
-        written = tokenizer.convert_ids_to_tokens(ids[0].tolist())
-        given["decoder_input_ids"] = ids
-    with torch.inference_mode(), taking(name, writer, len(source)), capture(model, only) as seen:
-        model(**given, use_cache=False) if written else model(**given)
-    if not seen:
-        why = "; ".join(f"{place}: {reason}" for place, reason in seen.unknown.items())
-        raise InvalidInput(f"{name} has attention, but none that can be read: {why}")
-    for heard in seen:
-        if not written or heard.startswith("encoder"):
-            seen.label(source, only=heard)
-        else:
-            across = any(part in heard.lower() for part in ("cross", "encdec", "encoder_attn"))
-            seen.label(written, source if across else written, heard)
-    said = f"{type(model).__name__} of {name}: {text}"
-    said = f"{said} -> {tokenizer.decode(ids[0], skip_special_tokens=True)}" if written else said
-    return Explained(said, heads_of(seen, said), seen, set(tokenizer.all_special_tokens))
+    return Checkpoint(name, target is not None).explained(text, target, only)
+
+
+class Checkpoint:
+    """A Hugging Face checkpoint that reads text.
+
+    Args:
+        name: its folder, or its name on the hub.
+        answered: whether an answer will be given, which needs a decoder.
+
+    Raises:
+        NotFound: there is no such checkpoint.
+        InvalidInput: a checkpoint that does not read text, or has no decoder.
+    """
+
+    def __init__(self, name: str, answered: bool = False) -> None:
+        transformers: Any = require("transformers", "hub")
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+        self.name = name
+        self.tokenizer = loaded(transformers.AutoTokenizer, name)
+        self.writes = bool(getattr(loaded(transformers.AutoConfig, name), "is_encoder_decoder", False))
+        if answered and not self.writes:
+            raise InvalidInput(f"{name} has no encoder and decoder; remove --answer")
+        self.writer = loaded(transformers.AutoModelForSeq2SeqLM if self.writes else transformers.AutoModel, name).eval()
+        self.model = self.writer.base_model  # without the output layer
+        if (reads := getattr(self.model, "main_input_name", "input_ids")) != "input_ids":
+            raise InvalidInput(f"{name} is a {kind_of(self.writer)} checkpoint: it reads {reads}, not text")
+
+    @property
+    def title(self) -> str:
+        """Its class, and its name without the folders before it."""
+        return f"{type(self.model).__name__} of {Path(self.name).name if Path(self.name).exists() else self.name}"
+
+    def explained(self, text: str, target: str | None = None, only: str = "*") -> Explained:
+        """Its attention on a text, and the answer of its decoder, unless one is given."""
+        name, model, tokenizer = self.name, self.model, self.tokenizer
+        given = tokenizer(text, return_tensors="pt")
+        source = tokenizer.convert_ids_to_tokens(given["input_ids"][0].tolist())
+        written: list[str] = []
+        if self.writes:
+            ids = answer(name, self.writer, tokenizer, given, target)
+            written = tokenizer.convert_ids_to_tokens(ids[0].tolist())
+            given["decoder_input_ids"] = ids
+        with torch.inference_mode(), accepting(name, self.writer, len(source)), capture(model, only) as seen:
+            model(**given, use_cache=False) if written else model(**given)
+        if not seen:
+            why = "; ".join(f"{place}: {reason}" for place, reason in seen.unknown.items())
+            raise InvalidInput(f"the attention of {name} cannot be read: {why}")
+        for heard in seen:
+            if not written or heard.startswith("encoder"):
+                seen.label(source, only=heard)
+            else:
+                across = any(part in heard.lower() for part in ("cross", "encdec", "encoder_attn"))
+                seen.label(written, source if across else written, heard)
+        answered = tokenizer.decode(ids[0], skip_special_tokens=True) if written else ""
+        said = f"{self.title}: {text}" + (f" -> {answered}" if written else "")
+        return Explained(said, heads_of(seen, said), seen, set(tokenizer.all_special_tokens), answer=answered)
 
 
 def loaded(kind: Any, name: str) -> Any:
@@ -164,12 +194,45 @@ def loaded(kind: Any, name: str) -> Any:
     try:
         return kind.from_pretrained(name, local_files_only=True)
     except (OSError, ValueError, ImportError, AttributeError, KeyError, TypeError) as absent:
-        if Path(name).is_dir():
+        if Path(name).is_dir() or is_path(name):
             raise unreadable(name, absent) from absent
+    check_reachable(name)  # transformers would try again for a minute
     try:
         return kind.from_pretrained(name)
     except (OSError, ValueError, ImportError, AttributeError, KeyError, TypeError) as error:
         raise unreadable(name, error) from error
+
+
+def is_path(name: str) -> bool:
+    """Whether a name cannot be that of a checkpoint on the hub."""
+    return name.startswith(("/", ".", "~")) or name.count("/") > 1
+
+
+def check_reachable(name: str) -> None:
+    """Raise NotFound, with what there is on this machine, unless the hub answers."""
+    hub: Any = require("huggingface_hub.constants", "hub")
+    if why := "HF_HUB_OFFLINE is set" if hub.HF_HUB_OFFLINE else unreachable(hub.ENDPOINT):
+        kept = [path.name.removeprefix("models--") for path in Path(hub.HF_HUB_CACHE).glob("models--*")]
+        runs = [str(path.parent) for path in Path("runs").glob("*/config.yaml")]
+        here = nearest(name, [*runs, *(one.replace("--", "/") for one in kept)])
+        raise NotFound(
+            f"{name} is no run, and no complete checkpoint on this machine, and {hub.ENDPOINT} cannot be reached "
+            f"({why}); {here}"
+        )
+
+
+def unreachable(address: str) -> str:
+    """Why an address does not answer within a few seconds; "" if it does, be it with an error."""
+    try:
+        urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=PATIENCE).close()
+    except urllib.error.HTTPError:
+        return ""
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLError):  # the library of the hub may know other certificates
+            return ""
+        return str(getattr(reason, "strerror", None) or reason)
+    return ""
 
 
 def positions(model: Any) -> int | None:
@@ -179,7 +242,7 @@ def positions(model: Any) -> int | None:
 
 
 @contextmanager
-def taking(name: str, model: Any, tokens: int) -> Iterator[None]:
+def accepting(name: str, model: Any, tokens: int) -> Iterator[None]:
     """Report in one sentence if a checkpoint does not accept its input."""
     try:
         yield
@@ -192,9 +255,9 @@ def taking(name: str, model: Any, tokens: int) -> Iterator[None]:
             f"{name} is a {kind_of(model)} checkpoint, which does not run on text alone: {why}"
         ) from error
     except (IndexError, RuntimeError) as error:
-        many = f", of {positions(model)} positions," if positions(model) else ""
+        many = f", which has {positions(model)} positions," if positions(model) else ""
         first = str(error).strip().splitlines()[0]
-        raise InvalidInput(f"{name}{many} does not take a text of {tokens} tokens: {first}") from error
+        raise InvalidInput(f"{name}{many} does not accept a text of {tokens} tokens: {first}") from error
 
 
 def kind_of(model: Any) -> str:
@@ -204,21 +267,23 @@ def kind_of(model: Any) -> str:
 
 def unreadable(name: str, error: Exception) -> SaccadeError:
     if found := re.match(r"Unrecognized configuration class .*?(\w+)Config'?>?", str(error)):
-        return InvalidInput(f"{name} is a {found[1]} checkpoint, which does not answer a text with a text")
-    if not Path(name).exists() and (name.startswith(("/", ".", "~")) or name.count("/") > 1):  # not a name on the hub
+        return InvalidInput(f"{name} is a {found[1]} checkpoint, which does not generate text from text")
+    if not Path(name).exists() and is_path(name):
         return NotFound(f"{name}: there is no such run, and no such folder")
-    return NotFound(f"{name} is no run, and no checkpoint that can be read: {shorten(str(error), 200)}")
+    return NotFound(f"{name} is neither a run nor a readable checkpoint: {shorten(str(error), 200)}")
 
 
 def answer(name: str, writer: Any, tokenizer: Any, given: Any, target: str | None) -> torch.Tensor:
     """The decoder's inputs: the start token, and the given answer or the model's own."""
     if writer.config.decoder_start_token_id is None:
-        raise InvalidInput(f"the configuration of {name} does not set decoder_start_token_id, with which answers start")
+        raise InvalidInput(
+            f"the configuration of {name} does not set decoder_start_token_id, the first token of an answer"
+        )
     start = torch.tensor([[writer.config.decoder_start_token_id]])
     if target is not None:
         ids = tokenizer(text_target=target, return_tensors="pt")["input_ids"][:, :-1]  # without the end token
         return torch.cat([start, ids], 1)
     most = min(100, (positions(writer) or 101) - 1)
-    with torch.inference_mode(), taking(name, writer, given["input_ids"].shape[1]):
+    with torch.inference_mode(), accepting(name, writer, given["input_ids"].shape[1]):
         found: torch.Tensor = writer.generate(**given, num_beams=1, do_sample=False, max_new_tokens=most)
     return found[:, :-1] if found.shape[1] > 1 else found

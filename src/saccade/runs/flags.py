@@ -21,7 +21,7 @@ from saccade.core.errors import InvalidInput, NotFound, nearest
 from saccade.runs import catalogue
 
 SHORT = {"--seed": "--training.seed", "--device": "--training.device", "--precision": "--training.precision"}
-TAG = "name"  # the field that tells the records of a choice apart
+TAG = "name"  # the field that distinguishes the records of a choice
 
 Path_ = tuple[str, ...]
 
@@ -108,7 +108,7 @@ def parse(config: Any, arguments: Sequence[str], known: Sequence[str] = ()) -> A
     """
     changed, rest = separate(config, arguments, known)
     if rest:
-        raise NotFound(f"{rest[0]!r} is one argument too many; flags begin with --")
+        raise NotFound(f"unexpected argument {rest[0]!r}; flags begin with --")
     return changed
 
 
@@ -125,7 +125,7 @@ def separate(config: Any, arguments: Sequence[str], known: Sequence[str] = ()) -
     for name in files:
         for field, value in from_yaml(cls, Path(name), plain):
             put(plain, field, value)
-    # choices first, outer before inner, in whatever order they were typed
+    # choices first, outer before inner, in any order of the arguments
     for field, value in sorted(given, key=lambda one: (not one[0].tags, len(one[0].needs))):
         check_chosen(plain, field)
         put(plain, field, value)
@@ -210,7 +210,7 @@ def read(field: FlagField, values: Sequence[str]) -> Any:
     """The raw value of a flag, for pydantic to validate."""
     if typing.get_origin(field.annotation) is tuple:
         if not values:
-            raise InvalidInput(f"{field.flag} takes one value or more, not none")
+            raise InvalidInput(f"{field.flag} takes at least one value")
         return list(values)
     if field.annotation is bool and not values:
         return True
@@ -240,7 +240,7 @@ def needed(field: FlagField, choice: FlagField, tag: str, made: Any) -> str:
 
 
 def record_of(choice: FlagField, tag: Any) -> Any:
-    """The record of that name; None where there is none."""
+    """The record of that name; None if there is none."""
     return next((record for record in members(choice.annotation) if tag in tags_of(record)), None)
 
 
@@ -252,13 +252,13 @@ def put(plain: dict[str, Any], field: FlagField, value: Any) -> None:
         return
     made = record_of(field, value)
     if made is None:
-        raise InvalidInput(none_of(field.flag, value, field.tags))
+        raise InvalidInput(not_among(field.flag, value, field.tags))
     if record[name][TAG] != value:
         record[name] = to_plain(made(name=value))
 
 
-def none_of(name: str, came: Any, options: Sequence[str]) -> str:
-    return f"{name} must be one of {', '.join(options)}, not {came!r}; {nearest(str(came), options)}"
+def not_among(name: str, given: Any, options: Sequence[str]) -> str:
+    return f"{name} must be one of {', '.join(options)}, not {given!r}; {nearest(str(given), options)}"
 
 
 def at(plain: Mapping[str, Any], path: Sequence[str]) -> Any:
@@ -342,7 +342,7 @@ def sentence(error: ValidationError, cls: Any) -> str:
     match fault["type"]:
         case "literal_error" | "union_tag_invalid":
             said = context.get("expected", context.get("expected_tags", "")).replace(" or ", ",").split(",")
-            return none_of(name, context.get("tag", got), [option.strip(" '") for option in said])
+            return not_among(name, context.get("tag", got), [option.strip(" '") for option in said])
         case "greater_than_equal":
             return f"{name} must be at least {number(context['ge'])}, not {got}; the nearest is {number(context['ge'])}"
         case "less_than_equal":
@@ -365,7 +365,7 @@ def sentence(error: ValidationError, cls: Any) -> str:
 
 
 def number(limit: float) -> str:
-    """Such as 65,536, or 0 for 0.0, which is what pydantic makes of the limit of a number."""
+    """Such as 65,536; 0 for 0.0, since pydantic reports limits as floats."""
     return f"{int(limit):,}" if limit == int(limit) else str(limit)
 
 

@@ -19,6 +19,9 @@ from saccade.training.run_folder import RunFolder, read_tensors
 
 COPIES = "pretrained"  # folder of a run's assets
 PARTS = ("config.yaml", "model.safetensors", "assets")  # the files needed to load a run
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+"""The weights of a Hugging Face folder, or the index of their shards; transformers reads the first that there is."""
+TEXTS = (".json", ".txt", ".model", ".tiktoken", ".jinja")  # of configurations and tokenizers
 
 
 def resolved(config: Any, folder: RunFolder | None) -> Any:
@@ -36,6 +39,11 @@ def resolved(config: Any, folder: RunFolder | None) -> Any:
     return changed(config, found)
 
 
+def copied_fields(config: Any, folder: RunFolder) -> set[str]:
+    """The names of the `Pretrained` fields that are read from the run's own copy, whatever their path."""
+    return {name for name, _ in fields(config) if (folder.assets / COPIES / name).exists()}
+
+
 def keep(config: Any, folder: RunFolder) -> None:
     """Copy the resolved networks into the run's assets."""
     for name, field in fields(config):
@@ -49,7 +57,7 @@ def keep(config: Any, folder: RunFolder) -> None:
 
 
 def copied(path: Path, target: Path) -> None:
-    """Copy a file, a folder, or, of a run, what is needed to read it."""
+    """Copy a file, a folder, or the part of a run that is needed to load it."""
     if path.is_file():
         shutil.copyfile(path, target)
     elif (path / "config.yaml").is_file():
@@ -57,7 +65,25 @@ def copied(path: Path, target: Path) -> None:
         for part in (path / part for part in PARTS):
             (shutil.copytree if part.is_dir() else shutil.copyfile)(part, target / part.name)
     else:
-        shutil.copytree(path, target)
+        target.mkdir()
+        for name in parts_of(path):
+            shutil.copyfile(path / name, target / name)
+
+
+def parts_of(folder: Path) -> Iterator[str]:
+    """The files of a Hugging Face folder that are read: configuration and tokenizer, and the weights in one format."""
+    yield from (path.name for path in folder.iterdir() if path.suffix in TEXTS and not is_index(path.name))
+    weights = next((name for name in WEIGHTS if (folder / name).is_file()), None)
+    if weights is None:
+        return
+    yield weights
+    if is_index(weights):
+        shards = json.loads((folder / weights).read_text(encoding="utf-8"))["weight_map"].values()
+        yield from dict.fromkeys(Path(shard).name for shard in shards)
+
+
+def is_index(name: str) -> bool:
+    return name.endswith(".index.json")
 
 
 def fields(config: Any, prefix: str = "") -> Iterator[tuple[str, Pretrained]]:

@@ -54,7 +54,7 @@ class Order(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """A run that is ready to start or resume: its folder, and what to train."""
+    """A run that is ready to start or resume."""
 
     order: Order
     folder: RunFolder
@@ -98,7 +98,7 @@ def carry_out(order: Order, say: Say, progress: Callable[[int], Any]) -> bool:
             # from here on the first process is alone, and the others do not wait for its score
             if processes.rank == 0 and done:
                 if learned is None:
-                    say(f"{ready.folder.path} came to its end before; its evidence is unchanged")
+                    say(f"{ready.folder.path} has already finished; its evidence is unchanged")
                 else:
                     finish(learned.run, learned.head, learned.cost, say)
     except KeyboardInterrupt:
@@ -107,7 +107,7 @@ def carry_out(order: Order, say: Say, progress: Callable[[int], Any]) -> bool:
         done = False
     if processes.rank == 0 and not done and ready is not None:
         start = "saccade" if processes.alone else "torchrun ... -m saccade"
-        say(f"stopped; go on with: {start} train --resume {shlex.quote(str(ready.folder.path))}")
+        say(f"stopped; resume with: {start} train --resume {shlex.quote(str(ready.folder.path))}")
     return done
 
 
@@ -163,7 +163,7 @@ def prepared(order: Order, processes: Any, held: ExitStack, say: Say) -> Ready:
         title = f"{order.system} {order.variant}: {parameters:,} parameters"
         say(f"{title}; {description['data']}; the run is {folder.path}")
         if order.resumed and not begun and recipe.objective is not None:
-            say("there is no checkpoint yet; it starts from the first step")
+            say("there is no checkpoint yet; training starts from the first step")
     return Ready(order._replace(config=config), folder, head, task, model, fingerprint)
 
 
@@ -200,7 +200,7 @@ def head_of(order: Order, folder: RunFolder) -> dict[str, Any]:
         command = f"{begun}; {command}" if changes else begun
     # the commit at the start of the training, not at its end
     made_by = {"folder": started, "command": command, "version": __version__, "commit": commit()}
-    # the version comes last, so that an incomplete file lacks it
+    # the version comes last, so that it is missing in an incomplete file
     return {"system": order.system, "variant": order.variant, "config": to_plain(order.config), **made_by}
 
 
@@ -208,8 +208,8 @@ def check_begun(folder: RunFolder, fingerprint: str, trains: bool) -> None:
     """Check that the run can be resumed; one that does not train has no checkpoint."""
     if trains and folder.weights.exists() and not folder.last.exists():
         raise InvalidInput(
-            f"{folder.path} came to its end before, and {folder.last} is missing, so it cannot be resumed; "
-            "to train again give another --out"
+            f"{folder.path} has already finished, and {folder.last} is missing, so it cannot be resumed; "
+            "to train again, name another folder with --out"
         )
     check_resumable(folder, fingerprint, FREE)
 

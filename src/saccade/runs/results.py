@@ -4,13 +4,16 @@ import hashlib
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.files import write_atomically
 from saccade.core.recipe import Paper
 from saccade.core.task import Figure
 from saccade.runs import catalogue
+
+if TYPE_CHECKING:
+    from saccade.training.run_folder import RunFolder
 
 Evidence = Mapping[str, Any]
 """The evidence of one run, as in its JSON file."""
@@ -33,11 +36,11 @@ def overview() -> str:
             data, parameters = f"{found['data']['data']}, {described(found)}", f"{found['parameters']:,}"
             ours, seeds, date = result(group), seeds_of(group), found["date"][:10]
             rows.append([f"`{system}`", cited, paper["number"], ours, data, parameters, seeds, date])
-    return markdown(rows) if len(rows) > 1 else "No evidence has been kept yet.\n"
+    return markdown(rows) if len(rows) > 1 else "No evidence has been stored yet.\n"
 
 
 def headlines(evidence: Sequence[Evidence]) -> list[list[Evidence]]:
-    """The groups for the overview: a variant with a hyphen in its name is a row of a comparison, and left out here."""
+    """The groups for the overview: a variant with a hyphen in its name is a row of a comparison, omitted here."""
     return [group for group in groups(evidence) if "-" not in group[-1]["variant"]]
 
 
@@ -45,7 +48,7 @@ def runs(system: str) -> str:
     """A row for each run of a system, including failures."""
     evidence = catalogue.evidence(system)
     if not evidence:
-        return "No evidence has been kept yet.\n"
+        return "No evidence has been stored yet.\n"
     rows = [["variant", "test", "claims", "parameters", "training", "processor", "seeds", "commit", "date"]]
     for found in evidence:
         claims = [verdict(found, claim) for claim in found["claims"]]
@@ -185,8 +188,8 @@ def comparison(names: Sequence[str], metrics: Sequence[str], heads: Sequence[str
         InvalidInput: a metric that no run has; no variant or metric; different numbers of heads and metrics.
     """
     if not names or not metrics or (heads and len(heads) != len(metrics)):
-        came = f"{len(names)} variants, {len(metrics)} metrics, {len(heads)} names"
-        raise InvalidInput(f"expected variants, metrics and a name for each metric or none; got {came}")
+        got = f"{len(names)} variants, {len(metrics)} metrics, {len(heads)} names"
+        raise InvalidInput(f"expected variants, metrics and a name for each metric or none; got {got}")
     found = {name: named(name) for name in names}
     known = sorted({metric for group in found.values() for one in group for metric in figures_of(one)})
     for metric in metrics:
@@ -215,8 +218,8 @@ def compared(group: Sequence[Evidence], metrics: Sequence[str]) -> list[str]:
 
 def cell(values: Sequence[float | str]) -> str:
     """The spread of numbers, or the distinct texts."""
-    told = [value for value in values if isinstance(value, str)]
-    return ", ".join(dict.fromkeys(told)) or spread([value for value in values if not isinstance(value, str)])
+    texts = [value for value in values if isinstance(value, str)]
+    return ", ".join(dict.fromkeys(texts)) or spread([value for value in values if not isinstance(value, str)])
 
 
 def figure(found: Evidence, key: str) -> Figure:
@@ -229,6 +232,19 @@ def said(found: Evidence, key: str, value: str) -> str:
     """A figure and its value, such as "label error rate 0.403 %"."""
     shown = figure(found, key)
     return f"{shown.name} {value} {shown.unit_after(key)}".rstrip()
+
+
+def about(folder: "RunFolder", system: str) -> str:
+    """A line on a run: its system, its data, and its score on the test set, as its evidence has it."""
+    title = catalogue.title(system) or system
+    try:
+        found = folder.read_evidence()
+        key = found["metrics"]["test"]["decisive"]
+        value = found["metrics"]["test"][key]
+        number = f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
+        return f"{title}. Data: {found['data']['data']}. Test set: {said(found, key, number)}."
+    except (NotFound, InvalidInput, LookupError, TypeError):  # it was not scored
+        return f"{title}."
 
 
 def keep(path: Path) -> Path:
@@ -247,7 +263,7 @@ def keep(path: Path) -> Path:
     name = check(data, source).file_name(hashlib.sha256(data).hexdigest())
     target: Path = catalogue.SYSTEMS / found["system"] / "evidence" / name
     if target.exists():
-        raise InvalidInput(f"{target} is kept already")
+        raise InvalidInput(f"this evidence is already stored in {target}")
     target.parent.mkdir(exist_ok=True)
     earlier = [path for path in target.parent.glob("*.json") if is_within(path, found)]
     write_atomically(target, data)

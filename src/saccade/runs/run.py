@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from saccade.core.config import placed
-from saccade.core.device import autocast, pick_device, to_device
+from saccade.core.config import flatten, placed, to_plain
+from saccade.core.device import autocast, pick_device, threads, to_device
 from saccade.core.errors import InvalidInput, together
 from saccade.core.picture import Picture
 from saccade.core.products import install
@@ -20,6 +20,8 @@ from saccade.core.stream import in_order, sizes_of
 from saccade.core.task import Figure, Learning, Legible, Readable, Task
 from saccade.runs import before, catalogue, flags, foreign
 from saccade.runs.memory import check_fits
+from saccade.runs.places import place
+from saccade.training.config import RunConfig
 from saccade.training.run_folder import RunFolder
 
 OFFER = 5  # number of sample inputs that a run stores
@@ -59,16 +61,30 @@ class Run:
         """Answer typed text, the path of a file, or a file's bytes.
 
         Raises:
-            InvalidInput: an input that the task cannot read, or a task without input.
+            InvalidInput: an input that the task cannot read, or does not need; a task that reads none.
             TypeError: neither text, bytes nor a path.
+        """
+        example = self.read(raw if isinstance(raw, bytes) else os.fspath(raw))
+        [prediction] = self.predictions([example])
+        notes = self.task.notes(example) if isinstance(self.task, Readable) else []
+        return Prediction(self.said(prediction), self.pictures(example, prediction), notes, prediction)
+
+    @property
+    def needs_nothing(self) -> bool:
+        """Whether the task answers without an input."""
+        return isinstance(self.task, Readable) and self.task.accepts == ("nothing",)
+
+    def read(self, raw: str | bytes) -> Any:
+        """The example of an input.
+
+        Raises:
+            InvalidInput: as for `predict`.
         """
         if not isinstance(self.task, Readable):
             raise InvalidInput(f"{self.system} reads no input; saccade evaluate scores it on its test split")
-        example = self.task.read(raw if isinstance(raw, bytes) else os.fspath(raw))
-        [prediction] = self.predictions([example])
-        return Prediction(
-            self.said(prediction), self.pictures(example, prediction), self.task.notes(example), prediction
-        )
+        if self.needs_nothing and raw:
+            raise InvalidInput(f"{self.system} needs no input; leave {raw!r} out")
+        return self.task.read(raw)
 
     def said(self, prediction: Any) -> str:
         """The prediction as readable text."""
@@ -109,9 +125,10 @@ class Run:
         return self.task.examples_to_type(count)
 
     def running(self) -> ExitStack:
-        """Evaluation: no gradients, no dropout, the configured precision."""
+        """Evaluation: no gradients, no dropout, the configured precision and number of threads."""
         self.model.eval()
         stack = ExitStack()
+        stack.enter_context(threads(self.config.training.threads))
         stack.enter_context(torch.inference_mode())
         stack.enter_context(autocast(self.config.training.precision, self.device))
         return stack
@@ -121,7 +138,7 @@ def load(path: str | Path, arguments: Sequence[str] = (), known: Sequence[str] =
     """Load a run folder, as `saccade.load`, with flags of the command line.
 
     Args:
-        path: the folder that `saccade train` made.
+        path: the folder that `saccade train` made, or "demo".
         arguments: flags as on the command line, e.g. ["--search.beam", "1"].
         known: flags of the verb, to suggest if one is misspelt.
 
@@ -132,7 +149,7 @@ def load(path: str | Path, arguments: Sequence[str] = (), known: Sequence[str] =
         NotFound: no such folder, no configuration, no weights.
         InvalidInput: a damaged file, or the weights of another model.
     """
-    folder = RunFolder(Path(path))
+    folder = RunFolder(place(path))
     with together(*catalogue.extras_of(folder.path)):
         return opened(folder, arguments, known)
 
@@ -143,6 +160,7 @@ def opened(folder: RunFolder, arguments: Sequence[str], known: Sequence[str]) ->
     recipe = catalogue.recipe(head["system"])
     trained = resolved(configuration(recipe, head, folder), head)
     config, rest = flags.separate(trained, arguments, known)
+    check_used(trained, config, head["system"], folder)
     config = foreign.resolved(config, folder)
     task = recipe.task(config, folder.assets)
     if isinstance(task, Learning):
@@ -153,11 +171,29 @@ def opened(folder: RunFolder, arguments: Sequence[str], known: Sequence[str]) ->
     return assemble(folder, head["system"], head["variant"], recipe, config, task, model), rest
 
 
+def check_used(trained: Any, config: Any, system: str, folder: RunFolder) -> None:
+    """Raise InvalidInput if a field was changed that has no effect on a trained run."""
+    before, plain = flatten(to_plain(trained)), to_plain(config)
+    copies, names = foreign.copied_fields(config, folder), flags.names_of(type(config), plain)
+    for path, value in flatten(plain).items():
+        if path in before and value == before[path]:
+            continue
+        flag = flags.flag_of(names.get(path, path))
+        if path in copies and Path(value).resolve() != Path(before[path]).resolve():
+            raise InvalidInput(
+                f"{flag} cannot change here: {folder.path} holds a copy of the network that it was trained with; "
+                f"to use {value}, train a new run: saccade train {system} {flag} {value}"
+            )
+        room, _, name = path.partition(".")
+        if room == "training" and name.partition(".")[0] not in RunConfig.__pydantic_fields__:  # type: ignore[attr-defined]
+            raise InvalidInput(f"{flag} is a setting of training and has no effect here; give it to saccade train")
+
+
 def open_run(path: str | Path, *arguments: str) -> Run:
     """Load a run folder, as `saccade.load`.
 
     Args:
-        path: the folder that `saccade train` made.
+        path: the folder that `saccade train` made, or "demo".
         arguments: flags as on the command line, e.g. "--search.beam", "1".
 
     Raises:
@@ -189,7 +225,7 @@ def untrained(system: str, arguments: Sequence[str] = (), known: Sequence[str] =
 
 def run_folder(path: str | Path) -> RunFolder:
     """The folder of a run."""
-    return RunFolder(Path(path))
+    return RunFolder(place(path))
 
 
 def configuration(recipe: Recipe, head: Mapping[str, Any], folder: RunFolder) -> Any:

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from saccade.core.errors import InvalidInput
+from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.task import Figure, Score
 from saccade.runs.run import Run
 
@@ -21,8 +21,18 @@ def score(run: Run, split: str = "test") -> tuple[Score, list[Any], Sequence[Any
 
 
 def scored(run: Run, predictions: Sequence[Any], examples: Sequence[Any]) -> Score:
-    """The task's score with the recipe's measures added."""
+    """The task's score with the recipe's measures added.
+
+    Raises:
+        NotFound: the score lacks the task's metric.
+    """
     found = run.task.score(predictions, examples)
+    if run.task.metric not in found.figures:
+        there = ", ".join(found.figures) or "none"
+        raise NotFound(
+            f"{run.system}: the metric {run.task.metric!r} is no figure of its task's score, and a measure cannot be "
+            f"the metric; the score's figures: {there}"
+        )
     return Score({**found.figures, **measured(run, predictions, examples)}, found.series)
 
 
@@ -38,7 +48,7 @@ def measured(run: Run, predictions: Sequence[Any], examples: Sequence[Any]) -> d
 
 
 def mean_of(rows: Sequence[Figure]) -> Figure:
-    """One figure of several: as if it had been taken of all of them at once."""
+    """Pool several figures, as if computed over all their items at once."""
     mean = statistics.fmean([float(row.value or 0) for row in rows], [row.over for row in rows])
     return rows[0]._replace(value=mean, over=sum(row.over for row in rows))
 

@@ -48,7 +48,7 @@ def find(options: argparse.Namespace, flags: Sequence[str], report: Callable[[st
     pairs = read(options.files, options.hansard)
     pairs = [pair.reversed_() for pair in pairs] if options.reversed else pairs
     if options.reverse and Path(options.reverse).resolve() == Path(options.run).resolve():
-        raise InvalidInput(f"--reverse takes a run of the opposite direction; {options.reverse} is the run itself")
+        raise InvalidInput(f"--reverse needs a run trained in the opposite direction; {options.reverse} is RUN itself")
     ours = open_run(options.run, *flags)
     theirs = open_run(options.reverse, *flags) if options.reverse else None
     figures = about(options, ours) | measure(ours, theirs, pairs)
@@ -77,9 +77,9 @@ def measure(ours: Run, theirs: Run | None, pairs: Sequence[AlignedPair]) -> dict
     """
     gold, turned = [pair.gold for pair in pairs], [pair.reversed_() for pair in pairs]
     first = min(DEVELOPMENT, len(pairs) // 2)
-    check(ours, pairs, "add --reversed, or drop it")
+    check(ours, pairs, "add or remove --reversed")
     if theirs is not None:  # checked before the first one computes
-        check(theirs, turned, "--reverse takes a run of the other direction")
+        check(theirs, turned, "--reverse needs a run trained in the opposite direction")
     figures, links = choose(ours, pairs, first)
     diagonals = [words.diagonal(len(pair.source), len(pair.target)) for pair in gold]
     figures = {"pairs": len(pairs), "development": first, **figures, "diagonal": parts(diagonals, gold, first)}
@@ -93,7 +93,7 @@ def measure(ours: Run, theirs: Run | None, pairs: Sequence[AlignedPair]) -> dict
 def check(run: Run, pairs: Sequence[AlignedPair], hint: str) -> None:
     """Raise InvalidInput, naming the run, unless it can align these pairs."""
     if not isinstance(run.task, TranslationTask):
-        raise InvalidInput(f"{run.folder.path}: alignments are scored of runs that translate; {run.system} does not")
+        raise InvalidInput(f"{run.folder.path}: this study needs a run that translates; {run.system} does not")
     attention_taps(run)
     if not run.task.config.check_direction:
         return
@@ -187,11 +187,11 @@ def table(figures: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name:<{width}}  {cells}  {row['all']['aer']:>8.2f}"
     yield ""
     ways = len(figures["readings"])
-    yield f"* of {ways} ways to read the weights (layers, heads, means; as they are, or as shares of what each source"
-    yield f"  word is given: --json prints all), the one with the least error on the first {first} pairs;"
-    yield f"  the other {every - first} were not used to choose"
+    yield f"* selected among {ways} ways to read the weights (layers, heads, means; unchanged, or as shares of the"
+    yield f"  total weight of each source word; --json prints all), with the lowest error on the first {first} pairs;"
+    yield f"  the other {every - first} were not used for the selection"
     if "reverse" in figures:
-        yield "  the reading of the reverse run was chosen separately, in the same way"
+        yield "  the reading of the reverse run was selected separately, in the same way"
 
 
 STUDY = Study(title="attention compared with words aligned by hand", arguments=arguments, find=find)

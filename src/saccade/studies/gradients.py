@@ -37,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def find(options: argparse.Namespace, flags: Sequence[str], report: Callable[[str], None]) -> Found:
     run, split = open_run(options.run, *flags), options.split or "test"
     if not isinstance(run.task, TranslationTask):
-        raise InvalidInput(f"{run.folder.path}: gradients are measured of runs that translate; {run.system} does not")
+        raise InvalidInput(f"{run.folder.path}: this study needs a run that translates; {run.system} does not")
     examples = run.task.examples(split)[:MEASURED]
     trained = by_distance(run, run.model, examples)
     seed_everything(run.config.training.seed)
@@ -87,4 +87,4 @@ def by_distance(run: Run, model: nn.Module, examples: Sequence[Any]) -> dict[int
     }
 
 
-STUDY = Study(title="the gradient that reaches each symbol of the source", arguments=arguments, find=find)
+STUDY = Study(title="the norm of the gradient at each source symbol", arguments=arguments, find=find)

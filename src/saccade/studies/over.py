@@ -1,6 +1,7 @@
 """The score of a run as a function of one field of its configuration.
 
-Examples: strings longer than in training (`task.times_as_long`), wider beams, other temperatures.
+Examples: strings longer than in training (`task.times_as_long`), wider beams, other temperatures. The pictures show the
+model's own answer to the longest of the first examples; evidence stores a small example, given the right answer.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from saccade.core.task import Figure, Score
 from saccade.explain.pictures import kept
 from saccade.explain.pictures.curve import Curve
 from saccade.explain.plots.series import Line
-from saccade.runs.ending import small_pictures
+from saccade.runs.ending import longest, small_pictures
 from saccade.runs.flags import flag_of, names_of
 from saccade.runs.run import Run, configuration, open_run, resolved
 from saccade.runs.scoring import measured, summary
@@ -49,10 +50,10 @@ def find(options: argparse.Namespace, flags: Sequence[str], report: Callable[[st
         rows.append(
             {"value": value, **{key: f.value for key, f in figures.items() if isinstance(f.value, int | float)}}
         )
-        shown = small_pictures(run, examples, LARGEST)
-        if shown:
-            rows[-1]["picture"] = kept(shown[0])
-        pictures += [named_after(picture, field, value) for picture in shown]
+        if small := small_pictures(run, examples, LARGEST):
+            rows[-1]["picture"] = kept(small[0])
+        row = longest(run, examples)[0]
+        pictures += [named_after(picture, field, value) for picture in run.pictures(examples[row], predictions[row])]
         report(f"{field} {value}: {summary(run, split, Score(figures))}")
     run = runs[0]
     pictures += [

@@ -1,1 +1,1 @@
-"""One folder a system: model, recipe, README, evidence. The listing of the folders is the catalogue."""
+"""One folder per system: model, recipe, README, evidence. The listing of the folders is the catalogue."""

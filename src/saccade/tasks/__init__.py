@@ -1,1 +1,1 @@
-"""Data and metrics, one folder a task. A task knows no model."""
+"""Data and metrics, one folder per task. A task knows no model."""

@@ -66,13 +66,15 @@ def read_last(model: nn.Module, config: TrainingConfig, folder: RunFolder) -> di
     """The checkpoint to resume a run from.
 
     Raises:
-        InvalidInput: it is of another model, or of a later step than `config.steps`; the metrics, or other weights that
-            are needed at the end, are damaged.
+        InvalidInput: it belongs to another model, or to a later step than `config.steps`; the metrics, or other weights
+            that are needed at the end, are damaged.
     """
     kept = read_checkpoint(folder.last)
     check_fit(model, kept["model"], str(folder.last))
     if kept["step"] > config.steps:
-        raise InvalidInput(f"{folder.path} has done {kept['step']} steps; it cannot end after {config.steps}")
+        raise InvalidInput(
+            f"{folder.path} has already taken {kept['step']} steps, so it cannot end after {config.steps}"
+        )
     # read now what is needed at the end, so that the run fails before it takes any steps
     folder.read_metrics()
     if config.keep == "best" and folder.best.exists():

@@ -87,7 +87,7 @@ class RunConfig:
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
     """Number format; bfloat16 is mixed precision (autocast over float32 weights)."""
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Threads of an operation on the CPU; none: torch's default. Small products, as in a recurrent net with few units,
+    """Threads per operation on the CPU; none: torch's default. Small products, as in a recurrent net with few units,
     are often faster with 1."""
 
 
@@ -116,7 +116,7 @@ class TrainingConfig(RunConfig):
     clip: Annotated[float, Field(gt=0, le=1e9)] | None = 1.0
     """Largest norm of the gradient (Pascanu et al. 2013); none: not clipped."""
     accumulate: Annotated[int, Field(ge=1, le=100_000)] = 1
-    """Batches per update, which is the same as that of one large batch."""
+    """Batches accumulated per update; the result is the same as with one large batch."""
     validate_every: Count = 500
     """Steps between validations."""
     checkpoint_every: Count = 500

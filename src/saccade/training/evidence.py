@@ -16,6 +16,7 @@ import torch
 
 from saccade import __version__
 from saccade.core.config import flatten, to_plain
+from saccade.core.errors import NotFound
 from saccade.core.recipe import Claim, Recipe
 from saccade.core.task import Figure, Score
 
@@ -115,6 +116,9 @@ def collect(
         scores: the score of each split, including "test".
         decisive: the key of the decisive figure.
         bounds: the bound of a claim, including the factor if it compares with another variant; None if it is not known.
+
+    Raises:
+        NotFound: a claim about a figure that the score lacks.
     """
     differs = changed(head["config"], to_plain(recipe.variants[head["variant"]]))
     claims = [] if differs else [claim for claim in recipe.claims if claim.variant == head["variant"]]
@@ -122,6 +126,12 @@ def collect(
         split: {"decisive": decisive, **{key: figure.value for key, figure in score.figures.items()}}
         for split, score in scores.items()
     }
+    for claim in claims:
+        if claim.metric not in metrics[claim.split]:
+            there = ", ".join(metrics[claim.split])
+            raise NotFound(
+                f"{head['system']} claims {claim.metric!r}, which is no figure and no measure; it has: {there}"
+            )
     return {
         "system": head["system"],
         "variant": head["variant"],
@@ -157,15 +167,22 @@ def named(scores: Sequence[Mapping[str, Figure]]) -> dict[str, dict[str, str]]:
 
 
 def written(evidence: Mapping[str, Any], most: int = MOST) -> bytes:
-    """The evidence as JSON, with arrays on one line; series are thinned until it has at most `most` bytes."""
-    found = dict(evidence)
-    found["series"] = series = {name: rounded(one) for name, one in found.get("series", {}).items()}
-    while len(text := (lines(found) + "\n").encode("utf-8")) > most and series:
+    """The evidence as JSON, with arrays on one line. If it has more than `most` bytes, series are rounded, and then
+    thinned until it fits."""
+    found = {**evidence, "series": dict(evidence.get("series", {}))}
+    if len(text := encoded(found)) <= most:
+        return text
+    found["series"] = series = {name: rounded(one) for name, one in found["series"].items()}
+    while len(text := encoded(found)) > most and series:
         longest = max(series, key=lambda name: len(series[name]["x"]))
         if len(series[longest]["x"]) < 4:
             break
         series[longest] = rounded(thinned(series[longest]))
     return text
+
+
+def encoded(evidence: Mapping[str, Any]) -> bytes:
+    return (lines(evidence) + "\n").encode("utf-8")
 
 
 def rounded(series: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,9 +196,13 @@ def rounded(series: Mapping[str, Any]) -> dict[str, Any]:
 
 def thinned(series: Mapping[str, Any]) -> dict[str, Any]:
     """Halve the points of a curve, or merge pairs of bars of a histogram."""
-    pairs = [series["y"][place : place + 2] for place in range(0, len(series["y"]), 2)]
-    y = [sum(pair) if series["kind"] == "histogram" else pair[0] for pair in pairs]
-    return {**series, "x": series["x"][::2], "y": y, "counts": series["counts"][::2], "thinned": True}
+
+    def halved(numbers: Sequence[Any]) -> list[Any]:
+        pairs = [numbers[place : place + 2] for place in range(0, len(numbers), 2)]
+        return [sum(pair) if series["kind"] == "histogram" else pair[0] for pair in pairs]
+
+    y, counts = halved(series["y"]), halved(series["counts"])
+    return {**series, "x": series["x"][::2], "y": y, "counts": counts, "thinned": True}
 
 
 def lines(value: Any, indent: str = "") -> str:

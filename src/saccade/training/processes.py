@@ -17,12 +17,12 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from saccade.core.device import pick_device
-from saccade.core.errors import InvalidInput, SaccadeError
+from saccade.core.errors import InvalidInput, SaccadeError, out_of_memory
 
 PREPARATION = timedelta(hours=2)  # at the start one process may take much longer than another to read its data
 MEETING = timedelta(minutes=1)  # the first process publishes the name of its run as soon as it can be reached
-STEP = timedelta(seconds=40)  # between two steps a process that does not answer is lost
-START = "start several processes with torchrun, and a single one with: env -u RANK -u WORLD_SIZE saccade ..."
+STEP = timedelta(seconds=40)  # a process that does not answer for this long between two steps is lost
+START = "start several processes with torchrun, or a single one with: env -u RANK -u WORLD_SIZE saccade ..."
 # messages of libraries that raise a plain RuntimeError for a lost connection
 LOST = re.compile("gloo|nccl|pair closure|connection (closed|reset)|broken pipe", re.IGNORECASE)
 
@@ -76,7 +76,7 @@ class Processes:
                     f"{self.local_count} processes on a machine with {torch.cuda.device_count()} CUDA devices"
                 )
             torch.cuda.set_device(self.local_rank)
-        # values to agree on are on the CPU: gloo detects a dead process at once, and raises
+        # values to agree on are on the CPU, where gloo detects a dead process at once and raises
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
         if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # torchrun has already opened a port
             dist.init_process_group(backend, timeout=PREPARATION)
@@ -113,12 +113,12 @@ class Processes:
                 if re.search("timed? ?out", text, re.IGNORECASE)
                 else "its connection is closed"
             )
-            again = f"go on with: torchrun ... -m saccade train --resume {run}" if run else "start it again"
-            raise ProcessGone(f"another process of this run is gone ({what}); {again}") from error
+            again = f"resume with: torchrun ... -m saccade train --resume {run}" if run else "start the run again"
+            raise ProcessGone(f"another process of this run was lost ({what}); {again}") from error
 
     @contextmanager
     def common(self) -> Iterator[None]:
-        """Stop all processes at an error of one: rank 0 reports it, and the others stop silently."""
+        """If one process raises an error, stop all: rank 0 reports it, and the others stop silently."""
         if self.alone:
             yield
             return
@@ -127,10 +127,14 @@ class Processes:
             yield
         except (SaccadeError, OSError) as error:
             message = str(error)
+        except (MemoryError, RuntimeError) as error:
+            if (full := out_of_memory(error)) is None:
+                raise
+            message = str(full)
         messages = self.gather(message)
-        for rank, told in enumerate(messages):
-            if told is not None:
-                raise InvalidInput(f"process {rank}: {told}" if rank else told) if self.rank == 0 else SystemExit(2)
+        for rank, text in enumerate(messages):
+            if text is not None:
+                raise InvalidInput(f"process {rank}: {text}" if rank else text) if self.rank == 0 else SystemExit(2)
 
     def refuse(self, why: str) -> None:
         """Raise an error that all processes have found.
@@ -171,7 +175,7 @@ class Processes:
         """
         for name, value in self.agree(fields).items():
             if fields.get(name) != value:
-                raise InvalidInput(f"{name} is {fields.get(name)} here, and {value} in the first process")
+                raise InvalidInput(f"{name} is {fields.get(name)} here, but {value} in the first process")
 
     def hurry(self, group: Any = None) -> None:
         """From now on, treat a process that does not answer for longer than a step takes as lost; in all groups, or in
@@ -199,11 +203,11 @@ def meet(processes: Processes) -> Store:
         else:
             store.set_timeout(MEETING)
             if (found := store.get("run").decode()) != name:
-                raise InvalidInput(f"{place} is that of another run ({found}; this is {name}); {other}")
+                raise InvalidInput(f"{place} is used by another run ({found}; this is {name}); {other}")
             store.set_timeout(PREPARATION)
     except dist.DistError as error:
         if first:
-            raise InvalidInput(f"{place} cannot be opened; another run may have it; {other}") from error
+            raise InvalidInput(f"{place} cannot be opened; another run may be using it; {other}") from error
         raise InvalidInput(f"the first process does not answer at {place}; {other}") from error
     return PrefixStore(name, store)  # separate from entries of other programs
 
@@ -224,7 +228,9 @@ def launched() -> Processes:
     if "RANK" not in names and int(names.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
         count, nodes = int(names["SLURM_STEP_NUM_TASKS"]), int(names["SLURM_STEP_NUM_NODES"])
         if count % nodes:
-            raise InvalidInput(f"{count} tasks on {nodes} nodes: each node must have as many; see --ntasks-per-node")
+            raise InvalidInput(
+                f"expected the same number of tasks on each node, not {count} on {nodes} nodes; set --ntasks-per-node"
+            )
         names.setdefault("MASTER_ADDR", first_node(names["SLURM_STEP_NODELIST"]))
         job, step = int(names["SLURM_JOB_ID"]), int(names.get("SLURM_STEP_ID", "0"))
         # neighbouring jobs and steps have different ports, all below the ephemeral range
@@ -237,11 +243,11 @@ def launched() -> Processes:
         return Processes()
     rank, count = (number_in(names, name) for name in ("RANK", "WORLD_SIZE"))
     if rank >= count:
-        raise InvalidInput(f"RANK is {rank}, and WORLD_SIZE is {count}: expected a rank from 0 to {count - 1}")
+        raise InvalidInput(f"expected RANK from 0 to {count - 1}, since WORLD_SIZE is {count}; it is {rank}")
     if count == 1:
         return Processes()
     if absent := [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in names]:
-        raise InvalidInput(f"WORLD_SIZE is {count}, but no {' and no '.join(absent)}: {START}")
+        raise InvalidInput(f"WORLD_SIZE is {count}, but the environment lacks {' and '.join(absent)}; {START}")
     return Processes(rank, count, number_in(names, "LOCAL_RANK"), number_in(names, "LOCAL_WORLD_SIZE"), run)
 
 
@@ -252,8 +258,8 @@ def number_in(names: Mapping[str, str], name: str) -> int:
         InvalidInput: it is not set, or is not an integer.
     """
     if name not in names:
-        there = ", ".join(other for other in ("RANK", "WORLD_SIZE") if other in names)
-        raise InvalidInput(f"{there} in the environment, and no {name}: {START}")
+        there = " and ".join(other for other in ("RANK", "WORLD_SIZE") if other in names)
+        raise InvalidInput(f"the environment has {there}, but lacks {name}; {START}")
     if not (names[name].isascii() and names[name].isdigit()) or len(names[name]) > 9:
-        raise InvalidInput(f"{name} in the environment is {names[name]!r}: expected a whole number; {START}")
+        raise InvalidInput(f"{name} in the environment must be a whole number, not {names[name]!r}; {START}")
     return int(names[name])

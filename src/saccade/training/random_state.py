@@ -39,7 +39,7 @@ def seed_everything(seed: int) -> None:
 
 @contextmanager
 def drawing_from(seed: int) -> Iterator[None]:
-    """All generators begin at the seed; afterwards they go on as if nothing had been drawn."""
+    """Seed all generators within the block; afterwards restore their state."""
     before = random_state()
     seed_everything(seed)
     try:

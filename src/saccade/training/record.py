@@ -5,6 +5,7 @@ Nothing here imports torch, so that the catalogue loads quickly.
 
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
@@ -22,6 +23,7 @@ LARGEST = 2**20
 DEEPEST, LONGEST = 20, 20_000  # limits of the JSON: depth of nesting, and characters of a text
 MOST = 10**15
 WHEN = "%Y-%m-%dT%H:%M:%SZ"
+BEFORE, SINCE = "0.1.", ("figures", "series", "studies", "pictures")  # an earlier version, and the fields that it lacks
 
 Line = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 """Text that is printed unchanged, so it has no control characters."""
@@ -100,7 +102,9 @@ class SeriesRecord:
     @model_validator(mode="after")
     def check_lengths(self) -> "SeriesRecord":
         if len(self.x) != len(self.y) or len(self.counts) not in (0, len(self.x)):
-            raise ValueError(f"{len(self.x)} x, {len(self.y)} y and {len(self.counts)} counts differ in number")
+            raise ValueError(
+                f"{len(self.x)} x, {len(self.y)} y and {len(self.counts)} counts: their numbers must be equal"
+            )
         return self
 
 
@@ -167,7 +171,7 @@ class Evidence:
 
 
 @cache
-def evidence() -> Any:  # a TypeAdapter, which is no type to the checker of the tests
+def evidence() -> Any:  # a TypeAdapter; beartype rejects it as an annotation
     return TypeAdapter(Evidence)
 
 
@@ -179,12 +183,14 @@ def check(data: bytes, source: Path) -> Evidence:
     """
     wrong = f"{source}: not the evidence of a run"
     if len(data) > LARGEST:
-        raise InvalidInput(f"{wrong}; it has more than {LARGEST / 2**20:g} MB")
+        raise InvalidInput(f"{wrong}; it is larger than {LARGEST / 2**20:g} MB")
     try:
         found: Evidence = evidence().validate_json(data, strict=True)
         check_plain(json.loads(data))
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
+        if fault["type"] == "missing" and fault["loc"][0] in SINCE and is_before(data):
+            raise InvalidInput(of_before(source)) from None
         place = printable(".".join(str(part)[:40] for part in fault["loc"]))
         why = fault["msg"].removeprefix("Value error, ")
         raise InvalidInput(f"{wrong}; {f'{place}: ' if place else ''}{why[:1].lower()}{why[1:]}") from None
@@ -193,18 +199,32 @@ def check(data: bytes, source: Path) -> Evidence:
     return found
 
 
+def is_before(data: bytes) -> bool:
+    """Whether the evidence, valid but for missing fields, was written by version 0.1."""
+    return str(json.loads(data).get("versions", {}).get("saccade", "")).startswith(BEFORE)
+
+
+def of_before(source: Path) -> str:
+    """The error for evidence of version 0.1, which is not converted."""
+    run = shlex.quote(str(source.parent))
+    return (
+        f"{source}: the run was scored by version {BEFORE.rstrip('.')}, whose evidence cannot be kept; score it again "
+        f"with: saccade evaluate {run}; a run that is trained again has evidence to keep"
+    )
+
+
 def check_plain(value: Any, place: str = "", depth: int = 0) -> None:
     """Raise ValueError if JSON of the right type contains something that cannot be stored or printed."""
     if depth > DEEPEST:
-        raise ValueError(f"{place}: nested more than {DEEPEST} deep")
+        raise ValueError(f"{place}: expected at most {DEEPEST} nested levels")
     match value:
         case str():
             if len(value) > LONGEST:
-                raise ValueError(f"{place}: a text of {len(value):,} characters")
+                raise ValueError(f"{place}: expected a text of at most {LONGEST:,} characters, not {len(value):,}")
             value.encode("utf-8")  # an unpaired surrogate cannot be encoded
         case int():
             if abs(value) >= 2**64:
-                raise ValueError(f"{place}: a number of {value.bit_length()} bits")
+                raise ValueError(f"{place}: expected an integer of at most 64 bits, not {value.bit_length()}")
         case float():
             if not math.isfinite(value):
                 raise ValueError(f"{place}: expected a finite number, not {value}")

@@ -51,11 +51,13 @@ class RunFolder:
             InvalidInput: it contains a run, or any other file.
         """
         if self.is_run():
-            raise InvalidInput(f"{self.path} is a run already; resume it with: saccade train --resume {self.path}")
+            raise InvalidInput(
+                f"{self.path} already contains a run; resume it with: saccade train --resume {self.path}"
+            )
         held = sorted(path.name for path in self.path.iterdir()) if self.path.is_dir() else []
         if held := [name for name in held if not name.startswith(".")]:
             named = ", ".join(held[:3]) + (", ..." if held[3:] else "")
-            raise InvalidInput(f"{self.path} is neither a run nor empty (it contains {named}); name a new folder")
+            raise InvalidInput(f"{self.path} is not empty (it contains {named}) and not a run; name a new folder")
 
     def claim(self) -> None:
         """Create the folder for a new run; if several processes try, one succeeds.
@@ -345,7 +347,7 @@ def check_fit(model: nn.Module, tensors: Mapping[str, torch.Tensor], source: str
         ours, theirs = tensor.dtype, tensors[name].dtype
         # a model may be loaded in another precision than it was trained in
         if theirs != ours and not (ours in PRECISIONS and theirs in PRECISIONS):
-            raise InvalidInput(f"{source}: {name} holds {theirs} numbers, and this model expects {ours}")
+            raise InvalidInput(f"{source}: {name} holds {theirs} numbers, but this model expects {ours}")
 
 
 @contextmanager

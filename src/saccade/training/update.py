@@ -148,7 +148,7 @@ class Gradients:
         self.stopping = bool(stopping)
         if flaws:
             self.processes.refuse(
-                "a part of the loss counts nothing in this batch and is not finite, which fsdp2 cannot leave out; "
+                "a part of the loss counts nothing in this batch and is not finite, which fsdp2 cannot skip; "
                 "use --training.strategy ddp"
             )
         parts, size = self.last.parts, 2 * len(self.last.parts)

@@ -36,7 +36,7 @@ class Validation:
             InvalidInput: the loss counts nothing.
             ValueError: there is neither a loss nor `evaluate`.
         """
-        # an objective that draws finds the same noise at each validation, and training goes on with its own
+        # random draws are the same in each validation, and do not change those of training
         with evaluating(gradients.model), drawing_from(self.seed):
             value, name, sign = self._loss(gradients, step), "loss", 1
             if value is None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from saccade.explain import plots
+from saccade.explain.names import grouped
 from saccade.explain.plots.arrays import checked, rounded
 from saccade.explain.plots.heat_map import Panel
 from saccade.explain.terminal import titled
@@ -43,7 +44,7 @@ class Alignment:
         return self.weights, self.rows, self.columns, self.rows_label, self.columns_label, self.title
 
     def figure(self) -> plots.Figure:
-        """The map from 0 to 1; a soft one, below a half everywhere, also on its own scale beside it."""
+        """The map on a scale from 0 to 1; if all weights are below a half, it is also drawn on its own scale."""
         if self.weights.max() >= SOFT:
             return plots.alignments([self.panel], self.values)
         return plots.alignments([self.panel, self.panel], self.values, ("fixed", "own"))
@@ -55,6 +56,7 @@ class Alignment:
         return {
             "rows": plots.labels(self.rows), "columns": plots.labels(self.columns), "rows_label": self.rows_label,
             "columns_label": self.columns_label, "values": self.values, "weights": rounded(self.weights, 4),
+            "rows_words": grouped(self.rows), "columns_words": grouped(self.columns),
         }  # fmt: skip
 
     def plain(self) -> dict[str, Any]:

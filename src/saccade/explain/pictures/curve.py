@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from saccade.core.task import Series
 from saccade.explain import plots, terminal
@@ -14,16 +14,11 @@ MOST, DRAWN = 200, 1000  # the most points of a line that evidence stores and a 
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
-    """Lines over numbers, or over the names of categories.
-
-    Raises:
-        InvalidInput: no lines, one without points or without finite numbers, or with different numbers of x and y.
-    """
+class Chart:
+    """Lines over one axis: the values of a curve and of a histogram."""
 
     name: str
     lines: Mapping[str, Line]
-    """The points of each line by its name ("" for a single line); a y that is not finite is a gap."""
     x_label: str
     """The label of the x axis, with the unit."""
     y_label: str
@@ -34,15 +29,39 @@ class Curve:
         object.__setattr__(self, "lines", checked_lines(found))
 
     @classmethod
-    def of(cls, series: Series | Mapping[str, Series], name: str, title: str = "") -> "Curve":
-        """The curve of one series of a score, or of several by name; the axes are those of the first."""
-        return cls(name, *lines_of(series), title)
+    def of(cls, series: Series | Mapping[str, Series], name: str, title: str = "") -> Self:
+        """The picture of one series of a score, or of several by name; the axes are those of the first."""
+        named = {"": series} if isinstance(series, Series) else dict(series)
+        first = next(iter(named.values()), Series((), (), "", ""))
+        lines = {name: Line(one.x, one.y, one.counts) for name, one in named.items()}
+        return cls(name, lines, first.x_label, first.y_label, title)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        return cls(**{**plain, "lines": {name: Line(*line) for name, line in plain["lines"].items()}})
+
+    def _kept(self, lines: Mapping[str, Line]) -> dict[str, Any]:
+        """The axes, and lines with five digits."""
+        rounded = {name: kept(line) for name, line in lines.items()}
+        return {"x_label": self.x_label, "y_label": self.y_label, "lines": rounded}
+
+
+@dataclass(frozen=True, eq=False)
+class Curve(Chart):
+    """Lines over numbers, or over the names of categories.
+
+    Raises:
+        InvalidInput: no lines, one without points or without finite numbers, or with different numbers of x and y.
+    """
+
+    lines: Mapping[str, Line]
+    """The points of each line by its name ("" for a single line); a y that is not finite is a gap."""
 
     def figure(self) -> plots.Figure:
         return plots.lines(self.lines, self.x_label, self.y_label, self.title)
 
     def text(self, width: int) -> str:
-        """Each line as a row of bars, from its least to its largest number; and the numbers, if they are few."""
+        """Each line as a row of bars, from its smallest to its largest value, and the values if there are few."""
         width, names = terminal.narrowest(width), list(self.lines)
         left = min(max(map(cells, names)), width // 3)
         lines = [*flow([f"{self.y_label} over {self.x_label}"], width)]
@@ -58,14 +77,10 @@ class Curve:
         return terminal.titled(self.title, lines, width)
 
     def page(self) -> dict[str, Any]:
-        return {**self._kept(DRAWN), "names": categories(self.lines)}
+        return {**self._kept(self._thinned(DRAWN)), "names": categories(self.lines)}
 
     def plain(self) -> dict[str, Any]:
-        return {"name": self.name, "title": self.title, **self._kept(MOST)}
-
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> "Curve":
-        return cls(**{**plain, "lines": {name: Line(*line) for name, line in plain["lines"].items()}})
+        return {"name": self.name, "title": self.title, **self._kept(self._thinned(MOST))}
 
     def description(self) -> str:
         said = []
@@ -78,27 +93,21 @@ class Curve:
         order: Any = (categories(self.lines) or []).index if isinstance(line.x[0], str) else float
         return sorted(zip(line.x, line.y, strict=True), key=lambda point: order(point[0]))
 
-    def _kept(self, most: int) -> dict[str, Any]:
-        return {
-            "x_label": self.x_label,
-            "y_label": self.y_label,
-            "lines": {k: kept(v, most) for k, v in self.lines.items()},
-        }
+    def _thinned(self, most: int) -> dict[str, Line]:
+        return {name: thinned(line, most) for name, line in self.lines.items()}
 
 
-def lines_of(series: Series | Mapping[str, Series]) -> tuple[dict[str, Line], str, str]:
-    """The lines of the series by name, and the axis labels of the first."""
-    named = {"": series} if isinstance(series, Series) else dict(series)
-    first = next(iter(named.values()), Series((), (), "", ""))
-    return {name: Line(one.x, one.y, one.counts) for name, one in named.items()}, first.x_label, first.y_label
-
-
-def kept(line: Line, most: int) -> list[list[Any]]:
-    """At most `most` points at equal distances, including the first and the last, with five digits."""
+def thinned(line: Line, most: int) -> Line:
+    """At most `most` points at equal distances, including the first and the last."""
     size = len(line.x)
     some = range(size) if size <= most else sorted({round(i * (size - 1) / (most - 1)) for i in range(most)})
-    x = [line.x[i] if isinstance(line.x[i], str) else rounded_to(float(line.x[i])) for i in some]
-    return [x, [rounded_to(line.y[i]) for i in some], [line.counts[i] for i in some] if line.counts else []]
+    return Line([line.x[i] for i in some], [line.y[i] for i in some], [line.counts[i] for i in some if line.counts])
+
+
+def kept(line: Line) -> list[list[Any]]:
+    """The points, with five digits."""
+    x = [one if isinstance(one, str) else rounded_to(float(one)) for one in line.x]
+    return [x, [rounded_to(y) for y in line.y], list(line.counts)]
 
 
 def rounded_to(number: float, digits: int = 5) -> Any:

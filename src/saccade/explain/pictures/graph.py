@@ -72,7 +72,7 @@ class Graph:
         ]
 
     def text(self, width: int) -> str:
-        """A line "a -> b" for each edge, by falling weight."""
+        """A line "a -> b" for each edge, in order of decreasing weight."""
         texts = plots.labels(self.nodes)
         weighted = len({weight for *_, weight in self.edges}) > 1
         room = (terminal.narrowest(width) - 4 - 9 * weighted) // 2

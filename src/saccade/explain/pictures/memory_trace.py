@@ -28,8 +28,8 @@ class MemoryTrace:
     def __post_init__(self) -> None:
         traces = {name: checked(trace, "t n", f"weights of {name}", 0.0) for name, trace in self.traces.items()}
         if len({trace.shape for trace in traces.values()}) != 1:
-            came = ", ".join(f"{name} {trace.shape}" for name, trace in traces.items()) or "none"
-            raise InvalidInput(f"expected heads with as many steps and slots, at least one; got {came}")
+            got = ", ".join(f"{name} {trace.shape}" for name, trace in traces.items()) or "none"
+            raise InvalidInput(f"expected at least one head, all with the same numbers of steps and slots; got {got}")
         object.__setattr__(self, "traces", traces)
 
     def figure(self) -> plots.Figure:
@@ -41,7 +41,7 @@ class MemoryTrace:
         largest = max(1.0, *(float(trace.max()) for trace in self.traces.values()))
         for name, trace in self.traces.items():
             left = len(str(trace.shape[1] - 1))
-            lines += [f"{name}: slots down, {len(trace)} steps to the right"]
+            lines += [f"{name}: {trace.shape[1]} slots (rows), {len(trace)} steps (columns)"]
             lines += [
                 f"{slot:{left}} {shades(weights / largest, narrowest(width) - left - 1)}"
                 for slot, weights in enumerate(trace.T)

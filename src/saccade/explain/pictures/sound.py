@@ -17,7 +17,7 @@ from saccade.explain.text import cells, fit, flow
 MOST, OUTLINE = (
     2000,
     600,
-)  # the most numbers of features, and samples, that evidence and pages store
+)  # the most feature values, and the most samples, that evidence and pages store
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,8 @@ class Sound:
         return pooled(found, size, 0), self.frame * size
 
     def _outline(self) -> Any:
-        """The least and the largest sample of each stretch, alternating, which keeps the outline of the waveform."""
+        """The smallest and the largest sample of each interval, alternating, which keeps the outline of the
+        waveform."""
         assert self.waveform is not None
         if len(self.waveform) <= OUTLINE:
             return self.waveform

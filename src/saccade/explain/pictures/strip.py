@@ -47,7 +47,7 @@ class Strip:
         return plots.drawing(self.images, self.boxes, title=self.title, names=self.labels)
 
     def text(self, width: int) -> str:
-        """At most twelve of the images in shades."""
+        """At most twelve of the images, in shades."""
         width, blocks = terminal.narrowest(width), []
         chosen = np.unique(np.linspace(0, len(self.images) - 1, min(12, len(self.images))).round().astype(int))
         for step in chosen:

@@ -46,7 +46,7 @@ class Strokes:
         return cls(**plain)
 
     def description(self) -> str:
-        return f"{self.title or 'Points of a pen'}: {len(self.points)} points in {len(self._strokes())} strokes"
+        return f"{self.title or 'Pen strokes'}: {len(self.points)} points in {len(self._strokes())} strokes"
 
     def _strokes(self) -> list[Any]:
         ends = np.flatnonzero(self.points[:-1, 2] > 0.5) + 1

@@ -47,11 +47,11 @@ def arcs(
     found = checked(found[None] if found.ndim == 2 else found, f"h {len(rows)} {len(columns)}", "weights", 0.0)
     chosen = list(range(len(found)) if heads is None else heads)
     if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(range(len(found))):
-        raise InvalidInput(f"expected heads among {len(found)}, counted from 0, each once; got {chosen}")
+        raise InvalidInput(f"expected heads from 0 to {len(found) - 1}, each once; got {chosen}")
     if len(chosen) > len(COLOURS) * len(DASHES):
-        raise InvalidInput(f"{len(chosen)} heads cannot be told apart; choose at most {len(COLOURS) * len(DASHES)}")
+        raise InvalidInput(f"{len(chosen)} heads cannot be distinguished; select at most {len(COLOURS) * len(DASHES)}")
     if query is not None and not 0 <= query < len(rows):
-        raise InvalidInput(f"expected a query among {len(rows)}, counted from 0; got {query}")
+        raise InvalidInput(f"expected a query from 0 to {len(rows) - 1}; got {query}")
     said = [f"head {head}" for head in chosen]
     with our_style(title, rows_label, columns_label, *rows, *columns):
         cell = min(0.22, 13.2 / max(len(rows), len(columns)))
@@ -75,7 +75,7 @@ def arcs(
 
 
 def _name(axes: Any, tokens: Sequence[str], nth: int, chosen: int | None = None) -> None:
-    """Every n-th token at its row; a selected one in any case, and it alone in black."""
+    """Write every n-th token at its row, and always the selected one, which alone is black."""
     near = range(chosen - nth + 1, chosen + nth) if chosen is not None else ()
     places = [i for i in range(0, len(tokens), nth) if i not in near or i == chosen]
     places += [chosen] if chosen is not None and chosen not in places else []
@@ -96,7 +96,7 @@ def _visible(weights: Any, query: int | None) -> Any:
 
 
 def _strongest(shown: Any) -> int:
-    """How many keys of each query and head are drawn: all, or as many as keep the number of arcs below the most."""
+    """The number of keys drawn for each query and head, which limits the number of arcs to `MOST`."""
     if np.count_nonzero(shown) <= MOST:
         return int(shown.shape[2])
     return max(1, MOST // int((shown.max(2) > 0).sum()))

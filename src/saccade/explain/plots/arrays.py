@@ -56,14 +56,14 @@ def named(names: Any, size: int, what: str) -> list[str]:
 
 
 def rounded(values: Any, digits: int = 3) -> Any:
-    """Nested lists of the numbers, rounded to decimals; a zero is 0, and a number that is not finite is None."""
+    """Nested lists of the numbers, rounded to this many decimals; zeros become 0, and non-finite numbers None."""
     if np.ndim(values):
         return [rounded(part, digits) for part in values]
     return (round(float(values), digits) or 0) if math.isfinite(values) else None
 
 
 def packed(values: Any) -> dict[str, Any]:
-    """An array for a page: its shape, its range, and each number in 65,535 steps of that range, in base64."""
+    """An array for a page: its shape, its range, and its numbers quantised to 65,535 steps of that range, in base64."""
     found = np.asarray(values, dtype=np.float64)
     least, most = (float(found.min()), float(found.max())) if found.size else (0.0, 0.0)
     steps = np.round((found - least) / ((most - least) or 1.0) * 65535).astype("<u2")
@@ -82,7 +82,8 @@ def pooled(values: Any, size: int, axis: int) -> Any:
 
 
 def thinned(images: Any, most: int) -> dict[str, Any]:
-    """Images (..., y, x) from 0 to 1, reduced to at most `most` pixels of integers to 255; `enlarged` is the inverse.
+    """Images (..., y, x) from 0 to 1, reduced to at most `most` pixels, as integers up to 255; `enlarged` is the
+    inverse.
 
     Neighbouring pixels are averaged.
     """

@@ -54,7 +54,7 @@ def colours(steps: Any = WHITE_TO_BLUE) -> Any:
 
 
 def colour_bar(axes: Any, drawn: Any, values: str, least: float = 1.3) -> Any:
-    """The colour bar, to the right of axes on a `page`, with a least height in inches."""
+    """Draw the colour bar, to the right of axes on a `page`, with a minimum height in inches."""
     place = axes.get_position()
     tall = max(1.0, least / place.height)  # room for its label beside a flat picture
     bar = axes.inset_axes((1 + 0.15 / place.width, 1 - tall, 0.11 / place.width, tall))
@@ -63,21 +63,22 @@ def colour_bar(axes: Any, drawn: Any, values: str, least: float = 1.3) -> Any:
 
 
 def count(axis: Any, size: int, inches: float) -> None:
-    """Integer ticks along an axis of cells, as many as there is room for: every one, or every second, fifth, tenth,
-    ..."""
+    """Integer ticks along an axis of cells, as densely as the space allows: at every one, or every second, fifth,
+    tenth, ..."""
     steps = (factor * 10**power for power in range(10) for factor in (1, 2, 5))
     step = next(step for step in steps if step * inches / size >= 0.32 or step >= size)
     axis.set_ticks(range(0, size, step))
 
 
 def every(cell: float, line: float = 0.22) -> int:
-    """Which rows are labelled, given their height in inches: every n-th, since a line of text needs 0.22."""
+    """The distance n between labelled rows, given their height in inches, since a line of text needs 0.22."""
     return math.ceil(line / cell - 1e-9)
 
 
 @contextmanager
 def our_style(*texts: str) -> Iterator[None]:
-    """Our style, regardless of the user's, with matplotlib's own font, then installed fonts that the texts need."""
+    """The style of the pictures, regardless of the user's, with matplotlib's own font and the fonts that the texts
+    need."""
     needed = (font_of(character) for character in sorted(set("".join(texts))))
     families = dict.fromkeys(["DejaVu Sans", *(name for name in needed if name), "sans-serif"])
     style = {**STYLE, "font.family": [*families]}
@@ -94,7 +95,9 @@ def font_of(character: str) -> str | None:
     if character <= " " or unicodedata.category(character) == "Cf":
         return "DejaVu Sans"
     for font in sorted(manager.fontManager.ttflist, key=_rank):
-        with suppress(OSError, RuntimeError):  # removed or damaged since it was listed, or of coloured bitmaps
+        with suppress(
+            OSError, RuntimeError
+        ):  # the font was removed or damaged after it was listed, or has coloured bitmaps
             if "Last Resort" not in font.name and manager.get_font(font.fname).get_char_index(ord(character)):
                 return str(font.name)
     return None
@@ -114,7 +117,7 @@ def _rank(font: Any) -> tuple[Any, ...]:
 
 
 def finish(axes: Any, title: str, legend: bool = False, beside: int = 3) -> Figure:
-    """Add the title and the legend, with a number of names side by side, and fit the figure to its content."""
+    """Add the title and a legend with this many columns, and fit the figure to its content."""
     lines = len(axes.lines)
     if legend:  # above the axes, where it covers nothing
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(lines, beside), borderaxespad=0.3, borderpad=0)
@@ -123,7 +126,7 @@ def finish(axes: Any, title: str, legend: bool = False, beside: int = 3) -> Figu
 
 
 def write_title(axes: Any, title: str, pad: int = 8, narrowest: int = 40) -> None:
-    """The title in lines as wide as the axes, or of a least number of characters if the axes are narrow."""
+    """Write the title in lines as wide as the axes, or of a minimum number of characters if the axes are narrow."""
     width = axes.get_position().width * axes.figure.get_size_inches()[0]
     lines = textwrap.wrap(spelled(printable(" ".join(title.split()))), max(narrowest, int(width * 13)))
     axes.set_title("\n".join(lines), loc="left", pad=pad)
@@ -148,9 +151,9 @@ def fit(figure: Figure, margin: float = 0.12) -> Figure:
 
 
 def save(figure: Figure, path: str | os.PathLike[str], description: str) -> tuple[Path, ...]:
-    """Write PATH.png (200 dots an inch) and PATH.svg (text stays text) with alternative text; return the two paths.
+    """Write PATH.png (200 dots per inch) and PATH.svg (with text as text) with alternative text; return the two paths.
 
-    Both are drawn before either is written, and each is replaced as a whole; the same figure gives the same bytes.
+    Both are drawn before either is written, and each is replaced as a whole. The same figure gives the same bytes.
     Missing folders are created. `description` is the alternative text, for readers who cannot see the picture.
 
     Raises:

@@ -23,7 +23,7 @@ def pen(points: Weights, unit: str = "") -> Figure:
     """
     rows = [[float(x) for x in row] for row in (points.tolist() if hasattr(points, "tolist") else points)]
     if not rows or any(len(row) != 3 or not all(map(math.isfinite, row)) for row in rows):
-        raise InvalidInput("expected points of a pen, at least one: rows of x, y and end, all finite")
+        raise InvalidInput("expected at least one point: rows of x, y and end, all finite")
     wide, high = (max(row[k] for row in rows) - min(row[k] for row in rows) + 0.5 for k in (0, 1))
     size = min(0.3, 16 / wide, 16 / high)  # inches per unit, so that no side exceeds 16
     with our_style(unit):
@@ -59,7 +59,9 @@ def training_curves(rows: Rows, title: str = "") -> Figure:
                 style = "o-" if len(points) <= (40 if key == "validation_loss" else 1) else "-"
                 axes.plot(*zip(*points, strict=True), style, ms=3.5, lw=width, color=COLOURS[colour], label=text)
         if not axes.lines:
-            raise InvalidInput(f"expected lines with step and loss or validation_loss; none of {len(rows)} is one")
+            raise InvalidInput(
+                f"expected lines with step and loss or validation_loss, but found none among {len(rows)}"
+            )
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set(xlabel="training step", ylabel="loss (nats per token)")
@@ -80,7 +82,7 @@ def score_by_length(
     key, systems = metric.lower(), {name: rows, **(other or {})}
     for system, found in systems.items():
         if not found or name in (other or {}) or not all({"words", "sentences", key} <= set(row) for row in found):
-            raise InvalidInput(f"{system}: expected its own name, and rows (at least one) with words, sentences, {key}")
+            raise InvalidInput(f"{system}: expected a unique name, and at least one row with words, sentences, {key}")
     words = sorted({row["words"] for found in systems.values() for row in found}, key=lambda x: int(x.split("-")[0]))
     with our_style(title, metric, *systems):
         width = max(3.0, 0.62 * len(words))
@@ -100,10 +102,10 @@ def score_by_length(
 
 
 def count_below(axes: Any, counts: Mapping[str, tuple[str, Sequence[str]]], at: Sequence[int | float]) -> None:
-    """Numbers in lines below an axis, as under survival curves, so that they never overlap the plot.
+    """Write numbers in lines below an axis, as under survival curves, so that they never overlap the plot.
 
     Args:
-        counts: for each line of numbers its name, its colour, and a text for each position.
+        counts: the name of each line of numbers -> its colour, and a text for each position.
         at: the positions on the axis.
     """
     for i, (head, (colour, numbers)) in enumerate(counts.items()):

@@ -22,10 +22,10 @@ WIDE, LINE = 6.4, 0.27  # inches: height of a line of text, and distance between
 
 
 def coloured_words(words: Sequence[str], numbers: Weights, values: str = "weight", title: str = "") -> Figure:
-    """A running text, with each word on the colour of its number.
+    """A text, with each word on a background in the colour of its number.
 
     White is 0 and dark blue the largest. If a number is below 0, the scale is symmetric, down to dark orange, and words
-    below 0 are in italics, to be distinct in grey print too.
+    below 0 are in italics, so that they can also be distinguished in grey print.
 
     Args:
         words: in the form of `labels`.

@@ -63,7 +63,7 @@ def graph(
             box.xy = place
             box.set_position(place)
         bends = [_bend(start, end, where) for start, end, _ in edges]
-        # an arrow to the right passes below a node in its way
+        # an arrow to the right passes below nodes in between
         dip = (
             0.16
             * wide
@@ -97,7 +97,7 @@ def graph(
 
 
 def _spread(values: Sequence[float], apart: float) -> tuple[list[float], float]:
-    """Positions in inches from 0, with a given least distance if they all fit into 10; and their extent."""
+    """Positions in inches from 0, at least `apart` from each other if they all fit into 10 inches; and their extent."""
     different = sorted({round(value, 6) for value in values})
     reach = different[-1] - different[0]
     if not reach:
@@ -120,7 +120,7 @@ def _mapping(weights: Sequence[float]) -> Any:
 
 
 def _bend(start: int, end: int, places: Sequence[tuple[float, float]]) -> float:
-    """Nearly straight, or curved around nodes in between."""
+    """The curvature of an arrow: nearly straight, or around nodes in between."""
     (x0, y0), (x1, y1) = places[start], places[end]
     length = math.hypot(x1 - x0, y1 - y0)
     for number, (x, y) in enumerate(places):
@@ -133,7 +133,7 @@ def _bend(start: int, end: int, places: Sequence[tuple[float, float]]) -> float:
 
 
 def _name(axis: Any, name: str, values: Sequence[float], inches: Sequence[float]) -> None:
-    """The label of an axis, with its values if there are few."""
+    """Write the label of an axis, with its values if there are few."""
     found = dict(zip(values, inches, strict=True))
     named = name and len(found) <= 20
     axis.set_ticks(list(found.values()) if named else [], [f"{value:g}" for value in found] if named else [])

@@ -41,8 +41,10 @@ def matrix(weights: Weights, rows: Sequence[str], columns: Sequence[str]) -> lis
         raise InvalidInput("expected a matrix of attention weights (rows, columns)") from error
     widths = sorted({len(row) for row in found})
     if not rows or not columns or len(found) != len(rows) or widths != [len(columns)]:
-        came = f"{len(found)} rows of {' or '.join(map(str, widths)) or 'no'}"
-        raise InvalidInput(f"expected weights for {len(rows)} rows of {len(columns)} columns, at least one; got {came}")
+        got = f"{len(found)} rows of {' or '.join(map(str, widths)) or 'no'}"
+        raise InvalidInput(
+            f"expected weights for {len(rows)} rows of {len(columns)} columns, at least one of each; got {got}"
+        )
     if not all(0 <= x < math.inf for row in found for x in row):  # false for NaN too
         raise InvalidInput("expected attention weights that are finite and not below 0")
     return found
@@ -112,9 +114,9 @@ def alignments(
 def head_grid(layers: Sequence[Weights], names: Sequence[str] = (), title: str = "") -> Figure:
     """A thumbnail of every head, one row per layer, without the words.
 
-    Queries go down and keys to the right, as in `alignment`. Dark is the largest weight of each head, so that widely
-    spread heads are as visible as those on a single key. If layers have maps of several sizes, all are drawn as squares
-    of one size, and weights that share a pixel are drawn as the largest of them.
+    Queries are rows and keys are columns, as in `alignment`. The scale of each head ends at its largest weight, so that
+    heads that spread their attention are as visible as those that attend to a single key. If layers have maps of
+    several sizes, all are drawn as squares of one size, and each pixel shows the largest of its weights.
 
     Args:
         layers: for each layer the weights (h, q, k) of its heads.
@@ -124,9 +126,9 @@ def head_grid(layers: Sequence[Weights], names: Sequence[str] = (), title: str =
         InvalidInput: no layers, or weights that are below 0 or not finite.
     """
     tables = [numbers(heads) for heads in layers]
-    came = f"{', '.join(map(str, sorted({table.shape for table in tables}))) or 'nothing'} and {len(names)} names"
+    got = f"{', '.join(map(str, sorted({table.shape for table in tables}))) or 'nothing'} and {len(names)} names"
     if not tables or any(table.ndim != 3 or 0 in table.shape for table in tables) or len(names) not in (0, len(tables)):
-        raise InvalidInput(f"expected weights (h, q, k), at least one layer, and a name for each; got {came}")
+        raise InvalidInput(f"expected weights (h, q, k), at least one layer, and a name for each; got {got}")
     if not all((np.isfinite(table) & (table >= 0)).all() for table in tables):
         raise InvalidInput("expected attention weights that are finite and not below 0")
     if len({table.shape[1:] for table in tables}) > 1:
@@ -170,7 +172,7 @@ def _square(table: Any, side: int) -> Any:
 
 
 def _sides(rows: Sequence[str], columns: Sequence[str], most: int) -> list[Side]:
-    """The layout of columns and rows, given the number of tokens of the longest side."""
+    """The layout of columns and rows, given the number of tokens on the longer side."""
     sides = []
     for tokens in (columns, rows):
         texts = short_labels(tokens)

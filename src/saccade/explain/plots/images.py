@@ -15,7 +15,7 @@ from saccade.explain.plots.canvas import Figure, Weights, colour_bar, colours, f
 from saccade.explain.plots.charts import COLOURS
 from saccade.explain.plots.tokens import short_labels
 
-FEW, DOTS = 24, 200  # number of images that are drawn large; dots per inch, as in `save`
+FEW, DOTS = 24, 200  # the most images that are drawn large; dots per inch, as in `save`
 NARROWEST = 0.45  # inches for the name of an image
 GREY_OF = (0.299, 0.587, 0.114)  # brightness of red, green and blue; ITU-R BT.601
 PALEST = 0.5  # grey level of an image's black, so that it is not mistaken for a weight
@@ -24,7 +24,7 @@ PALEST = 0.5  # grey level of an image's black, so that it is not mistaken for a
 def over_image(
     image: Weights, weights: Weights, words: Sequence[str], title: str = "", values: str = "attention weight"
 ) -> Figure:
-    """For each word the image in grey, overlaid by the weights, smoothly enlarged; figure 3 of Xu et al. 2015.
+    """For each word the image in grey, overlaid with its smoothly enlarged weights; figure 3 of Xu et al. 2015.
 
     White is 0 and dark blue the largest weight of all words; up to about twenty words are readable.
 
@@ -32,7 +32,7 @@ def over_image(
         image: (y, x), or in colour (3, y, x) or (y, x, 3); from 0 to 1, or to 255 where any value is above 1.
         weights: (n, rows, columns), a map for each word, covering the whole image.
         words: in the form of `labels`.
-        values: what the weights are.
+        values: the name of the weights.
 
     Raises:
         InvalidInput: the wrong shape, no words, a number that is not finite, or a weight below 0.
@@ -68,8 +68,8 @@ def over_image(
 def brightness(image: Weights) -> Any:
     """An image (y, x), (c, y, x) or (y, x, c) with 1 or 3 channels as grey (y, x) from 0 to 1.
 
-    Values from 0 to 1 are unchanged; integers to 255 are divided by 255; others are scaled so that the least becomes 0
-    and the largest 1.
+    Values from 0 to 1 are unchanged; integers up to 255 are divided by 255; other values are scaled so that the
+    smallest becomes 0 and the largest 1.
 
     Raises:
         InvalidInput: another shape, or a number that is not finite.
@@ -85,7 +85,7 @@ def stretched(values: Weights, what: str) -> Any:
     """
     found = read(values, what)
     if 0 in found.shape or not np.isfinite(found).all():
-        raise InvalidInput(f"expected {what} of finite numbers, at least one; got the shape {found.shape}")
+        raise InvalidInput(f"expected {what} of finite numbers, not empty; got the shape {found.shape}")
     least, most = float(found.min()), float(found.max())
     if least >= 0 and most <= 1.001:
         return np.minimum(found, 1)
@@ -102,7 +102,7 @@ def _pixels(image: Weights) -> Any:
     if found.ndim not in (2, 3) or 0 in found.shape or (found.ndim == 3 and found.shape[-1] not in (1, 3)):
         raise InvalidInput(f"expected an image (y, x), (c, y, x) or (y, x, c) of 1 or 3 channels; got {found.shape}")
     if not (np.isfinite(found) & (found >= 0) & (found <= 255)).all():
-        raise InvalidInput("expected an image whose values are from 0 to 1, or to 255")
+        raise InvalidInput("expected an image with values from 0 to 1, or up to 255")
     found = found[..., 0] if found.ndim == 3 and found.shape[-1] == 1 else found
     return found / 255 if found.max() > 1.001 else np.minimum(found, 1)
 
@@ -124,7 +124,7 @@ def _resized(maps: Any, size: tuple[int, int], mode: str) -> Any:
 
 
 def _broken(text: str, wide: float) -> str:
-    """A name in lines that fit above an image, given its width in inches; wide characters count twice."""
+    """A name, broken into lines that fit above an image of this width in inches; wide characters count twice."""
     lines, room = [""], int(11 * max(wide, NARROWEST))
     for character in text:
         if sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in lines[-1] + character) > room:
@@ -154,14 +154,14 @@ def _name(axes: Any, text: str) -> None:
 
 
 def _entitle(figure: Figure, title: str, pad: int) -> None:
-    """A colour bar as wide as all images."""
+    """Write the title over the width of all images."""
     wide = max(axes.get_position().x1 for axes in figure.axes)
     write_title(figure.axes[0], title, pad, narrowest=max(30, int(13 * wide)))
 
 
 def glimpses(image: Weights, centres: Weights, sizes: Weights, title: str = "") -> Figure:
-    """An image with the glimpses taken of it: boxes, numbered from 1 in order, and the path from each centre to the
-    next. A number without room is left out.
+    """An image with its glimpses: boxes, numbered from 1 in order, and the path from each centre to the next. A number
+    is omitted if there is no room for it.
 
     Args:
         image: (y, x), or in colour (3, y, x) or (y, x, 3); from 0 to 1, or to 255 where any value is above 1.
@@ -212,7 +212,7 @@ def _box(axes: Any, x: float, y: float, wide: float, high: float, clip: bool = F
 
 
 def _number(axes: Any, path: Any, sizes: Any, inch: float) -> None:
-    """Each glimpse's number at or near a corner of its smallest box, without overlapping others."""
+    """Write each glimpse's number at or near a corner of its smallest box, without overlaps."""
     taken: list[tuple[float, float, float, float]] = []
     (least, most), (bottom, above) = axes.get_xlim(), axes.get_ylim()
     for number, ((x, y), size) in enumerate(zip(path, sizes, strict=True), start=1):
@@ -244,7 +244,8 @@ def drawing(
         canvases: (t, y, x), or (t, c, y, x) of 1 or 3 channels; from 0 to 1, or to 255 where any value is above 1.
         boxes: (t, 4), the box that each step drew in: x and y of a corner, width and height, in pixels, which may be
             negative.
-        most: the most steps to draw; if there are more, steps at equal distances, including the first and the last.
+        most: the largest number of steps to draw; if there are more, evenly spaced steps, including the first and the
+            last.
         names: names of the canvases; by default "step 1", "2", "3", ...
 
     Raises:

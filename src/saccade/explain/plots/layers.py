@@ -21,7 +21,7 @@ from saccade.explain.plots.canvas import (
     write_title,
 )
 
-# orange to blue through grey, by lightness: L* from 95 over 65 to 20, so that signs differ in print too
+# from orange through grey to blue, with lightness L* from 95 through 65 to 20, so that signs differ in grey print, too
 BELOW_AND_ABOVE = ((0.0, "#fff0d9"), (0.25, "#fdc38d"), (0.5, "#9e9e9e"), (0.75, "#2f6fae"), (1.0, "#08306b"))
 
 
@@ -36,7 +36,7 @@ def layer_overview(
 
     Args:
         values: (layers, heads).
-        what: name and unit of the numbers, such as "entropy (nats)".
+        what: the name and the unit of the numbers, such as "entropy (nats)".
         layers, heads: their names; by default their numbers, from 0.
 
     Raises:
@@ -79,9 +79,10 @@ def layer_overview(
 
 
 def positions(table: Weights, title: str = "") -> Figure:
-    """Encodings of positions, and beside them the dot products of all pairs, which show their similarity.
+    """Encodings of positions and, beside them, the dot products of all pairs, which show their similarity.
 
-    Scales are symmetric around 0, and in grey print light is below 0 and dark above; if nothing is below 0, white is 0.
+    Scales are symmetric around 0; in grey print, values below 0 are light and values above 0 dark. If no value is below
+    0, white is 0.
 
     Args:
         table: (positions, features).
@@ -109,7 +110,7 @@ def positions(table: Weights, title: str = "") -> Figure:
             count(axes.yaxis, len(drawn), high)
             colour_bar(axes, mapped, values)
             left += wide + 1.5
-        write_title(figure.axes[0], title, pad=14)  # which may overlap the next
+        write_title(figure.axes[0], title, pad=14)  # with a larger distance, since it may overlap the next title
         return fit(figure)
 
 
@@ -118,7 +119,7 @@ def _inches(cells: int) -> float:
 
 
 def _write_numbers(axes: Any, table: Any, least: float, most: float) -> None:
-    """The numbers as text, with three digits for the largest, if that fits the cells."""
+    """Write the numbers, with three digits for the largest, if they fit into the cells."""
     largest = float(abs(table).max()) or 1.0
     decimals = min(max(0, 2 - math.floor(math.log10(largest))), 4)
     texts = [[f"{value:.{decimals}f}" for value in row] for row in table]

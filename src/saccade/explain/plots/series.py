@@ -35,8 +35,8 @@ def checked_lines(found: Mapping[str, Line]) -> dict[str, Line]:
     lines = {}
     for name, line in found.items():
         if not len(line.x) or len(line.x) != len(line.y) or len(line.counts) not in (0, len(line.x)):
-            came = f"{len(line.x)} x, {len(line.y)} y, {len(line.counts)} counts"
-            raise InvalidInput(f"{name or 'the line'}: expected as many y as x, at least one; got {came}")
+            got = f"{len(line.x)} x, {len(line.y)} y, {len(line.counts)} counts"
+            raise InvalidInput(f"{name or 'the line'}: expected at least one x, and an equal number of y; got {got}")
         x = [str(each) if named else float(each) for each in line.x]
         y = [float(each) if each is not None and math.isfinite(each) else math.nan for each in line.y]
         if all(map(math.isnan, y)) or not all(isinstance(each, str) or math.isfinite(each) for each in x):
@@ -46,8 +46,8 @@ def checked_lines(found: Mapping[str, Line]) -> dict[str, Line]:
 
 
 def categories(found: Mapping[str, Line]) -> list[str] | None:
-    """The categories in order, if x are names: by number if each begins with one, such as "3-4"; otherwise
-    unchanged."""
+    """The categories in order, if x are names: sorted by number if each begins with one, such as "3-4"; otherwise in
+    the given order."""
     names = list(dict.fromkeys(x for line in found.values() for x in line.x))
     if not any(isinstance(name, str) for name in names):
         return None
@@ -121,7 +121,7 @@ def _counts(axes: Any, given: Mapping[str, Line], names: Sequence[str] | None) -
             at = dict(zip(line.x, line.counts, strict=True))
             texts = [f"{at[x]:,}" if x in at else "–" for x in places]
             counts[f"{name}: examples" if name else "examples"] = COLOURS[i % 6], texts
-    if len({tuple(texts) for _, texts in counts.values()}) == 1:  # all are scores of the same examples
+    if len({tuple(texts) for _, texts in counts.values()}) == 1:  # all lines are scores of the same examples
         counts = {"examples": (GREY, texts)}
     count_below(axes, counts, range(len(places)) if names else places)
 

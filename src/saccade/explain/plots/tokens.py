@@ -14,14 +14,14 @@ from saccade.explain.plots.canvas import spelled
 SPACE, SPECIAL = "▁", re.compile(r"<[^<>\s]+>")
 # scripts without spaces between words: Thai to Khmer, Chinese and Japanese
 UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
-# byte-level tokenizers write a byte that is not a visible Latin-1 character as one from U+0100 on: a space is "Ġ"
+# byte-level tokenizers write bytes that are not visible Latin-1 characters as characters from U+0100: a space is "Ġ"
 VISIBLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 BYTE_OF = {chr(byte): byte for byte in VISIBLE}
 BYTE_OF |= {chr(256 + i): byte for i, byte in enumerate(sorted(set(range(256)) - set(VISIBLE)))}
 
 
 class Piece(NamedTuple):
-    """A token without its marks, as bytes, since a piece may end within a character."""
+    """A token without its marks, in bytes, since a token may end within a character."""
 
     raw: bytes
     starts: bool
@@ -57,8 +57,8 @@ def words(tokens: Sequence[str]) -> tuple[list[str], list[range]]:
     """The words of a tokenized sentence, and the positions of the tokens of each, for `join`.
 
     The marks are those of SentencePiece ("▁" before a word), WordPiece ("##" within it), byte-level ("Ġ" before it) and
-    older byte-pair tokenizers ("</w>" behind it); without any, each token is a word. Punctuation at either end of a
-    word is by itself, and so is every piece of a script without spaces, such as Chinese.
+    older byte-pair tokenizers ("</w>" after it); without marks, each token is a word. Punctuation at either end of a
+    word is separate, and so is every piece of a script without spaces, such as Chinese.
     """
     found = pieces(tokens)
     spans: list[range] = []
@@ -72,12 +72,12 @@ def words(tokens: Sequence[str]) -> tuple[list[str], list[range]]:
 def join(weights: Any, rows: Sequence[range] | None = None, columns: Sequence[range] | None = None) -> Any:
     """Weights (..., q, k) over words, from weights over tokens, as a numpy array in float64.
 
-    Weights are summed over the key tokens of a word, and averaged over its query tokens, so rows that sum to one still
-    do.
+    Weights are summed over the key tokens of a word and averaged over its query tokens, so rows that sum to one still
+    sum to one.
 
     Args:
         weights: a torch tensor, a numpy array, or lists.
-        rows: for each query word the positions of its tokens, from `words`; None: queries are unchanged.
+        rows: the positions of the tokens of each query word, from `words`; None: queries are unchanged.
         columns: the same for keys.
 
     Raises:
@@ -129,8 +129,8 @@ def pieces(tokens: Sequence[str]) -> list[Piece]:
 
 
 def _in_bytes(tokens: Sequence[str]) -> bool:
-    """Whether all come from a byte-level tokenizer: one is marked, and together they are UTF-8, possibly cut at the
-    ends."""
+    """Whether the tokens come from a byte-level tokenizer: at least one is marked, and together they are UTF-8,
+    possibly cut at the ends."""
     if not any(token[:1] in ("Ġ", "Ċ") for token in tokens) or not set("".join(tokens)) <= set(BYTE_OF):
         return False
     raw = bytes(BYTE_OF[character] for token in tokens for character in token)

@@ -29,13 +29,13 @@ Spoken = tuple[Weights, Sequence[str], float, str, str, str]
 
 
 def memory_trace(traces: Mapping[str, Weights], values: str = "weight", title: str = "") -> Figure:
-    """The read or write weights of each head of a memory: time to the right, slots down, all with one scale.
+    """The read or write weights of each head of a memory: a column for each step, a row for each slot, with one scale.
 
-    White is 0, dark blue 1; or the largest weight, where one is above 1.
+    White is 0; dark blue is 1, or the largest weight if it is above 1.
 
     Args:
-        traces: the name of a head, such as "write" or "read head 0" -> its weights (t, n); as many steps and slots in
-            all.
+        traces: the name of a head, such as "write" or "read head 0" -> its weights (t, n), with equal shapes for all
+            heads.
         values: name of the weights, for the scale.
 
     Raises:
@@ -43,8 +43,8 @@ def memory_trace(traces: Mapping[str, Weights], values: str = "weight", title: s
     """
     tables = {name: checked(weights, "t n", f"weights of {name}", 0.0) for name, weights in traces.items()}
     if len({table.shape for table in tables.values()}) != 1:
-        came = ", ".join(f"{name} {table.shape}" for name, table in tables.items()) or "none"
-        raise InvalidInput(f"expected heads with as many steps and slots, at least one; got {came}")
+        got = ", ".join(f"{name} {table.shape}" for name, table in tables.items()) or "none"
+        raise InvalidInput(f"expected at least one head, all with the same numbers of steps and slots; got {got}")
     steps, slots = next(iter(tables.values())).shape
     largest = _largest(*tables.values())
     with our_style(title, values, *tables):
@@ -78,7 +78,7 @@ def speech(
 ) -> Figure:
     """The alignment of tokens with a recording, over an axis in seconds, with the recording below.
 
-    White is 0, dark blue 1; or the largest weight, where one is above 1. A waveform is drawn as its outline.
+    White is 0; dark blue is 1, or the largest weight if it is above 1. A waveform is drawn as its outline.
 
     Args:
         weights: (q, k), a row for each token and a column for each frame.
@@ -86,7 +86,7 @@ def speech(
         step: seconds per frame.
         waveform: the samples (t,), and samples per second.
         features: log energies (frames, bands), such as log-mel, and seconds per frame.
-        values: what the weights are.
+        values: the name of the weights.
 
     Raises:
         InvalidInput: the wrong shape, no tokens, weights below 0 or not finite, or a time that is not above 0.
@@ -96,7 +96,9 @@ def speech(
     bands = None if features is None else checked(features[0], "frames bands", "features")
     times = [step, *(given[1] for given in (waveform, features) if given is not None)]
     if not all(0 < time < math.inf for time in times):
-        raise InvalidInput(f"expected seconds a frame and samples a second above 0; got {', '.join(map(str, times))}")
+        raise InvalidInput(
+            f"expected seconds per frame and samples per second above 0; got {', '.join(map(str, times))}"
+        )
     with our_style(title, tokens_label, values, *tokens):
         figure, end, wide = page(), table.shape[1] * step, _wide(table)
         axes, top = _heard(figure, (0.0, wide, 13.2), table, step, (tokens, tokens_label, values))
@@ -117,11 +119,11 @@ def speech(
 
 
 def speeches(panels: Sequence[Spoken]) -> Figure:
-    """Several alignments with one recording, one above another over one axis in seconds; each has a scale as in
+    """Several alignments with one recording, stacked over one axis in seconds; each has its own scale, as in
     `speech`.
 
     Args:
-        panels: for each (weights (q, k), tokens, step, tokens_label, values, title), as for `speech`.
+        panels: each (weights (q, k), tokens, step, tokens_label, values, title), as for `speech`.
 
     Raises:
         InvalidInput: no panel, or as for `speech`.
@@ -130,7 +132,9 @@ def speeches(panels: Sequence[Spoken]) -> Figure:
         raise InvalidInput("expected at least one panel to draw")
     tables = [checked(weights, f"{len(tokens)} k", "weights", 0.0) for weights, tokens, *_ in panels]
     if not all(0 < step < math.inf for _, _, step, *_ in panels):
-        raise InvalidInput(f"expected seconds a frame above 0; got {', '.join(str(step) for _, _, step, *_ in panels)}")
+        raise InvalidInput(
+            f"expected seconds per frame above 0; got {', '.join(str(step) for _, _, step, *_ in panels)}"
+        )
     wide = max(map(_wide, tables))
     with our_style(*(text for _, tokens, _, *texts in panels for text in (*tokens, *texts))):
         figure, top = page(), 0.0
@@ -150,7 +154,7 @@ def _wide(table: Any) -> float:
 def _heard(
     figure: Figure, place: tuple[float, float, float], table: Any, step: float, said: tuple[Sequence[str], str, str]
 ) -> tuple[Any, float]:
-    """Draw a map over time of (tokens, their label, name of the weights); returns where it ends.
+    """Draw a map over time, given tokens, their label and the name of the weights; returns its lower end.
 
     Its position is (top, width, largest height), in inches.
     """
@@ -167,7 +171,7 @@ def _heard(
 
 
 def _in_seconds(figure: Figure, end: float) -> None:
-    """One axis in seconds for all, labelled below the last."""
+    """Give all panels one axis in seconds, labelled below the last."""
     for each in figure.axes:
         each.spines[:].set_visible(True)
         each.set_xlim(0, end)
@@ -190,7 +194,7 @@ def _heat(axes: Any, table: Any, extent: tuple[float, ...], limits: tuple[float,
 
 
 def _outline(axes: Any, samples: Any, rate: float, most: int = 2000) -> None:
-    """A waveform as the band between the least and the largest sample of each stretch of time."""
+    """Draw a waveform as the band between the smallest and the largest sample of each interval."""
     size = math.ceil(len(samples) / most)
     padded = np.pad(samples, (0, -len(samples) % size), mode="edge").reshape(-1, size)
     times = np.minimum(np.arange(len(padded) + 1) * size, len(samples)) / rate

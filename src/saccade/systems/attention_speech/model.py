@@ -4,8 +4,8 @@ h = bidirectional recurrent layers over the features of a recording
 c_i = sum_t w_it h_t                                       w from content, location, or both
 y_i ~ p(y | s_{i-1}, y_{i-1}, c_i)                         the decoder of RNNsearch
 
-A connectionist temporal classification of the same h, which is monotonic, may be trained with it (Kim, Hori & Watanabe
-2017, arXiv:1609.06773, equation 10): loss = lambda L_ctc + (1 - lambda) L_attention.
+CTC on the same h, which is monotonic, may be trained jointly (Kim, Hori & Watanabe 2017, arXiv:1609.06773, equation
+10): loss = lambda L_ctc + (1 - lambda) L_attention.
 """
 
 from typing import Annotated
@@ -36,7 +36,7 @@ class AttentionSpeechConfig(AttentionDecoderConfig):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Dropout rate of the outputs of layers, of embeddings and of readout units."""
     ctc_weight: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Weight of the connectionist temporal classification in the loss, lambda; 0: none."""
+    """Weight of CTC in the loss, lambda; 0: attention only."""
 
     @model_validator(mode="after")
     def check_sizes(self) -> "AttentionSpeechConfig":
@@ -51,7 +51,7 @@ class AttentionSpeechConfig(AttentionDecoderConfig):
 
 
 class AttentionSpeech(nn.Module):
-    """Labels of a recording, each with a context from attention (Chorowski et al. 2015)."""
+    """Transcribes a recording, with a context from attention for each label (Chorowski et al. 2015)."""
 
     def __init__(self, config: AttentionSpeechConfig, features: int, symbols: int) -> None:
         super().__init__()

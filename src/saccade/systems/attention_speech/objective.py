@@ -9,9 +9,9 @@ from saccade.tasks.speech.objective import cross_entropy
 
 
 def objective(model: Any, batch: Batch, step: int) -> Loss:
-    """Nats per label, for the attention and for CTC; the end counts as a label of the attention.
+    """Nats per label, for attention and for CTC; for attention the end symbol counts as a label.
 
-    Recordings too short for their labels do not count in the loss of CTC.
+    Recordings too short for their labels are ignored in the loss of CTC.
     """
     if model.ctc is None:
         return cross_entropy(model, batch, step)

@@ -66,7 +66,7 @@ def pictures(answer: Answer) -> list[Picture]:
 
 
 def measures(answer: Answer) -> dict[str, Figure]:
-    """The entropy of the attention and, given the right answer, the share of looks at the right place."""
+    """The entropy of the attention and, given the right answer, the share of largest weights at the right place."""
     look = shown.alignment(answer, objective, *LOOKS)
     found = {} if look is None else {"attention_entropy": shown.entropy(look)}
     given = shown.alignment(answer._replace(prediction=answer.example.target), objective, *LOOKS)
@@ -77,13 +77,13 @@ def measures(answer: Answer) -> dict[str, Figure]:
 
 
 def row(attention: Attention) -> Config:
-    """A row of the comparison: the default with another attention."""
+    """A row of the comparison: the default configuration with another attention."""
     default = Config()
     return replace(default, model=replace(default.model, attention=attention))
 
 
 def without(speaker: str) -> Config:
-    """The test is a speaker left out of training; half the updates of the default, since there are six such runs."""
+    """Hold a speaker out of training for the test; half the updates of the default, since there are six such runs."""
     default = Config()
     return replace(default, task=replace(default.task, speaker=speaker), training=replace(default.training, steps=1500))
 

@@ -2,8 +2,8 @@
 
     h_1 = x,   h_{l+1} = [forward gru(h_l); backward gru(h_l)],   y_t = softmax(W h_t + b)
 
-x features of a recording, y_t the distribution over labels and the blank at step t. The paper has one layer of long
-short-term memory of 100 cells a direction; here they are gated recurrent units, and several layers.
+x features of a recording, y_t the distribution over labels and the blank at step t. The paper has one LSTM layer
+with 100 cells per direction; here there are several layers of gated recurrent units.
 """
 
 from typing import Annotated

@@ -8,7 +8,7 @@ from saccade.tasks.speech import BLANK, Batch
 
 
 def objective(model: nn.Module, batch: Batch, step: int) -> Loss:
-    """-log p(labels | recording), nats per label. Recordings too short for their labels are left out, and counted."""
+    """-log p(labels | recording), nats per label. Recordings too short for their labels are dropped and counted."""
     log_probs = model(batch.features, batch.mask)
     lengths, wanted = batch.lengths, batch.label_lengths
     loss = ctc_loss(log_probs, lengths, batch.labels, wanted, BLANK, infeasible="drop")

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @config
 class BestPath:
-    """The likeliest symbol of each step, with repetitions and blanks removed."""
+    """The most probable symbol of each step, with repetitions and blanks removed."""
 
     name: Literal["best-path"] = "best-path"
 
 
 @config
 class PrefixBeam:
-    """A search for the labels that are likeliest over all paths."""
+    """A search for the labelling with the largest probability over all paths."""
 
     name: Literal["prefix-beam"] = "prefix-beam"
     beam: Annotated[int, Field(ge=1, le=1000)] = 10
@@ -81,7 +81,7 @@ def pictures(answer: Answer) -> list[Picture]:
 
 
 def without(speaker: str) -> Config:
-    """The test is a speaker left out of training; half the updates of the default, since there are six such runs."""
+    """Hold a speaker out of training for the test; half the updates of the default, since there are six such runs."""
     default = Config()
     return replace(default, task=replace(default.task, speaker=speaker), training=replace(default.training, steps=1250))
 

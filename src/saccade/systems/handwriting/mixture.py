@@ -1,13 +1,14 @@
 """Mixture density outputs for a pen. Graves 2013, arXiv:1308.0850, section 4.1, equations 15 to 26; bias, 5.4, 61, 62.
 
-    (e^, w^, m^, s^, r^) = y^                     the outputs; one w^ and r^, two m^ and s^ a component
+    (e^, w^, m^, s^, r^) = y^                     the outputs; one w^ and r^, two m^ and s^ per component
     e = sigmoid(e^)                               the stroke ends at this point
     pi = softmax((1 + b) w^),  mu = m^,  sigma = exp(s^ - b),  rho = tanh(r^)
     Pr(x) = sum_j pi_j N(x1, x2 | mu_j, sigma_j, rho_j) * (e if x3 = 1 else 1 - e)
 
-x1, x2 the pen's offset, x3 whether the stroke ends; b >= 0 the bias, 0 in training: larger values write more neatly and
-less variedly. The paper's e is sigmoid(-e^), the same network with another sign. Densities are those of the given
-offsets. s^ is clamped to [-7, 7] and r^ to [-4, 4], so that nothing overflows and no component degenerates to a point.
+x1, x2 the pen's offset, x3 whether the stroke ends; b >= 0 the bias, 0 in training: larger values give neater and less
+varied writing. The paper's e is sigmoid(-e^), which is the same network with the opposite sign. Densities are those of
+the given offsets. s^ is clamped to [-7, 7] and r^ to [-4, 4], so that nothing overflows and no component degenerates to
+a point.
 """
 
 import math
@@ -62,7 +63,7 @@ class PenMixture(NamedTuple):
 
 
 def pen_mixture(outputs: Float[Tensor, "*b outputs"], bias: float = 0.0) -> PenMixture:
-    """The distribution of 1 + 6 n outputs, with a bias towards likelier points; in float32 at least."""
+    """The distribution given by 1 + 6 n outputs, with a bias towards probable points; at least in float32."""
     outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
     components = outputs.shape[-1] // 6
     end, weights, means, deviations, alike = outputs.split([1, *(components * k for k in (1, 2, 2, 1))], -1)

@@ -4,10 +4,10 @@
     h2_t = LSTM(x_t, h1_t, w_t), h3_t = LSTM(x_t, h2_t, w_t)
     y^_t = b + W1 h1_t + W2 h2_t + W3 h3_t                                 the mixture of the point after x_t
 
-x_t the pen's last offset and whether its stroke ended, c the text in one-hot vectors. The prediction network is the
+x_t the pen's last offset and whether its stroke ended, c the text as one-hot vectors. The prediction network is the
 same without c and w. Only the first layer runs step by step with the window; the others read all steps at once.
 
-After the text there is one more key, the end, whose value is zero: its weight is phi(t, U + 1) of the paper.
+The text is followed by one more key, the end, whose value is zero; its weight is phi(t, U + 1) in the paper.
 """
 
 from typing import Annotated, Any, Literal, NamedTuple
@@ -33,16 +33,16 @@ from saccade.tasks.pen import Batch
 
 @config
 class Synthesis:
-    """The network that writes a text, which it reads through a window."""
+    """The network that reads a text through a window and writes it."""
 
     name: Literal["synthesis"] = "synthesis"
     attention: Attention = GaussianWindow(pace=0.1)
-    """The mechanism that reads the text; mlp is another name of concat."""
+    """The mechanism that reads the text; mlp is another name for concat."""
 
 
 @config
 class Prediction:
-    """The network without a text, which continues what the pen did."""
+    """The network without a text, which continues the strokes so far."""
 
     name: Literal["prediction"] = "prediction"
 
@@ -52,15 +52,15 @@ class HandwritingConfig:
     """Sizes of the network."""
 
     network: Annotated[Synthesis | Prediction, Field(discriminator="name"), NAMED] = Synthesis()
-    """synthesis writes a text; prediction has no text and continues what the pen did."""
+    """synthesis writes a text; prediction has no text and continues the strokes so far."""
     layers: Annotated[int, Field(ge=1, le=8)] = 3
-    """Layers of long short-term memory."""
+    """LSTM layers."""
     hidden_size: Size = 160
-    """Cells of a layer."""
+    """Cells per layer."""
     components: Parts = 20
-    """Gaussians of the mixture that a point is drawn from."""
+    """Gaussians of the mixture from which a point is drawn."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.25
-    """Dropout rate of the outputs of layers on their way up."""
+    """Dropout rate of the outputs of layers, where they enter the next layer."""
     peepholes: bool = True
     """Peephole connections from a cell to its gates."""
 
@@ -73,7 +73,7 @@ class HandwritingConfig:
 
     @property
     def attention(self) -> Attention | None:
-        """The mechanism that reads the text, of the network that has one."""
+        """The mechanism that reads the text; None for the prediction network."""
         return self.network.attention if isinstance(self.network, Synthesis) else None
 
 
@@ -225,14 +225,14 @@ class Handwriting(nn.Module):
         # the part of W x that comes from the pen is computed before the loop
         of_pen, of_window = layer.weight_input.split([3, self.symbols], 1)
         of_window, recurrent, state = of_window.mT, layer.recurrent(), self.initial_state(len(points), text)
-        cells, hidden, windows, looks, memories = state.layers[0], [], [], [], []
+        cells, hidden, windows, read, memories = state.layers[0], [], [], [], []
         for projected in layer.products.linear(points, of_pen, layer.bias).unbind(1):
             cells = lstm_step(torch.addmm(projected, state.window, of_window), cells, recurrent)
             window, weights, memory = self.read(cells.hidden, text, state)
             state = state._replace(window=window, attention=memory)
             hidden.append(cells.hidden)
             windows.append(window)
-            looks.append(weights)
+            read.append(weights)
             memories.append(memory)
-        self.path.lazy(lambda: torch.stack(looks, -1))
+        self.path.lazy(lambda: torch.stack(read, -1))
         return torch.stack(hidden, 1), torch.stack(windows, 1), tuple(memories)

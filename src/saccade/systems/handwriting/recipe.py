@@ -20,12 +20,12 @@ from saccade.training.config import TrainingConfig
 
 @config
 class Sampling:
-    """How points are drawn."""
+    """The sampling of points."""
 
     seed: Seed = 1
-    """Seed of the draws; another seed writes the same text differently."""
+    """Seed of the random draws; another seed writes the same text differently."""
     most: Annotated[int, Field(ge=1, le=1000)] = 25
-    """Largest number of steps for each character of a text that does not end before."""
+    """Largest number of steps per character, if the text does not end before."""
 
 
 @config
@@ -33,7 +33,7 @@ class Config:
     """Handwriting."""
 
     bias: Annotated[float, Field(ge=0, le=10)] = 1.0
-    """Bias towards likelier points: 0 draws from the model, 1 writes neatly, larger values ever more uniformly."""
+    """Bias towards probable points: 0 draws from the model, 1 writes neatly, larger values more and more uniformly."""
     task: PenConfig = PenConfig()
     model: HandwritingConfig = HandwritingConfig()
     training: TrainingConfig = TrainingConfig(
@@ -53,14 +53,14 @@ def build(config: Config, task: Any) -> Handwriting:
 
 @torch.no_grad()
 def predict(model: Any, batch: Batch, config: Config) -> list[Written]:
-    """What the model writes for each text, and the density of the points of the batch."""
+    """The points that the model writes for each text, and the density of the batch's own points."""
     nats = [float("nan")] * len(batch.lengths)
     if batch.targets.shape[1]:
         densities = model(batch).log_density(batch.targets).masked_fill(~batch.mask, 0.0)
         nats = [round(-float(total), 4) for total in densities.double().sum(1)]
     traces = write(model, batch, config.bias, config.sampling.most, config.sampling.seed)
     return [
-        Written(tuple(text[:length]), tuple(trace.points), tuple(trace.looks), begins, trace.ended, total)
+        Written(tuple(text[:length]), tuple(trace.points), tuple(trace.weights), begins, trace.ended, total)
         for text, length, trace, begins, total in zip(
             batch.asked.tolist(), batch.asked_lengths.tolist(), traces, batch.begins.tolist(), nats, strict=True
         )
@@ -68,7 +68,7 @@ def predict(model: Any, batch: Batch, config: Config) -> list[Written]:
 
 
 def pictures(answer: Answer) -> list[Picture]:
-    """The strokes of the pen, and the path of the window along the text; none of an empty answer."""
+    """The strokes of the pen, and the path of the window along the text; none for an empty answer."""
     places = answer.task.places_of(answer.prediction)
     if not len(places):
         return []
@@ -90,7 +90,7 @@ TINY = Config(
         steps=120, batch_size=400, learning_rate=2e-2, threads=1, validate_every=40, checkpoint_every=20, log_every=10
     ),
 )
-# the sizes of the paper, for IAM-OnDB, whose folder must be given
+# the sizes of the paper, for IAM-OnDB; --task.folder is required
 PAPER = Config(
     task=PenConfig(corpus="iam", folder=Path("IAM-OnDB")),
     model=HandwritingConfig(hidden_size=400),
@@ -108,7 +108,7 @@ RECIPE = Recipe(
         year=2013,
         arxiv="1308.0850",
         target="tables 3 and 4",
-        number="-1096.9 nats a line, synthesis; -1041.0, prediction with 3 layers (IAM-OnDB)",
+        number="-1096.9 nats per line, synthesis; -1041.0, prediction with 3 layers (IAM-OnDB)",
     ),
     task=task,
     build=build,

@@ -1,9 +1,9 @@
 """Writing with a network: a drawn point is the next input, until the text is done.
 
 A synthesis ends when the end after the text has more weight than each of its characters (Graves 2013, section 5.3:
-phi(t, U + 1) > phi(t, u)), or at a limit of steps. A mechanism that is free to attend anywhere may rest on the end; for
-it the end counts only after the last character has had the largest weight. A prediction network has no text and ends at
-the limit.
+phi(t, U + 1) > phi(t, u)), or at a limit of steps. Mechanisms that can attend anywhere
+may give the end a large weight early; for them the end counts only after the last character has had the largest weight.
+A prediction network has no text and ends at the limit.
 """
 
 import zlib
@@ -23,19 +23,19 @@ class Trace(NamedTuple):
     """The points written for one text."""
 
     points: list[tuple[float, ...]]
-    looks: list[tuple[float, ...]]
+    weights: list[tuple[float, ...]]
     """The weights of the characters for each point; [] without a text."""
     ended: bool
 
 
 def write(model: Handwriting, batch: Batch, bias: float, most: int, seed: int) -> list[Trace]:
-    """What the network writes for the batch's texts; a prime comes first, with its own points.
+    """Write the texts of the batch. If there is a prime, the network reads it first, with its own points.
 
     Args:
         model: the network.
         batch: the texts, and the prime.
         bias: bias towards likelier points (`pen_mixture`).
-        most: largest mean number of steps a character.
+        most: largest mean number of steps per character.
         seed: seed of the draws, which depend on the text but not on the rest of the batch.
     """
     lengths, begins, given = batch.asked_lengths, batch.begins, batch.prime.shape[1]
@@ -51,7 +51,7 @@ def write(model: Handwriting, batch: Batch, bias: float, most: int, seed: int) -
         place = weights.argmax(-1) if text is not None else torch.full_like(lengths, -1)
         done = (place == lengths) & through if t > given else torch.zeros_like(through)
         through = through | (place == lengths - 1)
-        # the limit first, since the loop has no step after the last limit
+        # the limit is checked first, since the loop has no step after the last limit
         for row, limit in enumerate(limits):
             if t == limit:
                 traces[row] = traces[row] or traced(steps, row, lengths, text is None)
@@ -68,8 +68,8 @@ def write(model: Handwriting, batch: Batch, bias: float, most: int, seed: int) -
 def traced(steps: list[tuple[Tensor, Tensor]], row: int, lengths: Int[Tensor, " b"], ended: bool) -> Trace:
     """The steps so far of one text, rounded so that they do not depend on the rest of the batch."""
     points = [tuple(round(x, 4) for x in point[row].tolist()) for point, _ in steps]
-    looks = [tuple(round(x, 4) for x in weights[row, : lengths[row]].tolist()) for _, weights in steps]
-    return Trace(points, looks if steps[0][1].shape[1] else [], ended)
+    read = [tuple(round(x, 4) for x in weights[row, : lengths[row]].tolist()) for _, weights in steps]
+    return Trace(points, read if steps[0][1].shape[1] else [], ended)
 
 
 def draws(

@@ -5,8 +5,8 @@ h_t = gru(h_{t-1}, [a_t; E y; b_{t-1}])                       y the last label e
 b_t ~ Bernoulli(sigmoid(w . h_t + c))                         emit the next label now (1), or wait (0)
 y_j ~ softmax(W h_t + d)                                      where b_t = 1
 
-Nothing depends on later steps, so labels come while somebody speaks. In training, each step emits a label once as many
-labels are left as steps, and no step does after the last label: only training knows how many labels there are.
+Nothing depends on later steps, so labels are emitted during the recording. In training the number of labels is known:
+when as many labels as steps are left, each step emits one, and after the last label none does.
 """
 
 import math
@@ -29,16 +29,16 @@ from saccade.nets.stacked_encoder import StackedEncoder
 
 @config
 class Learned:
-    """Gates that are drawn, and trained with the score function."""
+    """Gates that are sampled, and trained with the score function."""
 
     name: Literal["learned"] = "learned"
     pace: Annotated[float, Field(gt=0, lt=1)] = 0.08
     """Probability with which a new model emits a label at a step."""
     reward_weight: Annotated[float, Field(gt=0)] = 0.3
-    """Weight of the reward, lambda_r. Below 1 the gates learn more slowly, and disturb the other weights less."""
+    """Weight of the reward, lambda_r. Below 1 the gates learn more slowly and disturb the other weights less."""
     forced_weight: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of the log-probability of forced decisions in the loss; 0 as in the paper, whose network does not learn
-    when a recording ends."""
+    """Weight of the log-probability of forced decisions in the loss; 0 as in the paper, where the network does not
+    learn when a recording ends."""
     entropy_weight: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the entropy of the gates, lambda_e, which falls to 0 over `entropy_steps`. Since gates seldom open, a
     large weight makes labels come before their words."""
@@ -48,11 +48,11 @@ class Learned:
 
 @config
 class Constant:
-    """A label at every n-th step, whatever the recording."""
+    """Emits a label at every n-th step of any recording."""
 
     name: Literal["constant"] = "constant"
     every: Many = 12
-    """Steps from one label to the next."""
+    """Number of steps from one label to the next."""
 
 
 @config
@@ -92,7 +92,7 @@ class Inputs(NamedTuple):
 
 
 class OnlineSpeech(nn.Module):
-    """Labels of a recording, each emitted at a step that a gate decides (Luo et al. 2016)."""
+    """Transcribes a recording; a gate decides at each step whether a label is emitted (Luo et al. 2016)."""
 
     def __init__(self, config: OnlineSpeechConfig, features: int, symbols: int) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class OnlineSpeech(nn.Module):
         self.score_function: ScoreFunction | None = None
         if isinstance(policy, Learned):
             self.entropy_steps, self.forced_weight = policy.entropy_steps, policy.forced_weight
-            # the reward of a decision covers what is still to be emitted, so the baseline knows how much that is
+            # the reward of a decision sums over the remaining labels, so the baseline gets their number
             self.score_function = ScoreFunction(
                 "learned", features=size + 2, reward_weight=policy.reward_weight, entropy_weight=policy.entropy_weight
             )
@@ -140,10 +140,11 @@ class OnlineSpeech(nn.Module):
     def decide(
         self, step: int, state: Float[Tensor, "b h"], said: Bool[Tensor, " b"], waited: Float[Tensor, " b"]
     ) -> tuple[Bool[Tensor, " b"] | None, Float[Tensor, " b"]]:
-        """Whether a label is emitted at a step, counted from 0; and the log-probability of none since the last label.
+        """Whether a label is emitted at a step, counted from 0, and the log-probability of emitting none since the last
+        label.
 
-        In training the learned policy draws, and the first is None. In evaluation it emits a label once the probability
-        that a draw would have emitted it by now exceeds one half: the median of the steps at which draws emit it.
+        In training the learned policy samples, and the decision is None. In evaluation it emits a label once the
+        probability that sampling would have emitted it by now exceeds one half, that is, at the median step.
         """
         logit = self.attention.gate(state)[:, 0]
         waited = waited.masked_fill(said, 0.0) + F.logsigmoid(-logit.to(waited.dtype))
@@ -159,13 +160,13 @@ class OnlineSpeech(nn.Module):
         start: int,
         generator: torch.Generator | None = None,
     ) -> Decisions:
-        """Decide at which steps these labels are emitted, all of them.
+        """Decide at which steps all of these labels are emitted.
 
         Args:
-            features: of the recordings.
+            features: features of the recordings.
             mask: True at their steps.
             labels: padded with 0.
-            start: the symbol that stands for the label before the first.
+            start: the symbol used as the label before the first.
             generator: makes the draws reproducible.
         """
         inputs = self.prepare(features, mask)
@@ -194,14 +195,14 @@ class OnlineSpeech(nn.Module):
         return found
 
     def when(self, said: Decisions, wanted: Int[Tensor, " b"]) -> Float[Tensor, "b u t"]:
-        """The probability of emitting each label now, at the steps when it is the next; the last row is the end."""
+        """The probability of emitting each label, at the steps when it is the next one; the last row is the end."""
         now = self.forced(said, torch.ones_like(said.gates.emit)).exp()
         rows = torch.arange(int(wanted.max()) + 1, device=now.device)
         due = (said.counts[:, None] == rows[:, None]) & (rows[:, None] < wanted[:, None, None])
         return due * now[:, None]
 
     def forced(self, said: Decisions, emit: Bool[Tensor, "b t"]) -> Float[Tensor, "b t"]:
-        """Log-probability of these decisions at each step, drawn or not."""
+        """Log-probability of these decisions at each step, sampled or not."""
         logit = self.attention.gate(said.known)[..., 0]
         logit = logit.to(torch.promote_types(logit.dtype, torch.float32))
         return F.logsigmoid(torch.where(emit, logit, -logit))
@@ -216,7 +217,7 @@ class OnlineSpeech(nn.Module):
     def listen(
         self, features: Float[Tensor, "b t f"], mask: Bool[Tensor, "b t"], start: int, waits: int
     ) -> Int[Tensor, "b t"]:
-        """The symbol of each step: the likeliest label, or `waits`."""
+        """The symbol of each step: the most probable label, or `waits`."""
         inputs = self.prepare(features, mask)
         rows, steps = mask.shape
         state = self.cell.initial_state(rows).hidden

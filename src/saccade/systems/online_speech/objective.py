@@ -1,6 +1,6 @@
 """The bound of Luo et al. 2016, equation 8, and the gradient of its gates by the score function, equation 12.
 
-loss = -sum over t with b_t = 1 of log p(y_j | h_t)           the gates drawn; a mean over labels
+loss = -sum over t with b_t = 1 of log p(y_j | h_t)           the gates sampled; a mean over labels
 gradient += that of the surrogate of (R_t, log p(b_t))        R_t = the log-probabilities of the labels from t on
 """
 
@@ -15,9 +15,9 @@ from saccade.tasks.speech import START, Batch
 
 
 def objective(model: Any, batch: Batch, step: int) -> Loss:
-    """Nats per label, those of forced decisions included.
+    """Nats per label, including labels that were forced.
 
-    A recording with fewer steps than labels counts the labels that fit.
+    For a recording with fewer steps than labels, only the labels that fit count.
     """
     said = model(batch.features, batch.mask, batch.labels, START)
     emit = said.gates.emit

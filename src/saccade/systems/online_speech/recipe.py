@@ -39,7 +39,7 @@ def build(config: Config, task: Any) -> OnlineSpeech:
 
 
 def predict(model: Any, batch: Batch, config: Config) -> list[list[int]]:
-    """A symbol for each step, mostly the blank, so that it is known when each label came."""
+    """A symbol for each step, mostly the blank, so that the step of each label is known."""
     said = model.listen(batch.features, batch.mask, START, BLANK)
     return [row[:length] for row, length in zip(said.tolist(), batch.lengths.tolist(), strict=True)]
 

@@ -47,7 +47,7 @@ class SearchState(NamedTuple):
 
 
 class RNNEncDec(nn.Module):
-    """Translate through one vector of fixed size (Cho et al. 2014)."""
+    """Translates through one vector of fixed size (Cho et al. 2014)."""
 
     def __init__(self, config: RNNEncDecConfig, source_symbols: int, target_symbols: int) -> None:
         super().__init__()

@@ -70,9 +70,10 @@ PAPER = Config(
 
 
 def words(longest: int) -> Config:
-    """The papers' comparison in small: whole words, trained on sentences of at most `longest` words.
+    """The papers' comparison at a small size: whole words, trained on sentences of at most `longest` words.
 
-    Few sentences are that short, and training on them soon stops helping with the others: the best weights are kept.
+    Few sentences are that short, and training on them soon stops helping with longer ones, so the best weights are
+    kept.
     """
     return Config(
         task=TranslationConfig(

@@ -25,10 +25,11 @@ from saccade.nets.recurrent_encoder import Encoded, RecurrentEncoder
 
 @config
 class RNNsearchConfig(AttentionDecoderConfig):
-    """Sizes of the network. Each direction of the encoder has hidden_size units; with dot attention both together."""
+    """Sizes of the network. Each direction of the encoder has hidden_size units; with dot attention both together
+    do."""
 
     directions: Literal["both", "forward"] = "both"
-    """Directions of the encoder. With forward alone, an annotation does not depend on the words that follow."""
+    """Directions of the encoder. With "forward", an annotation does not depend on the words after it."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Dropout rate of embeddings, annotations and readout units (the paper uses none)."""
 
@@ -53,7 +54,7 @@ class RNNsearchConfig(AttentionDecoderConfig):
 
 
 class RNNsearch(nn.Module):
-    """Translate with a soft search through the annotations of the source (Bahdanau et al. 2015)."""
+    """Translates with a soft search through the annotations of the source (Bahdanau et al. 2015)."""
 
     def __init__(self, config: RNNsearchConfig, source_symbols: int, target_symbols: int) -> None:
         super().__init__()

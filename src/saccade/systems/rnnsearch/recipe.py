@@ -66,8 +66,7 @@ LOOKS = ("decoder.recurrent.attention.weights", "target", "source")
 
 def pictures(answer: Answer) -> list[Picture]:
     look = shown.alignment(answer, cross_entropy, *LOOKS)
-    heads = shown.heads(answer, cross_entropy, [(*LOOKS, "", shown.WEIGHT)])
-    return [picture for picture in (look, heads) if picture is not None]
+    return [] if look is None else [look]
 
 
 def measures(answer: Answer) -> dict[str, Figure]:
@@ -83,7 +82,7 @@ TINY = Config(
     ),
     search=SearchConfig(beam=2),
 )
-# small enough to come with the package, in eight bits a weight: `saccade predict demo`
+# small enough to be part of the package, with eight bits per weight: `saccade predict demo`
 DEMO = Config(
     task=TranslationConfig(vocabulary_size=1500),
     model=RNNsearchConfig(
@@ -104,7 +103,7 @@ HANSARD = Config(
         corpus="folder", languages=("en", "fr"), limit=100_000, judged=2000, joined=3, vocabulary_size=8000,
         lowercase=True, label_smoothing=0.1,
     ),
-    model=RNNsearchConfig(order="step-first"),  # alignments are sharper if the query has read the previous word
+    model=RNNsearchConfig(order="step-first"),  # alignments are sharper if the query includes the previous word
     training=TrainingConfig(
         steps=3000, batch_size=2500, window=30_000, learning_rate=1.5e-3, schedule="linear", warmup=200,
         validate_every=500,
@@ -126,9 +125,10 @@ PAPER = Config(
 
 
 def words(longest: int) -> Config:
-    """The papers' comparison in small: whole words, trained on sentences of at most `longest` words.
+    """The papers' comparison at a small size: whole words, trained on sentences of at most `longest` words.
 
-    Few sentences are that short, and training on them soon stops helping with the others: the best weights are kept.
+    Few sentences are that short, and training on them soon stops helping with longer ones, so the best weights are
+    kept.
     """
     return Config(
         task=TranslationConfig(
@@ -154,8 +154,8 @@ def words(longest: int) -> Config:
 
 
 def row(attention: Attention, **options: Any) -> Config:
-    """A row of the comparison of mechanisms: multi30k in minutes, with another attention."""
-    # with dot attention the annotations have the state's size; more units give as many parameters again
+    """A row of the comparison of mechanisms: Multi30k in minutes, with another attention."""
+    # with dot attention the annotations are smaller; more units restore the number of parameters
     hidden = 392 if isinstance(attention, Dot) else 256
     return replace(
         MULTI30K,
@@ -201,14 +201,14 @@ RECIPE = Recipe(
             direction="max",
             bound=42.0,
             variant="default",
-            why="a plain sketch of the same size and time reached 44.7 on such data; below 42 something is broken",
+            why="a simple model of the same size and training time reached 44.7; below 42 something is broken",
         ),
         Claim(
             metric="bleu",
             direction="max",
             bound=37.0,
             variant="multi30k",
-            why="a plain sketch of the same sizes reached 35.8 with greedy search after 14 epochs",
+            why="a simple implementation of the same sizes reached 35.8 with greedy search after 14 epochs",
         ),
     ),
 )

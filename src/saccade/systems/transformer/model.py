@@ -35,7 +35,7 @@ class Learned:
 
     name: Literal["learned"] = "learned"
     longest: Size = 512
-    """Positions: the most symbols of a sentence, its end included."""
+    """Number of positions: the most symbols of a sentence, including its end."""
 
 
 @config
@@ -47,7 +47,7 @@ class TransformerConfig:
     model_size: Size = 256
     """Features of a position, d_model."""
     heads: Parts = 8
-    """Heads of an attention, h."""
+    """Heads per attention, h."""
     hidden_size: Size = 1024
     """Units of a feed-forward layer, d_ff."""
     head_size: Size | None = None
@@ -81,7 +81,7 @@ class Encoded(NamedTuple):
 
 
 class SearchState(NamedTuple):
-    """The cache, one row a sentence, and the mask of each hypothesis.
+    """The cache, one row per sentence, and the mask of each hypothesis.
 
     The hypotheses of a sentence form a tree. Its keys and values are stored in one sequence, step by step for all
     hypotheses, and never reordered; `own` marks the symbols that lead to a hypothesis.
@@ -93,7 +93,7 @@ class SearchState(NamedTuple):
 
 
 class Transformer(nn.Module):
-    """Translate with attention alone (Vaswani et al. 2017)."""
+    """Translates with attention alone (Vaswani et al. 2017)."""
 
     def __init__(self, config: TransformerConfig, source_symbols: int, target_symbols: int) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class Transformer(nn.Module):
         now = torch.eye(beam, dtype=torch.bool, device=tokens.device).repeat(sentences, 1)
         own = now if state.own is None else torch.cat([state.own, now], 1)
         past = None if state.past is None else state.past.value
-        seen = -(-own.shape[1] // beam) - 1  # the first step may have had one hypothesis a sentence
+        seen = -(-own.shape[1] // beam) - 1  # the first step may have had one hypothesis per sentence
         embedded = self.target_positions(self.scale * self.target_embedding(tokens)[:, None], seen).view(
             sentences, beam, -1
         )

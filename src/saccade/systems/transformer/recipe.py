@@ -40,8 +40,8 @@ class Config:
     def check_tying(self) -> "Config":
         if self.model.tie == "all" and not self.task.shared_vocabulary:
             raise ValueError(
-                "--model.tie all uses one matrix for both languages and needs --task.shared-vocabulary true; with two "
-                "vocabularies type --model.tie output or none"
+                "--model.tie all uses one matrix for both languages, so it needs --task.shared-vocabulary true; with "
+                "two vocabularies, type --model.tie output or none"
             )
         return self
 
@@ -73,7 +73,8 @@ SHOWS = (
 
 
 def pictures(answer: Answer) -> list[Picture]:
-    """Where the decoder looks in the source, the mean over layers and heads; and each head of the three attentions."""
+    """The attention of the decoder to the source, averaged over layers and heads; and each head of the three
+    attentions."""
     look = shown.alignment(answer, cross_entropy, *CROSS, title="decoder to encoder")
     heads = shown.heads(answer, cross_entropy, SHOWS)
     return [picture for picture in (look, heads) if picture is not None]
@@ -139,7 +140,7 @@ def changed(base: Config, model: Mapping[str, Any] | None = None, label_smoothin
     """The configuration with other sizes or another label smoothing."""
     smoothing = base.task.label_smoothing if label_smoothing is None else label_smoothing
     training, wider = base.training, (model or {}).get("model_size", base.model.model_size) / base.model.model_size
-    if training.schedule == "inverse-root":  # equation 3: the rate goes with d_model^-0.5
+    if training.schedule == "inverse-root":  # equation 3: the rate is proportional to d_model^-0.5
         training = replace(training, learning_rate=training.learning_rate * wider**-0.5)
     return replace(
         base,
@@ -160,7 +161,7 @@ BIG = replace(
 def rows(base: Config) -> dict[str, Config]:
     """Rows A to E of the paper's table 3, each with one change.
 
-    The names have the paper's numbers. On another base they stand for the same fractions: `c-n2` has a third of the
+    The names contain the paper's numbers. On another base they denote the same fractions: `c-n2` has a third of the
     layers, `c-d256` half the width, `b-dk16` a quarter of the features of queries and keys.
     """
     m = base.model

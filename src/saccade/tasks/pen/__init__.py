@@ -1,4 +1,4 @@
-"""Pens: lines of handwriting as points, from embedded letters or IAM-OnDB; nats per step, and legible letters."""
+"""Handwriting as the points of a pen, from embedded letters or IAM-OnDB; nats per step, and legible letters."""
 
 from saccade.tasks.pen.config import PenConfig
 from saccade.tasks.pen.task import Batch, PenTask, Written

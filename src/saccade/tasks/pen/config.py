@@ -1,4 +1,4 @@
-"""Which lines of handwriting a model is trained on, and whose hand a text is written in."""
+"""The lines of handwriting that a model is trained on, and the writer whose style it imitates."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -36,7 +36,7 @@ class PenConfig:
     draw: Seed = 1
     """Seed of the lines."""
     prime: Annotated[int, Field(ge=1, le=20)] | None = None
-    """Write in the hand of this writer of the embedded letters: `prime_text`, in their letters, precedes the text."""
+    """Imitate this writer of the embedded letters: `prime_text`, in their letters, precedes the text."""
     prime_text: Annotated[str, Field(min_length=1, max_length=60)] = "the fox"
     """The text that primes the model."""
 
@@ -59,7 +59,7 @@ class PenConfig:
 
 
 def check_characters(text: str, alphabet: str) -> None:
-    """Raise if a text is empty or has a character outside the alphabet.
+    """Check that a text is not empty and that all its characters are in the alphabet.
 
     Raises:
         InvalidInput: naming the character.
@@ -69,4 +69,4 @@ def check_characters(text: str, alphabet: str) -> None:
     for character in text:
         if character not in alphabet:
             known = "space and the lower-case letters a to z" if alphabet == ALPHABET else repr(alphabet)
-            raise InvalidInput(f"{character!r} is not one of the characters that were learned: {known}")
+            raise InvalidInput(f"{character!r} is not in the training lines; the characters are: {known}")

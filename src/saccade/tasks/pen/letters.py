@@ -1,9 +1,9 @@
-"""Letters as a pen drew them, placed on a line, and strings of one writer's letters.
+"""Online letters placed on a line, and strings of letters by one writer.
 
-The letters are Omniglot's (`data/ATTRIBUTION.md`): lower case, each drawn in a box of its own. Their positions on the
-line and their sizes are therefore ours: the body of an x reaches from 0 to 1, that of an l to 1.7, that of a p down to
--0.7, and all lengths are in these x-heights. Within its extent a letter is as its writer drew it, slightly smoothed,
-since the mouse left stairs. A stroke keeps the points that a polyline needs.
+The letters are Omniglot's (`data/ATTRIBUTION.md`): lower case, each drawn in its own box. Their positions on the line
+and their sizes are therefore ours: an x reaches from 0 to 1, an l up to 1.7, a p down to -0.7, and all lengths are in
+these x-heights. Within its extent a letter is as its writer drew it, slightly smoothed, since drawing with a mouse left
+steps. A stroke keeps the points that a polyline needs.
 """
 
 import gzip
@@ -25,9 +25,10 @@ EXTENTS = {
     **dict.fromkeys("acemnorsuvwxzi", (0.0, 1.0)), **dict.fromkeys("bdfhkl", (0.0, 1.7)), "t": (0.0, 1.4),
     **dict.fromkeys("gpqyj", (-0.7, 1.0)),
 }  # fmt: skip
-DOT = 8.0  # of the canvas's 105: a stroke that is smaller is a dot, or a slip of the mouse
-SPACING, SMOOTH, TOLERANCE = 0.04, 0.08, 0.03  # x-heights: between points that are smoothed, over how much, and kept
-VARIANTS = 10  # of each training letter: as it was drawn, and bent before its points are chosen
+DOT = 8.0  # a smaller stroke, on the canvas of 105, is a dot or a slip of the mouse
+# in x-heights: distance between points before smoothing, width of the smoothing, and tolerance of thinning
+SPACING, SMOOTH, TOLERANCE = 0.04, 0.08, 0.03
+VARIANTS = 10  # variants of each training letter: one as drawn, the others distorted before their points are thinned
 
 
 class Letter(NamedTuple):
@@ -66,9 +67,9 @@ def letters(split: str) -> tuple[Letter, ...]:
 
 
 def on_the_line(character: str, strokes: list[Points], generator: np.random.Generator | None = None) -> Points:
-    """(points, 3) of a drawing with the height of `EXTENTS`, smoothed and thinned; i and j keep one dot.
+    """(points, 3) of a drawing, scaled to the height in `EXTENTS`, smoothed and thinned; i and j keep one dot.
 
-    With a generator it is distorted before its points are chosen, so that the points differ.
+    With a generator it is distorted before its points are thinned, so that the points differ.
     """
     body = [stroke for stroke in strokes if np.ptp(stroke, 0).max() >= DOT]
     low, high = (float(bound(np.concatenate(body)[:, 1])) for bound in (np.min, np.max))
@@ -79,7 +80,7 @@ def on_the_line(character: str, strokes: list[Points], generator: np.random.Gene
         scaled = (stroke - [0, low]) * (top - bottom) / (high - low) + [0, bottom]
         if np.ptp(stroke, 0).max() >= DOT:
             placed.append(smoothed(scaled))
-        elif character in "ij" and not dotted:  # some press more than once
+        elif character in "ij" and not dotted:  # some writers dot more than once
             placed.append(scaled.mean(0, keepdims=True))
             dotted = True
     tolerance = TOLERANCE
@@ -143,10 +144,10 @@ def draw_lines(
     seed: int,
     distort: bool,
 ) -> list[Line]:
-    """Lines of one writer each, of letters drawn alike often; a sixth of what is not at an end is a space.
+    """Lines by one writer each, of uniformly sampled letters; a sixth of the inner characters are spaces.
 
     Args:
-        found: what may be drawn.
+        found: the letters to sample from.
         count: number of lines.
         lengths: fewest and most characters.
         spacing: smallest and largest distance between two letters, in x-heights; a space adds 0.8.
@@ -157,7 +158,7 @@ def draw_lines(
         InvalidInput: no letters.
     """
     if not found:
-        raise InvalidInput("there are no letters to make lines of")
+        raise InvalidInput("expected at least one letter to make lines of")
     generator, lines = np.random.default_rng(seed), []
     by_writer: dict[int, list[Letter]] = {}
     for letter in found:
@@ -194,7 +195,7 @@ def set_side_by_side(drawn: list[Letter | None], gaps: Points, seed: int | None)
 
 
 def points_of(line: Line) -> Points:
-    """(points, 3) of a line; with a seed, distorted as if drawn by another hand."""
+    """(points, 3) of a line; distorted, as if drawn by another hand, if the line has a seed."""
     sizes = [len(letter.points) for letter in line.letters]
     points, starts = np.concatenate([letter.points for letter in line.letters]), np.repeat(line.starts, sizes)
     if line.seed is not None:

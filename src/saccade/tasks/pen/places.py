@@ -12,12 +12,12 @@ def sizes_of(drawn: Line | Points) -> int:
 
 
 def placed(drawn: Line | Points | None, text: str) -> Points:
-    """Positions of the pen (points, 3) as it wrote a text.
+    """Positions of the pen (points, 3) while it wrote a text.
 
     Raises:
         InvalidInput: a coordinate that is not finite, naming the text.
     """
-    assert drawn is not None, "a text to be written has no points"
+    assert drawn is not None, "this text has no points yet"
     points = points_of(drawn) if isinstance(drawn, Line) else drawn
     if not np.isfinite(points).all():
         number = 1 + int(np.argmin(np.isfinite(points).all(1)))

@@ -1,23 +1,26 @@
-"""A reader of single letters, trained on the real ones when it is needed: it judges synthesised letters.
+"""A classifier of single letters, trained on the real ones, to judge synthesised letters.
 
-Its input is four images of a letter, centred and at its size in x-heights: one each of horizontal, rising, vertical and
-falling strokes. A small convolutional network classifies them. It is trained on distorted letters of the training
-writers, always with the same result, in a few seconds.
+Its input is four images of a letter, centred and at its size in x-heights: one for each of horizontal, rising, vertical
+and falling strokes. A small convolutional network classifies them. It was trained on distorted letters of the training
+writers (`train_reader`), and its weights come with the package.
 """
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saccade.tasks.pen.letters import ALPHABET, Points, distorted, letters
 
-GRID, REACH, FINE = 20, 1.4, 0.05  # pixels a side, x-heights from the middle to an edge, and between points of ink
+GRID, REACH, FINE = 20, 1.4, 0.05  # pixels per side; x-heights from the centre to an edge, and between points of ink
 STEPS, BATCH, SEED = 300, 128, 1
+WEIGHTS = Path(__file__).parent / "data" / "reader.safetensors"
 
 
 def picture(points: Points) -> Float[Tensor, "4 y x"]:
@@ -41,7 +44,7 @@ def picture(points: Points) -> Float[Tensor, "4 y x"]:
 
 
 class Reader(nn.Module):
-    """26 letters from four images."""
+    """Classifies 26 letters from four images."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +75,15 @@ def read(reader: Reader, drawn: Sequence[Points]) -> str:
 
 @cache
 def trained_reader() -> Reader:
-    """The trained reader. It is the same each time, and torch's global random state is unchanged."""
+    """The reader with the weights of `data/reader.safetensors`, which `data/make_reader.py` wrote."""
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False):  # a new network draws weights
+        reader = Reader()
+        reader.load_state_dict(load_file(WEIGHTS))
+    return reader.eval()
+
+
+def train_reader() -> Reader:
+    """Train a reader, which takes seconds. It is the same each time, and torch's global random state is unchanged."""
     generator = np.random.default_rng(SEED)
     drawn, wanted = [], []
     for letter in letters("train"):
@@ -83,7 +94,7 @@ def trained_reader() -> Reader:
         drawn.append(picture(points))
         wanted.append(ALPHABET.index(letter.character) - 1)
     pictures, answers = torch.stack(drawn), torch.tensor(wanted)
-    # the caller may be in inference mode
+    # training also works if the caller is in inference mode
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
         torch.manual_seed(SEED)
         reader = Reader()
@@ -100,7 +111,7 @@ def trained_reader() -> Reader:
 
 
 def cut_letters(
-    looks: Sequence[Sequence[float]], text: str, points: Points, begins: int = 0
+    weights: Sequence[Sequence[float]], text: str, points: Points, begins: int = 0
 ) -> list[tuple[str, Points | None]]:
     """Each letter of a text from `begins` on, and its strokes; None if there are fewer strokes than letters.
 
@@ -108,21 +119,21 @@ def cut_letters(
     were drawn have the largest sum.
 
     Args:
-        looks: the weight of each character for each point.
+        weights: the weight of each character for each point.
         text: the characters.
         points: (points, 3), with 1 where a stroke ends.
-        begins: leading characters that are not wanted.
+        begins: number of leading characters to skip.
     """
-    if not looks:
+    if not weights:
         return []
     letters_of = [index for index, character in enumerate(text) if character != " "]
     ends = sorted({*np.flatnonzero(points[:, 2] > 0.5).tolist(), len(points) - 1})
     if len(ends) < len(letters_of):
         return [(text[index], None) for index in letters_of if index >= begins]
-    shares = np.array(looks)[:, letters_of]
+    shares = np.array(weights)[:, letters_of]
     shares /= np.maximum(shares.sum(1, keepdims=True), 1e-9)
     gains = np.diff(shares.cumsum(0)[ends], axis=0, prepend=np.zeros((1, len(letters_of))))
-    # best[l]: of all ways to give the strokes so far to the letters up to l
+    # best[l]: the largest sum over all assignments of the strokes so far to the letters up to l
     best, moved = np.full(len(letters_of), -np.inf), []
     best[0] = 0.0
     for number, gain in enumerate(gains):

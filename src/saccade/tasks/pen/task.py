@@ -38,23 +38,23 @@ SPLITS = ("train", "validation", "test")
 
 
 class Written(NamedTuple):
-    """What was written for a text, and how likely the example's own points are."""
+    """The answer to a text: the points that were written, and the density of the example's own points."""
 
     characters: tuple[int, ...]
     points: tuple[tuple[float, ...], ...]
     """Normalised offsets, and 1 where a stroke ends."""
-    looks: tuple[tuple[float, ...], ...]
-    """The weight of each character for each point; () for a model without a window on the text."""
+    weights: tuple[tuple[float, ...], ...]
+    """The attention weight of each character for each point; () for a model without a window on the text."""
     begins: int
-    """Characters of the prime: given with their points, and not written."""
+    """Number of characters of the prime, which were given with their points and not written."""
     ended: bool
-    """Whether the model ended the text, rather than reached the limit of steps."""
+    """Whether the model ended the text before the limit of steps."""
     nats: float
     """Minus the log-density of the example's points; NaN without points."""
 
 
 class Example(NamedTuple):
-    """A text and its points, as a line of letters or as an array; None for a text to be written."""
+    """A text and its points, as a line of letters or as an array; None for a text that a user types."""
 
     text: str
     drawn: Line | Points | None
@@ -74,7 +74,7 @@ class Batch(NamedTuple):
     characters: Int[Tensor, "b u"]
     lengths: Int[Tensor, " b"]
     asked: Int[Tensor, "b v"]
-    """The characters to be written, after those of the prime if there is one."""
+    """The characters to write, after those of the prime if there is one."""
     asked_lengths: Int[Tensor, " b"]
     prime: Float[Tensor, "b p 3"]
     """Normalised points of the prime."""
@@ -86,7 +86,7 @@ class PenTask:
     """Lines of handwriting. Densities are those of normalised offsets, in nats per step.
 
     A step is an offset and whether the stroke ends there. Offsets are normalised by their mean and standard deviation
-    over the training lines, so figures in other units differ by a constant.
+    over the training lines; in other units the densities differ by a constant.
     """
 
     metric = "nats_per_step"
@@ -94,7 +94,7 @@ class PenTask:
     unit = "nats"
     accepts = ("text",)
     longest_input = 500
-    """Characters of a text to be written."""
+    """The most characters of a typed text."""
 
     def __init__(self, config: PenConfig, assets: Path | None = None) -> None:
         self.config = config
@@ -109,7 +109,7 @@ class PenTask:
                 *parts, ends = kept["memoryless"]
                 weights, means, covariances = (np.array(part, float) for part in parts)
             except (TypeError, ValueError) as error:
-                raise InvalidInput(f"{path}: expected numbers of another shape ({error})") from error
+                raise InvalidInput(f"{path}: the numbers have the wrong shape ({error})") from error
             self.memoryless = Memoryless(weights, means, covariances, ends)
             return
         rows = self._read("train")
@@ -123,7 +123,7 @@ class PenTask:
 
     @cached_property
     def _iam(self) -> iam.Corpus:
-        assert self.config.folder is not None, "the configuration was checked"
+        assert self.config.folder is not None, "the configuration is validated"
         return iam.read_iam(self.config.folder)
 
     def _read(self, split: str) -> list[tuple[str, Line | Points]]:
@@ -157,7 +157,7 @@ class PenTask:
         return Example(text, drawn, steps, Written(known, (), (), 0, True, float("nan")))
 
     def read(self, raw: str | bytes) -> Example:
-        """A text to be written.
+        """Make an example from a typed text.
 
         Raises:
             InvalidInput: an empty text, one longer than `longest_input`, or a character not in the training lines.
@@ -166,9 +166,7 @@ class PenTask:
             raise InvalidInput("expected a text, not a file")
         text = " ".join(composed(raw).split())
         if len(text) > self.longest_input:
-            raise InvalidInput(
-                f"expected at most {self.longest_input:,} characters, got {len(text):,}: give it in parts"
-            )
+            raise InvalidInput(f"expected at most {self.longest_input:,} characters, got {len(text):,}; split it")
         check_characters(text, self.alphabet)
         return self.example(text, None)
 
@@ -196,13 +194,13 @@ class PenTask:
         )  # fmt: skip
 
     def encode(self, text: str) -> Int[Tensor, " u"]:
-        """Characters as numbers. Characters of held-out lines that do not occur in training are left out."""
+        """Characters as numbers. Characters of held-out lines that do not occur in training are dropped."""
         known = {character: index for index, character in enumerate(self.alphabet)}
         return torch.tensor([known[character] for character in text if character in known], dtype=torch.long)
 
     @cached_property
     def _prime(self) -> tuple[str, Float[Tensor, "1 p 3"]]:
-        """The prime: what precedes a text to be written, and its normalised points."""
+        """The prime, which precedes a typed text, and its normalised points."""
         writer, text = self.config.prime, self.config.prime_text
         if writer is None:
             return "", torch.zeros(1, 0, 3)
@@ -260,19 +258,19 @@ class PenTask:
         return Score({**figures, "lines": Figure(len(examples)), "steps": Figure(steps)})
 
     def readable(self, predictions: Sequence[Written]) -> dict[str, Figure]:
-        """The share of written letters that a trained reader reads right, and the same of the test's real letters."""
+        """The share of written letters that a trained reader recognises, and its share on real letters of the test."""
         reader, real = trained_reader(), letters("test")
         found = read(reader, [letter.points for letter in real])
         cut = [
             (character, points if points is not None and legible(points) else None)
             for prediction in predictions
             for character, points in cut_letters(
-                prediction.looks, self.text_of(prediction), self.places_of(prediction), prediction.begins
+                prediction.weights, self.text_of(prediction), self.places_of(prediction), prediction.begins
             )
         ]
         said = iter(read(reader, [points for _, points in cut if points is not None]))
         right = sum(points is not None and next(said) == character for character, points in cut)
-        if not cut:  # a model without a window does not say which character it writes
+        if not cut:  # without a window it is unknown which character the model writes
             return {}
         return {
             "read": Figure(100 * right / len(cut), "%"),
@@ -298,7 +296,7 @@ class PenTask:
         }
 
     def check_trained(self, trained: PenConfig) -> None:
-        """Any lines may be scored: the alphabet and the normalisation are those of the training."""
+        """Any lines may be scored, with the alphabet and the normalisation of the training."""
 
     def save(self, folder: Path) -> None:
         memoryless = [part.tolist() if isinstance(part, np.ndarray) else part for part in self.memoryless]

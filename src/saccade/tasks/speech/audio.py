@@ -13,9 +13,9 @@ from torch import Tensor
 from saccade.core.errors import InvalidInput, NotFound, require
 
 Samples = NDArray[np.float32]
-LOUDEST = 10  # samples of floating point may go somewhat beyond 1, as a mixture does
-ENDLESS = 2_000_000_000  # sizes from here on are written where the true one is unknown: 35 hours at 8 kHz
-WINDOW, FRAME_SHIFT = 0.025, 0.010  # seconds of a frame, and from one to the next
+LOUDEST = 10  # floating-point samples may exceed 1, for example in a mixture
+ENDLESS = 2_000_000_000  # programs write sizes from here on if the true one is unknown: 35 hours at 8 kHz
+WINDOW, FRAME_SHIFT = 0.025, 0.010  # length and distance of frames, in seconds
 
 
 def read_audio(source: Path | bytes, rate: int, name: str = "") -> Samples:
@@ -23,12 +23,12 @@ def read_audio(source: Path | bytes, rate: int, name: str = "") -> Samples:
 
     Args:
         source: a file that libsndfile reads (wav, flac, ogg, mp3), or its bytes.
-        rate: the samples a second that it must have.
-        name: what to call it in an error; the path if not given.
+        rate: the samples per second that it must have.
+        name: its name in errors; by default the path.
 
     Raises:
         NotFound: no such file.
-        InvalidInput: not audio, cut off, of another rate, nothing in it, or a sample far beyond [-1, 1].
+        InvalidInput: not audio, cut off, another rate, empty, or a sample far beyond [-1, 1].
     """
     soundfile: Any = require("soundfile", "speech")
     called = name or str(source)
@@ -36,42 +36,43 @@ def read_audio(source: Path | bytes, rate: int, name: str = "") -> Samples:
         raise NotFound(f"{source}: there is no such recording")
     data = source.read_bytes() if isinstance(source, Path) else source
     if (size := cut_off(data)) is not None:
-        raise InvalidInput(f"{called} is cut off: its header says {size:,} bytes, and there are {len(data):,}")
+        raise InvalidInput(f"{called} is cut off: its header states {size:,} bytes, but it has {len(data):,}")
     data = measured(data)
     try:
         samples, found = soundfile.read(io.BytesIO(data), dtype="float32")
     except soundfile.LibsndfileError as error:
-        raise InvalidInput(f"{called} is no recording: {error.error_string}") from None
+        raise InvalidInput(f"{called} is not a recording: {error.error_string}") from None
     if found != rate:
-        raise InvalidInput(f"{called} has {found} samples a second, not {rate}; resample it, or set the rate")
+        raise InvalidInput(f"{called} has {found} samples per second, not {rate}; resample it, or set the rate")
     mono: Samples = samples if samples.ndim == 1 else samples.mean(1)
     if not len(mono):
         raise InvalidInput(f"{called} is empty")
     if not (fine := np.abs(mono) < LOUDEST).all():  # fails for NaN too
         number = int(np.argmin(fine))
         hint = "; divide samples on the scale of 16-bit numbers by 32,768" if np.isfinite(mono[number]) else ""
-        raise InvalidInput(f"{called}: sample {number} is {mono[number]:g}, and samples go from -1 to 1{hint}")
+        raise InvalidInput(f"{called}: sample {number} is {mono[number]:g}; expected samples from -1 to 1{hint}")
     return mono
 
 
 def cut_off(data: bytes) -> int | None:
-    """The size in bytes that the header of a cut-off wav states; libsndfile reads such a file silently. Else None."""
+    """The size in bytes stated by the header of a truncated wav, which libsndfile reads silently; None if not
+    truncated."""
     stated = 8 + int.from_bytes(data[4:8], "little")
-    # some writers count the header's own 8 bytes too
+    # some programs include the header's own 8 bytes
     return stated if data[:4] == b"RIFF" and 44 <= len(data) < stated - 8 and not streamed(data) else None
 
 
 def streamed(data: bytes) -> bool:
-    """Whether a wav was written to a pipe, where nobody can go back and fill in its size.
+    """Whether a wav was written to a pipe, so that its header does not have the true size.
 
-    libsndfile then leaves 0, sox 0x7ffff024, pocket-tts 2,000,000,036, ffmpeg 0xffffffff.
+    libsndfile then writes 0, sox 0x7ffff024, pocket-tts 2,000,000,036, ffmpeg 0xffffffff.
     """
     size = int.from_bytes(data[4:8], "little")
     return data[:4] == b"RIFF" and data[8:12] == b"WAVE" and (size == 0 or ENDLESS <= size != len(data) - 8)
 
 
 def measured(data: bytes) -> bytes:
-    """A wav with the sizes that it has, where it was written to a pipe; its sound then goes on to the end."""
+    """The wav with its true sizes in the header if it was written to a pipe; its sound then extends to the end."""
     if not streamed(data):
         return data
     start = 12
@@ -86,7 +87,7 @@ def measured(data: bytes) -> bytes:
 
 
 def wav(samples: Samples, rate: int) -> bytes:
-    """The bytes of a wav file, 16 bits a sample; samples beyond [-1, 1] are clipped."""
+    """The bytes of a wav file with 16 bits per sample; samples beyond [-1, 1] are clipped."""
     soundfile: Any = require("soundfile", "speech")
     with io.BytesIO() as file:
         soundfile.write(file, samples.clip(-1, 1), rate, format="WAV", subtype="PCM_16")
@@ -94,15 +95,15 @@ def wav(samples: Samples, rate: int) -> bytes:
 
 
 def log_mel(samples: Samples, rate: int, bins: int = 40) -> Float[Tensor, "t bins"]:
-    """Log energies of mel bands, one row each 10 ms, each over 25 ms (Kaldi's filter banks, without dither).
+    """Log energies of mel bands, one row per 10 ms, each over 25 ms (Kaldi's filter banks, without dither).
 
     Args:
         samples: in [-1, 1], at least 25 ms.
-        rate: samples a second.
-        bins: bands.
+        rate: samples per second.
+        bins: number of bands.
 
     Raises:
-        InvalidInput: a recording shorter than one frame; more bands than there are frequencies.
+        InvalidInput: a recording shorter than one frame; more bands than frequencies.
     """
     fbank: Any = require("kaldi_native_fbank", "speech")
     options = fbank.FbankOptions()
@@ -112,11 +113,11 @@ def log_mel(samples: Samples, rate: int, bins: int = 40) -> Float[Tensor, "t bin
     options.mel_opts.num_bins = bins
     try:
         computer = fbank.OnlineFbank(options)
-    except (RuntimeError, ValueError) as error:  # a band needs a frequency of its own
-        raise InvalidInput(f"{bins} mel bands are too many, or too few, of {rate} samples a second") from error
+    except (RuntimeError, ValueError) as error:  # each band needs its own frequency
+        raise InvalidInput(f"{bins} mel bands are too many or too few for {rate} samples per second") from error
     computer.accept_waveform(rate, (samples * 32768).tolist())  # Kaldi's scale is that of 16-bit numbers
     computer.input_finished()
     if not computer.num_frames_ready:
         raise InvalidInput(f"a recording of {len(samples) / rate:.3f} s is shorter than one frame of 25 ms")
-    # copied: the frames are views of what the computer holds
+    # copied, since the frames are views of the computer's buffer
     return torch.from_numpy(np.stack([computer.get_frame(i) for i in range(computer.num_frames_ready)]))

@@ -1,4 +1,4 @@
-"""Which recordings a model is trained on, and the features computed from them."""
+"""The recordings that a model is trained on, and the features computed from them."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,7 +16,7 @@ class SpeechConfig:
     """Recordings and their transcripts."""
 
     corpus: Literal["digits", "dialled"] = "digits"
-    """digits: strings of spoken digits, from the recordings in `folder`; dialled: a telephone's tones, made here."""
+    """digits: strings of spoken digits, from the recordings in `folder`; dialled: synthesised telephone tones."""
     folder: Path | None = None
     """The single digits of the Free Spoken Digit Dataset: wav files, or an archive of them."""
     train: Path | None = None
@@ -26,7 +26,7 @@ class SpeechConfig:
     test: Path | None = None
     """The same for the test."""
     unit: Literal["word", "character"] = "word"
-    """What a label is."""
+    """The unit of labels: words, or characters."""
     strings: Annotated[int, Field(ge=1, le=100_000)] = 4000
     """Training strings; validation has a tenth as many, the test a fifth."""
     fewest: Count = 3
@@ -34,13 +34,13 @@ class SpeechConfig:
     most: Count = 7
     """Most digits of a string."""
     times_as_long: Count = 1
-    """Factor on the digits of validation and test strings (Chorowski et al. 2015)."""
+    """Factor on the number of digits in validation and test strings (Chorowski et al. 2015)."""
     shortest_gap: Seconds = 0.05
     """Shortest silence around a digit, in seconds."""
     longest_gap: Seconds = 0.3
     """Longest silence around a digit, in seconds."""
     speaker: str | None = None
-    """A speaker who is left out of training and makes up the test; none: the data set's own split."""
+    """A speaker held out of training, whose recordings are the test set; none: the split of the data set."""
     draw: Seed = 1
     """Seed of the strings."""
     rate: Annotated[int, Field(ge=1000, le=1_000_000)] = 8000
@@ -48,7 +48,7 @@ class SpeechConfig:
     bins: Annotated[int, Field(ge=3, le=128)] = 40
     """Mel bands."""
     stack: Count = 3
-    """Frames of 10 ms that are concatenated to one step of the encoder."""
+    """Number of frames of 10 ms that are concatenated into one step of the encoder."""
 
     @property
     def extras(self) -> tuple[str, ...]:

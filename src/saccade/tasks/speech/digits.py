@@ -1,9 +1,9 @@
 """Strings of spoken digits: single recordings of one speaker, joined with random gaps.
 
 The recordings are those of the Free Spoken Digit Dataset (Jackson et al., CC BY-SA 4.0):
-{digit}_{speaker}_{number}.wav, 8,000 samples a second, in a folder or in a tar archive; numbers 0 to 4 are its test
-set. A string is drawn from a seed; its sound is joined when it is needed. A little noise is added to all of it, since a
-silence of zeros would mark the gaps in a way that no microphone does.
+{digit}_{speaker}_{number}.wav, 8,000 samples per second, in a folder or in a tar archive; numbers 0 to 4 are its test
+set. A string is drawn from a seed, and its sound is joined when it is needed. A little noise is added to the whole
+string, since a silence of exact zeros would give away the gaps, unlike in a real recording.
 """
 
 import lzma
@@ -22,9 +22,9 @@ from saccade.tasks.speech.audio import Samples, read_audio
 
 RATE = 8000
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")  # of the whole set
-TEST, VALIDATION = range(5), range(5, 8)  # numbers of a speaker's recordings of a digit; the rest is for training
-LARGEST = 2**24  # bytes of a recording in an archive, which may unpack to far more than it has itself
-NOISE = 1e-3  # standard deviation, of a sound in [-1, 1]
+TEST, VALIDATION = range(5), range(5, 8)  # numbers of each speaker's recordings of a digit; the rest are for training
+LARGEST = 2**24  # the most bytes of a recording in an archive, since an archive may unpack to far more than its size
+NOISE = 1e-3  # standard deviation, for sound in [-1, 1]
 NAME = re.compile(r"(\d)_([^_/]+)_(\d+)\.wav")
 
 
@@ -47,17 +47,17 @@ class DigitString(NamedTuple):
 
 
 def read_recordings(folder: Path) -> dict[Recording, Samples]:
-    """All recordings of a folder and of the tar archives in it, in the order of their names.
+    """All recordings of a folder and of the tar archives in it, sorted by name.
 
     Raises:
-        NotFound: no such folder, or no recording in it.
+        NotFound: no such folder, or no recordings in it.
         InvalidInput: a file that is not a recording, or has another rate.
     """
     if not folder.is_dir():
         raise NotFound(f"{folder}: there is no such folder of recordings{against(folder)}")
     found = {recording: read_audio(source, RATE, name) for recording, source, name in _files(folder)}
     if not found:
-        raise NotFound(f"{folder} holds no recording such as 7_jackson_0.wav, nor an archive of them")
+        raise NotFound(f"{folder} contains no recordings such as 7_jackson_0.wav, and no archive of them")
     return dict(sorted(found.items()))
 
 
@@ -69,7 +69,7 @@ def _files(folder: Path) -> Iterator[tuple[Recording, Path | bytes, str]]:
             try:
                 yield from _members(path)
             except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-                raise InvalidInput(f"{path} is no archive, or damaged: {error}") from error
+                raise InvalidInput(f"{path} is not an archive, or is damaged: {error}") from error
 
 
 def _members(path: Path) -> Iterator[tuple[Recording, bytes, str]]:
@@ -78,12 +78,14 @@ def _members(path: Path) -> Iterator[tuple[Recording, bytes, str]]:
             data = archive.extractfile(member) if (match := NAME.fullmatch(Path(member.name).name)) else None
             if match and data is not None:
                 if member.size > LARGEST:
-                    raise InvalidInput(f"{path}: {member.name} has {member.size:,} bytes, too many for a spoken digit")
+                    raise InvalidInput(
+                        f"{path}: {member.name} has {member.size:,} bytes; a spoken digit has at most {LARGEST:,}"
+                    )
                 yield Recording(int(match[1]), match[2], int(match[3])), data.read(), f"{path}: {member.name}"
 
 
 def dialled_digits(voices: int = 3, numbers: int = 12, seed: int = 1) -> dict[Recording, Samples]:
-    """Digits as a telephone dials them, each two tones at once (ITU-T Q.23): for trying things without recordings.
+    """Digits as dialled by a telephone, each two tones at once (ITU-T Q.23), for use without recordings.
 
     Each voice has its own loudness, and each recording its own length.
     """
@@ -124,7 +126,7 @@ def draw_strings(
         InvalidInput: no recordings.
     """
     if not recordings:
-        raise InvalidInput("there are no recordings to make strings of")
+        raise InvalidInput("expected at least one recording to make strings of")
     generator = np.random.default_rng(seed)
     by_speaker: dict[str, list[Recording]] = {}
     for recording in recordings:
@@ -151,7 +153,7 @@ def join(string: DigitString, sounds: Mapping[Recording, Samples]) -> Samples:
 
 
 def boundaries(string: DigitString, sounds: Mapping[Recording, Samples]) -> list[tuple[float, float]]:
-    """When each digit starts and ends, in seconds: what alignments are compared with."""
+    """The start and the end of each digit, in seconds, to compare alignments with."""
     found, now = [], 0
     for gap, recording in zip(string.gaps, string.recordings, strict=False):
         now += gap

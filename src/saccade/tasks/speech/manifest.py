@@ -1,4 +1,4 @@
-"""A user's own recordings: a file with a line for each, its path and its transcript."""
+"""A manifest of a user's own recordings: a line with path and transcript for each."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The standard objective of speech: the cross-entropy of the labels and of the end."""
+"""The standard objective of speech: the cross-entropy of the labels and the end symbol."""
 
 from torch import nn
 
@@ -7,6 +7,6 @@ from saccade.tasks.speech.task import PAD, Batch
 
 
 def cross_entropy(model: nn.Module, batch: Batch, step: int) -> Loss:
-    """Mean cross-entropy of a label, in nats; the end counts as a label. The model returns a Projection."""
+    """Mean cross-entropy per label, in nats; the end symbol counts as a label. The model returns a Projection."""
     loss = model(batch.features, batch.mask, batch.target_inputs).cross_entropy(batch.targets, PAD)
     return Loss({"nats": Part(loss, (batch.targets != PAD).sum())})

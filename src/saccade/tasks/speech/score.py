@@ -9,12 +9,12 @@ from saccade.core.task import Figure, Series
 
 
 def label_errors(said: Sequence[str], wanted: Sequence[str], words: bool) -> dict[str, Figure]:
-    """Label error rate (substitutions, deletions and insertions per label), and the share of answers without an error.
+    """Label error rate (substitutions, deletions and insertions per label), and the share of answers without errors.
 
     Args:
         said: answers.
         wanted: transcripts.
-        words: labels are words; otherwise characters.
+        words: whether labels are words; otherwise they are characters.
     """
     jiwer: Any = require("jiwer", "speech")
     found = (jiwer.process_words if words else jiwer.process_characters)(list(wanted), list(said))
@@ -31,7 +31,7 @@ def label_errors(said: Sequence[str], wanted: Sequence[str], words: bool) -> dic
 
 
 def latencies(delays: Sequence[float]) -> Series:
-    """How many labels come in each tenth of a second after their word has ended."""
+    """The number of labels emitted in each tenth of a second after the end of their word."""
     places = [math.floor(delay * 10) for delay in delays]
     bins = range(min(places), max(places) + 1)
     return Series(

@@ -30,7 +30,7 @@ START, END = 1, 2
 SPECIAL = ("blank", "start", "end")
 KEPT = 1 << 29  # bytes of features that are cached for the next epoch; computing them takes a third of an update
 
-Sound = digits.DigitString | Path | bytes  # how to make the sound: digits to join, a file, or the bytes of a file
+Sound = digits.DigitString | Path | bytes  # the source of a sound: digits to join, a file, or the bytes of a file
 
 
 class Example(NamedTuple):
@@ -43,7 +43,7 @@ class Example(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Padded features and labels. The target's inputs begin with a start symbol, the targets end with an end symbol."""
+    """Padded features and labels. Target inputs begin with a start symbol, and targets end with an end symbol."""
 
     features: Float[Tensor, "b t f"]
     mask: Bool[Tensor, "b t"]
@@ -73,7 +73,7 @@ class SpeechTask:
     unit = "%"
     accepts = ("audio/wav",)
     longest_input = 120
-    """Seconds of a recording that a user gives."""
+    """The longest recording that a user may give, in seconds."""
 
     def __init__(self, config: SpeechConfig, assets: Path | None = None) -> None:
         self.config = config
@@ -131,7 +131,7 @@ class SpeechTask:
                 self._check_room(str(sound), text, samples)
             return list(rows)
         if config.rate != digits.RATE:
-            raise InvalidInput(f"the digits have {digits.RATE} samples a second, not {config.rate}")
+            raise InvalidInput(f"the digits have {digits.RATE} samples per second, not {config.rate}")
         own = [recording for recording in self.recordings if digits.split_of(recording, config.speaker) == split]
         if config.speaker is not None and split == "test" and not own:
             names = ", ".join(sorted({recording.speaker for recording in self.recordings}))
@@ -150,12 +150,12 @@ class SpeechTask:
 
     def _check_room(self, sound: str, transcript: str, samples: int) -> None:
         labels, steps = self.split(transcript), self._steps(samples)
-        # one step for each label, and one between equal neighbours, which CTC would merge otherwise
+        # one step for each label, and one between equal neighbours, which CTC would otherwise merge
         needed = len(labels) + sum(label == after for label, after in pairwise(labels))
         if needed > steps:
             raise InvalidInput(
-                f"{sound} has {steps} steps, and its {len(labels)} labels need {needed}; check its transcript, or give "
-                f"steps fewer frames than {self.config.stack} (--task.stack)"
+                f"{sound} has {steps} steps, but its {len(labels)} labels need {needed}; check the transcript, or "
+                f"stack fewer frames than {self.config.stack} per step (--task.stack)"
             )
 
     def examples(self, split: str) -> Sequence[Example]:
@@ -175,35 +175,36 @@ class SpeechTask:
         return self._examples[split]
 
     def encode(self, transcript: str) -> list[int]:
-        """Symbols of the labels. Labels that do not occur in training are left out: no model can write them."""
+        """Symbols of the labels. Labels that do not occur in training are dropped, since the model cannot emit them."""
         known = {symbol: i for i, symbol in enumerate(self.symbols)}
         return [known[label] for label in self.split(transcript) if label in known]
 
     def read(self, raw: str | bytes) -> Example:
-        """A recording: the path of a file, or the bytes of a wav file.
+        """Make an example from the path of a recording, or from the bytes of a wav file.
 
         Raises:
             NotFound: no such file.
             InvalidInput: not a recording, another rate, shorter than a frame, or longer than `longest_input`.
         """
         if isinstance(raw, bytes) and (raw[:4] != b"RIFF" or raw[8:12] != b"WAVE"):
-            raise InvalidInput("expected a wav file")  # a compressed format may hold hours in as many bytes
+            # a compressed format could hold hours in the same number of bytes
+            raise InvalidInput("expected a wav file")
         sound: Path | bytes = raw if isinstance(raw, bytes) else Path(raw.strip())
         if isinstance(raw, str) and not raw.strip():
             raise InvalidInput("expected the path of a recording; the input is empty")
         most, name = self.longest_input * self.config.rate, name_of(sound)
         size = len(sound) if isinstance(sound, bytes) else sound.stat().st_size if sound.is_file() else 0
-        if size > 16 * most + (1 << 16):  # two channels of 8 bytes a sample, and a header
+        if size > 16 * most + (1 << 16):  # two channels of 8 bytes per sample, and a header
             raise InvalidInput(f"{name}: expected at most {self.longest_input} seconds of sound, got {size:,} bytes")
         samples = self._samples(sound)
         if (seconds := samples / self.config.rate) > self.longest_input:
             raise InvalidInput(
-                f"{name}: expected at most {self.longest_input} seconds of sound, got {seconds:,.0f}: give it in parts"
+                f"{name}: expected at most {self.longest_input} seconds of sound, got {seconds:,.0f}; split it"
             )
         return Example(sound, samples, "", [])
 
     def _samples(self, sound: Path | bytes) -> int:
-        """The number of samples of a recording that is at least a frame long."""
+        """The number of samples of a recording, which must be at least a frame long."""
         name, rate = name_of(sound), self.config.rate
         samples = len(read_audio(sound, rate, name))
         if samples < round(WINDOW * rate):
@@ -214,7 +215,7 @@ class SpeechTask:
         return []
 
     def steps(self, example: Example) -> int:
-        """Steps of its features, without computing them."""
+        """The number of steps of an example's features, without computing them."""
         return self._steps(example.samples)
 
     def _steps(self, samples: int) -> int:
@@ -225,10 +226,10 @@ class SpeechTask:
         return Size(self.steps(example), len(example.target) + 1)
 
     def features(self, example: Example) -> Float[Tensor, "t f"]:
-        """Normalised log-mel features, `stack` frames a row."""
+        """Normalised log-mel features, `stack` frames per row."""
         sound = example.sound
         if isinstance(sound, bytes) or (isinstance(sound, Path) and sound not in self._own):
-            return self._make_features(example)  # a user gave it, and no epoch returns to it
+            return self._make_features(example)  # a user's input, which is read only once
         key = (sound, sound.stat().st_mtime_ns) if isinstance(sound, Path) else sound  # a file may be overwritten
         if key not in self._features:
             made = self._make_features(example)
@@ -241,7 +242,7 @@ class SpeechTask:
     def _make_features(self, example: Example) -> Float[Tensor, "t f"]:
         frames = (self._sound_features(example.sound) - torch.tensor(self.mean)) / torch.tensor(self.deviation)
         stack = self.config.stack
-        if len(frames) < stack:  # a sound of fewer frames is one row, padded
+        if len(frames) < stack:  # a shorter sound is padded to one row
             frames = torch.cat([frames, frames.new_zeros(stack - len(frames), frames.shape[1])])
         return frames[: len(frames) // stack * stack].reshape(-1, stack * self.config.bins)
 
@@ -287,7 +288,7 @@ class SpeechTask:
         return FRAME_SHIFT * self.config.stack
 
     def frames(self, example: Example) -> Float[Tensor, "t f"]:
-        """Its log-mel features, neither normalised nor stacked, one row each `FRAME_SHIFT` seconds."""
+        """The log-mel features, neither normalised nor stacked, one row per `FRAME_SHIFT` seconds."""
         return self._sound_features(example.sound)
 
     def compare(self, example: Example, prediction: Sequence[int]) -> Mapping[str, str]:
@@ -300,8 +301,8 @@ class SpeechTask:
         return [wav(self._sound(example.sound), self.config.rate) for example in self.examples("test")[:count]]
 
     def score(self, predictions: Sequence[Sequence[int]], examples: Sequence[Example]) -> Score:
-        """Label error rate (substitutions, deletions and insertions per label), the share of answers without an error,
-        and, of answers with a symbol for each step, how late labels are."""
+        """Label error rate (substitutions, deletions and insertions per label), the share of answers without errors,
+        and, if answers have a symbol for each step, the delays of labels."""
         said = [self.decode(prediction) for prediction in predictions]
         wanted = [" ".join(example.transcript.split()) for example in examples]
         figures = label_errors(said, wanted, self.config.unit == "word")
@@ -312,7 +313,8 @@ class SpeechTask:
         return Score(figures | {"latency": Figure(sum(delays) / len(delays), "s")}, {"latencies": latencies(delays)})
 
     def aligned(self, example: Example, weights: Float[Tensor, "u t"]) -> list[bool]:
-        """For each digit of a string, whether its largest weight is on it or a step beside it; [] for other sounds."""
+        """For each label of a digit string, whether its largest weight is on its digit or at most a step away; [] for
+        other sounds."""
         if not isinstance(example.sound, digits.DigitString):
             return []
         step = self.step_seconds
@@ -321,7 +323,8 @@ class SpeechTask:
         return [start - step <= time <= end + step for time, (start, end) in zip(times, spans, strict=False)]
 
     def delays(self, prediction: Sequence[int], example: Example) -> list[float]:
-        """Seconds from the end of each digit to its label, for a right answer that has a symbol for each step."""
+        """The delay from the end of each digit to its label, in seconds, for a correct answer with a symbol for each
+        step."""
         if BLANK not in prediction or not isinstance(example.sound, digits.DigitString):
             return []
         said = [step for step, symbol in enumerate(prediction) if symbol != BLANK]
@@ -350,7 +353,7 @@ class SpeechTask:
         }
 
     def _rows_as_named(self, split: str) -> list[Any]:
-        """What is read, with recordings as the user's file names them: they may be moved, file and all."""
+        """The rows of a split, with paths relative to the user's file, so that file and recordings can be moved."""
         folder = Path(getattr(self.config, split) or self.config.train or "").parent
         return [
             (Path(os.path.relpath(sound, folder)) if isinstance(sound, Path) else sound, *more)
@@ -358,7 +361,7 @@ class SpeechTask:
         ]
 
     def check_trained(self, trained: SpeechConfig) -> None:
-        """Raise if a field on which weights and features depend differs from that of the training.
+        """Check that the fields on which weights and features depend are those of the training.
 
         Raises:
             InvalidInput: naming the field.
@@ -366,9 +369,7 @@ class SpeechTask:
         for name in ("unit", "rate", "bins", "stack"):
             asked, learned = getattr(self.config, name), getattr(trained, name)
             if asked != learned:
-                raise InvalidInput(
-                    f"task.{name} is {learned!r} in the training of this run; it cannot be {asked!r} now"
-                )
+                raise InvalidInput(f"task.{name} was {learned!r} when this run was trained; it cannot be {asked!r} now")
 
     def save(self, folder: Path) -> None:
         kept = {"symbols": self.symbols, "mean": self.mean, "deviation": self.deviation}
@@ -376,5 +377,5 @@ class SpeechTask:
 
 
 def name_of(sound: Path | bytes) -> str:
-    """What errors call a recording."""
+    """The name of a recording in errors."""
     return "the recording" if isinstance(sound, bytes) else str(sound)

@@ -1,4 +1,4 @@
-"""Which parallel text a translation model is trained on, and its vocabularies."""
+"""The parallel text that a translation model is trained on, and its vocabularies."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,14 +29,14 @@ class TranslationConfig:
     test: tuple[Path, ...] = ()
     """The same for the test."""
     limit: Many | None = None
-    """Pairs of each split that are used; none: all."""
+    """Largest number of pairs of each split; none: all."""
     judged: Many | None = None
-    """Pairs of validation and of test that are used; none: all."""
+    """Largest number of validation and of test pairs; none: all."""
     joined: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Join up to this many neighbouring training pairs into one, to train on longer sentences than the data have
+    """Join up to this many neighbouring training pairs into one, to train on longer sentences than those of the data
     (Kondo et al. 2021, arXiv:2104.08478)."""
     vocabulary: Literal["bpe", "word"] = "bpe"
-    """Byte-pair pieces, or whole words and an unknown symbol for all others."""
+    """Byte-pair pieces, or whole words, with one symbol for all unknown words."""
     vocabulary_size: Annotated[int, Field(ge=8, le=1_000_000)] = 3000
     """Largest number of symbols of each language, or of both together if the vocabulary is shared."""
     shared_vocabulary: bool = False
@@ -49,7 +49,7 @@ class TranslationConfig:
     check_direction: bool = True
     """Refuse validation or test pairs that seem to go from the target language to the source language."""
     longest: Many = 100
-    """Training pairs with more symbols on either side are left out."""
+    """Drop training pairs with more symbols on either side."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the target probability that is spread over the vocabulary (Szegedy et al. 2016)."""
 

@@ -25,7 +25,7 @@ def folder_pairs(folder: Path, split: str, languages: Sequence[str]) -> list[Pai
         why = "a file, not a folder" if folder.exists() else f"there is no such folder{against(folder)}"
         raise NotFound(f"{folder}: {why}")
     for stem in STEMS[split]:
-        # train.de before train.de.gz; train.tok.de is a file of another kind
+        # train.de takes precedence over train.de.gz; train.tok.de is not such a file
         found = [path for path in sorted(folder.glob(f"{stem}.*"), reverse=True) if path.is_file()]
         there = {name_language(path): path for path in found if path.name.split(".")[1] == name_language(path)}
         there = dict(sorted(there.items()))

@@ -1,7 +1,8 @@
-"""Tokens rewritten like the parallel text of the Canadian Hansard, so that its models can read hand-aligned sentences.
+"""Rewrite tokens in the style of the parallel text of the Canadian Hansard, so that models trained on that text can
+read hand-aligned sentences.
 
-That text is ordinary writing without accents ("m'a-t-on consulte?"). The gold sentences of Och & Ney 2003 come from the
-same parliament as tokens with accents, begin in lower case ("i think"), and spell French out ("le orateur" for
+That text is plain text without accents ("m'a-t-on consulte?"). The gold sentences of Och & Ney 2003, from the same
+parliament, are tokens with accents, begin in lower case ("i think"), and expand French contractions ("le orateur" for
 "l'orateur", "de le" for "du").
 """
 
@@ -17,8 +18,8 @@ SILENT_H = (
 )
 VOWEL = re.compile(rf"(?!onz|oui$)[aeiou]|y$|{SILENT_H}", re.IGNORECASE)
 NO_SPACE = re.compile(
-    r" (?=(?:[.,;:?!)\]%]|\.\.\.)(?: |$))"  # before what closes
-    r"|(?<=[(\[]) |(?<=\$) (?=\d)"  # behind what opens
+    r" (?=(?:[.,;:?!)\]%]|\.\.\.)(?: |$))"  # before closing punctuation
+    r"|(?<=[(\[]) |(?<=\$) (?=\d)"  # after opening punctuation
     r"| (?=-(?: |$))|(?<= -) "  # around a hyphen
     r"| (?='[a-z])|(?<=[a-z]') (?=\w)",  # "member 's", "l' heure"
     re.IGNORECASE,
@@ -26,10 +27,10 @@ NO_SPACE = re.compile(
 
 
 def like_hansard(words: Sequence[str], language: Literal["en", "fr"]) -> tuple[list[str], str]:
-    """(words, text): as many words as before, and their sentence, for `word_of_piece(vocabulary, words, text)`.
+    """(words, text): the same number of words, and their sentence, for `word_of_piece(vocabulary, words, text)`.
 
-    Accents are removed, the first word and "I" are capitalised, French vowels are elided before vowels, and spaces are
-    removed where people write none. Contractions of two words into one are not made ("de le").
+    Accents are removed, the first word and "I" are capitalised, French vowels are elided before vowels, and spaces
+    around punctuation are removed. Two words are not contracted into one ("de le").
     """
     plain = [unaccented(word) for word in words]
     if language == "en":
@@ -43,13 +44,13 @@ def like_hansard(words: Sequence[str], language: Literal["en", "fr"]) -> tuple[l
 
 
 def unaccented(word: str) -> str:
-    """The word without accents, "œ" as two letters. A word of accents alone stays as it is."""
+    """The word without accents, "œ" as two letters. A word that consists of accents is unchanged."""
     word = word.replace("œ", "oe").replace("Œ", "Oe")
     return "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c)) or word
 
 
 def elided(before: str, word: str, behind: str) -> str:
-    """A French word without accents before another one: "l'" for "le" before "eau", but not in "dites - le a"."""
+    """Elide a French word without accents before another one: "l'" for "le" before "eau", but not in "dites - le a"."""
     low = word.lower()
     if low in ELIDED:
         drops = VOWEL.match(behind) is not None

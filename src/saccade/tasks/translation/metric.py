@@ -10,21 +10,21 @@ from saccade.core.errors import InvalidInput, require
 BINS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 15), (16, 20), (21, 30), (31, 10_000))
 HAN = re.compile("[\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 KANA = re.compile("[\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f]")
-# Thai, Lao, Tibetan, Burmese, Khmer, which have no spaces between words either
+# Thai, Lao, Tibetan, Burmese and Khmer, which also have no spaces between words
 UNSPACED = re.compile("[\u0e01-\u0fff\u1000-\u109f\u1780-\u17ff]")
 MECAB = {"ja-mecab": ("ipadic", "ja"), "ko-mecab": ("mecab_ko", "ko")}
 """Tokenizers that need a package, and the extra of sacreBLEU that brings it."""
 
 
 def tokenizer_for(texts: Sequence[str], setting: str = "auto") -> tuple[str, str]:
-    """sacreBLEU's tokenizer for these texts, by the script they are written in; and a note for the signature, or ""."""
+    """sacreBLEU's tokenizer for the script of these texts, and a note for the signature, or ""."""
     if setting != "auto":
         return setting, ""
     text = " ".join(texts)
     han, kana, unspaced = (len(script.findall(text)) for script in (HAN, KANA, UNSPACED))
     if 2 * (han + kana + unspaced) <= sum(map(str.isalpha, text)):
         return "13a", ""
-    if 20 * kana > han + kana:  # a Chinese text may quote some
+    if 20 * kana > han + kana:  # a Chinese text may quote some Japanese
         if installed("ja-mecab"):
             return "ja-mecab", ""
         return "char", "; ja-mecab is not installed: pip install 'sacrebleu[ja]'"
@@ -36,7 +36,7 @@ def installed(tokenizer: str) -> bool:
 
 
 def check_tokenizer(setting: str) -> None:
-    """Raise if the tokenizer needs a package that is not installed: before a training, not at its end.
+    """Check, before a training instead of at its end, that the package that the tokenizer needs is installed.
 
     Raises:
         InvalidInput: with the pip command that installs it.
@@ -55,11 +55,11 @@ def bleu(
     short: bool = False,
     tokenizer: str = "auto",
 ) -> tuple[float, str]:
-    """Corpus BLEU, in [0, 100], and the signature that says how it was counted.
+    """Corpus BLEU, in [0, 100], and its sacreBLEU signature.
 
     Args:
-        short: leave out n-grams that no sentence is long enough for (sacreBLEU's effective order).
-        tokenizer: sacreBLEU's name for it; auto: `tokenizer_for` the references.
+        short: ignore n-gram orders longer than all sentences (sacreBLEU's effective order).
+        tokenizer: its name in sacreBLEU; auto: `tokenizer_for` the references.
 
     Raises:
         InvalidInput: a tokenizer whose package is not installed.
@@ -79,7 +79,7 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str], lowercase: bool =
 
 
 def lengths(texts: Sequence[str]) -> list[int]:
-    """Words of each text; where the script has no spaces between words, tokens of `tokenizer_for` it."""
+    """The number of words of each text, or of tokens if its script has no spaces between words."""
     name, _ = tokenizer_for(texts)
     if name == "13a":
         return [len(text.split()) for text in texts]
@@ -95,8 +95,8 @@ def bleu_by_length(
     lowercase: bool = False,
     tokenizer: str = "auto",
 ) -> list[dict[str, Any]]:
-    """BLEU of the sentences in each range of source words, where there are any, with their number."""
-    name, _ = tokenizer_for(references, tokenizer)  # of all, so that every range has the same
+    """BLEU for each range of source lengths that occurs, with the number of sentences."""
+    name, _ = tokenizer_for(references, tokenizer)  # one tokenizer for all ranges
     counts = lengths(sources)
     rows = []
     for low, high in BINS:

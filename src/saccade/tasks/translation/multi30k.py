@@ -1,7 +1,7 @@
 """Multi30k, task 1, from the hub: captions of photographs, translated. Elliott et al. 2016, arXiv:1605.00459.
 
-29,000 pairs to train on, 1,014 to validate, and the 1,000 of the 2016 test set, raw text. The captions are for research
-that is not commercial.
+29,000 training pairs, 1,014 validation pairs, and the 1,000 of the 2016 test set, as raw text. The captions are
+licensed for non-commercial research.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from saccade.core.files import composed
 from saccade.tasks.translation.parallel_text import Pair
 
 HUB = "bentrevett/multi30k"
-"""A data set of the hub with the columns `de` and `en`; its test split is that of 2016."""
+"""The data set on the hub, with the columns `de` and `en`; its test split is that of 2016."""
 
 
 def from_hub(split: str, languages: Sequence[str]) -> list[Pair]:
@@ -20,18 +20,18 @@ def from_hub(split: str, languages: Sequence[str]) -> list[Pair]:
 
     Raises:
         MissingExtra: the hub's library is not installed.
-        InvalidInput: it could not be read, or lacks a language.
+        InvalidInput: it could not be read, or does not contain a language.
     """
     try:
         datasets: Any = require("datasets", "hub")
     except MissingExtra as error:
-        raise MissingExtra(error.absent, "say with --task.folder FOLDER where Multi30k is") from None
+        raise MissingExtra(error.absent, "name the folder of Multi30k with --task.folder FOLDER") from None
     try:
         rows = datasets.load_dataset(HUB, split=split)
-    except Exception as error:  # network, authentication, a moved data set: each with a class of its own
+    except Exception as error:  # network, authentication and missing data sets raise different classes
         raise InvalidInput(
-            f"Multi30k could not be had from the hub ({type(error).__name__}: {error}); "
-            "give a folder that holds it: --task.folder FOLDER"
+            f"Multi30k could not be downloaded from the hub ({type(error).__name__}: {error}); "
+            "name a folder that contains it: --task.folder FOLDER"
         ) from error
     for language in languages:
         if language not in rows.column_names:

@@ -8,7 +8,7 @@ from saccade.tasks.translation.vocabulary import PAD
 
 
 def cross_entropy(model: nn.Module, batch: Batch, step: int) -> Loss:
-    """Mean cross-entropy of a symbol, in nats; labels are smoothed in training only. The model returns a Projection."""
+    """Mean cross-entropy per symbol, in nats; labels are smoothed only in training. The model returns a Projection."""
     projection = model(batch.source, batch.source_mask, batch.target_inputs)
     smoothing = batch.label_smoothing if model.training else 0.0
     loss = projection.cross_entropy(batch.targets, PAD, smoothing)

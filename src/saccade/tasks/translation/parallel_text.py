@@ -10,11 +10,11 @@ from saccade.core.files import composed, read_lines
 
 Pair = tuple[str, str]
 SPLITS = ("train", "validation", "test")
-OVERRIDE = "; if they are right as they are: --task.check-direction false"
+OVERRIDE = "; if the direction is correct, type --task.check-direction false"
 
 
 def composed_lines(path: Path) -> list[str]:
-    """The lines of a text file; letters and their marks are composed (NFC), however they were typed.
+    """The lines of a text file, in composed form (NFC).
 
     Raises:
         NotFound, InvalidInput: as `read_lines`.
@@ -23,14 +23,14 @@ def composed_lines(path: Path) -> list[str]:
 
 
 def read_pairs(paths: Sequence[Path]) -> list[Pair]:
-    """Sentence pairs from one file `source<tab>target` (further columns are left alone) or from two aligned files.
+    """Sentence pairs from one file `source<tab>target` (further columns are ignored) or from two aligned files.
 
     Raises:
-        NotFound, InvalidInput: naming the file and, where there is one, the line.
+        NotFound, InvalidInput: naming the file and, if there is one, the line.
     """
     if len(paths) not in (1, 2):
         raise InvalidInput(
-            f"parallel text is one tab-separated file or a source and a target file, not {len(paths)} files"
+            f"expected one tab-separated file, or a source file and a target file, not {len(paths)} files"
         )
     if len(paths) == 2:
         sources, targets = composed_lines(paths[0]), composed_lines(paths[1])
@@ -58,7 +58,8 @@ def read_pairs(paths: Sequence[Path]) -> list[Pair]:
 
 
 def languages_of(paths: Sequence[Path]) -> tuple[str, str] | None:
-    """("de", "en") of train.de.gz and train.en.gz: what two aligned files are called after, None where nothing is."""
+    """The languages in the names of two aligned files, such as ("de", "en") for train.de.gz and train.en.gz; None if
+    their names contain no languages."""
     if len(paths) != 2:
         return None
     source, target = (path.with_suffix("") if path.suffix == ".gz" else path for path in paths)
@@ -67,11 +68,11 @@ def languages_of(paths: Sequence[Path]) -> tuple[str, str] | None:
 
 
 def check_order(train: Sequence[Pair], others: Sequence[Pair], name: str) -> None:
-    """Raise where the other pairs go from the second language of the training pairs to the first.
+    """Check that other pairs do not translate in the opposite direction of the training pairs.
 
     Raises:
-        InvalidInput: on both sides a quarter of their words, and twice as many as are known there, are words of the
-            other side. One side alone may look so: "ground" and "rent" are past tenses, and verbs that have one.
+        InvalidInput: on both sides, at least a quarter of the words occur only on the other side of the training pairs,
+            and at least twice as many as occur only on the same side.
     """
     known = [{word for pair in train for word in pair[side].split()} for side in (0, 1)]
     counts = []
@@ -82,20 +83,21 @@ def check_order(train: Sequence[Pair], others: Sequence[Pair], name: str) -> Non
     if all(crossed > max(2 * straight, words / 4) for straight, crossed, words in counts):
         straight, crossed, _ = (sum(column) for column in zip(*counts, strict=True))
         raise InvalidInput(
-            f"the {name} pairs seem to go from the target language to the source language: {crossed} of their words "
-            f"are words of the other side of the training pairs, {straight} of the same side; swap the sides{OVERRIDE}"
+            f"the {name} pairs seem to translate from the target language to the source language: {crossed} of their "
+            f"words occur on the other side of the training pairs, {straight} on the same side; swap the "
+            f"sides{OVERRIDE}"
         )
 
 
 def embedded_pairs(split: str) -> list[Pair]:
-    """The English-French pairs of a split that come with the package (Tatoeba, CC BY 2.0)."""
+    """The English-French pairs of a split, from the data in the package (Tatoeba, CC BY 2.0)."""
     folder = resources.files("saccade.tasks.translation").joinpath("data")
     with resources.as_file(folder.joinpath(f"tatoeba_eng_fra.{split}.tsv.gz")) as path:
         return read_pairs([path])
 
 
 def neighbours_joined(pairs: Sequence[Pair], most: int) -> list[Pair]:
-    """Each pair once, in their order, from 1 to `most` of them as one; how many is drawn, always alike."""
+    """Join consecutive pairs, from 1 to `most` at a time; the numbers are drawn with a fixed seed."""
     if most == 1:
         return list(pairs)
     draw, found, start = random.Random(1), [], 0
@@ -107,13 +109,13 @@ def neighbours_joined(pairs: Sequence[Pair], most: int) -> list[Pair]:
 
 
 def hold_out(pairs: list[Pair], seed: int = 0, lowercase: bool = False) -> tuple[list[Pair], list[Pair]]:
-    """(kept, held out): a twentieth of the different pairs, at most 1,000, drawn with a seed.
+    """(kept, held out): a twentieth of the distinct pairs, at most 1,000, is held out, drawn with a seed.
 
-    No side of a pair that is kept is a side of one that is held out: pairs that share one, such as other translations
-    of the same sentence, are in neither part.
+    No sentence occurs in both parts: kept pairs that share a side with a held-out pair, such as other translations of
+    the same sentence, are dropped.
 
     Args:
-        lowercase: whether sides that differ only in case are the same, as they are to a task in lower case.
+        lowercase: whether sides that differ only in case count as equal, as in a lower-cased task.
 
     Raises:
         InvalidInput: too few pairs to hold any out, or too many that share a side.
@@ -128,15 +130,15 @@ def hold_out(pairs: list[Pair], seed: int = 0, lowercase: bool = False) -> tuple
     count = min(1_000, len(different) // 20)
     if count == 0:
         raise InvalidInput(
-            f"{len(different)} different pairs are too few to hold some out (20 for a split, 21 for two); "
-            "give the other splits their own files"
+            f"{len(different)} distinct pairs are too few to hold some out (20 for a split, 21 for two); "
+            "name files for the other splits"
         )
     chosen = set(random.Random(seed).sample(list(different), count))
     sources, targets = ({pair[side] for pair in chosen} for side in (0, 1))
     kept = [pair for pair in pairs if form(pair)[0] not in sources and form(pair)[1] not in targets]
     if 2 * len(kept) < len(pairs):
         raise InvalidInput(
-            f"of {len(pairs)} pairs only {len(kept)} share no side with the {count} that would be held out; "
-            "give the other splits their own files"
+            f"only {len(kept)} of {len(pairs)} pairs share no side with the {count} that would be held out; "
+            "name files for the other splits"
         )
     return kept, [pair for shape, pair in different.items() if shape in chosen]

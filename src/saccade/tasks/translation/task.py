@@ -33,7 +33,8 @@ from saccade.tasks.translation.vocabulary import END, PAD, START, UNKNOWN, Vocab
 
 
 class Example(NamedTuple):
-    """A pair as text and as symbols. An end symbol closes the source but not the target. No target: ""."""
+    """A pair as text and as symbols. The source ends with an end symbol, the target does not. A missing target is
+    ""."""
 
     source_text: str
     target_text: str
@@ -53,14 +54,14 @@ class Batch(NamedTuple):
 
 
 class TranslationTask:
-    """Parallel text. Data are read when they are first needed, so that a prediction needs only the vocabularies."""
+    """Parallel text. Data are read when first needed, so a prediction requires only the vocabularies."""
 
     metric = "bleu"
     direction: Literal["max"] = "max"
     unit = ""
     accepts = ("text",)
     longest_input = 2000
-    """Characters of a sentence that a user types."""
+    """The most characters of a typed sentence."""
 
     def __init__(self, config: TranslationConfig, assets: Path | None = None) -> None:
         self.config = config
@@ -89,7 +90,7 @@ class TranslationTask:
         return {split: self.read_split(split) for split in SPLITS}
 
     def read_split(self, split: str) -> list[Pair]:
-        """The pairs of one split. Files of other splits are read only if this split is held out of them."""
+        """The pairs of one split. Files of other splits are read only if this one is held out of them."""
         most = [size for size in (self.config.limit, split != "train" and self.config.judged) if size]
         found = self._read_split(split)[: min(most, default=None)]
         return neighbours_joined(found, self.config.joined) if split == "train" else found
@@ -108,7 +109,7 @@ class TranslationTask:
         return splits[split]
 
     def _own_pairs(self, split: str) -> list[Pair] | None:
-        """The pairs of a split that has its own; None if it is held out of the training pairs."""
+        """The pairs of a split from its own files; None if it is held out of the training pairs."""
         config = self.config
         if given := getattr(config, split):
             if config.check_direction:
@@ -125,13 +126,13 @@ class TranslationTask:
         raise InvalidInput("expected sentence pairs: type --task.folder FOLDER or --task.train FILE FILE")
 
     def _check_languages(self, split: str, paths: Sequence[Path]) -> None:
-        """Raise if the names of the files say that they translate in the other direction than the training pairs."""
+        """Raise if, by their names, the files translate in the opposite direction of the training pairs."""
         corpus = None if self.config.corpus == "tatoeba" else self.config.languages
         trained = languages_of(self.config.train) if self.config.train else corpus
         if trained is not None and languages_of(paths) == (trained[1], trained[0]):
             raise InvalidInput(
-                f"{paths[0]} and {paths[1]} go from {trained[1]} to {trained[0]}, but training goes from {trained[0]} "
-                f"to {trained[1]}; type --task.{split} {paths[1]} {paths[0]}{OVERRIDE}"
+                f"{paths[0]} and {paths[1]} translate from {trained[1]} to {trained[0]}, but training from "
+                f"{trained[0]} to {trained[1]}; type --task.{split} {paths[1]} {paths[0]}{OVERRIDE}"
             )
 
     def examples(self, split: str) -> Sequence[Example]:
@@ -146,23 +147,23 @@ class TranslationTask:
                 longest = self.config.longest
                 examples = [e for e in examples if max(len(e.source) - 1, len(e.target)) <= longest]
                 if not examples:
-                    raise InvalidInput(f"no training pair has at most {longest} symbols a side")
+                    raise InvalidInput(f"no training pair has at most {longest} symbols on each side")
             self._encoded[split] = examples
         return self._encoded[split]
 
     def _check_sides(self, split: str, pairs: Sequence[Pair]) -> None:
-        """Raise if a user's own pairs translate in the other direction than the training pairs."""
+        """Raise if a user's own pairs translate in the opposite direction of the training pairs."""
         if self.source is not self.target:
             check_direction(self.source, self.target, pairs)
             return
         try:
             trained = self.read_split("train")
-        except InvalidInput:  # a shared vocabulary fits both directions, and there is nothing else to compare with
+        except InvalidInput:  # a shared vocabulary fits both directions, so it cannot tell them apart
             return
         check_order(trained, pairs, split)
 
     def check_trained(self, trained: TranslationConfig) -> None:
-        """Raise if a field on which weights and vocabularies depend differs from that of the training.
+        """Check that the fields on which weights and vocabularies depend are those of the training.
 
         Raises:
             InvalidInput: naming the field.
@@ -173,9 +174,7 @@ class TranslationTask:
         for name in names:
             asked, learned = getattr(self.config, name), getattr(trained, name)
             if asked != learned:
-                raise InvalidInput(
-                    f"task.{name} is {learned!r} in the training of this run; it cannot be {asked!r} now"
-                )
+                raise InvalidInput(f"task.{name} was {learned!r} when this run was trained; it cannot be {asked!r} now")
 
     def _encode(self, pairs: Sequence[Pair]) -> Iterable[Example]:
         sources = self.source.encode_all([pair[0] for pair in pairs])
@@ -184,7 +183,7 @@ class TranslationTask:
             yield Example(*pair, [*source, END], target)
 
     def read(self, raw: str | bytes) -> Example:
-        """A sentence that a user typed.
+        """Make an example from a typed sentence.
 
         Raises:
             InvalidInput: an empty sentence, or one longer than `longest_input`.
@@ -195,9 +194,7 @@ class TranslationTask:
         if not sentence:
             raise InvalidInput("expected a sentence; the input is empty")
         if len(sentence) > self.longest_input:
-            raise InvalidInput(
-                f"expected at most {self.longest_input:,} characters, got {len(sentence):,}: give it in parts"
-            )
+            raise InvalidInput(f"expected at most {self.longest_input:,} characters, got {len(sentence):,}; split it")
         return Example(sentence, "", [*self.source.encode(sentence), END], [])
 
     def notes(self, example: Example) -> list[str]:
@@ -238,8 +235,8 @@ class TranslationTask:
     def score(self, predictions: Sequence[Sequence[int]], examples: Sequence[Example]) -> Score:
         """BLEU, chrF, BLEU of the sentences without unknown words, and BLEU by source length.
 
-        An unknown symbol counts as one wrong word: 13a would split "<unk>" into three. Lengths are in words, or in the
-        tokens of a script that is written without spaces.
+        An unknown symbol counts as one wrong word (13a would split "<unk>" into three). Lengths are in words, or in
+        tokens for scripts without spaces.
         """
         hypotheses = [self.target.decode(prediction, unknown="\N{REPLACEMENT CHARACTER}") for prediction in predictions]
         sources = [example.source_text for example in examples]

@@ -22,7 +22,7 @@ PIECE = rf"{SPACE}?[\p{{L}}\p{{M}}\p{{N}}]+['’]?|{SPACE}?[^{SPACE}\p{{L}}\p{{M
 
 
 class Vocabulary:
-    """Text to numbers and back."""
+    """Converts text to symbols and back."""
 
     def __init__(self, tokenizer: "Tokenizer") -> None:
         self.tokenizer = tokenizer
@@ -63,7 +63,7 @@ class Vocabulary:
         return [list(found.ids) for found in self.tokenizer.encode_batch(list(sentences), add_special_tokens=False)]
 
     def decode(self, symbols: Sequence[int], unknown: str = SPECIAL[UNKNOWN]) -> str:
-        """The sentence. An unknown symbol becomes `unknown`; other special symbols are left out."""
+        """The sentence. An unknown symbol becomes `unknown`; other special symbols are dropped."""
         kept = [symbol for symbol in symbols if symbol not in (PAD, START, END)]
         pieces = [SPACE + unknown if s == UNKNOWN else str(self.tokenizer.id_to_token(s)) for s in kept]
         return str(self.tokenizer.decoder.decode(pieces))
@@ -81,7 +81,7 @@ class Vocabulary:
     def spans(self, sentence: str) -> list[tuple[int, int]]:
         """The characters of the sentence that each symbol of `encode(sentence)` covers: (start, stop).
 
-        A leading space may be part of the span or a symbol of its own; the one before the sentence covers nothing.
+        A leading space may be part of a span or a separate symbol; the one before the sentence covers nothing.
         """
         return list(self.tokenizer.encode(sentence, add_special_tokens=False).offsets)
 
@@ -95,16 +95,16 @@ class Vocabulary:
             raise InvalidInput(f"{path}: the vocabulary is missing")
         try:
             return cls(tokenizers.Tokenizer.from_file(str(path)))
-        except Exception as error:  # the library raises bare Exception on a file that does not parse
+        except Exception as error:  # the library raises a bare Exception for an invalid file
             raise InvalidInput(f"{path}: not a vocabulary ({error})") from error
 
 
 def check_direction(source: Vocabulary, target: Vocabulary, texts: Sequence[tuple[str, str]]) -> None:
-    """Raise if the vocabularies fit the pairs far better with the sides swapped; a shared vocabulary fits both ways.
+    """Check that the pairs do not translate in the opposite direction. A shared vocabulary cannot tell.
 
     Raises:
-        InvalidInput: swapped, they take a sixth fewer symbols in all, and fewer on both sides, unknown ones counted
-            twice.
+        InvalidInput: with the sides swapped, the pairs have a sixth fewer symbols in total and fewer on both sides;
+            unknown symbols count twice.
     """
     sides = list(zip(*texts, strict=True))
 
@@ -116,6 +116,6 @@ def check_direction(source: Vocabulary, target: Vocabulary, texts: Sequence[tupl
     both = all(ours > theirs for ours, theirs in zip(straight, swapped, strict=True))
     if both and 5 * sum(straight) > 6 * sum(swapped):
         raise InvalidInput(
-            f"the sentences seem to go the other way than the run: they take {sum(straight)} symbols of its "
-            f"vocabularies, and {sum(swapped)} with the sides swapped{OVERRIDE}"
+            f"the sentences seem to translate in the opposite direction: they have {sum(straight)} symbols of the "
+            f"run's vocabularies, but {sum(swapped)} with the sides swapped{OVERRIDE}"
         )

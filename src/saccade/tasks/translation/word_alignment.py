@@ -1,4 +1,4 @@
-"""Word alignment: the attention of a translation model against links made by hand. Och & Ney 2003, Comp. Ling. 29(1).
+"""Word alignment: compare a translation model's attention with manual links. Och & Ney 2003, Comp. Ling. 29(1).
 
     AER = 1 - (|A & S| + |A & P|) / (|A| + |S|),  precision = |A & P| / |A|,  recall = |A & S| / |S|
 
@@ -38,7 +38,7 @@ class GoldAlignment(NamedTuple):
 
 
 class Side(NamedTuple):
-    """A sentence as a model reads it: as many words as in the gold alignment, and their text."""
+    """A sentence as a model reads it: the words, as many as in the gold alignment, and their text."""
 
     words: Sequence[str]
     text: str
@@ -121,10 +121,10 @@ def aer(predicted: Sequence[Set[tuple[int, int]]], gold: Sequence[GoldAlignment]
         InvalidInput: different numbers of sets and pairs, or no link on either side.
     """
     if len(predicted) != len(gold):
-        raise InvalidInput(f"{len(predicted)} sets of links for {len(gold)} pairs")
+        raise InvalidInput(f"expected a set of links for each of {len(gold)} pairs, not {len(predicted)}")
     found, sure = sum(map(len, predicted)), sum(len(pair.sure) for pair in gold)
     if found + sure == 0:
-        raise InvalidInput("no link was found and no link is sure: there is no error rate")
+        raise InvalidInput("the error rate is undefined, since no link was found and no gold link is sure")
     hits = [(len(ours & pair.possible), len(ours & pair.sure)) for ours, pair in zip(predicted, gold, strict=True)]
     right, hit = (sum(column) for column in zip(*hits, strict=True))
     return Agreement(100 * (1 - (hit + right) / (found + sure)), 100 * right / max(found, 1), 100 * hit / max(sure, 1))
@@ -150,12 +150,16 @@ def word_of_piece(vocabulary: Vocabulary, words: Sequence[str], text: str | None
     for index, word in enumerate(words):
         start = len(text) - len(text[behind:].lstrip())
         if not text.startswith(word, start):
-            raise InvalidInput(f"the text is not the words in their order: {word!r} expected at {text[start:][:40]!r}")
-        # from the end of the previous word, so that the space belongs to this one whatever the offsets of its symbol
+            raise InvalidInput(
+                f"the text does not consist of the words in order: expected {word!r} at {text[start:][:40]!r}"
+            )
+        # from the end of the previous word, so that the space belongs to this one regardless of its symbol's offsets
         owner[behind : start + len(word)] = [index] * (start + len(word) - behind)
         behind = start + len(word)
     if text[behind:].strip():
-        raise InvalidInput(f"the text is not the words in their order: they end before {text[behind:][:40]!r}")
+        raise InvalidInput(
+            f"the text does not consist of the words in order: {text[behind:][:40]!r} follows the last word"
+        )
     return [owner[start] for start, _ in vocabulary.spans(text)]
 
 
@@ -172,7 +176,9 @@ def word_weights(
         InvalidInput: fewer weights than symbols.
     """
     if len(target) > weights.shape[-2] or len(source) > weights.shape[-1]:
-        raise InvalidInput(f"{len(target)} x {len(source)} symbols have weights of only {tuple(weights.shape[-2:])}")
+        raise InvalidInput(
+            f"expected weights of at least {len(target)} x {len(source)} symbols, not {tuple(weights.shape[-2:])}"
+        )
     to_target, to_source = membership(target, weights), membership(source, weights)
     sums = to_target.T @ weights[..., : len(target), : len(source)] @ to_source
     return sums / to_target.sum(0).clamp(min=1)[:, None]
@@ -194,7 +200,8 @@ def links(weights: Float[Tensor, "t s"]) -> set[tuple[int, int]]:
 def shares(weights: Float[Tensor, "t s"]) -> Float[Tensor, "t s"]:
     """The share of each target word in the weights of a source word: w[t, s] / sum_t w[t, s].
 
-    A word with a little weight everywhere (a full stop, where heads rest) then wins no row.
+    A source word with some weight in all rows, such as a full stop on which heads rest, then has the largest share in
+    none.
     """
     given = weights.sum(0)
     return torch.where(given > 0, weights / given.clamp_min(torch.finfo(weights.dtype).tiny), 0)
@@ -203,8 +210,8 @@ def shares(weights: Float[Tensor, "t s"]) -> Float[Tensor, "t s"]:
 def readings(layers: Mapping[str, Float[Tensor, "h t s"]]) -> dict[str, Float[Tensor, "t s"]]:
     """The ways to read links from the weights of layers: the mean of each layer's heads, each head, the mean of all.
 
-    Each comes as it is and as `shares`. Heads are counted from 0. A single head has no mean, nor has a single layer a
-    mean of all.
+    Each is included both unchanged and as `shares`. Heads are counted from 0. There is no mean over a single head, and
+    no mean over a single layer.
     """
     found = {}
     for name, heads in layers.items():
@@ -219,7 +226,7 @@ def readings(layers: Mapping[str, Float[Tensor, "h t s"]]) -> dict[str, Float[Te
 
 
 class Parts(NamedTuple):
-    """The agreement on the first pairs, which choose the way of reading; on the rest; and on all pairs."""
+    """The agreement on the first pairs, with which the reading is selected; on the rest; and on all pairs."""
 
     first: Agreement
     rest: Agreement

@@ -1,8 +1,9 @@
 """Make the embedded letters from Omniglot's strokes: `python make.py strokes_background_small1.zip`.
 
-Kept are the 26 characters of the Latin alphabet, each drawn once by 20 people: one line a drawing, of letter, writer
-and strokes. A stroke is points x,y in the order of drawing, in units of the canvas (105 wide and high), x to the right
-and y up, rounded to halves; the times are left out. Points that rounding made equal to the one before are left out.
+It keeps the 26 characters of the Latin alphabet, each drawn once by 20 people. Each line is a drawing: letter, writer
+and strokes. A stroke is a list of points x,y in the order of drawing, in units of the canvas (105 wide and high), x to
+the right and y up, rounded to halves. Times are dropped, and so are points that rounding made equal to the previous
+one.
 """
 
 import gzip
@@ -19,7 +20,7 @@ def half(text: str) -> str:
 
 
 def strokes(text: str) -> str:
-    """One drawing of Omniglot's format (START, x,y,time, BREAK) as `x,y x,y;x,y`."""
+    """Convert a drawing from Omniglot's format (START, x,y,time, BREAK) to `x,y x,y;x,y`."""
     found: list[list[str]] = [[]]
     for line in text.split():
         if line == "BREAK":
@@ -40,7 +41,7 @@ def main(archive: str) -> None:
             if (match := NAME.fullmatch(name))
         ]
     path = Path(__file__).with_name("omniglot_latin.tsv.gz")
-    # no time of day in the archive, so that making it again gives the same bytes
+    # the archive contains no time stamp, so that making it again gives the same bytes
     path.write_bytes(gzip.compress("".join(rows).encode("ascii"), compresslevel=9, mtime=0))
     sys.stdout.write(f"{path.name}: {len(rows)} letters, {path.stat().st_size} bytes\n")
 

@@ -1,10 +1,9 @@
 """Make the embedded English-French pairs from Tatoeba's export: `python make.py fra-eng.zip`.
 
-The zip is the one that manythings.org/anki offers (`fra.txt`: English, tab, French), here of 2017-09-29. Kept are
-pairs whose English side has at most 8 words and whose words are all among the 1,200 most frequent English and the 2,000
-most frequent French ones (counted over the different sentences of each side); of the pairs of one sentence the first,
-so that no side stands twice and none can be in two splits. White space, narrow and unbreakable included, becomes one
-space.
+The zip is from manythings.org/anki (`fra.txt`: English, tab, French), version 2017-09-29. A pair is kept if its English
+side has at most 8 words and all words are among the 1,200 most frequent English and the 2,000 most frequent French
+words (counted over the distinct sentences of each side). If several pairs share a sentence, only the first is kept, so
+that no sentence occurs in two splits. White space, including narrow and non-breaking spaces, becomes one space.
 """
 
 import gzip
@@ -53,7 +52,7 @@ def main(archive: str) -> None:
     splits = {"test": pairs[:HELD_OUT], "validation": pairs[HELD_OUT : 2 * HELD_OUT], "train": pairs[2 * HELD_OUT :]}
     for split, kept in splits.items():
         lines = "".join(f"{source}\t{target}\n" for source, target in kept)
-        # no time of day in the archive, so that making it again gives the same bytes
+        # the archive contains no time stamp, so that making it again gives the same bytes
         path = Path(__file__).with_name(f"tatoeba_eng_fra.{split}.tsv.gz")
         path.write_bytes(gzip.compress(lines.encode("utf-8"), compresslevel=9, mtime=0))
         sys.stdout.write(f"{path.name}: {len(kept)} pairs, {path.stat().st_size} bytes\n")
