@@ -16,6 +16,7 @@ from saccade.explain import plots
 from saccade.explain.pictures import load
 from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.curve import Curve
+from saccade.explain.pictures.heads import Heads
 from saccade.explain.pictures.histogram import Histogram
 from saccade.explain.pictures.sound import Sound
 
@@ -57,21 +58,26 @@ def drawing(kind: str, asked: Sequence[str]) -> Drawing:
 
 
 def of_sentence(asked: Sequence[str]) -> Drawing:
-    """The first picture of a system's answer to the sentence of the guide; without one, its modules."""
+    """The first picture of a system's answer to the sentence of the guide; with "encoding", its layers in turn."""
     found = live.sentence()
-    run = found["runs"].get(" ".join(asked))
-    if run is None:
-        raise InvalidInput(f"expected one of {', '.join(found['runs'])}, got {' '.join(asked)!r}")
-    if not run["pictures"]:
-        return Drawing("", (), lambda: None)
-    picture = load(run["pictures"][0])
-    return Drawing(picture.description(), asked, picture.figure)
+    system, *more = asked or [""]
+    if system not in found["runs"] or more not in ([], ["encoding"]):
+        raise InvalidInput(
+            f"expected one of {', '.join(found['runs'])}, and encoding or nothing; got {' '.join(asked)!r}"
+        )
+    pictures = [load(picture) for picture in found["runs"][system]["pictures"]]
+    if more:
+        layers = [one for picture in pictures if isinstance(picture, Heads) for one in picture.layers.items()]
+        layers = [(name, layer) for name, layer in layers if "encoder" in name and "decoder" not in name]
+        described = f"The heads of {len(layers)} encoder layers in turn, over “{found['sentence']}”"
+        return Drawing(described, asked, lambda: [plots.arcs(*layer, title=name) for name, layer in layers])
+    return Drawing(pictures[0].description(), asked, pictures[0].figure) if pictures else Drawing("", (), lambda: None)
 
 
 def answer(asked: Sequence[str]) -> str:
     """The answer of a system to the sentence of the guide, as a quotation."""
     found = live.sentence()
-    run = found["runs"][" ".join(asked)]
+    run = found["runs"][asked[0]]
     score = f"{run['bleu']} BLEU on the test set, {run['parameters']:,} weights"
     return f"> {found['sentence']}\n>\n> **{run['answer']}** ({score})\n"
 
@@ -128,10 +134,12 @@ def linked(kind: str, asked: Sequence[str], path: Path, pictures: Path) -> str:
         described, shown, _ = drawing(kind, part)
         found |= set(shown)
         if shown:
-            target = Path(os.path.relpath(pictures / f"{file_name(kind, part)}.svg", path.parent)).as_posix()
+            target = Path(
+                os.path.relpath(pictures / f"{file_name(kind, part)}.{ending(kind, part)}", path.parent)
+            ).as_posix()
             images.append(f"![{described}]({target})\n")
     lacking = [f"`{name}`" for name in asked if ":" in name and name not in found]
-    lines = [answer(asked)] if kind == "sentence" else []
+    lines = [answer(asked)] if kind == "sentence" and len(asked) == 1 else []
     lines += ["".join(images)] if images else []
     if lacking:
         lines.append(f"Not run yet: {', '.join(lacking)}.\n")
@@ -144,13 +152,22 @@ def file_name(kind: str, asked: Sequence[str]) -> str:
     return name if len(name) <= 120 else f"{name[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
+def ending(kind: str, asked: Sequence[str]) -> str:
+    return "gif" if kind == "sentence" and "encoding" in asked else "svg"
+
+
 def drawn_anew(kind: str, asked: Sequence[str], folder: Path) -> list[Path]:
     """Draw the pictures of a mark; returns the paths of those that changed."""
     changed = []
     for part in parts(kind, asked):
         described, found, make = drawing(kind, part)
-        if found:
-            changed += saved(make(), folder / f"{file_name(kind, part)}.svg", described)
+        target = folder / f"{file_name(kind, part)}.{ending(kind, part)}"
+        if found and target.suffix == ".gif":
+            before = target.read_bytes() if target.exists() else None
+            plots.animate(make(), target.with_suffix(""), described, seconds=1.5)
+            changed += [target] if target.read_bytes() != before else []
+        elif found:
+            changed += saved(make(), target, described)
     return changed
 
 
