@@ -19,6 +19,7 @@ KEPT = Path(__file__).parents[1] / "guide" / "one-sentence.json"
 SENTENCE = "I think that he is right."
 LARGEST = 500_000  # bytes of an embedded page
 TITLES = {"front": "A translator and where it looks", "story": "Two translators and where they look"}
+HEIGHTS = {"front": 33, "story": 56}  # rem
 
 
 def sentence() -> Mapping[str, Any]:
@@ -40,6 +41,7 @@ def framed(name: str, path: Path, pictures: Path) -> str:
     source = Path(os.path.relpath(pictures / f"live-{name}.html", start)).as_posix()
     return (
         f'<iframe class="live" src="{source}" title="{TITLES[name]}" loading="lazy" '
+        f'style="height: {HEIGHTS[name]}rem" '
         'sandbox="allow-scripts allow-downloads"></iframe>\n'
     )
 
@@ -67,12 +69,17 @@ def views(name: str) -> list[View]:
     if name == "front":
         answer = saccade.load(DEMO).predict(SENTENCE)
         said = f"“{SENTENCE}” in French, by the translator that comes with the package. Point at a word."
-        return [View("", str(answer.text), said, explored(answer.pictures))]
+        return [View("", str(answer.text), said, [as_heads(picture) for picture in answer.pictures[:1]])]
     runs = sentence()["runs"]
     return [
         View(system, runs[system]["answer"], "", explored([load(picture) for picture in runs[system]["pictures"]]))
         for system in ("rnnsearch", "transformer")
     ]
+
+
+def as_heads(picture: Any) -> Picture:
+    """An alignment as the head that it is, so that the page draws its links."""
+    return Heads("heads", {"decoder, attention to the source": (picture.weights, picture.rows, picture.columns)})
 
 
 def explored(pictures: Sequence[Picture]) -> list[Picture]:

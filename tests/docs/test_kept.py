@@ -92,7 +92,7 @@ def test_a_page_has_the_curve_of_its_mark(house: Path) -> None:
 def test_a_curve_that_was_not_stored_is_refused(house: Path) -> None:
     keep(evidence(4, 30.0, variant="multi30k", studies={"over": over(("1", 30.0))}))
     page(house, "<!-- study over search.beam chrf rnnsearch:multi30k -->\n<!-- /study -->\n")
-    with pytest.raises(InvalidInput, match=r"chrf was not kept over search\.beam; there are value, bleu"):
+    with pytest.raises(InvalidInput, match=r"chrf over search\.beam was not stored; there are value, bleu"):
         list(pages.pages(house))
 
 
