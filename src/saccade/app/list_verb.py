@@ -33,7 +33,9 @@ def everything() -> list[str]:
     rows = [["system", "the paper's number", "ours"]]
     for system in catalogue.names():
         evidence = headlines(catalogue.evidence(system))
-        ours = [f"{headline(group)}: {group[-1]['data']['data']}" for group in evidence]
+        # the default variant first, then the others as they were first run
+        evidence.sort(key=lambda group: group[-1]["variant"] != "default")
+        ours = [f"{described(group[-1])}: {headline(group)}, {group[-1]['data']['data']}" for group in evidence]
         number = evidence[-1][-1]["paper"]["number"] if evidence else ""
         rows.append([system, number, "\n".join(ours) or f"{catalogue.title(system)}: no evidence yet"])
     width = window()

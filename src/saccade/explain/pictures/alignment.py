@@ -33,6 +33,8 @@ class Alignment:
     values: str = "attention weight"
     """The name of the weights."""
     title: str = ""
+    tall: bool = False
+    """Draw the keys down and the queries to the right: for few queries, and keys as long as sentences."""
 
     def __post_init__(self) -> None:
         weights = checked(self.weights, f"{len(self.rows)} {len(self.columns)}", self.values, 0.0)
@@ -41,6 +43,8 @@ class Alignment:
     @property
     def panel(self) -> Panel:
         """A panel for `plots.alignments`, which draws several side by side."""
+        if self.tall:
+            return self.weights.T, self.columns, self.rows, self.columns_label, self.rows_label, self.title
         return self.weights, self.rows, self.columns, self.rows_label, self.columns_label, self.title
 
     def figure(self) -> plots.Figure:
@@ -50,20 +54,22 @@ class Alignment:
         return plots.alignments([self.panel, self.panel], self.values, ("fixed", "own"))
 
     def text(self, width: int) -> str:
-        return titled(self.title, alignment_text(self.weights, self.rows, self.columns, width).split("\n"), width)
+        weights, rows, columns, *_ = self.panel
+        return titled(self.title, alignment_text(weights, rows, columns, width).split("\n"), width)
 
     def page(self) -> dict[str, Any]:
+        weights, rows, columns, rows_label, columns_label, _ = self.panel
         return {
-            "rows": plots.labels(self.rows), "columns": plots.labels(self.columns), "rows_label": self.rows_label,
-            "columns_label": self.columns_label, "values": self.values, "weights": rounded(self.weights, 4),
-            "rows_words": grouped(self.rows), "columns_words": grouped(self.columns),
+            "rows": plots.labels(rows), "columns": plots.labels(columns), "rows_label": rows_label,
+            "columns_label": columns_label, "values": self.values, "weights": rounded(weights, 4),
+            "rows_words": grouped(rows), "columns_words": grouped(columns),
         }  # fmt: skip
 
     def plain(self) -> dict[str, Any]:
         return {
             "name": self.name, "title": self.title, "values": self.values, "rows_label": self.rows_label,
             "columns_label": self.columns_label, "rows": list(self.rows), "columns": list(self.columns),
-            "weights": rounded(self.weights),
+            "weights": rounded(self.weights), **({"tall": True} if self.tall else {}),
         }  # fmt: skip
 
     @classmethod
