@@ -28,6 +28,8 @@ The README of a system may include tables. `saccade.runs.results.comparison` des
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -209,12 +211,24 @@ def write(root: Path) -> list[Path]:
         MissingExtra: as `draw`.
     """
     changed = []
-    for path, content in list(pages(root)):
-        if not path.exists() or path.read_text(encoding="utf-8") != content:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content, encoding="utf-8")
-            changed.append(path)
-    return changed + draw(root)
+    with read_once():
+        for path, content in list(pages(root)):
+            if not path.exists() or path.read_text(encoding="utf-8") != content:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(content, encoding="utf-8")
+                changed.append(path)
+        return changed + draw(root)
+
+
+@contextmanager
+def read_once() -> Iterator[None]:
+    """Within it the evidence of each system is read and checked once, however many tables ask for it."""
+    read = catalogue.evidence
+    catalogue.evidence = cache(read)
+    try:
+        yield
+    finally:
+        catalogue.evidence = read
 
 
 def fill_marks(page: str, mark: str, table: str, path: Path) -> str:
