@@ -38,11 +38,11 @@ def number(paper: Paper) -> str:
 
 
 def picture_of(system: str) -> str:
-    """The `system:variant` whose kept picture stands on the card; "" if no run kept one that a page draws."""
+    """The `system:variant` whose kept picture stands on the card; "" if no run kept one."""
     for group in reversed(results.groups(catalogue.evidence(system))):
         found, variant = group[-1], f"{system}:{group[-1]['variant']}"
         kept = found["pictures"][:1]
-        if kept and not found["changed"] and kept[0]["kind"] in {"alignment", "sound"} & set(kinds()):
+        if kept and not found["changed"] and kept[0]["kind"] in kinds():
             return variant
     return ""
 

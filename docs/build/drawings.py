@@ -89,9 +89,11 @@ def title(variant: str) -> str:
 
 
 def side_by_side(variants: Sequence[str]) -> Drawing:
-    """Pictures of one example: alignments side by side, sounds one above another."""
+    """Pictures of one example: alignments side by side, sounds one above another; a single picture of any kind."""
     found = kept.pictures(variants)
     shown: list[Any] = list(found.values())
+    if len(shown) == 1 and not isinstance(shown[0], Alignment | Sound):
+        return Drawing(f"{shown[0].description()}: {variants[0]}", found, shown[0].figure)
     systems = {name.partition(":")[0] for name in found}
     titles = [title(name) if len(systems) > 1 else title(name).partition(" ")[2] for name in found]
     kinds = {type(picture) for picture in shown}

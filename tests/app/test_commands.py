@@ -307,7 +307,7 @@ def test_report_keeps_evidence_once(
     assert len(catalogue.evidence("rnnsearch")) == before + 1
     again = saccade("report", "--keep", run)
     assert again.status == 2
-    assert "kept already" in again.err
+    assert "already stored in" in again.err
     # evidence with more figures replaces evidence that it contains; different evidence is stored separately
     grown = Path(shutil.copytree(run, tmp_path / "grown"))
     for figures, kept in (({"more": 1.5}, 1), ({"more": 2.5}, 2)):
