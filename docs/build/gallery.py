@@ -71,12 +71,14 @@ def pages(root: Path, filled: Filled, entries: list[Any]) -> Iterator[tuple[Path
 
 def of_row(row: Row) -> str:
     """A row: what the slide shows, whether it stands, what shows it, and the command."""
-    state = f'<span class="state {row["state"].split()[0]}">{STATES[row["state"]]}</span>'
+    by = linked(row.get("by", ""))
+    said = "here in part" if row["state"] == "planned" and "](" in by else STATES[row["state"]]
+    state = f'<span class="state {row["state"].split()[0]}">{said}</span>'
     shows = row["shows"] and f": {escaped(row['shows'])}"
     parts = [f"### {escaped(row['slide'])} {{ #{row['name']} }}\n\n{state} {row['kind'].capitalize()}{shows}\n"]
     links = []
-    if row.get("by"):
-        links.append(linked(row["by"]))
+    if by:
+        links.append(by)
     if page := row.get("page"):
         links.append(f"[{'the front page' if page == 'index.md' else 'more'}](../{page})")
     if links:

@@ -49,7 +49,7 @@ def test_a_page_of_a_deck_says_what_is_not_made_yet() -> None:
     entries: list[object] = []
     made = {path.stem: text for path, text in gallery.pages(ROOT, lambda page, path: page, entries)}
     assert list(made) == ["d0", "d1", "d2", "d3", "d4", "index"]
-    assert made["d3"].count("not made yet") == 20
+    assert made["d3"].count("not made yet") + made["d3"].count("here in part") == 20
     assert "[`rnnsearch`](../systems/rnnsearch.md)" in made["d1"]
     assert "<math" in made["d1"]
     assert entries[0] == ("", "gallery/index.md")
