@@ -51,6 +51,6 @@ def test_an_animation_shows_each_figure_in_turn(tmp_path: Path) -> None:
         assert found.convert("RGB").tobytes() != first.tobytes()
     again = plots.animate(figures, tmp_path / "again", "A growing map", seconds=0.5)
     assert again.read_bytes() == target.read_bytes()
-    for bad in ({"figures": []}, {"description": " "}, {"seconds": 0}):
+    for bad in ({"figures": []}, {"description": " "}, {"seconds": 0.0}):
         with pytest.raises(InvalidInput):
             plots.animate(**{"figures": figures, "path": tmp_path / "bad", "description": "A map", **bad})
