@@ -70,7 +70,9 @@ def of_sentence(asked: Sequence[str]) -> Drawing:
         layers = [one for picture in pictures if isinstance(picture, Heads) for one in picture.layers.items()]
         layers = [(name, layer) for name, layer in layers if "encoder" in name and "decoder" not in name]
         described = f"The heads of {len(layers)} encoder layers in turn, over “{found['sentence']}”"
-        return Drawing(described, asked, lambda: [plots.arcs(*layer, title=name) for name, layer in layers])
+        return Drawing(
+            described, asked, lambda: [plots.arcs(*one, title=f"layer {i}") for i, (_, one) in enumerate(layers, 1)]
+        )
     return Drawing(pictures[0].description(), asked, pictures[0].figure) if pictures else Drawing("", (), lambda: None)
 
 

@@ -43,7 +43,12 @@ def test_an_animation_shows_each_figure_in_turn(tmp_path: Path) -> None:
     target = plots.animate(figures, tmp_path / "new" / "growing", "A growing map", seconds=0.5)
     assert target == tmp_path / "new" / "growing.gif"
     with Image.open(io.BytesIO(target.read_bytes())) as found:
-        assert (found.n_frames, found.info["duration"], found.info["comment"]) == (3, 500, b"A growing map")
+        assert (found.n_frames, found.info["duration"], found.info["loop"]) == (3, 500, 0)
+        assert b"A growing map" in target.read_bytes()
+        first = found.convert("RGB")
+        assert first.getpixel((first.width - 1, 0)) == (255, 255, 255)  # the smallest is padded
+        found.seek(2)
+        assert found.convert("RGB").tobytes() != first.tobytes()
     again = plots.animate(figures, tmp_path / "again", "A growing map", seconds=0.5)
     assert again.read_bytes() == target.read_bytes()
     for bad in ({"figures": []}, {"description": " "}, {"seconds": 0.0}):

@@ -1,7 +1,7 @@
 """Self-attention one step at a time, with the numbers in the cells; and several figures as one animation."""
 
-import io
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from saccade.explain.plots.canvas import GREY, PALE, Figure, Weights, colours, f
 from saccade.explain.plots.tokens import short_labels
 
 CELL, TALL, GAP = 0.42, 0.24, 0.16  # inches: a cell's width and height, and the distance between rows
+DOTS = 110  # an inch of an animation
 MOST = 6  # features that a row of cells has room for
 
 
@@ -105,23 +106,38 @@ def animate(figures: Sequence[Figure], path: str | os.PathLike[str], description
     """
     if not figures or not description.strip() or not seconds > 0:
         raise InvalidInput(f"expected figures, a description and seconds above 0; got {len(figures)}, {seconds}")
-    images: Any = require("PIL.Image", "app")
-    drawn = []
+    agg: Any = require("matplotlib.backends.backend_agg", "app")
+    shots = []
     for figure in figures:
-        with our_style(), io.BytesIO() as file:
-            figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
-            drawn.append(images.open(io.BytesIO(file.getvalue())).convert("RGB"))
-    wide, high = (max(image.size[side] for image in drawn) for side in (0, 1))
-    frames = []
-    for image in drawn:
-        frames.append(images.new("RGB", (wide, high), "white"))
-        frames[-1].paste(image, (0, 0))
+        with our_style():
+            figure.set_dpi(DOTS)
+            canvas = agg.FigureCanvasAgg(figure)
+            canvas.draw()
+            shots.append(np.asarray(canvas.buffer_rgba()).copy())
+    high, wide = (max(shot.shape[side] for shot in shots) for side in (0, 1))
     target = Path(path).with_name(f"{Path(path).name}.gif")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with io.BytesIO() as file:
-        frames[0].save(
-            file, "GIF", save_all=True, append_images=frames[1:], duration=int(1000 * seconds), loop=0,
-            comment=description.encode(),
-        )  # fmt: skip
-        write_atomically(target, file.getvalue())
+    write_atomically(target, _commented(_gif(shots, high, wide, seconds), description))
     return target
+
+
+def _gif(shots: Sequence[Any], high: int, wide: int, seconds: float) -> bytes:
+    """The shots in turn, each at the top left of a white frame."""
+    figures: Any = require("matplotlib.figure", "app")
+    writer: Any = require("matplotlib.animation", "app").PillowWriter(fps=1 / seconds)
+    frame = figures.Figure(figsize=(wide / DOTS, high / DOTS), dpi=DOTS)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "frames.gif"
+        with writer.saving(frame, str(file), DOTS):
+            for shot in shots:
+                frame.clear()
+                frame.figimage(shot, 0, high - shot.shape[0])
+                writer.grab_frame()
+        return file.read_bytes()
+
+
+def _commented(gif: bytes, description: str) -> bytes:
+    """A GIF with a comment before its last byte, in blocks of at most 255 bytes."""
+    said = description.encode("utf-8")
+    blocks = b"".join(bytes([len(said[i : i + 255])]) + said[i : i + 255] for i in range(0, len(said), 255))
+    return gif[:-1] + b"\x21\xfe" + blocks + b"\x00" + gif[-1:]
