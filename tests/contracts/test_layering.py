@@ -29,8 +29,7 @@ ROOM_OF = {
     "matplotlib": ("explain/plots", "systems"),  # a system may define its own kind of picture
     "torch.distributed": "training", "torch.utils.tensorboard": "training",
     "tokenizers": "tasks", "sacrebleu": "tasks", "soundfile": "tasks", "kaldi_native_fbank": "tasks",
-    "jiwer": "tasks", "PIL": ("tasks", "explain/plots"),  # which writes animations
-     "kornia": "tasks", "gymnasium": "tasks", "minigrid": "tasks",
+    "jiwer": "tasks", "PIL": "tasks", "kornia": "tasks", "gymnasium": "tasks", "minigrid": "tasks",
     "starlette": "app", "uvicorn": "app",
 }  # fmt: skip
 # the modules of lower packages that a system may import, if not all
