@@ -1,6 +1,8 @@
 """A sparse access memory's sequence, whose memory is rolled back in the backward pass. Rae et al. 2016,
 arXiv:1610.09027, section 3.4.
 
+    M_t-1(i) = M_t(i) at all slots but those that step t wrote, whose old contents the step has kept
+
 One memory serves all steps and is changed in place. A step keeps the old contents of the slots that it writes, and the
 backward pass, which begins with the last memory, writes them back; the gradient of the memory is one tensor too, of
 which a step changes the same slots. Where weights meet contents, autograd differentiates one step at a time.
