@@ -41,7 +41,8 @@ def test_the_site_builds(tmp_path: Path) -> None:
         text = found.read_text(encoding="utf-8")
         for source in re.findall(r'<(?:img|iframe|script|link)\b[^>]*?\b(?:src|href)="([^"]+)"', text):
             assert not source.startswith(("http:", "https:", "//")), f"{found} loads {source} from a network"
-            path, local = source.partition("#")[0].partition("?")[0], "pictures/" in source or "assets/site" in source
+            path = source.partition("#")[0].partition("?")[0]
+            local = ("pictures/" in source or "assets/site" in source) and not path.endswith("/")  # not another page
             assert not local or (found.parent / path).is_file(), f"{found}: {source}"
     live = [path.stat().st_size for path in (tmp_path / "site" / "pictures").glob("live-*.html")]
     assert len(live) == 2
