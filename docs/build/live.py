@@ -36,9 +36,8 @@ def framed(name: str, path: Path, pictures: Path) -> str:
     """
     if name not in TITLES:
         raise InvalidInput(f"expected a live page, {' or '.join(TITLES)}; got {name!r}")
-    # the page of a file is a folder of the site, unless it is an index
-    start = path.parent if path.stem == "index" else path.with_suffix("")
-    source = Path(os.path.relpath(pictures / f"live-{name}.html", start)).as_posix()
+    # relative to the file, as for images: the site's builder moves all addresses with the page
+    source = Path(os.path.relpath(pictures / f"live-{name}.html", path.parent)).as_posix()
     return (
         f'<iframe class="live" src="{source}" title="{TITLES[name]}" loading="lazy" '
         f'style="height: {HEIGHTS[name]}rem" '

@@ -92,7 +92,7 @@ def test_what_a_page_asks_for_in_vain_is_named() -> None:
 def test_a_frame_stands_in_the_folder_of_its_page() -> None:
     pictures = ROOT / "docs" / "pictures"
     assert 'src="pictures/live-front.html"' in live.framed("front", ROOT / "docs" / "index.md", pictures)
-    assert 'src="../../pictures/live-story.html"' in live.framed("story", ROOT / "docs" / "guide" / "x.md", pictures)
+    assert 'src="../pictures/live-story.html"' in live.framed("story", ROOT / "docs" / "guide" / "x.md", pictures)
 
 
 def test_blocks_are_run_in_one_scope_and_write_only_what_is_asked_for(tmp_path: Path) -> None:
