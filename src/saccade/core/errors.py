@@ -60,8 +60,8 @@ def out_of_memory(error: Exception) -> OutOfMemory | None:
     found = re.search(r"allocate (\d+) bytes|allocate (\d[\d.]* \wi?B)", text)
     amount = "" if found is None else f" for another {found[2] or f'{int(found[1]) / 2**30:,.2f} GiB'}"
     return OutOfMemory(
-        f"{place} does not have enough memory{amount}; choose a smaller --training.batch-size, a smaller model or fewer "
-        "examples"
+        f"{place} does not have enough memory{amount}; choose a smaller --training.batch-size, a smaller model or "
+        "fewer examples"
     )
 
 
