@@ -130,7 +130,7 @@ def test_missing_fields_and_wrong_types_are_always_rejected_in_one_sentence(
     for place, value in taken:
         may_be_empty = ("changed", "claims", "versions", "config", "figures", "series", "studies", "pictures")
         empty = value in ([], {}) and place[-1] in may_be_empty
-        doi = place[-1] == "doi" and value == "missing"
+        doi = place[-1] in ("doi", "address") and value == "missing"
         said = place[-1] == "command" and value == "\x07"  # it is not printed
         assert (place[-1] in optional and value in ("missing", None)) or empty or doi or said, (place, value)
 
