@@ -251,7 +251,7 @@ def unseen(seen: Capture, own: list[Tensor]) -> int:
     for weights in own:
         place = next((place for place, ours in enumerate(maps) if is_map(ours, weights)), None)
         missing += place is None
-        if place is not None and maps[place].numel() == weights.numel():  # else others may be parts of it too
+        if place is not None and maps[place].numel() == weights.numel():  # otherwise other maps may also be parts of it
             maps.pop(place)
     return missing
 

@@ -166,14 +166,14 @@ def test_the_environment_of_a_shell(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        ({"RANK": "0"}, "no WORLD_SIZE"),
-        ({"WORLD_SIZE": "2"}, "no RANK"),
+        ({"RANK": "0"}, "has RANK, but lacks WORLD_SIZE"),
+        ({"WORLD_SIZE": "2"}, "has WORLD_SIZE, but lacks RANK"),
         ({"RANK": "first", "WORLD_SIZE": "2"}, "RANK in the environment must be a whole number, not 'first'"),
         ({"RANK": "0", "WORLD_SIZE": "-2"}, "WORLD_SIZE in the environment must be a whole number, not '-2'"),
         ({"RANK": "2", "WORLD_SIZE": "2"}, "expected RANK from 0 to 1"),
         ({"RANK": "0", "WORLD_SIZE": "0"}, "WORLD_SIZE is 0"),
-        ({"RANK": "0", "WORLD_SIZE": "2"}, "no MASTER_ADDR and no MASTER_PORT"),
-        ({"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "x", "MASTER_PORT": "1"}, "no LOCAL_RANK"),
+        ({"RANK": "0", "WORLD_SIZE": "2"}, "lacks MASTER_ADDR and MASTER_PORT"),
+        ({"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "x", "MASTER_PORT": "1"}, "but lacks LOCAL_RANK"),
     ],
 )
 def test_incomplete_process_variables_in_the_environment(

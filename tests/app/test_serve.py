@@ -121,9 +121,11 @@ def test_the_page_and_the_attention_on_a_text(server: Server) -> None:
     found = json.loads(body)
     [view] = found["views"]
     assert found["title"] == f"transformer tiny: We can do that. -> {view['answer']}"
-    assert [picture["kind"] for picture in view["pictures"]] == ["alignment", "heads"]
-    layer = next(each for each in view["pictures"][1]["data"]["layers"] if "cross" in each["name"])
-    assert {"name", "heads", "queries", "keys", "weights", "largest"} == set(layer)
+    assert [picture["kind"] for picture in view["pictures"]] == ["heads", "alignment"]
+    layer = next(each for each in view["pictures"][0]["data"]["layers"] if "cross" in each["name"])
+    sides = {f"{side}{part}" for side in ("queries", "keys") for part in ("", "_special", "_words")}
+    assert {"name", "label", "heads", "weights", "largest", *sides} == set(layer)
+    assert layer["label"] == "decoder 0, attention to the source"
     assert layer["queries"][-1] == "end"
 
 
@@ -231,19 +233,38 @@ def page(browser: Any) -> Iterator[Any]:
 
 def typed(page: Any, text: str) -> None:
     page.fill("#text", text)
-    page.keyboard.press("Enter")
+    with page.expect_response("**/look"):
+        page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelector('#wait').textContent === ''")
     page.wait_for_selector(".queries button")
+
+
+def test_it_opens_on_an_example_of_its_own_test_set(server: Server, page: Any) -> None:
+    page.goto(server.url)
+    about = page.locator("#about").text_content()
+    assert re.fullmatch(r"Transformer: .*\. Data: embedded English-French \(Tatoeba\)\. Test set: BLEU [\d.]+\.", about)
+    examples = page.locator("#examples button").all_text_contents()
+    assert len(examples) == 4
+    assert page.input_value("#text") == examples[0]
+    first = page.locator(".answer").text_content()
+    assert first == json.loads(server.look(examples[0]))["views"][0]["answer"]
+    assert page.locator(".queries button").count() > 1
+    assert page.locator(".heads [aria-pressed=true]").count() == 1
+    assert "attends to" in page.locator(".how").text_content()
+    with page.expect_response("**/look"):
+        page.locator("#examples button").nth(2).click()
+    page.wait_for_function("text => new URLSearchParams(location.hash.slice(1)).get('text') === text", arg=examples[2])
+    assert page.locator(".answer").text_content() == json.loads(server.look(examples[2]))["views"][0]["answer"]
 
 
 def test_a_typed_text_is_explained(server: Server, page: Any) -> None:
     page.goto(server.url)
-    assert not page.locator("#whole").is_visible()
     typed(page, "We can do that.")
     assert page.locator(".answer").text_content() == json.loads(server.look("We can do that."))["views"][0]["answer"]
-    assert page.locator(".layer option:checked").text_content() == "decoder.blocks.0.cross_attention.weights"
+    assert page.locator(".layer option:checked").text_content() == "decoder 0, attention to the source"
     assert page.locator(".queries button").all_text_contents()[-1] == "end"
     page.locator(".keys button").first.hover()
-    assert "is looked at by" in page.locator(".said").text_content()
+    assert "is attended to by" in page.locator(".said").text_content()
     page.fill("#text", " ")
     page.keyboard.press("Enter")
     page.get_by_text("the text is empty").wait_for()
@@ -255,11 +276,14 @@ def test_a_text_is_explained_after_a_pause_in_typing(server: Server, page: Any) 
     page.clock.install(time=0)
     page.goto(server.url)
     page.clock.pause_at(600_000)  # a busy machine would add pauses between keys
+    page.fill("#text", "")
     page.locator("#text").press_sequentially("We can do that.")
     page.clock.run_for(200)
     assert not asked
     page.clock.run_for(2000)
-    page.wait_for_selector(".answer:not(:empty)")
+    page.wait_for_function(
+        "() => page.text === 'We can do that.' && document.querySelector('#wait').textContent === ''"
+    )
     assert page.locator(".answer").text_content() == json.loads(server.look("We can do that."))["views"][0]["answer"]
     page.keyboard.press("Enter")  # one more request
     page.clock.run_for(2000)
@@ -296,6 +320,7 @@ def test_an_export_needs_no_server(server: Server, page: Any, tmp_path: Path) ->
     assert not page.locator("#ask").is_visible()
     assert "connect-src 'none'" in page.locator("meta[http-equiv]").get_attribute("content")
     assert asked == [kept.as_uri()]
+    assert not page.locator("#examples").is_visible()
 
 
 def test_two_runs_answer_one_text(tiny_runs: dict[str, Path], page: Any) -> None:
@@ -307,7 +332,7 @@ def test_two_runs_answer_one_text(tiny_runs: dict[str, Path], page: Any) -> None
         found = json.loads(served.look("We can do that."))["views"]
         assert page.locator(".answer").all_text_contents() == [view["answer"] for view in found]
         page.locator(".view").nth(1).locator(".queries button").first.hover()
-        assert "looks at" in page.locator(".said").nth(1).text_content()
+        assert "attends to" in page.locator(".said").nth(1).text_content()
         page.click("[data-show=a]")
         assert [view.is_visible() for view in page.locator(".view").all()] == [True, False]
         page.wait_for_function("() => location.hash.includes('&show=a&')")
@@ -321,8 +346,12 @@ def test_a_recording_is_dropped_or_chosen(tiny_runs: dict[str, Path], page: Any,
     with serving(of([tiny_runs[system]])) as place:
         page.goto(f"http://{place}/")
         assert not page.locator("#ask").is_visible()
-        page.set_input_files("#recording", recording)
-        page.wait_for_selector(".view .answer", state="attached")
+        assert page.locator("#examples button").count() == 4
+        assert page.locator("#microphone").is_visible()
+        page.wait_for_function("() => document.querySelector('#sound').duration > 0")  # the first example can be heard
+        with page.expect_response("**/hear"):
+            page.set_input_files("#recording", recording)
+        page.wait_for_function("() => document.querySelector('#wait').textContent === ''")
         assert page.locator(".picture").get_attribute("data-kind") == "sound"
         ticks = [said for said in page.locator(".picture .tick text").all_text_contents() if said.endswith(" s")]
         assert len(ticks) > 1
@@ -376,8 +405,9 @@ def test_handwriting_is_drawn(tiny_runs: dict[str, Path], page: Any) -> None:
     with serving(of([tiny_runs["handwriting"]])) as place:
         page.goto(f"http://{place}/")
         page.fill("#text", "ab")
-        page.keyboard.press("Enter")
-        page.wait_for_selector(".picture")
+        with page.expect_response("**/look"):
+            page.keyboard.press("Enter")
+        page.wait_for_function("() => document.querySelector('#wait').textContent === ''")
         assert page.locator(".pen path").count() > 0
         kinds = [picture.get_attribute("data-kind") for picture in page.locator(".picture").all()]
         assert kinds == ["strokes", "alignment"]
@@ -444,6 +474,9 @@ def test_a_run_that_needs_no_input_shows_its_answer_at_once(answering: Callable[
         assert page.locator(".answer").text_content() == "given ''"
         assert not page.locator("#ask").is_visible()
         assert not page.locator("#hear").is_visible()
+        page.evaluate("() => document.querySelector('.answer').replaceChildren()")
+        page.click("#again")
+        page.get_by_text("given ''").wait_for()
         host, port = place.split(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=60)
         connection.request("POST", "/look", b'{"text": "x"}')
@@ -606,7 +639,9 @@ def test_saved_captures_are_shown_and_accept_no_input(tmp_path: Path) -> None:
             assert served.stop() == (0, "")
 
 
-def test_bad_input(saccade: Command, tmp_path: Path, tiny_runs: dict[str, Path]) -> None:
+def test_bad_input(
+    saccade: Command, tmp_path: Path, tiny_runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "damaged.safetensors").write_bytes(b"x" * 50)
     seen = Capture()
@@ -617,6 +652,8 @@ def test_bad_input(saccade: Command, tmp_path: Path, tiny_runs: dict[str, Path])
         taken.listen()
         for arguments, message in (
             ([tmp_path / "nothing"], "there is no such run, and no such file"),
+            (["demo"], "this installation has no demo run; train a run"),
+            ([], "there is no run in ./runs; train one with: saccade train SYSTEM"),
             ([tmp_path / "empty"], "config.yaml"),
             ([tmp_path / "damaged.safetensors"], "is not a capture, or is damaged"),
             ([tmp_path / "empty", tmp_path / "nothing"], "there is no such run, and no such file"),
@@ -625,9 +662,103 @@ def test_bad_input(saccade: Command, tmp_path: Path, tiny_runs: dict[str, Path])
             ([tmp_path / "empty", "--port", "99999"], "expected a port from 0 to 65535"),
             ([tmp_path / "seen.safetensors", "--host", "x" * 70], "cannot listen at xxx"),
         ):
+            monkeypatch.chdir(tmp_path)
+            monkeypatch.setattr("saccade.runs.places.PACKAGED", tmp_path / "no demo")
             done = saccade("serve", *arguments)
             assert done.status == 2
             assert message in done.err
         done = saccade("serve", tmp_path / "seen.safetensors", "--port", taken.getsockname()[1])
         assert done.status == 2
         assert "cannot listen at 127.0.0.1" in done.err
+
+
+def test_a_voice_is_recorded(tiny_runs: dict[str, Path], page: Any) -> None:
+    """The microphone's stream, here a tone, is sent as a wav file at the rate that the run reads."""
+    page.add_init_script(
+        """navigator.mediaDevices.getUserMedia = async () => {
+            const context = new AudioContext(), tone = context.createOscillator();
+            const out = context.createMediaStreamDestination();
+            tone.connect(out);
+            tone.start();
+            return out.stream;
+        }"""
+    )
+    with serving(of([tiny_runs["attention_speech"]])) as place:
+        page.goto(f"http://{place}/")
+        page.click("#microphone")
+        page.wait_for_selector("#microphone[aria-pressed=true]")
+        page.wait_for_timeout(700)
+        with page.expect_response("**/hear") as answer:
+            page.click("#microphone")
+        assert answer.value.status == 200, answer.value.text()
+        page.wait_for_function("() => document.querySelector('#sound').duration > 0.2")
+        head = page.evaluate("async () => [...new Uint8Array(await page.heard.arrayBuffer()).slice(0, 28)]")
+        assert (bytes(head[:4]), int.from_bytes(head[24:28], "little")) == (b"RIFF", 8000)
+
+
+def test_an_exported_page_of_speech_is_heard(tiny_runs: dict[str, Path], page: Any, tmp_path: Path) -> None:
+    with serving(of([tiny_runs["attention_speech"]])) as place:
+        page.goto(f"http://{place}/")
+        page.wait_for_selector(".picture svg")
+        with page.expect_download() as download:
+            page.click("#html")
+        download.value.save_as(tmp_path / "kept.html")
+    page.goto((tmp_path / "kept.html").as_uri())
+    page.wait_for_function("() => document.querySelector('#sound').duration > 0")
+    page.evaluate("() => present()[0].shown[0].handle.play(0.2)")
+    assert page.locator(".picture svg path[visibility=visible]").count() == 1  # where the sound is now
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small BERT with random weights, as a folder of Hugging Face."""
+    transformers = pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("somewhere") / "small-bert"
+    folder.mkdir()
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "the",
+        "animal",
+        "didn",
+        "'",
+        "t",
+        "cross",
+        "street",
+        "it",
+        "was",
+        "too",
+        "tired",
+        ".",
+    ]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    transformers.BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    config = transformers.BertConfig(
+        vocab_size=len(words), hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=7
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def test_a_checkpoint_is_opened(checkpoint: Path, page: Any) -> None:
+    with serving(of([checkpoint])) as place:
+        page.goto(f"http://{place}/")
+        assert page.locator("h1").text_content() == "BertModel of small-bert"  # without the folders before it
+        assert page.locator(".heads [aria-pressed=true]").count() == 1
+        assert page.locator(".queries button").first.text_content() == "[CLS]"
+        assert page.locator("#examples button").count() == 4
+        typed(page, "it was tired")
+        assert page.locator(".queries button").all_text_contents() == ["[CLS]", "it", "was", "tired", "[SEP]"]
+
+
+def test_a_run_and_a_checkpoint_are_not_compared(checkpoint: Path, tiny_runs: dict[str, Path]) -> None:
+    with pytest.raises(InvalidInput, match="a run and a checkpoint cannot be compared"):
+        of([checkpoint, tiny_runs["rnnsearch"]])
+
+
+def test_two_runs_of_one_name_are_told_apart_without_the_disk() -> None:
+    found = shown.told_apart(["x tiny", "x tiny"], [Path("/disk/one/run"), Path("/disk/two/run")])
+    assert found == ["A: x tiny (one/run)", "B: x tiny (two/run)"]

@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from saccade.core.errors import InvalidInput
 from tests.checks import assert_twins, leaf
 
-SIZES = {"query_size": 5, "key_size": 7, "width": 11, "input_size": 3, "hidden_size": 13, "model_size": 12, "heads": 3}
+SIZES = {
+    "query_size": 5, "key_size": 7, "width": 11, "input_size": 3, "hidden_size": 13, "output_size": 17,
+    "module_size": 3, "model_size": 12, "heads": 3,
+}  # fmt: skip
 
 
 def listed(room: str, method: str) -> list[type[nn.Module]]:

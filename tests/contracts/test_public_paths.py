@@ -40,7 +40,14 @@ PATHS = [
     "saccade.explain.pictures.sound.Sound", "saccade.explain.pictures.strip.Strip",
     "saccade.explain.pictures.strokes.Strokes", "saccade.explain.pictures.text.Text",
     "saccade.explain.plots.words", "saccade.explain.plots.join", "saccade.explain.plots.labels",
-    "saccade.memory.GRU", "saccade.memory.GRUState", "saccade.memory.LSTM", "saccade.memory.LSTMState",
+    "saccade.memory.DynamicMemoryNetwork", "saccade.memory.EndToEndMemoryNetwork", "saccade.memory.GRU",
+    "saccade.memory.GRUState", "saccade.memory.LSTM", "saccade.memory.LSTMState", "saccade.memory.MemoryNetwork",
+    "saccade.memory.RNN", "saccade.memory.RNNState", "saccade.memory.DelayedRNN", "saccade.memory.DelayedRNNState",
+    "saccade.memory.ClockworkRNN", "saccade.memory.ClockworkRNNState", "saccade.memory.NTM",
+    "saccade.memory.NTMState", "saccade.memory.DNC", "saccade.memory.DNCState", "saccade.memory.SparseAccessMemory",
+    "saccade.memory.SparseAccessMemoryState", "saccade.memory.addressing.address",
+    "saccade.memory.addressing.circular_convolution", "saccade.memory.addressing.content_weights",
+    "saccade.memory.addressing.interpolate", "saccade.memory.addressing.sharpen",
     "saccade.nets.attention_decoder.AttentionDecoder",
     "saccade.nets.conditional_decoder.ConditionalDecoder", "saccade.nets.dropout.Dropout",
     "saccade.nets.input_feeding_decoder.InputFeedingDecoder",
@@ -50,7 +57,9 @@ PATHS = [
     "saccade.nets.search.beam_search",
     "saccade.nets.search.sample", "saccade.tasks.translation.TranslationTask",
     "saccade.tasks.translation.TranslationConfig",
-    "saccade.tasks.pen.PenConfig", "saccade.tasks.pen.PenTask", "saccade.training.config.TrainingConfig",
+    "saccade.tasks.babi.BabiConfig", "saccade.tasks.babi.BabiTask",
+    "saccade.tasks.pen.PenConfig", "saccade.tasks.pen.PenTask",
+    "saccade.training.config.TrainingConfig",
 ]  # fmt: skip
 
 

@@ -100,7 +100,7 @@ def test_arcs_are_thinned_only_if_there_are_too_many() -> None:
     assert len(drawn(figure)) == 80 * (MOST // 80)
 
 
-def test_five_hundred_tokens_are_named_at_marks(tmp_path: Path) -> None:
+def test_five_hundred_tokens_are_labelled_at_ticks(tmp_path: Path) -> None:
     names = [f"▁{i}" for i in range(500)]
     figure = plots.arcs(torch.rand(3, 500, 500), names, names)
     assert_saved(figure, tmp_path)

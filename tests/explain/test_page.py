@@ -18,10 +18,16 @@ from saccade.explain.attention_map import kept_map
 from saccade.explain.page import VENDORED, View, framed, page, page_of, policy, text_of
 from saccade.explain.pictures.heads import Axes, Heads
 from saccade.explain.pictures.strokes import Strokes
-from saccade.explain.plots import labels
+from saccade.explain.plots import join, labels, words
 from tests.explain.browsing import Opened
 
 QUERIES, KEYS = ["▁je", "▁veux", "</script>", "<b>x</b>"], ["▁I", "▁want", "▁an", "other", "&amp;"]
+
+
+def joined(weights: Tensor) -> Tensor:
+    """Weights over the pieces of QUERIES and KEYS as weights over their words."""
+    (_, rows), (_, columns) = words(QUERIES), words(KEYS)
+    return torch.from_numpy(join(weights, rows, columns))
 
 
 def make(*shapes: tuple[int, ...]) -> list[Tensor]:
@@ -41,7 +47,7 @@ def seen() -> Capture:
 @pytest.mark.parametrize("width", [1000, 390])
 def test_a_token_shows_its_attention(browser: Any, seen: Capture, tmp_path: Path, scheme: str, width: int) -> None:
     path = seen.to_html(tmp_path / "page.html", "French <to> English", row=1)
-    opened = Opened(browser, path, "#layer=0", color_scheme=scheme, viewport={"width": width, "height": 800})
+    opened = Opened(browser, path, "#layer=0&pieces=1", color_scheme=scheme, viewport={"width": width, "height": 800})
     assert opened.page.title() == "French <to> English"
     assert opened.tokens("queries").all_text_contents() == labels(QUERIES)
     every = opened.drawn()
@@ -49,11 +55,14 @@ def test_a_token_shows_its_attention(browser: Any, seen: Capture, tmp_path: Path
     assert 0 < opened.drawn() < every
     weights = seen["first"][0][1, :, 1]  # the second word of the second row of the batch
     head, key = divmod(int(weights.argmax()), 5)
-    assert f"looks at: {labels(KEYS)[key]} {weights.max():.2f} (head {head})" in opened.said()
+    assert f"attends to: {labels(KEYS)[key]} {weights.max():.2f} (head {head})" in opened.said()
     tinted = [button.evaluate("one => one.style.getPropertyValue('--seen')") for button in opened.tokens("keys").all()]
-    assert [float(share) for share in tinted] == pytest.approx(weights.mean(0).tolist(), abs=1e-3)
+    mean = weights.mean(0)  # the tint, and the number beside the word, are of the mean of the selected heads
+    assert [float(share) for share in tinted] == pytest.approx((mean / mean.max()).tolist(), abs=2e-3)
+    numbers = [button.get_attribute("data-weight") for button in opened.tokens("keys").all()]
+    assert numbers == [f"{weight:.2f}" if weight >= 0.2 * mean.max() else None for weight in mean.tolist()]
     opened.tokens("keys").nth(4).hover()
-    assert "“&amp;” is looked at by" in opened.said()
+    assert "“&amp;” is attended to by" in opened.said()
     assert not opened.wrong
     assert opened.asked == [path.as_uri()]  # no requests to a network
     assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -62,24 +71,23 @@ def test_a_token_shows_its_attention(browser: Any, seen: Capture, tmp_path: Path
 
 def test_heads_layers_the_keyboard_and_a_link_to_a_view(browser: Any, seen: Capture, tmp_path: Path) -> None:
     path = seen.to_html(tmp_path / "page.html")
-    opened = Opened(browser, path, "#layer=0")
+    opened = Opened(browser, path, "#layer=0&pieces=1")
     heads = opened.page.locator(".heads button")
-    assert heads.all_text_contents() == ["0", "1", "2", "3", "all", "none"]
-    heads.nth(5).click()
-    assert opened.drawn() == 0
-    heads.nth(2).click()
+    assert heads.all_text_contents() == ["0", "1", "2", "3", "all"]
+    heads.nth(2).dblclick()
     assert opened.drawn() > 0
+    heads.nth(2).click()  # the last one stays
     assert [each.get_attribute("aria-pressed") for each in heads.all()[:4]] == ["false", "false", "true", "false"]
     opened.page.select_option(".layer", label="second")
-    assert heads.all_text_contents() == ["0", "1", "2", "all", "none"]
+    assert heads.all_text_contents() == ["0", "1", "2", "all"]
     opened.tokens("queries").first.focus()
     opened.page.keyboard.press("ArrowDown")
     opened.page.keyboard.press("ArrowRight")
     opened.page.keyboard.press("Enter")
     expected = seen["second"][0][0, 2, :, 1].max()
-    assert opened.said().startswith("“want” is looked at by")
-    assert f"{expected:.2f} (head 2)" in opened.said()
-    link = opened.link("#layer=1&heads=2&token=keys.1")
+    assert opened.said().startswith("“want” is attended to by")
+    assert f"{expected:.2f}" in opened.said()
+    link = opened.link("#layer=1&heads=2&pieces=1&token=keys.1")
     again = Opened(browser, path)
     # an open page updates its address before it gets the new one
     again.page.evaluate(
@@ -87,12 +95,12 @@ def test_heads_layers_the_keyboard_and_a_link_to_a_view(browser: Any, seen: Capt
         link.partition("#")[2],
     )
     again.page.wait_for_selector(".chosen")
-    again.link("#layer=1&heads=2&token=keys.1")
+    again.link("#layer=1&heads=2&pieces=1&token=keys.1")
     assert again.said() == opened.said()
     again.page.reload()
     assert again.said() == opened.said()
     assert again.page.locator(".chosen").all_text_contents() == ["want"]
-    assert opened.tokens("keys").nth(1).get_attribute("aria-label") == "want, 2 of 5, is looked at"
+    assert opened.tokens("keys").nth(1).get_attribute("aria-label") == "want, 2 of 5, key"
     # one tab stop per list, and Escape deselects
     assert [button.get_attribute("tabindex") for button in opened.tokens("keys").all()] == ["-1", "0", "-1", "-1", "-1"]
     opened.page.keyboard.press("Escape")
@@ -121,34 +129,45 @@ def test_the_layer_of_attention_from_answer_to_input_comes_first(browser: Any, t
 
 
 def test_the_matrix_describes_the_cell_under_the_pointer(browser: Any, seen: Capture, tmp_path: Path) -> None:
-    opened = Opened(browser, seen.to_html(tmp_path / "page.html"), "#layer=0")
+    opened = Opened(browser, seen.to_html(tmp_path / "page.html"), "#layer=0&pieces=1")
     matrix = opened.page.locator(".matrix")
     matrix.scroll_into_view_if_needed()
     box = matrix.bounding_box()
     opened.page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.9)
     expected = seen["first"][0][0, :, 3, 2].mean()
-    assert f"looks at “an”: {expected:.3f}" in opened.page.locator(".read").text_content()
-    axis = opened.page.locator(".one svg text").all_text_contents()
-    assert axis == [*labels(KEYS), *labels(QUERIES)]
+    assert f"attends to “an”: {expected:.3f}, mean of 4 heads" in opened.page.locator(".read").text_content()
+    assert opened.page.locator(".across text").all_text_contents() == labels(KEYS)
+    assert opened.page.locator(".down text").all_text_contents() == labels(QUERIES)
+    assert opened.page.locator(".corner text").all_text_contents() == ["key →", "query ↓"]
+    largest = seen["first"][0][0].mean(0).max()
+    assert opened.page.locator(".key-scale text").all_text_contents() == ["0", f"{largest:.2f}  attention weight"]
+    opened.page.mouse.move(0, 0)
+    matrix.focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight"):
+        opened.page.keyboard.press(key)
+    expected = seen["first"][0][0, :, 1, 1].mean()
+    assert f"“veux” attends to “want”: {expected:.3f}" in opened.page.locator(".read").text_content()
+    opened.page.keyboard.press("Enter")
+    assert opened.page.locator(".chosen").all_text_contents() == ["veux"]
     assert not opened.wrong
 
 
 def test_steps_are_shown_in_order(browser: Any, seen: Capture, tmp_path: Path) -> None:
     path = seen.to_html(tmp_path / "page.html")
-    opened = Opened(browser, path)
+    opened = Opened(browser, path, "#pieces=1")
     slider, place = opened.page.locator(".step"), opened.page.locator(".place")
     assert place.text_content() == "0 of 4"
     slider.focus()
     opened.page.keyboard.press("ArrowRight")
     assert place.text_content() == "2 of 4"
-    assert opened.said().startswith("“veux” looks at")
+    assert opened.said().startswith("“veux” attends to")
     assert opened.page.locator(".queries .later").all_text_contents() == labels(QUERIES)[2:]  # not written yet
     assert slider.get_attribute("aria-valuetext") == "2 of 4, veux"
     opened.page.click(".play")
     assert opened.page.locator(".play").text_content() == "pause"
     opened.page.wait_for_function("() => document.querySelector('.place').textContent == '4 of 4'")
     opened.page.wait_for_function("() => document.querySelector('.play').textContent == 'play'")
-    still = Opened(browser, path, reduced_motion="reduce")
+    still = Opened(browser, path, "#pieces=1", reduced_motion="reduce")
     assert still.page.locator(".play").text_content() == "next"
     for step in ("1 of 4", "2 of 4"):
         still.page.click(".play")
@@ -173,7 +192,7 @@ def test_all_heads_of_all_layers_in_an_overview(browser: Any, seen: Capture, tmp
     for key in ("ArrowDown", "ArrowLeft", "Enter"):
         opened.page.keyboard.press(key)
     assert opened.link("#layer=1&heads=1")
-    assert "Chosen: layer 1, head 1" in grid.get_attribute("aria-label")
+    assert "Selected: second, head 1" in grid.get_attribute("aria-label")
     grid.click(position={"x": box["width"] * 0.9, "y": box["height"] * 0.8})  # the second layer has three heads
     assert opened.link("#layer=1&heads=1")
     assert not opened.wrong
@@ -187,15 +206,18 @@ def test_two_captures_are_shown_side_by_side(browser: Any, seen: Capture, tmp_pa
     assert opened.page.locator(".name").all_text_contents() == ["A: one", "B: two"]
     left, right = (each.bounding_box() for each in opened.page.locator(".view").all())
     assert left["x"] + left["width"] <= right["x"]
-    opened.tokens("queries", 1).nth(1).hover()  # the same tokens, so the other shows it, too
     for view in (0, 1):
-        weights = seen["second"][0][view, :, 1]
+        opened.page.locator("[aria-label='all heads']").nth(view).click()
+    opened.tokens("queries", 1).nth(1).hover()  # the same word, so the other shows it too
+    for view in (0, 1):
+        layer = int(opened.page.locator(".layer").nth(view).input_value())
+        weights = joined(seen[("first", "second")[layer]][0][view])[:, 1]
         assert f"{weights.max():.2f} (head {int(weights.amax(1).argmax())})" in opened.said(view)
     opened.page.locator(".least").first.focus()
     opened.page.keyboard.press("ArrowRight")  # links hidden in one are hidden in both
-    assert opened.page.locator("output.hidden").all_text_contents() == ["0.06", "0.06"]
+    assert opened.page.locator("output.hidden").all_text_contents() == ["25 % of the strongest"] * 2
     opened.tokens("keys", 0).nth(2).click()
-    assert opened.page.locator(".chosen").all_text_contents() == ["an", "an"]
+    assert opened.page.locator(".chosen").all_text_contents() == ["another&amp;"] * 2
     opened.tokens("keys", 1).nth(2).click()
     opened.page.mouse.move(0, 0)
     assert opened.page.locator(".chosen").count() == 0
@@ -204,6 +226,8 @@ def test_two_captures_are_shown_side_by_side(browser: Any, seen: Capture, tmp_pa
     upper, lower = (each.bounding_box() for each in opened.page.locator(".view").all())
     assert upper["y"] + upper["height"] <= lower["y"]
     opened.page.click("[data-show=b]")
+    opened.page.locator(".view").nth(1).locator(".layer").select_option("1")
+    opened.page.locator(".view").nth(1).locator("[aria-label='all heads']").click()
     opened.page.locator(".view").nth(1).locator("[aria-label='head 0']").click()
     link = opened.link("&b.layer=1&b.heads=1.2&show=b")
     again = Opened(browser, path)
@@ -221,15 +245,25 @@ def test_two_captures_are_shown_side_by_side(browser: Any, seen: Capture, tmp_pa
 
 
 def test_pictures_are_saved(browser: Any, seen: Capture, tmp_path: Path) -> None:
-    opened = Opened(browser, seen.to_html(tmp_path / "page.html", "a <title>"), "#layer=0&heads=1")
+    opened = Opened(
+        browser, seen.to_html(tmp_path / "page.html", "a <title>"), "#layer=0&heads=1&pieces=1&token=queries.1"
+    )
     assert opened.got("#png").read_bytes().startswith(b"\x89PNG")
     tree = ET.fromstring(opened.got("#svg").read_text(encoding="utf-8"))  # well-formed XML, so every token is escaped
     texts = [each.text for each in tree.iter("{http://www.w3.org/2000/svg}text")]
     assert set(labels(QUERIES)) | set(labels(KEYS)) <= set(texts)
+    weights = seen["first"][0][0, 1, 1]
     links = [each for each in tree.iter("{http://www.w3.org/2000/svg}path") if each.get("stroke-opacity")]
-    assert len([each for each in links if each.get("stroke", "").startswith("#")]) == int(
-        (seen["first"][0][0, 1] >= 0.05).sum()
-    )
+    shown = int((weights >= 0.2 * weights.max()).sum())
+    widths = [
+        float(each.get("stroke-width"))
+        for each in links
+        if each.get("stroke-width") and each.get("stroke", "") == "#719b1b"
+    ]
+    assert len(widths) == shown
+    assert max(widths) == 6  # the strongest, whatever its weight
+    assert {"head 1", f"widest line: weight {weights.max():.2f}", f"{weights.max():.2f}"} <= set(texts)
+    assert any(text and text.startswith("“veux” attends to: ") for text in texts)
     assert not opened.wrong
 
 
@@ -237,7 +271,7 @@ def test_an_exported_page_works_from_disk(browser: Any, seen: Capture, tmp_path:
     path = tmp_path / "page.html"
     view = View("", "an <b>answer</b>", "a note", [Heads("heads", seen.layers())])
     path.write_text(page_of([view], "live", "text"), encoding="utf-8")
-    opened = Opened(browser, path, "#layer=0&heads=3&token=keys.2")
+    opened = Opened(browser, path, "#layer=0&heads=3&pieces=1&token=keys.2")
     assert opened.page.locator("#ask").is_visible()
     kept = tmp_path / "kept.html"
     kept.write_bytes(opened.got("#html").read_bytes())
@@ -266,7 +300,7 @@ def test_a_notebook_shows_a_capture(browser: Any, seen: Capture, tmp_path: Path)
     opened = Opened(browser, path)
     frame = opened.page.frame_locator("iframe")
     frame.locator(".queries button").nth(1).hover()
-    assert frame.locator(".said").text_content().startswith("“veux” looks at")
+    assert frame.locator(".said").text_content().startswith("“veux” attends to")
     with opened.page.expect_download() as download:
         frame.locator("#svg").click()
     assert "<svg" in Path(download.value.path()).read_text(encoding="utf-8")
@@ -303,11 +337,11 @@ def test_times_are_an_axis(browser: Any, tmp_path: Path) -> None:
         boxes = [tick.bounding_box() for tick in ticks]
         assert all(one["x"] + one["width"] < two["x"] for one, two in itertools.pairwise(boxes))
         opened.tokens("queries").nth(2).hover()
-        assert opened.said() == "“end” looks at: 3.00 s 0.90 (head 1)"
+        assert opened.said() == "“end” attends to: 3.00 s 0.90 (head 1)"
         arcs = opened.page.locator(".arcs")
         box = arcs.bounding_box()
         opened.page.mouse.move(box["x"] + box["width"] * 0.2512, box["y"] + 40)
-        assert opened.said().startswith("“3.00 s” is looked at by: end 0.90 (head 1)")
+        assert opened.said().startswith("“3.00 s” is attended to by: end 0.90 (head 1)")
         assert not opened.page.locator(".weak").is_visible()
         svg = opened.got("#svg").read_text(encoding="utf-8")
         assert ">10 s<" in svg
@@ -364,13 +398,15 @@ def test_only_visible_heads_of_twelve_layers_are_drawn(browser: Any, tmp_path: P
     path.write_text(page({f"block.{n}.attention": (many, tokens, tokens) for n in range(12)}), encoding="utf-8")
     assert path.stat().st_size < 10e6
     opened = Opened(browser, path)
+    opened.page.click("[aria-label='all heads']")
     links = "layer => views[0].shown[0].handle.layers[layer].links(new Set([...Array(12).keys()]), null, 0.05)"
     assert opened.page.evaluate(f"({links})(0).links.length") == 1000
     assert opened.page.evaluate(f"({links})(0).left") > 1000
     assert "strongest links are drawn" in opened.said()
     opened.page.locator(".every").scroll_into_view_if_needed()
     opened.page.wait_for_selector(".every[data-painted='12']")
-    assert opened.page.locator(".every svg text").all_text_contents()[-1] == "11"
+    names = opened.page.locator(".every svg text").all_text_contents()
+    assert {"head →", "11", "layer 11block.11.attention"} <= set(names)  # the path is the name's tooltip
     assert not opened.wrong
 
 
@@ -382,7 +418,7 @@ def test_five_hundred_tokens_are_drawn(browser: Any, tmp_path: Path) -> None:
     opened = Opened(browser, path)
     assert opened.tokens("keys").count() == 500
     opened.tokens("queries").nth(499).hover()  # scrolls to it
-    assert "“word499” looks at" in opened.said()
+    assert "“word499” attends to" in opened.said()
     assert opened.page.locator(".panel").bounding_box()["height"] < 800
     assert opened.drawn() > 0
     assert not opened.wrong
@@ -405,7 +441,7 @@ def test_the_parts_of_d3_are_named_with_their_versions() -> None:
         assert f"| d3-{part} | {version[1]} |" in table
     text = page({"layer": (torch.ones(1, 1), ["a"], ["b"])})
     assert "Permission to use, copy, modify" in text
-    assert len(text) < 240_000
+    assert len(text) < 280_000
     assert json.loads(text.split('id="data">')[1].split("</script>")[0])["live"] == ""
 
 

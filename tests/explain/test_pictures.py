@@ -368,3 +368,16 @@ def test_figures_are_saved(tmp_path: Path) -> None:
         png, svg = plots.save(picture.figure(), tmp_path / picture.name, picture.description())
         assert png.exists()
         assert svg.exists()
+
+
+def test_a_tall_alignment_draws_its_keys_down_and_keeps_its_queries() -> None:
+    weights = [[0.9, 0.1, 0.0], [0.0, 0.2, 0.8]]
+    sentences = ["John went to the kitchen.", "Mary took the milk there.", "John went back to the hallway."]
+    wide = Alignment("a", weights, ["hop 1", "hop 2"], sentences, "hop", "sentence")
+    tall = Alignment("a", weights, ["hop 1", "hop 2"], sentences, "hop", "sentence", tall=True)
+    assert [line[:30].rstrip() for line in tall.text(80).split("\n")[1:4]] == sentences
+    assert tall.panel[1:5] == (sentences, ["hop 1", "hop 2"], "sentence", "hop")
+    assert tall.page()["rows"] == wide.page()["columns"] == sentences
+    assert tall.description() == wide.description()
+    assert "tall" not in wide.plain()
+    assert load(json.loads(json.dumps(kept(tall)))).page() == tall.page()

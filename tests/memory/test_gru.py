@@ -283,3 +283,20 @@ def test_a_step_by_onednn_is_the_step(
     fast = gru_step(projected, hidden, recurrent)
     assert len(by_onednn) == (2 if reset == "before" else 1) * (2 if nets else 1)
     torch.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_weights_are_taken_from_torch_and_given_back(bias: bool) -> None:
+    theirs = randomised(nn.GRU(INPUT, HIDDEN, bias=bias, batch_first=True))
+    ours, inputs, hidden = GRU.from_torch(theirs), leaf(BATCH, STEPS, INPUT), leaf(BATCH, HIDDEN)
+    assert_twins(lambda: ours(inputs, GRUState(hidden))[0], lambda: theirs(inputs, hidden[None])[0], [inputs, hidden])
+    back = ours.to_torch()
+    assert_twins(lambda: back(inputs, hidden[None])[0], lambda: theirs(inputs, hidden[None])[0], [inputs, hidden])
+
+
+@pytest.mark.unhooked
+def test_what_torch_cannot_be_or_give_raises() -> None:
+    with pytest.raises(InvalidInput, match="GRU of one layer and one direction"):
+        GRU.from_torch(nn.GRU(INPUT, HIDDEN, num_layers=2))
+    with pytest.raises(InvalidInput, match="resets after the product"):
+        GRU(INPUT, HIDDEN).to_torch()

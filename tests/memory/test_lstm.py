@@ -157,3 +157,27 @@ def test_inputs_of_another_size_raise() -> None:
     lstm = randomised(LSTM(INPUT, HIDDEN))
     with pytest.raises(InvalidInput, match="inputs must have 3 features, not 5"):
         lstm(torch.zeros(BATCH, STEPS, 5, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_weights_are_taken_from_torch_and_given_back(bias: bool) -> None:
+    theirs = randomised(nn.LSTM(INPUT, HIDDEN, bias=bias, batch_first=True))
+    ours, inputs, hidden = LSTM.from_torch(theirs), leaf(BATCH, STEPS, INPUT), leaf(BATCH, HIDDEN)
+    cell = leaf(BATCH, HIDDEN)
+
+    def expected() -> Tensor:
+        outputs: Tensor = theirs(inputs, (hidden[None], cell[None]))[0]
+        return outputs
+
+    wrt, back = [inputs, hidden, cell], ours.to_torch()
+    assert_twins(lambda: ours(inputs, LSTMState(hidden, cell))[0], expected, wrt)
+    assert_twins(lambda: back(inputs, (hidden[None], cell[None]))[0], expected, wrt)
+
+
+@pytest.mark.unhooked
+def test_what_torch_cannot_be_or_give_raises() -> None:
+    for options in ({"num_layers": 2}, {"bidirectional": True}, {"proj_size": 2}):
+        with pytest.raises(InvalidInput, match="LSTM of one layer and one direction"):
+            LSTM.from_torch(nn.LSTM(INPUT, HIDDEN, **options))
+    with pytest.raises(InvalidInput, match="has no peepholes"):
+        LSTM(INPUT, HIDDEN).to_torch()

@@ -65,7 +65,7 @@ def test_tables_show_the_spread_once_and_runs_one_by_one(house: Path, saccade: C
     [row] = results.overview().splitlines()[2:]
     assert "| **BLEU 44.33 ± 5.86** (chrF 64.3 ± 5.9) | some pairs, default | 1,234 | 1, 2, 3 | 2026-01-09 |" in row
     [listed] = [line for line in saccade("list").out.splitlines() if line.startswith("rnnsearch ")]
-    assert "BLEU 44.33 ± 5.86: some pairs" in listed
+    assert "default: BLEU 44.33 ± 5.86, some pairs" in listed
     one = saccade("list", "rnnsearch").out
     assert "Nobody" in one
     assert "BLEU 44.33 ± 5.86 (chrF 64.3 ± 5.9)" in one

@@ -46,7 +46,8 @@ def run(arguments: Sequence[str]) -> int:
     name = re.sub(r"\W+", "-", Path(options.input).name.lower()).strip("-")[:40] or "input"
 
     from saccade.runs.ending import draw
-    from saccade.runs.explained import explain, heads_of, is_run
+    from saccade.runs.explained import explain, heads_of
+    from saccade.runs.places import pictures_of
 
     found = explain(options.model, options.input, options.answer, options.only, rest, parser.options())
     asked = {"--from": options.token is not None, "--words": options.words, "--save": options.save}
@@ -72,7 +73,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.html:
         print(f"\npage: {page(found, options.html)}")
     print()
-    folder = Path(options.pictures or Path(options.model if is_run(options.model) else "runs") / "pictures")
+    folder = Path(options.pictures) if options.pictures else pictures_of(options.model)
     for path in draw(found.pictures, folder, name):
         print(f"picture: {path}")
     return 0

@@ -29,11 +29,13 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def everything() -> list[str]:
-    """A row for each system, with its result of each variant."""
+    """A row for each system, with the results of its variants."""
     rows = [["system", "the paper's number", "ours"]]
     for system in catalogue.names():
         evidence = headlines(catalogue.evidence(system))
-        ours = [f"{headline(group)}: {group[-1]['data']['data']}" for group in evidence]
+        # the default variant first, then the others as they were first run
+        evidence.sort(key=lambda group: group[-1]["variant"] != "default")
+        ours = [f"{described(group[-1])}: {headline(group)}, {group[-1]['data']['data']}" for group in evidence]
         number = evidence[-1][-1]["paper"]["number"] if evidence else ""
         rows.append([system, number, "\n".join(ours) or f"{catalogue.title(system)}: no evidence yet"])
     width = window()
@@ -65,7 +67,7 @@ def one(system: str) -> list[str]:
 
 
 def details(group: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    """The results of a variant with their spread over seeds, and what was trained on what."""
+    """The results of a variant with their spread over seeds, and its data, size, training time and seeds."""
     newest = group[-1]
     minutes = sum(found["wall_seconds"] for found in group) / len(group) / 60
     seeds = seeds_of(group)
@@ -86,7 +88,7 @@ def wrapped(text: str, width: int | None, indent: int = 0) -> list[str]:
 
 
 def table(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
-    """The rows in columns, the first of them the head. Cells are wrapped to fit the width.
+    """The rows in columns; the first row is the head. Cells are wrapped to fit the width.
 
     Args:
         width: the most characters of a line; None: no cell is wrapped, and line breaks become semicolons.

@@ -20,7 +20,7 @@ VERBS = {
     "evaluate": "score a run on its test split, or run a study",
     "predict": "answer an input with a run, and show its alignment",
     "explain": "show the attention of a run, a system, or a Hugging Face checkpoint",
-    "serve": "open a run or a saved capture in a browser",
+    "serve": "open a run, a checkpoint or a saved capture in a browser",
     "report": "print the results tables; store a run's results",
 }
 HELP = f"""saccade {__version__}: attention and memory in PyTorch. Train a system, use it, see where it looks.

@@ -33,11 +33,12 @@ def run(arguments: Sequence[str]) -> int:
         "  saccade predict RUN recording.wav\n"
         "  saccade predict RUN < sentences.txt > answers.txt",
     )
-    parser.add_argument("run", help="the folder that saccade train made")
+    parser.add_argument("run", help="the folder that saccade train made, or demo")
     parser.add_argument("--pictures", metavar="FOLDER", help="folder for pictures (default: RUN/pictures)")
     parser.add_argument("input", nargs="*", help="inputs, each in quotes: text, or the path of a file")
     options, rest = parser.parse_known_args(run_first("predict", arguments))
 
+    from saccade.runs.places import pictures_of
     from saccade.runs.run import load
 
     loaded, more = load(options.run, rest, parser.options())
@@ -56,7 +57,7 @@ def run(arguments: Sequence[str]) -> int:
         raise InvalidInput("--pictures needs INPUT; lines of standard input are answered without pictures")
     lost = ""
     for text in inputs:
-        folder = Path(options.pictures) if options.pictures else loaded.folder.pictures
+        folder = Path(options.pictures) if options.pictures else pictures_of(loaded.folder.path)
         lost = show(loaded.predict(text), text, folder, [flag for flag in rest if flag not in more])
     if lost and options.pictures:
         raise InvalidInput(f"{lost}; name another folder")

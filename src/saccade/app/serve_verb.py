@@ -1,4 +1,4 @@
-"""`saccade serve RUN [OTHER]`, `saccade serve FILE [OTHER]`: open runs or captures in a browser."""
+"""`saccade serve [RUN-OR-CAPTURE-OR-CHECKPOINT [OTHER]]`: open it in a browser; without any, a gallery of the runs."""
 
 import argparse
 import itertools
@@ -13,7 +13,9 @@ from saccade.app.arguments import Parser
 from saccade.app.terminal import plain
 from saccade.core.errors import InvalidInput, NotFound, require, together
 from saccade.runs import catalogue
+from saccade.runs.places import DEMO, is_checkpoint, place
 
+RUNS = Path("runs")  # the folder of the gallery
 MOST = 200  # the most connections at a time
 EVERYWHERE = ("0.0.0.0", "::", "")  # listens at all addresses of this machine
 
@@ -21,14 +23,19 @@ EVERYWHERE = ("0.0.0.0", "::", "")  # listens at all addresses of this machine
 def run(arguments: Sequence[str]) -> int:
     parser = Parser(
         "serve",
-        "Open a run in a browser: type a text, or drop a recording or an image if the run accepts one, and see its\n"
-        "answer and its pictures. A capture that `saccade explain --save` wrote can be opened too. Two runs or two\n"
-        "captures are shown side by side, and both runs get the same input. Only this machine can connect, unless\n"
-        "--host allows others. Ctrl-C stops the server.",
-        "Examples:\n  saccade serve RUN\n  saccade serve RUN OTHER\n  saccade serve seen.safetensors --port 9000",
+        "Open a run or a checkpoint in a browser: type a text, or drop a recording or an image if the run accepts\n"
+        "one, and see its answer and its pictures. A capture that `saccade explain --save` wrote can be opened too.\n"
+        "Two of a kind are shown side by side, and both get the same input. Without a name, a gallery of the runs in\n"
+        "./runs is opened. Only this machine can connect, unless --host allows others. Ctrl-C stops the server.",
+        "Examples:\n  saccade serve\n  saccade serve RUN\n  saccade serve RUN OTHER\n"
+        "  saccade serve seen.safetensors --port 9000",
     )
-    parser.add_argument("what", help="the folder of a run, or a file with a capture")
-    parser.add_argument("other", nargs="?", help="a second run or capture, to compare with the first")
+    parser.add_argument(
+        "what",
+        nargs="?",
+        help="the folder of a run, demo, a folder with a Hugging Face checkpoint, or a file with a capture",
+    )
+    parser.add_argument("other", nargs="?", help="a second one of its kind, to compare with the first")
     parser.add_argument(
         "--host",
         default="127.0.0.1",
@@ -39,26 +46,46 @@ def run(arguments: Sequence[str]) -> int:
     )
     options = parser.parse_args(arguments)
     paths = [Path(what) for what in (options.what, options.other) if what is not None]
-    for path in paths:
-        if not path.exists():
-            raise NotFound(f"{path}: there is no such run, and no such file")
-    with together("view", *itertools.chain.from_iterable(catalogue.extras_of(path) for path in paths if path.is_dir())):
-        return serve(paths, options.host, options.port)
+    places = [path if path.exists() else found(path) for path in paths]
+    hub = ["hub"] if any(is_checkpoint(path) for path in places) else []
+    runs = [path for path in places if path.is_dir() and not is_checkpoint(path)]
+    with together("view", *hub, *itertools.chain.from_iterable(catalogue.extras_of(path) for path in runs)):
+        return serve(places, options.host, options.port)
+
+
+def found(path: Path) -> Path:
+    """The folder that a name stands for.
+
+    Raises:
+        NotFound: nothing.
+    """
+    if str(path) == DEMO:
+        return place(path)
+    raise NotFound(f"{path}: there is no such run, and no such file")
 
 
 def serve(paths: Sequence[Path], host: str, number: int) -> int:
     uvicorn: Any = require("uvicorn", "view")
     require("starlette", "view")
 
+    from saccade.app.web.gallery import Gallery, cards
     from saccade.app.web.server import Viewer
     from saccade.app.web.shown import of
 
-    shown = of(paths)
+    names = names_of(host)
+    if paths:
+        app = Viewer(of(paths), names).app()
+    elif cards(RUNS):
+        app = Gallery(RUNS, names).app()
+    else:
+        raise NotFound(
+            f"there is no run in ./{RUNS}; train one with: saccade train SYSTEM (saccade list names them), "
+            "or give a folder"
+        )
     listening = bound(host, number)
     number = listening.getsockname()[1]
-    names = names_of(host)
     config = uvicorn.Config(
-        Viewer(shown, names).app(), log_level="warning", lifespan="off", timeout_keep_alive=5, limit_concurrency=MOST,
+        app, log_level="warning", lifespan="off", timeout_keep_alive=5, limit_concurrency=MOST,
         use_colors=not plain(sys.stderr),
     )  # fmt: skip
     others = f", or from other machines http://{names[2]}:{number}" if host in EVERYWHERE else ""

@@ -29,11 +29,13 @@ def alignment_text(
     if width < NARROWEST:
         raise InvalidInput(f"expected a width of at least {NARROWEST}, got {width}")
     heads, names = _shown(columns, ascii_only), _shown(rows, ascii_only)
-    left, right = (min(max(map(cells, texts)), width // 5) for texts in (names, heads))
-    room = width - left - right - 9  # two gaps of two cells, and " 0.00"
+    longest, right = max(map(cells, names)), min(max(map(cells, heads)), width // 5)
+    sizes = [max(1, cells(head)) for head in heads]  # a token that is empty or has no width still has a cell
+    # two gaps of two cells, and " 0.00"; long rows, such as sentences, take what few columns leave
+    left = min(longest, max(width // 5, width - right - 9 - sum(sizes) - len(heads)))
+    room = width - left - right - 9
     most = [max(range(len(row)), key=row.__getitem__) for row in table]
     ends = [f"{fit(heads[k], right)} {row[k]:.2f}" if row[k] > 0 else "–" for row, k in zip(table, most, strict=True)]
-    sizes = [max(1, cells(head)) for head in heads]  # a token that is empty or has no width still has a cell
     if sum(sizes) + len(heads) <= room + 1:
         gap, key = " ", []
         above = [[fit(head, size) for head, size in zip(heads, sizes, strict=True)]]

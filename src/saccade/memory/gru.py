@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from saccade.core.errors import InvalidInput
 from saccade.core.products import TORCH, Products, add_product
+from saccade.memory.interchange import given, taken
 
 
 class GRUState(NamedTuple):
@@ -89,6 +90,31 @@ class GRU(nn.Module):
         nn.init.zeros_(self.bias)
         if self.bias_hidden is not None:
             nn.init.zeros_(self.bias_hidden)
+
+    @classmethod
+    def from_torch(cls, theirs: nn.GRU) -> "GRU":
+        """The same network from a `torch.nn.GRU`, whose reset comes after the product.
+
+        Raises:
+            InvalidInput: several layers, or two directions.
+        """
+        weights, size = taken(theirs), theirs.hidden_size
+        ours = cls(theirs.input_size, size, reset="after")
+        bias = weights.bias_input.clone()
+        bias[: 2 * size] += weights.bias_hidden[: 2 * size]
+        return weights.put(ours, bias, bias_hidden=weights.bias_hidden[2 * size :])
+
+    def to_torch(self) -> nn.GRU:
+        """The same network as a `torch.nn.GRU`, batch first.
+
+        Raises:
+            InvalidInput: the reset comes before the product, which torch cannot do.
+        """
+        if self.bias_hidden is None:
+            raise InvalidInput('torch.nn.GRU resets after the product: only a GRU with reset="after" can be one')
+        theirs = nn.GRU(self.input_size, self.hidden_size, batch_first=True)
+        bias_hidden = torch.cat([torch.zeros_like(self.bias[: 2 * self.hidden_size]), self.bias_hidden])
+        return given(theirs, self.weight_input, self.weight_hidden, self.bias, bias_hidden)
 
     def initial_state(self, batch_size: int) -> GRUState:
         return GRUState(self.bias.new_zeros(batch_size, self.hidden_size))

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from saccade.core.errors import InvalidInput
 from saccade.core.products import TORCH, Products, add_product
+from saccade.memory.interchange import given, taken
 
 
 class LSTMState(NamedTuple):
@@ -87,6 +88,28 @@ class LSTM(nn.Module):
             self.bias[self.hidden_size : 2 * self.hidden_size] = 1.0
         if self.peepholes is not None:
             nn.init.zeros_(self.peepholes)
+
+    @classmethod
+    def from_torch(cls, theirs: nn.LSTM) -> "LSTM":
+        """The same network from a `torch.nn.LSTM`, which has no peepholes; its two biases are added.
+
+        Raises:
+            InvalidInput: several layers, two directions, or a projected hidden state.
+        """
+        weights = taken(theirs)
+        ours = cls(theirs.input_size, theirs.hidden_size, peepholes=False)
+        return weights.put(ours, weights.bias_input + weights.bias_hidden)
+
+    def to_torch(self) -> nn.LSTM:
+        """The same network as a `torch.nn.LSTM`, batch first; its second bias is zero.
+
+        Raises:
+            InvalidInput: it has peepholes, which torch has not.
+        """
+        if self.peepholes is not None:
+            raise InvalidInput("torch.nn.LSTM has no peepholes: only an LSTM with peepholes=False can be one")
+        theirs = nn.LSTM(self.input_size, self.hidden_size, batch_first=True)
+        return given(theirs, self.weight_input, self.weight_hidden, self.bias, torch.zeros_like(self.bias))
 
     def initial_state(self, batch_size: int) -> LSTMState:
         zeros = self.bias.new_zeros(batch_size, self.hidden_size)

@@ -22,6 +22,7 @@ from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.heads import Heads, Layers
 from saccade.explain.pictures.sound import Sound
 from saccade.runs import catalogue
+from saccade.runs.places import is_run
 from saccade.runs.run import Run, load, untrained
 
 BESIDE_TEXT = ("pixel_", "input_features", "input_values", "image", "visual_", "bbox", "audio")
@@ -42,11 +43,8 @@ class Explained(NamedTuple):
     special: set[str]
     """Special tokens, such as [SEP]."""
     notes: Sequence[str] = ()
-
-
-def is_run(model: str) -> bool:
-    """Whether a name is a run's folder, not a checkpoint."""
-    return (Path(model) / "config.yaml").exists()
+    answer: str = ""
+    """What a decoder wrote."""
 
 
 def explain(
@@ -131,38 +129,64 @@ def heads_of(seen: Capture, said: str) -> list[Picture]:
 
 
 def of_checkpoint(name: str, text: str, target: str | None, only: str) -> Explained:
-    transformers: Any = require("transformers", "hub")
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    tokenizer = loaded(transformers.AutoTokenizer, name)
-    writes = getattr(loaded(transformers.AutoConfig, name), "is_encoder_decoder", False)
-    if target is not None and not writes:
-        raise InvalidInput(f"{name} has no encoder and decoder; remove --answer")
-    writer = loaded(transformers.AutoModelForSeq2SeqLM if writes else transformers.AutoModel, name).eval()
-    model = writer.base_model  # without the output layer
-    if (reads := getattr(model, "main_input_name", "input_ids")) != "input_ids":
-        raise InvalidInput(f"{name} is a {kind_of(writer)} checkpoint: it reads {reads}, not text")
-    given = tokenizer(text, return_tensors="pt")
-    source = tokenizer.convert_ids_to_tokens(given["input_ids"][0].tolist())
-    written: list[str] = []
-    if writes:
-        ids = answer(name, writer, tokenizer, given, target)
-        written = tokenizer.convert_ids_to_tokens(ids[0].tolist())
-        given["decoder_input_ids"] = ids
-    with torch.inference_mode(), accepting(name, writer, len(source)), capture(model, only) as seen:
-        model(**given, use_cache=False) if written else model(**given)
-    if not seen:
-        why = "; ".join(f"{place}: {reason}" for place, reason in seen.unknown.items())
-        raise InvalidInput(f"the attention of {name} cannot be read: {why}")
-    for heard in seen:
-        if not written or heard.startswith("encoder"):
-            seen.label(source, only=heard)
-        else:
-            across = any(part in heard.lower() for part in ("cross", "encdec", "encoder_attn"))
-            seen.label(written, source if across else written, heard)
-    said = f"{type(model).__name__} of {name}: {text}"
-    said = f"{said} -> {tokenizer.decode(ids[0], skip_special_tokens=True)}" if written else said
-    return Explained(said, heads_of(seen, said), seen, set(tokenizer.all_special_tokens))
+    return Checkpoint(name, target is not None).explained(text, target, only)
+
+
+class Checkpoint:
+    """A Hugging Face checkpoint that reads text.
+
+    Args:
+        name: its folder, or its name on the hub.
+        answered: whether an answer will be given, which needs a decoder.
+
+    Raises:
+        NotFound: there is no such checkpoint.
+        InvalidInput: a checkpoint that does not read text, or has no decoder.
+    """
+
+    def __init__(self, name: str, answered: bool = False) -> None:
+        transformers: Any = require("transformers", "hub")
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+        self.name = name
+        self.tokenizer = loaded(transformers.AutoTokenizer, name)
+        self.writes = bool(getattr(loaded(transformers.AutoConfig, name), "is_encoder_decoder", False))
+        if answered and not self.writes:
+            raise InvalidInput(f"{name} has no encoder and decoder; remove --answer")
+        self.writer = loaded(transformers.AutoModelForSeq2SeqLM if self.writes else transformers.AutoModel, name).eval()
+        self.model = self.writer.base_model  # without the output layer
+        if (reads := getattr(self.model, "main_input_name", "input_ids")) != "input_ids":
+            raise InvalidInput(f"{name} is a {kind_of(self.writer)} checkpoint: it reads {reads}, not text")
+
+    @property
+    def title(self) -> str:
+        """Its class, and its name without the folders before it."""
+        return f"{type(self.model).__name__} of {Path(self.name).name if Path(self.name).exists() else self.name}"
+
+    def explained(self, text: str, target: str | None = None, only: str = "*") -> Explained:
+        """Its attention on a text, and the answer of its decoder, unless one is given."""
+        name, model, tokenizer = self.name, self.model, self.tokenizer
+        given = tokenizer(text, return_tensors="pt")
+        source = tokenizer.convert_ids_to_tokens(given["input_ids"][0].tolist())
+        written: list[str] = []
+        if self.writes:
+            ids = answer(name, self.writer, tokenizer, given, target)
+            written = tokenizer.convert_ids_to_tokens(ids[0].tolist())
+            given["decoder_input_ids"] = ids
+        with torch.inference_mode(), accepting(name, self.writer, len(source)), capture(model, only) as seen:
+            model(**given, use_cache=False) if written else model(**given)
+        if not seen:
+            why = "; ".join(f"{place}: {reason}" for place, reason in seen.unknown.items())
+            raise InvalidInput(f"the attention of {name} cannot be read: {why}")
+        for heard in seen:
+            if not written or heard.startswith("encoder"):
+                seen.label(source, only=heard)
+            else:
+                across = any(part in heard.lower() for part in ("cross", "encdec", "encoder_attn"))
+                seen.label(written, source if across else written, heard)
+        answered = tokenizer.decode(ids[0], skip_special_tokens=True) if written else ""
+        said = f"{self.title}: {text}" + (f" -> {answered}" if written else "")
+        return Explained(said, heads_of(seen, said), seen, set(tokenizer.all_special_tokens), answer=answered)
 
 
 def loaded(kind: Any, name: str) -> Any:

@@ -4,13 +4,16 @@ import hashlib
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.files import write_atomically
 from saccade.core.recipe import Paper
 from saccade.core.task import Figure
 from saccade.runs import catalogue
+
+if TYPE_CHECKING:
+    from saccade.training.run_folder import RunFolder
 
 Evidence = Mapping[str, Any]
 """The evidence of one run, as in its JSON file."""
@@ -229,6 +232,19 @@ def said(found: Evidence, key: str, value: str) -> str:
     """A figure and its value, such as "label error rate 0.403 %"."""
     shown = figure(found, key)
     return f"{shown.name} {value} {shown.unit_after(key)}".rstrip()
+
+
+def about(folder: "RunFolder", system: str) -> str:
+    """A line on a run: its system, its data, and its score on the test set, as its evidence has it."""
+    title = catalogue.title(system) or system
+    try:
+        found = folder.read_evidence()
+        key = found["metrics"]["test"]["decisive"]
+        value = found["metrics"]["test"][key]
+        number = f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
+        return f"{title}. Data: {found['data']['data']}. Test set: {said(found, key, number)}."
+    except (NotFound, InvalidInput, LookupError, TypeError):  # it was not scored
+        return f"{title}."
 
 
 def keep(path: Path) -> Path:

@@ -22,6 +22,7 @@ from saccade.runs import before, catalogue, flags, foreign
 from saccade.runs.flag_errors import explain
 from saccade.runs.flag_fields import flag_of, names_of
 from saccade.runs.memory import check_fits
+from saccade.runs.places import place
 from saccade.training.config import RunConfig
 from saccade.training.run_folder import RunFolder
 
@@ -139,7 +140,7 @@ def load(path: str | Path, arguments: Sequence[str] = (), known: Sequence[str] =
     """Load a run folder, as `saccade.load`, with flags of the command line.
 
     Args:
-        path: the folder that `saccade train` made.
+        path: the folder that `saccade train` made, or "demo".
         arguments: flags as on the command line, e.g. ["--search.beam", "1"].
         known: flags of the verb, to suggest if one is misspelt.
 
@@ -150,7 +151,7 @@ def load(path: str | Path, arguments: Sequence[str] = (), known: Sequence[str] =
         NotFound: no such folder, no configuration, no weights.
         InvalidInput: a damaged file, or the weights of another model.
     """
-    folder = RunFolder(Path(path))
+    folder = RunFolder(place(path))
     with together(*catalogue.extras_of(folder.path)):
         return opened(folder, arguments, known)
 
@@ -194,7 +195,7 @@ def open_run(path: str | Path, *arguments: str) -> Run:
     """Load a run folder, as `saccade.load`.
 
     Args:
-        path: the folder that `saccade train` made.
+        path: the folder that `saccade train` made, or "demo".
         arguments: flags as on the command line, e.g. "--search.beam", "1".
 
     Raises:
@@ -226,7 +227,7 @@ def untrained(system: str, arguments: Sequence[str] = (), known: Sequence[str] =
 
 def run_folder(path: str | Path) -> RunFolder:
     """The folder of a run."""
-    return RunFolder(Path(path))
+    return RunFolder(place(path))
 
 
 def configuration(recipe: Recipe, head: Mapping[str, Any], folder: RunFolder) -> Any:

@@ -247,7 +247,7 @@ def launched() -> Processes:
     if count == 1:
         return Processes()
     if absent := [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in names]:
-        raise InvalidInput(f"WORLD_SIZE is {count}, but {' and '.join(absent)} is not set; {START}")
+        raise InvalidInput(f"WORLD_SIZE is {count}, but the environment lacks {' and '.join(absent)}; {START}")
     return Processes(rank, count, number_in(names, "LOCAL_RANK"), number_in(names, "LOCAL_WORLD_SIZE"), run)
 
 
@@ -258,8 +258,8 @@ def number_in(names: Mapping[str, str], name: str) -> int:
         InvalidInput: it is not set, or is not an integer.
     """
     if name not in names:
-        there = ", ".join(other for other in ("RANK", "WORLD_SIZE") if other in names)
-        raise InvalidInput(f"{there} is set in the environment, but {name} is not; {START}")
+        there = " and ".join(other for other in ("RANK", "WORLD_SIZE") if other in names)
+        raise InvalidInput(f"the environment has {there}, but lacks {name}; {START}")
     if not (names[name].isascii() and names[name].isdigit()) or len(names[name]) > 9:
         raise InvalidInput(f"{name} in the environment must be a whole number, not {names[name]!r}; {START}")
     return int(names[name])

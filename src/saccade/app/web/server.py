@@ -50,7 +50,7 @@ class Viewer:
 
     def __init__(self, shown: Shown, names: Collection[str]) -> None:
         self.shown, self.names = shown, names
-        self._page = page_of(shown.views, shown.title, shown.reads, FILE, shown.systems)
+        self._page = page_of(shown.views, shown.title, shown.reads, FILE, shown.systems, shown.offer)
         self._one, self._waiting = asyncio.Lock(), 0
 
     def app(self) -> ASGIApp:
@@ -59,16 +59,10 @@ class Viewer:
             Route("/look", self.look, methods=["POST"]),
             Route("/hear", self.hear, methods=["POST"]),
         ]
-        inner = Starlette(routes=routes, exception_handlers={Refused: refusal})
-
-        async def of_this_machine(scope: Scope, receive: Receive, send: Send) -> None:
-            names = [*self.names, *address_of(scope)]
-            await TrustedHostMiddleware(inner, names, www_redirect=False)(scope, receive, send)
-
-        return of_this_machine
+        return guarded(Starlette(routes=routes, exception_handlers={Refused: refusal}), self.names)
 
     async def index(self, request: Request) -> Response:
-        return HTMLResponse(self._page, headers=headers(bool(self.shown.reads), self.shown.systems))
+        return HTMLResponse(self._page, headers=headers(self.shown.look is not None, self.shown.systems))
 
     async def look(self, request: Request) -> Response:
         return await self.answer(request, "text")
@@ -78,9 +72,9 @@ class Viewer:
 
     async def answer(self, request: Request, kind: Reads) -> Response:
         check_origin(request)
-        if self.shown.reads != kind:
+        text = await text_of(request, self.shown.offer.again) if kind == "text" else None
+        if self.shown.look is None or (self.shown.reads != kind and text != ""):
             raise Refused(404, f"this page reads {named(self.shown.reads)}, not {named(kind)}")
-        text = await text_of(request) if kind == "text" else None
         if self._waiting >= WAITING:
             raise Refused(503, f"{WAITING} are waiting already; try again in a moment")
         self._waiting += 1
@@ -119,8 +113,18 @@ class Viewer:
         assert self.shown.look is not None
         with stoppable(stop, READING):
             views = self.shown.look(given)
-        said = f": {given} -> {views[0].answer}" if isinstance(given, str) and len(views) == 1 else ""
+        said = f": {given} -> {views[0].answer}" if isinstance(given, str) and given and len(views) == 1 else ""
         return {"title": printable(f"{self.shown.title}{said}"), "views": [packed(view) for view in views]}
+
+
+def guarded(inner: ASGIApp, names: Collection[str]) -> ASGIApp:
+    """An application that answers only by these names, and by the address of this machine that a request arrives at."""
+
+    async def of_this_machine(scope: Scope, receive: Receive, send: Send) -> None:
+        allowed = [*names, *address_of(scope)]
+        await TrustedHostMiddleware(inner, allowed, www_redirect=False)(scope, receive, send)
+
+    return of_this_machine
 
 
 def address_of(scope: Scope) -> list[str]:
@@ -169,8 +173,8 @@ async def body_of(request: Request, largest: int, why: str) -> bytes:
     return bytes(body)
 
 
-async def text_of(request: Request) -> str:
-    """The text of a request, checked."""
+async def text_of(request: Request, none: bool) -> str:
+    """The text of a request, checked; it may be empty for a model that answers without an input."""
     body = await body_of(request, LARGEST, f"a request has at most {LARGEST} bytes")
     try:
         given: Any = json.loads(body)
@@ -178,6 +182,8 @@ async def text_of(request: Request) -> str:
     except (ValueError, RecursionError):
         raise Refused(400, 'expected JSON such as {"text": "..."}') from None
     text = given.get("text") if isinstance(given, dict) else None
+    if text == "" and none:
+        return ""
     if not isinstance(text, str) or not text.strip():
         raise Refused(400, "there is nothing to read: the text is empty")
     if len(text) > LONGEST:

@@ -1,19 +1,34 @@
-"""The content of the viewer: the answers and pictures of one or two runs, or saved captures."""
+"""The content of the viewer: answers and pictures of runs, attention of checkpoints, or saved captures."""
 
+import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from saccade.core.errors import InvalidInput, SaccadeError
+from saccade.core.picture import Picture
 from saccade.core.task import Readable
 from saccade.explain import Capture
-from saccade.explain.page import Reads, View
+from saccade.explain.page import Offer, Reads, View
+from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.heads import Heads
+from saccade.runs import results
+from saccade.runs.places import is_checkpoint, is_run, place
 from saccade.runs.run import Run, open_run
 
 Look = Callable[[str | bytes], list[View]]
 READS: dict[str, Reads] = {"text": "text", "audio/wav": "recording", "image/*": "image"}
 """The kind of input that a task accepts -> the input that the page sends."""
+OFFERED = 4  # number of example inputs
+SENTENCES = (
+    "The animal didn't cross the street because it was too tired.",
+    "The keys to the old cabinet are on the table.",
+    "Paris is the capital of France, and Rome is the capital of Italy.",
+    "She put the book down and left the room.",
+)
+"""Example inputs of a checkpoint."""
 
 
 class Shown(NamedTuple):
@@ -25,18 +40,25 @@ class Shown(NamedTuple):
     look: Look | None = None
     systems: tuple[str, ...] = ()
     """Systems whose own kinds of pictures may be shown."""
+    offer: Offer = Offer()
+    """What the page says of the model, and its examples."""
 
 
 def of(paths: Sequence[Path]) -> Shown:
     """Open one or two paths.
 
     Raises:
-        InvalidInput: a run and a capture; runs with different inputs; files that are not captures.
+        InvalidInput: models and captures; runs with different inputs; files that are not captures.
     """
-    runs = [path.is_dir() for path in paths]
-    if any(runs) and not all(runs):
+    models = [path.is_dir() or is_run(path) for path in paths]
+    if any(models) and not all(models):
         raise InvalidInput("a run and a capture cannot be compared: give two runs, or two captures")
-    return of_runs(paths) if all(runs) else of_captures(paths)
+    if not all(models):
+        return of_captures(paths)
+    checkpoints = [is_checkpoint(path) for path in paths]
+    if any(checkpoints) and not all(checkpoints):
+        raise InvalidInput("a run and a checkpoint cannot be compared: give two runs, or two checkpoints")
+    return of_checkpoints(paths) if all(checkpoints) else of_runs([place(path) for path in paths])
 
 
 def of_captures(paths: Sequence[Path]) -> Shown:
@@ -48,8 +70,35 @@ def of_captures(paths: Sequence[Path]) -> Shown:
     return Shown(", ".join(path.name for path in paths), views)
 
 
+def of_checkpoints(paths: Sequence[Path]) -> Shown:
+    """Checkpoints of Hugging Face, which read a text; the first example is shown already."""
+    from saccade.runs.explained import Checkpoint
+
+    checkpoints = [Checkpoint(str(path)) for path in paths]
+    names = told_apart([one.title for one in checkpoints], paths) if len(paths) > 1 else [""]
+
+    def look_at(checkpoint: Checkpoint, text: str | bytes) -> View:
+        found = checkpoint.explained(str(text))
+        layers = [picture.layers for picture in found.pictures if isinstance(picture, Heads)]
+        pictures = [Heads("heads" if not n else f"heads-{n + 1}", layer) for n, layer in enumerate(layers)]
+        return View("", found.answer, "; ".join(found.notes), pictures)
+
+    look = answering([partial(look_at, one) for one in checkpoints], names)
+    title = " and ".join(one.title for one in checkpoints)
+    weights = [sum(weight.numel() for weight in one.model.parameters()) for one in checkpoints]
+    about = ", ".join(f"{one.title}, {count:,} weights" for one, count in zip(checkpoints, weights, strict=True))
+    return Shown(
+        title,
+        first(look, SENTENCES[0]),
+        "text",
+        look,
+        (),
+        Offer(f"{about}. It opens on its strongest head outside of special tokens.", SENTENCES),
+    )
+
+
 def of_runs(paths: Sequence[Path]) -> Shown:
-    """Runs that answer each input; a run without input answers at once.
+    """Runs that answer each input; the first example, or the answer of a run without input, is shown already.
 
     Raises:
         InvalidInput: the runs read different kinds of input, or a kind that the page cannot send.
@@ -57,34 +106,53 @@ def of_runs(paths: Sequence[Path]) -> Shown:
     runs = [open_run(path) for path in paths]
     reads = [reads_of(run) for run in runs]
     if len(set(reads)) > 1:
-        first, second = (named(kind) for kind in reads)
-        raise InvalidInput(f"{paths[0]} reads {first} and {paths[1]} reads {second}; they cannot be compared")
+        one, other = (named(kind) for kind in reads)
+        raise InvalidInput(f"{paths[0]} reads {one} and {paths[1]} reads {other}; they cannot be compared")
     names = told_apart([run.title for run in runs], paths) if len(runs) > 1 else [""]
+    look = answering([partial(seen_by, run) for run in runs], names)
+    alone = all("nothing" in accepted(run) for run in runs)
+    examples = [one for one in runs[0].to_type(OFFERED) if one]
+    systems = tuple(dict.fromkeys(run.system for run in runs))
+    title = " and ".join(run.title for run in runs)
+    at_once = first(look, "" if alone else examples[0] if examples else None)
+    said = [results.about(run.folder, run.system) for run in runs]
+    offer = Offer("\n".join(said if len(said) == 1 else map(": ".join, zip("AB", said, strict=True))), examples, alone)
+    return Shown(title, at_once, reads[0], look if reads[0] or alone else None, systems, offer)
+
+
+def answering(models: Sequence[Callable[[str | bytes], View]], names: Sequence[str]) -> Look:
+    """A function that gives the view of each model; where two are compared, one may have no answer."""
 
     def look(given: str | bytes) -> list[View]:
         views: list[View] = []
-        for run, name in zip(runs, names, strict=True):
+        for model, name in zip(models, names, strict=True):
             try:
-                views.append(seen_by(run, given)._replace(name=name))
+                views.append(model(given)._replace(name=name))
             except SaccadeError as error:
-                if len(runs) == 1:
+                if len(models) == 1:
                     raise
                 views.append(View(name, "", str(error), []))
         return views
 
-    at_once = look("") if all("nothing" in accepted(run) for run in runs) else []
-    systems = tuple(dict.fromkeys(run.system for run in runs))
-    title = " and ".join(run.title for run in runs)
-    return Shown(title, at_once, reads[0], look if reads[0] else None, systems)
+    return look
+
+
+def first(look: Look, given: str | bytes | None) -> list[View]:
+    """The views of a first input; none where there is none, or no answer to it."""
+    with suppress(SaccadeError):
+        return [] if given is None else look(given)
+    return []
 
 
 def told_apart(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
-    """Names of A and B, with their paths if the names are equal."""
+    """Names of A and B, with the ends of their paths where the names are equal."""
     same = len(set(names)) < len(names)
-    where = [path.name for path in paths] if len({path.name for path in paths}) > 1 else list(map(str, paths))
+    parts = [path.absolute().parts for path in paths]
+    count = next((n for n in range(1, max(map(len, parts))) if len({end[-n:] for end in parts}) == len(parts)), 1)
+    where = ["/".join(end[-count:]) for end in parts]
     return [
-        f"{letter}: {name} ({place})" if same and name != place else f"{letter}: {place if same else name}"
-        for letter, name, place in zip("AB", names, where, strict=True)
+        f"{letter}: {name} ({end})" if same and name != end else f"{letter}: {end if same else name}"
+        for letter, name, end in zip("AB", names, where, strict=True)
     ]
 
 
@@ -120,4 +188,14 @@ def seen_by(run: Run, given: str | bytes) -> View:
     """
     found = run.predict(given)
     notes = found.notes if found.pictures else [*found.notes, f"{run.system} has nothing to show"]
-    return View("", found.text, "; ".join(notes), found.pictures)
+    return View("", found.text, "; ".join(notes), in_order(found.pictures))
+
+
+def in_order(pictures: Sequence[Picture]) -> list[Picture]:
+    """Every head first, since the others sum it up; where there is one head, without the alignment that it is."""
+    heads = [picture for picture in pictures if isinstance(picture, Heads)]
+    rest = [picture for picture in pictures if not isinstance(picture, Heads)]
+    shapes = [tuple(weights.shape) for picture in heads for weights, *_ in picture.layers.values()]
+    if len(shapes) == 1 and math.prod(shapes[0][:-2]) == 1:
+        rest = [one for one in rest if not (isinstance(one, Alignment) and one.weights.shape == shapes[0][-2:])]
+    return [*heads, *rest]

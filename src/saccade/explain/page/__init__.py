@@ -23,10 +23,23 @@ TOO_MANY = (
     "<code>select(only, heads=...)</code> takes a part, <code>to_html(path)</code> writes all into a file.</p>"
 )
 
+EXAMPLES = 400_000  # the most bytes of the files that a page offers as examples
+
 # each needs the previous ones
 VENDORED = ("path", "shape", "array", "color", "interpolate", "format", "scale", "selection", "axis")
-FIRST, LAST = ("draw", "heat"), ("save", "page")  # the page's scripts before and after those of the kinds
+FIRST, LAST = ("draw", "heat"), ("save", "offer", "page")  # the page's scripts before and after those of the kinds
 START = "start();"
+
+
+class Offer(NamedTuple):
+    """What a live page says of the model behind it, and offers to click."""
+
+    about: str = ""
+    """A line on the model: its data and its score."""
+    examples: Sequence[str | bytes] = ()
+    """Inputs: texts, or the bytes of recordings or images."""
+    again: bool = False
+    """Whether the model answers without an input, and may do so again."""
 
 
 class View(NamedTuple):
@@ -55,7 +68,14 @@ def page(layers: Layers, title: str = "attention") -> str:
     return page_of([View(pictures=[Heads("heads", layers)])], title)
 
 
-def page_of(views: Sequence[View], title: str, live: Reads = "", largest: int = 0, systems: Sequence[str] = ()) -> str:
+def page_of(
+    views: Sequence[View],
+    title: str,
+    live: Reads = "",
+    largest: int = 0,
+    systems: Sequence[str] = (),
+    offer: Offer | None = None,
+) -> str:
     """The text of a page with one view, or with two side by side.
 
     Args:
@@ -64,18 +84,52 @@ def page_of(views: Sequence[View], title: str, live: Reads = "", largest: int = 
         live: the kind of input that it sends to its server, which answers with new views.
         largest: the most bytes of a file that its server accepts.
         systems: systems whose own kinds of pictures may be shown later; those of the views are included anyway.
+        offer: what it says of the model, and examples to click.
 
     Raises:
         InvalidInput: a system that does not exist; a picture whose values are not JSON.
     """
-    shown = {"views": [packed(view) for view in views], "live": live, "largest": largest}
+    offer = offer or Offer()
+    examples = offered(offer.examples)
+    asked = examples[0] if views and examples and not offer.again else {}  # the first example is shown already
+    text, sound = asked.get("text", ""), asked.get("file", "") if live == "recording" else ""
+    shown = {
+        "views": [packed(view) for view in views], "live": live, "largest": largest,
+        "about": printable(offer.about, "\n"),
+        "examples": examples, "text": text, "again": offer.again, "sound": sound, "rate": rate_of(offer.examples),
+    }  # fmt: skip
     systems = sorted({*systems, *(kind.partition(".")[0] for kind in _kinds(views) if "." in kind)})
     # "<" is escaped, or a token could end the script
     data = json.dumps(shown, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
     before, _, after = text_of("page.html").partition("{{data}}")
-    before = before.replace("{{policy}}", policy(bool(live), systems)).replace("{{style}}", text_of("style.css"))
+    before = before.replace("{{policy}}", policy(bool(live) or offer.again, systems)).replace(
+        "{{style}}", text_of("style.css")
+    )
     after = after.replace("{{scripts}}", "\n".join(f"<script>{script}</script>" for script in scripts(systems)))
     return before.replace("{{title}}", html.escape(printable(title))) + data + after
+
+
+def offered(examples: Sequence[str | bytes]) -> list[dict[str, str]]:
+    """Examples as JSON for the page; files beyond `EXAMPLES` bytes in all are left out."""
+    found, size = [], 0
+    for one in examples:
+        if isinstance(one, str):
+            found += [{"text": one}] if one.strip() else []
+        elif (size := size + len(one)) <= EXAMPLES:
+            found.append({"file": f"data:{kind_of_file(one)};base64,{base64.b64encode(one).decode('ascii')}"})
+    return found
+
+
+def kind_of_file(data: bytes) -> str:
+    if data[:4] == b"RIFF":
+        return "audio/wav"
+    return "image/jpeg" if data[:2] == b"\xff\xd8" else "image/png"
+
+
+def rate_of(examples: Sequence[str | bytes]) -> int:
+    """The samples per second of the first wav file, in which the page records a voice; 0 if there is none."""
+    waves = (one for one in examples if isinstance(one, bytes) and one[:4] == b"RIFF" and one[12:16] == b"fmt ")
+    return next((int.from_bytes(one[24:28], "little") for one in waves), 0)
 
 
 def packed(view: View) -> dict[str, Any]:
@@ -183,6 +237,6 @@ def policy(live: bool = False, systems: Sequence[str] = ()) -> str:
     sources = {
         "default-src": "'none'", "style-src": digest(text_of("style.css")),
         "script-src": " ".join(map(digest, scripts(sorted(set(systems))))), "img-src": "data:", "base-uri": "'none'",
-        "form-action": "'none'", "connect-src": "'self'" if live else "'none'",
+        "form-action": "'none'", "media-src": "blob:", "connect-src": "'self'" if live else "'none'",
     }  # fmt: skip
     return "; ".join(f"{kind} {allowed}" for kind, allowed in sources.items())

@@ -3,11 +3,16 @@
 
 /** A kind of picture -> (holder, data, tools) => what draws it into the holder; see `Shown` for tools and what comes back. */
 const pictures = {};
-const GAP = 14; // pixels that a label needs along an axis
+const GAP = 14, SMALL = 12; // pixels that a label needs along an axis, and of its text
 const LINES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"];
 // placed by lightness, so that equal steps of weight are equal steps of grey in print
 const BLUES = d3.scaleLinear([0, 0.175, 0.41, 0.675, 1], ["#ffffff", "#c6dbef", "#6baed6", "#2171b5", "#08306b"]);
-const dark = () => matchMedia("(prefers-color-scheme: dark)").matches;
+// the same on a dark page: nothing is as dark as the page, and the lightest is the most
+const BLUES_AT_NIGHT = d3.scaleLinear([0, 0.2, 0.5, 0.8, 1], ["#1f242b", "#1d4468", "#3a7fb8", "#8fc1e6", "#e3f0fb"]);
+const printing = matchMedia("print");
+/** Whether pictures are drawn on a dark page; print and saved pictures are light. */
+const dark = () => document.documentElement.dataset.scheme !== "light" && !printing.matches && matchMedia("(prefers-color-scheme: dark)").matches;
+const ramp = () => (dark() ? BLUES_AT_NIGHT : BLUES);
 const style = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const measuring = document.createElement("canvas").getContext("2d");
 
@@ -50,27 +55,44 @@ function axisOf(make, tokens, values, length, room) {
     return axis.ticks(ticks).tickFormat(value => said(value) + unit);
   }
   const every = Math.max(1, Math.ceil(GAP / scale.step()));
-  return axis.tickSize(3).tickValues(d3.range(0, tokens.length, every)).tickFormat(i => clipped(tokens[i], room, 10));
+  return axis.tickSize(3).tickValues(d3.range(0, tokens.length, every)).tickFormat(i => clipped(tokens[i], room, SMALL));
 }
 
-/** What the axes of rows and columns need of room around a matrix. */
+/** The room around a matrix that the labels of its rows and columns need. */
 function roomOf(rows, columns, values) {
-  const widest = tokens => Math.min(90, Math.max(8, ...tokens.slice(0, 600).map(token => widthOf(token, 10))));
-  const left = Math.ceil(values.queries ? 42 : widest(rows) + 12);
+  const widest = tokens => Math.min(120, Math.max(10, ...tokens.slice(0, 600).map(token => widthOf(token, SMALL))));
+  const left = Math.ceil(values.queries ? 48 : widest(rows) + 12);
   const across = values.keys ? 0 : widest(columns); // turned by 50 degrees
-  return { left, top: Math.ceil(values.keys ? 22 : across * 0.8 + 14), right: Math.ceil(Math.min(40, across * 0.6)) };
+  return { left, top: Math.ceil(values.keys ? 24 : across * 0.8 + 16), right: Math.ceil(Math.min(60, across * 0.64 + 6)) };
 }
 
-function drawAxes(group, rows, columns, values, { left, top, width, height }) {
-  const node = d3.select(group);
-  node.selectAll("*").remove();
-  const across = node.append("g").attr("transform", `translate(${left},${top})`);
-  across.call(axisOf(d3.axisTop, columns, values.keys, width, 90));
-  if (!values.keys)
-    across.selectAll("text").attr("text-anchor", "start").attr("transform", "rotate(-50)").attr("dx", "6").attr("dy", "4");
-  const down = node.append("g").attr("transform", `translate(${left},${top})`);
-  down.call(axisOf(d3.axisLeft, rows, values.queries, height, 90));
-  node.selectAll("path").attr("stroke-opacity", 0.3);
+/** The axis of the columns, above a matrix. */
+function drawAcross(group, columns, values, { left, top, width }) {
+  const across = d3.select(group).append("g").attr("transform", `translate(${left},${top})`);
+  across.call(axisOf(d3.axisTop, columns, values, width, 120)).attr("font-size", SMALL).attr("font-family", null);
+  if (!values) across.selectAll("text").attr("text-anchor", "start").attr("transform", "rotate(-50)").attr("dx", "6").attr("dy", "4");
+  across.selectAll("path").attr("stroke-opacity", 0.3);
+}
+
+/** The axis of the rows, on the left of a matrix. */
+function drawDown(group, rows, values, { left, top, height }) {
+  const down = d3.select(group).append("g").attr("transform", `translate(${left},${top})`);
+  down.call(axisOf(d3.axisLeft, rows, values, height, 120)).attr("font-size", SMALL).attr("font-family", null);
+  down.selectAll("path").attr("stroke-opacity", 0.3);
+}
+
+function drawAxes(group, rows, columns, values, box) {
+  d3.select(group).selectAll("*").remove();
+  drawAcross(group, columns, values.keys, box);
+  drawDown(group, rows, values.queries, box);
+}
+
+/** The lines between cells, as a path. */
+function gridOf(left, top, across, down, rows, columns) {
+  const lines = [];
+  for (let i = 0; i <= columns; i++) lines.push(`M${(left + i * across).toFixed(1)},${top}v${(down * rows).toFixed(1)}`);
+  for (let i = 0; i <= rows; i++) lines.push(`M${left},${(top + i * down).toFixed(1)}h${(across * columns).toFixed(1)}`);
+  return lines.join("");
 }
 
 /** A token as it can be seen: of what takes no room, its name. */
@@ -82,14 +104,22 @@ function visible(token) {
   return [...token].map(sign => (sign === " " ? "\u2423" : name(sign))).join(" ");
 }
 
-/** Weights as a picture of one pixel a weight, in the ink of the page; the largest is opaque. */
+/** The ramp in 256 opaque points, as a canvas stores them. */
+function inks() {
+  const scale = ramp();
+  return Uint32Array.from({ length: 256 }, (_, i) => {
+    const { r, g, b } = d3.rgb(scale(i / 255));
+    return ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+  });
+}
+
+/** Weights as a picture of one pixel per weight, on the ramp from 0 to the largest. */
 function paint(canvas, values, rows, columns, largest) {
   canvas.width = columns;
   canvas.height = rows;
   const pen = canvas.getContext("2d"), image = pen.createImageData(columns, rows);
-  const [red, green, blue] = style("--dark").split(",").map(Number), scale = 255 / Math.max(largest, 1e-9);
-  const ink = (blue << 16) | (green << 8) | red, points = new Uint32Array(image.data.buffer);
-  for (let i = 0; i < values.length; i++) points[i] = ink | (Math.round(scale * Math.min(values[i], largest)) << 24);
+  const points = new Uint32Array(image.data.buffer), ink = inks(), scale = 255 / Math.max(largest, 1e-9);
+  for (let i = 0; i < values.length; i++) points[i] = ink[Math.min(255, Math.round(scale * values[i]))];
   pen.putImageData(image, 0, 0);
 }
 
@@ -120,10 +150,10 @@ function pixelsOf(width, height, at) {
 /** The colours of a scale from 0 to 1, as `BLUES`, in 256 steps. */
 const steps = Array.from({ length: 256 }, (_, i) => { const { r, g, b } = d3.rgb(BLUES(i / 255)); return [r, g, b]; });
 
-/** A new SVG in a holder, with text of 11 pixels. */
+/** A new SVG in a holder, with text of 12 pixels. */
 function sheet(holder, width, height, name) {
   const svg = d3.select(holder).append("svg").attr("width", width).attr("height", height).attr("viewBox", `0 0 ${width} ${height}`);
-  svg.attr("font-size", 11).attr("fill", "currentColor").attr("role", "img");
+  svg.attr("font-size", SMALL).attr("fill", "currentColor").attr("role", "img");
   return name ? svg.attr("aria-label", name) : svg;
 }
 
@@ -138,12 +168,15 @@ function reading(holder, text) {
   return node;
 }
 
-/** A text that changes under the pointer gets no lower, or what is pointed at would move away. */
+/** A text that changes under the pointer keeps its height, or the things pointed at would move; in another width it starts anew. */
 function steady(node) {
   let width = 0, height = 0;
   new ResizeObserver(() => {
-    if (node.offsetWidth !== width) height = 0;
-    width = node.offsetWidth;
+    if (node.offsetWidth !== width) {
+      width = node.offsetWidth;
+      height = 0;
+      node.style.minHeight = ""; // which would be measured otherwise
+    }
     height = Math.max(height, node.offsetHeight);
     node.style.minHeight = `${height}px`;
   }).observe(node);
@@ -192,7 +225,7 @@ function axisLabels(svg, { left, top, width, height }, across, up) {
 function legendOf(svg, names, width, top) {
   let x = 0, y = top;
   names.forEach((name, number) => {
-    const text = clipped(name, width - 22, 11), wide = widthOf(text, 11) + 34;
+    const text = clipped(name, width - 22, SMALL), wide = widthOf(text, SMALL) + 34;
     if (x && x + wide > width) { x = 0; y += 16; }
     svg.append("rect").attr("x", x).attr("y", y + 2).attr("width", 14).attr("height", 4).attr("fill", LINES[number % LINES.length]);
     svg.append("text").attr("x", x + 19).attr("y", y + 9).text(text);

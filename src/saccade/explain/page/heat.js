@@ -2,7 +2,7 @@
 // A heat map with axes and a scale; a sentence below says the number under the pointer, or under a cursor that the
 // arrow keys move.
 
-const CELL = 24, TALLEST = 900; // pixels of a cell, and of a map, at most
+const CELL = 24, LEAST = 14, TALLEST = 900; // pixels of a cell at most, of one with a label at least, and of a map at most
 
 /**
  * A table of numbers from 0 in a holder.
@@ -11,27 +11,33 @@ const CELL = 24, TALLEST = 900; // pixels of a cell, and of a map, at most
  * labels, its ends, and `unit`. `largest` is where the scale ends. What comes back draws a mark at a cell, or none.
  */
 function heat(holder, { values, rows, columns, rowsLabel = "", columnsLabel = "", what, largest, name = "", title = "", cell = CELL, scaled = true, caption }) {
-  const down = axisIn(rows, values.length), along = axisIn(columns, values[0].length), turned = along.labels && Math.max(...along.labels.map(text => widthOf(text, 11))) > 18;
-  const left = (down.labels ? Math.min(110, Math.max(...down.labels.map(text => widthOf(text, 11)))) + 10 : 44) + (rowsLabel ? 16 : 0);
-  const across = along.labels ? (turned ? Math.min(100, Math.max(...along.labels.map(text => widthOf(text, 11)))) : 12) : 0;
-  const head = title ? 20 : 0, top = head + (along.labels ? across * (turned ? 0.77 : 1) + 10 : 6) + (columnsLabel && along.labels ? 16 : 0), right = turned ? Math.min(60, across * 0.64) : 14;
-  const room = Math.max(60, holder.clientWidth - left - right), width = Math.min(room, (along.labels ? cell : Math.max(cell, 2)) * along.size);
-  const one = width / along.size, height = Math.min(TALLEST, (down.labels ? Math.max(Math.min(one, cell), along.labels ? Math.min(one, 14) : 18) : Math.min(one, cell)) * down.size);
-  const below = (along.labels ? 4 : 20) + (columnsLabel && !along.labels ? 16 : 0) + (scaled ? 26 : 0);
-  const said = `${short(largest)}  ${what}`, wide = Math.max(left + width + right, scaled ? left + 122 + widthOf(said, 11) : 0);
-  const svg = sheet(holder, Math.min(wide, holder.clientWidth), top + height + below, name).attr("role", "application").attr("tabindex", 0);
+  const down = axisIn(rows, values.length), along = axisIn(columns, values[0].length), widest = axis => Math.max(...axis.labels.map(text => widthOf(text, SMALL)));
+  const turned = along.labels && widest(along) > 18, left = (down.labels ? Math.min(120, widest(down)) + 12 : 48) + (rowsLabel ? 18 : 0);
+  const across = along.labels ? (turned ? Math.min(110, widest(along)) : 13) : 0;
+  const head = title ? 22 : 0, top = head + (along.labels ? across * (turned ? 0.77 : 1) + 12 : 6) + (columnsLabel && along.labels ? 18 : 0), right = turned ? Math.min(66, across * 0.64) : 14;
+  const room = Math.max(60, holder.clientWidth - left - right);
+  // cells with labels are no smaller than can be read: a wide table scrolls
+  const width = along.labels ? Math.max(LEAST * along.size, Math.min(room, cell * along.size)) : Math.min(room, Math.max(cell, 2) * along.size);
+  const one = width / along.size, high = Math.max(Math.min(one, cell), down.labels ? (along.labels ? LEAST : 20) : 0);
+  const height = down.labels ? high * down.size : Math.min(TALLEST, high * down.size);
+  const below = (along.labels ? 6 : 22) + (columnsLabel && !along.labels ? 18 : 0) + (scaled ? 28 : 0);
+  const said = `${short(largest)}  ${what}`, wide = Math.max(left + width + right, scaled ? left + 154 + widthOf(said, SMALL) : 0);
+  const frame = Object.assign(document.createElement("div"), { className: "scroll" });
+  holder.append(frame);
+  const svg = sheet(frame, along.labels ? wide : Math.min(wide, holder.clientWidth), top + height + below, name).attr("role", "application").attr("tabindex", 0);
   const canvas = document.createElement("canvas");
   paint(canvas, values.flat(), down.size, along.size, largest);
-  svg.append("rect").attr("x", left).attr("y", top).attr("width", width).attr("height", height).attr("fill", "currentColor").attr("fill-opacity", 0.06);
   svg.append("image").attr("x", left).attr("y", top).attr("width", width).attr("height", height).attr("preserveAspectRatio", "none")
     .attr("image-rendering", "pixelated").attr("href", canvas.toDataURL("image/png"));
   const box = { left, top, width, height };
+  const grid = one >= 8 && height / down.size >= 8 ? gridOf(left, top, one, height / down.size, down.size, along.size) : `M${left},${top}h${width}v${height}h${-width}z`;
+  svg.append("path").attr("d", grid).attr("fill", "none").attr("stroke", style("--pale")).attr("stroke-width", 0.6);
   ticks(svg.append("g").attr("transform", `translate(${left},${along.labels ? top : top + height})`), along, width, turned, along.labels ? d3.axisTop : d3.axisBottom);
   ticks(svg.append("g").attr("transform", `translate(${left},${top})`), down, height, false, d3.axisLeft);
-  if (title) svg.append("text").attr("x", left).attr("y", 11).attr("font-weight", 600).text(title);
-  svg.append("text").attr("x", left + (along.labels ? 0 : width)).attr("text-anchor", along.labels ? "start" : "end").attr("y", along.labels ? head + 11 : top + height + 32).text(columnsLabel);
-  svg.append("text").attr("transform", `translate(11,${top + height / 2}) rotate(-90)`).attr("text-anchor", "middle").text(rowsLabel);
-  if (scaled) scaleBar(svg, left, top + height + below - 12, said);
+  if (title) svg.append("text").attr("x", left).attr("y", 12).attr("font-weight", 600).text(title);
+  svg.append("text").attr("x", left + (along.labels ? 0 : width)).attr("text-anchor", along.labels ? "start" : "end").attr("y", along.labels ? head + 12 : top + height + 36).text(columnsLabel);
+  svg.append("text").attr("transform", `translate(12,${top + height / 2}) rotate(-90)`).attr("text-anchor", "middle").text(rowsLabel);
+  if (scaled) scaleBar(svg, left, top + height + below - 14, said);
   const mark = svg.append("rect").attr("fill", "none").attr("stroke", "#e69f00").attr("stroke-width", 2).attr("visibility", "hidden");
   const own = rowsLabel || "a row", other = columnsLabel || "a column", sentence = caption || reading(holder, captionOf(what, own, other));
   const at = here => {
@@ -46,7 +52,7 @@ function heat(holder, { values, rows, columns, rowsLabel = "", columnsLabel = ""
 }
 
 function captionOf(what, down, across) {
-  return `${what}: ${down} goes down, ${across} across; the stronger the colour, the more. Point at a place to read it.`;
+  return `${what}: a row for each ${down}, a column for each ${across}. Point at a cell to read its number.`.replace("for each a ", "for each ");
 }
 
 /** Labels, or numbers between two ends. */
@@ -62,7 +68,7 @@ function axisIn(side, size) {
 function ticks(group, { labels, size, from, to, unit }, length, turned, make) {
   if (labels) {
     const scale = d3.scaleBand(d3.range(size), [0, length]), every = Math.max(1, Math.ceil(GAP / scale.step()));
-    group.call(make(scale).tickSizeOuter(0).tickSize(3).tickValues(d3.range(0, size, every)).tickFormat(i => clipped(labels[i], 100, 11)));
+    group.call(make(scale).tickSizeOuter(0).tickSize(3).tickValues(d3.range(0, size, every)).tickFormat(i => clipped(labels[i], 110, SMALL)));
     if (turned) group.selectAll("text").attr("text-anchor", "start").attr("transform", "rotate(-50)").attr("dx", "6").attr("dy", "4");
   } else {
     const scale = d3.scaleLinear([from, to], [0, length]), count = Math.max(2, Math.floor(length / 70)), said = scale.tickFormat(count);
@@ -71,16 +77,18 @@ function ticks(group, { labels, size, from, to, unit }, length, turned, make) {
     group.call(make(scale).tickSizeOuter(0).tickSize(3).tickValues(shown).tickFormat(value => said(value) + unit));
     if (middle) group.selectAll(".tick").attr("transform", value => (make === d3.axisLeft ? `translate(0,${scale(value) + middle})` : `translate(${scale(value) + middle},0)`));
   }
-  group.attr("font-size", 11).attr("font-family", null).selectAll("path").attr("stroke-opacity", 0.3);
+  group.attr("font-size", SMALL).attr("font-family", null).selectAll("path").attr("stroke-opacity", 0.3);
 }
 
-/** From 0 to the largest, in the ink of the page, and what it is of. */
-function scaleBar(svg, x, y, said) {
-  const parts = 24, ink = `rgb(${style("--dark")})`, wide = 96;
-  svg.append("text").attr("x", x).attr("y", y + 9).text("0");
+/** The ramp, with the numbers at its ends, and their name. */
+function scaleBar(svg, x, y, said, from = "0") {
+  const parts = 32, wide = 128, scale = ramp();
+  svg.append("text").attr("x", x).attr("y", y + 10).attr("font-size", SMALL).text(from);
+  x = Math.round(x + widthOf(from, SMALL) - 7); // whole pixels, or its parts would have seams
   for (let i = 0; i < parts; i++)
-    svg.append("rect").attr("x", x + 12 + i * wide / parts).attr("y", y).attr("width", wide / parts + 0.3).attr("height", 10).attr("fill", ink).attr("fill-opacity", (i + 0.5) / parts);
-  svg.append("text").attr("x", x + 18 + wide).attr("y", y + 9).text(said);
+    svg.append("rect").attr("x", x + 12 + i * wide / parts).attr("y", y).attr("width", wide / parts + 0.4).attr("height", 12).attr("fill", scale((i + 0.5) / parts));
+  svg.append("rect").attr("x", x + 12).attr("y", y).attr("width", wide).attr("height", 12).attr("fill", "none").attr("stroke", "currentColor").attr("stroke-opacity", 0.3);
+  svg.append("text").attr("x", x + 18 + wide).attr("y", y + 10).attr("font-size", SMALL).text(said);
 }
 
 /** Pointer and arrow keys over a table in a box: `act` is called with the place, or with null. */

@@ -3,9 +3,10 @@
 
 function element(id) { return document.getElementById(id); }
 
+/** What the page was given: its views, and the examples that a live page offers. */
 const seen = JSON.parse(element("data").textContent);
 const views = [];
-const page = { show: "both", text: "", going: null, writing: null, typing: null, untouched: null };
+const page = { show: "both", own: false, text: "", heard: null, going: null, writing: null, typing: null, recorder: null, untouched: null };
 const LETTERS = "ab", PAUSE = 400;  // ms
 /** What can be sent as a file. */
 const FILES = {
@@ -20,7 +21,8 @@ const FILES = {
  * colours change. It may give back an object whose methods are called where they are there: `fresh()` in place of that;
  * `load(data)` for another picture of its kind in its place; `link()` and `restore(said)` for what a link says of it;
  * `follow(other)` where a picture of its kind in the view beside it changed, which said so by `tools.changed()`;
- * `saved()` for what is saved of it.
+ * `peak`, its largest number, where `tools.scaled(handle)` is the end of its scale, alone or in a comparison; `rescale()`
+ * where that may have changed; `play(seconds)` while its sound is played, null at its end; `saved()` for what is saved of it.
  */
 class Shown {
   constructor(view, given) {
@@ -35,10 +37,10 @@ class Shown {
     new ResizeObserver(() => { if (this.holder.clientWidth && this.holder.clientWidth !== this.width) this.fresh(); }).observe(this.holder);
   }
 
-  /** What was given of it; the heading is left out where a picture is alone and has no title. */
+  /** What was given of it; the heading is left out where a picture without a title is alone, or is of the heads and comes first. */
   take(given) {
     this.given = given;
-    this.heading = given.title || (this.view.given.pictures.length > 1 ? given.name.replaceAll("_", " ") : "");
+    this.heading = given.title || (this.view.given.pictures.length > 1 && (given.kind !== "heads" || this.view.given.pictures[0] !== given) ? given.name.replaceAll("_", " ") : "");
     this.head.textContent = this.heading;
     this.root.dataset.kind = given.kind;
     this.holder.setAttribute("role", "group");
@@ -49,7 +51,7 @@ class Shown {
     const { description, name } = this.given;
     return {
       d3, heat, unpacked, slider, reading, description, name,
-      changed: () => changed(this),
+      changed: () => changed(this), scaled: handle => scaled(this, handle),
       tell: said => { for (const one of this.view.shown) if (one !== this && one.heard) one.heard(said); },
       listen: act => { this.heard = act; },
     };
@@ -70,6 +72,7 @@ class Shown {
 
   fresh() {
     this.width = this.holder.clientWidth;
+    if (!this.width) return;
     if (this.handle.fresh) this.handle.fresh();
     else this.draw();
   }
@@ -80,7 +83,23 @@ class Shown {
     else this.draw();
   }
 
-  saved() { return this.handle.saved ? this.handle.saved() : partsOf(this.holder, this.given.description); }
+  /** What a saved file is named after, beside the input. */
+  get named() { return (this.handle.saved && this.handle.saved().file) || ""; }
+
+  /** What is saved: a kind that does not say it is drawn once more, in the colours that are saved. */
+  saved() {
+    if (this.handle.saved) return this.handle.saved();
+    if (!savedInOtherColours()) return partsOf(this.holder, this.given.description);
+    const holder = this.holder.cloneNode(false);
+    holder.style.width = `${this.width}px`;
+    this.root.append(holder);
+    try {
+      pictures[this.given.kind](holder, this.given.data, { ...this.tools, listen: () => {}, tell: () => {}, changed: () => {} });
+      return partsOf(holder, this.given.description);
+    } finally {
+      holder.remove();
+    }
+  }
 }
 
 class View {
@@ -95,6 +114,8 @@ class View {
   load(given) {
     const alike = (one, other) => other && one.kind === other.given.kind && one.name === other.given.name;
     this.given = given;
+    const kinds = new Set(given.pictures.map(one => one.kind)), how = [...kinds].map(kind => (pictures[kind] || {}).how).find(Boolean);
+    this.find("how").textContent = how || "";
     for (const what of ["name", "answer", "note"]) this.find(what).textContent = given[what] || "";
     const stays = given.pictures.length === this.shown.length && given.pictures.every((one, number) => alike(one, this.shown[number]));
     if (stays) return this.shown.forEach((one, number) => one.load(given.pictures[number]));
@@ -116,9 +137,13 @@ function read(given) {
   }
   element("whole").hidden = !given.length;
   element("which").hidden = given.length < 2;
+  element("scales").hidden = !given.some(one => one.pictures.length) || given.length < 2;
   element("views").classList.toggle("both", given.length > 1);
   given.forEach((one, number) => views[number].load(one));
+  for (const view of views.slice(1)) // said once
+    if (view.find("how").textContent === views[0].find("how").textContent) view.find("how").textContent = "";
   seen.views = given;
+  rescale();
   arrange(page.show);
 }
 
@@ -130,6 +155,19 @@ function arrange(show) {
   for (const one of present().flatMap(view => view.shown)) if (one.holder.clientWidth !== one.width) one.fresh();
   element("all").hidden = !views.some(view => view.shown.length);
   note();
+}
+
+/** The end of a picture's scale: its own largest number (`own`, where the usual scale is longer), or that of the picture of its kind beside it. */
+function scaled(shown, handle) {
+  if (views.length < 2) return handle.peak;
+  if (page.own) return handle.own || handle.peak;
+  const others = views.filter(view => view !== shown.view).map(view => view.shown.find(one => one.given.kind === shown.given.kind && one.given.name === shown.given.name));
+  return Math.max(handle.peak, ...others.map(other => (other && other.handle && other.handle.peak) || 0));
+}
+
+function rescale() {
+  for (const button of element("scales").querySelectorAll("button")) button.setAttribute("aria-pressed", (button.dataset.scale === "own") === page.own);
+  if (views.length > 1) for (const one of views.flatMap(view => view.shown)) if (one.handle.rescale) one.handle.rescale();
 }
 
 /** A picture says that what is seen of it changed: the link says so, and the one of its kind beside it hears it. */
@@ -153,6 +191,7 @@ function hash() {
   for (const { one, before } of linked())
     for (const [name, value] of Object.entries(one.handle.link())) said.set(before + name, value);
   if (views.length > 1) said.set("show", page.show);
+  if (page.own) said.set("scale", "own");
   if (page.text) said.set("text", page.text);
   return said.toString();
 }
@@ -168,7 +207,9 @@ function note() {
 
 /** As a link says; what it does not say is as at first. */
 function restore(said) {
+  page.own = said.get("scale") === "own";
   for (const { one, before } of linked()) one.handle.restore(name => said.get(before + name));
+  rescale();
   arrange(["a", "b"].includes(said.get("show")) ? said.get("show") : "both");
 }
 
@@ -176,7 +217,7 @@ function restore(said) {
 async function ask(path, options) {
   if (page.going) page.going.abort();
   const mine = page.going = new AbortController(), fresh = !views.some(view => view.shown.length);
-  element("wait").textContent = "reading …";
+  element("wait").textContent = "computing …";
   try {
     const answer = await fetch(path, { method: "POST", signal: mine.signal, ...options });
     const found = await answer.json().catch(() => ({ error: `the server said ${answer.status}` }));
@@ -184,11 +225,12 @@ async function ask(path, options) {
     element("wait").textContent = answer.ok ? "" : found.error;
     if (!answer.ok) return false;
     document.title = found.title;
+    page.heard = null;
     read(found.views);
     if (fresh) restore(new URLSearchParams());
     return true;
   } catch (error) {
-    if (error.name !== "AbortError") element("wait").textContent = "no answer came; is saccade serve still running?";
+    if (error.name !== "AbortError") element("wait").textContent = "no answer: check that saccade serve is still running";
     return false;
   }
 }
@@ -198,13 +240,13 @@ function look(text) {
   return ask("look", { headers: { "Content-Type": "application/json" }, body: JSON.stringify({ text }) });
 }
 
-function hear(file) {
+async function hear(file) {
   if (!file) return;
   if (file.size > seen.largest) {
     element("wait").textContent = `${FILES[seen.live].name} has at most ${seen.largest / 1e6} MB, not ${(file.size / 1e6).toFixed(1)} MB`;
     return;
   }
-  ask("hear", { headers: { "Content-Type": FILES[seen.live].type }, body: file });
+  if (await ask("hear", { headers: { "Content-Type": FILES[seen.live].type }, body: file }) && seen.live === "recording") play(file);
 }
 
 /** Soon after the last key, what is typed is looked at without being asked for. */
@@ -231,24 +273,40 @@ function listen() {
       hear(event.dataTransfer.files[0]);
     };
   }
+  element("again").onclick = () => look("");
+  element("scales").onclick = event => {
+    if (!event.target.dataset.scale) return;
+    page.own = event.target.dataset.scale === "own";
+    rescale();
+    note();
+  };
   element("which").onclick = event => { if (event.target.dataset.show) arrange(event.target.dataset.show); };
   element("png").onclick = () => savePNG(present());
   element("svg").onclick = () => saveSVG(present());
-  element("html").onclick = () => saveHTML(page.untouched, { ...seen, live: "", title: document.title, start: hash() });
-  matchMedia("(prefers-color-scheme: dark)").onchange = () => { for (const one of present().flatMap(view => view.shown)) one.fresh(); };
+  element("html").onclick = async () => saveHTML(page.untouched, { ...seen, live: "", examples: [], again: false, sound: await soundKept(), title: document.title, start: hash() });
+  const coloured = () => {
+    element("dark-too").hidden = !dark();
+    for (const one of present().flatMap(view => view.shown)) one.fresh();
+  };
+  matchMedia("(prefers-color-scheme: dark)").onchange = printing.onchange = coloured;
+  element("dark-too").hidden = !dark();
 }
 
 /** Called by the last script, after those of systems; the page is then as it came. */
 async function start() {
   page.untouched = document.documentElement.cloneNode(true);
   listen();
+  element("text").value = page.text = seen.text || "";
+  element("about").textContent = seen.about || "";
   element("ask").hidden = seen.live !== "text";
   element("hear").hidden = !FILES[seen.live];
+  offerExamples();
   read(seen.views);
+  if (seen.sound) play(fileOf(seen.sound));
   await follow(location.hash.slice(1) || seen.start || "");
   // a link that is pasted into the page's address, which writing there ourselves is not
   window.onhashchange = event => { clearTimeout(page.writing); follow(new URL(event.newURL).hash.slice(1)); };
-  if (seen.live === "text" && !page.text) element("text").focus();
+  if (seen.live === "text") element("text").focus({ preventScroll: true });
 }
 
 /** A link: its text is asked for, where it is another, and then it says what is seen. */

@@ -2,6 +2,20 @@
 // What is shown, as a picture or as a page of its own.
 
 const EDGE = 16; // pixels around a picture
+const SLUG = 60; // characters of each part of a file's name at most
+
+/** Whether a picture is saved in other colours than it is shown in: light ones, unless dark ones are asked for. */
+function savedInOtherColours() { return document.documentElement.dataset.scheme === "light" && matchMedia("(prefers-color-scheme: dark)").matches; }
+
+/** What `act` gives while the page is drawn in the colours that are saved. */
+function inSavedColours(act) {
+  if (!element("as-dark").checked) document.documentElement.dataset.scheme = "light";
+  try {
+    return act();
+  } finally {
+    delete document.documentElement.dataset.scheme;
+  }
+}
 
 /** The views that are seen, side by side, as one SVG. */
 function picture(views) {
@@ -29,24 +43,25 @@ function drawn(view) {
   const write = (text, size) => {
     for (const line of lines(text, width, size)) group.append("text").attr("y", top += size * 1.4).attr("font-size", size).text(line);
   };
-  write(view.given.name || document.title, 12);
+  write(view.given.name || document.title, 13);
   write(view.given.answer || "", 17);
   for (const one of parts) {
     top += one.heading ? EDGE / 2 : 0;
-    write(one.heading, 13);
-    write(one.said || "", 12);
+    write(one.heading, 14);
+    write(one.said || "", 13);
     for (const part of one.parts) {
       d3.select(part.group).attr("transform", `translate(0,${top + EDGE})`);
       group.node().append(part.group);
       top += part.height + EDGE;
     }
+    write(one.below || "", 13);
   }
   return { group: group.node(), width, height: top };
 }
 
 /** What a kind drew that does not say itself how it is saved: each SVG of its holder, or its description where there is none. */
 function partsOf(holder, description) {
-  const parts = [...holder.querySelectorAll(":scope > svg")].map(svg => {
+  const parts = [...holder.querySelectorAll(":scope > svg, :scope > .scroll > svg, :scope > div > .scroll > svg")].map(svg => {
     const { width, height } = svg.getBoundingClientRect(), copy = svg.cloneNode(true), group = d3.create("svg:g").node();
     copy.setAttribute("width", width);
     copy.setAttribute("height", height);
@@ -73,19 +88,27 @@ function offer(blob, name) {
   setTimeout(() => URL.revokeObjectURL(there), 60000);
 }
 
+/** Named after the input, and after the layer and the heads that are seen. */
+function fileName(views) {
+  const slug = text => text.normalize("NFC").toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "").slice(0, SLUG).replace(/-+$/, "");
+  const input = page.text || document.title.replace(/^[^:]*: /, "").replace(/ -> .*/, "");
+  const seen = [...new Set(views.flatMap(view => view.shown.map(one => one.named)).filter(Boolean))].slice(0, 2);
+  return [input, ...seen].map(slug).filter(Boolean).join("--") || "saccade";
+}
+
 function saveSVG(views) {
-  const text = new XMLSerializer().serializeToString(picture(views).svg);
-  offer(new Blob([text], { type: "image/svg+xml" }), "saccade.svg");
+  const text = inSavedColours(() => new XMLSerializer().serializeToString(picture(views).svg));
+  offer(new Blob([text], { type: "image/svg+xml" }), `${fileName(views)}.svg`);
 }
 
 async function savePNG(views) {
-  const { svg, width, height } = picture(views), image = new Image();
+  const { svg, width, height } = inSavedColours(() => picture(views)), image = new Image();
   image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(new XMLSerializer().serializeToString(svg))}`;
   await image.decode();
   const ratio = Math.min(2, 16000 / Math.max(width, height)); // a canvas is no larger
   const canvas = Object.assign(document.createElement("canvas"), { width: width * ratio, height: height * ratio });
   canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
-  canvas.toBlob(blob => offer(blob, "saccade.png"), "image/png");
+  canvas.toBlob(blob => offer(blob, `${fileName(views)}.png`), "image/png");
 }
 
 /** The page as it came, with what is shown now for its data, and with a policy that lets it ask for nothing. */
@@ -94,5 +117,5 @@ function saveHTML(untouched, data) {
   policy.setAttribute("content", policy.getAttribute("content").replace("connect-src 'self'", "connect-src 'none'"));
   page.querySelector("title").textContent = page.querySelector("h1").textContent = data.title;
   page.querySelector("#data").textContent = JSON.stringify(data).replaceAll("<", "\\u003c");
-  offer(new Blob(["<!doctype html>\n", page.outerHTML], { type: "text/html" }), "saccade.html");
+  offer(new Blob(["<!doctype html>\n", page.outerHTML], { type: "text/html" }), `${fileName(present())}.html`);
 }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from saccade.explain import plots
+from saccade.explain.names import grouped
 from saccade.explain.plots.arrays import checked, rounded
 from saccade.explain.plots.heat_map import Panel
 from saccade.explain.terminal import titled
@@ -32,6 +33,8 @@ class Alignment:
     values: str = "attention weight"
     """The name of the weights."""
     title: str = ""
+    tall: bool = False
+    """Draw the keys down and the queries to the right: for few queries, and keys as long as sentences."""
 
     def __post_init__(self) -> None:
         weights = checked(self.weights, f"{len(self.rows)} {len(self.columns)}", self.values, 0.0)
@@ -40,28 +43,33 @@ class Alignment:
     @property
     def panel(self) -> Panel:
         """A panel for `plots.alignments`, which draws several side by side."""
+        if self.tall:
+            return self.weights.T, self.columns, self.rows, self.columns_label, self.rows_label, self.title
         return self.weights, self.rows, self.columns, self.rows_label, self.columns_label, self.title
 
     def figure(self) -> plots.Figure:
-        """The map from 0 to 1; a soft one, below a half everywhere, also on its own scale beside it."""
+        """The map on a scale from 0 to 1; if all weights are below a half, it is also drawn on its own scale."""
         if self.weights.max() >= SOFT:
             return plots.alignments([self.panel], self.values)
         return plots.alignments([self.panel, self.panel], self.values, ("fixed", "own"))
 
     def text(self, width: int) -> str:
-        return titled(self.title, alignment_text(self.weights, self.rows, self.columns, width).split("\n"), width)
+        weights, rows, columns, *_ = self.panel
+        return titled(self.title, alignment_text(weights, rows, columns, width).split("\n"), width)
 
     def page(self) -> dict[str, Any]:
+        weights, rows, columns, rows_label, columns_label, _ = self.panel
         return {
-            "rows": plots.labels(self.rows), "columns": plots.labels(self.columns), "rows_label": self.rows_label,
-            "columns_label": self.columns_label, "values": self.values, "weights": rounded(self.weights, 4),
+            "rows": plots.labels(rows), "columns": plots.labels(columns), "rows_label": rows_label,
+            "columns_label": columns_label, "values": self.values, "weights": rounded(weights, 4),
+            "rows_words": grouped(rows), "columns_words": grouped(columns),
         }  # fmt: skip
 
     def plain(self) -> dict[str, Any]:
         return {
             "name": self.name, "title": self.title, "values": self.values, "rows_label": self.rows_label,
             "columns_label": self.columns_label, "rows": list(self.rows), "columns": list(self.columns),
-            "weights": rounded(self.weights),
+            "weights": rounded(self.weights), **({"tall": True} if self.tall else {}),
         }  # fmt: skip
 
     @classmethod

@@ -11,7 +11,7 @@ pictures.graph = (holder, data, tools) => {
   const y = d3.scaleLinear(extentOf(data.places.map(place => place[1])), [height - below - dip - high, high + above]);
   const svg = sheet(holder, width, height, tools.description).attr("role", "group"), [least, most] = d3.extent(data.edges, edge => edge[2]);
   const share = weight => (most > Math.min(0, least) ? (weight - Math.min(0, least)) / (most - Math.min(0, least)) : 1);
-  const ink = `rgb(${style("--dark")})`, under = svg.append("g"), edges = data.edges.map(([from, to, weight]) => {
+  const ink = style("--dark"), under = svg.append("g"), edges = data.edges.map(([from, to, weight]) => {
     const group = under.append("g").attr("stroke-opacity", 0.2 + 0.8 * share(weight)).attr("fill-opacity", 0.2 + 0.8 * share(weight));
     const a = { x: x(data.places[from][0]), y: y(data.places[from][1]) }, b = { x: x(data.places[to][0]), y: y(data.places[to][1]) };
     arrow(group, a, b, sizes[to], sizes[from], high, ink, 0.8 + 1.6 * share(weight), blocked(from, to, a, b));

@@ -10,9 +10,11 @@ import numpy as np
 
 from saccade.core.errors import InvalidInput
 from saccade.explain import plots, terminal
+from saccade.explain.names import ACROSS, grouped, readable
 from saccade.explain.plots.arrays import numbers, rounded
 from saccade.explain.text import alignment_text, cells, fit
 
+SPECIAL = re.compile(r"<[^<>\s]+>|\[[A-Z]+\d*\]")  # such as </s>, <|endoftext|> and [SEP]
 Layers = Mapping[str, tuple[plots.Weights, Sequence[str], Sequence[str]]]
 
 
@@ -87,10 +89,36 @@ class Heads:
     def page(self) -> dict[str, Any]:
         return {
             "layers": [
-                {"name": name, **_packed(*layer), **(self.axes[name]._asdict() if name in self.axes else {})}
-                for name, layer in self.layers.items()
-            ]
+                {
+                    "name": name,
+                    "label": label,
+                    **_packed(*layer),
+                    **(self.axes[name]._asdict() if name in self.axes else {}),
+                }
+                for label, (name, layer) in zip(readable(list(self.layers)), self.layers.items(), strict=True)
+            ],
+            "first": self.first(),
         }
+
+    def first(self) -> list[int]:
+        """The layer and the head that a page opens with.
+
+        Layers in which one sequence attends to another come before those in which it attends to itself. Among their
+        heads it is the one whose weights say most about a query: the mutual information of query and key, times the
+        share of weight that it is about. Special tokens, and a token's weight for itself, do not count.
+        """
+        layers, names = list(self.layers.values()), readable(list(self.layers))
+        across = [
+            number
+            for number, (_, queries, keys) in enumerate(layers)
+            if list(queries) != list(keys) or names[number].endswith(ACROSS)
+        ]
+        best, found = -1.0, [0, 0]
+        for number in across or range(len(layers)):
+            scores = _informative(*layers[number], diagonal=number in across)
+            if scores.max() > best:
+                best, found = float(scores.max()), [number, int(scores.argmax())]
+        return found
 
     def plain(self) -> dict[str, Any]:
         layers = {
@@ -143,12 +171,31 @@ def _array(weights: Any) -> Any:
     return weights.detach().float().cpu().numpy() if hasattr(weights, "detach") else np.asarray(weights, np.float32)
 
 
+def _informative(weights: Any, queries: Sequence[str], keys: Sequence[str], diagonal: bool) -> Any:
+    """For each head the mutual information of query and key, in nats, times the share of weight that it is about."""
+    heads = _array(weights).reshape(-1, len(queries), len(keys))
+    rows = [number for number, token in enumerate(queries) if not SPECIAL.fullmatch(token)] or range(len(queries))
+    columns = [number for number, token in enumerate(keys) if not SPECIAL.fullmatch(token)] or range(len(keys))
+    kept = heads[:, list(rows)][:, :, list(columns)]
+    if not diagonal and len(columns) > 1:
+        kept = kept * ~np.eye(len(columns), dtype=bool)
+    total = np.maximum(kept.sum((1, 2), keepdims=True), 1e-12)
+    shares = kept / total
+    alone = shares.sum(2, keepdims=True) * shares.sum(1, keepdims=True)
+    logs = np.log(np.where(shares > 0, shares, 1.0) / np.where(shares > 0, alone, 1.0))
+    return (shares * logs).sum((1, 2)) * total[:, 0, 0] / np.maximum(heads.sum((1, 2)), 1e-12)
+
+
 def _packed(weights: Any, queries: Sequence[str], keys: Sequence[str]) -> dict[str, Any]:
-    """Weights in steps of 1/65535 of the largest, and the tokens of queries and keys."""
+    """Weights in steps of 1/65535 of the largest, and the tokens of queries and keys, with their words."""
     heads = _array(weights).reshape(-1, len(queries), len(keys))
     largest = max(1.0, float(heads.max())) if heads.size else 1.0
     steps = np.round(heads / largest * 65535).astype("<u2")
-    return {
-        "heads": len(heads), "queries": plots.labels(queries), "keys": plots.labels(keys), "largest": largest,
-        "weights": base64.b64encode(steps.tobytes()).decode("ascii"),
+    found: dict[str, Any] = {
+        "heads": len(heads), "largest": largest, "weights": base64.b64encode(steps.tobytes()).decode("ascii"),
     }  # fmt: skip
+    for side, tokens in (("queries", queries), ("keys", keys)):
+        found[side] = plots.labels(tokens)
+        found[f"{side}_special"] = [number for number, token in enumerate(tokens) if SPECIAL.fullmatch(token)]
+        found[f"{side}_words"] = grouped(tokens)
+    return found

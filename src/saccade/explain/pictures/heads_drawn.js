@@ -1,54 +1,89 @@
 
-// How heads are drawn, on a canvas and as SVG: lines between tokens, strips over an axis, the matrix.
+// How heads are drawn, on a canvas and as SVG: links between tokens, blocks beside them, strips over an axis, the matrix.
 
-const ROW = 22, STRIP = 30, HEAD = 20, ARCS = 320; // pixels: of a token, of a strip, above them, and the width of the lines
+const ROW = 24, STRIP = 30, HEAD = 22, ARCS = 320; // pixels: of a token, of a strip, above them, and the width of saved links
+const THIN = 1, THICK = 6; // pixels of the weakest and the strongest link
 const link = d3.linkHorizontal();
 
-/** Of equal lightness, so that none is seen better than another. */
-function colour(head, heads, night = dark()) {
-  return d3.hcl((255 + head * 360 / heads) % 360, 62, night ? 72 : 42).formatHex();
+// Told apart by people who see no red or no green, and by their lightness alone; further heads are dashed, then dotted.
+const HEADS_LIGHT = ["#5e47cd", "#719b1b", "#411d68", "#128672", "#b197f1", "#414b0f"];
+const HEADS_DARK = ["#8ee9c8", "#f8b76b", "#c65fe7", "#f2f247", "#3dc0d5", "#f17a7c"];
+const DASHES = [[], [8, 4], [2, 3]];
+
+function colourOf(head) { return (dark() ? HEADS_DARK : HEADS_LIGHT)[head % HEADS_LIGHT.length]; }
+
+function dashOf(head) { return DASHES[Math.floor(head / HEADS_LIGHT.length) % DASHES.length]; }
+
+/** A colour that is read on the colour of a head. */
+function inkOn(colour) { return d3.lab(colour).l > 55 ? "#000000" : "#ffffff"; }
+
+/** How a link is drawn, from its share of the strongest one; those of many words or heads at once are thinner. */
+function strokeOf(share, count, heads) {
+  const thick = count > 300 ? 2 : heads > 6 ? 2.5 : heads > 3 ? 3.5 : count > 80 ? 4 : THICK;
+  return { width: THIN + (thick - THIN) * share, opacity: 0.25 + 0.75 * share };
 }
 
-function drawArcs(pen, layer, links, width, middle, wide) {
+/** Where the blocks of these heads stand beside the words, and how wide one is. */
+function blocksOf(heads) {
+  const shown = [...heads].sort((a, b) => a - b), wide = Math.max(5, Math.min(12, Math.floor(110 / shown.length)));
+  return { shown, wide, room: shown.length > 1 ? shown.length * wide + 6 : 4 };
+}
+
+/** The vertical shift of a head's links, so that several heads at one word are seen side by side. */
+function shiftOf(shown, head) {
+  const place = shown.indexOf(head);
+  return shown.length > 1 ? ((place + 0.5) / shown.length - 0.5) * (ROW - 8) : 0;
+}
+
+function drawArcs(pen, { links, strongest }, heads, focus, width, middle) {
+  const { shown, room } = blocksOf(heads), left = focus && focus.side === "keys" ? room : 4, right = focus && focus.side === "queries" ? room : 4;
   link.context(pen);
-  pen.lineWidth = wide ? 2.5 : links.length > 200 ? 1 : 1.5; // one pixel is drawn far sooner
   for (const { head, query, key, weight } of links) {
-    pen.strokeStyle = colours(layer)[head];
-    pen.globalAlpha = Math.min(1, 0.05 + weight / layer.largest);
+    const { width: wide, opacity } = strokeOf(weight / strongest, links.length, shown.length), shift = shiftOf(shown, head);
+    pen.strokeStyle = colourOf(head);
+    pen.lineWidth = wide;
+    pen.globalAlpha = opacity;
+    pen.setLineDash(dashOf(head));
     pen.beginPath();
-    link({ source: [2, middle(query)], target: [width - 2, middle(key)] });
+    link({ source: [left, middle(query) + shift], target: [width - right, middle(key) + shift] });
     pen.stroke();
   }
+  pen.setLineDash([]);
   pen.globalAlpha = 1;
 }
 
-/** The colours of a layer's heads; kept, since they are asked for at each link. */
-function colours(layer) {
-  const night = dark();
-  if (!layer.colours || layer.night !== night) {
-    layer.night = night;
-    layer.colours = Array.from({ length: layer.heads }, (_, head) => colour(head, layer.heads, night));
-  }
-  return layer.colours;
+/** Beside each token that the focused one is linked to, a block for each head: the fuller, the larger its weight. */
+function drawBlocks(pen, layer, heads, focus, strongest, width, middle) {
+  const { shown, wide, room } = blocksOf(heads), other = focus.side === "queries" ? "keys" : "queries";
+  if (shown.length < 2) return;
+  const start = other === "keys" ? width - room + 4 : 2;
+  layer[other].forEach((_, number) => {
+    shown.forEach((head, place) => {
+      const weight = other === "keys" ? layer.at(head, focus.number, number) : layer.at(head, number, focus.number);
+      const share = Math.min(1, weight / Math.max(strongest, 1e-9)), x = start + place * wide, y = middle(number) - ROW / 2 + 2, high = ROW - 4;
+      pen.globalAlpha = 0.12;
+      pen.fillStyle = style("--grey");
+      pen.fillRect(x, y, wide - 1, high);
+      pen.globalAlpha = share < 0.02 ? 0 : 0.1 + 0.9 * share;
+      pen.fillStyle = colourOf(head);
+      const parts = Math.floor(head / HEADS_LIGHT.length) % DASHES.length + 1;
+      for (let part = 0; part < parts; part++) pen.fillRect(x, y + part * high / parts, wide - 1, high / parts - (parts > 1 ? 2 : 0));
+    });
+  });
+  pen.globalAlpha = 1;
 }
 
-/** The mean of the chosen heads as a picture of one pixel a weight. */
-function paintMatrix(canvas, layer, heads) {
-  const { values, largest } = layer.mean(heads);
-  paint(canvas, values, layer.queries.length, layer.keys.length, largest);
-}
-
-/** Pixels of a strip for a weight: a look is drawn by its own largest weight, so that one that is spread is seen too. */
+/** Pixels of a strip for a weight: attention is drawn by its row's own largest weight, so that spread weights are seen too. */
 function unitOf(layer, values, largest) {
   const own = layer.values === PLAIN ? Math.max(d3.max(values), largest / 20) : largest;
   return (STRIP - 4) / Math.max(own, 1e-9);
 }
 
-/** Of each token a strip over the axis: the mean of the chosen heads, and of the focused one each head's line. */
+/** For each token a strip over the axis: the mean of the selected heads, and for the focused one each head's line. */
 function drawStrips(pen, layer, heads, focus, { side, width, top, first, last }) {
   const along = side === "keys" ? "queries" : "keys", place = scaleOf(layer.axis[side], 0, width);
   const at = layer.axis[side].map(value => place(value)), { largest } = layer.mean(heads);
-  const ink = `rgb(${style("--dark")})`, base = row => top(row) + STRIP - 2;
+  const ink = style("--dark"), base = row => top(row) + STRIP - 2;
   for (let row = first; row < last; row++) {
     const values = layer.mine(heads, { side: along, number: row }), chosen = focus && focus.side === along && focus.number === row;
     const unit = unitOf(layer, values, largest);
@@ -60,12 +95,14 @@ function drawStrips(pen, layer, heads, focus, { side, width, top, first, last })
     if (chosen && heads.size > 1)
       for (const head of heads) {
         const own = d3.range(at.length).map(i => (side === "keys" ? layer.at(head, row, i) : layer.at(head, i, row)));
-        pen.strokeStyle = colours(layer)[head];
+        pen.strokeStyle = colourOf(head);
+        pen.setLineDash(dashOf(head));
         pen.globalAlpha = 1;
         pen.beginPath();
         d3.line().x((_, i) => at[i]).y(value => base(row) - Math.min(value * unit, STRIP - 3)).context(pen)(own);
         pen.stroke();
       }
+    pen.setLineDash([]);
     pen.globalAlpha = 0.25;
     pen.fillRect(0, base(row), width, 1);
   }
@@ -74,52 +111,4 @@ function drawStrips(pen, layer, heads, focus, { side, width, top, first, last })
     pen.fillStyle = "#e69f00";
     pen.fillRect(at[focus.number] - 1, 0, 2, pen.canvas.height);
   }
-}
-
-/** The lines from who looks to what is looked at, as SVG. */
-function savedArcs(view) {
-  const { layer, state, focus } = view, group = d3.create("svg:g");
-  const room = side => Math.min(220, Math.max(60, ...layer[side].map(token => widthOf(token)))) + 8;
-  const left = room("queries"), right = room("keys"), middle = number => HEAD + ROW * (number + 0.5);
-  for (const [side, x, anchor] of [["queries", left - 4, "end"], ["keys", left + ARCS + 4, "start"]]) {
-    const text = (said, y, size) => group.append("text").attr("x", x).attr("y", y).attr("text-anchor", anchor).attr("font-size", size).attr("unicode-bidi", "isolate").text(said);
-    text(layer.sides[side], 12, 11).attr("fill", style("--grey"));
-    layer[side].forEach((token, number) => {
-      const chosen = focus && focus.side === side && focus.number === number;
-      text(clipped(token, 220), middle(number) + 5, 15).attr("font-weight", chosen ? 700 : null);
-    });
-  }
-  link.context(null);
-  const curves = group.append("g").attr("fill", "none").attr("transform", `translate(${left},0)`).attr("stroke-width", focus ? 2.5 : 1.5);
-  for (const { head, query, key, weight } of layer.links(state.heads, focus, state.least).links)
-    curves.append("path").attr("d", link({ source: [2, middle(query)], target: [ARCS - 2, middle(key)] }))
-      .attr("stroke", colours(layer)[head]).attr("stroke-opacity", Math.min(1, 0.05 + weight / layer.largest).toFixed(3));
-  return { group: group.node(), width: left + ARCS + right, height: HEAD + ROW * Math.max(layer.queries.length, layer.keys.length) };
-}
-
-function savedStrips(view) {
-  const { layer, axis, state } = view, group = d3.create("svg:g"), along = axis === "keys" ? "queries" : "keys", width = 640;
-  const left = Math.min(220, Math.max(30, ...layer[along].map(token => widthOf(token)))) + 8, { largest } = layer.mean(state.heads);
-  const place = scaleOf(layer.axis[axis], 0, width), at = layer.axis[axis].map(value => place(value));
-  layer[along].forEach((token, row) => {
-    const base = HEAD + STRIP * (row + 1) - 2, area = d3.area().x((_, i) => at[i].toFixed(1)).y0(base);
-    const values = layer.mine(state.heads, { side: along, number: row }), unit = unitOf(layer, values, largest);
-    area.y1(value => (base - value * unit).toFixed(2));
-    group.append("text").attr("x", left - 4).attr("y", base - 6).attr("text-anchor", "end").attr("font-size", 15).text(clipped(token, 220));
-    group.append("path").attr("transform", `translate(${left},0)`).attr("d", area(values)).attr("fill", `rgb(${style("--dark")})`);
-  });
-  const bottom = HEAD + STRIP * layer[along].length;
-  group.append("g").attr("transform", `translate(${left},${bottom})`).call(axisOf(d3.axisBottom, layer[axis], layer.axis[axis], width, 90));
-  return { group: group.node(), width: left + width + 8, height: bottom + 34 };
-}
-
-function savedMatrix(view) {
-  const { layer, state } = view, canvas = document.createElement("canvas"), room = roomOf(layer.queries, layer.keys, layer.axis);
-  const cell = Math.min(24, 480 / Math.max(layer.keys.length, layer.queries.length));
-  const width = cell * layer.keys.length, height = cell * layer.queries.length, group = d3.create("svg:g");
-  drawAxes(group.node(), layer.queries, layer.keys, layer.axis, { ...room, width, height });
-  paintMatrix(canvas, layer, state.heads);
-  const image = group.append("image").attr("x", room.left).attr("y", room.top).attr("width", width).attr("height", height);
-  image.attr("preserveAspectRatio", "none").attr("image-rendering", "pixelated").attr("href", canvas.toDataURL("image/png"));
-  return { group: group.node(), width: room.left + width + room.right + 20, height: room.top + height + 8 };
 }

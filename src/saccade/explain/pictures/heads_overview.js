@@ -1,7 +1,8 @@
 
-// Every head of every layer as a small picture: a row a layer, a column a head, on one canvas.
+// Every head of every layer as a small picture: a row for each layer, a column for each head, on one canvas.
 
-const LARGEST = 64, SMALLEST = 14, BETWEEN = 2; // pixels of a picture, and between two
+const LARGEST = 64, SMALLEST = 24, BETWEEN = 3; // pixels of a picture, and between two
+const NAMES = 230; // pixels of a layer's name at most
 
 class Overview {
   constructor(view) {
@@ -10,29 +11,36 @@ class Overview {
     [this.canvas, this.svg] = this.figure.querySelector(".plot").children;
     this.cursor = { layer: 0, head: 0 };
     this.listen();
-    // nothing is computed until it is near the window, and then a layer at a time, between other work
+    // nothing is computed until it is near the window, and then one layer at a time, between other work
     new IntersectionObserver(([seen]) => { this.near = seen.isIntersecting; this.go(); }, { rootMargin: "200px" }).observe(this.figure);
   }
 
   get most() { return Math.max(...this.view.layers.map(layer => layer.heads)); }
 
   fill() {
-    const { layers } = this.view, width = this.figure.clientWidth, most = this.most;
-    const names = shortened(layers.map(layer => layer.name)), night = dark();
-    this.figure.hidden = layers.length * most < 2;
+    const { layers } = this.view, width = this.figure.clientWidth, most = this.most, night = dark();
     if (this.figure.hidden || !width || (this.of === layers && this.width === width && this.night === night)) return;
-    const left = Math.min(100, Math.max(...names.map(name => widthOf(name, 10))) + 12), top = 20;
-    const cell = Math.max(SMALLEST, Math.min(LARGEST, Math.floor((width - left) / most)));
+    const room = Math.min(NAMES, width * 0.4), names = layers.map(layer => clipped(layer.label, room, SMALL));
+    const left = Math.ceil(Math.max(40, ...names.map(name => widthOf(name, SMALL)))) + 12, top = 24;
+    const cell = Math.max(SMALLEST, Math.min(LARGEST, Math.floor((width - left - 2) / most)));
     Object.assign(this, { of: layers, width, night, cell, left, top, next: 0 });
     const size = { width: cell * most, height: cell * layers.length };
     this.pen = penOf(this.canvas, size.width, size.height);
+    this.pen.fillStyle = style("--pale");
+    layers.forEach((layer, number) => this.pen.fillRect(0, number * cell, layer.heads * cell, cell));
     Object.assign(this.canvas.style, { left: `${left}px`, top: `${top}px`, width: `${size.width}px`, height: `${size.height}px` });
-    this.svg.setAttribute("width", left + size.width);
-    this.svg.setAttribute("height", top + size.height + 4);
-    drawAxes(this.svg, names, d3.range(most).map(String), {}, { left, top, ...size });
-    d3.select(this.svg).select("g").selectAll("text").attr("text-anchor", "middle").attr("transform", null).attr("dx", null).attr("dy", null);
-    this.now = d3.select(this.svg).append("rect").attr("class", "now");
-    this.ring = d3.select(this.svg).append("rect").attr("class", "now").attr("stroke-dasharray", "3 2").attr("visibility", "hidden");
+    const svg = d3.select(this.svg).attr("width", Math.max(size.width + left + 2, Math.min(left - 12, width - 320) + 320, 320)).attr("height", top + size.height + 30).attr("font-size", SMALL).attr("fill", "currentColor");
+    svg.selectAll("*").remove();
+    svg.append("text").attr("x", left - 8).attr("y", 14).attr("text-anchor", "end").attr("fill", style("--grey")).text("head →");
+    for (let head = 0; head < most; head++) svg.append("text").attr("x", left + cell * (head + 0.5)).attr("y", 16).attr("text-anchor", "middle").text(head);
+    names.forEach((name, number) => {
+      const text = svg.append("text").attr("x", left - 8).attr("y", top + cell * (number + 0.5) + 4).attr("text-anchor", "end").text(name);
+      text.append("title").text(layers[number].name);
+    });
+    scaleBar(svg, Math.max(0, Math.min(left - 12, width - 320)), top + size.height + 12, "each head's largest weight");
+    this.now = svg.append("rect").attr("class", "now");
+    this.ring = svg.append("rect").attr("class", "now").attr("stroke-dasharray", "3 2").attr("visibility", "hidden");
+    if (printing.matches) while (this.next < layers.length) this.paint(this.next++); // paper does not wait
     this.go();
     this.mark();
   }
@@ -43,38 +51,32 @@ class Overview {
     this.waiting = true;
     later(() => {
       this.waiting = false;
-      if (this.of !== this.view.layers) return;
+      if (this.of !== this.view.layers || !(this.next < this.of.length)) return;
       this.paint(this.next++);
       this.figure.dataset.painted = this.next;
       this.go();
     });
   }
 
-  /** The heads of a layer, each over its own largest weight; of several weights that share a pixel the largest. */
+  /** The heads of a layer, each by its own largest weight; of several weights that share a pixel the largest. */
   paint(number) {
-    const layer = this.view.layers[number], rows = layer.queries.length, columns = layer.keys.length, { steps } = layer;
+    const layer = this.view.layers[number], rows = layer.queries.length, columns = layer.keys.length, { table } = layer, ink = inks();
     const size = Math.max(1, Math.round((this.cell - BETWEEN) * Math.min(window.devicePixelRatio || 1, 3)));
-    const [red, green, blue] = style("--dark").split(",").map(Number), ink = (blue << 16) | (green << 8) | red;
     const small = Object.assign(document.createElement("canvas"), { width: size, height: size }), pen = small.getContext("2d");
     for (let head = 0; head < layer.heads; head++) {
-      const pooled = pool(steps.subarray(head * rows * columns, (head + 1) * rows * columns), rows, columns, size);
+      const pooled = pool(table.subarray(head * rows * columns, (head + 1) * rows * columns), rows, columns, size);
       const image = pen.createImageData(size, size), points = new Uint32Array(image.data.buffer);
-      const scale = 255 / Math.max(1, pooled.reduce((one, two) => Math.max(one, two), 0));
-      for (let i = 0; i < points.length; i++) points[i] = ink | (Math.round(scale * pooled[i]) << 24);
+      const scale = 255 / Math.max(1e-9, pooled.reduce((one, two) => Math.max(one, two), 0));
+      for (let i = 0; i < points.length; i++) points[i] = ink[Math.round(scale * pooled[i])];
       pen.putImageData(image, 0, 0);
-      const [x, y] = [head * this.cell + BETWEEN / 2, number * this.cell + BETWEEN / 2];
-      this.pen.fillStyle = style("--pale");
-      this.pen.globalAlpha = 0.35;
-      this.pen.fillRect(x, y, this.cell - BETWEEN, this.cell - BETWEEN);
-      this.pen.globalAlpha = 1;
-      this.pen.drawImage(small, x, y, this.cell - BETWEEN, this.cell - BETWEEN);
+      this.pen.drawImage(small, head * this.cell + BETWEEN / 2, number * this.cell + BETWEEN / 2, this.cell - BETWEEN, this.cell - BETWEEN);
     }
   }
 
-  /** A frame around the layer's heads that are chosen, or around one of them. */
+  /** A frame around the selected heads of the layer, or around one of them. */
   mark() {
     const { state, layers } = this.view, only = state.heads.size === 1 ? [...state.heads][0] : null;
-    this.canvas.setAttribute("aria-label", `${layers.length} layers of ${this.most} heads; arrow keys move, Enter chooses. Chosen: layer ${state.layer}, ${only === null ? `${state.heads.size} heads` : `head ${only}`}`);
+    this.canvas.setAttribute("aria-label", `${layers.length} layers of ${this.most} heads; the arrow keys move, Enter selects. Selected: ${this.view.layer.label}, ${only === null ? `${state.heads.size} heads` : `head ${only}`}`);
     if (!this.now || this.figure.hidden) return;
     this.frame(this.now, state.layer, only === null ? 0 : only, only === null ? this.view.layer.heads : 1);
   }
@@ -87,7 +89,7 @@ class Overview {
   point(at) {
     this.ring.attr("visibility", at ? "visible" : "hidden");
     if (at) this.frame(this.ring, at.layer, at.head, 1);
-    this.figure.querySelector(".under").textContent = at ? `${this.view.layers[at.layer].name}, head ${at.head}` : "";
+    this.figure.querySelector(".under").textContent = at ? `${this.view.layers[at.layer].label}, head ${at.head}` : "";
   }
 
   listen() {
@@ -114,29 +116,19 @@ class Overview {
   }
 }
 
-/** Rows and columns as a square of so many pixels; of the weights of a pixel the largest. */
-function pool(steps, rows, columns, size) {
-  const found = new Uint16Array(size * size);
+/** Rows and columns as a square of pixels; of the weights that share a pixel the largest. */
+function pool(values, rows, columns, size) {
+  const found = new Float32Array(size * size);
   for (let y = 0; y < size; y++) {
     const top = Math.floor(y * rows / size), bottom = Math.max(top + 1, Math.floor((y + 1) * rows / size));
     for (let row = top; row < bottom; row++)
       for (let x = 0; x < size; x++) {
         const left = Math.floor(x * columns / size), right = Math.max(left + 1, Math.floor((x + 1) * columns / size));
         for (let column = left; column < right; column++) {
-          const step = steps[row * columns + column];
-          if (step > found[y * size + x]) found[y * size + x] = step;
+          const value = values[row * columns + column];
+          if (value > found[y * size + x]) found[y * size + x] = value;
         }
       }
   }
   return found;
-}
-
-/** Names without the parts that all of them have, and without what all of them end with. */
-function shortened(names) {
-  if (names.length < 2) return names.map(() => "0");
-  const parts = names.map(name => name.split(".")), same = place => parts.every(one => one[place] === parts[0][place]);
-  const own = parts.map(one => one.filter((_, place) => !same(place)).join("."));
-  let end = 0;
-  while (own.every(name => name.length > end + 1 && /[a-z_]/i.test(name.at(-1 - end)) && name.at(-1 - end) === own[0].at(-1 - end))) end++;
-  return own.map(name => name.slice(0, name.length - end));
 }

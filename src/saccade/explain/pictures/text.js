@@ -12,7 +12,7 @@ pictures.text = (holder, data, tools) => {
     x += wide + 3;
     return place;
   });
-  const svg = sheet(holder, width, y + line + 28, tools.description), ink = `rgb(${style("--dark")})`, caption = reading(holder, `Point at a word to read its ${data.values}.`);
+  const svg = sheet(holder, width, y + line + 28, tools.description), ink = style("--dark"), caption = reading(holder, `Point at a word to read its ${data.values}.`);
   const tint = number => [number < 0 ? "#d55e00" : ink, Math.abs(number) / most * 0.85];
   words.forEach((text, i) => {
     const { x, y, wide } = places[i], [fill, opacity] = tint(data.numbers[i]), group = svg.append("g").attr("tabindex", 0).attr("role", "img").attr("aria-label", `${text}: ${short(data.numbers[i])}`);

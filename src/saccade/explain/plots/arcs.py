@@ -96,7 +96,7 @@ def _visible(weights: Any, query: int | None) -> Any:
 
 
 def _strongest(shown: Any) -> int:
-    """How many keys of each query and head are drawn: all, or as many as keep the number of arcs below the most."""
+    """The number of keys drawn for each query and head, which limits the number of arcs to `MOST`."""
     if np.count_nonzero(shown) <= MOST:
         return int(shown.shape[2])
     return max(1, MOST // int((shown.max(2) > 0).sum()))

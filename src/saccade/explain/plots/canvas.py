@@ -54,7 +54,7 @@ def colours(steps: Any = WHITE_TO_BLUE) -> Any:
 
 
 def colour_bar(axes: Any, drawn: Any, values: str, least: float = 1.3) -> Any:
-    """The colour bar, to the right of axes on a `page`, with a least height in inches."""
+    """Draw the colour bar, to the right of axes on a `page`, with a minimum height in inches."""
     place = axes.get_position()
     tall = max(1.0, least / place.height)  # room for its label beside a flat picture
     bar = axes.inset_axes((1 + 0.15 / place.width, 1 - tall, 0.11 / place.width, tall))
@@ -77,7 +77,8 @@ def every(cell: float, line: float = 0.22) -> int:
 
 @contextmanager
 def our_style(*texts: str) -> Iterator[None]:
-    """Our style, regardless of the user's, with matplotlib's own font, then installed fonts that the texts need."""
+    """The style of the pictures, regardless of the user's, with matplotlib's own font and the fonts that the texts
+    need."""
     needed = (font_of(character) for character in sorted(set("".join(texts))))
     families = dict.fromkeys(["DejaVu Sans", *(name for name in needed if name), "sans-serif"])
     style = {**STYLE, "font.family": [*families]}
@@ -94,7 +95,9 @@ def font_of(character: str) -> str | None:
     if character <= " " or unicodedata.category(character) == "Cf":
         return "DejaVu Sans"
     for font in sorted(manager.fontManager.ttflist, key=_rank):
-        with suppress(OSError, RuntimeError):  # removed or damaged since it was listed, or of coloured bitmaps
+        with suppress(
+            OSError, RuntimeError
+        ):  # the font was removed or damaged after it was listed, or has coloured bitmaps
             if "Last Resort" not in font.name and manager.get_font(font.fname).get_char_index(ord(character)):
                 return str(font.name)
     return None

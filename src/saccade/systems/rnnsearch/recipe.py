@@ -82,7 +82,7 @@ TINY = Config(
     ),
     search=SearchConfig(beam=2),
 )
-# small enough to come with the package, in eight bits a weight: `saccade predict demo`
+# small enough to be part of the package, with eight bits per weight: `saccade predict demo`
 DEMO = Config(
     task=TranslationConfig(vocabulary_size=1500),
     model=RNNsearchConfig(

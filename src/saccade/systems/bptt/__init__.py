@@ -1,0 +1,1 @@
+"""Backpropagation through time, worked out."""

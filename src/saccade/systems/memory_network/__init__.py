@@ -1,0 +1,1 @@
+"""Memory networks on bAbI, with supporting facts (Weston et al. 2014)."""

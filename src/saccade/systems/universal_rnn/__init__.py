@@ -1,0 +1,1 @@
+"""A recurrent net, with weights written by hand, that runs a two-stack machine."""

@@ -1,0 +1,1 @@
+"""Short sequences with targets, whose gradient is worked out by hand."""

@@ -1,0 +1,1 @@
+"""Two-stack machines and their inputs."""
