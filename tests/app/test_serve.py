@@ -380,7 +380,7 @@ def test_invalid_recordings(tiny_runs: dict[str, Path]) -> None:
         for body, status, message in (
             (b"", 400, "there is nothing to read: the recording is empty"),
             (b"fLaC" + sample, 400, "expected a wav file"),
-            (sample[:30], 400, "the recording is no recording"),
+            (sample[:30], 400, "the recording is not a recording"),
             (sample[:44], 400, "is cut off"),
             (rate, 400, "the recording has 44100 samples per second, not 8000"),
             (sample[:4] + sample[4:] * (1 + 2_100_000 // len(sample)), 413, "at most 2 MB"),
@@ -421,9 +421,11 @@ def test_handwriting_is_drawn(tiny_runs: dict[str, Path], page: Any) -> None:
 def test_a_system_without_attention_answers(tiny_runs: dict[str, Path], page: Any) -> None:
     with serving(of([tiny_runs["rnnencdec"]])) as place:
         page.goto(f"http://{place}/")
-        page.fill("#text", "We can do that.")
-        page.keyboard.press("Enter")
-        page.get_by_text("rnnencdec has nothing to show").wait_for()
+        with page.expect_response("**/look"):
+            page.fill("#text", "We can do that.")
+            page.keyboard.press("Enter")
+        page.wait_for_function("() => document.querySelector('#wait').textContent === ''")
+        assert page.get_by_text("rnnencdec has nothing to show").is_visible()
         answer = str(package.load(tiny_runs["rnnencdec"]).predict("We can do that."))
         assert page.locator(".answer").text_content() == answer
 
@@ -450,7 +452,7 @@ def run_of(task: Any, pictures: list[Any], system: str) -> Run:
         predict=lambda model, batch, config: [f"given {given!r}" for given in batch], pictures=lambda answer: pictures
     )
     task.collate = lambda examples: examples
-    config = SimpleNamespace(training=SimpleNamespace(precision="float32", batch_size=8))
+    config = SimpleNamespace(training=SimpleNamespace(precision="float32", batch_size=8, threads=None))
     return Run(RunFolder(Path("RUN")), system, "tiny", recipe, config, task, torch.nn.Identity(), torch.device("cpu"))
 
 
@@ -470,7 +472,7 @@ def test_a_run_that_needs_no_input_shows_its_answer_at_once(answering: Callable[
     pictures = [Alignment("a", torch.eye(2), ["x", "y"], ["u", "v"], "said", "heard")]
     with serving(answering(Answering("nothing"), pictures=pictures)) as place:
         page.goto(f"http://{place}/")
-        page.wait_for_selector(".picture[data-kind=alignment] svg")
+        page.wait_for_selector(".picture[data-kind=heads] .queries button")
         assert page.locator(".answer").text_content() == "given ''"
         assert not page.locator("#ask").is_visible()
         assert not page.locator("#hear").is_visible()

@@ -8,7 +8,7 @@ import torch
 
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.stream import sizes_of
-from saccade.core.task import Answered
+from saccade.core.task import Answered, Sized
 from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.heads import Heads
 from saccade.explain.pictures.sound import Sound
@@ -22,7 +22,7 @@ DRAWN = [name for name in catalogue.names() if name not in ("rnnencdec", "ctc_sp
 def test_predictions_of_a_batch_equal_single_predictions(tiny_runs: dict[str, Path], system: str) -> None:
     run = open_run(tiny_runs[system])
     examples = run.task.examples("test")[:7]
-    assert len(set(sizes_of(run.task, examples))) > 1  # the batch is padded
+    assert len(set(sizes_of(run.task, examples))) > 1 or not isinstance(run.task, Sized)  # the batch is padded
     together = run.predictions(examples)
     for example, prediction in zip(examples, together, strict=True):
         [alone] = run.predictions([example])

@@ -11,6 +11,7 @@ from saccade.core.errors import InvalidInput, SaccadeError
 from saccade.core.picture import Picture
 from saccade.core.task import Readable
 from saccade.explain import Capture
+from saccade.explain.answers import WEIGHT
 from saccade.explain.page import Offer, Reads, View
 from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.heads import Heads
@@ -192,9 +193,14 @@ def seen_by(run: Run, given: str | bytes) -> View:
 
 
 def in_order(pictures: Sequence[Picture]) -> list[Picture]:
-    """Every head first, since the others sum it up; where there is one head, without the alignment that it is."""
+    """All heads first, since the other pictures summarise them. A single head is not shown as an alignment, too; an
+    alignment of attention weights without heads is shown as a head, whose links can be followed."""
     heads = [picture for picture in pictures if isinstance(picture, Heads)]
     rest = [picture for picture in pictures if not isinstance(picture, Heads)]
+    alone = next((one for one in rest if isinstance(one, Alignment) and one.values == WEIGHT and not one.tall), None)
+    if alone is not None and not heads:
+        named = f"attention of the {alone.rows_label} to the {alone.columns_label}"
+        heads = [Heads("heads", {named: (alone.weights, alone.rows, alone.columns)}, alone.title)]
     shapes = [tuple(weights.shape) for picture in heads for weights, *_ in picture.layers.values()]
     if len(shapes) == 1 and math.prod(shapes[0][:-2]) == 1:
         rest = [one for one in rest if not (isinstance(one, Alignment) and one.weights.shape == shapes[0][-2:])]
