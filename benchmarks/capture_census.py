@@ -18,9 +18,11 @@ import gc
 import json
 import re
 import signal
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -344,6 +346,7 @@ def taken(name: str, configuration: type, kind: type[nn.Module]) -> tuple[str, s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="a part of the names of the architectures")
+    parser.add_argument("--again", metavar="FILE", help="a result: only what is not exact in it is run again")
     parser.add_argument("--write", action="store_true", help="write the result into benchmarks/evidence")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -351,8 +354,13 @@ def main() -> None:
 
     transformers.utils.logging.set_verbosity_error()
     found: dict[str, tuple[str, str]] = {}
+    before = json.loads(Path(options.again).read_text(encoding="utf-8")) if options.again else {"exact": []}
+    if options.again and before["transformers"] != transformers.__version__:
+        sys.exit(f"{options.again} is of transformers {before['transformers']}, not {transformers.__version__}")
     for name, (configuration, kind) in classes().items():
-        if options.only.lower() in name.lower():
+        if name in before["exact"]:
+            found[name] = "exact", ""
+        elif options.only.lower() in name.lower():
             found[name] = taken(name, configuration, kind)
             print(f"{name:44} {found[name][0]:22} {found[name][1]}", flush=True)
     counts = Counter(what for what, _ in found.values())
@@ -361,6 +369,7 @@ def main() -> None:
         "transformers": transformers.__version__,
         "architectures": len(found),
         "counts": dict(sorted(counts.items())),
+        **({"exact_ones_from": Path(options.again).name} if options.again else {}),
         **{
             what: {name: why for name, (is_, why) in found.items() if is_ == what}
             for what in ("named", "silent", "changed")

@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--keep-run", type=Path, metavar="FOLDER", help="copy the run that was trained to this folder")
     options = parser.parse_args()
     commands = re.findall(r"^python3 -m venv .*$", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+    commands[0] += " && saccade train rnnsearch"
     result: dict[str, Any] = {}
     summary: dict[str, str] = {}
     earlier = sorted((ROOT / "benchmarks" / "evidence").glob("*-readme_commands.json"))

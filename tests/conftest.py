@@ -131,6 +131,8 @@ def saccade(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     """Runs a command with this standard input."""
     from saccade.app.main import main
 
+    monkeypatch.delenv("COLUMNS", raising=False)  # which processes of pytest-xdist have
+
     def run(*arguments: object, stdin: bytes = b"") -> Done:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         capsys.readouterr()

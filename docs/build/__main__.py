@@ -6,6 +6,7 @@ Writes the tables and pictures of README and docs, and the pages of mechanisms a
 import sys
 from pathlib import Path
 
+import diagrams
 import pages
 
 from saccade.core.errors import SaccadeError
@@ -13,7 +14,7 @@ from saccade.core.errors import SaccadeError
 if __name__ == "__main__":
     root = Path(__file__).parents[2]
     try:
-        changed = pages.write(root)
+        changed = pages.write(root) + diagrams.draw(root / "docs" / "pictures")
     except SaccadeError as error:
         sys.exit(f"docs/build: {error}")
     sys.stdout.write(

@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import kept
+import live
+import quoted
 
 from saccade.core.errors import InvalidInput
 from saccade.explain import plots
+from saccade.explain.pictures import load
 from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.curve import Curve
+from saccade.explain.pictures.heads import Heads
 from saccade.explain.pictures.histogram import Histogram
 from saccade.explain.pictures.sound import Sound
 
-KINDS = ("series", "study", "pictures")
+KINDS = ("series", "study", "pictures", "chart", "sentence")
 
 
 class Drawing(NamedTuple):
@@ -31,6 +35,11 @@ def drawing(kind: str, asked: Sequence[str]) -> Drawing:
     """The picture of a mark."""
     if kind == "pictures":
         return side_by_side(asked)
+    if kind == "chart":
+        described, draw = quoted.chart(" ".join(asked))
+        return Drawing(described, asked, draw)
+    if kind == "sentence":
+        return of_sentence(asked)
     if kind == "series":
         name, *variants = asked or [""]
         found = kept.series(name, variants)
@@ -48,6 +57,33 @@ def drawing(kind: str, asked: Sequence[str]) -> Drawing:
     return Drawing(described, found, lambda: made.of(lines, "curve").figure())
 
 
+def of_sentence(asked: Sequence[str]) -> Drawing:
+    """The first picture of a system's answer to the sentence of the guide; with "encoding", its layers in turn."""
+    found = live.sentence()
+    system, *more = asked or [""]
+    if system not in found["runs"] or more not in ([], ["encoding"]):
+        raise InvalidInput(
+            f"expected one of {', '.join(found['runs'])}, and encoding or nothing; got {' '.join(asked)!r}"
+        )
+    pictures = [load(picture) for picture in found["runs"][system]["pictures"]]
+    if more:
+        layers = [one for picture in pictures if isinstance(picture, Heads) for one in picture.layers.items()]
+        layers = [(name, layer) for name, layer in layers if "encoder" in name and "decoder" not in name]
+        described = f"The heads of {len(layers)} encoder layers in turn, over “{found['sentence']}”"
+        return Drawing(
+            described, asked, lambda: [plots.arcs(*one, title=f"layer {i}") for i, (_, one) in enumerate(layers, 1)]
+        )
+    return Drawing(pictures[0].description(), asked, pictures[0].figure) if pictures else Drawing("", (), lambda: None)
+
+
+def answer(asked: Sequence[str]) -> str:
+    """The answer of a system to the sentence of the guide, as a quotation."""
+    found = live.sentence()
+    run = found["runs"][asked[0]]
+    score = f"{run['bleu']} BLEU on the test set, {run['parameters']:,} weights"
+    return f"> {found['sentence']}\n>\n> **{run['answer']}** ({score})\n"
+
+
 def title(variant: str) -> str:
     """The legend of a variant: "system variant, half width 3" for system:variant+model.local.half_width=3."""
     named = re.sub(r"[+@](?:[\w.]*\.)?(\w+)=", lambda other: f", {other[1].replace('_', ' ')} ", variant)
@@ -55,9 +91,11 @@ def title(variant: str) -> str:
 
 
 def side_by_side(variants: Sequence[str]) -> Drawing:
-    """Pictures of one example: alignments side by side, sounds one above another."""
+    """Pictures of one example: alignments side by side, sounds one above another; a single picture of any kind."""
     found = kept.pictures(variants)
     shown: list[Any] = list(found.values())
+    if len(shown) == 1 and not isinstance(shown[0], Alignment | Sound):
+        return Drawing(f"{shown[0].description()}: {variants[0]}", found, shown[0].figure)
     systems = {name.partition(":")[0] for name in found}
     titles = [title(name) if len(systems) > 1 else title(name).partition(" ")[2] for name in found]
     kinds = {type(picture) for picture in shown}
@@ -82,17 +120,34 @@ def side_by_side(variants: Sequence[str]) -> Drawing:
     return Drawing(described, found, draw)
 
 
+def parts(kind: str, asked: Sequence[str]) -> list[Sequence[str]]:
+    """The pictures of a mark: alignments are a picture each, so that a page shows two a row."""
+    if kind != "pictures":
+        return [asked]
+    side_by_side(asked)  # checks that they show one example
+    found = kept.pictures(asked)
+    if len(found) < 2 or not all(isinstance(picture, Alignment) for picture in found.values()):
+        return [asked]
+    return [[name] for name in found]
+
+
 def linked(kind: str, asked: Sequence[str], path: Path, pictures: Path) -> str:
-    """A link to the picture of a mark, and a list of the variants that were not run yet."""
-    described, found, _ = drawing(kind, asked)
+    """Links to the pictures of a mark, and the variants that were not run yet."""
+    images, found = [], set[str]()
+    for part in parts(kind, asked):
+        described, shown, _ = drawing(kind, part)
+        found |= set(shown)
+        if shown:
+            target = Path(
+                os.path.relpath(pictures / f"{file_name(kind, part)}.{ending(kind, part)}", path.parent)
+            ).as_posix()
+            images.append(f"![{described}]({target})\n")
     lacking = [f"`{name}`" for name in asked if ":" in name and name not in found]
-    parts = []
-    if found:
-        target = Path(os.path.relpath(pictures / f"{file_name(kind, asked)}.svg", path.parent)).as_posix()
-        parts.append(f"![{described}]({target})\n")
+    lines = [answer(asked)] if kind == "sentence" and len(asked) == 1 else []
+    lines += ["".join(images)] if images else []
     if lacking:
-        parts.append(f"Not run yet: {', '.join(lacking)}.\n")
-    return "\n".join(parts)
+        lines.append(f"Not run yet: {', '.join(lacking)}.\n")
+    return "\n".join(lines)
 
 
 def file_name(kind: str, asked: Sequence[str]) -> str:
@@ -101,12 +156,28 @@ def file_name(kind: str, asked: Sequence[str]) -> str:
     return name if len(name) <= 120 else f"{name[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def drawn_anew(kind: str, asked: Sequence[str], folder: Path) -> Path | None:
-    """Draw one picture; returns its path if it changed."""
-    described, found, make = drawing(kind, asked)
-    if not found:
-        return None
-    svg = folder / f"{file_name(kind, asked)}.svg"
+def ending(kind: str, asked: Sequence[str]) -> str:
+    return "gif" if kind == "sentence" and "encoding" in asked else "svg"
+
+
+def drawn_anew(kind: str, asked: Sequence[str], folder: Path) -> list[Path]:
+    """Draw the pictures of a mark; returns the paths of those that changed."""
+    changed = []
+    for part in parts(kind, asked):
+        described, found, make = drawing(kind, part)
+        target = folder / f"{file_name(kind, part)}.{ending(kind, part)}"
+        if found and target.suffix == ".gif":
+            before = target.read_bytes() if target.exists() else None
+            plots.animate(make(), target.with_suffix(""), described, seconds=1.5)
+            changed += [target] if target.read_bytes() != before else []
+        elif found:
+            changed += saved(make(), target, described)
+    return changed
+
+
+def saved(figure: Any, svg: Path, described: str) -> list[Path]:
+    """Write a figure as SVG, for pages; returns its path if it changed."""
     before = svg.read_bytes() if svg.exists() else None
-    plots.save(make(), svg.with_suffix(""), described)
-    return svg if svg.read_bytes() != before else None
+    plots.save(figure, svg.with_suffix(""), described)
+    svg.with_suffix(".png").unlink()
+    return [svg] if svg.read_bytes() != before else []

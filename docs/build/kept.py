@@ -1,14 +1,15 @@
 """The data of the pages' pictures: series, pictures and findings of studies in stored evidence."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from saccade.core.errors import InvalidInput
 from saccade.core.picture import Picture
 from saccade.core.task import Series
 from saccade.explain.pictures import load
-from saccade.runs.results import Evidence, figure, named
+from saccade.runs import catalogue
+from saccade.runs.results import Evidence, described, figure, named, newest
 
 
 def series(name: str, variants: Sequence[str]) -> dict[str, Series]:
@@ -57,9 +58,13 @@ def study(name: str, key: str, metric: str, variants: Sequence[str]) -> tuple[di
     found, title = {}, metric.replace("_", " ")
     for variant in variants:
         plain, plus, rest = variant.partition("+")
-        group = named(plain)
-        kept = [one.get("studies", {}).get(name, {}).get(key + plus + rest) for one in group]
-        rows = [row for one in kept if one for row in one["rows"]]
+        under = key + plus + rest
+
+        def has(one: Evidence, under: str = under) -> bool:
+            return under in one.get("studies", {}).get(name, {})
+
+        group = holding(plain, has)
+        rows = [row for one in group for row in one["studies"][name][under]["rows"]]
         if not all(metric in row for row in rows):
             raise InvalidInput(f"{variant}: {metric} over {key} was not stored; there are {', '.join(rows[0])}")
         if rows:
@@ -93,17 +98,37 @@ def pictures(variants: Sequence[str]) -> dict[str, Picture]:
     for name in variants:
         variant, at, place = name.partition("@")
         variant, plus, rest = variant.partition("+")
-        if not (group := named(variant)):
+        if not named(variant):
             continue
-        kept = group[-1]["pictures"][:1]
-        if at:
-            field, _, value = place.partition("=")
-            rows = group[-1].get("studies", {}).get("over", {}).get(field + plus + rest, {"rows": []})["rows"]
-            kept = [row["picture"] for row in rows if row["value"] == value and "picture" in row]
-        if not kept:
+        field, _, value = place.partition("=")
+        under = field + plus + rest
+
+        def stored(one: Evidence, at: str = at, under: str = under, value: str = value) -> list[Any]:
+            if not at:
+                return list(one["pictures"][:1])
+            rows = one.get("studies", {}).get("over", {}).get(under, {"rows": []})["rows"]
+            return [row["picture"] for row in rows if row["value"] == value and "picture" in row]
+
+        group = holding(variant, stored)
+        if not group:
             raise InvalidInput(f"{name}: expected runs with a stored picture")
-        found[name] = load(kept[0])
+        found[name] = load(stored(group[-1])[0])
     return found
+
+
+def holding(name: str, has: Callable[[Evidence], Any]) -> list[Evidence]:
+    """The runs of `system:variant` that hold something: of each seed the newest that does, on the data that count.
+
+    A variant is trained anew without each of its studies being repeated; until then the earlier finding stands.
+    """
+    group = named(name)
+    if not group:
+        return []
+    system, _, variant = name.partition(":")
+    data = group[-1]["data"].get("sha256")
+    runs = [one for one in catalogue.evidence(system) if described(one) == variant and has(one)]
+    runs = [one for one in runs if one["data"].get("sha256") == data]
+    return newest(runs) if runs else []
 
 
 def alike(shown: Sequence[Mapping[str, Any]]) -> bool:

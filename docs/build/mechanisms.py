@@ -5,6 +5,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import formulas
+import sources
+
 import saccade
 
 PACKAGE = Path(saccade.__file__).parent
@@ -22,13 +25,14 @@ def mechanism(path: Path) -> tuple[str, str]:
     """The title and the page of a mechanism file: its docstring, then each public function and class."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     docstring = ast.get_docstring(tree) or ""
-    title, _, source = docstring.partition(". ")
+    title, _, source = docstring.partition(".")
     name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-    parts = [f"# {title}\n", f"`{name}`\n", source, ""]
+    parts = [f"# {title}\n", f"`{name}`\n", sources.link(path, "../"), formulas.in_docstring(source), ""]
     for node in documented(tree.body):
-        parts += list(described(node, "##"))
+        parts += list(described(node, "##", sources.link(path, "../", node.lineno)))
         if isinstance(node, ast.ClassDef):
-            parts += [part for inner in documented(node.body) for part in described(inner, "###")]
+            inner = documented(node.body)
+            parts += [part for one in inner for part in described(one, "###", sources.link(path, "../", one.lineno))]
     return title, "\n".join(parts)
 
 
@@ -43,9 +47,10 @@ def documented(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.ClassDef]
             yield node
 
 
-def described(node: ast.FunctionDef | ast.ClassDef, level: str) -> Iterator[str]:
-    """The heading, the signature, and the docstring with its sections as Markdown."""
+def described(node: ast.FunctionDef | ast.ClassDef, level: str, source: str = "") -> Iterator[str]:
+    """The heading, a link to the source, the signature, and the docstring with its sections as Markdown."""
     yield f"{level} {node.name}\n"
+    yield source
     call: ast.AST = node
     if isinstance(node, ast.ClassDef):
         made = [inner for inner in node.body if isinstance(inner, ast.FunctionDef) and inner.name == "__init__"]

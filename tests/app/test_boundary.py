@@ -246,14 +246,14 @@ def test_an_interruption_before_the_run_exists(
 ) -> None:
     monkeypatch.setattr(learning, "rehearse", interrupted)
     done = saccade(*TINY, "--out", tmp_path / "run")
-    assert (done.status, done.out, done.err) == (130, "", "saccade: interrupted\n")
-    assert saccade(*TINY, "--out", run).out == ""  # another folder, whose run is not continued
+    assert (done.status, done.out, done.err) == (130, "reading the data\n", "saccade: interrupted\n")
+    assert saccade(*TINY, "--out", run).out in ("", "reading the data\n")  # another folder, whose run is not continued
 
 
 def test_a_termination_of_evaluate_is_reported(saccade: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "score", terminated)
     done = saccade("evaluate", run)
-    assert (done.status, done.out, done.err) == (130, "", "saccade: stopped by SIGTERM\n")
+    assert (done.status, done.out, done.err) == (130, "scoring the test split\n", "saccade: stopped by SIGTERM\n")
 
 
 def test_a_value_that_is_a_path_makes_no_folder(saccade: Command, run: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ SYSTEMS = catalogue.names()
 SMALL = ["--task.limit", "60", "--search.beam", "1"]  # for tests that do not depend on the score
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", [name for name in SYSTEMS if catalogue.recipe(name).objective is not None])
 def test_a_run_contains_all_files(tiny_runs: dict[str, Path], system: str) -> None:
     run = tiny_runs[system]
     there = {str(path.relative_to(run)) for path in run.rglob("*")}
@@ -56,7 +56,7 @@ def test_a_run_contains_all_files(tiny_runs: dict[str, Path], system: str) -> No
             assert all(sum(row) == pytest.approx(1, abs=0.02) for row in look["weights"])
         assert (look.get("step", 0) > 0) == system.endswith("speech")
     assert all(picture.text(80) and picture.description() for picture in pictures)
-    assert bool(weights) == bool(pictures) == (system != "rnnencdec")
+    assert bool(pictures) == (system != "rnnencdec")
     for series in evidence["series"]:
         assert f"pictures/{series.replace('_', '-')}.png" in there
     if "bleu" in evidence["metrics"]["test"]:
@@ -307,7 +307,7 @@ def test_report_keeps_evidence_once(
     assert len(catalogue.evidence("rnnsearch")) == before + 1
     again = saccade("report", "--keep", run)
     assert again.status == 2
-    assert "kept already" in again.err
+    assert "already stored in" in again.err
     # evidence with more figures replaces evidence that it contains; different evidence is stored separately
     grown = Path(shutil.copytree(run, tmp_path / "grown"))
     for figures, kept in (({"more": 1.5}, 1), ({"more": 2.5}, 2)):

@@ -72,7 +72,7 @@ class TestToy:
                          for when in ("list", "listed"))  # fmt: skip
         assert len(before) == len(after) == 1
         assert "no evidence yet" in before[0]
-        assert "no evidence kept yet" not in after[0]
+        assert "no evidence yet" not in after[0]
 
     def test_it_trains_or_writes_a_run_of_zero_steps(self, told: Told, name: str) -> None:
         found = told(name)

@@ -188,6 +188,7 @@ def lives(names: list[str]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     tests, *names = sys.argv[1:]
+    os.environ.pop("COLUMNS", None)  # which processes of pytest-xdist have; tables would be wrapped
     found: dict[str, Any] = {"list": done("list"), "lives": lives(names), "listed": done("list")}
     found |= {"augmented": augmented(), "contracts": contracts(Path(tests))}
     sys.stdout.write("\n" + json.dumps(found) + "\n")

@@ -18,6 +18,7 @@ from saccade.core.recipe import Answer, Loss, Recipe
 from saccade.core.stream import ExampleStream, StatefulStream, in_order, sizes_of
 from saccade.core.task import Figure, Learning, Legible, Readable, Replaying, Score, Sized, Task
 from saccade.runs import catalogue, flags
+from saccade.training.evidence import MOST
 
 SYSTEMS = catalogue.names()
 VARIANTS = [(system, variant) for system in SYSTEMS for variant in catalogue.recipe(system).variants]
@@ -274,6 +275,8 @@ class TestSystem:
         for found in catalogue.evidence(system):
             assert keys <= set(found)
             assert found["system"] == system
+        for path in (catalogue.SYSTEMS / system / "evidence").glob("*.json"):
+            assert path.stat().st_size <= MOST, path.name
 
 
 def detached(carry: Any) -> Any:

@@ -93,7 +93,8 @@ def test_every_mechanism_and_system_has_its_page() -> None:
     assert {f"systems/{system}.md" for system in catalogue.names()} <= set(written)
     additive = written["mechanisms/attention-additive.md"]
     assert additive.startswith("# Additive attention\n")
-    assert "e_qk = v . tanh" in additive
+    assert "<math" in additive
+    assert "source/attention-additive.md#__codelineno-0-" in additive
     assert "AdditiveAttention(" in additive
     located = written["mechanisms/attention-location_aware.md"]
     assert re.search(r"LocationAwareAttention\(\n(    \w+: int,\n){3}    \*,\n    filters: int", located)

@@ -92,7 +92,7 @@ def test_a_page_has_the_curve_of_its_mark(house: Path) -> None:
 def test_a_curve_that_was_not_stored_is_refused(house: Path) -> None:
     keep(evidence(4, 30.0, variant="multi30k", studies={"over": over(("1", 30.0))}))
     page(house, "<!-- study over search.beam chrf rnnsearch:multi30k -->\n<!-- /study -->\n")
-    with pytest.raises(InvalidInput, match=r"chrf was not kept over search\.beam; there are value, bleu"):
+    with pytest.raises(InvalidInput, match=r"chrf over search\.beam was not stored; there are value, bleu"):
         list(pages.pages(house))
 
 
@@ -118,11 +118,15 @@ def test_a_page_has_the_pictures_of_its_mark(house: Path) -> None:
     mark = "<!-- pictures rnnsearch:row-dot rnnsearch:row-concat rnnsearch:row-hard -->"
     path = page(house, f"{mark}\n<!-- /pictures -->\n")
     pages.write(house)
-    name = "pictures/pictures-rnnsearch-row-dot-rnnsearch-row-concat-rnnsearch-row-hard.svg"
-    described = "Weight of x (rows) to a b c (columns): rnnsearch:row-dot, rnnsearch:row-concat"
-    assert f"![{described}](../{name})\n\nNot run yet: `rnnsearch:row-hard`.\n" in path.read_text()
-    drawn = (house / "docs" / name).read_text()
-    assert all(f">{said}<" in drawn for said in ("dot", "concat", "source", "target", "a", "x"))
+    images = []
+    for variant in ("dot", "concat"):
+        name = f"pictures/pictures-rnnsearch-row-{variant}.svg"
+        drawn = (house / "docs" / name).read_text()
+        assert all(f">{said}<" in drawn for said in (variant, "source", "target", "a", "x"))
+        alternative = kept.pictures([f"rnnsearch:row-{variant}"])[f"rnnsearch:row-{variant}"].description()
+        images.append(f"![{alternative}: rnnsearch:row-{variant}](../{name})\n")
+    # images in one paragraph stand two a row
+    assert "".join(images) + "\nNot run yet: `rnnsearch:row-hard`.\n" in path.read_text()
     assert not pages.write(house)
 
 
@@ -136,9 +140,9 @@ def test_sounds_at_a_value_of_a_study_are_stacked(house: Path) -> None:
         keep(evidence(1, 30.0, variant=variant, studies=studies))
     names = [f"rnnsearch:{variant}+model.x=2@task.longer=4" for variant in ("row-dot", "row-concat")]
     assert kept.pictures(names)[names[0]].plain()["weights"] == at["4"]["weights"]
-    with pytest.raises(InvalidInput, match=r"row-dot@task.longer=4: expected runs that kept a picture"):
+    with pytest.raises(InvalidInput, match=r"row-dot@task.longer=4: expected runs with a stored picture"):
         kept.pictures(["rnnsearch:row-dot@task.longer=4"])
-    with pytest.raises(InvalidInput, match="kept a picture"):
+    with pytest.raises(InvalidInput, match="stored picture"):
         kept.pictures(["rnnsearch:row-dot+model.x=2@task.longer=3"])
     path = page(house, f"<!-- pictures {' '.join(names)} -->\n<!-- /pictures -->\n")
     pages.write(house)
@@ -157,7 +161,7 @@ def test_pictures_are_of_the_newest_run_and_of_one_example(house: Path) -> None:
     assert {"kind": "alignment", **found.plain()} == alignment(0.1, 0.2, 0.7)
     with pytest.raises(InvalidInput, match="expected variants"):
         kept.pictures([])
-    with pytest.raises(InvalidInput, match="kept a picture"):
+    with pytest.raises(InvalidInput, match="stored picture"):
         kept.pictures(["rnnsearch:row-dot", "rnnsearch:default"])
     keep(evidence(1, 31.0, variant="row-concat", pictures=[alignment(1.0, 0.0, columns="ab")]))
     page(house, "<!-- pictures rnnsearch:row-dot rnnsearch:row-concat -->\n<!-- /pictures -->\n")
@@ -166,3 +170,15 @@ def test_pictures_are_of_the_newest_run_and_of_one_example(house: Path) -> None:
     keep(evidence(2, 31.0, 3, variant="row-concat", pictures=[sound(1.0)]))
     with pytest.raises(InvalidInput, match="expected alignments, or sounds, of all variants"):
         list(pages.pages(house))
+
+
+def test_a_finding_stands_until_it_is_repeated(house: Path) -> None:
+    first = {"studies": {"over": over(("1", 30.0))}, "pictures": [alignment(0.1, 0.2, 0.7)]}
+    keep(evidence(1, 30.0, 1, variant="multi30k", **first))
+    keep(evidence(1, 31.0, 2, variant="multi30k"))  # trained anew, without the study and the picture
+    found, _ = kept.study("over", "search.beam", "bleu", ["rnnsearch:multi30k"])
+    assert found["rnnsearch:multi30k"].y == [30.0]
+    assert kept.pictures(["rnnsearch:multi30k"])["rnnsearch:multi30k"].plain()["weights"] == [[0.1, 0.2, 0.7]]
+    keep(evidence(1, 31.0, 3, variant="multi30k", studies={"over": over(("1", 31.0))}))
+    found, _ = kept.study("over", "search.beam", "bleu", ["rnnsearch:multi30k"])
+    assert found["rnnsearch:multi30k"].y == [31.0]

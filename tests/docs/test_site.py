@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import diagrams
 import pages
 import pytest
 
@@ -26,6 +27,7 @@ def test_the_site_builds(tmp_path: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(content, encoding="utf-8")
     pages.draw(tmp_path)
+    diagrams.draw(tmp_path / "docs" / "pictures")
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -33,8 +35,17 @@ def test_the_site_builds(tmp_path: Path) -> None:
         assert (tmp_path / "site" / page).stat().st_size > 1000
     front = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
     assert "<table>" in front
-    [picture] = re.findall(r'<img [^>]*src="([^"]+\.svg)"', front)
-    assert (tmp_path / "site" / picture).is_file()
+    for found in (tmp_path / "site").rglob("*.html"):
+        text = found.read_text(encoding="utf-8")
+        for source in re.findall(r'<(?:img|iframe|script|link)\b[^>]*?\b(?:src|href)="([^"]+)"', text):
+            assert not source.startswith(("http:", "https:", "//")), f"{found} loads {source} from a network"
+            if found.name == "404.html":  # served from any folder, so its links start at the root of the site
+                source = source.removeprefix("/")
+            path, local = source.partition("#")[0].partition("?")[0], "pictures/" in source or "assets/site" in source
+            assert not local or (found.parent / path).is_file(), f"{found}: {source}"
+    live = [path.stat().st_size for path in (tmp_path / "site" / "pictures").glob("live-*.html")]
+    assert len(live) == 2
+    assert max(live) <= 500_000
 
 
 def test_the_readme_and_ci_run_the_same_suite() -> None:
@@ -47,3 +58,18 @@ def test_ci_builds_the_docs_before_the_site() -> None:
     [pages_at] = [number for number, line in enumerate(lines) if line == ".venv/bin/python docs/build"]
     [site_at] = [number for number, line in enumerate(lines) if line.startswith(".venv/bin/zensical build")]
     assert pages_at < site_at
+
+
+def test_nothing_is_loaded_from_a_network() -> None:
+    for name in ("site.css", "site.js"):
+        text = (ROOT / "docs" / "assets" / name).read_text(encoding="utf-8")
+        assert not re.search(r"https?://|@import|url\(", text), name
+    configuration = (ROOT / "zensical.toml").read_text(encoding="utf-8")
+    assert "font = false" in configuration
+    assert not re.search(r"https?://", configuration)
+
+
+def test_the_readme_shows_pictures_that_a_code_host_can_show() -> None:
+    shown = re.findall(r'<img src="([^"]+)"', (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(shown) == 2
+    assert all((ROOT / path).stat().st_size < 60_000 for path in shown)

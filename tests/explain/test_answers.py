@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.recipe import Answer, Loss
 from saccade.core.tap import Tap
-from saccade.explain.answers import alignment, entropy, heads, listened
+from saccade.explain.answers import alignment, entropy, focus, heads, listened, memory_pictures, traces
+from saccade.explain.capture import capture
 from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.heads import Axes, Heads
+from saccade.memory import DNC
 
 PADDED = 5
 
@@ -168,3 +170,27 @@ def test_entropy_is_the_mean_over_all_queries() -> None:
     assert entropy(twice).value == pytest.approx(math.log(2) / 2)
     layers = {"a": (torch.full((2, 2, 4), 0.25), "ab", "cdef"), "b": (torch.eye(4), "abcd", "abcd")}
     assert entropy(Heads("a", layers)).value == pytest.approx(math.log(4) / 2)  # type: ignore[arg-type]
+
+
+def test_heads_of_a_memory_are_traced_over_the_slots_that_they_use() -> None:
+    torch.manual_seed(0)
+    machine = DNC(3, 2, hidden_size=5, slots=11, slot_size=3, read_heads=2)
+    inputs = torch.randn(1, 7, 3)
+    with torch.no_grad(), capture(machine, "*_weights") as seen:
+        outputs = machine(inputs)[0][0].sigmoid()
+    found = traces(seen)
+    assert list(found) == ["write head", "read head 0", "read head 1"]
+    state = None
+    for t in range(7):
+        _, state = machine.step(inputs[:, t], machine.initial_state(1) if state is None else state)
+        assert torch.allclose(found["write head"][t], state.write_weights[0], atol=1e-6)
+        assert torch.allclose(found["read head 1"][t], state.read_weights[0, 1], atol=1e-6)
+    counted = torch.arange(7) > 3
+    expected = [float(found[f"read head {h}"][t].max()) for h in (0, 1) for t in (4, 5, 6)]
+    assert focus(found, counted).value == pytest.approx(100 * sum(expected) / 6)
+    one_slot = {"write head": torch.eye(11)[3:6], "read head": torch.eye(11)[[5, 4, 8]]}
+    memory, sequence = memory_pictures(one_slot, inputs[0, :3], torch.ones(3, 2), outputs[:3], counted[3:6], "copy")
+    assert list(memory.traces) == [f"{name}, slots 3 to 8 of 11" for name in one_slot]  # type: ignore[attr-defined]
+    images = torch.as_tensor(sequence.images)  # type: ignore[attr-defined]
+    assert images.shape == (3, 3, 3)
+    assert images[1].tolist() == [[0, 1, 1], [0, 1, 1], [0, 0, 0]]

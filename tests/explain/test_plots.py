@@ -516,8 +516,12 @@ def test_a_soft_map_has_a_scale_of_its_own_which_the_colour_bar_names() -> None:
     assert [round(axes.collections[0].get_clim()[1], 3) for axes in both.axes] == [1, 0.1]
     assert_whole(both)
     assert_apart(both)
+
+
+@pytest.mark.unhooked
+def test_another_scale_is_refused() -> None:
     with pytest.raises(InvalidInput, match="expected the scale fixed or own"):
-        plots.alignment(weights, names[:4], names, scale="large")  # type: ignore[arg-type]
+        plots.alignment([[1.0]], ["a"], ["b"], scale="large")  # type: ignore[arg-type]
 
 
 def test_a_weight_a_little_above_1_is_as_dark_blue_as_1() -> None:

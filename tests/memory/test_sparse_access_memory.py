@@ -263,3 +263,15 @@ def test_more_heads_or_nearest_than_slots_raise() -> None:
         SparseAccessMemory(INPUT, OUTPUT, heads=0)
     with pytest.raises(InvalidInput, match="inputs must have 3 features, not 5"):
         make_sam()(torch.zeros(BATCH, STEPS, 5, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("part", ["memory", "read_weights", "reads", "controller"])
+def test_a_loss_of_one_part_of_the_state_has_its_gradient(part: str) -> None:
+    sam, inputs = make_sam(nearest=2, heads=2), leaf(BATCH, STEPS, INPUT)
+
+    def last(plainly: bool) -> tuple[Tensor, ...]:
+        with capture(sam, replace=(lambda *_: None) if plainly else None):
+            found = getattr(sam(inputs)[1], part)
+        return tuple(found) if isinstance(found, tuple) else (found,)
+
+    assert_twins(lambda: last(False), lambda: last(True), [inputs], 1e-11)

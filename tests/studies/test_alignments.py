@@ -84,7 +84,7 @@ def stub(folder: Path, model: nn.Module, swapped: bool = False, batch_size: int 
         vocabulary.save(folder / f"{name}.json")
     task = TranslationTask(TranslationConfig(vocabulary="word"), folder)
     recipe: Any = SimpleNamespace()
-    config = SimpleNamespace(training=SimpleNamespace(precision="float32", batch_size=batch_size))
+    config = SimpleNamespace(training=SimpleNamespace(precision="float32", batch_size=batch_size, threads=None))
     return Run(RunFolder(folder), "stub", "tiny", recipe, config, task, model, torch.device("cpu"))
 
 

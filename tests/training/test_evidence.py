@@ -178,3 +178,22 @@ def test_the_commit_is_read_without_a_lock(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(subprocess, "run", run)
     assert commit() == "abc+"
     assert all("--no-optional-locks" in command for command in asked)
+
+
+def test_pictures_of_studies_are_left_out_first_and_figures_never() -> None:
+    def picture(size: int) -> dict[str, Any]:
+        return {"kind": "alignment", "weights": [[0.5] * 10] * size}
+
+    rows = [{"value": str(size), "bleu": 1.0 / size, "picture": picture(size)} for size in (5, 40, 10)]
+    evidence = {"series": {}, "studies": {"over": {"x": {"rows": rows}}}, "pictures": [picture(3), picture(90)]}
+    whole = len(written(evidence, 10**6))
+    assert json.loads(written(evidence, 10**6)) == evidence
+    less = json.loads(written(evidence, whole - 100))
+    assert ["picture" in row for row in less["studies"]["over"]["x"]["rows"]] == [True, False, True]
+    assert less["pictures"] == evidence["pictures"]
+    least = json.loads(written(evidence, 1500))
+    assert not any("picture" in row for row in least["studies"]["over"]["x"]["rows"])
+    assert [row["bleu"] for row in least["studies"]["over"]["x"]["rows"]] == [row["bleu"] for row in rows]
+    assert least["pictures"] == [picture(3)]
+    assert least["thinned"] is True
+    assert len(rows[1]["picture"]["weights"]) == 40  # the argument is unchanged

@@ -86,7 +86,7 @@ def page(found: Any, path: str) -> Path:
     from saccade.explain.page import View, page_of
 
     systems = {kind_of(picture).partition(".")[0] for picture in found.pictures if "." in kind_of(picture)}
-    text = page_of([View("", "", "", found.pictures)], found.said, systems=sorted(systems))
+    text = page_of([View("", found.answer, "", found.pictures)], found.said, systems=sorted(systems))
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, text.encode("utf-8"))

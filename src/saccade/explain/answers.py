@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from saccade.core.device import to_device
 from saccade.core.errors import InvalidInput, nearest
+from saccade.core.picture import Picture
 from saccade.core.recipe import Answer, Objective
 from saccade.core.task import Figure, Replaying
 from saccade.explain import measures
@@ -16,10 +20,15 @@ from saccade.explain.capture import capture
 from saccade.explain.captured import Capture
 from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.heads import Axes, Heads
+from saccade.explain.pictures.memory_trace import MemoryTrace
+from saccade.explain.pictures.strip import Strip
 
 WEIGHT = "attention weight"
+SEEN = 0.1  # slots whose weight is never above this are not drawn at the edges of a trace
 Show = tuple[str, str, str, str, str]
 """A pattern of taps, the task's labels for rows and columns, a title, and the name of the values."""
+Traces = Mapping[str, Float[Tensor, "t n"]]
+"""The name of a head -> its weights."""
 
 
 def listened(answer: Answer, objective: Objective, only: str = "*") -> Capture:
@@ -151,3 +160,56 @@ def labels_of(answer: Answer, side: str) -> Sequence[str]:
 def of_time(side: str, labels: Sequence[str]) -> Sequence[str]:
     """The label of an axis, with its unit if it is a time."""
     return [f"{label} s" for label in labels] if side.endswith("(seconds)") else labels
+
+
+def traces(seen: Capture, writes: str = "*write_weights", reads: str = "*read_weights") -> dict[str, Tensor]:
+    """The weights of each head over time, write heads first, from taps that were called once a step with a batch of
+    one."""
+    found: dict[str, Tensor] = {}
+    for kind, pattern in (("write", writes), ("read", reads)):
+        for name in [name for name in seen if fnmatchcase(name, pattern)]:
+            steps = torch.stack([step[0] for step in seen[name]]).float().cpu()
+            heads = steps[:, None] if steps.ndim == 2 else steps
+            many = heads.shape[1] > 1
+            found |= {f"{kind} head {n}" if many else f"{kind} head": head for n, head in enumerate(heads.unbind(1))}
+    return found
+
+
+def used(found: Traces) -> tuple[int, int]:
+    """The first slot that any head uses, and the one after the last."""
+    slots = torch.stack([weights.amax(0) for weights in found.values()]).amax(0)
+    places = (slots > min(SEEN, float(slots.max()) / 2)).nonzero()[:, 0].tolist()
+    return places[0], places[-1] + 1
+
+
+def memory_pictures(
+    found: Traces,
+    inputs: Float[Tensor, "t i"],
+    targets: Float[Tensor, "t o"],
+    outputs: Float[Tensor, "t o"],
+    counted: Bool[Tensor, " t"],
+    title: str,
+) -> list[Picture]:
+    """The heads over the slots that they use, and what the network saw, was to say and said, with time to the right.
+
+    Args:
+        outputs: probabilities.
+        counted: the time steps whose outputs are compared; the others are drawn as 0.
+    """
+    first, last = used(found)
+    slots = next(iter(found.values())).shape[1]
+    place = "" if last - first == slots else f", slots {first} to {last - 1} of {slots}"
+    shown = {f"{name}{place}": weights[:, first:last] for name, weights in found.items()}
+    rows = [inputs, targets * counted[:, None], outputs * counted[:, None]]
+    width = max(part.shape[1] for part in rows)
+    images = torch.stack([F.pad(part.float().cpu(), (0, width - part.shape[1])).T for part in rows])
+    return [
+        MemoryTrace("memory", shown, title=title),
+        Strip("sequence", images.clamp(0, 1), labels=("input", "target", "output"), title=title),
+    ]
+
+
+def focus(found: Traces, counted: Bool[Tensor, " t"]) -> Figure:
+    """The largest weight of a read head, averaged over the steps of the answer and the heads: 100 % is one slot."""
+    largest: Sequence[Tensor] = [weights.amax(1)[counted] for name, weights in found.items() if "read" in name]
+    return Figure(100 * float(torch.cat(list(largest)).mean()), "%", "attention on the slot read most")

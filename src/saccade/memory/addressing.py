@@ -78,7 +78,7 @@ def address(
 
 
 def check_shifts(shifts: int, slots: int) -> int:
-    """The largest shift of a range of so many shifts, one slot wide each.
+    """The largest of a number of shifts, which are one slot apart.
 
     Raises:
         InvalidInput: an even number of shifts, which has no middle; more shifts than slots.

@@ -98,7 +98,8 @@ class DNC(nn.Module):
         masked, deallocate, sharpen_links: the three changes of Csordas & Schmidhuber 2019.
         usage_gradient: whether the usage sends a gradient to the write weights, as in the paper; the authors' code
             stops it.
-        clip: largest magnitude of what the controller emits; None, the paper, does not limit it.
+        clip: largest magnitude of what the controller emits, 20 in the authors' code; None, the paper, does not limit
+            it, and with enormous weights the gradients of the three changes may overflow.
         debug: whether every step asserts the invariants of its state.
 
     Raises:

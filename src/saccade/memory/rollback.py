@@ -1,6 +1,8 @@
 """A sparse access memory's sequence, whose memory is rolled back in the backward pass. Rae et al. 2016,
 arXiv:1610.09027, section 3.4.
 
+    M_t-1(i) = M_t(i) at all slots but those that step t wrote, whose old contents the step has kept
+
 One memory serves all steps and is changed in place. A step keeps the old contents of the slots that it writes, and the
 backward pass, which begins with the last memory, writes them back; the gradient of the memory is one tensor too, of
 which a step changes the same slots. Where weights meet contents, autograd differentiates one step at a time.
@@ -49,18 +51,18 @@ def cell_of(sums: Float[Tensor, "b gates"], cell: Tensor | None) -> tuple[Tensor
 class Rollback(torch.autograd.Function):
     """All steps of a SparseAccessMemory.
 
-    Takes the module; the accessed times, the time and the slots read last, which have no gradient; the projected
-    inputs; memory, read weights and reads; hidden state and cell, if the controller has them; its recurrent weight, and
-    weight and bias of the heads. Returns the features of all steps, what is carried on in the same order, then the
-    accessed times, the slots read last, and a Journal.
+    Takes the module; whether the memory is no one else's, so that it need not be copied; the accessed times, the time
+    and the slots read last, which have no gradient; the projected inputs; memory, read weights and reads; hidden state
+    and cell, if the controller has them; its recurrent weight, and weight and bias of the heads. Returns the features
+    of all steps, what is carried on in the same order, then the accessed times, the slots read last, and a Journal.
     """
 
     @staticmethod
-    def forward(ctx: Any, module: Any, chosen: tuple[Tensor, ...], projected: Tensor, *given: Tensor) -> Any:
+    def forward(ctx: Any, module: Any, own: bool, chosen: tuple[Tensor, ...], projected: Tensor, *given: Tensor) -> Any:
         *carried, recurrent, weight, bias = given
-        memory, read_weights, reads = carried[0].clone(), carried[1], carried[2]
+        memory, read_weights, reads = carried[0] if own else carried[0].clone(), carried[1], carried[2]
         hidden, cell = carried[3:] if len(carried) == 5 else (None, None)
-        accessed, time, read_slots = chosen
+        accessed, time, read_slots = chosen[0].clone(), *chosen[1:]
         features, written = [], None
         journal: list[tuple[Tensor, ...]] = []
         inside: list[tuple[Tensor, ...]] = []
@@ -89,18 +91,30 @@ class Rollback(torch.autograd.Function):
             memory, carried[1], *given[-3:], *kept, *(torch.stack(parts) for parts in zip(*inside, strict=True))
         )
         ctx.mark_non_differentiable(accessed, read_slots)
+        if own:
+            ctx.mark_dirty(memory)
+        ctx.set_materialize_grads(False)  # zeros as large as the memory would be made only to be copied
         state = (memory, read_weights, reads, *(() if cell is None else (hidden, cell)))
         return torch.stack(features, 1), *state, accessed, read_slots, kept
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, of_features: Tensor, of_memory: Tensor, *slopes: Any) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, of_features: Any, of_memory: Any, *slopes: Any) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors
         memory, first_weights, recurrent, weight, bias = saved[:5]
         journal, (before, sums, *cells) = Journal(*saved[5:10]), saved[10:]
-        memory, of_memory = memory.clone(), of_memory.clone()
-        of_read_weights, of_reads = slopes[:2]
+        of_memory = torch.zeros_like(memory) if of_memory is None else of_memory.clone()
+        memory = memory.clone()
+        like = (journal.read_weights[-1], memory.new_empty(*journal.read_weights[-1].shape[:2], memory.shape[2]))
+        of_read_weights, of_reads = (
+            torch.zeros_like(one) if slope is None else slope for slope, one in zip(slopes[:2], like, strict=True)
+        )
         of_hidden, of_cell = slopes[2:4] if ctx.lstm else (None, None)
+        if ctx.lstm and of_cell is None:
+            of_cell = torch.zeros_like(cells[0][0])
+        if of_features is None:
+            width = weight.shape[1] + like[1][0].numel()
+            of_features = memory.new_zeros(len(memory), len(sums), width)
         size, of_sums, of_emitted, all_hidden = weight.shape[1], [], [], []
         with torch.autocast(memory.device.type, enabled=False):
             for now in reversed(range(len(sums))):
@@ -127,7 +141,7 @@ class Rollback(torch.autograd.Function):
             of_recurrent = before.flatten(0, 1).mT @ of_sum.flatten(0, 1)
             of_weight = of_emit.flatten(0, 1).mT @ hidden.flatten(0, 1)
         carried = (of_memory, of_read_weights, of_reads, *((of_hidden, of_cell) if ctx.lstm else ()))
-        return None, None, of_sum.transpose(0, 1), *carried, of_recurrent, of_weight, of_emit.sum((0, 1))
+        return None, None, None, of_sum.transpose(0, 1), *carried, of_recurrent, of_weight, of_emit.sum((0, 1))
 
 
 class _Step:

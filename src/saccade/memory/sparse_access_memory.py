@@ -145,6 +145,7 @@ class SparseAccessMemory(nn.Module):
         self, inputs: Float[Tensor, "b t d"], state: SparseAccessMemoryState | None = None
     ) -> tuple[Float[Tensor, "b t o"], SparseAccessMemoryState]:
         """All time steps; the result equals T single steps."""
+        own = state is None
         state = self.initial_state(inputs.shape[0]) if state is None else state
         projected = self.controller.project(inputs).to(state.memory.dtype)
         if not inputs.shape[1]:
@@ -154,7 +155,7 @@ class SparseAccessMemory(nn.Module):
             if any(tap.replacing for tap in taps_of(self)) or not own_backward():
                 features, state = self._plainly(projected, state)
             else:
-                features, state = self._rolling_back(projected, state)
+                features, state = self._rolling_back(projected, state, own)
         return self.output(features), state
 
     def _plainly(
@@ -180,19 +181,21 @@ class SparseAccessMemory(nn.Module):
                 read_weights, reads = all_weights.gather(-1, read_slots), all_weights @ memory
             reads = self.reads(reads)
             everywhere = torch.arange(self.slots, device=accessed.device).expand_as(accessed)
-            accessed = accessed_after(accessed, everywhere, (written_weights + all_weights).sum(1), time)
+            accessed = accessed_after(accessed.clone(), everywhere, (written_weights + all_weights).sum(1), time)
             state = SparseAccessMemoryState(memory, accessed, time + 1, read_slots, read_weights, reads, controller)
             features.append(torch.cat([hidden, reads.flatten(1)], 1))
         return torch.stack(features, 1), state
 
     def _rolling_back(
-        self, projected: Float[Tensor, "b t gates"], state: SparseAccessMemoryState
+        self, projected: Float[Tensor, "b t gates"], state: SparseAccessMemoryState, own: bool
     ) -> tuple[Float[Tensor, "b t f"], SparseAccessMemoryState]:
-        """By a backward pass that rolls the memory back."""
+        """By a backward pass that rolls the memory back; the state's memory is changed in place if it is its own."""
         carried = (state.memory, state.read_weights, state.reads, *state.controller)
         weights = (self.controller.recurrent(), self.heads.weight, self.heads.bias)
         chosen = (state.accessed, state.time, state.read_slots)
-        features, memory, read_weights, reads, *rest = Rollback.apply(self, chosen, projected, *carried, *weights)  # type: ignore[no-untyped-call]
+        features, memory, read_weights, reads, *rest = Rollback.apply(  # type: ignore[no-untyped-call]
+            self, own, chosen, projected, *carried, *weights
+        )
         *controller, accessed, read_slots, journal = rest
         state = SparseAccessMemoryState(
             memory,

@@ -85,11 +85,12 @@ def accessed_after(
     weights: Float[Tensor, "b a"],
     time: Int[Tensor, " b"],
 ) -> Int[Tensor, "b n"]:
-    """The times of access after a step; the weights are the sum of all that each slot was read and written with."""
+    """The times of access after a step; the weights are the sum of all that each slot was read and written with.
+    Changes them in place."""
     # no two times are equal: slots accessed in the same step are in the order of the memory
     now = time[:, None] * accessed.shape[1] + slots
     now = now.where(weights > DELTA, torch.iinfo(now.dtype).min)
-    return accessed.scatter_reduce(1, slots, now, "amax")
+    return accessed.scatter_reduce_(1, slots, now, "amax")
 
 
 def together(slots: Int[Tensor, "b a"], weights: Float[Tensor, "b a"]) -> Float[Tensor, "b a"]:
@@ -98,5 +99,5 @@ def together(slots: Int[Tensor, "b a"], weights: Float[Tensor, "b a"]) -> Float[
 
 
 def dense(slots: Int[Tensor, "*b k"], weights: Float[Tensor, "*b k"], count: int) -> Float[Tensor, "*b n"]:
-    """The weights of all slots, so many: 0 where none is given, and the sum where several are."""
+    """The weights of all `count` slots: 0 where none is given, and the sum where several are."""
     return weights.new_zeros(*weights.shape[:-1], count).scatter_add(-1, slots, weights)

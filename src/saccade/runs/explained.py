@@ -88,7 +88,7 @@ def of_run(run: Run, given: str | bytes, only: str = "*") -> Explained:
         raise NotFound(f"no layer of {run.system} matches {only!r}; there are: {', '.join(layers) or 'none'}")
     shown = given if isinstance(given, str) else "the recording"
     said = f"{run.title}: {shown} -> {found.text}" if shown else f"{run.title}: {found.text}"
-    return Explained(said, found.pictures, captured(chosen), {"<s>", "</s>"}, found.notes)
+    return Explained(said, found.pictures, captured(chosen), {"<s>", "</s>"}, found.notes, found.text)
 
 
 def layers_of(pictures: Sequence[Picture]) -> Layers:

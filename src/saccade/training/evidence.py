@@ -1,11 +1,12 @@
 """Evidence: one small JSON file per run, written by the program: the configuration, the hardware and data, and the
 results."""
 
+import copy
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -167,8 +168,11 @@ def named(scores: Sequence[Mapping[str, Figure]]) -> dict[str, dict[str, str]]:
 
 
 def written(evidence: Mapping[str, Any], most: int = MOST) -> bytes:
-    """The evidence as JSON, with arrays on one line. If it has more than `most` bytes, series are rounded, and then
-    thinned until it fits."""
+    """The evidence as JSON, with arrays on one line, in at most `most` bytes if that is possible.
+
+    Until it fits, series are rounded and thinned, then the largest pictures of studies are left out, then the last
+    pictures of the run. Figures are never changed.
+    """
     found = {**evidence, "series": dict(evidence.get("series", {}))}
     if len(text := encoded(found)) <= most:
         return text
@@ -178,7 +182,28 @@ def written(evidence: Mapping[str, Any], most: int = MOST) -> bytes:
         if len(series[longest]["x"]) < 4:
             break
         series[longest] = rounded(thinned(series[longest]))
+    found["studies"] = copy.deepcopy(found.get("studies", {}))
+    found["pictures"] = list(found.get("pictures", []))
+    drawn = sorted(holders(found["studies"]), key=lambda row: len(lines(row["picture"])))
+    while len(text) > most and (drawn or found["pictures"]):
+        if drawn:
+            del drawn.pop()["picture"]
+        else:
+            found["pictures"].pop()
+        found["thinned"] = True
+        text = encoded(found)
     return text
+
+
+def holders(value: Any) -> Iterator[dict[str, Any]]:
+    """The rows of studies that have a picture."""
+    if isinstance(value, dict):
+        if "picture" in value:
+            yield value
+        value = value.values()
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        for one in value:
+            yield from holders(one)
 
 
 def encoded(evidence: Mapping[str, Any]) -> bytes:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, TypeVar
 
 from saccade.core.task import Series
 from saccade.explain import plots, terminal
@@ -11,6 +11,9 @@ from saccade.explain.plots.series import Line, categories, checked_lines
 from saccade.explain.text import cells, fit, flow
 
 MOST, DRAWN = 200, 1000  # the most points of a line that evidence stores and a page draws
+
+
+C = TypeVar("C", bound="Chart")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,7 @@ class Chart:
         object.__setattr__(self, "lines", checked_lines(found))
 
     @classmethod
-    def of(cls, series: Series | Mapping[str, Series], name: str, title: str = "") -> Self:
+    def of(cls: type[C], series: Series | Mapping[str, Series], name: str, title: str = "") -> C:
         """The picture of one series of a score, or of several by name; the axes are those of the first."""
         named = {"": series} if isinstance(series, Series) else dict(series)
         first = next(iter(named.values()), Series((), (), "", ""))
@@ -37,7 +40,7 @@ class Chart:
         return cls(name, lines, first.x_label, first.y_label, title)
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+    def from_plain(cls: type[C], plain: Mapping[str, Any]) -> C:
         return cls(**{**plain, "lines": {name: Line(*line) for name, line in plain["lines"].items()}})
 
     def _kept(self, lines: Mapping[str, Line]) -> dict[str, Any]:

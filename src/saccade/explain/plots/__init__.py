@@ -9,12 +9,13 @@ from saccade.explain.plots.heat_map import Panel, alignment, alignments, head_gr
 from saccade.explain.plots.images import brightness, drawing, glimpses, over_image
 from saccade.explain.plots.layers import layer_overview, positions
 from saccade.explain.plots.series import Line, bars, lines
+from saccade.explain.plots.steps import animate, attention_steps
 from saccade.explain.plots.tokens import join, labels, words
 from saccade.explain.plots.traces import memory_trace, speech, speeches
 
 __all__ = [
-    "Figure", "Line", "Panel", "Weights", "alignment", "alignments", "arcs", "bars", "brightness", "coloured_words",
-    "curves", "drawing", "glimpses", "graph", "head_grid", "histogram", "join", "labels", "layer_overview", "lines",
-    "matrix", "memory_trace", "over_image", "pen", "positions", "save", "score_by_length", "speech", "speeches",
-    "training_curves", "words",
+    "Figure", "Line", "Panel", "Weights", "alignment", "alignments", "animate", "arcs", "attention_steps", "bars",
+    "brightness", "coloured_words", "curves", "drawing", "glimpses", "graph", "head_grid", "histogram", "join",
+    "labels", "layer_overview", "lines", "matrix", "memory_trace", "over_image", "pen", "positions", "save",
+    "score_by_length", "speech", "speeches", "training_curves", "words",
 ]  # fmt: skip

@@ -1,0 +1,54 @@
+"""The systems as cards: a picture, the paper, its number and ours."""
+
+import html
+from collections.abc import Iterator
+
+import drawings
+
+from saccade.core.recipe import Paper
+from saccade.explain.pictures import kinds
+from saccade.runs import catalogue, results
+
+
+def cards() -> str:
+    """A card for each system, with a link to its page."""
+    return f'<div class="cards">\n{"".join(map(card, catalogue.names()))}</div>\n'
+
+
+def card(system: str) -> str:
+    paper, evidence = catalogue.recipe(system).paper, catalogue.evidence(system)
+    picture = picture_of(system)
+    source = drawings.file_name("pictures", [picture]) if picture else f"diagram-{system}"
+    alternative = html.escape(f"A picture of {system}", quote=True)
+    figures = f"<span>paper</span><b>{html.escape(number(paper))}</b>"
+    if groups := results.headlines(evidence):
+        figures += f"<span>ours</span><b>{html.escape(results.headline(groups[0]))}</b>"
+    title = catalogue.title(system).partition(":")[2].strip() or catalogue.title(system)
+    return (
+        f'<a class="card" href="systems/{system}/"><img src="pictures/{source}.svg" alt="{alternative}" width="240">'
+        f'<span class="body"><span class="name">{system}</span>{html.escape(title)}'
+        f'<span class="paper">{html.escape(paper.authors)} {paper.year}</span>'
+        f'<span class="figures">{figures}</span></span></a>\n'
+    )
+
+
+def number(paper: Paper) -> str:
+    """The paper's number without its remarks."""
+    return paper.number.partition(" (")[0].partition(";")[0]
+
+
+def picture_of(system: str) -> str:
+    """The `system:variant` whose kept picture stands on the card; "" if no run kept one."""
+    for group in reversed(results.groups(catalogue.evidence(system))):
+        found, variant = group[-1], f"{system}:{group[-1]['variant']}"
+        kept = found["pictures"][:1]
+        if kept and not found["changed"] and kept[0]["kind"] in kinds():
+            return variant
+    return ""
+
+
+def marks() -> Iterator[tuple[str, list[str]]]:
+    """The marks of the pictures on the cards."""
+    for system in catalogue.names():
+        if picture := picture_of(system):
+            yield "pictures", [picture]

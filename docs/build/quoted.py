@@ -1,0 +1,108 @@
+"""Tables with a paper's numbers beside ours, and charts over all systems."""
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from saccade.core.errors import InvalidInput, nearest
+from saccade.explain import plots
+from saccade.explain.plots.canvas import fit
+from saccade.runs import catalogue, results
+
+QUOTED: dict[str, Any] = tomllib.loads((Path(__file__).parent / "quoted.toml").read_text(encoding="utf-8"))
+
+
+def table(name: str) -> str:
+    """The paper's number and ours for each row; a row that we did not run says so.
+
+    Raises:
+        InvalidInput: no such table.
+    """
+    if "heads" not in QUOTED.get(name, {}):
+        raise InvalidInput(f"there is no quoted table {name!r}; {nearest(name, QUOTED)}")
+    found = QUOTED[name]
+    rows = [
+        ["row", *(f"{head}, paper" for head in found["heads"]), "our variant", *(f"{h}, ours" for h in found["heads"])]
+    ]
+    for row in found["rows"]:
+        group = results.named(row["ours"]) if row["ours"] else []
+        ours = (
+            results.compared(group, found["metrics"])[: len(found["metrics"])]
+            if group
+            else ["–"] * len(found["metrics"])
+        )
+        variant = f"`{row['ours'].replace(':', ' ')}`" if group else "quoted, not run"
+        rows.append([row["name"], *row["paper"], variant, *ours])
+    return results.markdown(rows) + f"\nThe paper's numbers: {found['source']}.\n"
+
+
+class Chart(NamedTuple):
+    described: str
+    draw: Callable[[], Any]
+
+
+def chart(name: str) -> Chart:
+    """A chart by its name.
+
+    Raises:
+        InvalidInput: no such chart.
+    """
+    charts = {"growth": growth, "bleu-by-year": by_year, "bleu-by-weights": by_weights}
+    if name not in charts:
+        raise InvalidInput(f"there is no chart {name!r}; {nearest(name, charts)}")
+    return charts[name]()
+
+
+def growth() -> Chart:
+    """Weights of our runs and of the papers' models over the year of the paper."""
+    groups = [group for system in catalogue.names() for group in results.headlines(catalogue.evidence(system))]
+    ours = [(group[-1]["paper"]["year"], group[-1]["parameters"]) for group in groups]
+    theirs = [(row["year"], row["millions"] * 1e6) for row in QUOTED["growth"]["rows"]]
+    found = {"ours, counted": sorted(ours), "the papers', quoted": sorted(theirs)}
+
+    def draw() -> Any:
+        lines = {
+            name: plots.Line([float(x) for x, _ in points], [y for _, y in points]) for name, points in found.items()
+        }
+        figure = plots.lines(lines, "year of the paper", "weights")
+        axes = figure.axes[0]
+        for line in axes.lines:
+            line.set(linestyle="none", marker="o", markersize=5)
+        axes.set(yscale="log", ylim=(1e5, 3e10))
+        axes.xaxis.set_major_formatter("{x:.0f}")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value / 1e6:,g} M")
+        return fit(figure)
+
+    return Chart("Weights of models over the year of their paper, on a logarithmic axis: ours and the papers'", draw)
+
+
+def by_year() -> Chart:
+    """BLEU on one test set of the systems of three years."""
+    found = {}
+    for variant in ("rnnencdec:multi30k", "rnnsearch:multi30k", "transformer:multi30k"):
+        if group := results.named(variant):
+            bleu = [one["metrics"]["test"]["bleu"] for one in group]
+            found[f"{variant.partition(':')[0]} {group[-1]['paper']['year']}"] = sum(bleu) / len(bleu)
+    line = plots.Line(list(found), list(found.values()))
+    described = "BLEU on Multi30k, German to English, of a system of each year, our runs: " + ", ".join(
+        f"{name} {value:.1f}" for name, value in found.items()
+    )
+    return Chart(described, lambda: plots.bars({"": line}, "system and year of its paper", "BLEU"))
+
+
+def by_weights() -> Chart:
+    """BLEU of the small Transformers over their weights."""
+    names = ("base", "c-n2", "c-n4", "c-n8", "c-d256", "c-d1024", "c-ff1024", "c-ff4096")
+    found = [group[-1] for name in names if (group := results.named(f"transformer:small-row-{name}"))]
+    points = sorted((one["parameters"] / 1e6, one["metrics"]["test"]["bleu"]) for one in found)
+    line = plots.Line([x for x, _ in points], [y for _, y in points])
+    described = "BLEU of small Transformers over their weights, the rows C of the paper at a small scale, one seed each"
+
+    def draw() -> Any:
+        figure = plots.lines({"": line}, "weights (millions)", "BLEU")
+        for drawn in figure.axes[0].lines:
+            drawn.set(linestyle="none", marker="o", markersize=5)
+        return figure
+
+    return Chart(described, draw)

@@ -1,0 +1,1 @@
+"""Differentiable neural computers that learn algorithms (Graves et al. 2016)."""

@@ -1,0 +1,1 @@
+"""Neural Turing machines that learn algorithms (Graves et al. 2014)."""

@@ -1,0 +1,1 @@
+"""Sparse access memories that learn algorithms (Rae et al. 2016)."""

@@ -1,0 +1,97 @@
+"""Formulas: every equation of a docstring is MathML, or stands in a block that scrolls; none is cut off."""
+
+import ast
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import formulas
+import pages
+import pytest
+from mechanisms import mechanism, mechanisms
+
+ROOT = Path(__file__).parents[2]
+FILES = [path for room in pages.ROOMS for path in mechanisms(room)]
+
+
+def spoken(text: str) -> str:
+    """The characters of MathML, without its elements."""
+    return "".join(ElementTree.fromstring(text).itertext()).replace("\xa0", " ")
+
+
+def maths(text: str) -> list[str]:
+    return re.findall(r"<math.*?</math>", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("e_qk = v . tanh(W s_q + U h_k)", "eqk=v·tanh(Wsq+Uhk)"),
+        ("w_qk = exp(e_qk) / sum_k' exp(e_qk')", "wqk=exp(eqk)∑k′exp(eqk′)"),
+        ("p(l | x) = sum over pi in B^-1(l) of prod_t y_t(pi_t)", "p(l|x)=∑π∈B−1(l)∏tyt(πt)"),
+        ("(a^, b^, k^)_t = W s_t + bias", "(a^,b^,k^)t=Wst+bias"),
+        ("h~ = tanh(W x + r * (U h + b_U) + b)", "h~=tanh(Wx+r∗(Uh+bU)+b)"),
+        ("i = sigmoid(W_xi x + w_ci * c + b_i)", "i=sigmoid(Wxix+wci∗c+bi)"),
+        ("e_qk = beta_q (u_q . h_k) / (|u_q| |h_k|)", "eqk=βq(uq·hk)|uq||hk|"),
+        ("PE(p, 2i) = sin(p / 10000^(2i/d))", "PE(p,2i)=sin(p100002id)"),
+        ("a_t ~ w_t", "at∼wt"),
+        ("c_t = h_{a_t}", "ct=hat"),
+        ("[k != l's last] = 1", "[k≠l's last]=1"),
+        ("MultiHead(Q, K, V) = [head_1; ...; head_h] W^O", "MultiHead(Q,K,V)=[head1;…;headh]WO"),
+    ],
+)
+def test_each_form_becomes_mathml(text: str, said: str) -> None:
+    left, right = formulas.sides(text)
+    assert spoken(f"<math>{left}{right}</math>") == said
+
+
+def test_a_fraction_has_two_sides_and_drops_its_parentheses() -> None:
+    _, right = formulas.sides("c = (a + b) / (2 sigma^2)")
+    top, bottom = ElementTree.fromstring(f"<math>{right}</math>").find("mfrac") or ()
+    assert ["".join(side.itertext()) for side in (top, bottom)] == ["a+b", "2σ2"]
+
+
+def test_a_line_has_a_label_formulas_and_a_remark() -> None:
+    row = formulas.row('    bilinear e_qk = s_q^T W h_k                      "general" in the paper')
+    assert '<td class="label">bilinear</td>' in row
+    assert "<td class='remark'>&quot;general&quot; in the paper</td>" in row
+    row = formulas.row("    w_tk = exp(beta e_tk)        beta = 1; in evaluation more sharpens")
+    assert "<td class='remark'>beta = 1; in evaluation more sharpens</td>" in row
+    row = formulas.row("    u_q = W s_q,   beta_q = softplus(b . s_q + c)")
+    assert len(maths(row)) == 3
+    row = formulas.row("    gumbel      a_t = arg max(log w_t + g), g Gumbel noise, which samples from w_t")
+    assert "<td class='remark'>g Gumbel noise, which samples from w_t</td>" in row
+
+
+@pytest.mark.parametrize("text", ["    e = ]", "    a line of words", "    x = $5"])
+def test_what_is_no_formula_stands_as_it_is_in_a_block_that_scrolls(text: str) -> None:
+    assert formulas.block(text) == f"```text\n{text.strip()}\n```\n"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_no_formula_of_a_mechanism_is_cut_off(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    blocks = [part for kind, part in formulas.parts_of(docstring.partition(".")[2]) if kind == "formulas"]
+    assert blocks, "expected an equation"
+    _, page = mechanism(path)
+    for part in blocks:
+        shown = formulas.block(part)
+        assert shown in page
+        assert shown.startswith(('<div class="formulas">', "```text\n"))
+        for found in maths(shown):
+            ElementTree.fromstring(found)
+        if "<math" in shown:  # no character is lost
+            symbols = set(re.findall(r"[A-Za-z]", spoken(f"<x>{shown}</x>")))
+            assert set(re.findall(r"\b[A-Za-z]\b", part)) - {"x"} <= symbols
+    assert "overflow-x: auto" in (ROOT / "docs" / "assets" / "site.css").read_text()
+
+
+def test_examples_of_a_docstring_are_code() -> None:
+    text = "Said.\n\n>>> 1 + 1\n2\n\nAnd on."
+    assert "```pycon\n>>> 1 + 1\n2\n```" in formulas.in_docstring(text)
+
+
+def test_commands_on_a_page_are_no_formulas() -> None:
+    commands = "```text\nsaccade predict RUN x = 1\n```\n"
+    assert formulas.in_page(commands) == commands
+    assert "<math" in formulas.in_page("```text\nc = tanh(V h_T)        s_0 = tanh(V' c)\n```\n")
