@@ -14,10 +14,8 @@ from saccade.explain.plots.traces import Spoken
 from saccade.explain.terminal import legend, narrowest, shades, titled
 from saccade.explain.text import cells, fit, flow
 
-MOST, OUTLINE = (
-    2000,
-    600,
-)  # the most feature values, and the most samples, that evidence and pages store
+KEPT, DRAWN = 1000, 8000  # the most feature values that evidence stores and a page draws
+OUTLINE = 600  # the most samples that both store
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +88,7 @@ class Sound:
     def page(self) -> dict[str, Any]:
         said = {"rows": plots.labels(self.rows), "rows_label": self.rows_label, "values": self.values}
         heard = {
-            "features": self.features is not None and packed(self._features(4 * MOST)[0]),
+            "features": self.features is not None and packed(self._features(DRAWN)[0]),
             "waveform": self.waveform is not None and rounded(self._outline(), 4),
         }
         ends = {
@@ -105,7 +103,7 @@ class Sound:
             "rows": list(self.rows), "step": self.step, "weights": rounded(self.weights),
         }  # fmt: skip
         if self.features is not None:
-            features, frame = self._features(MOST)
+            features, frame = self._features(KEPT)
             found |= {"features": rounded(features, 1), "frame": frame}
         if self.waveform is not None:
             outline = self._outline()
