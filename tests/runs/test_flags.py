@@ -10,7 +10,7 @@ from pydantic import Field
 
 from saccade.core.config import NAMED, Size, config, flatten, to_plain
 from saccade.core.errors import InvalidInput, NotFound
-from saccade.runs import catalogue, flags
+from saccade.runs import catalogue, flag_fields, flags
 from saccade.runs.help import flags_help
 from saccade.training.config import TrainingConfig
 from tests.conftest import Command
@@ -342,7 +342,7 @@ class TestEverySystem:
 
     @pytest.mark.parametrize("system", SYSTEMS)
     def test_flags_are_unique(self, system: str) -> None:
-        known = flags.fields(type(catalogue.recipe(system).config))
+        known = flag_fields.fields(type(catalogue.recipe(system).config))
         names = [field.flag for field in known]
         assert len(names) == len(set(names))
 
@@ -351,13 +351,13 @@ class TestEverySystem:
         recipe = catalogue.recipe(system)
         for variant in recipe.variants.values():
             plain = flatten(to_plain(variant))
-            there = [f for f in flags.fields(type(variant)) if flags.is_chosen(to_plain(variant), f)]
-            paths = {".".join(f.path) + (f".{flags.TAG}" if f.tags else "") for f in there}
+            there = [f for f in flag_fields.fields(type(variant)) if flag_fields.is_chosen(to_plain(variant), f)]
+            paths = {".".join(f.path) + (f".{flag_fields.TAG}" if f.tags else "") for f in there}
             assert paths == plain.keys()
             given = []
             for field in there:
-                value = flags.at(to_plain(variant), field.path)
-                value = value[flags.TAG] if field.tags else value
+                value = flag_fields.at(to_plain(variant), field.path)
+                value = value[flag_fields.TAG] if field.tags else value
                 values = value if isinstance(value, list) else [value]
                 given += [field.flag, *values] if values else []
             again = parsed(*given, of=recipe.config)
@@ -371,7 +371,7 @@ class TestEverySystem:
     @pytest.mark.parametrize("system", SYSTEMS)
     def test_every_choice_of_every_system_can_be_selected(self, system: str) -> None:
         recipe, said = catalogue.recipe(system), []
-        for field in flags.fields(type(recipe.config)):
+        for field in flag_fields.fields(type(recipe.config)):
             outer = [part for choice, tag in field.needs for part in (choice.flag, tag)]
             for tag in field.tags:
                 try:
@@ -379,7 +379,7 @@ class TestEverySystem:
                 except InvalidInput as error:
                     said.append(str(error))  # the choice also needs another field
                 else:
-                    assert flags.at(to_plain(changed), field.path)[flags.TAG] == tag
+                    assert flag_fields.at(to_plain(changed), field.path)[flag_fields.TAG] == tag
         assert not said, said
 
     @pytest.mark.parametrize("system", SYSTEMS)
@@ -387,7 +387,7 @@ class TestEverySystem:
         printed = saccade("train", system, "--help").out
         default = catalogue.recipe(system).config
         assert flags_help(default, 120).splitlines()[0] in printed
-        for field in flags.fields(type(default)):
+        for field in flag_fields.fields(type(default)):
             assert f"  {field.flag} " in printed
             assert field.help, f"{field.flag} has no docstring"
 
@@ -408,5 +408,5 @@ def test_help_describes_values_and_requirements_of_flags() -> None:
 
 
 def test_unions_of_records_are_distinguished_from_others() -> None:
-    assert all(is_dataclass(record) for record in flags.members(Plain | Draw))
-    assert flags.members(int | None) == []
+    assert all(is_dataclass(record) for record in flag_fields.members(Plain | Draw))
+    assert flag_fields.members(int | None) == []

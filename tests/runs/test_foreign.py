@@ -14,7 +14,8 @@ from saccade.core.config import NAMED, config, from_plain, placed, to_plain
 from saccade.core.errors import InvalidInput, MissingExtra, NotFound, SaccadeError
 from saccade.core.pretrained import Pretrained
 from saccade.runs import flags, foreign
-from saccade.training.run_folder import RunFolder, write_tensors
+from saccade.training.run_folder import RunFolder
+from saccade.training.tensors import write_tensors
 
 RUN = Path(__file__).parents[1] / "fixtures" / "old_run" / "rnnsearch"
 

@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from saccade.core.errors import InvalidInput, NotFound, nearest
 from saccade.core.files import write_atomically
 from saccade.explain import capture_file, measures, plots
 from saccade.explain.attention_map import AttentionMap, Bounds, Rows, kept_map
+from saccade.explain.joined import end_to_end, not_joined, steps_of_maps
 from saccade.explain.page import framed, page
-from saccade.explain.series import Call, series
 
 
 class Labels(NamedTuple):
@@ -103,28 +102,9 @@ class Capture(Mapping[str, list[Tensor]]):
         if by is None or by not in axes:
             raise InvalidInput(f"{name} has the axes {' '.join(axes)}, not {axis!r}")
         calls = self[name]
-        if axis is None and len(self._series(name, calls)) > 1:
+        if axis is None and len(steps_of_maps(self.maps(name), calls)) > 1:
             raise InvalidInput(f"{not_joined(name, by, calls)}; they are separate maps: use seen[name]")
-        return self._end_to_end(name, by, calls, self.maps(name))
-
-    def _end_to_end(self, name: str, axis: str, calls: list[Tensor], maps: Sequence[AttentionMap]) -> Tensor:
-        if not calls:
-            raise InvalidInput(f"{name} was not called during the capture")
-        axes = maps[0].axes
-        if axis == axes[-2]:
-            calls = in_columns(calls, [each.gone for each in maps])
-        place = axes.index(axis)
-        if len({(each.axes, *call.shape[:place], *call.shape[place + 1 :])
-                for each, call in zip(maps, calls, strict=True)}) > 1:  # fmt: skip
-            raise InvalidInput(not_joined(name, axis, calls))
-        return torch.cat(calls, dim=place)
-
-    def _series(self, name: str, calls: Sequence[Tensor]) -> list[list[int]]:
-        """The positions of the calls that make up each map."""
-        maps = self.maps(name)
-        if any(each.axes[-2:] != ("q", "k") for each in maps):
-            return [list(range(len(calls)))]
-        return series([call_of(each, call) for each, call in zip(maps, calls, strict=True)])
+        return end_to_end(name, by, calls, self.maps(name))
 
     def in_turn(self, name: str) -> dict[str, Tensor]:
         """The calls as maps. Calls that are steps of one map are joined. If a name has several maps, because a module
@@ -136,11 +116,11 @@ class Capture(Mapping[str, list[Tensor]]):
         """The name, the first call, and the weights of each map."""
         calls, maps = self[name], self.maps(name)  # computed once
         found = []
-        every = self._series(name, calls) or [[]]
+        every = steps_of_maps(self.maps(name), calls) or [[]]
         for places in every:
             some = [maps[place] for place in places]
             axis = self.axes(name)[-2]
-            weights = self._end_to_end(name, axis, [calls[place] for place in places], some)
+            weights = end_to_end(name, axis, [calls[place] for place in places], some)
             number = f"{name}, call {places[0]}".removeprefix(", ")
             found.append((name if len(every) == 1 else number, some[0], weights))
         return found
@@ -407,23 +387,3 @@ class Capture(Mapping[str, list[Tensor]]):
 def mean_of_heads(weights: Tensor) -> Tensor:
     """(h, q, k) or (q, k) -> (q, k)."""
     return weights.mean(0) if weights.ndim == 3 else weights
-
-
-def call_of(heard: AttentionMap, weights: Tensor) -> Call:
-    """The properties of a call that determine whether it is a step."""
-    queries, keys = heard.sizes or tuple(weights.shape[-2:])
-    return Call(heard.forward, (heard.axes, *weights.shape[:-2]), queries, keys, heard.gone, heard.apart)
-
-
-def in_columns(calls: Sequence[Tensor], gone: Sequence[int]) -> list[Tensor]:
-    """Place each key in the same column in all calls, with 0 if a call does not have it."""
-    first = min(gone)
-    last = max(before + call.shape[-1] for before, call in zip(gone, calls, strict=True))
-    return [
-        F.pad(call, (before - first, last - before - call.shape[-1])) for before, call in zip(gone, calls, strict=True)
-    ]
-
-
-def not_joined(name: str, axis: str, calls: Sequence[Tensor]) -> str:
-    got = ", ".join(map(str, sorted({tuple(call.shape) for call in calls})))
-    return f"{name}: these calls cannot be concatenated along {axis!r}: {got}"

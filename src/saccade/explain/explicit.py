@@ -11,7 +11,8 @@ from saccade.explain.attention_map import AXES, AttentionMap, Bounds, Selection,
 from saccade.explain.findings import Findings
 from saccade.explain.held import Held
 from saccade.explain.interventions import Replace, refuse_gradient, replaced
-from saccade.explain.scores import CHANGED, OTHER_ORDER, SUMMED, Joined, Scores, Softmax, Summed, Used
+from saccade.explain.origins import Joined, Softmax, Summed, Used
+from saccade.explain.scores import CHANGED, OTHER_ORDER, SUMMED, Scores
 
 
 class Pending(NamedTuple):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from saccade.core.config import from_plain as read
-from saccade.runs.flags import TAG, members, tags_of
+from saccade.runs.flag_fields import TAG, members, tags_of
 
 RENAMED = {"batch_tokens": "batch_size", "told_weight": "forced_weight", "times": "times_as_long"}
 RECORDS = {"local-monotonic": "local", "local-predictive": "local"}

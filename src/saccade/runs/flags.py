@@ -6,97 +6,21 @@ derived from one description (`fields`), and pydantic validates all values, so a
 flag.
 """
 
-import dataclasses
-import functools
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import ValidationError
 
 from saccade.core.config import from_plain, to_plain
 from saccade.core.errors import InvalidInput, NotFound, nearest
 from saccade.runs import catalogue
+from saccade.runs.flag_errors import listing, needed, not_among, sentence
+from saccade.runs.flag_fields import TAG, FlagField, Path_, at, fields, flag_of, is_chosen, record_of, tags_of
 
 SHORT = {"--seed": "--training.seed", "--device": "--training.device", "--precision": "--training.precision"}
-TAG = "name"  # the field that distinguishes the records of a choice
-
-Path_ = tuple[str, ...]
-
-
-class FlagField(NamedTuple):
-    """A field of a nested configuration, and its flag."""
-
-    flag: str
-    path: Path_
-    """Its path in plain data."""
-    annotation: Any
-    help: str
-    default: Any
-    """The record's default; a variant may have another."""
-    limits: tuple[Any, ...]
-    """Its limits, such as `Ge(1)`."""
-    group: str
-    """The record's docstring."""
-    tags: tuple[str, ...] = ()
-    """For a choice, the names to choose from."""
-    needs: tuple[tuple["FlagField", str], ...] = ()
-    """The choices that this option belongs to, each with the name that must be selected."""
-
-
-@functools.cache
-def fields(cls: Any) -> tuple[FlagField, ...]:
-    """All fields of a configuration class, in source order."""
-    return tuple(_fields(cls, (), "--", ()))
-
-
-def _fields(cls: Any, path: Path_, prefix: str, needs: tuple[tuple[FlagField, str], ...]) -> Iterator[FlagField]:
-    group = " ".join((cls.__doc__ or "").split())
-    for name, info in cls.__pydantic_fields__.items():
-        here, flag = (*path, name), f"{prefix}{name.replace('_', '-')}"
-        if name == TAG and needs and needs[-1][0].path == path:
-            continue  # the choice sets it
-        kind = info.annotation
-        if dataclasses.is_dataclass(kind):
-            yield from _fields(kind, here, f"{flag}.", needs)
-            continue
-        records = {tag: record for record in members(kind) for tag in tags_of(record)}
-        found = FlagField(
-            flag, here, kind, info.description or "", info.get_default(call_default_factory=True),
-            tuple(info.metadata), group, tuple(records), needs,
-        )  # fmt: skip
-        yield found
-        for record in dict.fromkeys(records.values()):
-            tag = tags_of(record)[0]
-            yield from _fields(record, here, f"{prefix}{tag}.", (*needs, (found, tag)))
-
-
-def members(kind: Any) -> list[Any]:
-    """The records of a union; none for any other type."""
-    kinds = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else ()
-    return [one for one in kinds if dataclasses.is_dataclass(one)]
-
-
-def tags_of(record: Any) -> tuple[str, ...]:
-    """The names of a record in a choice; all but the first are aliases."""
-    return typing.get_args(typing.get_type_hints(record)[TAG])
-
-
-def flag_of(name: str) -> str:
-    """The flag of a dotted name: "search.length_penalty" is --search.length-penalty."""
-    return "--" + name.replace("_", "-")
-
-
-def names_of(cls: Any, plain: Mapping[str, Any]) -> dict[str, str]:
-    """Path in plain data -> dotted name of its flag: "model.attention.window" is model.location_aware.window."""
-    found = {}
-    for field in fields(cls):
-        if is_chosen(plain, field):
-            path = (*field.path, TAG) if field.tags else field.path
-            found[".".join(path)] = field.flag.removeprefix("--").replace("-", "_")
-    return found
 
 
 def parse(config: Any, arguments: Sequence[str], known: Sequence[str] = ()) -> Any:
@@ -133,11 +57,6 @@ def separate(config: Any, arguments: Sequence[str], known: Sequence[str] = ()) -
         return from_plain(cls, plain), rest
     except ValidationError as error:
         raise InvalidInput(sentence(error, cls)) from None
-
-
-def listing(cls: Any) -> str:
-    """The command that lists the flags of a configuration."""
-    return f"saccade train {catalogue.system_of(cls)} --help"
 
 
 def split(
@@ -230,20 +149,6 @@ def check_chosen(plain: Mapping[str, Any], field: FlagField) -> None:
             raise InvalidInput(needed(field, choice, tag, made))
 
 
-def is_chosen(plain: Mapping[str, Any], field: FlagField) -> bool:
-    """Whether the record of an option is chosen."""
-    return all(at(plain, choice.path)[TAG] in tags_of(record_of(choice, tag)) for choice, tag in field.needs)
-
-
-def needed(field: FlagField, choice: FlagField, tag: str, made: Any) -> str:
-    return f"{field.flag} needs {choice.flag} {tag}; it is {made}"
-
-
-def record_of(choice: FlagField, tag: Any) -> Any:
-    """The record of that name; None if there is none."""
-    return next((record for record in members(choice.annotation) if tag in tags_of(record)), None)
-
-
 def put(plain: dict[str, Any], field: FlagField, value: Any) -> None:
     """Set a field of plain data. A new choice starts from the defaults of its record."""
     record, name = at(plain, field.path[:-1]), field.path[-1]
@@ -255,16 +160,6 @@ def put(plain: dict[str, Any], field: FlagField, value: Any) -> None:
         raise InvalidInput(not_among(field.flag, value, field.tags))
     if record[name][TAG] != value:
         record[name] = to_plain(made(name=value))
-
-
-def not_among(name: str, given: Any, options: Sequence[str]) -> str:
-    return f"{name} must be one of {', '.join(options)}, not {given!r}; {nearest(str(given), options)}"
-
-
-def at(plain: Mapping[str, Any], path: Sequence[str]) -> Any:
-    for name in path:
-        plain = plain[name]
-    return plain
 
 
 def from_yaml(cls: Any, path: Path, plain: Mapping[str, Any]) -> Iterator[tuple[FlagField, Any]]:
@@ -317,64 +212,3 @@ def leaves(
             yield field, None if optional(field.annotation) and value == "none" else value
         else:
             raise InvalidInput(f"{file}: {'.'.join(path)} holds options, not a value")
-
-
-def explain(error: Exception, cls: Any) -> str:
-    """One sentence that explains a validation error."""
-    return sentence(error, cls) if isinstance(error, ValidationError) else str(error)
-
-
-def sentence(error: ValidationError, cls: Any) -> str:
-    """The first error, with the flag that sets the field."""
-    fault = error.errors()[0]
-    known = fields(cls)
-    path = without_tags(tuple(str(part) for part in fault["loc"]), known)
-    if fault["type"] == "unexpected_keyword_argument":
-        if other := next((field for field in known if field.path == path), None):
-            return needed(other, *other.needs[-1], fault["loc"][-2])
-        there = [".".join(field.path) for field in known]
-        return f"there is no field {'.'.join(path)}; {nearest('.'.join(path), there, listing(cls))}"
-    found = [field for field in known if path[: len(field.path)] == field.path]
-    context, got = fault.get("ctx", {}), fault["input"]
-    if not found:
-        return str(context.get("error", fault["msg"]))
-    name = max(found, key=lambda field: len(field.path)).flag
-    match fault["type"]:
-        case "literal_error" | "union_tag_invalid":
-            said = context.get("expected", context.get("expected_tags", "")).replace(" or ", ",").split(",")
-            return not_among(name, context.get("tag", got), [option.strip(" '") for option in said])
-        case "greater_than_equal":
-            return f"{name} must be at least {number(context['ge'])}, not {got}; the nearest is {number(context['ge'])}"
-        case "less_than_equal":
-            return f"{name} must be at most {number(context['le'])}, not {got}; the nearest is {number(context['le'])}"
-        case "greater_than":
-            return f"{name} must be more than {number(context['gt'])}, not {got}"
-        case "less_than":
-            return f"{name} must be less than {number(context['lt'])}, not {got}"
-        case "too_long" | "too_short":
-            wanted = context.get("max_length", context.get("min_length"))
-            return f"{name} takes {wanted} values, not {len(got)}"
-        case "tuple_type":
-            return f"{name} must be a list of values, not {got!r}"
-        case "value_error":
-            return f"{name}: {context.get('error', fault['msg'])}"
-        case kind if kind.endswith("_parsing") or kind.endswith("_type"):
-            wanted = {"int": "a whole number", "float": "a number", "bool": "true or false"}
-            return f"{name} must be {wanted.get(kind.split('_')[0], fault['msg'])}, not {got!r}"
-    return f"{name}: {fault['msg']}, not {got!r}"
-
-
-def number(limit: float) -> str:
-    """Such as 65,536; 0 for 0.0, since pydantic reports limits as floats."""
-    return f"{int(limit):,}" if limit == int(limit) else str(limit)
-
-
-def without_tags(path: Path_, known: Sequence[FlagField]) -> Path_:
-    """The path of an error in plain data: pydantic inserts the name of the selected record after its choice."""
-    choices = {field.path: field.tags for field in known if field.tags}
-    found: Path_ = ()
-    for part in path:
-        if part in choices.get(found, ()):
-            continue
-        found = (*found, part)
-    return found

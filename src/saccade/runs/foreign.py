@@ -15,7 +15,8 @@ from typing import Any
 
 from saccade.core.errors import InvalidInput, NotFound, require
 from saccade.core.pretrained import Pretrained
-from saccade.training.run_folder import RunFolder, read_tensors
+from saccade.training.run_folder import RunFolder
+from saccade.training.tensors import read_tensors
 
 COPIES = "pretrained"  # folder of a run's assets
 PARTS = ("config.yaml", "model.safetensors", "assets")  # the files needed to load a run

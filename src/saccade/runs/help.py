@@ -10,7 +10,7 @@ from typing import Any
 
 from saccade.core.config import to_plain
 from saccade.core.pretrained import Pretrained
-from saccade.runs.flags import TAG, FlagField, at, fields
+from saccade.runs.flag_fields import TAG, FlagField, at, fields
 
 KINDS = {int: "INT", float: "NUMBER", str: "TEXT", bool: "[true|false]", Path: "PATH", Pretrained: "RUN"}
 

@@ -19,6 +19,8 @@ from saccade.core.recipe import Answer, Recipe
 from saccade.core.stream import in_order, sizes_of
 from saccade.core.task import Figure, Learning, Legible, Readable, Task
 from saccade.runs import before, catalogue, flags, foreign
+from saccade.runs.flag_errors import explain
+from saccade.runs.flag_fields import flag_of, names_of
 from saccade.runs.memory import check_fits
 from saccade.runs.places import place
 from saccade.training.config import RunConfig
@@ -174,11 +176,11 @@ def opened(folder: RunFolder, arguments: Sequence[str], known: Sequence[str]) ->
 def check_used(trained: Any, config: Any, system: str, folder: RunFolder) -> None:
     """Raise InvalidInput if a field was changed that has no effect on a trained run."""
     before, plain = flatten(to_plain(trained)), to_plain(config)
-    copies, names = foreign.copied_fields(config, folder), flags.names_of(type(config), plain)
+    copies, names = foreign.copied_fields(config, folder), names_of(type(config), plain)
     for path, value in flatten(plain).items():
         if path in before and value == before[path]:
             continue
-        flag = flags.flag_of(names.get(path, path))
+        flag = flag_of(names.get(path, path))
         if path in copies and Path(value).resolve() != Path(before[path]).resolve():
             raise InvalidInput(
                 f"{flag} cannot change here: {folder.path} holds a copy of the network that it was trained with; "
@@ -233,7 +235,7 @@ def configuration(recipe: Recipe, head: Mapping[str, Any], folder: RunFolder) ->
     try:
         return before.from_plain(type(recipe.config), head["config"], head["version"])
     except (ValueError, TypeError) as error:
-        raise InvalidInput(f"{folder.config}: {flags.explain(error, type(recipe.config))}") from None
+        raise InvalidInput(f"{folder.config}: {explain(error, type(recipe.config))}") from None
 
 
 def resolved(config: Any, head: Mapping[str, Any]) -> Any:

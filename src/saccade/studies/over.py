@@ -20,7 +20,7 @@ from saccade.explain.pictures import kept
 from saccade.explain.pictures.curve import Curve
 from saccade.explain.plots.series import Line
 from saccade.runs.ending import longest, small_pictures
-from saccade.runs.flags import flag_of, names_of
+from saccade.runs.flag_fields import flag_of, names_of
 from saccade.runs.run import Run, configuration, open_run, resolved
 from saccade.runs.scoring import measured, summary
 from saccade.studies import Found, Study

@@ -14,7 +14,8 @@ from saccade.core.config import flatten
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.files import write_atomically
 from saccade.training.config import TrainingConfig
-from saccade.training.run_folder import RunFolder, check_fit, read_tensors
+from saccade.training.run_folder import RunFolder
+from saccade.training.tensors import check_fit, read_tensors
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:

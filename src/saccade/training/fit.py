@@ -26,9 +26,10 @@ from saccade.training.metrics import Metrics, Report
 from saccade.training.optimizers import MovingAverage, build_optimizer, rate_at
 from saccade.training.processes import Processes
 from saccade.training.random_state import derived, random_state, restore_random_state, seed_everything
-from saccade.training.run_folder import RunFolder, ties
+from saccade.training.run_folder import RunFolder
 from saccade.training.sharding import shard_like, whole
 from saccade.training.signals import interruptible
+from saccade.training.tensors import ties
 from saccade.training.update import Gradients
 from saccade.training.validate import Evaluate, Validation
 

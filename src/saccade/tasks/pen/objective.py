@@ -3,7 +3,7 @@
 from torch import nn
 
 from saccade.core.recipe import Loss, Part
-from saccade.tasks.pen.task import Batch
+from saccade.tasks.pen.batch import Batch
 
 
 def negative_log_density(model: nn.Module, batch: Batch, step: int) -> Loss:

@@ -3,7 +3,7 @@
 from torch import nn
 
 from saccade.core.recipe import Loss, Part
-from saccade.tasks.speech.task import PAD, Batch
+from saccade.tasks.speech.batch import PAD, Batch
 
 
 def cross_entropy(model: nn.Module, batch: Batch, step: int) -> Loss:

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -20,49 +20,13 @@ from saccade.core.masks import length_mask
 from saccade.core.task import Figure, Score, Size
 from saccade.tasks.speech import digits
 from saccade.tasks.speech.audio import FRAME_SHIFT, WINDOW, Samples, log_mel, read_audio, wav
+from saccade.tasks.speech.batch import BLANK, END, PAD, SPECIAL, START, Batch, Example, Sound
 from saccade.tasks.speech.config import SpeechConfig
 from saccade.tasks.speech.manifest import read_manifest
 from saccade.tasks.speech.score import label_errors, latencies
 
 SPLITS = ("train", "validation", "test")
-PAD = BLANK = 0
-START, END = 1, 2
-SPECIAL = ("blank", "start", "end")
 KEPT = 1 << 29  # bytes of features that are cached for the next epoch; computing them takes a third of an update
-
-Sound = digits.DigitString | Path | bytes  # the source of a sound: digits to join, a file, or the bytes of a file
-
-
-class Example(NamedTuple):
-    """A sound, its number of samples, and its transcript."""
-
-    sound: Sound
-    samples: int
-    transcript: str
-    target: list[int]
-
-
-class Batch(NamedTuple):
-    """Padded features and labels. Target inputs begin with a start symbol, and targets end with an end symbol."""
-
-    features: Float[Tensor, "b t f"]
-    mask: Bool[Tensor, "b t"]
-    target_inputs: Int[Tensor, "b u"]
-    targets: Int[Tensor, "b u"]
-
-    @property
-    def lengths(self) -> Int[Tensor, " b"]:
-        """Steps of each recording."""
-        return self.mask.sum(1)
-
-    @property
-    def labels(self) -> Int[Tensor, "b w"]:
-        """The labels without start and end."""
-        return self.target_inputs[:, 1:]
-
-    @property
-    def label_lengths(self) -> Int[Tensor, " b"]:
-        return (self.labels != PAD).sum(1)
 
 
 class SpeechTask:
