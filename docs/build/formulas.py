@@ -22,14 +22,14 @@ NAMES = (
 FUNCTIONS = {*NAMES.split()}
 LARGE = {"sum": "∑", "prod": "∏"}
 SIGNS = {
-    "<=": "≤", ">=": "≥", "!=": "≠", "->": "→", "...": "…", ".": "·", "*": "∗", "-": "−", "~": "∼", "<": "<", ">": ">",
-    "=": "=", "+": "+", "in": "∈",
+    "<=": "≤", ">=": "≥", "!=": "≠", "->": "→", "...": "…", "..": "…", ".": "·", "*": "∗", "-": "−", "~": "∼",
+    "<": "<", ">": ">", "=": "=", "+": "+", "in": "∈",
 }  # fmt: skip
 RELATIONS = ("=", "<=", ">=", "!=", "->", "<", ">", "~", "in")
 SHORT = {"as", "at", "by", "if", "is", "no", "of", "on", "or", "to"}  # words of two letters
 TOKEN = re.compile(
     r"(?P<space>\s+)|(?P<text>\"[^\"]*\"|[A-Za-z]'s [a-z]+)|(?P<number>\d+(?:[.,]\d+)*)|(?P<name>[A-Za-z]+)"
-    r"|(?P<sign><=|>=|!=|->|\.\.\.|[-+*/.,;:=<>~^_'|()\[\]{}&@])"
+    r"|(?P<sign><=|>=|!=|->|\.\.\.?|[-+*/.,;:=<>~^_'|()\[\]{}&@])"
 )
 
 
@@ -73,7 +73,8 @@ def plain(text: str) -> str:
 
 def row(line: str) -> str:
     """A row of the table: a label, the left and the right side of the formulas, and a remark."""
-    parts = joined([half for part in re.split(r"\s{3,}", line.strip()) if part for half in halves(part)])
+    line = re.sub(r"(?<=\S)\s{2,}(?=(?:=|~|<=) )", " ", line.strip())  # relations below one another
+    parts = joined([half for part in re.split(r"\s{3,}", line) if part for half in halves(part)])
     if (labelled := LABELLED.match(parts[0])) and not is_formula(parts[0]):
         parts[:1] = labelled.groups()
     found = [is_formula(part) for part in parts]
@@ -227,7 +228,7 @@ class Reader:
         parts = [self.factor(depth)]
         while True:
             token = self.next()
-            if token.text in (".", "*", "...") and token.kind == "sign":
+            if token.text in (".", "*", "..", "...") and token.kind == "sign":
                 self.take()
                 parts.append(f"<mo>{SIGNS[token.text]}</mo>")
                 if self.next().kind == "end" or self.next().text in (",", ";", ")", "]"):
@@ -276,7 +277,7 @@ class Reader:
             inner = self.sequence((), depth + 1)
             self.take("|")
             return self.marked(f'<mrow><mo form="prefix">|</mo>{inner}<mo form="postfix">|</mo></mrow>')
-        if token.text == "...":
+        if token.text in ("..", "..."):
             return "<mo>…</mo>"
         raise Unreadable(f"unexpected {token.text!r}")
 
@@ -339,6 +340,13 @@ class Reader:
         while self.next().kind in ("name", "number") and not self.next().before:
             following = self.take()
             parts.append(letters(following.text) if following.kind == "name" else f"<mn>{following.text}</mn>")
+        minus, then = self.next(), self.next(1)
+        tight = not (minus.before or minus.after) and then.kind in ("name", "number")
+        if minus.text in ("-", "<", "<=", ">", ">=") and tight:  # M_t-1, prod_i<j
+            self.take()
+            last = self.take().text
+            parts.append(f"<mo>{html.escape(SIGNS[minus.text])}</mo>")
+            parts.append(letters(last) if then.kind == "name" else f"<mn>{last}</mn>")
         if self.next().text == "_" and not self.next().before:  # h_{a_t} without braces
             self.take()
             parts[-1] = f"<msub>{parts[-1]}{self.index()}</msub>"

@@ -35,6 +35,9 @@ def maths(text: str) -> list[str]:
         ("e_qk = beta_q (u_q . h_k) / (|u_q| |h_k|)", "eqk=βq(uq·hk)|uq||hk|"),
         ("PE(p, 2i) = sin(p / 10000^(2i/d))", "PE(p,2i)=sin(p100002id)"),
         ("a_t ~ w_t", "at∼wt"),
+        ("M_t(i) = M_t-1(i) (1 - e_t)", "Mt(i)=Mt−1(i)(1−et)"),
+        ("a_j = (1 - u_j) prod_i<j u_i", "aj=(1−uj)∏i<jui"),
+        ("o_t = f(m_1, .., m_t)", "ot=f(m1,…,mt)"),
         ("c_t = h_{a_t}", "ct=hat"),
         ("[k != l's last] = 1", "[k≠l's last]=1"),
         ("MultiHead(Q, K, V) = [head_1; ...; head_h] W^O", "MultiHead(Q,K,V)=[head1;…;headh]WO"),
@@ -57,6 +60,9 @@ def test_a_line_has_a_label_formulas_and_a_remark() -> None:
     assert "<td class='remark'>&quot;general&quot; in the paper</td>" in row
     row = formulas.row("    w_tk = exp(beta e_tk)        beta = 1; in evaluation more sharpens")
     assert "<td class='remark'>beta = 1; in evaluation more sharpens</td>" in row
+    row = formulas.row("    h_t     = tanh(W x_t + U h_t-1)            equation 2")
+    assert "<td></td><td><math" in row
+    assert "<td class='remark'>equation 2</td>" in row
     row = formulas.row("    u_q = W s_q,   beta_q = softplus(b . s_q + c)")
     assert len(maths(row)) == 3
     row = formulas.row("    gumbel      a_t = arg max(log w_t + g), g Gumbel noise, which samples from w_t")

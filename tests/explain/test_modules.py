@@ -92,3 +92,23 @@ def test_what_there_is_not_is_refused() -> None:
         module_graph(model, lambda: words + 1)
     with pytest.raises(InvalidInput, match="at least one module"):
         module_graph(model, lambda: model(words), most=0)
+
+
+class Buffered(nn.Module):
+    """Writes each step into a part of one tensor, which the output reads as a whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step, self.output = nn.Linear(4, 3), nn.Linear(3, 2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        found = inputs.new_empty(len(inputs), inputs.shape[1], 3)
+        for t in range(inputs.shape[1]):
+            found[:, t] = self.step(inputs[:, t])
+        return self.output(found)
+
+
+def test_what_is_written_into_a_tensor_is_read_from_it() -> None:
+    model, inputs = Buffered(), torch.randn(2, 5, 4)
+    graph = module_graph(model, lambda: model(inputs), {"inputs": inputs}, output="scores")
+    assert links(graph) == {("inputs", "step"), ("step", "output"), ("output", "scores")}

@@ -5,6 +5,7 @@ from, so that an arrow leads from the module that made a tensor to the module wh
 diagram cannot disagree with the code.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from saccade.core.errors import InvalidInput
 from saccade.explain.pictures.graph import Graph
 
+BLANK = re.compile(r"::new_|_like$")
 MOST = 12  # modules in a diagram: those with the most parts are opened while there are no more
 
 
@@ -65,7 +67,8 @@ def shown(known: Mapping[str, nn.Module], inside: str, most: int) -> list[str]:
     """The modules of a diagram: the parts of a module, of which those with the most parts are opened in turn."""
     found = parts(known, inside)
     while True:
-        closed = [name for name in found if worth_opening(known, name)]
+        alone = len(found) == 1 and len(parts(known, found[0])) > 1
+        closed = [name for name in found if alone or worth_opening(known, name)]
         closed.sort(key=lambda name: -sum(1 for other in known if other.startswith(f"{name}.")))
         for name in closed:
             opened = parts(known, name)
@@ -104,6 +107,7 @@ class Flow(TorchDispatchMode):
         self.owners = {id(p): node for name, p in model.named_parameters() if (node := self.node_of(name))}
         self.outside = {id(p) for _, p in model.named_parameters()} - set(self.owners)
         self.sources: dict[int, set[str]] = {}
+        self.written: dict[int, set[str]] = {}
         self.kept: list[Any] = []  # so that no other tensor gets the same id
         self.links: dict[tuple[str, str], int] = {}
         self.sizes: dict[str, tuple[int, ...]] = {}
@@ -123,7 +127,7 @@ class Flow(TorchDispatchMode):
     def end(self, found: Any, name: str) -> None:
         leaves = [leaf for leaf in tree_leaves(found) if isinstance(leaf, Tensor)]
         for leaf in leaves:
-            for source in self.sources.get(id(leaf), ()):
+            for source in self.sources_of(leaf):
                 self.link(source, name)
         if leaves:
             self.seen(name, leaves[0])
@@ -143,7 +147,9 @@ class Flow(TorchDispatchMode):
         given = [leaf for leaf in tree_leaves((args, kwargs or {})) if isinstance(leaf, Tensor)]
         owners = [self.owners[id(leaf)] for leaf in given if id(leaf) in self.owners]
         made = [leaf for leaf in tree_leaves(found) if isinstance(leaf, Tensor)]
-        sources = {source for leaf in given for source in self.sources.get(id(leaf), ())}
+        sources = {source for leaf in given for source in self.sources_of(leaf)}
+        if BLANK.search(func._schema.name):  # has the shape of its input, and nothing of its numbers
+            sources = set()
         weights_only = all(id(leaf) in self.owners for leaf in given)
         if owners and weights_only:  # still a parameter, seen another way
             self.owners |= {id(leaf): owners[0] for leaf in made}
@@ -158,8 +164,17 @@ class Flow(TorchDispatchMode):
             sources = {node}
         for leaf in made:
             self.sources[id(leaf)] = set(sources)
+            if func._schema.is_mutable:  # written into a part of a tensor, which others may read as a whole
+                self.written.setdefault(leaf.untyped_storage().data_ptr(), set()).update(sources)
         self.kept += made
         return found
+
+    def sources_of(self, tensor: Tensor) -> set[str]:
+        """Where a tensor came from, and what was written into its memory."""
+        found = self.sources.get(id(tensor), set())
+        if not self.written or id(tensor) in self.owners:
+            return found
+        return found | self.written.get(tensor.untyped_storage().data_ptr(), set())
 
     def listening(self) -> "Listening":
         return Listening(self)
