@@ -28,6 +28,13 @@ def test_a_pipe_gets_one_line_for_each_system(saccade: Command, monkeypatch: pyt
             assert group[-1]["paper"]["number"] in row
 
 
+def test_evidence_of_a_claim_is_never_left_out(saccade: Command) -> None:
+    rows = saccade("list").out.splitlines()
+    for system in SYSTEMS:
+        if any(found["claims"] for found in catalogue.evidence(system)):
+            assert not any(row.startswith(f"{system} ") and "no evidence yet" in row for row in rows)
+
+
 def test_a_system_is_listed_with_its_paper_all_variants_and_claims(saccade: Command) -> None:
     system = max(SYSTEMS, key=lambda name: len(catalogue.evidence(name)))
     listed = saccade("list", system).out

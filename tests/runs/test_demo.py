@@ -23,5 +23,9 @@ def test_it_translates_as_well_as_its_evidence_says() -> None:
     assert {picture.name for picture in answer.pictures} >= {"alignment"}
 
 
+def test_a_run_prints_its_name_and_its_folder_only() -> None:
+    assert repr(saccade.load(FOLDER)) == f"Run('rnnsearch demo', '{FOLDER}')"
+
+
 def test_it_takes_less_than_a_megabyte() -> None:
     assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) <= 1_000_000

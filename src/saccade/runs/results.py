@@ -40,8 +40,8 @@ def overview() -> str:
 
 
 def headlines(evidence: Sequence[Evidence]) -> list[list[Evidence]]:
-    """The groups for the overview: a variant with a hyphen in its name is a row of a comparison, omitted here."""
-    return [group for group in groups(evidence) if "-" not in group[-1]["variant"]]
+    """The groups for the overview, without rows of a comparison: variants with a hyphen in their name and no claim."""
+    return [group for group in groups(evidence) if "-" not in group[-1]["variant"] or group[-1]["claims"]]
 
 
 def runs(system: str) -> str:

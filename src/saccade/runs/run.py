@@ -42,7 +42,7 @@ class Prediction(NamedTuple):
         return self.text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A system with its weights: `run.model`, `run.task`, `run.config`, `run.predict(raw)`."""
 
@@ -58,6 +58,9 @@ class Run:
     @property
     def title(self) -> str:
         return f"{self.system} {self.variant}"
+
+    def __repr__(self) -> str:
+        return f"Run({self.title!r}, {str(self.folder.path)!r})"
 
     def predict(self, raw: str | bytes | os.PathLike[str] = "") -> Prediction:
         """Answer typed text, the path of a file, or a file's bytes.
