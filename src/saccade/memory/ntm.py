@@ -29,6 +29,7 @@ from saccade.memory.ntm_steps import HUGE, Machine, Steps
 from saccade.memory.own_backward import heard, own_backward, taps_of
 
 SMALL = 1e-6  # the constant that an empty memory holds (Collier & Beel 2018, arXiv:1807.08518)
+FIRST = 10.0  # the logit of the first slot before a sequence, of the others 0: its weight is 0.99 of 128 slots
 
 
 class NTMState(NamedTuple):
@@ -115,7 +116,8 @@ class NTM(nn.Module):
             self.initial_memory: Tensor = nn.Parameter(torch.empty(slots, slot_size))
         else:
             self.register_buffer("initial_memory", torch.empty(slots, slot_size))
-        # on a constant memory, uniform weights would stay uniform for ever: the first ones must differ
+        # Every head starts at the first slot. On a constant memory, uniform weights would stay uniform for ever, and heads
+        # that start at random weights find a common place to start very slowly.
         self.initial_weights = nn.Parameter(torch.empty(heads, slots))
         self.initial_reads = nn.Parameter(torch.empty(read_heads, slot_size))
         self.read_weights, self.write_weights = Tap("b h n"), Tap("b h n")
@@ -127,7 +129,8 @@ class NTM(nn.Module):
         for layer in (self.heads, self.output):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
-        nn.init.normal_(self.initial_weights)
+        nn.init.zeros_(self.initial_weights)
+        self.initial_weights.data[:, 0] = FIRST
         nn.init.zeros_(self.initial_reads)
         with torch.no_grad():
             if random:

@@ -44,7 +44,7 @@ class Config:
 
     task: AlgorithmsConfig = AlgorithmsConfig()
     model: NTMConfig = NTMConfig()
-    training: TrainingConfig = training(11500)
+    training: TrainingConfig = training(7000)
 
 
 def task(config: Config, assets: Path | None) -> AlgorithmsTask:
