@@ -13,7 +13,7 @@ from saccade.core.errors import InvalidInput
 from saccade.core.task import Figure, Score
 from saccade.tasks.digits.batch import Batch, Example
 from saccade.tasks.digits.config import DigitsConfig
-from saccade.tasks.digits.draws import keys_of
+from saccade.tasks.digits.draws import Keys, keys_of
 from saccade.tasks.digits.mnist import SPLITS, Digits, embedded, read_mnist
 
 
@@ -47,35 +47,33 @@ class DigitsTask:
 
     def drawn(self, split: str, rows: Sequence[int], epoch: int = 0) -> list[Example]:
         """The examples of these digits as they are in an epoch of training."""
-        keys = keys_of(self.config.draw, *self._numbers(split, rows, epoch))
-        labels = self.kind.labels(self.digits[split], torch.tensor(rows), keys).tolist()
-        return [Example(split, row, tuple(own), epoch) for row, own in zip(rows, labels, strict=True)]
+        found = [Example(split, row, (), epoch if self.kind.anew else 0) for row in rows]
+        labels = self.kind.labels(self.digits[split], torch.tensor(rows), self._keys(found)).tolist()
+        return [example._replace(labels=tuple(own)) for example, own in zip(found, labels, strict=True)]
 
-    def _numbers(self, split: str, rows: Sequence[int], epoch: int) -> tuple[list[int], Sequence[int], list[int]]:
-        return [SPLITS.index(split)] * len(rows), rows, [epoch] * len(rows)
+    def _keys(self, examples: Sequence[Example]) -> Keys:
+        splits, rows, epochs = zip(*((SPLITS.index(one.split), one.row, one.epoch) for one in examples), strict=True)
+        return keys_of(self.config.draw, splits, rows, epochs)
 
     def collate(self, examples: Sequence[Example], generator: torch.Generator | None = None) -> Batch:
         """With a generator the images are drawn for a random epoch; `DigitStream` draws them for its own."""
         if generator is not None:
             epoch = int(torch.randint(1, 2**62, (), generator=generator))
-            examples = [
-                example if example.image is not None else self.drawn(example.split, [example.row], epoch)[0]
-                for example in examples
-            ]
-        size, digits = self.kind.size, self.kind.digits
-        images = torch.zeros(len(examples), size, size)
-        for split in {example.split for example in examples}:
-            places = [place for place, example in enumerate(examples) if example.split == split]
-            images[places] = self._images([examples[place] for place in places], split)
-        labels = torch.tensor([example.labels or (0,) * digits for example in examples])
-        return Batch(images[:, None], labels if digits > 1 else labels[:, 0])
+            examples = [one if one.image is not None else self.drawn(one.split, [one.row], epoch)[0]
+                        for one in examples]  # fmt: skip
+        labels = torch.tensor([example.labels or (0,) * self.kind.digits for example in examples])
+        return Batch(self._images(examples)[:, None], labels if self.kind.digits > 1 else labels[:, 0])
 
-    def _images(self, examples: Sequence[Example], split: str) -> Float[Tensor, "b y x"]:
-        if not split:
-            return torch.stack([example.image for example in examples if example.image is not None])
-        rows = [example.row for example in examples]
-        numbers = [SPLITS.index(split)] * len(rows), rows, [example.epoch for example in examples]
-        return self.kind.images(self.digits[split], torch.tensor(rows), keys_of(self.config.draw, *numbers))
+    def _images(self, examples: Sequence[Example]) -> Float[Tensor, "b y x"]:
+        own = [example.image for example in examples]
+        splits = {example.split for example in examples}
+        if len(splits) > 1:
+            return torch.cat([self._images([example]) for example in examples])
+        [split] = splits
+        if own[0] is not None:
+            return torch.stack([image for image in own if image is not None])
+        rows = torch.tensor([example.row for example in examples])
+        return self.kind.images(self.digits[split], rows, self._keys(examples))
 
     def score(self, predictions: Sequence[int | Sequence[int]], examples: Sequence[Example]) -> Score:
         wrong = [self.said(ours) != example.labels for ours, example in zip(predictions, examples, strict=True)]
