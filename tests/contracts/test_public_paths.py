@@ -60,6 +60,7 @@ PATHS = [
     "saccade.tasks.babi.BabiConfig", "saccade.tasks.babi.BabiTask",
     "saccade.tasks.pen.PenConfig", "saccade.tasks.pen.PenTask",
     "saccade.training.config.TrainingConfig",
+    "saccade.vision.GaussianGrid",
 ]  # fmt: skip
 
 
