@@ -18,7 +18,9 @@ ABSURD = [0.0, 1.0, -30.0, 30.0, -1e4, 1e4, 1e30, -1e30]  # outputs of a network
 
 def slow_filters(outputs: Tensor, size: int, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
     """F_X, F_Y and gamma by equations 19 to 26, one number at a time, with indices from 1."""
-    all_columns, all_rows, all_gamma = [], [], []
+    all_columns: list[Tensor] = []
+    all_rows: list[Tensor] = []
+    all_gamma: list[Tensor] = []
     for g_x, g_y, log_variance, log_stride, log_gamma in outputs:
         centre_x, centre_y = (width + 1) / 2 * (g_x + 1), (height + 1) / 2 * (g_y + 1)
         stride = (max(width, height) - 1) / (size - 1) * log_stride.exp() if size > 1 else torch.zeros(()).double()

@@ -45,11 +45,11 @@ def run(arguments: Sequence[str]) -> int:
     if not isinstance(loaded.task, Readable):
         raise InvalidInput(f"{loaded.system} reads no input; saccade evaluate {options.run} scores it")
     inputs = [*options.input, *more]
-    if loaded.needs_nothing:
-        inputs = inputs or [""]
+    if loaded.may_need_nothing and not inputs:
+        inputs = [""]
         if text_waits():
             complain(f"note: {loaded.system} needs no input; standard input is not read")
-    elif any(not text.strip() for text in inputs):
+    elif not loaded.needs_nothing and any(not text.strip() for text in inputs):
         raise InvalidInput("there is nothing to answer: the input is empty")
     for text in inputs:  # read all before answering the first
         loaded.read(text)

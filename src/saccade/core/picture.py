@@ -5,7 +5,7 @@ The terminal, the PNG, the page, the docs and the evidence all use the same valu
 its own kind in its folder (`systems/NAME/dial.py`, `dial.js`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -35,6 +35,18 @@ class Picture(Protocol):
 
     def description(self) -> str:
         """A sentence that describes the picture to readers who cannot see it."""
+
+
+@runtime_checkable
+class Moving(Picture, Protocol):
+    """A picture that may also be written as an animation."""
+
+    @property
+    def seconds(self) -> float:
+        """The time of each figure; 0 if there is no animation."""
+
+    def frames(self) -> Sequence[Any]:
+        """Its matplotlib figures."""
 
 
 def kind_of(picture: Picture | type[Any]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from saccade.core.picture import Picture
+from saccade.core.picture import Moving, Picture
 from saccade.core.recipe import Claim
 from saccade.core.stream import sizes_of
 from saccade.core.task import Answered, Legible, Readable, Score
@@ -123,11 +123,13 @@ def series_pictures(found: Score, title: str) -> list[Picture]:
 
 
 def draw(pictures: Sequence[Picture], folder: Path, ending: str = "") -> list[Path]:
-    """Write each picture as PNG and SVG; returns the paths of the PNGs."""
+    """Write each picture as PNG and SVG, and as GIF if it moves; returns the paths of the PNGs and the GIFs."""
     drawn = []
     for picture in pictures:
-        name = f"{picture.name}-{ending}" if ending else picture.name
-        drawn.append(plots.save(picture.figure(), folder / name, picture.description())[0])
+        path = folder / (f"{picture.name}-{ending}" if ending else picture.name)
+        drawn.append(plots.save(picture.figure(), path, picture.description())[0])
+        if isinstance(picture, Moving) and picture.seconds:
+            drawn.append(plots.animate(picture.frames(), path, picture.description(), picture.seconds))
     return drawn
 
 

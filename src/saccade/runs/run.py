@@ -76,8 +76,13 @@ class Run:
 
     @property
     def needs_nothing(self) -> bool:
-        """Whether the task answers without an input."""
+        """Whether the task answers without an input, and takes none."""
         return isinstance(self.task, Readable) and self.task.accepts == ("nothing",)
+
+    @property
+    def may_need_nothing(self) -> bool:
+        """Whether the task also answers without an input."""
+        return isinstance(self.task, Readable) and "nothing" in self.task.accepts
 
     def read(self, raw: str | bytes) -> Any:
         """The example of an input.

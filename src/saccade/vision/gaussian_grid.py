@@ -111,7 +111,8 @@ def write(patches: Float[Tensor, "b c n n"], bank: FilterBank) -> Float[Tensor, 
     channels, size = patches.shape[1:3]
     patches = (-bank.log_intensity).exp()[:, None, None, None] * patches
     across = torch.bmm(patches.flatten(1, 2), bank.columns).unflatten(1, (channels, size))
-    return bank.rows.mT[:, None] @ across
+    written: Tensor = bank.rows.mT[:, None] @ across
+    return written
 
 
 class GaussianGrid(nn.Module):

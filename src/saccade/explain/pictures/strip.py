@@ -31,6 +31,8 @@ class Strip:
     labels: Sequence[str] = ()
     """Labels of the images; by default their numbers, from 1."""
     title: str = ""
+    seconds: float = 0.0
+    """If above 0, it is also written as an animation that shows each image for this long."""
 
     def __post_init__(self) -> None:
         images = stretched(self.images, "images (t, y, x) or (t, c, y, x)")
@@ -45,6 +47,18 @@ class Strip:
 
     def figure(self) -> plots.Figure:
         return plots.drawing(self.images, self.boxes, title=self.title, names=self.labels)
+
+    def frames(self) -> list[plots.Figure]:
+        """The figures of an animation: each image alone; the last is shown four times as long."""
+        shown = [*range(len(self.images)), *[len(self.images) - 1] * 3]
+        boxes = self.boxes if self.boxes is not None else [None] * len(self.images)
+        return [
+            plots.drawing(
+                self.images[step : step + 1], None if boxes[step] is None else boxes[step][None], title=self.title,
+                names=[self._names()[step]], inches=2.4,
+            )
+            for step in shown
+        ]  # fmt: skip
 
     def text(self, width: int) -> str:
         """At most twelve of the images, in shades."""
@@ -64,7 +78,8 @@ class Strip:
     def plain(self) -> dict[str, Any]:
         boxes = None if self.boxes is None else rounded(self.boxes, 2)
         images = thinned(self.images, MOST)
-        return {"name": self.name, "title": self.title, "labels": list(self.labels), "boxes": boxes, "images": images}
+        plain = {"name": self.name, "title": self.title, "labels": list(self.labels), "boxes": boxes, "images": images}
+        return plain | ({"seconds": self.seconds} if self.seconds else {})
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "Strip":

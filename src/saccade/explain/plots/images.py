@@ -237,6 +237,7 @@ def drawing(
     most: int = 40,
     title: str = "",
     names: Sequence[str] = (),
+    inches: float = 0.85,
 ) -> Figure:
     """The steps of a drawing: the canvas after each step, from 1, side by side; figure 7 of Gregor et al. 2015.
 
@@ -247,6 +248,7 @@ def drawing(
         most: the largest number of steps to draw; if there are more, evenly spaced steps, including the first and the
             last.
         names: names of the canvases; by default "step 1", "2", "3", ...
+        inches: the longer side of a canvas.
 
     Raises:
         InvalidInput: the wrong shape, a number that is not finite or not from 0 to 255, a `most` below 2.
@@ -262,7 +264,7 @@ def drawing(
     found = _pixels_of_all(found)
     chosen = np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int))
     high, wide = found.shape[1:3]
-    small = 0.85 / max(high, wide)  # inches per pixel
+    small = inches / max(high, wide)  # inches per pixel
     with our_style(title, *texts):
         figure = page()
         texts = [_broken(text, wide * small) for text in texts] if names else texts

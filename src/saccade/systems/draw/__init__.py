@@ -1,0 +1,1 @@
+"""DRAW: images drawn step by step, through a window that the network moves."""
