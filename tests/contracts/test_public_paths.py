@@ -29,6 +29,7 @@ PATHS = [
     "saccade.explain.text.alignment_text",
     "saccade.explain.plots.pen", "saccade.explain.plots.arcs", "saccade.explain.plots.layer_overview",
     "saccade.explain.plots.over_image", "saccade.explain.plots.glimpses", "saccade.explain.plots.drawing",
+    "saccade.explain.plots.patches",
     "saccade.explain.plots.memory_trace", "saccade.explain.plots.speech", "saccade.explain.plots.positions",
     "saccade.core.device.to_device", "saccade.explain.answers.alignment", "saccade.explain.answers.entropy",
     "saccade.explain.answers.heads", "saccade.explain.answers.listened", "saccade.explain.page.View",

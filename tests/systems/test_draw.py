@@ -125,7 +125,7 @@ def test_the_bounds_hold_and_close_on_a_model_that_can_be_integrated(mechanism: 
             quantiles = prior.icdf((torch.arange(200).double() + 0.5) / 200)
             found = bounds(model, image[None], quantiles[None, :, None, None])
             assert float(found.reconstruction + found.divergence) == pytest.approx(elbo, abs=0.03)
-            assert float(found.weighted) == pytest.approx(exact, abs=0.03)
+            assert exact - 0.01 < float(found.weighted) < elbo
 
 
 def test_one_sample_weighs_nothing_and_more_tighten_the_bound() -> None:

@@ -1,13 +1,15 @@
 """A grid of Gaussian filters that reads and writes a patch of an image. Gregor et al. 2015, arXiv:1502.04623, 3.2, 3.3.
 
-    (g~_X, g~_Y, log sigma^2, log delta~, log gamma) = W h                          equation 21
-    g_X = (A + 1) / 2 (g~_X + 1),   g_Y = (B + 1) / 2 (g~_Y + 1)                    22, 23
-    delta = (max(A, B) - 1) / (N - 1) delta~                                        24
-    mu_X[i] = g_X + (i - N / 2 - 0.5) delta,   mu_Y[j] = g_Y + (j - N / 2 - 0.5) delta    19, 20
-    F_X[i, a] = exp(-(a - mu_X[i])^2 / (2 sigma^2)) / Z_X[i]                        25
-    F_Y[j, b] = exp(-(b - mu_Y[j])^2 / (2 sigma^2)) / Z_Y[j]                        26
-    read(x) = gamma F_Y x F_X^T                                                     27
-    write(w) = 1 / gamma F_Y^T w F_X                                                29
+    (g~_X, g~_Y, log sigma^2, log delta~, log gamma) = W h         equation 21
+    g_X = (g~_X + 1) (A + 1) / 2                                   22
+    g_Y = (g~_Y + 1) (B + 1) / 2                                   23
+    delta = delta~ (max(A, B) - 1) / (N - 1)                       24
+    mu_X(i) = g_X + (i - N/2 - 0.5) delta                          19
+    mu_Y(j) = g_Y + (j - N/2 - 0.5) delta                          20
+    F_X(i, a) = exp(-(a - mu_X(i))^2 / (2 sigma^2)) / Z_X(i)       25
+    F_Y(j, b) = exp(-(b - mu_Y(j))^2 / (2 sigma^2)) / Z_Y(j)       26
+    read(x) = gamma F_Y x F_X^T                                    27
+    write(w) = F_Y^T w F_X / gamma                                 29
 
 An image x has B rows of A pixels, a patch has N x N; a, b, i and j count from 1, so (g_X, g_Y) = ((A + 1) / 2,
 (B + 1) / 2) is the centre of the image. Z makes each row of F sum to 1. Rows are normalised in log space, where the
@@ -40,6 +42,17 @@ class Grid(NamedTuple):
     """sigma^2, in square pixels."""
     log_intensity: Float[Tensor, " b"]
     """log gamma."""
+
+    def means(self, size: int) -> Float[Tensor, "b k n"]:
+        """mu_X and mu_Y of N x N filters, in pixels."""
+        steps = torch.arange(1, size + 1, dtype=self.stride.dtype, device=self.stride.device) - size / 2 - 0.5
+        return self.centre[..., None] + steps * self.stride[:, None, None]
+
+    def centres(self, size: int) -> Float[Tensor, "b n*n 2"]:
+        """mu_X and mu_Y of each of the N x N filters, row by row, in pixels."""
+        across, down = self.means(size).unbind(1)
+        grid = torch.stack([across[:, None].expand(-1, size, -1), down[..., None].expand(-1, -1, size)], -1)
+        return grid.flatten(1, 2)
 
     def boxes(self, size: int) -> Float[Tensor, "b 4"]:
         """The area of N x N filters, one stride wide each: x and y of the upper left corner, width and height, in
@@ -74,28 +87,23 @@ def widest_stride(height: int, width: int, size: int) -> float:
     return (max(height, width) - 1) / max(size - 1, 1)
 
 
-def filters(
-    centre: Float[Tensor, "b k"], stride: Float[Tensor, " b"], variance: Float[Tensor, " b"], length: int, size: int
-) -> Float[Tensor, "b k n p"]:
-    """F along axes of p pixels, with k centres for each row of the batch."""
-    steps = torch.arange(1, size + 1, dtype=centre.dtype, device=centre.device) - size / 2 - 0.5
-    means = centre[..., None] + steps * stride[:, None, None]
+def filters(means: Float[Tensor, "b k n"], variance: Float[Tensor, " b"], length: int) -> Float[Tensor, "b k n p"]:
+    """F along axes of p pixels, from the means of its rows."""
     # exponents relative to the nearest pixel in the image, without the difference of two large squares
     nearest = means.detach().clamp(1, length)
-    away = torch.arange(1, length + 1, dtype=centre.dtype, device=centre.device) - nearest[..., None]
+    away = torch.arange(1, length + 1, dtype=means.dtype, device=means.device) - nearest[..., None]
     squares = away * (away + 2 * (nearest - means)[..., None])
     return (squares * (-0.5 / variance)[:, None, None, None]).softmax(-1)
 
 
 def bank_of(grid: Grid, height: int, width: int, size: int) -> FilterBank:
     """The filters of a grid on an image."""
+    means = grid.means(size)
     if height == width:  # both axes at once
-        columns, rows = filters(grid.centre, grid.stride, grid.variance, width, size).unbind(1)
-        return FilterBank(columns, rows, grid.log_intensity)
-    columns, rows = (
-        filters(centre[:, None], grid.stride, grid.variance, length, size)[:, 0]
-        for centre, length in zip(grid.centre.unbind(1), (width, height), strict=True)
-    )
+        columns, rows = filters(means, grid.variance, width).unbind(1)
+    else:
+        columns = filters(means[:, :1], grid.variance, width)[:, 0]
+        rows = filters(means[:, 1:], grid.variance, height)[:, 0]
     return FilterBank(columns, rows, grid.log_intensity)
 
 
