@@ -101,7 +101,8 @@ def spline() -> Float[Tensor, "p 16"]:
     system[:count, :count], system[:count, count:], system[count:, :count] = kernel(points), linear, linear.T
     right = torch.eye(count + 3, count, dtype=torch.float64)
     weights = torch.linalg.solve(system, right)
-    return torch.cat([kernel(pixels(SIDE)), F.pad(pixels(SIDE), (1, 0), value=1.0)], 1) @ weights
+    found: Tensor = torch.cat([kernel(pixels(SIDE)), F.pad(pixels(SIDE), (1, 0), value=1.0)], 1) @ weights
+    return found
 
 
 def bent(scale: Float[Tensor, " b"], moved: Float[Tensor, "b 16 2"]) -> Float[Tensor, "b p 2"]:
