@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
-from saccade.core.errors import InvalidInput
+from saccade.app import predict_verb
+from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.recipe import Answer
 from saccade.explain import capture
 from saccade.memory import LSTM
@@ -216,6 +217,25 @@ def test_without_an_image_it_draws_and_moves(run: Run, tmp_path: Path) -> None:
     assert [picture.name for picture in found.pictures] == ["generation"]
     files = sorted(path.suffix for path in [*draw(found.pictures, tmp_path), *tmp_path.glob("*.svg")])
     assert files == [".gif", ".png", ".svg"]
+
+
+def test_predict_needs_no_input_and_takes_an_image(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def loaded(*_: Any) -> tuple[Run, list[str]]:
+        return run, []
+
+    monkeypatch.setattr("saccade.runs.run.load", loaded)
+    assert predict_verb.run(["RUN", "--pictures", str(tmp_path)]) == 0
+    assert "drawn without an image" in capsys.readouterr().out
+    given = tmp_path / "digit.png"
+    given.write_bytes(run.task.examples_to_type(2)[1])
+    assert predict_verb.run(["RUN", str(given), "--pictures", str(tmp_path)]) == 0
+    assert "at most" in capsys.readouterr().out
+    with pytest.raises(InvalidInput, match="the input is empty"):
+        predict_verb.run(["RUN", "", "--pictures", str(tmp_path)])
+    with pytest.raises(NotFound, match="nowhere"):
+        predict_verb.run(["RUN", str(tmp_path / "nowhere.png")])
 
 
 def test_an_image_is_drawn_with_the_windows_of_reading_and_writing(run: Run) -> None:
