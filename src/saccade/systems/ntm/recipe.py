@@ -33,7 +33,7 @@ from saccade.training.config import TrainingConfig
 def training(steps: int) -> TrainingConfig:
     """Adam in place of the paper's RMSprop, and batches of 16."""
     return TrainingConfig(
-        steps=steps, batch_size=16, learning_rate=1e-3, schedule="linear", clip=10.0, threads=1,
+        steps=steps, batch_size=16, learning_rate=1e-3, schedule="linear", clip=1.0, threads=1,
         validate_every=500, checkpoint_every=500, log_every=50, keep="best",
     )  # fmt: skip
 
@@ -44,7 +44,7 @@ class Config:
 
     task: AlgorithmsConfig = AlgorithmsConfig()
     model: NTMConfig = NTMConfig()
-    training: TrainingConfig = training(7000)
+    training: TrainingConfig = training(9000)
 
 
 def task(config: Config, assets: Path | None) -> AlgorithmsTask:
