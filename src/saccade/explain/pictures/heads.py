@@ -57,7 +57,7 @@ class Heads:
         """A thumbnail of every head; a single head is drawn as a map, with its tokens or its times."""
         found = self._heads()
         if sum(map(len, found.values())) > 1:
-            return plots.head_grid(list(found.values()), list(found), self.title)
+            return plots.head_grid(list(found.values()), readable(list(found)), self.title)
         [(name, (_, queries, keys))] = self.layers.items()
         axes, [weights] = self.axes.get(name, Axes("queries", "keys", "attention weight")), found[name]
         if len(keys) > 1 and all(re.fullmatch(r"\d+(\.\d+)? s", key) for key in keys):
@@ -72,7 +72,8 @@ class Heads:
             [(weights, queries, keys)] = self.layers.values()
             table = alignment_text(numbers(weights).reshape(len(queries), len(keys)), queries, keys, width)
             return terminal.titled(self.title, table.split("\n"), width)
-        for name, heads in self._heads().items():
+        found = self._heads()
+        for name, heads in zip(readable(list(found)), found.values(), strict=True):
             shares = heads / np.maximum(heads.sum(-1, keepdims=True), 1e-12)
             logs = np.log(np.where(shares > 0, shares, 1.0))
             rows[name] = 0.0 - (shares * logs).sum(-1).mean(-1)
@@ -80,10 +81,10 @@ class Heads:
         room = max(1, (width - left - 1) // 6)
         lines = ["entropy (nats)"]
         for first in range(0, max(map(len, rows.values())), room):
-            some = {name: found[first : first + room] for name, found in rows.items() if len(found) > first}
+            some = {name: line[first : first + room] for name, line in rows.items() if len(line) > first}
             most = max(map(len, some.values()))
             lines += [fit("head", left) + "".join(f"{first + number:6}" for number in range(most))]
-            lines += [fit(name, left) + "".join(f"{nats:6.2f}" for nats in found) for name, found in some.items()]
+            lines += [fit(name, left) + "".join(f"{nats:6.2f}" for nats in line) for name, line in some.items()]
         return terminal.titled(self.title, lines, width)
 
     def page(self) -> dict[str, Any]:
