@@ -9,10 +9,10 @@ function fileOf(address) {
   return new Blob([bytes], { type: head.slice(5).split(";")[0] });
 }
 
-/** A text as a button shows it: of several lines, as many of the first as there is room for, and the last. */
+/** A text as a button shows it: of several lines, the first words and the last line. */
 function inShort(text) {
   const lines = text.trim().split(/\s*\n\s*/);
-  return lines.length < 3 ? lines.join(" ") : `${lines[0]} … ${lines.at(-1)}`;
+  return lines.length < 2 ? text : `${lines[0].split(/\s+/).slice(0, 3).join(" ")} … ${lines.at(-1)}`;
 }
 
 /** A button for each example: a text, a recording, or an image. */

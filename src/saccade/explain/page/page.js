@@ -251,8 +251,9 @@ async function hear(file) {
 
 /** A field of several lines, where an example has several; there Enter begins a line. */
 function widen() {
+  const lines = Math.max(...seen.examples.map(one => (one.text || "").split("\n").length));
   const field = Object.assign(document.createElement("textarea"), {
-    id: "text", rows: 7, maxLength: seen.longest, autocomplete: "off", dir: "auto", placeholder: "type a text, with a line for each sentence, and press Ctrl+Enter",
+    id: "text", rows: Math.min(10, Math.max(4, lines)), maxLength: seen.longest, autocomplete: "off", dir: "auto", placeholder: "type a text, with a line for each sentence, and press Ctrl+Enter",
   });
   field.onkeydown = event => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); look(field.value); } };
   element("text").replaceWith(field);
