@@ -2,6 +2,7 @@
 
 import asyncio
 import html
+import re
 import urllib.parse
 from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
@@ -59,9 +60,9 @@ def card_of(path: Path) -> Card | None:
 
 
 def picture_of(folder: Path) -> Path | None:
-    """A picture that shows an answer, among those of a run."""
+    """A picture that shows an answer, among those of a run: the answers to examples are numbered, scores are not."""
     there = sorted(folder.glob("*.png"))
-    answers = [path for path in there if not path.stem.startswith(("training", "predict-"))]
+    answers = [path for path in there if re.search(r"-\d$", path.stem) and "-predict-" not in path.stem]
     return next((path for kind in SHOWN for path in answers or there if path.name.startswith(kind)), None)
 
 
