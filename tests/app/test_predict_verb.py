@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -60,7 +61,7 @@ def test_the_likeliest_symbols_of_each_step(saccade: Command, run: Path, tmp_pat
     steps = loaded.steps(example, loaded.predictions([example])[0], 3)
     assert len(table) == len(steps)
     for line, step in zip(table, steps, strict=True):
-        assert [f"{value:.2f}" for _, value in step.likeliest] == [word for word in line.split() if word[0] == "-"]
+        assert [f"{value:.2f}" for _, value in step.likeliest] == re.findall(r"-\d+\.\d\d", line)
     for best, said in (("0", "expected from 1 to 200 symbols, the vocabulary, got 0"), ("x", "--best")):
         done = saccade("predict", run, "Go home.", "--best", best)
         assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)

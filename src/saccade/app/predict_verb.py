@@ -108,10 +108,10 @@ def likeliest(steps: Sequence["Step"], width: int) -> str:
     from saccade.explain.text import cells, fit
 
     names = labels([step.symbol for step in steps])
-    before = ["", *(step.symbol for step in steps)]  # a piece is marked where it would go on with a word
+    written = [step.symbol for step in steps]  # a piece is marked where it would go on with a word
     rows = [
-        [(labels([start, name])[1], f"{value:.2f}") for name, value in step.likeliest]
-        for start, step in zip(before, steps, strict=False)
+        [(labels([*written[:place], name])[-1], f"{value:.2f}") for name, value in step.likeliest]
+        for place, step in enumerate(steps)
     ]
     left = max(map(cells, ["written", *names]))
     wide = [max(cells(f"{name} {value}") for name, value in found) for found in zip(*rows, strict=True)]
