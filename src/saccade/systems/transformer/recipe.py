@@ -72,7 +72,8 @@ def predict(model: Any, batch: Batch, config: Config) -> list[list[int]]:
 
 def steps(answer: Answer, count: int) -> list[Step]:
     """The likeliest symbols at each step of a translation."""
-    model, batch = answer.model, to_device(answer.task.collate([answer.example]), answer.device)
+    model: Any = answer.model
+    batch = to_device(answer.task.collate([answer.example]), answer.device)
     encoded, limit = model.encode(batch.source, batch.source_mask), int(limits(model, batch))
     return written(model, encoded, answer.prediction, SYMBOLS, answer.task.target.pieces, count, limit)
 
