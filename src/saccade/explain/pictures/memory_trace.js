@@ -12,3 +12,4 @@ pictures.memory_trace = (holder, data, tools) => {
   });
   holder.append(caption);
 };
+pictures.memory_trace.how = "Each row is a slot of the memory, and time runs to the right: the colour is strong where a head writes or reads.";
