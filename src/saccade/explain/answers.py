@@ -191,7 +191,7 @@ def through_time(
 
     Args:
         found: the weights of the heads, as `traces` names them; read heads are averaged, write heads are summed.
-        counted: the steps that are rows; by default all.
+        counted: the steps that are rows; by default all. Columns at the ends in which nothing is written are left out.
 
     Returns:
         The picture, or None: no head of a kind, no step, or more than 80 steps.
@@ -200,13 +200,16 @@ def through_time(
     writes = [weights for name, weights in found.items() if name.startswith("write")]
     if not reads or not writes or len(reads[0]) > FARTHEST:
         return None
-    attention = (torch.stack(reads).mean(0) @ torch.stack(writes).sum(0).mT).tril()
-    steps = [str(step) for step in range(len(attention))]
-    kept = [step for step in range(len(steps)) if counted is None or bool(counted[step])]
-    if not kept:
+    written = torch.stack(writes).sum(0)
+    attention = (torch.stack(reads).mean(0) @ written.mT).tril()
+    rows = [step for step in range(len(attention)) if counted is None or bool(counted[step])]
+    if not rows:
         return None
-    rows = [steps[step] for step in kept]
-    return Alignment(name, attention[kept], rows, steps, "step of the read", "step of the write", "read x write", title)
+    first, last = used({"": written.mT})  # the steps in which something is written
+    return Alignment(
+        name, attention[rows, first:last], list(map(str, rows)), list(map(str, range(first, last))),
+        "step of the read", "step of the write", "read x write", title,
+    )  # fmt: skip
 
 
 def memory_pictures(
