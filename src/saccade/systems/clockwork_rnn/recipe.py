@@ -61,8 +61,9 @@ def pictures(answer: Answer) -> list[Picture]:
     lines = {"signal": Line(steps, answer.example.tolist()), "generated": Line(steps, list(answer.prediction))}
     title = answer.task.decode(answer.prediction)
     found: list[Picture] = [Curve("signal", lines, "time step", "signal", title)]
-    if isinstance(answer.model.memory, ClockworkRNN):  # type: ignore[union-attr]
-        periods = answer.model.memory.periods
+    memory = answer.model.memory
+    if isinstance(memory, ClockworkRNN):
+        periods = memory.periods
         legend = f"modules 0 to {len(periods) - 1} with the periods {', '.join(map(str, periods))}"
         found.append(
             MemoryTrace("modules", {legend: changes(answer)}, "change of the state over the largest", rows="module")
@@ -79,8 +80,9 @@ def changes(answer: Answer) -> Tensor:
         model(batch)
     states = seen["hidden"][0][0].float().cpu()
     states = torch.cat([torch.zeros_like(states[:1]), states])
-    found = states.diff(dim=0).abs().unflatten(1, (-1, model.memory.module_size)).mean(2)
-    return found / found.amax(0).clamp(min=1e-12)
+    found: Tensor = states.diff(dim=0).abs().unflatten(1, (-1, model.memory.module_size)).mean(2)
+    largest: Tensor = found.amax(0).clamp(min=1e-12)
+    return found / largest
 
 
 RECIPE = Recipe(
@@ -99,7 +101,7 @@ RECIPE = Recipe(
     pictures=pictures,
     variants={
         "default": Config(),
-        "rnn": Config(model=GeneratorConfig(memory=Simple()), training=training(10000, 3e-3)),
+        "rnn": Config(model=GeneratorConfig(memory=Simple()), training=training(10000, 1e-3)),
         "lstm": Config(model=GeneratorConfig(memory=LongShortTerm()), training=training(2500, 1e-2)),
         "tiny": Config(
             task=WaveformConfig(steps=40, shortest=5.0, octaves=3),

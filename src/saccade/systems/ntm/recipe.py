@@ -86,7 +86,7 @@ def pictures(answer: Answer) -> list[Picture]:
 
 def addressing(answer: Answer) -> Alignment:
     """The weights of the first read head after each stage of its addressing, in the first step of the answer."""
-    machine = answer.model.machine  # type: ignore[union-attr]
+    machine: Any = answer.model.machine
     step = int(answer.example.counted.int().argmax())
     inputs = answer.task.collate([answer.example]).inputs.to(answer.device, machine.output.weight.dtype)
     with torch.no_grad(), evaluating(answer.model):

@@ -112,8 +112,9 @@ def signal(config: WaveformConfig) -> Float[Tensor, " t"]:
     periods = config.shortest * 2 ** (torch.arange(config.octaves) + place)
     time = torch.arange(config.steps, dtype=torch.float64)
     waves = (0.5 + size / 2)[:, None] * torch.sin(2 * math.pi * (time / periods[:, None] + phase[:, None]))
-    found = waves.sum(0)
-    return (found / found.abs().max()).float()
+    found: Tensor = waves.sum(0)
+    largest: Tensor = found.abs().max()
+    return (found / largest).float()
 
 
 def nmse(said: Sequence[float], signal: Float[Tensor, " t"]) -> float:
