@@ -97,7 +97,9 @@ def addressing(answer: Answer) -> Alignment:
     first, last = shown.used({"": table})
     at = emitted.address
     reach = at.shift.shape[-1] // 2
-    shifts = ", ".join(f"{move:+d}: {share:.2f}" for move, share in enumerate(at.shift[0, 0].tolist(), -reach))
+    shifts = ", ".join(
+        f"{move:+d}: {share:.2f}".replace("+0:", "0:") for move, share in enumerate(at.shift[0, 0].tolist(), -reach)
+    )
     title = f"step {step}: gate {at.gate[0, 0]:.2f}; shifts {shifts}; sharpness {at.sharpness[0, 0]:.2f}"
     slots = [str(slot) for slot in range(first, last)]
     return Alignment("addressing", table[:, first:last], list(rows), slots, "stage", "slot", "weight", title)
