@@ -96,10 +96,8 @@ def addressing(answer: Answer) -> Alignment:
     table = torch.stack([weights[0, 0] for weights in rows.values()]).float().cpu()
     first, last = shown.used({"": table})
     at = emitted.address
-    reach = at.shift.shape[-1] // 2
-    shifts = ", ".join(
-        f"{move:+d}: {share:.2f}".replace("+0:", "0:") for move, share in enumerate(at.shift[0, 0].tolist(), -reach)
-    )
+    moves = enumerate(at.shift[0, 0].tolist(), -(at.shift.shape[-1] // 2))
+    shifts = ", ".join(f"{move:+d}: {share:.2f}" if move else f"0: {share:.2f}" for move, share in moves)
     title = f"step {step}: gate {at.gate[0, 0]:.2f}; shifts {shifts}; sharpness {at.sharpness[0, 0]:.2f}"
     slots = [str(slot) for slot in range(first, last)]
     return Alignment("addressing", table[:, first:last], list(rows), slots, "stage", "slot", "weight", title)
