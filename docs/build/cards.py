@@ -2,12 +2,17 @@
 
 import html
 from collections.abc import Iterator
+from textwrap import shorten
+from typing import Any
 
+import diagrams
 import drawings
 
 from saccade.core.recipe import Paper
-from saccade.explain.pictures import kinds
+from saccade.explain.pictures import kinds, load
 from saccade.runs import catalogue, results
+
+LONGEST = 240  # characters of a picture's description, which is read as a part of the card's link
 
 
 def cards() -> str:
@@ -17,9 +22,10 @@ def cards() -> str:
 
 def card(system: str) -> str:
     paper, evidence = catalogue.recipe(system).paper, catalogue.evidence(system)
-    picture = picture_of(system)
-    source = drawings.file_name("pictures", [picture]) if picture else f"diagram-{system}"
-    alternative = html.escape(f"A picture of {system}", quote=True)
+    source, said = f"diagram-{system}", diagrams.described(system)
+    if picture := picture_of(system):
+        source, said = drawings.file_name("pictures", [picture]), load(kept_of(system, picture)).description()
+    alternative = html.escape(shorten(said, LONGEST, placeholder=" …"), quote=True)
     figures = f"<span>paper</span><b>{html.escape(number(paper))}</b>"
     if groups := results.headlines(evidence):
         figures += f"<span>ours</span><b>{html.escape(results.headline(groups[0]))}</b>"
@@ -45,6 +51,12 @@ def picture_of(system: str) -> str:
         if kept and not found["changed"] and kept[0]["kind"] in kinds():
             return variant
     return ""
+
+
+def kept_of(system: str, picture: str) -> Any:
+    """The kept picture of a `system:variant`."""
+    groups = results.groups(catalogue.evidence(system))
+    return next(group[-1] for group in reversed(groups) if f"{system}:{group[-1]['variant']}" == picture)["pictures"][0]
 
 
 def marks() -> Iterator[tuple[str, list[str]]]:

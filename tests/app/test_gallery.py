@@ -98,8 +98,12 @@ def test_the_demo_is_a_run_of_the_package(
     assert (done.status, "picture: runs/pictures/" in done.out) == (0, True)
     assert not (tmp_path / "demo").exists()
 
-    from saccade.app.web.gallery import cards
+    from saccade.app.web.gallery import Gallery, cards
 
     assert next(iter(cards(runs))) == "demo"
+    testing = pytest.importorskip("starlette.testclient")
+    with testing.TestClient(Gallery(runs, {"testserver"}).app()) as client:  # its picture is drawn when it is asked for
+        assert "2 runs in runs, and a small one that comes with the package." in client.get("/").text
+        assert client.get("/runs/demo/picture.png").content.startswith(b"\x89PNG")
     shutil.copytree(tiny_runs["attention_speech"], tmp_path / "demo")  # a folder of that name comes first
     assert package.load("demo").system == "attention_speech"

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -46,6 +47,28 @@ def test_a_named_folder_that_cannot_be_written_is_an_error(saccade: Command, clo
     assert done.err.startswith("saccade: no pictures were written to ")
     assert done.err.rstrip().endswith("name another folder")
     assert done.err.count("\n") == 1
+
+
+def test_the_likeliest_symbols_of_each_step(saccade: Command, run: Path, tmp_path: Path) -> None:
+    done = saccade("predict", run, "Go home.", "--best", "3", "--pictures", tmp_path)
+    assert (done.status, done.err) == (0, "")
+    lines = done.out.splitlines()
+    first = next(n for n, line in enumerate(lines) if line.startswith("written"))
+    assert lines[first].endswith("log-probabilities of the likeliest symbols")
+    table = lines[first + 1 : lines.index("", first)]
+    loaded = package.load(run)
+    example = loaded.read("Go home.")
+    steps = loaded.steps(example, loaded.predictions([example])[0], 3)
+    assert len(table) == len(steps)
+    for line, step in zip(table, steps, strict=True):
+        assert [f"{value:.2f}" for _, value in step.likeliest] == re.findall(r"-\d+\.\d\d", line)
+    for best, said in (("0", "expected from 1 to 200 symbols, the vocabulary, got 0"), ("x", "--best")):
+        done = saccade("predict", run, "Go home.", "--best", best)
+        assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+        assert said in done.err
+    done = saccade("predict", run, "--best", "3", stdin=b"Go home.\n")
+    assert (done.status, done.out) == (2, "")
+    assert "--best needs INPUT" in done.err
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])

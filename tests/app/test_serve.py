@@ -145,7 +145,7 @@ def test_the_page_and_the_attention_on_a_text(server: Server) -> None:
         ("POST", "/look", {"text": " "}, {}, 400, "the text is empty"),
         ("POST", "/look", {"text": 7}, {}, 400, "the text is empty"),
         ("POST", "/look", {"text": "a " * 1500}, {}, 413, "at most 2,000 characters"),
-        ("POST", "/look", b"x" * 100_000, {}, 413, "at most 65536 bytes"),
+        ("POST", "/look", b"x" * 200_000, {}, 413, "at most 131072 bytes"),
     ],
 )
 def test_refusals_give_the_reason(
@@ -764,3 +764,43 @@ def test_a_run_and_a_checkpoint_are_not_compared(checkpoint: Path, tiny_runs: di
 def test_two_runs_of_one_name_are_told_apart_without_the_disk() -> None:
     found = shown.told_apart(["x tiny", "x tiny"], [Path("/disk/one/run"), Path("/disk/two/run")])
     assert found == ["A: x tiny (one/run)", "B: x tiny (two/run)"]
+
+
+class Telling(Answering):
+    """A task whose examples have several lines."""
+
+    def examples_to_type(self, count: int) -> list[str | bytes]:
+        return ["One.\nTwo.\nWhich?", "Three.\nFour.\nWhat?"]
+
+
+def test_a_text_of_several_lines_has_a_field_of_several(answering: Callable[..., Shown], page: Any) -> None:
+    weights = Alignment("hops", torch.eye(2, 3), ["a", "b"], ["One.", "Two.", "Three."], "hop", "line", tall=True)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
+    with serving(answering(Telling("text"), pictures=[weights])) as place:
+        page.goto(f"http://{place}/")
+        assert page.input_value("textarea#text") == "One.\nTwo.\nWhich?"
+        assert page.locator("#examples button").all_text_contents() == ["One. … Which?", "Three. … What?"]
+        assert page.locator(".picture[data-kind=alignment] svg").get_by_text("Three.").is_visible()
+        page.locator("#examples button").nth(1).click()
+        page.get_by_text("given 'Three.\\nFour.\\nWhat?'").wait_for()
+        assert page.title() == f"{SYSTEM} tiny: What? -> given 'Three.\\nFour.\\nWhat?'"
+        page.fill("#text", "A")
+        page.keyboard.press("End")
+        page.keyboard.press("Enter")
+        page.keyboard.type("B?")
+        page.wait_for_timeout(600)  # longer than the pause after which a line would be sent
+        assert len(asked) == 1
+        page.keyboard.press("Control+Enter")
+        page.get_by_text("given 'A\\nB?'").wait_for()
+        page.wait_for_function("() => new URLSearchParams(location.hash.slice(1)).get('text') === 'A\\nB?'")
+        link = page.url
+        page.goto("about:blank")
+        page.goto(link)
+        page.get_by_text("given 'A\\nB?'").wait_for()
+        assert page.input_value("#text") == "A\nB?"
+        page.fill("#text", "word " * 1000)  # more than a line may have
+        page.click("#ask button")
+        page.get_by_text("given 'word word").wait_for()
+        page.set_viewport_size({"width": 390, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

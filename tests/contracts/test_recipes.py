@@ -242,6 +242,21 @@ class TestSystem:
         assert all(isinstance(figure, Figure) and isinstance(figure.value, float | int) for figure in found.values())
         assert not set(found) & set(made.task.score([prediction], [example]).figures)
 
+    def test_its_steps_have_their_likeliest_symbols(self, system: str) -> None:
+        made = built(system)
+        if made.recipe.steps is None:
+            pytest.skip("it does not write its answer symbol by symbol")
+        example = made.task.examples("test")[0]
+        [prediction] = made.predict([example])
+        with torch.inference_mode():  # as in a run
+            steps = made.recipe.steps(made.answer(example, prediction), 3)
+        assert steps
+        for step in steps:
+            values = [value for _, value in step.likeliest]
+            assert len(values) == 3
+            assert values == sorted(values, reverse=True)
+            assert step.log_prob <= values[0] + 1e-6 <= 1e-5
+
     def test_its_claims_are_about_a_variant_and_a_figure_that_exist(self, system: str) -> None:
         made = built(system)
         made.model.double()

@@ -14,6 +14,7 @@ from saccade.runs import catalogue, ending
 from tests.app.conftest import Command
 
 ROOT = Path(__file__).parents[2]
+PYTHON = re.compile(r"^```python\n(.*?)^```(?:\n\n```text\n(.*?)^```)?", re.DOTALL | re.MULTILINE)
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "guide").glob("*.md")])
 PAGES += [catalogue.SYSTEMS / system / "README.md" for system in catalogue.names()]
 
@@ -27,12 +28,17 @@ def name(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", [path for path in PAGES if blocks(path, "python")], ids=name)
-def test_python_blocks_run(path: Path, run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_python_blocks_run_and_print_the_text_below_them(
+    path: Path, run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(run, tmp_path / "RUN")
     scope: dict[str, object] = {}
-    for block in blocks(path, "python"):
+    capsys.readouterr()
+    for block, printed in PYTHON.findall(path.read_text(encoding="utf-8")):
         exec(compile(block, name(path), "exec"), scope)
+        said = capsys.readouterr().out
+        assert not printed or said == printed
 
 
 @pytest.mark.parametrize("path", [path for path in PAGES if blocks(path, "sh")], ids=name)

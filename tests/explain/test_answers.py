@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.recipe import Answer, Loss
 from saccade.core.tap import Tap
-from saccade.explain.answers import alignment, entropy, focus, heads, listened, memory_pictures, traces
+from saccade.explain.answers import alignment, entropy, focus, heads, listened, memory_pictures, through_time, traces
 from saccade.explain.capture import capture
 from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.heads import Axes, Heads
@@ -189,8 +189,28 @@ def test_heads_of_a_memory_are_traced_over_the_slots_that_they_use() -> None:
     expected = [float(found[f"read head {h}"][t].max()) for h in (0, 1) for t in (4, 5, 6)]
     assert focus(found, counted).value == pytest.approx(100 * sum(expected) / 6)
     one_slot = {"write head": torch.eye(11)[3:6], "read head": torch.eye(11)[[5, 4, 8]]}
-    memory, sequence = memory_pictures(one_slot, inputs[0, :3], torch.ones(3, 2), outputs[:3], counted[3:6], "copy")
+    memory, sequence, _ = memory_pictures(one_slot, inputs[0, :3], torch.ones(3, 2), outputs[:3], counted[3:6], "copy")
     assert list(memory.traces) == [f"{name}, slots 3 to 8 of 11" for name in one_slot]  # type: ignore[attr-defined]
     images = torch.as_tensor(sequence.images)  # type: ignore[attr-defined]
     assert images.shape == (3, 3, 3)
     assert images[1].tolist() == [[0, 1, 1], [0, 1, 1], [0, 0, 0]]
+
+
+def test_memory_through_time_is_the_sum_over_slots_of_read_times_write() -> None:
+    draw = torch.Generator().manual_seed(1)
+    names = ("write head 0", "write head 1", "read head 0", "read head 1", "read head 2")
+    found = {name: torch.rand(7, 5, generator=draw) for name in names}
+    counted = torch.tensor([0, 0, 1, 0, 1, 1, 0], dtype=torch.bool)
+    picture = through_time(found, counted)
+    assert picture is not None
+    assert list(picture.rows) == ["2", "4", "5"]
+    for row, t in zip(torch.as_tensor(picture.weights), (2, 4, 5), strict=True):
+        for before in range(7):
+            total = sum(
+                float(found[read][t, slot] * found[write][before, slot])
+                for read in names[2:] for write in names[:2] for slot in range(5)
+            )  # fmt: skip
+            assert float(row[before]) == pytest.approx(total / 3 if before <= t else 0.0, abs=1e-5)
+    assert through_time(found, torch.zeros(7, dtype=torch.bool)) is None
+    assert through_time({name: found[name] for name in names[:2]}) is None
+    assert through_time({name: torch.rand(81, 5) for name in names}) is None

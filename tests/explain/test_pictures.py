@@ -31,6 +31,7 @@ from saccade.explain.pictures.text import Text
 from saccade.explain.plots import Line
 from saccade.explain.terminal import in_ascii
 from saccade.explain.text import cells
+from saccade.runs.explained import captured
 from tests.explain import kinds as samples
 from tests.explain.pictures import assert_apart, assert_whole, texts
 
@@ -330,6 +331,21 @@ def test_heads_are_printed_with_their_entropy() -> None:
     ]  # fmt: skip
     many = Heads("a", {"layer": (weights.repeat(8, 1, 1), "abcd", "abcd")})
     assert len(re.findall(r"\d\.\d\d", many.text(40))) == 16
+
+
+def test_layers_are_named_as_a_person_reads_them() -> None:
+    paths = ["encoder.blocks.0.self_attention.weights", "decoder.blocks.1.cross_attention.weights"]
+    names = ["encoder 0, self-attention", "decoder 1, attention to the source"]
+    picture = Heads("a", {path: (torch.eye(4).repeat(2, 1, 1), list("abcd"), list("abcd")) for path in paths})
+    assert [label.get_text() for label in picture.figure().axes[0].get_yticklabels()] == names
+    assert [line.split("  ")[0] for line in picture.text(80).split("\n")[2:]] == names
+    assert picture.description() == (
+        f"Weights of each head, heads by layer: 2 of {names[0]}, 2 of {names[1]}; strongest: a to a (1.00, {names[0]}, "
+        f"head 0), b to b (1.00, {names[0]}, head 0), c to c (1.00, {names[0]}, head 0)"
+    )
+    assert list(picture.plain()["layers"]) == paths
+    seen = captured(picture.layers)
+    assert [label.get_text() for label in seen.plot().axes[0].get_yticklabels()] == names
 
 
 def test_names_do_not_break_lines() -> None:

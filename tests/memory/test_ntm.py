@@ -221,3 +221,28 @@ def test_a_configuration_that_cannot_be_raises(options: dict[str, Any], message:
 def test_inputs_of_another_size_raise() -> None:
     with pytest.raises(InvalidInput, match="inputs must have 3 features, not 5"):
         make_ntm()(torch.zeros(BATCH, STEPS, 5, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_look_ahead_has_the_stages_of_the_next_step(kind: dict[str, Any]) -> None:
+    ntm, inputs = randomised(NTM(INPUT, OUTPUT, **SIZES, **kind)), leaf(BATCH, STEPS, INPUT)
+    _, state = ntm(inputs[:, :-1])
+    emitted, stages = ntm.look(inputs[:, -1], state)
+    _, after = ntm.step(inputs[:, -1], state)
+    weights = torch.cat([after.read_weights, after.write_weights], 1)
+    torch.testing.assert_close(stages.sharpened, weights, rtol=0, atol=1e-12)
+    before = torch.cat([state.read_weights, state.write_weights], 1)
+    gate, shift = emitted.address.gate, emitted.address.shift
+    for b in range(BATCH):
+        for h in range(weights.shape[1]):
+            for slot in range(ntm.slots):
+                mixed = gate[b, h] * stages.content[b, h, slot] + (1 - gate[b, h]) * before[b, h, slot]
+                assert float((stages.interpolated[b, h, slot] - mixed).detach()) == pytest.approx(0, abs=1e-12)
+                reach = ntm.shifts // 2
+                moved = sum(
+                    shift[b, h, move + reach] * stages.interpolated[b, h, (slot - move) % ntm.slots]
+                    for move in range(-reach, reach + 1)
+                )
+                assert float((stages.moved[b, h, slot] - moved).detach()) == pytest.approx(0, abs=1e-12)
+    for part in stages:
+        torch.testing.assert_close(part.sum(-1), torch.ones_like(part[..., 0]), rtol=0, atol=1e-12)

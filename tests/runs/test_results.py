@@ -36,6 +36,9 @@ def test_a_group_is_the_newest_run_of_each_seed_on_the_newest_data() -> None:
         ([10, 12], "11.00 ± 1.41"),
         ([5.0, 5.0], "5.00 ± 0.00"),
         ([2188.2, 2291.7], "2,240 ± 73"),
+        ([0.0], "0.000"),
+        ([0.00052], "0.001"),
+        ([1.304e-5], "1.3e-05"),
     ],
 )
 def test_spread(values: list[float], expected: str) -> None:

@@ -73,3 +73,25 @@ def test_a_typed_story_is_answered_and_shown(tiny_runs: dict[str, Path], saccade
         assert failed.status == 2
         assert said in failed.err
         assert failed.err.count("\n") == 1
+
+
+def test_a_user_types_a_story(tiny_runs: dict[str, Path], saccade: Command) -> None:
+    run, story = tiny_runs["memn2n"], "Mary went to the kitchen.\nThe zebra went to the garden.\nWhere is Mary?"
+    done = saccade("predict", run, story)
+    assert (done.status, done.err.count("\n")) == (0, 1)
+    assert "not in the vocabulary, and left out: zebra" in done.err
+    lines = done.out.splitlines()
+    assert sum(line.startswith(("Mary went to", "The zebra went")) for line in lines) == 2
+    assert "hop 1" in done.out
+    for wrong, said in (
+        ("Mary went to the kitchen.", "expected a question at the end of the story"),
+        ("Where is Mary?", "the story is empty"),
+        ("", "the input is empty"),
+        ("Mary went home. Zyx qrs?", "no word of the question 'Zyx qrs?' is in the vocabulary"),
+    ):
+        done = saccade("predict", run, wrong)
+        assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+        assert said in done.err
+    done = saccade("predict", run, story, "--best", "3")
+    assert done.status == 2
+    assert "memn2n has no likeliest symbols: it does not write its answer symbol by symbol" in done.err

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from saccade.core.recipe import Answer
+from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.memory_trace import MemoryTrace
 from saccade.explain.pictures.strip import Strip
 from saccade.runs import catalogue
@@ -56,7 +57,7 @@ def test_the_pictures_are_of_the_heads_and_of_the_sequence(built: tuple[Any, Any
     example = task.read("101 110")
     [prediction] = RECIPE.predict(model, task.collate([example]), config)
     answer = Answer(model.eval(), task, config, example, prediction, torch.device("cpu"))
-    memory, sequence = RECIPE.pictures(answer)
+    memory, sequence, past, stages = RECIPE.pictures(answer)
     assert isinstance(memory, MemoryTrace)
     assert [name.split(",")[0] for name in memory.traces] == ["write head", "read head"]
     assert {len(trace) for trace in memory.traces.values()} == {5}
@@ -65,6 +66,16 @@ def test_the_pictures_are_of_the_heads_and_of_the_sequence(built: tuple[Any, Any
     target = torch.as_tensor(sequence.images[1])
     assert torch.equal(target[:3, 3:], torch.tensor([[1.0, 1], [0, 1], [1, 0]]))
     assert not target[:, :3].any()
+    assert isinstance(past, Alignment)
+    write, read = (torch.as_tensor(trace) for trace in memory.traces.values())
+    if write.shape[1] == config.model.slots:  # all slots are drawn
+        expected = [float((read[3 + i] * write[j]).sum()) if j <= 3 + i else 0.0 for i in range(2) for j in range(5)]
+        torch.testing.assert_close(torch.as_tensor(past.weights).flatten().tolist(), expected, rtol=0, atol=1e-5)
+    assert isinstance(stages, Alignment)
+    assert list(stages.rows) == ["before", "content", "interpolated", "moved", "sharpened"]
+    if stages.weights.shape[1] == config.model.slots:
+        torch.testing.assert_close(torch.as_tensor(stages.weights[4]), read[3].double(), rtol=0, atol=1e-5)
+        torch.testing.assert_close(torch.as_tensor(stages.weights[0]), read[2].double(), rtol=0, atol=1e-5)
     focus = RECIPE.measures(answer)["focus"].value
     assert 100 / 8 <= focus <= 100
 

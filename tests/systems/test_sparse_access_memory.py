@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from saccade.core.recipe import Answer
+from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.memory_trace import MemoryTrace
 from saccade.explain.pictures.strip import Strip
 from saccade.runs import catalogue
@@ -57,11 +58,12 @@ def test_the_pictures_are_of_the_heads_and_of_the_sequence(built: tuple[Any, Any
     example = task.read("101 110")
     [prediction] = RECIPE.predict(model, task.collate([example]), config)
     answer = Answer(model.eval(), task, config, example, prediction, torch.device("cpu"))
-    memory, sequence = RECIPE.pictures(answer)
+    memory, sequence, past = RECIPE.pictures(answer)
     assert isinstance(memory, MemoryTrace)
     assert [name.split(",")[0] for name in memory.traces] == ["write head", "read head"]
     assert {len(trace) for trace in memory.traces.values()} == {5}
     assert isinstance(sequence, Strip)
+    assert isinstance(past, Alignment)
     assert sequence.images.shape == (3, 4, 5)
     target = torch.as_tensor(sequence.images[1])
     assert torch.equal(target[:3, 3:], torch.tensor([[1.0, 1], [0, 1], [1, 0]]))
@@ -93,7 +95,7 @@ def test_a_slot_is_written_after_the_other(built: tuple[Any, Any, Any]) -> None:
     config, task, model = built
     example = task.read("101 110 011")
     [prediction] = RECIPE.predict(model, task.collate([example]), config)
-    memory, _ = RECIPE.pictures(Answer(model.eval(), task, config, example, prediction, torch.device("cpu")))
+    memory, *_ = RECIPE.pictures(Answer(model.eval(), task, config, example, prediction, torch.device("cpu")))
     written = torch.as_tensor(next(trace for name, trace in memory.traces.items() if "write" in name))
     assert written[0].count_nonzero() == 1
     assert (written > 0).sum(1).max() <= 1 + config.model.nearest

@@ -158,6 +158,13 @@ def test_a_user_types_a_story_and_a_question(task: BabiTask) -> None:
     assert typed(lines) == (["John went to the kitchen", "Mary took the milk there"], "Where is John?", [])
 
 
+def test_examples_to_type_have_a_sentence_a_line(task: BabiTask) -> None:
+    for raw in task.examples_to_type(3):
+        *sentences, question = str(raw).split("\n")
+        example = task.read(raw)
+        assert (list(example.sentences), example.question) == (sentences, question)
+
+
 def test_what_is_left_out_is_noted(task: BabiTask) -> None:
     example = task.read("John flew to the zoo. Where is Mary? Where is John?")
     assert task.notes(example) == [

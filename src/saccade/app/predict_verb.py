@@ -15,6 +15,7 @@ from saccade.core.errors import InvalidInput, MissingExtra, SaccadeError
 from saccade.core.task import Readable
 
 if TYPE_CHECKING:
+    from saccade.core.recipe import Step
     from saccade.runs.run import Prediction, Run
 
 LONGEST = 200  # the most lines of a picture printed as text
@@ -30,11 +31,15 @@ def run(arguments: Sequence[str]) -> int:
         "Fields of the run's configuration are flags too, such as --search.beam 1 or --device cpu.",
         "Examples:\n"
         '  saccade predict RUN "some text"\n'
+        '  saccade predict RUN "some text" --best 5\n'
         "  saccade predict RUN recording.wav\n"
         "  saccade predict RUN < sentences.txt > answers.txt",
     )
     parser.add_argument("run", help="the folder that saccade train made, or demo")
     parser.add_argument("--pictures", metavar="FOLDER", help="folder for pictures (default: RUN/pictures)")
+    parser.add_argument(
+        "--best", type=int, metavar="N", help="print the N likeliest symbols at each step, and their log-probabilities"
+    )
     parser.add_argument("input", nargs="*", help="inputs, each in quotes: text, or the path of a file")
     options, rest = parser.parse_known_args(run_first("predict", arguments))
 
@@ -51,6 +56,8 @@ def run(arguments: Sequence[str]) -> int:
             complain(f"note: {loaded.system} needs no input; standard input is not read")
     elif not loaded.needs_nothing and any(not text.strip() for text in inputs):
         raise InvalidInput("there is nothing to answer: the input is empty")
+    if options.best is not None and not inputs:
+        raise InvalidInput("--best needs INPUT; of lines of standard input only the answers are printed")
     for text in inputs:  # read all before answering the first
         loaded.read(text)
     if options.pictures and not inputs:
@@ -58,7 +65,9 @@ def run(arguments: Sequence[str]) -> int:
     lost = ""
     for text in inputs:
         folder = Path(options.pictures) if options.pictures else pictures_of(loaded.folder.path)
-        lost = show(loaded.predict(text), text, folder, [flag for flag in rest if flag not in more])
+        found = loaded.predict(text)
+        steps = [] if options.best is None else loaded.steps(loaded.read(text), found.value, options.best)
+        lost = show(found, text, folder, [flag for flag in rest if flag not in more], steps)
     if lost and options.pictures:
         raise InvalidInput(f"{lost}; name another folder")
     if lost:  # the default folder may be read-only
@@ -66,9 +75,9 @@ def run(arguments: Sequence[str]) -> int:
     return 0 if inputs else stream(loaded)
 
 
-def show(prediction: "Prediction", text: str, folder: Path, flags: Sequence[str]) -> str:
-    """Print the answer, its first picture as text, and the paths of the pictures; returns why none were written, or
-    ""."""
+def show(prediction: "Prediction", text: str, folder: Path, flags: Sequence[str], steps: Sequence["Step"] = ()) -> str:
+    """Print the answer, its first picture as text, its steps, and the paths of the pictures; returns why none were
+    written, or ""."""
     from saccade.runs.ending import draw
 
     tell(prediction.notes, text)
@@ -81,6 +90,8 @@ def show(prediction: "Prediction", text: str, folder: Path, flags: Sequence[str]
         if (tall := written.count("\n") + 1) > LONGEST:
             written = f"the picture would fill {tall:,} lines of this terminal; see its file"
         print(f"\n{written}\n", flush=True)
+    if steps:
+        print(f"{drawable(likeliest(steps, columns()))}\n", flush=True)
     try:
         paths = draw(prediction.pictures, folder, f"predict-{name}-{digest}")
     except OSError as error:
@@ -88,6 +99,29 @@ def show(prediction: "Prediction", text: str, folder: Path, flags: Sequence[str]
     for path in paths:
         print(f"picture: {path}")
     return ""
+
+
+def likeliest(steps: Sequence["Step"], width: int) -> str:
+    """A line for each step: what was written, and the likeliest symbols with their log-probabilities, as many as there
+    is room for."""
+    from saccade.explain.plots import labels
+    from saccade.explain.text import cells, fit
+
+    names = labels([step.symbol for step in steps])
+    written = [step.symbol for step in steps]  # a piece is marked where it would go on with a word
+    rows = [
+        [(labels([*written[:place], name])[-1], f"{value:.2f}") for name, value in step.likeliest]
+        for place, step in enumerate(steps)
+    ]
+    left = max(map(cells, ["written", *names]))
+    wide = [max(cells(f"{name} {value}") for name, value in found) for found in zip(*rows, strict=True)]
+    shown = [sum(wide[: n + 1]) + 2 * (n + 1) for n in range(len(wide))]
+    count = max(1, sum(left + room <= width for room in shown))
+    lines = [f"{fit('written', left)}  log-probabilities of the likeliest symbols"]
+    for name, row in zip(names, rows, strict=True):
+        said = [fit(f"{symbol} {value}", size) for (symbol, value), size in zip(row, wide[:count], strict=False)]
+        lines.append("  ".join([fit(name, left), *said]).rstrip())
+    return "\n".join(lines)
 
 
 def stream(loaded: "Run") -> int:

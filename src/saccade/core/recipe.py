@@ -64,6 +64,17 @@ class Answer(NamedTuple):
     device: "torch.device"
 
 
+class Step(NamedTuple):
+    """One step of an answer that a model writes symbol by symbol."""
+
+    symbol: str
+    """The symbol that it wrote."""
+    log_prob: float
+    """Its log-probability, given those before it."""
+    likeliest: Sequence[tuple[str, float]]
+    """The likeliest symbols with their log-probabilities, best first."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Paper:
     """The paper of a system and the number to compare with."""
@@ -133,6 +144,9 @@ class Recipe:
     pictures: Callable[[Answer], Sequence[Picture]] | None = None
     measures: Callable[[Answer], Mapping[str, Figure]] | None = None
     """Figures that need the model; their mean over the first 100 test examples is added to the score."""
+    steps: Callable[[Answer, int], Sequence[Step]] | None = None
+    """(answer, count) -> the steps of an answer, each with so many of its likeliest symbols; None if it is not written
+    symbol by symbol."""
     shards: Callable[[Any], Mapping[str, Literal["columns", "rows", "vocabulary"]]] | None = None
     """config -> how tensor parallelism splits the weights, by name patterns; None if it is not supported."""
     claims: tuple[Claim, ...] = ()

@@ -8,6 +8,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 
+def short(value: float, places: int = 2) -> str:
+    """The value with two decimal places, with three below 1, and as 1.3e-05 if these would be zeros."""
+    places += abs(value) < 1
+    text = f"{value:,.{places}f}"
+    return text if value == 0 or float(text.replace(",", "")) else f"{value:.1e}"
+
+
 class Figure(NamedTuple):
     """One value of a score: a number, or text such as a signature."""
 

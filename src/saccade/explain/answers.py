@@ -24,6 +24,7 @@ from saccade.explain.pictures.memory_trace import MemoryTrace
 from saccade.explain.pictures.strip import Strip
 
 WEIGHT = "attention weight"
+FARTHEST = 80  # the most time steps whose memory through time is drawn
 SEEN = 0.1  # slots whose weight is never above this are not drawn at the edges of a trace
 Show = tuple[str, str, str, str, str]
 """A pattern of taps, the task's labels for rows and columns, a title, and the name of the values."""
@@ -182,6 +183,35 @@ def used(found: Traces) -> tuple[int, int]:
     return places[0], places[-1] + 1
 
 
+def through_time(
+    found: Traces, counted: Bool[Tensor, " t"] | None = None, title: str = "", *, name: str = "through-time"
+) -> Alignment | None:
+    """Memory as attention through time: A(t, t') = sum_i read_t(i) write_t'(i), t' up to t. Reading a slot is looking
+    at the steps in which it was written.
+
+    Args:
+        found: the weights of the heads, as `traces` names them; read heads are averaged, write heads are summed.
+        counted: the steps that are rows; by default all. Columns at the ends in which nothing is written are left out.
+
+    Returns:
+        The picture, or None: no head of a kind, no step, or more than 80 steps.
+    """
+    reads = [weights for name, weights in found.items() if name.startswith("read")]
+    writes = [weights for name, weights in found.items() if name.startswith("write")]
+    if not reads or not writes or len(reads[0]) > FARTHEST:
+        return None
+    written = torch.stack(writes).sum(0)
+    attention = (torch.stack(reads).mean(0) @ written.mT).tril()
+    rows = [step for step in range(len(attention)) if counted is None or bool(counted[step])]
+    if not rows:
+        return None
+    first, last = used({"": written.mT})  # the steps in which something is written
+    return Alignment(
+        name, attention[rows, first:last], list(map(str, rows)), list(map(str, range(first, last))),
+        "step of the read", "step of the write", "read x write", title,
+    )  # fmt: skip
+
+
 def memory_pictures(
     found: Traces,
     inputs: Float[Tensor, "t i"],
@@ -190,7 +220,8 @@ def memory_pictures(
     counted: Bool[Tensor, " t"],
     title: str,
 ) -> list[Picture]:
-    """The heads over the slots that they use, and what the network saw, was to say and said, with time to the right.
+    """The heads over the slots that they use; what the network saw, was to say and said, with time to the right; and,
+    for at most 80 steps, in which steps what it reads for its answer was written.
 
     Args:
         outputs: probabilities.
@@ -203,9 +234,11 @@ def memory_pictures(
     rows = [inputs, targets * counted[:, None], outputs * counted[:, None]]
     width = max(part.shape[1] for part in rows)
     images = torch.stack([F.pad(part.float().cpu(), (0, width - part.shape[1])).T for part in rows])
+    past = through_time(found, counted.cpu(), title)
     return [
         MemoryTrace("memory", shown, title=title),
         Strip("sequence", images.clamp(0, 1), labels=("input", "target", "output"), title=title),
+        *([] if past is None else [past]),
     ]
 
 

@@ -14,6 +14,7 @@ from saccade.core.files import write_atomically
 from saccade.explain import capture_file, measures, plots
 from saccade.explain.attention_map import AttentionMap, Bounds, Rows, kept_map
 from saccade.explain.joined import end_to_end, not_joined, steps_of_maps
+from saccade.explain.names import readable
 from saccade.explain.page import framed, page
 
 
@@ -249,7 +250,7 @@ class Capture(Mapping[str, list[Tensor]]):
         if name is None:
             layers = self.layers(row)
             heads = [weights.reshape(-1, *weights.shape[-2:]) for weights, *_ in layers.values()]
-            return plots.head_grid(heads, list(layers), title)
+            return plots.head_grid(heads, readable(list(layers)), title)
         weights, queries, keys = self._one(name, row)
         if head is not None and not (weights.ndim == 3 and 0 <= head < len(weights)):
             raise InvalidInput(f"{name}: there is no head {head} in weights of shape {tuple(weights.shape)}")

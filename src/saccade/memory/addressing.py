@@ -29,6 +29,15 @@ class Address(NamedTuple):
     sharpness: Float[Tensor, "b h"]
 
 
+class Stages(NamedTuple):
+    """The weights after each stage."""
+
+    content: Float[Tensor, "b h n"]
+    interpolated: Float[Tensor, "b h n"]
+    moved: Float[Tensor, "b h n"]
+    sharpened: Float[Tensor, "b h n"]
+
+
 def content_weights(
     memory: Float[Tensor, "b n m"],
     key: Float[Tensor, "b h m"],
@@ -68,13 +77,19 @@ def sharpen(weights: Float[Tensor, "*b n"], sharpness: Float[Tensor, " *b"]) -> 
     return (sharpness[..., None] * logs).softmax(-1)
 
 
+def stages(memory: Float[Tensor, "b n m"], previous: Float[Tensor, "b h n"], emitted: Address) -> Stages:
+    """The weights after each of the four stages, for all heads at once."""
+    content = content_weights(memory, emitted.key, emitted.strength)
+    gated = interpolate(content, previous, emitted.gate)
+    moved = circular_convolution(gated, emitted.shift)
+    return Stages(content, gated, moved, sharpen(moved, emitted.sharpness))
+
+
 def address(
     memory: Float[Tensor, "b n m"], previous: Float[Tensor, "b h n"], emitted: Address
 ) -> Float[Tensor, "b h n"]:
-    """All four stages, for all heads at once."""
-    content = content_weights(memory, emitted.key, emitted.strength)
-    gated = interpolate(content, previous, emitted.gate)
-    return sharpen(circular_convolution(gated, emitted.shift), emitted.sharpness)
+    """The weights after all four stages."""
+    return stages(memory, previous, emitted).sharpened
 
 
 def check_shifts(shifts: int, slots: int) -> int:

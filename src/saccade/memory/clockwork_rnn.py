@@ -31,7 +31,7 @@ class ClockworkRNN(nn.Module):
     """Clockwork RNN (Koutnik et al. 2014) over (b, t, d). The output is the hidden state, the fastest module first.
 
     Args:
-        input_size: features of the input.
+        input_size: features of the input; 0 for a network that generates its output from nothing.
         module_size: features of each module.
         periods: the period of each module, in ascending order.
         first: the number of the first step.
@@ -44,7 +44,7 @@ class ClockworkRNN(nn.Module):
         self, input_size: int, module_size: int, *, periods: Sequence[int] = (1, 2, 4, 8), first: int = 0
     ) -> None:
         super().__init__()
-        check_sizes(input_size=input_size, module_size=module_size)
+        check_sizes(module_size=module_size)
         check_ascending("periods", periods)
         self.input_size, self.module_size, self.first, self.periods = input_size, module_size, first, tuple(periods)
         self.hidden_size = len(self.periods) * module_size

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from saccade.attention.content import check_sizes
 from saccade.core.tap import Tap
-from saccade.memory.addressing import Address, address, check_shifts
+from saccade.memory.addressing import Address, Stages, address, check_shifts, stages
 from saccade.memory.controller import Controller, Kind, check_choice
 from saccade.memory.lstm import LSTMState
 from saccade.memory.ntm_steps import HUGE, Machine, Steps
@@ -116,8 +116,8 @@ class NTM(nn.Module):
             self.initial_memory: Tensor = nn.Parameter(torch.empty(slots, slot_size))
         else:
             self.register_buffer("initial_memory", torch.empty(slots, slot_size))
-        # Every head starts at the first slot. On a constant memory, uniform weights would stay uniform for ever, and heads
-        # that start at random weights find a common place to start very slowly.
+        # Every head starts at the first slot. On a constant memory, uniform weights would stay uniform for ever, and
+        # heads with random first weights need long to find a common place to start.
         self.initial_weights = nn.Parameter(torch.empty(heads, slots))
         self.initial_reads = nn.Parameter(torch.empty(read_heads, slot_size))
         self.read_weights, self.write_weights = Tap("b h n"), Tap("b h n")
@@ -165,6 +165,16 @@ class NTM(nn.Module):
         )
         written = (self.write_heads, self.slot_size)
         return Emitted(located, erase.sigmoid().unflatten(-1, written), add.unflatten(-1, written))
+
+    def look(self, inputs: Float[Tensor, "b d"], state: NTMState) -> tuple[Emitted, Stages]:
+        """What the next step emits, and the weights of its heads after each stage of the addressing; the step itself is
+        not taken. The last stage is what the step's heads attend to, read heads first."""
+        [sums] = self.controller.project(inputs[:, None]).to(state.memory.dtype).unbind(1)
+        recurrent = self.controller.recurrent()
+        hidden, _ = self.controller.advance(sums, state.reads.flatten(1), state.controller, recurrent)
+        emitted = self.emit(hidden)
+        weights = torch.cat([state.read_weights, state.write_weights], 1)
+        return emitted, stages(state.memory, weights, emitted.address)
 
     def step(self, inputs: Float[Tensor, "b d"], state: NTMState) -> tuple[Float[Tensor, "b o"], NTMState]:
         """One time step."""

@@ -70,7 +70,7 @@ def sample_input(run: Run) -> str:
     inputs = run.folder.input_files() or run.to_type(1)
     if not inputs or isinstance(inputs[0], bytes):
         return ""
-    return quoted(str(inputs[0])) if inputs[0] else ""
+    return quoted(" ".join(str(inputs[0]).split())) if inputs[0] else ""
 
 
 def quoted(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.files import write_atomically
 from saccade.core.recipe import Paper
-from saccade.core.task import Figure
+from saccade.core.task import Figure, short
 from saccade.runs import catalogue
 
 if TYPE_CHECKING:
@@ -138,11 +138,14 @@ def seeds_of(group: Sequence[Evidence]) -> str:
 def spread(values: Sequence[float], places: int = 2) -> str:
     """Mean ± sample standard deviation; for a single value, or equal counts, only the value.
 
-    Values below one have one more decimal place; values of a thousand and more have none.
+    Values below one have one more decimal place, or two digits if that shows zeros; values of a thousand and more have
+    none.
     """
     if all(isinstance(value, int) and value == values[0] for value in values):
         return f"{values[0]:,}"
     mean = statistics.fmean(values)
+    if len(values) == 1 and abs(mean) < 1:
+        return short(mean, places)
     places = 0 if abs(mean) >= 1000 else places + (abs(mean) < 1)
     return f"{mean:,.{places}f}" + (f" ± {statistics.stdev(values):,.{places}f}" if len(values) > 1 else "")
 
@@ -241,7 +244,7 @@ def about(folder: "RunFolder", system: str) -> str:
         found = folder.read_evidence()
         key = found["metrics"]["test"]["decisive"]
         value = found["metrics"]["test"][key]
-        number = f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
+        number = short(value).replace(",", "")
         return f"{title}. Data: {found['data']['data']}. Test set: {said(found, key, number)}."
     except (NotFound, InvalidInput, LookupError, TypeError):  # it was not scored
         return f"{title}."

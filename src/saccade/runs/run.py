@@ -15,7 +15,7 @@ from saccade.core.device import autocast, pick_device, threads, to_device
 from saccade.core.errors import InvalidInput, together
 from saccade.core.picture import Picture
 from saccade.core.products import install
-from saccade.core.recipe import Answer, Recipe
+from saccade.core.recipe import Answer, Recipe, Step
 from saccade.core.stream import in_order, sizes_of
 from saccade.core.task import Figure, Learning, Legible, Readable, Task
 from saccade.runs import before, catalogue, flags, foreign
@@ -119,6 +119,18 @@ class Run:
             return []
         with self.running():
             return list(self.recipe.pictures(self.answer(example, prediction)))
+
+    def steps(self, example: Any, prediction: Any, count: int) -> Sequence[Step]:
+        """The steps in which an answer was written, each with so many of its likeliest symbols.
+
+        Raises:
+            InvalidInput: a system that does not write its answer symbol by symbol; a count below 1, or above the number
+                of symbols.
+        """
+        if self.recipe.steps is None:
+            raise InvalidInput(f"{self.system} has no likeliest symbols: it does not write its answer symbol by symbol")
+        with self.running():
+            return self.recipe.steps(self.answer(example, prediction), count)
 
     def measures(self, example: Any, prediction: Any) -> Mapping[str, Figure]:
         """The recipe's measures of an answer."""

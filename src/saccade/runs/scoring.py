@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from saccade.core.errors import InvalidInput, NotFound
-from saccade.core.task import Figure, Score
+from saccade.core.task import Figure, Score, short
 from saccade.runs.run import Run
 
 MEASURED = 100  # test examples over which a recipe's measures are averaged
@@ -60,9 +60,7 @@ def plain(run: Run, found: Score) -> dict[str, Any]:
 
 def said(key: str, figure: Figure) -> str:
     """Such as "BLEU 50.14" or "label error rate 0.403 %"."""
-    value = figure.value
-    number = f"{value:.3f}" if isinstance(value, float) and abs(value) < 1 else value
-    number = f"{value:.2f}" if isinstance(value, float) and abs(value) >= 1 else number
+    number = short(figure.value).replace(",", "") if isinstance(figure.value, float) else figure.value
     return f"{figure.named(key)} {number} {figure.unit_after(key)}".rstrip()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import html
+import re
 import urllib.parse
 from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
@@ -18,6 +19,7 @@ from saccade.app.web.server import Refused, Viewer, guarded, headers, refusal
 from saccade.app.web.shown import of
 from saccade.core.errors import SaccadeError
 from saccade.explain.page import digest, text_of
+from saccade.explain.plots.canvas import encoded
 from saccade.runs import results
 from saccade.runs.places import DEMO, has_demo, place
 from saccade.runs.run import run_folder
@@ -58,9 +60,9 @@ def card_of(path: Path) -> Card | None:
 
 
 def picture_of(folder: Path) -> Path | None:
-    """A picture that shows an answer, among those of a run."""
+    """A picture that shows an answer, among those of a run: the answers to examples are numbered, scores are not."""
     there = sorted(folder.glob("*.png"))
-    answers = [path for path in there if not path.stem.startswith(("training", "predict-"))]
+    answers = [path for path in there if re.search(r"-\d$", path.stem) and "-predict-" not in path.stem]
     return next((path for kind in SHOWN for path in answers or there if path.name.startswith(kind)), None)
 
 
@@ -70,6 +72,7 @@ class Gallery:
     def __init__(self, folder: Path, names: Collection[str]) -> None:
         self.folder, self.names = folder, names
         self.viewers: dict[str, Viewer] = {}
+        self.drawn: dict[str, bytes] = {}
         self._opening = asyncio.Lock()
 
     def app(self) -> ASGIApp:
@@ -90,10 +93,17 @@ class Gallery:
         return RedirectResponse(f"{urllib.parse.quote(request.path_params['name'])}/")
 
     async def picture(self, request: Request) -> Response:
-        card = self.card(request)
-        if card.picture is None:
+        name, card = request.path_params["name"], self.card(request)
+        if card.picture is not None:
+            return FileResponse(card.picture, headers=policy())
+        if name != DEMO:
             raise Refused(404, "this run has no picture")
-        return FileResponse(card.picture, headers=policy())
+        if name not in self.drawn:  # that of the package has no files of pictures
+            found = [one for view in (await self.viewer(request)).shown.views for one in view.pictures]
+            if not found:
+                raise Refused(404, "this run has no picture")
+            self.drawn[name] = await asyncio.to_thread(lambda: encoded(found[0].figure(), "png"))
+        return Response(self.drawn[name], media_type="image/png", headers=policy())
 
     async def page(self, request: Request) -> Response:
         try:
@@ -132,11 +142,10 @@ class Gallery:
 def page_of(folder: Path, runs: Mapping[str, Card]) -> str:
     """The gallery as a page without scripts."""
     text = files("saccade.app.web").joinpath("gallery.html").read_text(encoding="utf-8")
-    count = f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}"
+    place = html.escape(f"./{folder}" if not folder.is_absolute() else folder.name)
     filled = {
         "style": style(),
-        "folder": html.escape(f"./{folder}" if not folder.is_absolute() else folder.name),
-        "count": count,
+        "count": counted(place, len(runs) - (DEMO in runs), DEMO in runs),
         "runs": "\n".join(item(name, card) for name, card in runs.items()),
     }
     for name, value in filled.items():
@@ -144,9 +153,15 @@ def page_of(folder: Path, runs: Mapping[str, Card]) -> str:
     return text
 
 
+def counted(place: str, runs: int, demo: bool) -> str:
+    """What the gallery holds, in words."""
+    found = f"{runs or 'No'} {'run' if runs == 1 else 'runs'} in {place}"
+    return f"{found}, and a small one that comes with the package" if demo else found
+
+
 def item(name: str, card: Card) -> str:
     link = f"runs/{urllib.parse.quote(name)}/"
-    image = f'<img src="{link}picture.png" alt="">' if card.picture else "no picture"
+    image = f'<img src="{link}picture.png" alt="">' if card.picture or name == DEMO else "no picture"
     title, said, place = map(html.escape, (card.title, card.about, name))
     words = f"<strong>{title}</strong><span>{said}</span><span>{place}</span>"
     return f'<li><a href="{link}"><span class="picture">{image}</span><span class="words">{words}</span></a></li>'

@@ -26,7 +26,8 @@ from saccade.core.errors import SaccadeError
 from saccade.core.printable import printable
 from saccade.explain.page import Reads, packed, page_of, policy
 
-LONGEST, LARGEST = 2000, 1 << 16  # the most characters of a text, and bytes of its request
+LONGEST, LONGEST_LINES = 2000, 20_000  # the most characters of a text, and of one of several lines
+LARGEST = 1 << 17  # bytes of its request
 FILE = 2_000_000  # the most bytes of a file: two minutes of sound at 8,000 samples per second
 WAITING, PATIENCE = 16, 60.0  # the most waiting inputs, and the seconds that they wait
 ARRIVING, READING = 20.0, 60.0  # seconds for a request to arrive, and for the model to process it
@@ -50,7 +51,10 @@ class Viewer:
 
     def __init__(self, shown: Shown, names: Collection[str]) -> None:
         self.shown, self.names = shown, names
-        self._page = page_of(shown.views, shown.title, shown.reads, FILE, shown.systems, shown.offer)
+        self.longest = LONGEST_LINES if shown.offer.lines else LONGEST
+        self._page = page_of(
+            shown.views, shown.title, shown.reads, FILE, self.longest, systems=shown.systems, offer=shown.offer
+        )
         self._one, self._waiting = asyncio.Lock(), 0
 
     def app(self) -> ASGIApp:
@@ -72,7 +76,7 @@ class Viewer:
 
     async def answer(self, request: Request, kind: Reads) -> Response:
         check_origin(request)
-        text = await text_of(request, self.shown.offer.again) if kind == "text" else None
+        text = await text_of(request, self.shown.offer.again, self.longest) if kind == "text" else None
         if self.shown.look is None or (self.shown.reads != kind and text != ""):
             raise Refused(404, f"this page reads {named(self.shown.reads)}, not {named(kind)}")
         if self._waiting >= WAITING:
@@ -113,7 +117,8 @@ class Viewer:
         assert self.shown.look is not None
         with stoppable(stop, READING):
             views = self.shown.look(given)
-        said = f": {given} -> {views[0].answer}" if isinstance(given, str) and given and len(views) == 1 else ""
+        asked = given.strip().splitlines()[-1:] if isinstance(given, str) else []  # of several lines, the question
+        said = f": {asked[0]} -> {views[0].answer}" if asked and len(views) == 1 else ""
         return {"title": printable(f"{self.shown.title}{said}"), "views": [packed(view) for view in views]}
 
 
@@ -173,7 +178,7 @@ async def body_of(request: Request, largest: int, why: str) -> bytes:
     return bytes(body)
 
 
-async def text_of(request: Request, none: bool) -> str:
+async def text_of(request: Request, none: bool, longest: int) -> str:
     """The text of a request, checked; it may be empty for a model that answers without an input."""
     body = await body_of(request, LARGEST, f"a request has at most {LARGEST} bytes")
     try:
@@ -186,8 +191,8 @@ async def text_of(request: Request, none: bool) -> str:
         return ""
     if not isinstance(text, str) or not text.strip():
         raise Refused(400, "there is nothing to read: the text is empty")
-    if len(text) > LONGEST:
-        raise Refused(413, f"a text has at most {LONGEST:,} characters, not {len(text):,}")
+    if len(text) > longest:
+        raise Refused(413, f"a text has at most {longest:,} characters, not {len(text):,}")
     return text
 
 

@@ -41,6 +41,11 @@ class Offer(NamedTuple):
     again: bool = False
     """Whether the model answers without an input, and may do so again."""
 
+    @property
+    def lines(self) -> bool:
+        """Whether a text may have several lines, as an example has."""
+        return any(isinstance(one, str) and "\n" in one.strip() for one in self.examples)
+
 
 class View(NamedTuple):
     """One view of a page, shown alone or beside another."""
@@ -73,6 +78,7 @@ def page_of(
     title: str,
     live: Reads = "",
     largest: int = 0,
+    longest: int = 2000,
     systems: Sequence[str] = (),
     offer: Offer | None = None,
 ) -> str:
@@ -83,6 +89,7 @@ def page_of(
         title: title of the page.
         live: the kind of input that it sends to its server, which answers with new views.
         largest: the most bytes of a file that its server accepts.
+        longest: the most characters of a text that it accepts.
         systems: systems whose own kinds of pictures may be shown later; those of the views are included anyway.
         offer: what it says of the model, and examples to click.
 
@@ -94,9 +101,10 @@ def page_of(
     asked = examples[0] if views and examples and not offer.again else {}  # the first example is shown already
     text, sound = asked.get("text", ""), asked.get("file", "") if live == "recording" else ""
     shown = {
-        "views": [packed(view) for view in views], "live": live, "largest": largest,
+        "views": [packed(view) for view in views], "live": live, "largest": largest, "longest": longest,
         "about": printable(offer.about, "\n"),
-        "examples": examples, "text": text, "again": offer.again, "sound": sound, "rate": rate_of(offer.examples),
+        "examples": examples, "lines": offer.lines,
+        "text": text, "again": offer.again, "sound": sound, "rate": rate_of(offer.examples),
     }  # fmt: skip
     systems = sorted({*systems, *(kind.partition(".")[0] for kind in _kinds(views) if "." in kind)})
     # "<" is escaped, or a token could end the script

@@ -12,7 +12,10 @@ const CELL = 24, LEAST = 14, TALLEST = 900; // pixels of a cell at most, of one 
  */
 function heat(holder, { values, rows, columns, rowsLabel = "", columnsLabel = "", what, largest, name = "", title = "", cell = CELL, scaled = true, caption }) {
   const down = axisIn(rows, values.length), along = axisIn(columns, values[0].length), widest = axis => Math.max(...axis.labels.map(text => widthOf(text, SMALL)));
-  const turned = along.labels && widest(along) > 18, left = (down.labels ? Math.min(120, widest(down)) + 12 : 48) + (rowsLabel ? 18 : 0);
+  const turned = along.labels && widest(along) > 18;
+  // long rows, such as sentences, take what few columns leave
+  const most = along.labels ? Math.min(560, Math.max(120, holder.clientWidth - cell * along.size - 110)) : 120;
+  const left = (down.labels ? Math.min(most, widest(down)) + 12 : 48) + (rowsLabel ? 18 : 0);
   const across = along.labels ? (turned ? Math.min(110, widest(along)) : 13) : 0;
   const head = title ? 22 : 0, top = head + (along.labels ? across * (turned ? 0.77 : 1) + 12 : 6) + (columnsLabel && along.labels ? 18 : 0), right = turned ? Math.min(66, across * 0.64) : 14;
   const room = Math.max(60, holder.clientWidth - left - right);
@@ -21,7 +24,8 @@ function heat(holder, { values, rows, columns, rowsLabel = "", columnsLabel = ""
   const one = width / along.size, high = Math.max(Math.min(one, cell), down.labels ? (along.labels ? LEAST : 20) : 0);
   const height = down.labels ? high * down.size : Math.min(TALLEST, high * down.size);
   const below = (along.labels ? 6 : 22) + (columnsLabel && !along.labels ? 18 : 0) + (scaled ? 28 : 0);
-  const said = `${short(largest)}  ${what}`, wide = Math.max(left + width + right, scaled ? left + 154 + widthOf(said, SMALL) : 0);
+  const said = `${short(largest)}  ${what}`, long = 154 + widthOf(said, SMALL), start = left + long > holder.clientWidth ? 0 : left;
+  const wide = Math.max(left + width + right, scaled ? start + long : 0);
   const frame = Object.assign(document.createElement("div"), { className: "scroll" });
   holder.append(frame);
   const svg = sheet(frame, along.labels ? wide : Math.min(wide, holder.clientWidth), top + height + below, name).attr("role", "application").attr("tabindex", 0);
@@ -33,11 +37,11 @@ function heat(holder, { values, rows, columns, rowsLabel = "", columnsLabel = ""
   const grid = one >= 8 && height / down.size >= 8 ? gridOf(left, top, one, height / down.size, down.size, along.size) : `M${left},${top}h${width}v${height}h${-width}z`;
   svg.append("path").attr("d", grid).attr("fill", "none").attr("stroke", style("--pale")).attr("stroke-width", 0.6);
   ticks(svg.append("g").attr("transform", `translate(${left},${along.labels ? top : top + height})`), along, width, turned, along.labels ? d3.axisTop : d3.axisBottom);
-  ticks(svg.append("g").attr("transform", `translate(${left},${top})`), down, height, false, d3.axisLeft);
+  ticks(svg.append("g").attr("transform", `translate(${left},${top})`), down, height, false, d3.axisLeft, most);
   if (title) svg.append("text").attr("x", left).attr("y", 12).attr("font-weight", 600).text(title);
   svg.append("text").attr("x", left + (along.labels ? 0 : width)).attr("text-anchor", along.labels ? "start" : "end").attr("y", along.labels ? head + 12 : top + height + 36).text(columnsLabel);
   svg.append("text").attr("transform", `translate(12,${top + height / 2}) rotate(-90)`).attr("text-anchor", "middle").text(rowsLabel);
-  if (scaled) scaleBar(svg, left, top + height + below - 14, said);
+  if (scaled) scaleBar(svg, start, top + height + below - 14, said);
   const mark = svg.append("rect").attr("fill", "none").attr("stroke", "#e69f00").attr("stroke-width", 2).attr("visibility", "hidden");
   const own = rowsLabel || "a row", other = columnsLabel || "a column", sentence = caption || reading(holder, captionOf(what, own, other));
   const at = here => {
@@ -65,10 +69,10 @@ function axisIn(side, size) {
   return { size, from, to, unit, said: number => [`${name ? `${name} ` : ""}${each === 1 ? from + number : short(from + each * number)}${unit}`] };
 }
 
-function ticks(group, { labels, size, from, to, unit }, length, turned, make) {
+function ticks(group, { labels, size, from, to, unit }, length, turned, make, most = 110) {
   if (labels) {
     const scale = d3.scaleBand(d3.range(size), [0, length]), every = Math.max(1, Math.ceil(GAP / scale.step()));
-    group.call(make(scale).tickSizeOuter(0).tickSize(3).tickValues(d3.range(0, size, every)).tickFormat(i => clipped(labels[i], 110, SMALL)));
+    group.call(make(scale).tickSizeOuter(0).tickSize(3).tickValues(d3.range(0, size, every)).tickFormat(i => clipped(labels[i], most, SMALL)));
     if (turned) group.selectAll("text").attr("text-anchor", "start").attr("transform", "rotate(-50)").attr("dx", "6").attr("dy", "4");
   } else {
     const scale = d3.scaleLinear([from, to], [0, length]), count = Math.max(2, Math.floor(length / 70)), said = scale.tickFormat(count);

@@ -9,12 +9,18 @@ function fileOf(address) {
   return new Blob([bytes], { type: head.slice(5).split(";")[0] });
 }
 
+/** A text as a button shows it: of several lines, the first words and the last line. */
+function inShort(text) {
+  const lines = text.trim().split(/\s*\n\s*/);
+  return lines.length < 2 ? text : `${lines[0].split(/\s+/).slice(0, 3).join(" ")} … ${lines.at(-1)}`;
+}
+
 /** A button for each example: a text, a recording, or an image. */
 function offerExamples() {
   const group = element("examples"), examples = seen.examples || [];
   for (const [number, { text, file }] of examples.entries()) {
     const button = Object.assign(document.createElement("button"), { type: "button" });
-    if (text !== undefined) Object.assign(button, { textContent: text, title: text, dir: "auto", onclick: () => { element("text").value = text; look(text); } });
+    if (text !== undefined) Object.assign(button, { textContent: inShort(text), title: text, dir: "auto", onclick: () => { element("text").value = text; look(text); } });
     else {
       if (file.startsWith("data:image")) button.append(Object.assign(new Image(), { src: file, alt: `example ${number + 1}` }));
       else button.textContent = `recording ${number + 1}`;

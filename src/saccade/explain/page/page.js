@@ -249,9 +249,20 @@ async function hear(file) {
   if (await ask("hear", { headers: { "Content-Type": FILES[seen.live].type }, body: file }) && seen.live === "recording") play(file);
 }
 
-/** Soon after the last key, what is typed is looked at without being asked for. */
+/** A field of several lines, where an example has several; there Enter begins a line. */
+function widen() {
+  const lines = Math.max(...seen.examples.map(one => (one.text || "").split("\n").length));
+  const field = Object.assign(document.createElement("textarea"), {
+    id: "text", rows: Math.min(10, Math.max(4, lines)), maxLength: seen.longest, autocomplete: "off", dir: "auto", placeholder: "type a text, with a line for each sentence, and press Ctrl+Enter",
+  });
+  field.onkeydown = event => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); look(field.value); } };
+  element("text").replaceWith(field);
+}
+
+/** Soon after the last key, what is typed is looked at without being asked for; a text of several lines is not, as a part of it is no input. */
 function typed() {
   clearTimeout(page.typing);
+  if (seen.lines) return;
   page.typing = setTimeout(() => {
     const text = element("text").value;
     if (text.trim() && text !== page.text) look(text);
@@ -295,6 +306,7 @@ function listen() {
 /** Called by the last script, after those of systems; the page is then as it came. */
 async function start() {
   page.untouched = document.documentElement.cloneNode(true);
+  if (seen.lines) widen();
   listen();
   element("text").value = page.text = seen.text || "";
   element("about").textContent = seen.about || "";

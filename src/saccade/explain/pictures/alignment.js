@@ -29,7 +29,7 @@ pictures.alignment = (holder, data, tools) => {
   handle.rescale = draw;
   return handle;
 };
-pictures.alignment.how = "Dark cells are large weights: each row shows which columns that word attends to. Point at a cell to read its number.";
+pictures.alignment.how = "The stronger the colour of a cell, the larger the weight of its row for its column. Point at a cell to read its number.";
 
 /** Weights over words: summed over the pieces of a column, averaged over those of a row. */
 function joinedWords({ rows, columns, rows_words, columns_words, weights }) {

@@ -57,7 +57,7 @@ class Heads:
         """A thumbnail of every head; a single head is drawn as a map, with its tokens or its times."""
         found = self._heads()
         if sum(map(len, found.values())) > 1:
-            return plots.head_grid(list(found.values()), list(found), self.title)
+            return plots.head_grid(list(found.values()), list(self._named()), self.title)
         [(name, (_, queries, keys))] = self.layers.items()
         axes, [weights] = self.axes.get(name, Axes("queries", "keys", "attention weight")), found[name]
         if len(keys) > 1 and all(re.fullmatch(r"\d+(\.\d+)? s", key) for key in keys):
@@ -72,7 +72,7 @@ class Heads:
             [(weights, queries, keys)] = self.layers.values()
             table = alignment_text(numbers(weights).reshape(len(queries), len(keys)), queries, keys, width)
             return terminal.titled(self.title, table.split("\n"), width)
-        for name, heads in self._heads().items():
+        for name, heads in self._named().items():
             shares = heads / np.maximum(heads.sum(-1, keepdims=True), 1e-12)
             logs = np.log(np.where(shares > 0, shares, 1.0))
             rows[name] = 0.0 - (shares * logs).sum(-1).mean(-1)
@@ -80,10 +80,10 @@ class Heads:
         room = max(1, (width - left - 1) // 6)
         lines = ["entropy (nats)"]
         for first in range(0, max(map(len, rows.values())), room):
-            some = {name: found[first : first + room] for name, found in rows.items() if len(found) > first}
+            some = {name: line[first : first + room] for name, line in rows.items() if len(line) > first}
             most = max(map(len, some.values()))
             lines += [fit("head", left) + "".join(f"{first + number:6}" for number in range(most))]
-            lines += [fit(name, left) + "".join(f"{nats:6.2f}" for nats in found) for name, found in some.items()]
+            lines += [fit(name, left) + "".join(f"{nats:6.2f}" for nats in line) for name, line in some.items()]
         return terminal.titled(self.title, lines, width)
 
     def page(self) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class Heads:
         return cls(**{**plain, "layers": layers, "axes": axes})
 
     def description(self) -> str:
-        found = ", ".join(f"{len(heads)} of {name}" for name, heads in self._heads().items())
+        found = ", ".join(f"{len(heads)} of {name}" for name, heads in self._named().items())
         links = ", ".join(
             f"{query} to {key} ({weight:.2f}, {where})" for weight, query, key, where in self._strongest()
         )
@@ -144,6 +144,7 @@ class Heads:
     def _strongest(self, count: int = 3) -> list[tuple[float, str, str, str]]:
         """The strongest links: weight, query, key, and layer and head."""
         found = []
+        said = dict(zip(self.layers, readable(list(self.layers)), strict=True))
         for name, heads in self._heads().items():
             heads = np.round(heads, 3)  # as in evidence, so that a stored picture has the same description
             for place in np.argsort(-heads, axis=None, kind="stable")[:count]:
@@ -155,10 +156,15 @@ class Heads:
                 weight,
                 plots.labels(self.layers[name][1])[q],
                 plots.labels(self.layers[name][2])[k],
-                f"{name} head {head}",
+                f"{said[name]}, head {head}",
             )
             for weight, q, k, name, head in best
         ]
+
+    def _named(self) -> dict[str, Any]:
+        """The weights (h, q, k) of each layer, by the name that a person reads."""
+        found = self._heads()
+        return dict(zip(readable(list(found)), found.values(), strict=True))
 
     def _heads(self) -> dict[str, Any]:
         """The weights (h, q, k) of each layer."""

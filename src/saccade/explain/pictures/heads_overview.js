@@ -20,7 +20,7 @@ class Overview {
   fill() {
     const { layers } = this.view, width = this.figure.clientWidth, most = this.most, night = dark();
     if (this.figure.hidden || !width || (this.of === layers && this.width === width && this.night === night)) return;
-    const room = Math.min(NAMES, width * 0.4), names = layers.map(layer => clipped(layer.label, room, SMALL));
+    const room = Math.min(NAMES, width * 0.55), names = layers.map(layer => clipped(layer.label, room, SMALL));
     const left = Math.ceil(Math.max(40, ...names.map(name => widthOf(name, SMALL)))) + 12, top = 24;
     const cell = Math.max(SMALLEST, Math.min(LARGEST, Math.floor((width - left - 2) / most)));
     Object.assign(this, { of: layers, width, night, cell, left, top, next: 0 });

@@ -24,6 +24,8 @@ class MemoryTrace:
     """The name of a head, such as "write" or "read head 0" -> its weights (t, n)."""
     values: str = "weight"
     title: str = ""
+    rows: str = "slot"
+    """The name of a row, if it is not a slot."""
 
     def __post_init__(self) -> None:
         traces = {name: checked(trace, "t n", f"weights of {name}", 0.0) for name, trace in self.traces.items()}
@@ -33,7 +35,7 @@ class MemoryTrace:
         object.__setattr__(self, "traces", traces)
 
     def figure(self) -> plots.Figure:
-        return plots.memory_trace(self.traces, self.values, self.title)
+        return plots.memory_trace(self.traces, self.values, self.title, self.rows)
 
     def text(self, width: int) -> str:
         """A line for each slot, time to the right."""
@@ -41,7 +43,7 @@ class MemoryTrace:
         largest = max(1.0, *(float(trace.max()) for trace in self.traces.values()))
         for name, trace in self.traces.items():
             left = len(str(trace.shape[1] - 1))
-            lines += [f"{name}: {trace.shape[1]} slots (rows), {len(trace)} steps (columns)"]
+            lines += [f"{name}: {trace.shape[1]} {self.rows}s (rows), {len(trace)} steps (columns)"]
             lines += [
                 f"{slot:{left}} {shades(weights / largest, narrowest(width) - left - 1)}"
                 for slot, weights in enumerate(trace.T)
@@ -51,11 +53,14 @@ class MemoryTrace:
         return titled(self.title, cut + flow(legend(largest), width), width)
 
     def page(self) -> dict[str, Any]:
-        return {"traces": {name: rounded(trace, 4) for name, trace in self.traces.items()}, "values": self.values}
+        traces = {name: rounded(trace, 4) for name, trace in self.traces.items()}
+        return {"traces": traces, "values": self.values, "rows": self.rows}
 
     def plain(self) -> dict[str, Any]:
         traces = {name: rounded(trace) for name, trace in self.traces.items()}
-        return {"name": self.name, "title": self.title, "values": self.values, "traces": traces}
+        # evidence that is older than this field has none
+        rows = {} if self.rows == "slot" else {"rows": self.rows}
+        return {"name": self.name, "title": self.title, "values": self.values, "traces": traces, **rows}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "MemoryTrace":
@@ -63,6 +68,5 @@ class MemoryTrace:
 
     def description(self) -> str:
         steps, slots = next(iter(self.traces.values())).shape
-        return (
-            f"{self.title or self.values.capitalize()} of {', '.join(self.traces)} over {steps} steps and {slots} slots"
-        )
+        said = self.title or self.values.capitalize()
+        return f"{said} of {', '.join(self.traces)} over {steps} steps and {slots} {self.rows}s"

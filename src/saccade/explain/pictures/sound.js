@@ -57,4 +57,4 @@ pictures.sound = (holder, data, tools) => {
   });
   return { play: time => line(time === null ? null : Math.min(time, span)) };
 };
-pictures.sound.how = "Each row is a word or letter of the answer: dark where it attends to the sound. Below are the spectrogram and the waveform, over the same time.";
+pictures.sound.how = "Each row is a word or letter of the answer: the colour is strong where it attends to the sound. Below are the spectrogram and the waveform, over the same time.";

@@ -9,7 +9,7 @@ import os
 import textwrap
 import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -150,6 +150,13 @@ def fit(figure: Figure, margin: float = 0.12) -> Figure:
     return figure
 
 
+def encoded(figure: Figure, kind: str, metadata: Mapping[str, str | None] | None = None) -> bytes:
+    """The bytes of a file of this kind, "png" or "svg"."""
+    with our_style(), io.BytesIO() as file:
+        figure.savefig(file, format=kind, metadata=metadata)
+        return file.getvalue()
+
+
 def save(figure: Figure, path: str | os.PathLike[str], description: str) -> tuple[Path, ...]:
     """Write PATH.png (200 dots per inch) and PATH.svg (with text as text) with alternative text; return the two paths.
 
@@ -160,14 +167,12 @@ def save(figure: Figure, path: str | os.PathLike[str], description: str) -> tupl
         InvalidInput: no description.
         OSError: naming the path.
     """
-    alternative, base, drawn = printable(" ".join(description.split())), Path(path), {}
+    alternative, base, drawn = printable(" ".join(description.split())), Path(path), dict[Path, bytes]()
     if not alternative:
         raise InvalidInput("expected a description of the picture, for readers who cannot see it")
     # screen readers read the title of an SVG
     for kind, more in (("png", {"Software": None}), ("svg", {"Title": alternative, "Date": None, "Creator": None})):
-        with our_style(), io.BytesIO() as file:
-            figure.savefig(file, format=kind, metadata={**more, "Description": alternative})
-            drawn[base.with_name(f"{base.name}.{kind}")] = file.getvalue()
+        drawn[base.with_name(f"{base.name}.{kind}")] = encoded(figure, kind, {**more, "Description": alternative})
     base.parent.mkdir(parents=True, exist_ok=True)
     for target, data in drawn.items():
         write_atomically(target, data)

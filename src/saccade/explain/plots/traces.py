@@ -28,7 +28,7 @@ Timed = tuple[Weights, float]
 Spoken = tuple[Weights, Sequence[str], float, str, str, str]
 
 
-def memory_trace(traces: Mapping[str, Weights], values: str = "weight", title: str = "") -> Figure:
+def memory_trace(traces: Mapping[str, Weights], values: str = "weight", title: str = "", rows: str = "slot") -> Figure:
     """The read or write weights of each head of a memory: a column for each step, a row for each slot, with one scale.
 
     White is 0; dark blue is 1, or the largest weight if it is above 1.
@@ -37,6 +37,7 @@ def memory_trace(traces: Mapping[str, Weights], values: str = "weight", title: s
         traces: the name of a head, such as "write" or "read head 0" -> its weights (t, n), with equal shapes for all
             heads.
         values: name of the weights, for the scale.
+        rows: name of a row.
 
     Raises:
         InvalidInput: no heads, weights of different shapes, below 0 or not finite.
@@ -47,7 +48,7 @@ def memory_trace(traces: Mapping[str, Weights], values: str = "weight", title: s
         raise InvalidInput(f"expected at least one head, all with the same numbers of steps and slots; got {got}")
     steps, slots = next(iter(tables.values())).shape
     largest = _largest(*tables.values())
-    with our_style(title, values, *tables):
+    with our_style(title, values, rows, *tables):
         wide = max(1.6, min(8.0, 0.14 * steps))
         high = max(0.4, min(0.14 * slots, max(1.0, 9.0 / len(tables)), 4.0))
         figure, extent = page(), (-0.5, steps - 0.5, slots - 0.5, -0.5)
@@ -55,7 +56,7 @@ def memory_trace(traces: Mapping[str, Weights], values: str = "weight", title: s
             axes = figure.add_axes((0, -high - number * (high + 0.36), wide, high))
             drawn = _heat(axes, table.T, extent, (0.0, largest))
             axes.annotate(printable(name), (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points")
-            axes.set(ylabel="slot")
+            axes.set(ylabel=printable(rows))
             count(axes.xaxis, steps, wide)
             count(axes.yaxis, slots, high)
             axes.tick_params(labelbottom=number == len(tables) - 1)

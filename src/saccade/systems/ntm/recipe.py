@@ -13,6 +13,7 @@ from saccade.core.recipe import Answer, Claim, Loss, Paper, Recipe
 from saccade.core.task import Figure
 from saccade.explain import answers as shown
 from saccade.explain.capture import capture
+from saccade.explain.pictures.alignment import Alignment
 from saccade.systems.ntm.model import NTMConfig, TuringMachine
 from saccade.tasks.algorithms import (
     AlgorithmsConfig,
@@ -33,7 +34,7 @@ from saccade.training.config import TrainingConfig
 def training(steps: int) -> TrainingConfig:
     """Adam in place of the paper's RMSprop, and batches of 16."""
     return TrainingConfig(
-        steps=steps, batch_size=16, learning_rate=1e-3, schedule="linear", clip=10.0, threads=1,
+        steps=steps, batch_size=16, learning_rate=1e-3, schedule="linear", clip=1.0, threads=1,
         validate_every=500, checkpoint_every=500, log_every=50, keep="best",
     )  # fmt: skip
 
@@ -44,7 +45,7 @@ class Config:
 
     task: AlgorithmsConfig = AlgorithmsConfig()
     model: NTMConfig = NTMConfig()
-    training: TrainingConfig = training(7000)
+    training: TrainingConfig = training(9000)
 
 
 def task(config: Config, assets: Path | None) -> AlgorithmsTask:
@@ -79,7 +80,27 @@ def pictures(answer: Answer) -> list[Picture]:
     _, heads, said = watched(answer)
     example = answer.example
     title = f"{answer.config.task.algorithm.name}: {answer.prediction.cost:.3f} bits"
-    return shown.memory_pictures(heads, example.inputs, example.targets, said, example.counted, title)
+    found = shown.memory_pictures(heads, example.inputs, example.targets, said, example.counted, title)
+    return [*found, addressing(answer)]
+
+
+def addressing(answer: Answer) -> Alignment:
+    """The weights of the first read head after each stage of its addressing, in the first step of the answer."""
+    machine: Any = answer.model.machine
+    step = int(answer.example.counted.int().argmax())
+    inputs = answer.task.collate([answer.example]).inputs.to(answer.device, machine.output.weight.dtype)
+    with torch.no_grad(), evaluating(answer.model):
+        state = machine(inputs[:, :step])[1]
+        emitted, stages = machine.look(inputs[:, step], state)
+    rows = {"before": state.read_weights, **stages._asdict()}
+    table = torch.stack([weights[0, 0] for weights in rows.values()]).float().cpu()
+    first, last = shown.used({"": table})
+    at = emitted.address
+    moves = enumerate(at.shift[0, 0].tolist(), -(at.shift.shape[-1] // 2))
+    shifts = ", ".join(f"{move:+d}: {share:.2f}" if move else f"0: {share:.2f}" for move, share in moves)
+    title = f"step {step}: gate {at.gate[0, 0]:.2f}; shifts {shifts}; sharpness {at.sharpness[0, 0]:.2f}"
+    slots = [str(slot) for slot in range(first, last)]
+    return Alignment("addressing", table[:, first:last], list(rows), slots, "stage", "slot", "weight", title)
 
 
 def measures(answer: Answer) -> dict[str, Figure]:

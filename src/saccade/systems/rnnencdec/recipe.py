@@ -2,9 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
+from jaxtyping import Int
+from torch import Tensor
+
 from saccade.core.config import config
-from saccade.core.recipe import Paper, Recipe
+from saccade.core.device import to_device
+from saccade.core.recipe import Answer, Paper, Recipe, Step
 from saccade.nets.search import SearchConfig, Symbols, answers
+from saccade.nets.written import written
 from saccade.systems.rnnencdec.model import RNNEncDec, RNNEncDecConfig
 from saccade.tasks.translation import Batch, TranslationConfig, TranslationTask
 from saccade.tasks.translation.objective import cross_entropy
@@ -13,6 +18,8 @@ from saccade.training.config import Adadelta, TrainingConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+SYMBOLS = Symbols(START, END)
 
 
 @config
@@ -33,12 +40,22 @@ def build(config: Config, task: Any) -> RNNEncDec:
     return RNNEncDec(config.model, len(task.source), len(task.target))
 
 
+def limits(batch: Batch) -> Int[Tensor, " b"]:
+    """The most symbols of each answer."""
+    return 2 * batch.source_mask.sum(1) + 10
+
+
 def predict(model: Any, batch: Batch, config: Config) -> list[list[int]]:
-    seed = config.training.seed
-    limits = 2 * batch.source_mask.sum(1) + 10
-    return answers(
-        model, model.encode(batch.source, batch.source_mask), limits, Symbols(START, END), config.search, seed
-    )
+    encoded = model.encode(batch.source, batch.source_mask)
+    return answers(model, encoded, limits(batch), SYMBOLS, config.search, config.training.seed)
+
+
+def steps(answer: Answer, count: int) -> list[Step]:
+    """The likeliest symbols at each step of a translation."""
+    model: Any = answer.model
+    batch = to_device(answer.task.collate([answer.example]), answer.device)
+    encoded, limit = model.encode(batch.source, batch.source_mask), int(limits(batch))
+    return written(model, encoded, answer.prediction, SYMBOLS, answer.task.target.pieces, count, limit)
 
 
 TINY = Config(
@@ -111,6 +128,7 @@ RECIPE = Recipe(
     build=build,
     objective=cross_entropy,
     predict=predict,
+    steps=steps,
     variants={
         "default": Config(),
         "tiny": TINY,

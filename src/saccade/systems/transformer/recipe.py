@@ -4,14 +4,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from jaxtyping import Int
 from pydantic import model_validator
+from torch import Tensor
 
 from saccade.core.config import config
+from saccade.core.device import to_device
 from saccade.core.picture import Picture
-from saccade.core.recipe import Answer, Claim, Paper, Recipe
+from saccade.core.recipe import Answer, Claim, Paper, Recipe, Step
 from saccade.core.task import Figure
 from saccade.explain import answers as shown
 from saccade.nets.search import SearchConfig, Symbols, answers
+from saccade.nets.written import written
 from saccade.systems.transformer.model import Learned, Transformer, TransformerConfig
 from saccade.tasks.translation import Batch, TranslationConfig, TranslationTask
 from saccade.tasks.translation.objective import cross_entropy
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ADAM = Adam(beta2=0.98, epsilon=1e-9)
+SYMBOLS = Symbols(START, END)
 
 
 @config
@@ -54,14 +59,23 @@ def build(config: Config, task: Any) -> Transformer:
     return Transformer(config.model, len(task.source), len(task.target))
 
 
+def limits(model: Any, batch: Batch) -> Int[Tensor, " b"]:
+    """The most symbols of each answer."""
+    found = 2 * batch.source_mask.sum(1) + 10
+    return found if model.longest is None else found.clamp(max=model.longest)
+
+
 def predict(model: Any, batch: Batch, config: Config) -> list[list[int]]:
-    seed = config.training.seed
-    limits = 2 * batch.source_mask.sum(1) + 10
-    if model.longest is not None:
-        limits = limits.clamp(max=model.longest)
-    return answers(
-        model, model.encode(batch.source, batch.source_mask), limits, Symbols(START, END), config.search, seed
-    )
+    encoded = model.encode(batch.source, batch.source_mask)
+    return answers(model, encoded, limits(model, batch), SYMBOLS, config.search, config.training.seed)
+
+
+def steps(answer: Answer, count: int) -> list[Step]:
+    """The likeliest symbols at each step of a translation."""
+    model: Any = answer.model
+    batch = to_device(answer.task.collate([answer.example]), answer.device)
+    encoded, limit = model.encode(batch.source, batch.source_mask), int(limits(model, batch))
+    return written(model, encoded, answer.prediction, SYMBOLS, answer.task.target.pieces, count, limit)
 
 
 CROSS = ("decoder.blocks.*.cross_attention.weights", "target", "source")
@@ -199,6 +213,7 @@ RECIPE = Recipe(
     build=build,
     objective=cross_entropy,
     predict=predict,
+    steps=steps,
     pictures=pictures,
     measures=measures,
     variants={

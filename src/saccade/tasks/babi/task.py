@@ -209,9 +209,10 @@ class BabiTask:
         return {**texts, "right": example.answer} if example.answer else texts
 
     def examples_to_type(self, count: int) -> list[str | bytes]:
+        """Stories of the test split with their questions, a sentence a line."""
         examples = self.examples("test")
         chosen = examples[:: max(1, len(examples) // max(1, count))][:count]
-        return [f"{' '.join(example.sentences)} {example.question}" for example in chosen]
+        return ["\n".join([*example.sentences, example.question]) for example in chosen]
 
     def score(self, predictions: Sequence[int], examples: Sequence[Example]) -> Score:
         """The mean error over the tasks, the number of failed tasks, and the error of each task."""

@@ -1,0 +1,1 @@
+"""A clockwork RNN that generates a signal of several time scales."""
