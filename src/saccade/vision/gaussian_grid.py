@@ -111,7 +111,8 @@ def read(images: Float[Tensor, "b c y x"], bank: FilterBank) -> Float[Tensor, "b
     """gamma F_Y x F_X^T of each channel."""
     channels, height = images.shape[1:3]
     across = torch.bmm(images.flatten(1, 2), bank.columns.mT).unflatten(1, (channels, height))
-    return bank.log_intensity.exp()[:, None, None, None] * (bank.rows[:, None] @ across)
+    patches: Tensor = bank.log_intensity.exp()[:, None, None, None] * (bank.rows[:, None] @ across)
+    return patches
 
 
 def write(patches: Float[Tensor, "b c n n"], bank: FilterBank) -> Float[Tensor, "b c y x"]:

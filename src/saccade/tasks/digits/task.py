@@ -27,7 +27,7 @@ class DigitsTask:
     """
 
     direction: Literal["min"] = "min"
-    accepts = ("image/*",)
+    accepts: tuple[str, ...] = ("image/*",)
 
     def __init__(self, config: DigitsConfig) -> None:
         self.config, self.kind = config, config.kind
