@@ -178,6 +178,11 @@ def test_a_new_grid_covers_the_image_and_its_filters_overlap() -> None:
     torch.testing.assert_close(found.variance.sqrt(), torch.tensor([4.5]))
 
 
+def test_the_centres_of_the_filters_are_a_grid_row_by_row() -> None:
+    where = Grid(torch.tensor([[3.0, 5.0]]), torch.tensor([2.0]), torch.ones(1), torch.zeros(1))
+    assert where.centres(3)[0].tolist() == [[x, y] for y in (3, 5, 7) for x in (1, 3, 5)]
+
+
 def test_the_box_of_a_grid_is_one_stride_for_each_filter() -> None:
     where = Grid(torch.tensor([[3.0, 5.0]]), torch.tensor([2.0]), torch.ones(1), torch.zeros(1))
     assert where.boxes(3).tolist() == [[3 - 0.5 - 3, 5 - 0.5 - 3, 6, 6]]

@@ -178,7 +178,7 @@ class Draw(nn.Module):
         features, bias, linear = self.looking.features, self.encoder.bias, self.encoder.products.linear
         of_read, of_hidden = self.encoder.weight_input.split([features, self.encoder.hidden_size], 1)
         prepared = self.looking.prepare(pixels, of_read)
-        means, log_deviations, canvases = [], [], []
+        steps: list[tuple[Tensor, Tensor, Tensor]] = []
         for drawn_noise in noise.unbind(1):
             read = self.looking.read(prepared, canvas.sigmoid(), decoder.hidden, self.encoder, of_read)
             encoder = lstm_step(read + linear(decoder.hidden, of_hidden, bias), encoder, of_encoder)
@@ -187,21 +187,22 @@ class Draw(nn.Module):
             latents = torch.addcmul(mean, log_deviation.exp(), drawn_noise)
             decoder = lstm_step(self.decoder.project(latents), decoder, of_decoder)
             canvas = canvas + self.looking.write(decoder.hidden)
-            for found, one in zip((means, log_deviations, canvases), (mean, log_deviation, canvas), strict=True):
-                found.append(one)
+            steps.append((mean, log_deviation, canvas))
+        means, log_deviations, canvases = zip(*steps, strict=True)
         self.canvas.lazy(lambda: torch.stack(canvases, 1).unflatten(2, self.shape))
         return drawn(canvas.unflatten(1, self.shape), torch.stack(means, 1), torch.stack(log_deviations, 1), noise)
 
     def generate(self, latents: Float[Tensor, "b t z"]) -> Float[Tensor, "b y x"]:
         """Draw from latents, such as samples of the prior; returns the last canvas."""
         canvas, _, decoder = self.start(len(latents))
-        recurrent, canvases = self.decoder.recurrent(), []
+        recurrent = self.decoder.recurrent()
+        canvases: list[Tensor] = []
         for latent in latents.to(canvas.dtype).unbind(1):
             decoder = lstm_step(self.decoder.project(latent), decoder, recurrent)
             canvas = canvas + self.looking.write(decoder.hidden)
             canvases.append(canvas)
         self.canvas.lazy(lambda: torch.stack(canvases, 1).unflatten(2, self.shape))
-        return canvas.unflatten(1, self.shape)
+        return canvases[-1].view(-1, *self.shape)
 
 
 def drawn(
