@@ -245,7 +245,7 @@ def test_an_image_is_drawn_with_the_windows_of_reading_and_writing(run: Run) -> 
     assert (drawing.name, reading.name) == ("drawing", "reading")
     assert drawing.boxes.shape == reading.boxes.shape == (3, 4)  # type: ignore[attr-defined]
     seed = [picture.name for picture in run.pictures(run.task.examples("test")[0], found.value)]
-    assert seed == ["drawing", "reading", "generation"]
+    assert seed == ["drawing", "generation", "reading"]
 
 
 def test_without_attention_there_is_no_window() -> None:

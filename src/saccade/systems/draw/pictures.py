@@ -30,9 +30,11 @@ def pictures(answer: Answer) -> list[Picture]:
     with capture(answer.model) as seen:
         answer.model(image, noise)
     found: list[Picture] = [strip("drawing", seen, "The canvas, and where each step writes")]
+    if example.split:
+        found.append(generation(answer, config.seed + example.row, 0))
     if (boxes := windows(seen, "read_grid")) is not None:
         found.append(Strip("reading", image.expand(len(boxes), -1, -1).cpu(), boxes, title="Where each step reads"))
-    return [*found, generation(answer, config.seed + example.row, 0)] if example.split else found
+    return found
 
 
 def generation(answer: Answer, seed: int, number: int) -> Strip:
