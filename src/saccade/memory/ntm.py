@@ -29,6 +29,7 @@ from saccade.memory.ntm_steps import HUGE, Machine, Steps
 from saccade.memory.own_backward import heard, own_backward, taps_of
 
 SMALL = 1e-6  # the constant that an empty memory holds (Collier & Beel 2018, arXiv:1807.08518)
+FORWARD = 1.0  # the first bias of the logit of the largest shift, of the others 0
 FIRST = 10.0  # the logit of the first slot before a sequence, of the others 0: its weight is 0.99 of 128 slots
 
 
@@ -131,6 +132,9 @@ class NTM(nn.Module):
             nn.init.zeros_(layer.bias)
         nn.init.zeros_(self.initial_weights)
         self.initial_weights.data[:, 0] = FIRST
+        # a tendency to move on: with equal shifts, some seeds learn to copy without the memory
+        shifts = self.heads.bias.data[-(self.read_heads + self.write_heads) * self.shifts :]
+        shifts.view(-1, self.shifts)[:, -1] = FORWARD
         nn.init.zeros_(self.initial_reads)
         with torch.no_grad():
             if random:

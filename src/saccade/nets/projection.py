@@ -133,7 +133,8 @@ class _CrossEntropy(torch.autograd.Function):
             for first in range(0, len(features), ROWS):
                 rows = slice(first, first + ROWS)
                 target, part = targets[rows], share[rows, None]
-                log_probs = multiply(inputs[rows], matrix, bias, held[: len(target)]).log_softmax(1)
+                logits = multiply(inputs[rows], matrix, bias, held[: len(target)])
+                log_probs = torch.log_softmax(logits, 1, out=logits)  # in place: new pages cost as much as the sums
                 # an ignored row may contain -inf, and -inf times 0 is NaN
                 left = part == 0
                 loss -= (1 - smoothing) * (log_probs.gather(1, target).masked_fill_(left, 0.0) * part).sum()

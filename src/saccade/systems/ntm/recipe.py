@@ -45,7 +45,7 @@ class Config:
 
     task: AlgorithmsConfig = AlgorithmsConfig()
     model: NTMConfig = NTMConfig()
-    training: TrainingConfig = training(9000)
+    training: TrainingConfig = training(6000)
 
 
 def task(config: Config, assets: Path | None) -> AlgorithmsTask:
