@@ -36,7 +36,7 @@ class Config:
     task: DigitsConfig = DigitsConfig(kind=Binarised(pixels="dynamic"))
     model: DrawConfig = DrawConfig()
     training: TrainingConfig = TrainingConfig(
-        steps=4000, batch_size=64, learning_rate=2e-3, warmup=100, clip=5.0, validate_every=250, keep="best"
+        steps=3000, batch_size=64, learning_rate=2e-3, warmup=100, clip=5.0, validate_every=250, keep="best"
     )
     sampling: Sampling = Sampling()
 
