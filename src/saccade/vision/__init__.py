@@ -1,1 +1,6 @@
 """Looking at images: glimpses, windows, spatial transformers, gates, local attention."""
+
+from saccade.vision.location import GaussianLocation
+from saccade.vision.retina import Retina
+
+__all__ = ["GaussianLocation", "Retina"]
