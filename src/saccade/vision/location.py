@@ -1,8 +1,10 @@
 """Where to look next: a Gaussian around a learned mean. Mnih et al. 2014, arXiv:1406.6247, sections 3.1 and 4.
 
-    l ~ N(mu, sigma^2 I),   mu = W h + b            log p(l) = -|l - mu|^2 / (2 sigma^2) - log(2 pi sigma^2)
+    l ~ N(mu, sigma^2 I),   mu = tanh((W h + b) / sqrt(n))   log p(l) = -|l - mu|^2 / (2 sigma^2) - log(2 pi sigma^2)
 
-h state of the network, l location (x, y), sigma fixed. In training l is sampled, in evaluation it is the mean.
+h state of the network, with n units, l location (x, y), sigma fixed. In training l is sampled, in evaluation it is the
+mean. The paper's mu is linear; tanh keeps it in the image, and the division slows its random walk: Adam moves each
+weight by about the learning rate, however noisy the gradient is, and this one is mostly noise.
 
 A sampled location is a constant to everything behind it: no gradient passes from the glimpse to mu. The head learns
 through log p(l) alone (`ScoreFunction`), in which l is a constant too; l = mu + sigma e with a gradient through mu would
@@ -47,8 +49,12 @@ class GaussianLocation(nn.Module):
         self.deviation = deviation
         self.mean = nn.Linear(hidden_size, 2)
         self.locations = Tap("b 2")
-        nn.init.normal_(self.mean.weight, std=0.1 / math.sqrt(hidden_size))  # at first it looks at the centre
+        nn.init.normal_(self.mean.weight, std=0.1)  # at first it looks near the centre
         nn.init.zeros_(self.mean.bias)
+
+    def means(self, hidden: Float[Tensor, "b h"]) -> Float[Tensor, "b 2"]:
+        """mu: where it looks in evaluation."""
+        return (self.mean(hidden) / math.sqrt(self.mean.in_features)).tanh()  # type: ignore[no-any-return]
 
     def forward(self, hidden: Float[Tensor, "b h"], generator: torch.Generator | None = None) -> Chosen:
         """Choose a location.
@@ -57,7 +63,7 @@ class GaussianLocation(nn.Module):
             hidden: detached by the caller if the head alone is to learn from its choices.
             generator: makes the sample reproducible.
         """
-        mean = self.mean(hidden)
+        mean = self.means(hidden)
         location = mean.detach()
         if self.training:
             noise = torch.randn(location.shape, generator=generator, device=location.device, dtype=location.dtype)

@@ -80,6 +80,22 @@ def centres(locations: Float[Tensor, "*b 2"], size: tuple[int, int]) -> Float[Te
     return (locations + 1) / 2 * locations.new_tensor([size[1], size[0]])
 
 
+def composed(patches: Float[Tensor, "s c g g"]) -> Float[Tensor, "c y x"]:
+    """A glimpse as one image of the widest window: each patch at its resolution, the sharpest in the centre.
+
+    The sharpest patch, if its size is odd, lies half a pixel further up and left than where it was seen.
+    """
+    widest, size = len(patches) - 1, patches.shape[-1]
+    for scale, patch in reversed([*enumerate(patches)]):
+        block = 2**scale
+        enlarged = patch.repeat_interleave(block, -2).repeat_interleave(block, -1)
+        if scale == widest:
+            image = enlarged.clone()
+        start = (image.shape[-1] - size * block) // 2
+        image[:, start : start + size * block, start : start + size * block] = enlarged
+    return image
+
+
 class Retina(nn.Module):
     """Glimpses of several scales around a location (Mnih et al. 2014).
 
