@@ -211,7 +211,7 @@ def encoded(evidence: Mapping[str, Any]) -> bytes:
 
 
 def rounded(series: Mapping[str, Any]) -> dict[str, Any]:
-    """Round to six significant digits."""
+    """Round to six significant figures."""
 
     def short(number: Any) -> Any:
         return float(f"{number:.6g}") if isinstance(number, float) else number

@@ -1,5 +1,6 @@
 """An example, a batch and the predictions of the digits task."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from jaxtyping import Float, Int
@@ -28,3 +29,19 @@ class Batch(NamedTuple):
     images: Float[Tensor, "b 1 y x"]
     labels: Int[Tensor, " b"] | Int[Tensor, "b n"]
     """The digit of each image; where images have several, all of them, from left to right. 0 if unknown."""
+
+
+class Bound(NamedTuple):
+    """What a model of images says of one: a bound on its negative log-likelihood, and the bound's two terms."""
+
+    nats: float
+    reconstruction: float | None = None
+    """Expected negative log-likelihood given the latents, in nats."""
+    divergence: float | None = None
+    """Kullback-Leibler divergence of the latents from their prior, in nats."""
+    weighted: float | None = None
+    """A tighter bound from several importance-weighted samples, in nats."""
+
+
+Prediction = int | Sequence[int] | Bound
+"""The digit; the digits from left to right; or, of binarised images, the bound."""

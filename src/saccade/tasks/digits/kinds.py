@@ -10,6 +10,7 @@ from torch import Tensor
 from saccade.core.config import NAMED, config
 from saccade.tasks.digits import placing, warps
 from saccade.tasks.digits.draws import Keys, normal, uniform, whole
+from saccade.tasks.digits.image_file import Fit
 from saccade.tasks.digits.mnist import SIDE, Digits
 
 Canvas = Annotated[int, Field(ge=SIDE, le=512)]
@@ -18,6 +19,7 @@ Piece = Annotated[int, Field(ge=1, le=SIDE)]
 Degrees = Annotated[float, Field(ge=0, le=180)]
 Scale = Annotated[float, Field(ge=0.1, le=10)]
 Pixels = Annotated[float, Field(ge=0, le=SIDE)]
+TRIES = 5  # draws of the corners of a quadrilateral, after which it is left square
 AT, PIECES, WARP, MOVES, SECOND, INK = range(6)  # streams of random numbers
 
 
@@ -26,6 +28,10 @@ class Kind:
 
     digits: ClassVar[int] = 1
     """How many digits an image shows, from left to right."""
+    fit: ClassVar[Fit] = "digit"
+    """How a user's image becomes one of this kind."""
+    modelled: ClassVar[bool] = False
+    """Whether models say how probable the images are, rather than what they show."""
 
     @property
     def size(self) -> int:
@@ -61,6 +67,7 @@ class Translated(Kind):
     """A digit at a random place of a black canvas (Mnih et al. 2014, arXiv:1406.6247, 4.1)."""
 
     name: Literal["translated"] = "translated"
+    fit: ClassVar[Fit] = "place"
     size: Canvas = 60
     """Rows and columns of the canvas."""
 
@@ -74,6 +81,7 @@ class Cluttered(Kind):
     on 60 x 60, eight on 100 x 100."""
 
     name: Literal["cluttered"] = "cluttered"
+    fit: ClassVar[Fit] = "whole"
     size: Canvas = 60
     """Rows and columns of the canvas."""
     pieces: Pieces = 4
@@ -129,6 +137,7 @@ class RotatedTranslatedScaled(Kind):
     """
 
     name: Literal["rotated-translated-scaled"] = "rotated-translated-scaled"
+    fit: ClassVar[Fit] = "place"
     size: Canvas = 42
     """Rows and columns of the canvas."""
     angle: Degrees = 45
@@ -160,7 +169,11 @@ class RotatedTranslatedScaled(Kind):
 @config
 class Projective(Kind):
     """P: a digit scaled by a uniform factor, then each corner moved by a normal distance along both axes (Jaderberg
-    et al. 2015, A.4). It may leave the image."""
+    et al. 2015, A.4).
+
+    It may leave the image. Where the corners no longer form a convex quadrilateral, as for one digit in fifty, they
+    are drawn again; the paper says nothing of this.
+    """
 
     name: Literal["projective"] = "projective"
     smallest: Scale = 0.75
@@ -178,7 +191,9 @@ class Projective(Kind):
     def images(self, source: Digits, rows: Int[Tensor, " b"], keys: Keys) -> Float[Tensor, "b size size"]:
         scale = between(self.smallest, self.largest, uniform(keys, 1, WARP))[..., None]
         corners = warps.CENTRE * (2 * warps.pixels(2) - 1) * scale + warps.CENTRE
-        moved = corners + self.deviation * normal(keys, 8, MOVES).view(-1, 4, 2)
+        tries = corners[:, None] + self.deviation * normal(keys, 8 * TRIES, MOVES).view(-1, TRIES, 4, 2)
+        tries = torch.cat([tries, corners[:, None]], 1)
+        moved = tries[torch.arange(len(rows)), warps.convex(tries).int().argmax(1)]  # the first that is convex
         return warps.sampled(source.images[rows], warps.projected(moved))
 
 
@@ -215,8 +230,9 @@ class TwoDigits(Kind):
     """
 
     name: Literal["two-digits"] = "two-digits"
+    fit: ClassVar[Fit] = "whole"
     digits: ClassVar[int] = 2
-    size: Annotated[int, Field(ge=2 * SIDE - 8, le=512)] = 60
+    size: Annotated[int, Field(ge=SIDE + 1, le=512)] = 60
     """Rows and columns of the canvas."""
     apart: Annotated[int, Field(ge=1, le=512)] = 20
     """The least distance of their columns, in pixels; a digit's ink is up to 20 pixels wide."""
@@ -264,6 +280,7 @@ class Binarised(Kind):
     """
 
     name: Literal["binarised"] = "binarised"
+    modelled: ClassVar[bool] = True
     pixels: Literal["fixed", "dynamic"] = "fixed"
     """Whether the pixels of the training images are drawn once, or anew in each epoch."""
 
@@ -280,7 +297,7 @@ def between(low: float, high: float, uniforms: Float[Tensor, "*b"]) -> Float[Ten
     return low + (high - low) * uniforms
 
 
-def others(rows: Int[Tensor, "*b"], count: int, uniforms: Float[Tensor, "*b"]) -> Int[Tensor, "*b"]:
+def others(rows: Int[Tensor, "*#b"], count: int, uniforms: Float[Tensor, "*#b"]) -> Int[Tensor, "..."]:
     """For each row another of `count` rows, all equally likely: a step of 1 to count - 1 around the circle."""
     return (rows + 1 + whole(uniforms, max(1, count - 1))) % count
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any, Literal
 
 import torch
@@ -10,25 +11,27 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput
-from saccade.core.task import Figure, Score
-from saccade.tasks.digits.batch import Batch, Example
+from saccade.core.task import Figure, Score, Series
+from saccade.tasks.digits.batch import Batch, Bound, Example, Prediction
 from saccade.tasks.digits.config import DigitsConfig
 from saccade.tasks.digits.draws import Keys, keys_of
+from saccade.tasks.digits.image_file import png, read_image
 from saccade.tasks.digits.mnist import SPLITS, Digits, embedded, read_mnist
 
 
 class DigitsTask:
-    """Images of digits. The metric is the error in %.
+    """Images of digits. The metric is the share of images with a wrong digit, in %; of binarised images the bound on
+    the negative log-likelihood of an image, in nats, which the model's predictions hold.
 
     What is drawn for an image is a function of the seed, the split, the digit and, in training, the epoch.
     """
 
-    metric = "error"
     direction: Literal["min"] = "min"
-    unit = "%"
+    accepts = ("image/*",)
 
     def __init__(self, config: DigitsConfig) -> None:
         self.config, self.kind = config, config.kind
+        self.metric, self.unit = ("nats", "nats") if self.kind.modelled else ("error", "%")
         self._examples: dict[str, list[Example]] = {}
 
     @cached_property
@@ -75,13 +78,24 @@ class DigitsTask:
         rows = torch.tensor([example.row for example in examples])
         return self.kind.images(self.digits[split], rows, self._keys(examples))
 
-    def score(self, predictions: Sequence[int | Sequence[int]], examples: Sequence[Example]) -> Score:
-        wrong = [self.said(ours) != example.labels for ours, example in zip(predictions, examples, strict=True)]
-        return Score({"error": Figure(100 * sum(wrong) / len(wrong), "%"), "images": Figure(len(wrong))})
-
-    def said(self, prediction: int | Sequence[int]) -> tuple[int, ...]:
-        """The digits of a prediction."""
-        return (prediction,) if isinstance(prediction, int) else tuple(prediction)
+    def score(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Score:
+        """The error, and for single digits the error of each; of binarised images the means of the bounds."""
+        if self.kind.modelled:
+            return Score({**bounds(predictions), "images": Figure(len(predictions))})
+        wrong = [said(ours) != example.labels for ours, example in zip(predictions, examples, strict=True)]
+        figures = {"error": Figure(100 * sum(wrong) / len(wrong), "%"), "images": Figure(len(wrong))}
+        if self.kind.digits > 1:
+            missed = [ours != right for one, example in zip(predictions, examples, strict=True)
+                      for ours, right in zip_longest(said(one)[: self.kind.digits], example.labels)]  # fmt: skip
+            figures["digit_error"] = Figure(100 * sum(missed) / len(missed), "%", "error of a digit", self.kind.digits)
+            return Score(figures)
+        own: dict[int, list[bool]] = {digit: [] for digit in range(10)}
+        for failed, example in zip(wrong, examples, strict=True):
+            own[example.labels[0]].append(failed)
+        seen = {digit: found for digit, found in own.items() if found}
+        errors = [100 * sum(found) / len(found) for found in seen.values()]
+        counts = [len(found) for found in seen.values()]
+        return Score(figures, {"by_digit": Series(list(seen), errors, "digit", "error (%)", counts=counts)})
 
     def describe(self) -> dict[str, Any]:
         digest = hashlib.sha256()
@@ -96,12 +110,53 @@ class DigitsTask:
             "sha256": digest.hexdigest(),
         }
 
-    def decode(self, prediction: int | Sequence[int]) -> str:
-        return " ".join(map(str, self.said(prediction)))
+    def read(self, raw: str | bytes) -> Example:
+        """Make an example from the path or the bytes of an image.
 
-    def answer(self, example: Example) -> int | tuple[int, ...]:
-        return example.labels if self.kind.digits > 1 else example.labels[0]
+        A digit is scaled to 20 pixels and centred as in MNIST, or stays where it lies on the canvas; images with
+        clutter or several digits are scaled as a whole. Dark ink on a light background is inverted.
 
-    def compare(self, example: Example, prediction: int | Sequence[int]) -> Mapping[str, str]:
+        Raises:
+            NotFound: no such file.
+            InvalidInput: not an image, damaged, too large, or without anything to see.
+        """
+        image, notes = read_image(raw, self.kind.size, self.kind.fit)
+        if self.kind.modelled:
+            image = (image > 0.5).float()
+        return Example("", 0, (), image=image, notes=notes)
+
+    def notes(self, example: Example) -> list[str]:
+        return list(example.notes)
+
+    def examples_to_type(self, count: int) -> list[str | bytes]:
+        """The bytes of PNG files."""
+        return [png(image[0]) for image in self.collate(self.examples("test")[:count]).images]
+
+    def decode(self, prediction: Prediction) -> str:
+        if isinstance(prediction, Bound):
+            return f"at most {prediction.nats:.2f} nats"
+        return " ".join(map(str, said(prediction)))
+
+    def compare(self, example: Example, prediction: Prediction) -> Mapping[str, str]:
         right = " ".join(map(str, example.labels)) if example.labels else "?"
+        if isinstance(prediction, Bound):
+            return {"digit": right, "bound": self.decode(prediction)}
         return {"ours": self.decode(prediction), "right": right}
+
+
+def said(prediction: Prediction) -> tuple[int, ...]:
+    """The digits of a prediction; none of a bound."""
+    if isinstance(prediction, Bound):
+        return ()
+    return (prediction,) if isinstance(prediction, int) else tuple(prediction)
+
+
+def bounds(predictions: Sequence[Any]) -> dict[str, Figure]:
+    """The means of the bounds and of their terms, if all predictions have them."""
+    names = {"nats": "nats", "reconstruction": "", "divergence": "", "weighted": "importance-weighted bound"}
+    found = {}
+    for key, name in names.items():
+        values = [getattr(prediction, key) for prediction in predictions]
+        if None not in values:
+            found[key] = Figure(sum(values) / len(values), "nats", name)
+    return found

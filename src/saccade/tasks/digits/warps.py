@@ -6,7 +6,7 @@ Places are (x, y) in pixels: x to the right, y down, (0, 0) the centre of the up
 from functools import cache
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -72,6 +72,16 @@ def projected(moved: Float[Tensor, "b 4 2"]) -> Float[Tensor, "b p 2"]:
     return torch.where(((depth * middle > 0) & found.isfinite().all(-1))[..., None], found, -SIDE)
 
 
+def convex(corners: Float[Tensor, "*b 4 2"]) -> Bool[Tensor, "*b"]:
+    """Whether the corners (upper left, upper right, lower left, lower right) are those of a convex quadrilateral that
+    is not mirrored."""
+    around = corners[..., [0, 1, 3, 2], :]
+    sides = around.roll(-1, -2) - around
+    after = sides.roll(-1, -2)
+    turns: Tensor = sides[..., 0] * after[..., 1] - sides[..., 1] * after[..., 0]
+    return (turns > 0).all(-1)
+
+
 @cache
 def spline() -> Float[Tensor, "p 16"]:
     """The thin plate spline through the control points, for displacements that are 1 at one of them.
@@ -90,9 +100,9 @@ def spline() -> Float[Tensor, "p 16"]:
     system = torch.zeros(count + 3, count + 3, dtype=torch.float64)
     system[:count, :count], system[:count, count:], system[count:, :count] = kernel(points), linear, linear.T
     right = torch.eye(count + 3, count, dtype=torch.float64)
-    return torch.cat([kernel(pixels(SIDE)), F.pad(pixels(SIDE), (1, 0), value=1.0)], 1) @ torch.linalg.solve(
-        system, right
-    )
+    weights = torch.linalg.solve(system, right)
+    found: Tensor = torch.cat([kernel(pixels(SIDE)), F.pad(pixels(SIDE), (1, 0), value=1.0)], 1) @ weights
+    return found
 
 
 def bent(scale: Float[Tensor, " b"], moved: Float[Tensor, "b 16 2"]) -> Float[Tensor, "b p 2"]:
