@@ -44,8 +44,7 @@ class Loop(Retina):
             starts = ((locations + 1) / 2 * size - window / 2).round().long().clamp(min=-window) + window
             starts = torch.minimum(starts, size + window)
             crops = [
-                image[:, y : y + window, x : x + window]
-                for image, (x, y) in zip(padded, starts.tolist(), strict=True)
+                image[:, y : y + window, x : x + window] for image, (x, y) in zip(padded, starts.tolist(), strict=True)
             ]
             found.append(F.avg_pool2d(torch.stack(crops), window // self.patch_size))
         return torch.stack(found, 1)
@@ -140,7 +139,9 @@ def main() -> None:
         forms = {f"step, {kind}": training_step(size, config, retina) for kind, retina in kinds.items()}
         forms |= {f"glimpses, {kind}": looking(size, config, retina) for kind, retina in kinds.items()}
         seconds = alternate({**forms, **matrix_products()}, options.rounds)
-        faster = {what: round(ratio(seconds[f"{what}, loop"], seconds[f"{what}, ours"]), 2) for what in ("step", "glimpses")}
+        faster = {
+            what: round(ratio(seconds[f"{what}, loop"], seconds[f"{what}, ours"]), 2) for what in ("step", "glimpses")
+        }
         rates = {form: round(BATCH / statistics.median(seconds[form])) for form in forms}
         result["training"][name] = {
             "images per second": rates, "times as fast": faster, "gflop per second": gflop_per_second(seconds),

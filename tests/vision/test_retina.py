@@ -47,9 +47,7 @@ CASES = [(1, 1, 5, 7, 3, 1), (3, 2, 11, 7, 3, 3), (2, 1, 5, 3, 4, 3), (2, 3, 1, 
 
 
 @pytest.mark.parametrize(("batch", "channels", "high", "wide", "patch_size", "scales"), CASES)
-def test_it_is_the_slow_loop(
-    batch: int, channels: int, high: int, wide: int, patch_size: int, scales: int
-) -> None:
+def test_it_is_the_slow_loop(batch: int, channels: int, high: int, wide: int, patch_size: int, scales: int) -> None:
     images, locations = leaf(batch, channels, high, wide), (leaf(batch, 2).detach() * 0.7).requires_grad_()
     retina = Retina(patch_size, scales=scales)
     assert_twins(

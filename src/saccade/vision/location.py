@@ -7,8 +7,8 @@ mean. The paper's mu is linear; tanh keeps it in the image, and the division slo
 weight by about the learning rate, however noisy the gradient is, and this one is mostly noise.
 
 A sampled location is a constant to everything behind it: no gradient passes from the glimpse to mu. The head learns
-through log p(l) alone (`ScoreFunction`), in which l is a constant too; l = mu + sigma e with a gradient through mu would
-make log p(l) a function of e alone, without a gradient.
+through log p(l) alone (`ScoreFunction`), in which l is a constant too: l = mu + sigma e with a gradient through mu
+would make log p(l) a function of e alone, without a gradient.
 """
 
 import math

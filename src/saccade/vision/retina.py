@@ -1,6 +1,7 @@
 """Retina-like glimpses. Mnih, Heess, Graves & Kavukcuoglu 2014, arXiv:1406.6247, section 3.1.
 
-    rho(x, l) = (g_0, ..., g_{k-1}),   g_s = mean over blocks of 2^s x 2^s of the window of g 2^s x g 2^s pixels around l
+    rho(x, l) = (p_0, ..., p_{k-1}),   p_s = the window of g 2^s x g 2^s pixels around l, in means of
+                                       blocks of 2^s x 2^s
 
 x image, l location, g patch size, k scales. Each window is twice as wide as the one before and is reduced to the same
 g x g numbers: sharp in the centre, blurred around it. Outside the image everything is zero.
@@ -99,8 +100,8 @@ def composed(patches: Float[Tensor, "s c g g"]) -> Float[Tensor, "c y x"]:
 class Retina(nn.Module):
     """Glimpses of several scales around a location (Mnih et al. 2014).
 
-    `retina(images, locations)` takes (b, c, y, x) and (b, 2), x and y from -1 to 1, and gives (b, scales, c, patch_size,
-    patch_size). For many glimpses of the same images call `prepare` once, then `look` for each.
+    `retina(images, locations)` takes (b, c, y, x) and (b, 2), x and y from -1 to 1, and gives (b, scales, c,
+    patch_size, patch_size). For many glimpses of the same images call `prepare` once, then `look` for each.
 
     Args:
         patch_size: rows and columns of each patch.
@@ -126,8 +127,7 @@ class Retina(nn.Module):
     def prepare(self, images: Float[Tensor, "b c y x"]) -> Blurred:
         if images.ndim != 4 or 0 in images.shape[1:]:
             raise InvalidInput(
-                "images must be (batch, channels, rows, columns), with at least one pixel, "
-                f"not {tuple(images.shape)}"
+                f"images must be (batch, channels, rows, columns), with at least one pixel, not {tuple(images.shape)}"
             )
         if not images.is_floating_point():
             raise InvalidInput(f"images must be floating-point numbers, not {images.dtype}; try images / 255")
@@ -136,12 +136,8 @@ class Retina(nn.Module):
     def look(self, prepared: Blurred, locations: Float[Tensor, "b 2"]) -> Float[Tensor, "b s c g g"]:
         batch = len(prepared.images) // self.scales
         if locations.shape != (batch, 2):
-            raise InvalidInput(
-                f"locations must be ({batch}, 2): x and y of each image, not {tuple(locations.shape)}"
-            )
+            raise InvalidInput(f"locations must be ({batch}, 2): x and y of each image, not {tuple(locations.shape)}")
         return self.patches(glimpse(prepared, locations))  # type: ignore[no-any-return]
 
-    def forward(
-        self, images: Float[Tensor, "b c y x"], locations: Float[Tensor, "b 2"]
-    ) -> Float[Tensor, "b s c g g"]:
+    def forward(self, images: Float[Tensor, "b c y x"], locations: Float[Tensor, "b 2"]) -> Float[Tensor, "b s c g g"]:
         return self.look(self.prepare(images), locations)

@@ -239,9 +239,7 @@ def _halo() -> list[Any]:
     return [effects.withStroke(linewidth=2.8, foreground="white")]
 
 
-def _box(
-    axes: Any, x: float, y: float, wide: float, high: float, colour: str = COLOURS[1], clip: bool = False
-) -> None:
+def _box(axes: Any, x: float, y: float, wide: float, high: float, colour: str = COLOURS[1], clip: bool = False) -> None:
     style = {"fill": False, "edgecolor": colour, "lw": 1.0, "path_effects": _halo(), "zorder": 2, "clip_on": clip}
     axes.add_patch(require("matplotlib.patches", "app").Rectangle((x, y), wide, high, **style))
 

@@ -1,7 +1,9 @@
 """The hybrid loss of RAM: cross-entropy for the network, the score-function estimator for the locations.
 
     network     -log pi(a* | s_1..T)
-    locations   -sum_t (R - b_t) log p(l_t | s_1..t-1),   R = [a = a*] or log pi(a*),   b_t baseline
+    locations   -sum_t (R - b_t) log p(l_t | s_1..t-1),   R = [a = a*] or log pi(a*)
+
+a answer, a* right answer, l locations, s what was seen so far, R reward of all choices, b baseline.
 """
 
 from typing import Any

@@ -12,7 +12,7 @@ from saccade.core.recipe import Answer, Claim, Paper, Recipe
 from saccade.core.task import Figure
 from saccade.explain.capture import capture
 from saccade.explain.pictures.glimpses import Glimpses
-from saccade.systems.ram.model import Glimpser, Learned, RAMConfig, Random
+from saccade.systems.ram.model import Glimpser, RAMConfig, Random
 from saccade.systems.ram.objective import loss
 from saccade.tasks.digits import Batch, DigitsConfig, DigitsTask, by_epochs
 from saccade.tasks.digits.kinds import Cluttered, Translated
