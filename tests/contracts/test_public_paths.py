@@ -59,7 +59,7 @@ PATHS = [
     "saccade.tasks.translation.TranslationConfig",
     "saccade.tasks.babi.BabiConfig", "saccade.tasks.babi.BabiTask",
     "saccade.tasks.pen.PenConfig", "saccade.tasks.pen.PenTask",
-    "saccade.training.config.TrainingConfig",
+    "saccade.training.config.TrainingConfig", "saccade.vision.GaussianLocation", "saccade.vision.Retina",
 ]  # fmt: skip
 
 

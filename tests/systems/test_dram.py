@@ -54,7 +54,8 @@ def test_the_score_term_trains_what_chooses_and_the_baseline_gets_no_more_than_i
     rewards = torch.stack([right.sum(1)] * 3 + [right[:, 1]] * 3, 1)
     mean = 0.25 * torch.tensor([2.0] * 3 + [1.0] * 3).double()
     predicted = score.predict(looks.before.detach())[..., 0]
-    by_hand = (predicted - (rewards - mean) / 2).square() - (rewards - mean - 2 * predicted.detach()) * looks.log_probs
+    missed = (predicted - (rewards - mean) / 2).square()
+    by_hand = missed - SMALL.reward_weight * (rewards - mean - 2 * predicted.detach()) * looks.log_probs
     weights = dict(model.named_parameters())
     expected = torch.autograd.grad(by_hand.sum(1).mean(), list(weights.values()), allow_unused=True)
     torch.manual_seed(3)

@@ -41,8 +41,8 @@ class DRAMConfig:
     """Units of each recurrent layer."""
     deviation: Annotated[float, Field(gt=0, le=2)] = 0.1
     """Standard deviation of sampled locations, where the image reaches from -1 to 1."""
-    reward_weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
-    """Factor on the score-function term, which trains the context and the second layer as well."""
+    reward_weight: Annotated[float, Field(gt=0, le=1000)] = 0.1
+    """Factor on the score-function term, whose noise also reaches the layers that learn from the answers."""
 
 
 class Looks(NamedTuple):

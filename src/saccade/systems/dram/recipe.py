@@ -37,7 +37,7 @@ class Config:
 
     task: DigitsConfig = PAIRS
     model: DRAMConfig = DRAMConfig()
-    training: TrainingConfig = training(3500, batch_size=64)
+    training: TrainingConfig = training(6000, batch_size=64)
 
 
 def task(config: Config, assets: Path | None) -> DigitsTask:
@@ -117,5 +117,5 @@ RECIPE = Recipe(
     stream=by_epochs,
     pictures=pictures,
     measures=measures,
-    variants={"default": Config(), "tiny": TINY, "mnist": Config(training=training(10_000))},
+    variants={"default": Config(), "tiny": TINY, "mnist": Config(training=training(15_000))},
 )

@@ -37,7 +37,7 @@ class Config:
 
     task: DigitsConfig = DigitsConfig()
     model: RAMConfig = RAMConfig()
-    training: TrainingConfig = training(6000, batch_size=64)
+    training: TrainingConfig = training(12_000, batch_size=64)
 
 
 def task(config: Config, assets: Path | None) -> DigitsTask:
@@ -115,13 +115,13 @@ RECIPE = Recipe(
     variants={
         "default": Config(),
         "tiny": TINY,
-        "mnist": Config(training=training(40_000)),
-        "translated": Config(task=DigitsConfig(kind=Translated()), model=WIDE, training=training(20_000)),
-        "cluttered": Config(task=DigitsConfig(kind=Cluttered()), model=CLUTTERED, training=training(20_000)),
+        "mnist": Config(training=training(60_000)),
+        "translated": Config(task=DigitsConfig(kind=Translated()), model=WIDE, training=training(40_000)),
+        "cluttered": Config(task=DigitsConfig(kind=Cluttered()), model=CLUTTERED, training=training(60_000)),
         "cluttered-random": Config(
             task=DigitsConfig(kind=Cluttered()),
             model=RAMConfig(patch_size=12, scales=3, glimpses=8, locations=Random()),
-            training=training(10_000),
+            training=training(24_000),
         ),
     },
     claims=(
