@@ -1,10 +1,10 @@
 """Where to look next: a Gaussian around a learned mean. Mnih et al. 2014, arXiv:1406.6247, sections 3.1 and 4.
 
-    l ~ N(mu, sigma^2 I),   mu = tanh((W h + b) / sqrt(n))   log p(l) = -|l - mu|^2 / (2 sigma^2) - log(2 pi sigma^2)
+    l ~ N(mu, sigma^2 I),   mu = tanh(4 (W h + b) / sqrt(n))   log p(l) = -|l - mu|^2 / (2 sigma^2) - log(2 pi sigma^2)
 
 h state of the network, with n units, l location (x, y), sigma fixed. In training l is sampled, in evaluation it is the
-mean. The paper's mu is linear; tanh keeps it in the image, and the division slows its random walk: Adam moves each
-weight by about the learning rate, however noisy the gradient is, and this one is mostly noise.
+mean. The paper's mu is linear; tanh keeps it in the image, and the factor 4 / sqrt(n) slows its random walk: Adam moves
+each weight by about the learning rate, however noisy the gradient is, and this one is mostly noise.
 
 A sampled location is a constant to everything behind it: no gradient passes from the glimpse to mu. The head learns
 through log p(l) alone (`ScoreFunction`), in which l is a constant too: l = mu + sigma e with a gradient through mu
@@ -49,12 +49,12 @@ class GaussianLocation(nn.Module):
         self.deviation = deviation
         self.mean = nn.Linear(hidden_size, 2)
         self.locations = Tap("b 2")
-        nn.init.normal_(self.mean.weight, std=0.1)  # at first it looks near the centre
+        nn.init.normal_(self.mean.weight, std=0.25)  # at first it looks at places around the centre
         nn.init.zeros_(self.mean.bias)
 
     def means(self, hidden: Float[Tensor, "b h"]) -> Float[Tensor, "b 2"]:
         """mu: where it looks in evaluation."""
-        return (self.mean(hidden) / math.sqrt(self.mean.in_features)).tanh()  # type: ignore[no-any-return]
+        return (4 / math.sqrt(self.mean.in_features) * self.mean(hidden)).tanh()  # type: ignore[no-any-return]
 
     def forward(self, hidden: Float[Tensor, "b h"], generator: torch.Generator | None = None) -> Chosen:
         """Choose a location.
