@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput
-from saccade.vision.retina import Retina, centres
+from saccade.vision.retina import Retina, centres, composed
 from tests.checks import assert_twins, leaf
 
 
@@ -131,6 +131,18 @@ def test_autocast_keeps_the_precision_of_places() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         found = retina(images, locations)
     torch.testing.assert_close(found.float(), retina(images, locations), rtol=0, atol=0.01)
+
+
+def test_a_composed_glimpse_is_sharp_in_the_centre_and_blurred_around_it() -> None:
+    images = torch.rand(1, 2, 16, 16)
+    [patches] = Retina(4, scales=3)(images, torch.zeros(1, 2))
+    image = composed(patches)
+    assert image.shape == (2, 16, 16)
+    torch.testing.assert_close(image[:, 6:10, 6:10], images[0, :, 6:10, 6:10])
+    means = torch.nn.functional.avg_pool2d(images, 2)[0].repeat_interleave(2, 1).repeat_interleave(2, 2)
+    torch.testing.assert_close(image[:, 4:6, 4:12], means[:, 4:6, 4:12])
+    means = torch.nn.functional.avg_pool2d(images, 4)[0].repeat_interleave(4, 1).repeat_interleave(4, 2)
+    torch.testing.assert_close(image[:, :4], means[:, :4])
 
 
 def test_centres_are_in_pixels_from_the_corner() -> None:

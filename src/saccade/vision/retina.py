@@ -69,7 +69,7 @@ def glimpse(prepared: Blurred, locations: Float[Tensor, "b 2"]) -> Float[Tensor,
     near = torch.minimum(torch.maximum(locations.to(points.dtype), -reach), reach)
     grid = (near * factor)[:, None, None, None] + points
     found = F.grid_sample(images, grid.flatten(0, 1), mode="bilinear", padding_mode="zeros", align_corners=False)
-    return found.unflatten(0, grid.shape[:2])
+    return found.view(*grid.shape[:2], *found.shape[1:])
 
 
 def centres(locations: Float[Tensor, "*b 2"], size: tuple[int, int]) -> Float[Tensor, "*b 2"]:
@@ -86,14 +86,13 @@ def composed(patches: Float[Tensor, "s c g g"]) -> Float[Tensor, "c y x"]:
 
     The sharpest patch, if its size is odd, lies half a pixel further up and left than where it was seen.
     """
-    widest, size = len(patches) - 1, patches.shape[-1]
+    size = patches.shape[-1] * 2 ** (len(patches) - 1)
+    image = patches.new_zeros(patches.shape[1], size, size)
     for scale, patch in reversed([*enumerate(patches)]):
-        block = 2**scale
-        enlarged = patch.repeat_interleave(block, -2).repeat_interleave(block, -1)
-        if scale == widest:
-            image = enlarged.clone()
-        start = (image.shape[-1] - size * block) // 2
-        image[:, start : start + size * block, start : start + size * block] = enlarged
+        enlarged = patch.repeat_interleave(2**scale, -2).repeat_interleave(2**scale, -1)
+        start = (size - enlarged.shape[-1]) // 2
+        inside = slice(start, start + enlarged.shape[-1])
+        image[:, inside, inside] = enlarged
     return image
 
 

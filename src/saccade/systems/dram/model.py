@@ -106,15 +106,19 @@ class Reader(nn.Module):
         prepared, lower = self.retina.prepare(images), self.first.initial_state(len(images))
         context = self.context(images)
         upper = LSTMState(context, torch.zeros_like(context))
-        before, locations, log_probs, hidden = [], [], [], []
+        before: list[Tensor] = []
+        locations: list[Tensor] = []
+        log_probs: list[Tensor] = []
+        hidden: list[Tensor] = []
         for _ in range(self.digits * self.config.glimpses):
             before.append(upper.hidden)
             location, log_prob = self.location(upper.hidden, generator)
             patches = self.retina.look(prepared, location).flatten(1)
             output, lower = self.first.step(self.glimpse(patches, location), lower)
             _, upper = self.second.step(output, upper)
-            for held, new in ((locations, location), (log_probs, log_prob), (hidden, output)):
-                held.append(new)
+            locations.append(location)
+            log_probs.append(log_prob)
+            hidden.append(output)
         states = torch.stack(hidden, 1)
         logits = self.answer(states[:, self.config.glimpses - 1 :: self.config.glimpses])
         return Looks(logits, torch.stack(locations, 1), torch.stack(log_probs, 1), torch.stack(before, 1), states)

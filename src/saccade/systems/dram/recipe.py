@@ -56,10 +56,11 @@ def predict(model: Any, batch: Batch, config: Config) -> list[Any]:
 
 def watched(answer: Answer) -> tuple[torch.Tensor, Any, list[torch.Tensor], torch.Tensor]:
     """The image, the glimpses, the patches of each, and the probabilities of the classes after each."""
+    model: Any = answer.model
     batch = to_device(answer.task.collate([answer.example]), answer.device)
-    with evaluating(answer.model), capture(answer.model, "retina.patches") as seen:
-        looks = answer.model(batch.images)
-        said = answer.model.answer(looks.hidden[0]).softmax(-1)
+    with evaluating(model), capture(model, "retina.patches") as seen:
+        looks = model(batch.images)
+        said = model.answer(looks.hidden[0]).softmax(-1)
     return batch.images[0, 0].cpu(), looks, [patches[0].cpu() for patches in seen["retina.patches"]], said.cpu()
 
 
@@ -71,7 +72,7 @@ def pictures(answer: Answer) -> list[Picture]:
     crops = torch.stack([composed(each)[0] for each in patches])
     labels = [f"{step}: {int(row.argmax())} ({100 * float(row.max()):.0f} %)" for step, row in enumerate(said, 1)]
     made: list[Picture] = []
-    for digit in range(answer.model.digits):
+    for digit in range(answer.task.kind.digits):
         own = slice(digit * count, (digit + 1) * count)
         read = int(said[own][-1].argmax())
         title = f"digit {digit + 1}, read as {read}; below, what each glimpse saw and the answer after it"
@@ -83,7 +84,7 @@ def measures(answer: Answer) -> dict[str, Figure]:
     """How far the glimpses of a digit lie apart, and how far the eye moves from one digit to the next."""
     image, looks, _, _ = watched(answer)
     places = centres(looks.locations[0].double().cpu(), (image.shape[0], image.shape[1]))
-    each = places.view(answer.model.digits, -1, 2)
+    each = places.view(answer.task.kind.digits, -1, 2)
     middles = each.mean(1)
     spread = (each - middles[:, None]).square().sum(-1).mean().sqrt()
     found = {"spread": Figure(float(spread), "pixels", "root mean square distance of glimpses from their mean")}

@@ -56,10 +56,11 @@ def predict(model: Any, batch: Batch, config: Config) -> list[int]:
 
 def watched(answer: Answer) -> tuple[torch.Tensor, Any, list[torch.Tensor], torch.Tensor]:
     """The image, the glimpses, the patches of each, and the probabilities of the classes after each."""
+    model: Any = answer.model
     batch = to_device(answer.task.collate([answer.example]), answer.device)
-    with evaluating(answer.model), capture(answer.model, "retina.patches") as seen:
-        looks = answer.model(batch.images)
-        said = answer.model.answer(looks.hidden[0]).softmax(-1)
+    with evaluating(model), capture(model, "retina.patches") as seen:
+        looks = model(batch.images)
+        said = model.answer(looks.hidden[0]).softmax(-1)
     return batch.images[0, 0].cpu(), looks, [patches[0].cpu() for patches in seen["retina.patches"]], said.cpu()
 
 
