@@ -30,7 +30,7 @@ function offerPad() {
     const next = at(event);
     pen.beginPath();
     pen.moveTo(...last);
-    pen.lineTo(...next);
+    pen.lineTo(next[0] + 0.01, next[1]); // a line without a length is not drawn
     pen.stroke();
     last = next;
   };
