@@ -64,7 +64,7 @@ PATHS = [
     "saccade.tasks.babi.BabiConfig", "saccade.tasks.babi.BabiTask",
     "saccade.tasks.pen.PenConfig", "saccade.tasks.pen.PenTask",
     "saccade.training.config.TrainingConfig",
-    "saccade.vision.GaussianGrid",
+    "saccade.vision.GaussianGrid", "saccade.vision.GaussianLocation", "saccade.vision.Retina",
 ]  # fmt: skip
 
 

@@ -157,7 +157,8 @@ def shades() -> Text:
 
 def glimpses() -> Glimpses:
     centres = [(12, 30), (30, 26), (46, 12), (20, 32)]
-    return Glimpses("glimpses", photo(), centres, [[8, 16]] * 4)
+    seen = torch.stack([blob(8, 8, 2 + step, 4, 2) for step in range(4)])
+    return Glimpses("glimpses", photo(), centres, [[8, 16]] * 4, seen=seen)
 
 
 def overlay() -> ImageOverlay:

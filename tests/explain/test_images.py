@@ -131,6 +131,23 @@ def test_a_glimpse_may_have_several_scales_and_extend_beyond_the_image() -> None
     assert rectangles(plots.glimpses(torch.rand(8, 8), [[4, 4], [8, 0]], [2, 6]).axes[0])[1] == (5, -3, 6, 6)
 
 
+def test_what_the_glimpses_saw_is_drawn_below_on_the_scale_of_the_image() -> None:
+    seen = torch.rand(2, 5, 5) / 2
+    figure = plots.glimpses(torch.rand(8, 8), [[4, 4], [8, 0]], 4, "T", seen, ["1: a", "2: b"])
+    image, *tiles = figure.axes
+    assert [texts(axes.texts) for axes in tiles] == [["1: a"], ["2: b"]]
+    for axes, pixels in zip(tiles, seen, strict=True):
+        np.testing.assert_allclose(axes.images[0].get_array(), pixels.numpy(), atol=1e-7)
+        assert axes.images[0].get_clim() == (0, 1)
+        assert axes.get_position().y1 < image.get_position().y0
+    assert_whole(figure)
+    assert_apart(figure)
+    with pytest.raises(InvalidInput, match=r"seen \(2, y, x\)"):
+        plots.glimpses(torch.rand(8, 8), [[4, 4], [8, 0]], 4, seen=seen[:1])
+    with pytest.raises(InvalidInput, match="a name for each of 2 glimpses, got 1"):
+        plots.glimpses(torch.rand(8, 8), [[4, 4], [8, 0]], 4, seen=seen, labels=["1"])
+
+
 @pytest.mark.parametrize("number", [1, 2, 12, 500])
 @pytest.mark.parametrize("size", [(28, 28), (30, 200), (1, 1)])
 def test_glimpses_are_whole_and_without_overlaps(number: int, size: tuple[int, int]) -> None:

@@ -1,5 +1,7 @@
 """Looking at images: glimpses, windows, spatial transformers, gates, local attention."""
 
 from saccade.vision.gaussian_grid import GaussianGrid
+from saccade.vision.location import GaussianLocation
+from saccade.vision.retina import Retina
 
-__all__ = ["GaussianGrid"]
+__all__ = ["GaussianGrid", "GaussianLocation", "Retina"]

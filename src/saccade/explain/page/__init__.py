@@ -27,7 +27,8 @@ EXAMPLES = 400_000  # the most bytes of the files that a page offers as examples
 
 # each needs the previous ones
 VENDORED = ("path", "shape", "array", "color", "interpolate", "format", "scale", "selection", "axis")
-FIRST, LAST = ("draw", "heat"), ("save", "offer", "page")  # the page's scripts before and after those of the kinds
+# the page's scripts before and after those of the kinds
+FIRST, LAST = ("draw", "heat"), ("save", "offer", "pad", "page")
 START = "start();"
 
 

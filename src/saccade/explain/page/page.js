@@ -312,6 +312,7 @@ async function start() {
   element("about").textContent = seen.about || "";
   element("ask").hidden = seen.live !== "text";
   element("hear").hidden = !FILES[seen.live];
+  offerPad();
   offerExamples();
   read(seen.views);
   if (seen.sound) play(fileOf(seen.sound));

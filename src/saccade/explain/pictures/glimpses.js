@@ -11,20 +11,35 @@ pictures.glimpses = (holder, data, tools) => {
   svg.append("image").attr("x", x(0)).attr("y", y(0)).attr("width", wide * scale).attr("height", high * scale).attr("preserveAspectRatio", "none")
     .attr("image-rendering", "pixelated").attr("href", href);
   svg.append("rect").attr("x", x(0)).attr("y", y(0)).attr("width", wide * scale).attr("height", high * scale).attr("fill", "none").attr("stroke", "currentColor").attr("stroke-opacity", 0.4);
-  const over = svg.append("g"), caption = reading(holder, "");
+  const over = svg.append("g"), crops = data.seen ? below() : [], caption = reading(holder, "");
+  /** What each glimpse saw, in tiles below the image. */
+  function below() {
+    const { shape, values } = tools.unpacked(data.seen), [rows, columns] = shape.slice(1), size = rows * columns;
+    const { wide: across, high: down, places, width, height } = tiled(count, rows / columns, holder.clientWidth, 96);
+    const under = sheet(holder, width, height, "");
+    return places.map(({ x: left, y: top }, number) => {
+      const crop = under.append("g"), href = pixelsOf(columns, rows, (column, row) => Array(3).fill(255 * values[number * size + row * columns + column]));
+      crop.append("text").attr("x", left).attr("y", top - 5).text(clipped(visible(data.labels[number]), across + 8, 11));
+      crop.append("image").attr("x", left).attr("y", top).attr("width", across).attr("height", down).attr("preserveAspectRatio", "none")
+        .attr("image-rendering", "pixelated").attr("href", href);
+      crop.append("rect").attr("x", left).attr("y", top).attr("width", across).attr("height", down).attr("fill", "none").attr("stroke", "#009e73").attr("stroke-width", 1.6);
+      return crop;
+    });
+  }
   const draw = shown => {
+    crops.forEach((crop, number) => crop.attr("opacity", number < shown ? 1 : 0.15));
     over.selectAll("*").remove();
     const path = d3.line()(data.centres.slice(0, shown).map(([a, b]) => [x(a), y(b)]));
-    for (const [stroke, thick] of [["#ffffff", 4], ["#d55e00", 1.6]]) {
+    for (const [stroke, thick] of [["#ffffff", 4], ["#009e73", 1.6]]) {
       data.centres.slice(0, shown).forEach(([a, b], number) => data.sizes[number].forEach(size =>
         over.append("rect").attr("x", x(a - size / 2)).attr("y", y(b - size / 2)).attr("width", size * scale).attr("height", size * scale)
           .attr("fill", "none").attr("stroke", stroke).attr("stroke-width", thick)));
       over.append("path").attr("d", path).attr("fill", "none").attr("stroke", stroke).attr("stroke-width", thick);
     }
     data.centres.slice(0, shown).forEach(([a, b], number) => {
-      over.append("circle").attr("cx", x(a)).attr("cy", y(b)).attr("r", 3).attr("fill", "#d55e00");
+      over.append("circle").attr("cx", x(a)).attr("cy", y(b)).attr("r", 3).attr("fill", "#009e73");
       const size = Math.min(...data.sizes[number]) / 2;
-      over.append("text").attr("x", x(a + size) + 3).attr("y", y(b - size) + 2).attr("font-weight", 700).attr("fill", "#d55e00")
+      over.append("text").attr("x", x(a + size) + 3).attr("y", y(b - size) + 2).attr("font-weight", 700).attr("fill", "#009e73")
         .attr("stroke", "#ffffff").attr("stroke-width", 3).attr("paint-order", "stroke").text(number + 1);
     });
     const [a, b] = data.centres[shown - 1];

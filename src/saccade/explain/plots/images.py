@@ -18,6 +18,7 @@ from saccade.explain.plots.tokens import short_labels
 FEW, DOTS = 24, 200  # the most images that are drawn large; dots per inch, as in `save`
 NARROWEST = 0.45  # inches for the name of an image
 GREY_OF = (0.299, 0.587, 0.114)  # brightness of red, green and blue; ITU-R BT.601
+PATH = COLOURS[2]  # of glimpses
 PALEST = 0.5  # grey level of an image's black, so that it is not mistaken for a weight
 
 
@@ -133,14 +134,14 @@ def _broken(text: str, wide: float) -> str:
     return "\n".join(lines)
 
 
-def _tiles(figure: Figure, number: int, size: tuple[float, float], above: float) -> list[Any]:
-    """A grid of axes without ticks, each with room above it, in inches."""
+def _tiles(figure: Figure, number: int, size: tuple[float, float], above: float, top: float = 0.0) -> list[Any]:
+    """A grid of axes without ticks, each with room above it, in inches, the first at this height."""
     wide, high = size
     step = max(wide, NARROWEST) + 0.1
     across = math.ceil(number / math.ceil(number * step / 9.6))
     made = []
     for i in range(number):
-        axes = figure.add_axes((i % across * step, -high - (i // across) * (high + above), wide, high))
+        axes = figure.add_axes((i % across * step, top - high - (i // across) * (high + above), wide, high))
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(True)
         made.append(axes)
@@ -159,14 +160,23 @@ def _entitle(figure: Figure, title: str, pad: int) -> None:
     write_title(figure.axes[0], title, pad, narrowest=max(30, int(13 * wide)))
 
 
-def glimpses(image: Weights, centres: Weights, sizes: Weights, title: str = "") -> Figure:
-    """An image with its glimpses: boxes, numbered from 1 in order, and the path from each centre to the next. A number
-    is omitted if there is no room for it.
+def glimpses(
+    image: Weights,
+    centres: Weights,
+    sizes: Weights,
+    title: str = "",
+    seen: Weights | None = None,
+    labels: Sequence[str] = (),
+) -> Figure:
+    """An image with its glimpses: boxes, numbered from 1 in order, and the path from each centre to the next; below,
+    what each glimpse saw (figure 3 of Mnih et al. 2014). A number is omitted if there is no room for it.
 
     Args:
         image: (y, x), or in colour (3, y, x) or (y, x, 3); from 0 to 1, or to 255 where any value is above 1.
         centres: (t, 2), x to the right and y down, in pixels; (0, 0) is the corner of the first pixel.
         sizes: sizes of the boxes, in pixels: one number for all, (t,), or (t, scales).
+        seen: (t, y, x), or in colour (t, 3, y, x): what the glimpses saw, on the scale of the image.
+        labels: names of the glimpses, written above what they saw; by default their numbers.
 
     Raises:
         InvalidInput: the wrong shape, a number that is not finite, or a size below 0.
@@ -176,17 +186,19 @@ def glimpses(image: Weights, centres: Weights, sizes: Weights, title: str = "") 
     given = read(sizes, "sizes")
     given = np.broadcast_to(given, (len(path), 1)) if given.ndim == 0 else given
     boxes = checked(given[:, None] if given.ndim == 1 else given, f"{len(path)} scales", "sizes", 0.0)
+    crops = None if seen is None else _grey_crops(seen, len(path))
+    names = named(labels, len(path), "glimpses") if labels else [str(number + 1) for number in range(len(path))]
     high, wide = pixels.shape[:2]
     inch = 3.6 / max(high, wide)
-    with our_style(title):
+    with our_style(title, *names):
         axes = page().add_axes((0, -high * inch, wide * inch, high * inch))
         _show(axes, _grey(pixels))
         axes.spines[:].set_visible(True)
         axes.set(xlabel="x (pixels)", ylabel="y (pixels)")
         for (x, y), scales in zip(path, boxes, strict=True):
             for size in scales:
-                _box(axes, x - size / 2, y - size / 2, size, size)
-        axes.plot(*path.T, "o-", color=COLOURS[1], ms=3.5, lw=1.2, path_effects=_halo(), zorder=3)
+                _box(axes, x - size / 2, y - size / 2, size, size, PATH)
+        axes.plot(*path.T, "o-", color=PATH, ms=3.5, lw=1.2, path_effects=_halo(), zorder=3)
         # a box may extend beyond the image
         reach = boxes.max(1, keepdims=True) / 2
         low, far = np.minimum((path - reach).min(0), 0), np.maximum((path + reach).max(0), (wide, high))
@@ -197,7 +209,28 @@ def glimpses(image: Weights, centres: Weights, sizes: Weights, title: str = "") 
         axes.set_position((0, -inch * (far - low)[1], *(inch * (far - low))))
         _number(axes, path, boxes.min(1), inch)
         write_title(axes, title)
+        if crops is not None:
+            _lay_below(axes.figure, crops, names, -inch * (far - low)[1])
         return fit(axes.figure)
+
+
+def _grey_crops(seen: Weights, count: int) -> Any:
+    found = read(seen, "seen (t, y, x)")
+    found = checked(found, f"{count} c y x" if found.ndim == 4 else f"{count} y x", "seen", 0.0)
+    found = _pixels_of_all(found)
+    return found if found.ndim == 3 else _grey(found)
+
+
+def _lay_below(figure: Figure, crops: Any, names: Sequence[str], top: float) -> None:
+    """What each glimpse saw, in rows below the image, whose lower edge is at this height."""
+    high, wide = crops.shape[1:]
+    small = 1.1 / max(high, wide)
+    texts = [_broken(name, wide * small) for name in names]
+    above = 0.12 + 0.16 * (max(text.count("\n") for text in texts) + 1)
+    tiles = _tiles(figure, len(crops), (wide * small, high * small), above, top - above - 0.55)
+    for axes, crop, text in zip(tiles, crops, texts, strict=True):
+        _show(axes, crop)
+        _name(axes, text)
 
 
 def _halo() -> list[Any]:
@@ -206,8 +239,8 @@ def _halo() -> list[Any]:
     return [effects.withStroke(linewidth=2.8, foreground="white")]
 
 
-def _box(axes: Any, x: float, y: float, wide: float, high: float, clip: bool = False) -> None:
-    style = {"fill": False, "edgecolor": COLOURS[1], "lw": 1.0, "path_effects": _halo(), "zorder": 2, "clip_on": clip}
+def _box(axes: Any, x: float, y: float, wide: float, high: float, colour: str = COLOURS[1], clip: bool = False) -> None:
+    style = {"fill": False, "edgecolor": colour, "lw": 1.0, "path_effects": _halo(), "zorder": 2, "clip_on": clip}
     axes.add_patch(require("matplotlib.patches", "app").Rectangle((x, y), wide, high, **style))
 
 
@@ -227,7 +260,7 @@ def _number(axes: Any, path: Any, sizes: Any, inch: float) -> None:
             if all(place[2] <= o[0] or place[0] >= o[2] or place[3] <= o[1] or place[1] >= o[3] for o in taken):
                 taken.append(place)
                 axes.text(left + wide / 2, top + high / 2, str(number), ha="center", va="center", fontsize=8,
-                          weight="bold", color=COLOURS[1], path_effects=_halo(), zorder=4)  # fmt: skip
+                          weight="bold", color=PATH, path_effects=_halo(), zorder=4)  # fmt: skip
                 break
 
 

@@ -1,0 +1,1 @@
+"""Recurrent attention model: where to look next in an image, learned by REINFORCE."""
