@@ -59,7 +59,9 @@ PATHS = [
     "saccade.tasks.translation.TranslationConfig",
     "saccade.tasks.babi.BabiConfig", "saccade.tasks.babi.BabiTask",
     "saccade.tasks.pen.PenConfig", "saccade.tasks.pen.PenTask",
-    "saccade.training.config.TrainingConfig",
+    "saccade.training.config.TrainingConfig", "saccade.vision.AffineGrid", "saccade.vision.ProjectiveGrid",
+    "saccade.vision.SimilarityGrid", "saccade.vision.SpatialTransformer", "saccade.vision.SplineGrid",
+    "saccade.vision.spatial_transformer.sample",
 ]  # fmt: skip
 
 
