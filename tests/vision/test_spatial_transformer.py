@@ -241,6 +241,15 @@ def test_degenerate_parameters_give_finite_images_and_gradients(kind: type[Grid]
     assert found.abs().max() <= images.abs().max() * 1.01
 
 
+@pytest.mark.parametrize("far", [4.0, -1e5, 1e10, -1e20, 1e30])
+def test_a_place_far_outside_is_zero_without_a_gradient(far: float) -> None:
+    images = torch.randn(1, 1, *SIZE, requires_grad=True)
+    places = torch.tensor([far, 0.0, 0.0, far, far, -far]).view(1, 1, 3, 2).requires_grad_()
+    found = sample(images, places)
+    assert not found.any()
+    assert not any(one.any() for one in torch.autograd.grad(found.sum(), [images, places]))
+
+
 @each
 def test_bfloat16_autocast_keeps_the_places(kind: type[Grid]) -> None:
     module, images = transformer(kind((28, 28)), 784), torch.rand(1, 1, 28, 28)

@@ -24,14 +24,14 @@ from torch.nn import functional as F
 from saccade.attention.content import check_sizes
 from saccade.core.errors import InvalidInput
 from saccade.core.tap import Tap
-from saccade.vision.grids import OUTSIDE, Grid
+from saccade.vision.grids import Grid
 
 
 def sample(images: Float[Tensor, "b c y x"], places: Float[Tensor, "b Y X 2"]) -> Float[Tensor, "b c Y X"]:
     """The images at these places (x, y), interpolated bilinearly; zero outside.
 
-    Along a side of one pixel the image is constant, since -1 and 1 are the same place there. The result has the dtype
-    of the images.
+    Along a side of one pixel the image is constant, since -1 and 1 are the same place there. A place may be any number
+    up to 10^30 in size. The result has the dtype of the images.
 
     Raises:
         InvalidInput: not as many images as grids, or another rank.
@@ -40,9 +40,10 @@ def sample(images: Float[Tensor, "b c y x"], places: Float[Tensor, "b Y X 2"]) -
         raise InvalidInput(
             f"expected images (b, c, y, x) and places (b, Y, X, 2), not {tuple(images.shape)} and {tuple(places.shape)}"
         )
-    near = places.clamp(-OUTSIDE, OUTSIDE)  # torch rounds to 32-bit integers
     with torch.autocast(images.device.type, enabled=False):
-        found = F.grid_sample(images.to(near.dtype), near, mode="bilinear", padding_mode="zeros", align_corners=True)
+        found = F.grid_sample(
+            images.to(places.dtype), places, mode="bilinear", padding_mode="zeros", align_corners=True
+        )
     return found.to(images.dtype)
 
 
