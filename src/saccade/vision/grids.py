@@ -54,7 +54,7 @@ def affine_grid(theta: Float[Tensor, "b 6"], targets: Float[Tensor, "p 2"]) -> F
     matrix = bounded(theta, targets).view(-1, 2, 3)
     with torch.autocast(theta.device.type, enabled=False):  # bfloat16 cannot tell neighbouring pixels apart
         # x and y in two planes: one large product, and the sampler's faster path
-        return (matrix @ F.pad(targets, (0, 1), value=1.0).mT).mT
+        return F.linear(matrix, F.pad(targets, (0, 1), value=1.0)).mT
 
 
 def similarity_grid(theta: Float[Tensor, "b 4"], targets: Float[Tensor, "p 2"]) -> Float[Tensor, "b p 2"]:
@@ -67,7 +67,7 @@ def projective_grid(theta: Float[Tensor, "b 8"], targets: Float[Tensor, "p 2"]) 
     """A homography; the ninth number of its matrix is 1."""
     matrix = F.pad(bounded(theta, targets), (0, 1), value=1.0).view(-1, 3, 3)
     with torch.autocast(theta.device.type, enabled=False):
-        found = matrix @ F.pad(targets, (0, 1), value=1.0).mT
+        found = F.linear(matrix, F.pad(targets, (0, 1), value=1.0))
     depth = found[:, 2:]
     ahead = depth >= HORIZON
     # what is not selected is not divided either, or its gradient would not be finite
@@ -80,7 +80,7 @@ def spline_grid(
     """A thin plate spline; the parameters are the displacements (x, y) of the control points, row by row."""
     moved = bounded(theta, targets).unflatten(1, (-1, 2))
     with torch.autocast(theta.device.type, enabled=False):
-        return (targets.mT + moved.mT @ basis.to(targets.dtype).mT).mT
+        return (targets.mT + F.linear(moved.mT.contiguous(), basis.to(targets.dtype))).mT
 
 
 def spline_basis(targets: Float[Tensor, "p 2"], control: Float[Tensor, "n 2"]) -> Float[Tensor, "p n"]:
