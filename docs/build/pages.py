@@ -23,7 +23,7 @@ A page in docs/ includes tables and pictures with marks:
     <!-- live front -->
     <!-- /live -->
 
-The README of a system may include tables. `saccade.runs.results.comparison` describes the arguments.
+The README of a system may include tables and quoted tables. `saccade.runs.results.comparison` describes the arguments.
 """
 
 import re
@@ -154,15 +154,15 @@ def completed(page: str, path: Path, root: Path | None = None) -> str:
 
 
 def of_docs(kind: str, asked: Sequence[str], path: Path, root: Path | None, page: str) -> str:
-    """A picture, or benchmark results, which only pages in docs/ may include."""
+    """A paper's table; or a picture or benchmark results, which only pages in docs/ may include."""
+    if kind == "quoted":
+        return quoted.table(" ".join(asked))
     if root is None:
         raise InvalidInput("pictures and benchmarks are for the pages of docs/ only")
     if kind == "measured":
         return benchmarks(root / "benchmarks" / "evidence", asked)
     if kind == "live":
         return live.framed(" ".join(asked), path, root / "docs" / "pictures")
-    if kind == "quoted":
-        return quoted.table(" ".join(asked))
     if kind == "shown":
         return shown.linked(asked, page, path, root / "docs" / "pictures")
     return drawings.linked(kind, asked, path, root / "docs" / "pictures")

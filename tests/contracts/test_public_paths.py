@@ -64,7 +64,9 @@ PATHS = [
     "saccade.tasks.babi.BabiConfig", "saccade.tasks.babi.BabiTask",
     "saccade.tasks.pen.PenConfig", "saccade.tasks.pen.PenTask",
     "saccade.training.config.TrainingConfig",
-    "saccade.vision.GaussianGrid", "saccade.vision.GaussianLocation", "saccade.vision.Retina",
+    "saccade.vision.AffineGrid", "saccade.vision.GaussianGrid", "saccade.vision.GaussianLocation",
+    "saccade.vision.ProjectiveGrid", "saccade.vision.Retina", "saccade.vision.SimilarityGrid",
+    "saccade.vision.SpatialTransformer", "saccade.vision.SplineGrid", "saccade.vision.spatial_transformer.sample",
 ]  # fmt: skip
 
 

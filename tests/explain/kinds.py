@@ -186,4 +186,6 @@ def others() -> list[Picture]:
     ours = Series(["noun", "verb", "other"], [50, 30, 7], "class", "words", "histogram")
     kinds = Histogram.of({"ours": ours, "right": ours._replace(y=[45, 36, 6])}, "classes")
     coloured = Strip("colours", colours, labels=["a", "b", "ten words that are long"])
-    return [one, named, by_length(), kinds, states(), shades(), coloured]
+    lines = [[], [[[2, 3], [17, 6], [22, 18]], [[2, 3], [1, 15], [22, 18]]], [[[0.5, 0.5], [19.5, 0.5], [19.5, 19.5]]]]
+    crossed = Strip("lines", colours[:, 0], labels=["input", "grid", "output"], lines=lines)
+    return [one, named, by_length(), kinds, states(), shades(), coloured, crossed]

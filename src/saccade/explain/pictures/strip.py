@@ -9,10 +9,11 @@ import numpy as np
 from saccade.core.errors import InvalidInput
 from saccade.explain import plots, terminal
 from saccade.explain.plots.arrays import checked, enlarged, named, packed, rounded, thinned
-from saccade.explain.plots.images import stretched
+from saccade.explain.plots.images import lines_of, stretched
 from saccade.explain.text import fit
 
 MOST = 4096  # the most pixels that evidence stores
+SMALL, LARGE = 0.85, 2.0  # inches of an image: alone, and where lines on it must be told apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,9 @@ class Strip:
     title: str = ""
     seconds: float = 0.0
     """If above 0, it is also written as an animation that shows each image for this long."""
+    lines: Sequence[plots.Weights] = ()
+    """Lines over each image, (lines, points, 2), such as those of a grid that is sampled: x to the right and y down, in
+    pixels; (0, 0) is the corner of the first pixel."""
 
     def __post_init__(self) -> None:
         images = stretched(self.images, "images (t, y, x) or (t, c, y, x)")
@@ -43,10 +47,14 @@ class Strip:
         object.__setattr__(self, "images", images)
         if self.boxes is not None:
             object.__setattr__(self, "boxes", checked(self.boxes, f"{len(images)} 4", "boxes"))
+        object.__setattr__(self, "lines", tuple(lines_of(self.lines, len(images))))
         object.__setattr__(self, "labels", tuple(named(self.labels, len(images), "images") if self.labels else ()))
 
     def figure(self) -> plots.Figure:
-        return plots.drawing(self.images, self.boxes, title=self.title, names=self.labels)
+        inches = LARGE if self.lines else SMALL
+        return plots.drawing(
+            self.images, self.boxes, title=self.title, names=self.labels, inches=inches, lines=self.lines
+        )
 
     def frames(self) -> list[plots.Figure]:
         """The figures of an animation: each image alone; the last is shown four times as long."""
@@ -73,13 +81,14 @@ class Strip:
     def page(self) -> dict[str, Any]:
         boxes = None if self.boxes is None else rounded(self.boxes, 2)
         images = enlarged(thinned(self.images, 1 << 18))
-        return {"images": packed(images), "boxes": boxes, "labels": self._names()}
+        return {"images": packed(images), "boxes": boxes, "labels": self._names(), "lines": self._lines()}
 
     def plain(self) -> dict[str, Any]:
         boxes = None if self.boxes is None else rounded(self.boxes, 2)
         images = thinned(self.images, MOST)
         plain = {"name": self.name, "title": self.title, "labels": list(self.labels), "boxes": boxes, "images": images}
-        return plain | ({"seconds": self.seconds} if self.seconds else {})
+        seconds = {"seconds": self.seconds} if self.seconds else {}
+        return plain | seconds | ({"lines": self._lines()} if self.lines else {})
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "Strip":
@@ -88,7 +97,11 @@ class Strip:
     def description(self) -> str:
         high, wide = self.images.shape[-2:]
         drew = ", and a box where each step drew" if self.boxes is not None else ""
+        drew += ", and lines over the images" if self.lines else ""
         return f"{self.title or 'Images'}: {len(self.images)} steps of {wide} x {high} pixels{drew}"
+
+    def _lines(self) -> list[Any]:
+        return [rounded(one, 2) for one in self.lines]
 
     def _names(self) -> list[str]:
         return list(self.labels) or [f"step {step + 1}" for step in range(len(self.images))]

@@ -271,6 +271,7 @@ def drawing(
     title: str = "",
     names: Sequence[str] = (),
     inches: float = 0.85,
+    lines: Sequence[Weights] = (),
 ) -> Figure:
     """The steps of a drawing: the canvas after each step, from 1, side by side; figure 7 of Gregor et al. 2015.
 
@@ -282,6 +283,7 @@ def drawing(
             last.
         names: names of the canvases; by default "step 1", "2", "3", ...
         inches: the longer side of a canvas.
+        lines: lines over each canvas, (lines, points, 2): x and y in pixels; none, or as many as canvases.
 
     Raises:
         InvalidInput: the wrong shape, a number that is not finite or not from 0 to 255, a `most` below 2.
@@ -291,6 +293,7 @@ def drawing(
     placed = None if boxes is None else checked(boxes, f"{len(found)} 4", "boxes")
     if most < 2:
         raise InvalidInput(f"expected at least two steps to draw, got {most}")
+    laid = lines_of(lines, len(found))
     texts = (
         named(names, len(found), "canvases") if names else [f"{'' if i else 'step '}{i + 1}" for i in range(len(found))]
     )
@@ -308,8 +311,22 @@ def drawing(
             if placed is not None:
                 x, y, across, down = placed[step]
                 _box(axes, x, y, across, down, clip=True)  # it may extend beyond the canvas
+            for line in laid[step] if laid else ():
+                axes.plot(*line.T, color=COLOURS[1], lw=1.0, path_effects=_halo(), zorder=3)
+            axes.set(xlim=(0, wide), ylim=(high, 0))
         _entitle(figure, title, pad=8 + round(72 * (above - 0.09)))
         return fit(figure)
+
+
+def lines_of(lines: Sequence[Weights], images: int) -> list[Any]:
+    """Lines over images: for each image (lines, points, 2), x and y in pixels; none, or as many as images.
+
+    Raises:
+        InvalidInput: lines for another number of images, the wrong shape, a number that is not finite.
+    """
+    if lines and len(lines) != images:
+        raise InvalidInput(f"expected lines for each of the {images} images, or none; got {len(lines)}")
+    return [checked(one, "lines points 2", "lines") if len(one) else np.zeros((0, 2, 2)) for one in lines]
 
 
 def _pixels_of_all(found: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Digits straightened before they are read (Jaderberg et al. 2015)."""
