@@ -7,6 +7,12 @@ from saccade.vision.retina import Retina
 from saccade.vision.spatial_transformer import SpatialTransformer
 
 __all__ = [
-    "AffineGrid", "GaussianGrid", "GaussianLocation", "ProjectiveGrid", "Retina", "SimilarityGrid", "SpatialTransformer",
+    "AffineGrid",
+    "GaussianGrid",
+    "GaussianLocation",
+    "ProjectiveGrid",
+    "Retina",
+    "SimilarityGrid",
+    "SpatialTransformer",
     "SplineGrid",
-]  # fmt: skip
+]
