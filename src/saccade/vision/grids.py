@@ -96,7 +96,8 @@ def spline_basis(targets: Float[Tensor, "p 2"], control: Float[Tensor, "n 2"]) -
     count = len(control)
     system = torch.zeros(count + 3, count + 3, dtype=torch.float64)
     system[:count], system[count:, :count] = terms(control), terms(control)[:, count:].T
-    return terms(targets) @ torch.linalg.solve(system, torch.eye(count + 3, count, dtype=torch.float64))
+    basis: Tensor = terms(targets) @ torch.linalg.solve(system, torch.eye(count + 3, count, dtype=torch.float64))
+    return basis
 
 
 class Grid(nn.Module):
@@ -123,7 +124,8 @@ class Grid(nn.Module):
         if theta.ndim != 2 or theta.shape[1] != len(self.identity):
             raise InvalidInput(f"parameters must be (batch, {len(self.identity)}), not {tuple(theta.shape)}")
         precise = torch.promote_types(theta.dtype, torch.float32)
-        return self.places(theta, self.targets.to(precise)).unflatten(1, self.size)
+        found: Tensor = self.places(theta, self.targets.to(precise)).unflatten(1, self.size)
+        return found
 
     def places(self, theta: Float[Tensor, "b n"], targets: Float[Tensor, "p 2"]) -> Float[Tensor, "b p 2"]:
         """The place of the input for each target."""
