@@ -138,7 +138,7 @@ def seeds_of(group: Sequence[Evidence]) -> str:
 def spread(values: Sequence[float], places: int = 2) -> str:
     """Mean ± sample standard deviation; for a single value, or equal counts, only the value.
 
-    Values below one have one more decimal place, or two digits if that shows zeros; values of a thousand and more have
+    Values below one have one more decimal place, or two more if that shows zeros; values of a thousand and more have
     none.
     """
     if all(isinstance(value, int) and value == values[0] for value in values):
