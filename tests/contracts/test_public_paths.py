@@ -65,6 +65,7 @@ PATHS = [
     "saccade.tasks.pen.PenConfig", "saccade.tasks.pen.PenTask",
     "saccade.training.config.TrainingConfig",
     "saccade.vision.GaussianGrid", "saccade.vision.GaussianLocation", "saccade.vision.Retina",
+    "saccade.vision.SqueezeExcite",
 ]  # fmt: skip
 
 

@@ -3,5 +3,6 @@
 from saccade.vision.gaussian_grid import GaussianGrid
 from saccade.vision.location import GaussianLocation
 from saccade.vision.retina import Retina
+from saccade.vision.squeeze_excite import SqueezeExcite
 
-__all__ = ["GaussianGrid", "GaussianLocation", "Retina"]
+__all__ = ["GaussianGrid", "GaussianLocation", "Retina", "SqueezeExcite"]
