@@ -64,8 +64,8 @@ PATHS = [
     "saccade.tasks.babi.BabiConfig", "saccade.tasks.babi.BabiTask",
     "saccade.tasks.pen.PenConfig", "saccade.tasks.pen.PenTask",
     "saccade.training.config.TrainingConfig",
-    "saccade.vision.GaussianGrid", "saccade.vision.GaussianLocation", "saccade.vision.Retina",
-    "saccade.vision.SqueezeExcite",
+    "saccade.vision.BottleneckAttention", "saccade.vision.GaussianGrid", "saccade.vision.GaussianLocation",
+    "saccade.vision.Retina", "saccade.vision.SqueezeExcite",
 ]  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """Looking at images: glimpses, windows, spatial transformers, gates, local attention."""
 
+from saccade.vision.bottleneck_attention import BottleneckAttention
 from saccade.vision.gaussian_grid import GaussianGrid
 from saccade.vision.location import GaussianLocation
 from saccade.vision.retina import Retina
 from saccade.vision.squeeze_excite import SqueezeExcite
 
-__all__ = ["GaussianGrid", "GaussianLocation", "Retina", "SqueezeExcite"]
+__all__ = ["BottleneckAttention", "GaussianGrid", "GaussianLocation", "Retina", "SqueezeExcite"]
