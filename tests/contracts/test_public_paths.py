@@ -64,8 +64,9 @@ PATHS = [
     "saccade.tasks.babi.BabiConfig", "saccade.tasks.babi.BabiTask",
     "saccade.tasks.pen.PenConfig", "saccade.tasks.pen.PenTask",
     "saccade.training.config.TrainingConfig",
-    "saccade.vision.BottleneckAttention", "saccade.vision.GaussianGrid", "saccade.vision.GaussianLocation",
-    "saccade.vision.Retina", "saccade.vision.SqueezeExcite",
+    "saccade.vision.BottleneckAttention", "saccade.vision.CBAM", "saccade.vision.ChannelGate",
+    "saccade.vision.GaussianGrid", "saccade.vision.GaussianLocation", "saccade.vision.Retina",
+    "saccade.vision.SpatialGate", "saccade.vision.SqueezeExcite",
 ]  # fmt: skip
 
 
