@@ -64,9 +64,10 @@ PATHS = [
     "saccade.tasks.babi.BabiConfig", "saccade.tasks.babi.BabiTask",
     "saccade.tasks.pen.PenConfig", "saccade.tasks.pen.PenTask",
     "saccade.training.config.TrainingConfig",
-    "saccade.vision.BottleneckAttention", "saccade.vision.CBAM", "saccade.vision.ChannelGate",
-    "saccade.vision.GaussianGrid", "saccade.vision.GaussianLocation", "saccade.vision.Retina",
-    "saccade.vision.SpatialGate", "saccade.vision.SqueezeExcite",
+    "saccade.vision.Attention2d", "saccade.vision.BottleneckAttention", "saccade.vision.CBAM",
+    "saccade.vision.ChannelGate", "saccade.vision.GaussianGrid", "saccade.vision.GaussianLocation",
+    "saccade.vision.MultiHeadSelfAttention", "saccade.vision.Retina", "saccade.vision.SpatialGate",
+    "saccade.vision.SqueezeExcite", "saccade.vision.attention_2d.from_convolution",
 ]  # fmt: skip
 
 

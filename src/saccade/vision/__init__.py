@@ -1,5 +1,6 @@
 """Looking at images: glimpses, windows, spatial transformers, gates, local attention."""
 
+from saccade.vision.attention_2d import Attention2d, MultiHeadSelfAttention
 from saccade.vision.bottleneck_attention import BottleneckAttention
 from saccade.vision.cbam import CBAM, ChannelGate, SpatialGate
 from saccade.vision.gaussian_grid import GaussianGrid
@@ -9,10 +10,12 @@ from saccade.vision.squeeze_excite import SqueezeExcite
 
 __all__ = [
     "CBAM",
+    "Attention2d",
     "BottleneckAttention",
     "ChannelGate",
     "GaussianGrid",
     "GaussianLocation",
+    "MultiHeadSelfAttention",
     "Retina",
     "SpatialGate",
     "SqueezeExcite",
