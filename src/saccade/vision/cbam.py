@@ -5,9 +5,9 @@
     M_s(F) = sigmoid(f([mean_c F; max_c F]))                              3, a gate for each place
 
 Both terms of M_c share W_0, of C / r rows, and W_1. f is a 7 x 7 convolution of two maps to one, with zeros around the
-image. As in the equations nothing has a bias or a norm by default; in the released code the two layers have biases, and
-a batch norm follows f. Nothing is added to F'': in a residual network the module stands on the branch, before the
-addition.
+image. As in the equations nothing has a bias or a norm by default; in the released code the two layers have biases, a
+batch norm follows f, and the maximum comes before the mean. Nothing is added to F'': in a residual network the module
+stands on the branch, before the addition.
 """
 
 import torch
