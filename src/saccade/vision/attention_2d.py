@@ -207,8 +207,8 @@ class MultiHeadSelfAttention(nn.Module):
     """Multi-head self-attention on a sequence of tokens, called as the class of this name in the library
     self-attention-cv: `MultiHeadSelfAttention(dim=64)(tokens)`.
 
-    It is `MultiHeadAttention(dim, heads)` of the tokens to themselves. In a mask True is a token that may be attended,
-    which in that library is one that may not.
+    It is `MultiHeadAttention(dim, heads)` of the tokens to themselves. In that library a mask is (t, t), and True is a
+    token that may not be attended; here True is one that may.
 
     Args:
         dim: features of a token.
