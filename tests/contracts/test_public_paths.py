@@ -64,9 +64,12 @@ PATHS = [
     "saccade.tasks.babi.BabiConfig", "saccade.tasks.babi.BabiTask",
     "saccade.tasks.pen.PenConfig", "saccade.tasks.pen.PenTask",
     "saccade.training.config.TrainingConfig",
-    "saccade.vision.AffineGrid", "saccade.vision.GaussianGrid", "saccade.vision.GaussianLocation",
-    "saccade.vision.ProjectiveGrid", "saccade.vision.Retina", "saccade.vision.SimilarityGrid",
-    "saccade.vision.SpatialTransformer", "saccade.vision.SplineGrid", "saccade.vision.spatial_transformer.sample",
+    "saccade.vision.AffineGrid", "saccade.vision.Attention2d", "saccade.vision.BottleneckAttention",
+    "saccade.vision.CBAM", "saccade.vision.ChannelGate", "saccade.vision.GaussianGrid",
+    "saccade.vision.GaussianLocation", "saccade.vision.MultiHeadSelfAttention", "saccade.vision.ProjectiveGrid",
+    "saccade.vision.Retina", "saccade.vision.SimilarityGrid", "saccade.vision.SpatialGate",
+    "saccade.vision.SpatialTransformer", "saccade.vision.SplineGrid", "saccade.vision.SqueezeExcite",
+    "saccade.vision.attention_2d.from_convolution", "saccade.vision.spatial_transformer.sample",
 ]  # fmt: skip
 
 
