@@ -161,7 +161,8 @@ def ablation_cam(
     Args:
         model, images, targets, layer, signed: as in `grad_cam`; no gradient is needed.
         relative: divide by |S|, which is the paper's S for positive scores; by a negative S the map would turn around.
-            |S| counts as at least 1e-3 of the largest fall, so that the weights are bounded. False: the falls themselves.
+            |S| counts as at least 1e-3 of the largest fall, so that the weights are bounded. False: the falls
+            themselves.
         batch_size: channels at once.
     """
     _at_least_one(batch_size)

@@ -6,7 +6,8 @@ outputs, and everything after it is computed. Operations between modules, such a
 the layer needs no special place, and the model need not be a chain.
 
 A replay is sound if the modules are called in the same order and their outputs have the batch as first axis. Both are
-checked, with two copies of the layer's own output; a model that fails runs whole, with the layer's output replaced.
+checked, the outputs with two copies of the layer's own; a model that fails runs whole, with the layer's output
+replaced.
 """
 
 from collections import deque
@@ -36,19 +37,30 @@ class Replay:
         self._steps: list[tuple[nn.Module, Any]] = []
         self._calls = 0
         self._given: Any = None
-        self._views, self.shortened = True, True
+        self._views, self.shortened, self._reached = True, True, False
         self.logits = self._record()
         self.output = first_of(self._given)
         if not self._agrees():
-            self._views = False  # the model writes into what is returned, so return copies
+            self._views = False  # perhaps the model writes into what is returned: return copies
             self.logits = self._record()
+            self.shortened = True
             self.shortened = self._agrees()
 
     def __call__(self, outputs: Float[Tensor, "n ..."]) -> Float[Tensor, "n classes"]:
         """The logits for other outputs of the layer."""
-        around = self._shortened(outputs) if self.shortened else self._whole(outputs)
-        with intercepted(self._model, around):
-            return logits_of(self._model(self._image.repeat(len(outputs), 1, 1, 1)))
+        images = self._image.repeat(len(outputs), 1, 1, 1)
+        if self.shortened:
+            try:
+                self._reached = False
+                with intercepted(self._model, self._shortened(outputs)):
+                    logits = logits_of(self._model(images))
+                if self._reached:
+                    return logits
+            except _OtherOrder:
+                pass
+            self.shortened = False
+        with intercepted(self._model, self._whole(outputs)):
+            return logits_of(self._model(images))
 
     def _record(self) -> Tensor:
         trace: list[tuple[nn.Module, Any]] = []
@@ -80,20 +92,19 @@ class Replay:
             return False
         tolerance = torch.finfo(logits.dtype).eps ** 0.5 * float(self.logits.abs().max())
         close = torch.allclose(logits, self.logits.expand_as(logits), rtol=0, atol=tolerance)
-        return close and before == [tensor._version for tensor in kept]
+        return self.shortened and close and before == [tensor._version for tensor in kept]
 
     def _shortened(self, outputs: Tensor) -> Callable[..., Any]:
-        steps, reached = deque(self._steps), False
+        steps = deque(self._steps)
 
         def around(module: nn.Module, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            nonlocal reached
-            if reached:
+            if self._reached:
                 return forward(*args, **kwargs)
-            reached = not steps
-            called, output = (self._layer, self._given) if reached else steps.popleft()
+            self._reached = not steps
+            called, output = (self._layer, self._given) if self._reached else steps.popleft()
             if called is not module:
-                raise RuntimeError("the modules are called in another order than before")
-            if reached:
+                raise _OtherOrder
+            if self._reached:
                 return with_first(self._wide(output, len(outputs)), outputs)
             return forward(*args, **kwargs) if output is None else self._wide(output, len(outputs))
 
@@ -116,6 +127,10 @@ class Replay:
             return tuple(None if one is None else self._wide(one, count) for one in output)
         wide = output.expand(count, *output.shape[1:])
         return wide if self._views else wide.clone()
+
+
+class _OtherOrder(Exception):
+    """The modules are called in another order than when they were recorded."""
 
 
 @contextmanager
