@@ -194,7 +194,7 @@ def test_modules_before_the_layer_do_not_run_again() -> None:
     net, calls = pooled(), []
     net[0].register_forward_hook(lambda *_: calls.append("hook"))
     forward = net[0].forward
-    net[0].forward = lambda images: (calls.append("computed"), forward(images))[1]  # type: ignore[method-assign]
+    net[0].forward = lambda images: (calls.append("computed"), forward(images))[1]
     ablation_cam(net, pictures(1), layer="4", batch_size=1)
     assert calls.count("computed") == 2  # for the map, and for the record
     assert "forward" in vars(net[0])  # the model's own is back
@@ -227,7 +227,7 @@ def brute_score_cam(net: nn.Sequential, image: Tensor, target: int, softmax: boo
     weights = torch.stack(increases)
     if softmax:
         weights = weights.exp() / weights.exp().sum()
-    return sum(weight * one for weight, one in zip(weights, maps, strict=True))  # type: ignore[return-value]
+    return sum(weight * one for weight, one in zip(weights, maps, strict=True))
 
 
 @pytest.mark.parametrize("weights", ["softmax", "increase"])
@@ -296,8 +296,37 @@ def test_grids() -> None:
     assert grid(1, 768, 7, 7) == grid(1, 7, 7, 7)._replace(axes="bcyx") == Grid("bcyx", 7, 7)
     assert grid(1, 2, 4, 9, size=(64, 128)) == Grid("byxc", 2, 4)
     assert grid(1, 33, 8, size=(32, 64)) == Grid("bnc", 4, 8, 1)
-    for none in ((1, 512), (1, 512, 1, 1), (1, 1, 8), (1, 3, 20), (1, 8, 197, 64)):
+    for none in ((1, 512), (1, 512, 1, 1), (1, 24, 1), (1, 1, 8), (1, 3, 20), (1, 8, 197, 64)):
         assert grid(*none) is None
+
+
+@pytest.mark.unhooked
+@pytest.mark.parametrize(
+    ("name", "sizes", "layer"),
+    [
+        (
+            "ViT",
+            {"image_size": 16, "patch_size": 4, "num_hidden_layers": 2, "intermediate_size": 20},
+            "layernorm_before",
+        ),
+        ("Swin", {"image_size": 32, "patch_size": 2, "embed_dim": 12, "depths": [1, 1], "window_size": 4}, "layernorm"),
+    ],
+)
+def test_models_of_hugging_face_need_no_reshape(name: str, sizes: dict[str, Any], layer: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    width = {"hidden_size": 16, "num_attention_heads": 2} if name == "ViT" else {"num_heads": [2, 2]}
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{name}Config")(**sizes, **width, num_labels=CLASSES)
+    model = getattr(transformers, f"{name}ForImageClassification")(config)
+    images = torch.rand(IMAGES, 3, sizes["image_size"], sizes["image_size"])
+    for method in DECKS:
+        found = method(model, images, torch.tensor([[0, 1]]), signed=True)
+        assert found.layer.split(".")[-1] == layer
+        assert found.maps.shape[:2] == (IMAGES, 2)
+        assert found.maps.shape[2:] == ((4, 4) if name == "ViT" else (8, 8))
+        assert found.maps.abs().sum() > 0
+    with torch.no_grad():
+        assert Replay(model.eval(), model.get_submodule(found.layer), images[:1]).shortened
 
 
 @pytest.mark.parametrize("method", METHODS)

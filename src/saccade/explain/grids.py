@@ -50,7 +50,7 @@ def grid_of(tensor: Tensor, height: int, width: int, last: bool = False) -> Grid
     if tensor.ndim == 4:
         forms = [Grid("bcyx", shape[2], shape[3]), Grid("byxc", shape[1], shape[2])]
         found = [(_skew(grid, height, width), grid) for grid in (forms[::-1] if last else forms)]
-    elif tensor.ndim == 3:
+    elif tensor.ndim == 3 and shape[2] > 1:  # not (b, c, 1), channels that a pooling left
         tokens = [_tokens(shape[1], before, height, width) for before in range(min(MOST_BEFORE, shape[1] - 1) + 1)]
         found = [(float(not _exact(grid, height, width)), grid) for grid in tokens if grid is not None]
     else:
