@@ -54,7 +54,8 @@ def affine_grid(theta: Float[Tensor, "b 6"], targets: Float[Tensor, "p 2"]) -> F
     matrix = bounded(theta, targets).view(-1, 2, 3)
     with torch.autocast(theta.device.type, enabled=False):  # bfloat16 cannot tell neighbouring pixels apart
         # x and y in two planes: one large product, and the sampler's faster path
-        return F.linear(matrix, F.pad(targets, (0, 1), value=1.0)).mT
+        found: Tensor = F.linear(matrix, F.pad(targets, (0, 1), value=1.0))
+    return found.mT
 
 
 def similarity_grid(theta: Float[Tensor, "b 4"], targets: Float[Tensor, "p 2"]) -> Float[Tensor, "b p 2"]:
@@ -80,7 +81,8 @@ def spline_grid(
     """A thin plate spline; the parameters are the displacements (x, y) of the control points, row by row."""
     moved = bounded(theta, targets).unflatten(1, (-1, 2))
     with torch.autocast(theta.device.type, enabled=False):
-        return (targets.mT + F.linear(moved.mT.contiguous(), basis.to(targets.dtype))).mT
+        found: Tensor = targets.mT + F.linear(moved.mT.contiguous(), basis.to(targets.dtype))
+    return found.mT
 
 
 def spline_basis(targets: Float[Tensor, "p 2"], control: Float[Tensor, "n 2"]) -> Float[Tensor, "p n"]:
