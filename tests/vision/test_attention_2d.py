@@ -12,7 +12,7 @@ from saccade.core.errors import InvalidInput
 from saccade.explain import capture
 from saccade.vision import Attention2d, MultiHeadSelfAttention
 from saccade.vision.attention_2d import from_convolution
-from tests.checks import assert_twins, leaf, randomised
+from tests.checks import LargestTensor, assert_twins, leaf, randomised
 from tests.vision import gates
 
 BATCH, CHANNELS, HEIGHT, WIDTH, HEADS = 2, 5, 3, 2, 3
@@ -102,6 +102,14 @@ def test_the_tap_hears_the_weights_and_replaces_them(largest: tuple[int, int] | 
     torch.testing.assert_close(merged.mT.reshape(BATCH, 7, HEIGHT, WIDTH), module(maps))
     with capture(module, replace=lambda _, weights: torch.zeros_like(weights)):
         torch.testing.assert_close(module(maps), module.output.bias[:, None, None].expand(BATCH, -1, HEIGHT, WIDTH))
+
+
+@pytest.mark.parametrize("largest", [None, (16, 16)])
+def test_no_tensor_holds_every_pair_of_pixels(largest: tuple[int, int] | None) -> None:
+    module, maps = Attention2d(2, 1, largest=largest), leaf(1, 2, 16, 16, dtype=torch.float32)
+    with LargestTensor() as seen:
+        module(maps).sum().backward()
+    assert seen.elements < 16**4 / 4
 
 
 @pytest.mark.parametrize("largest", [None, LARGEST])
