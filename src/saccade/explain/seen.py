@@ -141,7 +141,8 @@ def _module(model: nn.Module, name: str) -> nn.Module:
     modules = {known: module for known, module in model.named_modules() if known}
     if name not in modules:
         raise NotFound(f"the model has no layer {name!r}; {nearest(str(name), modules)}")
-    return modules[name]
+    found: nn.Module = modules[name]
+    return found
 
 
 def _checked(images: Any) -> Tensor:
