@@ -424,6 +424,7 @@ def test_a_frozen_trunk_without_gradients_is_no_obstacle_but_a_whole_model_is() 
         ({"model": 3}, "expected a module, not int"),
     ],
 )
+@pytest.mark.unhooked
 @pytest.mark.parametrize("method", DECKS)
 def test_bad_input_is_one_sentence(method: Any, arguments: dict[str, Any], sentence: str) -> None:
     given = {"model": pooled(), "images": pictures(), "targets": None} | arguments
@@ -431,6 +432,7 @@ def test_bad_input_is_one_sentence(method: Any, arguments: dict[str, Any], sente
         method(given.pop("model"), given.pop("images"), **given)
 
 
+@pytest.mark.unhooked
 def test_options_out_of_range_are_one_sentence() -> None:
     with pytest.raises(InvalidInput, match="batch_size must be a whole number from 1, not 0"):
         score_cam(pooled(), pictures(), batch_size=0)

@@ -15,6 +15,7 @@ from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.tap import Tap
 from saccade.explain import Capture, capture, measures, plots
 from saccade.explain.attention_map import AttentionMap, Selection
+from saccade.explain.names import readable
 from tests.explain.models import Twice
 
 BATCH, LENGTH, MODEL, HEADS = 2, 5, 16, 2
@@ -242,7 +243,7 @@ def test_a_capture_is_drawn(seen: Capture, tmp_path: Path) -> None:
         assert axes.get_title(loc="left") == title
         assert [text.get_text() for text in axes.get_xticklabels()] == ["the", "animal", "was", "ti", "·red"]
     every = seen.plot(title="every head")
-    assert [text.get_text() for text in every.axes[0].get_yticklabels()] == list(seen)
+    assert [text.get_text() for text in every.axes[0].get_yticklabels()] == readable(list(seen))
     plots.save(every, tmp_path / "every", "every head")
     with pytest.raises(InvalidInput, match="there is no head 2"):
         seen.plot(name, 2)

@@ -95,5 +95,5 @@ def test_a_trained_network_generates_from_nothing(tiny_runs: dict[str, Path], sa
     assert float(error[1]) < 0.9
     failed = saccade("predict", run, "0.5")
     assert failed.status == 2
-    assert "expected no input" in failed.err
+    assert "needs no input" in failed.err
     assert failed.err.count("\n") == 1

@@ -40,9 +40,6 @@ class LSTMGates(nn.Module):
         self.forget, self.input, self.candidate = Tap("b t h"), Tap("b t h"), Tap("b t h")
         self.cell, self.output = Tap("b t h"), Tap("b t h")
 
-    def initial_state(self, batch_size: int) -> LSTMState:
-        return self.lstm.initial_state(batch_size)
-
     def parts(self, projected: Float[Tensor, "b gates"], state: LSTMState) -> Gates:
         """The parts of one step from a projected input, one equation a line."""
         hidden, cell = state
@@ -62,7 +59,7 @@ class LSTMGates(nn.Module):
         self, inputs: Float[Tensor, "b t d"], state: LSTMState | None = None
     ) -> tuple[Float[Tensor, "b t h"], LSTMState]:
         """All time steps; outputs and state are those of the LSTM."""
-        state = self.initial_state(inputs.shape[0]) if state is None else state
+        state = self.lstm.initial_state(inputs.shape[0]) if state is None else state
         if not inputs.shape[1]:
             return state.hidden[:, None][:, :0], state
         steps = []

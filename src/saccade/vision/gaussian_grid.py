@@ -48,7 +48,7 @@ class Grid(NamedTuple):
         steps = torch.arange(1, size + 1, dtype=self.stride.dtype, device=self.stride.device) - size / 2 - 0.5
         return self.centre[..., None] + steps * self.stride[:, None, None]
 
-    def centres(self, size: int) -> Float[Tensor, "b n*n 2"]:
+    def centres(self, size: int) -> Float[Tensor, "b filters 2"]:
         """mu_X and mu_Y of each of the N x N filters, row by row, in pixels."""
         across, down = self.means(size).unbind(1)
         grid = torch.stack([across[:, None].expand(-1, size, -1), down[..., None].expand(-1, -1, size)], -1)
