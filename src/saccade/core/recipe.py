@@ -145,7 +145,7 @@ class Recipe:
     measures: Callable[[Answer], Mapping[str, Figure]] | None = None
     """Figures that need the model; their mean over the first 100 test examples is added to the score."""
     steps: Callable[[Answer, int], Sequence[Step]] | None = None
-    """(answer, count) -> the steps of an answer, each with so many of its likeliest symbols; None if it is not written
+    """(answer, count) -> the steps of an answer, each with its `count` likeliest symbols; None if it is not written
     symbol by symbol."""
     shards: Callable[[Any], Mapping[str, Literal["columns", "rows", "vocabulary"]]] | None = None
     """config -> how tensor parallelism splits the weights, by name patterns; None if it is not supported."""

@@ -121,7 +121,7 @@ class Run:
             return list(self.recipe.pictures(self.answer(example, prediction)))
 
     def steps(self, example: Any, prediction: Any, count: int) -> Sequence[Step]:
-        """The steps in which an answer was written, each with so many of its likeliest symbols.
+        """The steps in which an answer was written, each with its likeliest symbols.
 
         Raises:
             InvalidInput: a system that does not write its answer symbol by symbol; a count below 1, or above the number
