@@ -119,8 +119,8 @@ class TestSystem:
         if made.recipe.stream is not None and not any(slope.any() for slope in slopes):
             pytest.skip("the first batch of its stream teaches nothing, such as a walk without a reward")
         length = float(torch.stack([slope.norm() for slope in slopes]).norm())
-        # a memory that is nearly empty is so curved that only a very short step goes down
-        for step, done in ((1e-2, 0.0), (1e-4, 1e-2), (1e-6, 1e-4)):
+        # where slots are chosen by their rank, a step may choose others
+        for step, done in ((1e-2, 0.0), (1e-4, 1e-2)):
             with torch.no_grad():
                 for weight, slope in zip(weights, slopes, strict=True):
                     weight.add_(slope, alpha=(done - step) / max(length, 1.0))

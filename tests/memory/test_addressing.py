@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -117,6 +119,18 @@ def test_a_key_of_zeros_looks_everywhere_alike() -> None:
     weights[..., 0].sum().backward()
     assert key.grad is not None
     assert key.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(("length", "cosine"), [(1.0, 1.0), (1e-2, 1.0), (1e-3, 0.1), (1e-6, 1e-4)])
+def test_the_cosine_of_a_nearly_empty_slot_goes_to_zero_with_its_length(length: float, cosine: float) -> None:
+    slot = torch.tensor([length, 0.0], dtype=torch.float64, requires_grad=True)
+    key = torch.tensor([[[3.0, 3.0]]], dtype=torch.float64)
+    memory = torch.stack([slot, torch.zeros(2, dtype=torch.float64)])[None]
+    weight = content_weights(memory, key, torch.full((1, 1), 2**0.5, dtype=torch.float64))[0, 0, 0]
+    assert weight.item() == pytest.approx(1 / (1 + math.exp(-cosine)))
+    weight.backward()
+    assert slot.grad is not None
+    assert slot.grad.norm() <= 0.25 * 2**0.5 / 1e-2
 
 
 @given(

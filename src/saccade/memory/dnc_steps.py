@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from saccade.attention.cosine import SMALL
+from saccade.memory.addressing import SHORTEST
 from saccade.memory.controller_steps import ControllerSteps
 from saccade.memory.ntm_steps import HUGE, Content, compared, content_backward, erase_backward, slopes_of_norms
 
@@ -91,7 +91,7 @@ class Emitted:
 
 
 def lengths(memory: Float[Tensor, "b n m"]) -> Float[Tensor, "b 1 n"]:
-    norms: Tensor = torch.linalg.vector_norm(memory, dim=-1).clamp_min_(SMALL)
+    norms: Tensor = torch.linalg.vector_norm(memory, dim=-1).clamp_min_(SHORTEST)
     return norms[:, None]
 
 
@@ -132,7 +132,7 @@ class Steps(torch.autograd.Function):
         for now in range(steps):
             torch.addmm(bias, run.forward(now), into, out=emitted.row[now])
             strength, modes = emitted.activate(now)
-            key_norm = torch.linalg.vector_norm(emitted.key[now], dim=-1, keepdim=True).clamp_min_(SMALL)
+            key_norm = torch.linalg.vector_norm(emitted.key[now], dim=-1, keepdim=True).clamp_min_(SHORTEST)
             direction = emitted.key[now] / key_norm
             # usage and allocation
             free = torch.addcmul(one, emitted.free[now][..., None], read_weights, value=-1)

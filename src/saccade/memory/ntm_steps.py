@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from saccade.attention.cosine import SMALL
+from saccade.memory.addressing import SHORTEST
 from saccade.memory.controller_steps import ControllerSteps
 
 HUGE = 1e30  # no sharpness is larger, so that its product with a logarithm stays finite
@@ -125,8 +125,8 @@ class Steps(torch.autograd.Function):
         for now in range(steps):
             torch.addmm(bias, run.forward(now), into, out=emitted.row[now])
             emitted.activate(now, machine.clip)
-            key_norm = torch.linalg.vector_norm(emitted.key[now], dim=-1, keepdim=True).clamp_min_(SMALL)
-            slot_norm = torch.linalg.vector_norm(memory, dim=-1).clamp_min_(SMALL)[:, None]
+            key_norm = torch.linalg.vector_norm(emitted.key[now], dim=-1, keepdim=True).clamp_min_(SHORTEST)
+            slot_norm = torch.linalg.vector_norm(memory, dim=-1).clamp_min_(SHORTEST)[:, None]
             direction = emitted.key[now] / key_norm
             content = compared(direction, memory, slot_norm, emitted.strength[now])
             gated = torch.lerp(weights, content.weights, emitted.gate[now][..., None])
@@ -278,4 +278,4 @@ def slopes_of_norms(norms: Sequence[Tensor], power: int) -> tuple[Tensor, ...]:
     """1 over a power of each step's norms, of which their slopes are made; 0 for a vector so short that its norm is
     fixed."""
     every = torch.stack(list(norms))
-    return every.pow(-power).masked_fill_(every <= SMALL, 0).unbind(0)
+    return every.pow(-power).masked_fill_(every <= SHORTEST, 0).unbind(0)

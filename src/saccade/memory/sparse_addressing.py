@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from saccade.attention.cosine import direction
+from saccade.memory.addressing import direction
 
 DELTA = 0.005
 Search = Callable[[Tensor, Tensor, int, Tensor | None], Tensor]
