@@ -21,9 +21,20 @@ from torch.nn import functional as F
 
 from saccade.attention.content import check_sizes
 from saccade.attention.multi_head import MultiHeadAttention
-from saccade.core.errors import InvalidInput
 from saccade.nets.patches import check_images, check_size, initialise, resized
 from saccade.nets.stochastic_depth import StochasticDepth, rising
+
+PUBLISHED = (
+    (
+        (r"^class_token$", "cls_token"), (r"^distillation_token$", "dist_token"), (r"^positions$", "pos_embed"),
+        (r"^patches\.", "patch_embed.proj."), (r"^distillation_head\.", "head_dist."),
+        (r"\.attention_norm\.", ".norm1."), (r"\.hidden_norm\.", ".norm2."),
+        (r"\.hidden\.", ".mlp.fc1."), (r"(\d)\.output\.", r"\1.mlp.fc2."),
+        (r"\.attention\.output\.", ".attn.proj."), (r"\.attention\.query\.(\w+)", r".attn.qkv.\1[1/3]"),
+        (r"\.attention\.key\.(\w+)", r".attn.qkv.\1[2/3]"), (r"\.attention\.value\.(\w+)", r".attn.qkv.\1[3/3]"),
+    ),
+)  # fmt: skip
+"""Our names, and those of timm 1.0.29.dev0 and of github.com/facebookresearch/deit (commit 7e160fe)."""
 
 
 class Logits(NamedTuple):

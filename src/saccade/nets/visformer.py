@@ -25,6 +25,18 @@ from saccade.core.errors import InvalidInput
 from saccade.nets.patches import check_images, check_size, initialise, resized
 from saccade.nets.stochastic_depth import StochasticDepth, rising
 
+PUBLISHED = (
+    (
+        (r"^patches(\d)\.convolution\.", r"patch_embed\1.proj."), (r"^patches(\d)\.norm\.", r"patch_embed\1.norm."),
+        (r"^patches(\d)\.positions$", r"pos_embed\1"), (r"(\.\d+)\.norm\.", r"\1.norm2."),
+        (r"\.attention_norm\.", ".norm1."), (r"\.convolutions\.expand\.", ".mlp.conv1."),
+        (r"\.convolutions\.spatial\.", ".mlp.conv2."), (r"\.convolutions\.reduce\.", ".mlp.conv3."),
+        (r"\.attention\.output\.", ".attn.proj."), (r"\.attention\.query\.(\w+)", r".attn.qkv.\1[1/3]"),
+        (r"\.attention\.key\.(\w+)", r".attn.qkv.\1[2/3]"), (r"\.attention\.value\.(\w+)", r".attn.qkv.\1[3/3]"),
+    ),
+)  # fmt: skip
+"""Our names, and those of timm 1.0.29.dev0."""
+
 
 class Convolutions(nn.Module):
     """W_3 gelu(G gelu(W_1 x)), or without groups W_3 gelu(W_1 x).
