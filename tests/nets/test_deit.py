@@ -1,17 +1,22 @@
 """The network against slow code over the names of timm 1.0.29.dev0 (commit aa4b585), models/vision_transformer.py and
 models/deit.py, with the same random weights."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from saccade.core.errors import InvalidInput
 from saccade.explain import capture
 from saccade.explain.cam import grad_cam
-from saccade.nets.deit import DeiT, deit_base, deit_small, deit_tiny
+from saccade.nets.deit import PUBLISHED, DeiT, deit_base, deit_small, deit_tiny
+from saccade.nets.multiply_adds import multiply_adds
+from saccade.nets.published import adopt
+from saccade.runs.foreign import read_weights
 from tests.checks import assert_twins, leaf, randomised
 
 PATCH, SIZE, HEADS, LAYERS, HIDDEN, CLASSES, BATCH = 3, 10, 2, 3, 13, 5, 2
@@ -104,7 +109,7 @@ def test_each_head_has_its_token_in_training_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "parameters", "multiply_adds"),
+    ("make", "parameters", "billions"),
     [
         (deit_tiny, 5_717_416, 1.25),
         (deit_small, 22_050_664, 4.60),
@@ -112,10 +117,41 @@ def test_each_head_has_its_token_in_training_too() -> None:
         (deit_base, 86_567_656, 17.56),
     ],
 )
-def test_the_published_sizes(make: Any, parameters: int, multiply_adds: float) -> None:
+def test_the_published_sizes(make: Any, parameters: int, billions: float) -> None:
     with torch.device("meta"):
         model = make()
     assert sum(weight.numel() for weight in model.parameters()) == parameters
+    assert round(multiply_adds(model, torch.empty(1, 3, 224, 224)) / 1e9, 2) == billions
+
+
+@both_kinds
+@pytest.mark.parametrize("kind", ["state", "model", "safetensors"])
+def test_files_of_timm_and_of_the_authors_are_loaded(distilled: bool, kind: str, tmp_path: Path) -> None:
+    model, images = small(distilled), torch.randn(BATCH, 3, 12, 12).double()
+    state = {name: tensor.detach() for name, tensor in timm_state(model).items()}
+    if kind == "safetensors":
+        save_file(state, tmp_path / "file")
+    else:
+        torch.save(state if kind == "state" else {"model": state, "epoch": 3}, tmp_path / "file")
+    other = small(distilled)
+    assert adopt(other, read_weights(tmp_path / "file"), PUBLISHED) == []
+    assert torch.equal(other(images), model(images))
+
+
+def test_the_weights_of_another_network_are_refused() -> None:
+    state = {name: tensor.detach() for name, tensor in timm_state(small()).items()}
+    said = refused(small(True), state)
+    assert said.startswith("the file holds the weights of another network; 4 of ")
+    assert "dist_token (1, 1, 10) is missing; pos_embed is (1, 17, 10), not (1, 18, 10); head_dist.weight (5" in said
+    assert "attn.qkv.weight[1/3] (10, 10) is missing" in refused(small(), {})
+    wide = {**state, "blocks.1.attn.qkv.bias": torch.zeros(31)}
+    assert "3 of 56 differ: blocks.1.attn.qkv.bias[1/3] is (31,), not (10,); " in refused(small(), wide)
+
+
+def refused(model: DeiT, weights: dict[str, Tensor]) -> str:
+    with pytest.raises(InvalidInput) as raised:
+        adopt(model, weights, PUBLISHED)
+    return str(raised.value)
 
 
 def test_positions_are_interpolated_for_other_sizes_and_otherwise_kept() -> None:
@@ -166,9 +202,9 @@ def test_one_channel() -> None:
     ("shape", "words"),
     [
         ((2, 3, 12, 13), "multiples of 3 pixels, not 12 x 13"),
-        ((2, 3, 0, 12), "multiples of 3 pixels, not 0 x 12"),
-        ((2, 1, 12, 12), r"\(batch, 3, height, width\), not \(2, 1, 12, 12\)"),
-        ((3, 12, 12), r"\(batch, 3, height, width\), not \(3, 12, 12\)"),
+        ((2, 3, 0, 12), "at least 1 x 1 pixels, not 0 x 12"),
+        ((2, 1, 12, 12), r"\(batch, 3, rows, columns\), not \(2, 1, 12, 12\)"),
+        ((3, 12, 12), r"\(batch, 3, rows, columns\), not \(3, 12, 12\)"),
     ],
 )
 @pytest.mark.unhooked

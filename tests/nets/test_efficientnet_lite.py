@@ -12,7 +12,10 @@ from torch.nn import functional as F
 from saccade.core.errors import InvalidInput, MissingExtra
 from saccade.explain.cam import cam, grad_cam
 from saccade.nets import efficientnet_lite
-from saccade.nets.efficientnet_lite import EfficientNetLite, normalised, weights_file
+from saccade.nets.efficientnet_lite import PUBLISHED, EfficientNetLite, normalised, weights_file
+from saccade.nets.multiply_adds import multiply_adds
+from saccade.nets.published import adopt
+from saccade.runs.foreign import read_weights
 from tests.checks import assert_twins, leaf
 
 CLASSES = 5
@@ -94,6 +97,26 @@ def test_the_published_size() -> None:
     with torch.device("meta"):
         model = EfficientNetLite()
     assert sum(weight.numel() for weight in model.parameters()) == 4_652_008
+    assert round(multiply_adds(model, torch.empty(1, 3, 224, 224)) / 1e6) == 385
+
+
+def test_the_weights_of_the_package() -> None:
+    try:
+        weights = read_weights(weights_file())
+    except MissingExtra as error:
+        pytest.skip(str(error))
+    model = EfficientNetLite().eval()
+    assert adopt(model, weights, PUBLISHED) == []
+    images = torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        torch.testing.assert_close(model(images), slow(weights, images)[-1], rtol=1e-4, atol=1e-4)
+
+
+def test_weights_under_the_packages_names_are_loaded() -> None:
+    model, other, images = randomly(), randomly(), torch.randn(2, 3, 64, 64).double()
+    state = {name: tensor.detach() for name, tensor in published_state(model).items()}
+    assert adopt(other, state, PUBLISHED) == []
+    assert torch.equal(other(images), model(images))
 
 
 def test_maps_at_strides_16_and_32() -> None:
@@ -116,7 +139,7 @@ def test_pixels_are_normalised_as_in_its_training() -> None:
 @pytest.mark.unhooked
 @pytest.mark.parametrize("shape", [(2, 1, 32, 32), (3, 32, 32), (2, 3, 0, 32)])
 def test_images_that_do_not_fit_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(InvalidInput, match=r"\(batch, 3, height, width\), not"):
+    with pytest.raises(InvalidInput, match=r"\(batch, 3, rows, columns\), not|at least 1 x 1 pixels, not 0 x 32"):
         EfficientNetLite(CLASSES)(torch.zeros(*shape))
 
 

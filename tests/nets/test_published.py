@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from saccade.attention import MultiHeadAttention
 from saccade.core.errors import InvalidInput
-from saccade.nets import densenet, inception, resnet
+from saccade.nets import deit, densenet, inception, resnet, visformer
 from saccade.nets.published import adopt, their_name
 from saccade.vision import SqueezeExcite
 from tests.nets.convolutional import drawn, listed
@@ -27,6 +28,22 @@ def test_names_and_shapes_are_those_of_the_library(name: str) -> None:
     assert {name: shape for name, shape in ours.items() if name not in counters} == {
         name: shape[:2] if ".se." in name else shape for name, shape in theirs.items()
     }
+
+
+@pytest.mark.parametrize("name", ["deit_small_patch16_224", "deit_small_distilled_patch16_224", "visformer_small"])
+def test_every_weight_of_the_library_is_used(name: str) -> None:
+    """Of timm 1.0.29.dev0, commit aa4b585."""
+    network, tables = {
+        "deit_small_patch16_224": lambda: (deit.deit_small(), deit.PUBLISHED),
+        "deit_small_distilled_patch16_224": lambda: (deit.deit_small(distilled=True), deit.PUBLISHED),
+        "visformer_small": lambda: (visformer.visformer_small(), visformer.PUBLISHED),
+    }[name]()
+    weights = drawn(listed(f"timm-{name}"), dtype=torch.float32)
+    assert adopt(network, weights, tables) == []
+    attention = next(part for part in network.modules() if isinstance(part, MultiHeadAttention))
+    whole = next(tensor for own, tensor in weights.items() if own.endswith("attn.qkv.weight"))
+    three = torch.cat([attention.query.weight, attention.key.weight, attention.value.weight])
+    assert torch.equal(three, whole.flatten(1))
 
 
 def test_older_names_of_densenet() -> None:

@@ -11,7 +11,9 @@ from torch.nn import functional as F
 from saccade.core.errors import InvalidInput
 from saccade.explain import capture
 from saccade.explain.cam import cam, grad_cam
-from saccade.nets.visformer import Visformer, visformer_small, visformer_tiny
+from saccade.nets.multiply_adds import multiply_adds
+from saccade.nets.published import adopt
+from saccade.nets.visformer import PUBLISHED, Visformer, visformer_small, visformer_tiny
 from tests.checks import assert_twins, leaf, randomised
 
 SIZE, HEADS, GROUPS, CLASSES, BATCH, IMAGE = 12, 3, 2, 5, 3, 32
@@ -54,7 +56,7 @@ def timm_state(model: Visformer) -> dict[str, Tensor]:
 
 
 def slow(state: dict[str, Tensor], images: Tensor) -> Tensor:
-    """Table 7, one head at a time; the norms with their stored statistics."""
+    """The blocks, one head at a time; the norms with their stored statistics."""
 
     def normed(x: Tensor, name: str) -> Tensor:
         mean, variance, weight, bias = (
@@ -107,12 +109,20 @@ def test_it_equals_its_slow_twin(dtype: torch.dtype, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "parameters", "multiply_adds"), [(visformer_tiny, 10_321_368, 1.27), (visformer_small, 40_219_592, 4.88)]
+    ("make", "parameters", "billions"), [(visformer_tiny, 10_321_368, 1.27), (visformer_small, 40_219_592, 4.88)]
 )
-def test_the_published_sizes(make: Any, parameters: int, multiply_adds: float) -> None:
+def test_the_published_sizes(make: Any, parameters: int, billions: float) -> None:
     with torch.device("meta"):
         model = make()
     assert sum(weight.numel() for weight in model.parameters()) == parameters
+    assert round(multiply_adds(model, torch.empty(1, 3, 224, 224)) / 1e9, 2) == billions
+
+
+def test_weights_under_timms_names_are_loaded() -> None:
+    model, other, images = small().eval(), small().eval(), torch.randn(BATCH, 3, IMAGE, IMAGE).double()
+    state = {name: tensor.detach() for name, tensor in timm_state(model).items()}
+    assert adopt(other, {**state, "ema": torch.zeros(1)}, PUBLISHED) == ["ema"]
+    assert torch.equal(other(images), model(images))
 
 
 def test_positions_are_interpolated_for_other_sizes() -> None:
@@ -161,7 +171,7 @@ def test_other_strides_and_one_channel() -> None:
     ("shape", "words"),
     [
         ((2, 3, 32, 40), "multiples of 32 pixels, not 32 x 40"),
-        ((2, 1, 32, 32), r"\(batch, 3, height, width\), not \(2, 1, 32, 32\)"),
+        ((2, 1, 32, 32), r"\(batch, 3, rows, columns\), not \(2, 1, 32, 32\)"),
     ],
 )
 @pytest.mark.unhooked

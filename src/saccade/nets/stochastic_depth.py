@@ -37,7 +37,8 @@ class StochasticDepth(nn.Module):
 
 
 def rising(rate: float, layers: int) -> list[float]:
-    """The rates of a stack's layers, from 0 at the first to `rate` at the last in equal steps (equation 4).
+    """The rates of a stack's layers, in equal steps from 0 at the first to `rate` at the last, as in DeiT; equation 4
+    starts one step higher.
 
     Raises:
         InvalidInput: a rate outside 0 <= p < 1.

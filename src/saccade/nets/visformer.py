@@ -1,5 +1,4 @@
-"""Visformer: convolutions where maps are large, attention where they are small. Chen et al. 2021, arXiv:2104.12533,
-table 7.
+"""Visformer: convolutions where maps are large, attention where they are small. Chen et al. 2021, arXiv:2104.12533.
 
     stem      relu(BN(7 x 7 convolution, stride 2))
     before each of three stages: BN(convolution of patches), which reduces the maps 4, 2 and 2 times, + P
@@ -22,7 +21,8 @@ from torch.nn import functional as F
 from saccade.attention.content import check_sizes
 from saccade.attention.multi_head import MultiHeadAttention
 from saccade.core.errors import InvalidInput
-from saccade.nets.patches import check_images, check_size, initialise, resized
+from saccade.nets.convolution import check_images
+from saccade.nets.patches import check_size, initialise, resized
 from saccade.nets.stochastic_depth import StochasticDepth, rising
 
 PUBLISHED = (
@@ -35,7 +35,7 @@ PUBLISHED = (
         (r"\.attention\.key\.(\w+)", r".attn.qkv.\1[2/3]"), (r"\.attention\.value\.(\w+)", r".attn.qkv.\1[3/3]"),
     ),
 )  # fmt: skip
-"""Our names, and those of timm 1.0.29.dev0."""
+"""Our names, and those of timm 1.0.29.dev0 (commit aa4b585)."""
 
 
 class Convolutions(nn.Module):
@@ -194,8 +194,9 @@ class Visformer(nn.Module):
 
     def maps(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b d p q"]:
         """The feature maps that are averaged for the head."""
-        check_images(images, self.channels, self.stride)
-        maps = self.stage1(self.patches1(self.stem(images)))
+        check_images(images, self.channels)
+        check_size(images.shape[2], images.shape[3], self.stride)
+        maps = self.stage1(self.patches1(self.stem(images.to(self.head.weight.dtype))))
         maps = self.stage2(self.patches2(maps))
         return self.norm(self.stage3(self.patches3(maps)))  # type: ignore[no-any-return]
 
@@ -210,5 +211,5 @@ def visformer_tiny(classes: int = 1000, **options: Any) -> Visformer:
 
 
 def visformer_small(classes: int = 1000, **options: Any) -> Visformer:
-    """Visformer-S: 384 channels in stage 2, 6 heads (table 7). Options are those of `Visformer`."""
+    """Visformer-S: 384 channels in stage 2, 6 heads. Options are those of `Visformer`."""
     return Visformer(classes, **{"stem_channels": 32, "model_size": 384, "heads": 6, **options})
