@@ -168,7 +168,7 @@ def test_positions_are_interpolated_for_other_sizes_and_otherwise_kept() -> None
 def test_stochastic_depth_rises_and_is_only_for_training() -> None:
     model, images = small(stochastic_depth=0.4), leaf(BATCH, 3, 12, 12)
     blocks: Any = model.blocks
-    assert [block.depth.rate for block in blocks] == pytest.approx([0, 0.2, 0.4])
+    assert [block.depth.p for block in blocks] == pytest.approx([0, 0.2, 0.4])
     assert not torch.equal(model(images), model(images))
     torch.testing.assert_close(model.eval()(images), slow(timm_state(model), images))
 

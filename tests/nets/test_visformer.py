@@ -137,7 +137,7 @@ def test_positions_are_interpolated_for_other_sizes() -> None:
 def test_stochastic_depth_rises_over_all_stages() -> None:
     model = small(stochastic_depth=0.4)
     stages: list[Any] = [*model.stage1, *model.stage2, *model.stage3]
-    assert [block.depth.rate for block in stages] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    assert [block.depth.p for block in stages] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
 
 
 def test_capture_hears_every_head_of_both_stages() -> None:
@@ -187,7 +187,7 @@ def test_images_that_do_not_fit_are_refused(shape: tuple[int, ...], words: str) 
         ({"heads": 5}, "5 heads do not divide a width of 12"),
         ({"groups": 5}, "a multiple of 5 groups, not 12"),
         ({"layers": (1, 0, 1)}, "layers must be at least 1, not 0"),
-        ({"stochastic_depth": -0.1}, "from 0 to below 1, not -0.1"),
+        ({"stochastic_depth": 1.0}, "from 0 to below 1, not 1.0"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(options: dict[str, Any], words: str) -> None:

@@ -23,7 +23,7 @@ from saccade.attention.content import check_sizes
 from saccade.attention.multi_head import MultiHeadAttention
 from saccade.nets.convolution import check_images
 from saccade.nets.patches import check_size, initialise, resized
-from saccade.nets.stochastic_depth import StochasticDepth, rising
+from saccade.nets.stochastic_depth import StochasticDepth, depths
 
 PUBLISHED = (
     (
@@ -121,7 +121,7 @@ class DeiT(nn.Module):
         self.class_token = nn.Parameter(torch.empty(1, 1, model_size))
         self.distillation_token = nn.Parameter(torch.empty(1, 1, model_size)) if distilled else None
         self.positions = nn.Parameter(torch.empty(1, self.before + self.side**2, model_size))
-        drops = rising(stochastic_depth, layers)
+        drops = depths(stochastic_depth, layers)
         self.blocks = nn.ModuleList(Block(model_size, heads, hidden_size, drop) for drop in drops)
         self.norm = nn.LayerNorm(model_size, eps=1e-6)
         self.head = nn.Linear(model_size, classes)

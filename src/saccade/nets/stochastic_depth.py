@@ -1,52 +1,44 @@
-"""Stochastic depth. Huang, Sun, Liu, Sedra & Weinberger 2016, arXiv:1603.09382, equation 2.
+"""Stochastic depth. Huang et al. 2016, arXiv:1603.09382, equations 2 and 5; scaled in training instead of evaluation.
 
-    y = x + b f(x),   b = 0 with probability p
+    y = x + b f(x) / (1 - p),   b = 0 with probability p, else 1, for each example of the batch
 
-Drawn for each image, and with b = 1 / (1 - p) otherwise, so that nothing changes in evaluation: the paper multiplies f
-by 1 - p there instead.
+f is a block's branch. In evaluation y = x + f(x), which is the mean of what training sees.
 """
 
+import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from saccade.core.errors import InvalidInput
 
 
 class StochasticDepth(nn.Module):
-    """In training, drops the whole residual branch of some images.
+    """Drops the branch of whole examples in training: `x + depth(f(x))`. It draws from torch's global state.
 
     Args:
-        rate: probability p that the branch of an image is dropped.
+        p: probability that the branch of an example is dropped.
 
     Raises:
-        InvalidInput: a rate outside 0 <= p < 1.
+        InvalidInput: p is not from 0 to below 1.
     """
 
-    def __init__(self, rate: float = 0.0) -> None:
+    def __init__(self, p: float) -> None:
         super().__init__()
-        self.rate = checked(rate)
+        if not 0 <= p < 1:
+            raise InvalidInput(f"the probability of dropping a branch must be from 0 to below 1, not {p}")
+        self.p = p
 
-    def forward(self, branch: Tensor) -> Tensor:
-        """The branch's outputs, (b, ...), before they are added to its inputs."""
-        if not self.training or not self.rate:
+    def forward(self, branch: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
+        if not self.training or self.p == 0:
             return branch
-        stays = branch.new_empty(len(branch), *[1] * (branch.ndim - 1)).bernoulli_(1 - self.rate)
-        return branch * stays.div_(1 - self.rate)
+        stay = torch.rand(len(branch), device=branch.device) >= self.p
+        return branch * (stay.to(branch.dtype) / (1 - self.p)).view(-1, *[1] * (branch.ndim - 1))
 
     def extra_repr(self) -> str:
-        return f"rate={self.rate}"
+        return f"p={self.p}"
 
 
-def rising(rate: float, layers: int) -> list[float]:
-    """The rates of a stack's layers, in equal steps from 0 at the first to `rate` at the last, as in DeiT; equation 4
-    starts one step higher.
-
-    Raises:
-        InvalidInput: a rate outside 0 <= p < 1.
-    """
-    return [checked(rate) * layer / max(layers - 1, 1) for layer in range(layers)]
-
-
-def checked(rate: float) -> float:
-    if not 0 <= rate < 1:
-        raise InvalidInput(f"the rate of stochastic depth must be from 0 to below 1, not {rate}")
-    return rate
+def depths(last: float, blocks: int) -> list[float]:
+    """The probability of each block, in equal steps from 0 for the first to `last` for the last. Equation 4 of the
+    paper starts one step later."""
+    return [last * block / max(blocks - 1, 1) for block in range(blocks)]

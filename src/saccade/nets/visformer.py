@@ -23,7 +23,7 @@ from saccade.attention.multi_head import MultiHeadAttention
 from saccade.core.errors import InvalidInput
 from saccade.nets.convolution import check_images
 from saccade.nets.patches import check_size, initialise, resized
-from saccade.nets.stochastic_depth import StochasticDepth, rising
+from saccade.nets.stochastic_depth import StochasticDepth, depths
 
 PUBLISHED = (
     (
@@ -164,7 +164,7 @@ class Visformer(nn.Module):
         self.channels, self.stride = channels, stem_stride * first * second * third
         check_size(image_size, image_size, self.stride)
         half, twice, side = model_size // 2, 2 * model_size, image_size // stem_stride
-        rates = rising(stochastic_depth, sum(layers))
+        rates = depths(stochastic_depth, sum(layers))
         parts = rates[: layers[0]], rates[layers[0] : -layers[2]], rates[-layers[2] :]
         self.stem = nn.Sequential(
             nn.Conv2d(channels, stem_channels, 7, stem_stride, 3, bias=False), nn.BatchNorm2d(stem_channels), nn.ReLU()

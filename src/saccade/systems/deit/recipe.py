@@ -1,0 +1,144 @@
+"""The recipe of DeiT: digits, CIFAR-10 or ImageNet, with a teacher or without."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from saccade.core.config import config
+from saccade.core.device import evaluating, to_device
+from saccade.core.picture import Picture
+from saccade.core.recipe import Answer, Paper, Recipe
+from saccade.core.task import Figure
+from saccade.explain.answers import classified, entropy
+from saccade.explain.capture import capture
+from saccade.explain.pictures.image_overlay import ImageOverlay
+from saccade.nets.deit import DeiT
+from saccade.systems.deit.model import DeiTConfig, Hard, Soft, network
+from saccade.systems.deit.objective import objective
+from saccade.tasks.images import Cifar10, Folder, ImagesConfig, ImagesTask
+from saccade.tasks.images.augmentation import Elite, Light
+from saccade.tasks.images.objective import ranked
+from saccade.training.config import Adam, TrainingConfig
+
+ADAM = Adam(weight_decay=0.05)
+EPOCH = 1_281_167  # training images of ImageNet
+DIGITS = ImagesConfig(augmentation=Light(padding=2), smoothing=0.1)
+
+
+@config
+class Config:
+    """DeiT."""
+
+    task: ImagesConfig = DIGITS
+    model: DeiTConfig = DeiTConfig()
+    training: TrainingConfig = TrainingConfig(
+        steps=2000, batch_size=64, optimizer=ADAM, learning_rate=1e-3, schedule="cosine", warmup=200,
+        validate_every=250, checkpoint_every=500, keep="best",
+    )  # fmt: skip
+
+
+def task(config: Config, assets: Path | None) -> ImagesTask:
+    return ImagesTask(config.task, assets)
+
+
+def build(config: Config, task: Any) -> DeiT:
+    return network(config.model, task)
+
+
+def watched(answer: Answer) -> list[Float[Tensor, "h q k"]]:
+    """The attention of each block between all tokens."""
+    images = to_device(answer.task.collate([answer.example]), answer.device).images
+    with torch.no_grad(), evaluating(answer.model), capture(answer.model, "blocks.*.attention.weights") as seen:
+        answer.model(images)
+    return [weights[0].float().cpu() for (weights,) in seen.values()]
+
+
+def pictures(answer: Answer) -> list[Picture]:
+    """What the class token attends to in each block, and the distillation token in the last; what it answers, and
+    Grad-CAM."""
+    model: Any = answer.model
+    layers, image = watched(answer), answer.task.pixels([answer.example])[0]
+    maps = {f"block {number + 1}": weights[:, 0] for number, weights in enumerate(layers)}
+    if model.distillation_token is not None:
+        maps["distillation token"] = layers[-1][:, 1]
+    grids = torch.stack([rows[:, model.before :].mean(0).view(model.side, model.side) for rows in maps.values()])
+    title = f"answer {answer.task.decode(answer.prediction)}"
+    overlay = ImageOverlay("attention", image, grids, list(maps), "attention weight", title)
+    return [overlay, *classified(answer, image, answer.task.ranking(answer.prediction))]
+
+
+def measures(answer: Answer) -> dict[str, Figure]:
+    return {"attention_entropy": entropy(torch.stack(watched(answer)))}
+
+
+def small_cifar10(share: float) -> Config:
+    """A small network on CIFAR-10 for about 4 minutes of one core, with this share of the training images."""
+    return Config(
+        task=ImagesConfig(
+            source=Cifar10(path=Path("cifar10")), share=share, augmentation=Elite(), smoothing=0.1,
+        ),
+        model=DeiTConfig(stochastic_depth=0.1),
+        training=TrainingConfig(
+            steps=SMALL_STEPS, batch_size=128, optimizer=ADAM, learning_rate=1e-3, schedule="cosine", warmup=50,
+            clip=None, threads=1, validate_every=SMALL_STEPS // 2, checkpoint_every=SMALL_STEPS, log_every=25,
+        ),
+    )  # fmt: skip
+
+
+def imagenet(model_size: int, heads: int, distillation: Any = "none") -> Config:
+    """The published sizes, with the settings of table 9."""
+    return Config(
+        task=ImagesConfig(source=Folder(path=Path("imagenet")), size=224, augmentation=Elite(), smoothing=0.1),
+        model=DeiTConfig(
+            patch_size=16, model_size=model_size, layers=12, heads=heads, stochastic_depth=0.1,
+            distillation=distillation,
+        ),
+        training=TrainingConfig(
+            steps=300 * EPOCH // 1024, batch_size=1024, optimizer=ADAM, learning_rate=1e-3, schedule="cosine",
+            warmup=5 * EPOCH // 1024, clip=None, precision="bfloat16", validate_every=5000, checkpoint_every=5000,
+        ),
+    )  # fmt: skip
+
+
+SMALL_STEPS = 600
+TINY = Config(
+    task=ImagesConfig(share=0.2, augmentation=Light(padding=2)),
+    model=DeiTConfig(patch_size=7, model_size=16, layers=2, heads=2),
+    training=TrainingConfig(
+        steps=60, batch_size=32, optimizer=ADAM, learning_rate=5e-3, threads=1, validate_every=20,
+        checkpoint_every=20, log_every=5,
+    ),
+)  # fmt: skip
+
+RECIPE = Recipe(
+    paper=Paper(
+        title="Training data-efficient image transformers & distillation through attention",
+        authors="Touvron, Cord, Douze, Massa, Sablayrolles & Jégou",
+        year=2021,
+        arxiv="2012.12877",
+        target="table 5: accuracy on ImageNet; the settings compared by Chen et al. 2021, arXiv:2104.12533",
+        number="Ti 72.2 %, S 79.8 %, B 81.8 %; distilled 74.5, 81.2 and 83.4 %; S with 22.05 M weights and 4.6 G "
+        "multiply-adds, 63.12 % in the base setting",
+    ),
+    task=task,
+    build=build,
+    objective=objective,
+    predict=ranked,
+    pictures=pictures,
+    measures=measures,
+    variants={
+        "default": Config(),
+        "tiny": TINY,
+        "hard": Config(model=DeiTConfig(distillation=Hard())),
+        "soft": Config(model=DeiTConfig(distillation=Soft())),
+        "small-cifar10": small_cifar10(1.0),
+        "small-cifar10-tenth": small_cifar10(0.1),
+        "ti": imagenet(192, 3),
+        "s": imagenet(384, 6),
+        "b": imagenet(768, 12),
+        "s-distilled": imagenet(384, 6, Hard()),
+    },
+)
