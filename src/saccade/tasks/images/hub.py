@@ -61,8 +61,7 @@ def of_rows(rows: Any, image: str, label: str, size: int, channels: int, exact: 
         check_room(len(asked), channels, size)
         found = torch.empty(len(asked), channels, size, size, dtype=torch.uint8)
         for place, row in enumerate(asked.tolist()):
-            array = bytes_of(rows[row][image], channels)
-            own = torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
+            own = torch.from_numpy(np.array(bytes_of(rows[row][image], channels))).permute(2, 0, 1)
             if exact and own.shape[1:] != (size, size):
                 raise InvalidInput(
                     f"image {row} has {own.shape[2]} x {own.shape[1]} pixels, and others {size} x {size}: choose rows "

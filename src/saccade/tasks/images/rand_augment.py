@@ -42,19 +42,19 @@ def rand_augment(
     Raises:
         MissingExtra: kornia is not installed.
     """
-    kornia: Any = require("kornia", "vision")
-    known, count = list(_operations(kornia)), len(images)
-    table = _operations(kornia)
+    if not operations:
+        return images
+    table, count = _operations(require("kornia", "vision")), len(images)
     for _ in range(operations):
-        chosen = torch.randint(len(known), (count,), generator=generator)
+        chosen = torch.randint(len(table), (count,), generator=generator)
         applied = torch.rand(count, generator=generator) < 0.5
         strength = ((magnitude + SPREAD * torch.randn(count, generator=generator)) / 10).clamp(0, 1)
         sign = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
         images = images.clone()
-        for number, name in enumerate(known):
+        for number, operation in enumerate(table.values()):
             rows = (applied & (chosen == number)).nonzero().flatten()
             if len(rows):
-                images[rows] = table[name](images[rows], strength[rows], sign[rows]).clamp(0, 1)
+                images[rows] = operation(images[rows], strength[rows], sign[rows]).clamp(0, 1)
     return images
 
 
