@@ -63,11 +63,12 @@ def pictures(answer: Answer) -> list[Picture]:
     layers, image = watched(answer), answer.task.pixels([answer.example])[0]
     maps = {f"block {number + 1}": weights[:, 0] for number, weights in enumerate(layers)}
     if model.distillation_token is not None:
-        maps["distillation token"] = layers[-1][:, 1]
+        maps["teacher's token"] = layers[-1][:, 1]
     grids = torch.stack([rows[:, model.before :].mean(0).view(model.side, model.side) for rows in maps.values()])
-    title = f"answer {answer.task.decode(answer.prediction)}"
+    ranking = answer.task.ranking(answer.prediction)
+    title = f"answer {ranking[0][1]}"
     overlay = ImageOverlay("attention", image, grids, list(maps), "attention weight", title)
-    return [overlay, *classified(answer, image, answer.task.ranking(answer.prediction))]
+    return [overlay, *classified(answer, image, ranking)]
 
 
 def measures(answer: Answer) -> dict[str, Figure]:
@@ -134,8 +135,8 @@ RECIPE = Recipe(
         "tiny": TINY,
         "hard": Config(model=DeiTConfig(distillation=Hard())),
         "soft": Config(model=DeiTConfig(distillation=Soft())),
-        "small-cifar10": small_cifar10(1.0),
-        "small-cifar10-tenth": small_cifar10(0.1),
+        "elite": small_cifar10(1.0),
+        "elite-tenth": small_cifar10(0.1),
         "ti": imagenet(192, 3),
         "s": imagenet(384, 6),
         "b": imagenet(768, 12),

@@ -64,14 +64,15 @@ def pictures(answer: Answer) -> list[Picture]:
         maps[f"stage {stage}, block {int(block) + 1}"] = weights.mean((0, 1)).view(1, 1, side, side)
     finest = max(one.shape[-1] for one in maps.values())
     grids = [torch.nn.functional.interpolate(one, (finest, finest))[0, 0] for one in maps.values()]
-    title = f"answer {answer.task.decode(answer.prediction)}"
+    ranking = answer.task.ranking(answer.prediction)
+    title = f"answer {ranking[0][1]}"
     overlay = ImageOverlay("attention", image, torch.stack(grids), list(maps), "attention weight", title)
-    return [overlay, *classified(answer, image, answer.task.ranking(answer.prediction))]
+    return [overlay, *classified(answer, image, ranking)]
 
 
 def measures(answer: Answer) -> dict[str, Figure]:
-    rows = [entropy(weights) for weights in watched(answer).values()]
-    return {"attention_entropy": Figure(sum(row.value for row in rows) / len(rows), "nats", "attention entropy")}
+    *_, last = watched(answer).values()
+    return {"attention_entropy": entropy(last)}
 
 
 def small_cifar10(setting: str, share: float) -> Config:
@@ -152,10 +153,10 @@ RECIPE = Recipe(
     variants={
         "default": Config(),
         "tiny": TINY,
-        "small-cifar10": small_cifar10("elite", 1.0),
-        "small-cifar10-tenth": small_cifar10("elite", 0.1),
-        "small-cifar10-base": small_cifar10("base", 1.0),
-        "small-cifar10-base-tenth": small_cifar10("base", 0.1),
+        "elite": small_cifar10("elite", 1.0),
+        "elite-tenth": small_cifar10("elite", 0.1),
+        "base": small_cifar10("base", 1.0),
+        "base-tenth": small_cifar10("base", 0.1),
         "ti": imagenet(published(16, 192, 3, 0.03), 1024),
         "s": imagenet(published(32, 384, 6, 0.1), 512),
         "s-base": imagenet_base(published(32, 384, 6, 0.0)),
