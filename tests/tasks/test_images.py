@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from saccade.core.errors import InvalidInput, MissingExtra, NotFound
-from saccade.core.task import Learning, Legible, Readable, Task
+from saccade.core.task import Learning, Legible, Readable, Sized, Task
 from saccade.tasks.images import Cifar10, Digits, Folder, Hub, ImagesConfig, ImagesTask, Ranked
 from saccade.tasks.images.data import portion
 from saccade.tasks.images.objective import cross_entropy, ranked
@@ -202,7 +202,7 @@ class TestFolder:
         photo(1, 16, 16).save(tmp_path / "train" / "dog" / "3.png")
         with pytest.raises(InvalidInput, match="16 x 16 pixels, and others 32 x 32"):
             [folder(tmp_path, draw=seed).describe() for seed in range(3)]
-        assert folder(tmp_path, size=16).size == 16
+        assert folder(tmp_path, size=16).side == 16
 
     def test_what_cannot_be_used_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(NotFound, match="there is no such folder"):
@@ -264,7 +264,7 @@ class TestHub:
         assert task.describe()["data"] == "someone/pets of the hub"
         assert task.describe()["images"] == {"train": 16, "validation": 2, "test": 2}
         assert task.classes == ("cat", "dog")
-        assert task.size == 32
+        assert task.side == 32
         del Rows.features["answer"]
         with pytest.raises(InvalidInput, match="needs a column of images and one of classes; its columns: id, img"):
             ImagesTask(ImagesConfig(source=Hub())).examples("train")
@@ -289,9 +289,10 @@ class TestTask:
         task = ImagesTask(ImagesConfig())
         for protocol in (Task, Legible, Readable, Learning):
             assert isinstance(task, protocol)
+        assert not isinstance(task, Sized)  # batches count images
         assert task.describe()["data"] == "3,000 digits of MNIST"
         assert task.describe()["images"] == {"train": 2200, "validation": 300, "test": 500}
-        assert (task.size, task.channels, len(task.classes)) == (28, 1, 10)
+        assert (task.side, task.channels, len(task.classes)) == (28, 1, 10)
         with pytest.raises(InvalidInput, match="no split 'dev'"):
             task.examples("dev")
 
@@ -374,7 +375,7 @@ class TestTask:
         task.save(tmp_path)
         config = replace(task.config, source=Folder(path=tmp_path / "gone"))
         again = ImagesTask(config, tmp_path)  # the data are not there
-        assert (again.classes, again.size, again.learned) == (task.classes, task.size, task.learned)
+        assert (again.classes, again.side, again.learned) == (task.classes, task.side, task.learned)
         raw = file_of(photo(5))
         assert torch.equal(again.collate([again.read(raw)]).images, task.collate([task.read(raw)]).images)
         again.check_trained(task.config)

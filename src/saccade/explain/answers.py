@@ -16,12 +16,16 @@ from saccade.core.picture import Picture
 from saccade.core.recipe import Answer, Objective
 from saccade.core.task import Figure, Replaying
 from saccade.explain import measures
+from saccade.explain.cam import grad_cam
 from saccade.explain.capture import capture
 from saccade.explain.captured import Capture
 from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.heads import Axes, Heads
+from saccade.explain.pictures.histogram import Histogram
+from saccade.explain.pictures.image_overlay import ImageOverlay
 from saccade.explain.pictures.memory_trace import MemoryTrace
 from saccade.explain.pictures.strip import Strip
+from saccade.explain.plots.series import Line
 
 WEIGHT = "attention weight"
 FARTHEST = 80  # the most time steps whose memory through time is drawn
@@ -246,3 +250,32 @@ def focus(found: Traces, counted: Bool[Tensor, " t"]) -> Figure:
     """The largest weight of a read head, averaged over the steps of the answer and the heads: 100 % is one slot."""
     largest: Sequence[Tensor] = [weights.amax(1)[counted] for name, weights in found.items() if "read" in name]
     return Figure(100 * float(torch.cat(list(largest)).mean()), "%", "attention on the slot read most")
+
+
+def classified(
+    answer: Answer,
+    image: Tensor,
+    ranking: Sequence[tuple[int, str, float]],
+    *,
+    layer: str | None = None,
+    most: int = 3,
+) -> list[Picture]:
+    """What a classifier of images says of one, and where it sees that: the probabilities of the best classes, and the
+    Grad-CAM of each over the image.
+
+    Args:
+        image: (c, y, x), as a person sees it. The model's is that of `task.collate`.
+        ranking: number, name and probability of the most probable classes, best first.
+        layer: of Grad-CAM, as in `saccade.explain.cam.grad_cam`.
+        most: maps at most.
+    """
+    shown = ranking[:most]
+    images = to_device(answer.task.collate([answer.example]).images, answer.device)
+    found = grad_cam(answer.model, images, [[number for number, *_ in shown]], layer=layer)
+    labels = [f"{name} ({100 * probability:.0f} %)" for _, name, probability in shown]
+    title = f"answer {ranking[0][1]}"
+    bars = Line([name for _, name, _ in ranking], [100 * probability for *_, probability in ranking])
+    return [
+        ImageOverlay("grad-cam", image, found.maps[0].float().cpu(), labels, "Grad-CAM", title),
+        Histogram("classes", {"": bars}, "class", "probability (%)", title=title),
+    ]

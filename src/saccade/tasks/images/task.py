@@ -111,7 +111,7 @@ class ImagesTask:
         return self.config.channels or (1 if isinstance(self.config.source, Digits) else 3)
 
     @property
-    def size(self) -> int:
+    def side(self) -> int:
         """Rows and columns of an image."""
         return self.config.size or self.learned.size
 
@@ -249,7 +249,7 @@ class ImagesTask:
         notes, (height, width) = found.notes, found.image.shape[1:]
         if height != width:
             notes = (*notes, f"the middle of {width} x {height} pixels")
-        return Example("", 0, None, fitted(found.image, self.size).contiguous(), notes)
+        return Example("", 0, None, fitted(found.image, self.side).contiguous(), notes)
 
     def notes(self, example: Example) -> list[str]:
         return list(example.notes)
@@ -262,9 +262,14 @@ class ImagesTask:
 
     def decode(self, prediction: Ranked) -> str:
         """The most probable classes, but for those below 1 %."""
-        pairs = list(zip(prediction.labels, prediction.probabilities, strict=True))
-        shown = [pair for pair in pairs if pair[1] >= 0.01] or pairs[:1]
-        return ", ".join(f"{self.classes[label]} ({100 * probability:.0f} %)" for label, probability in shown)
+        found = self.ranking(prediction)
+        shown = [one for one in found if one[2] >= 0.01] or found[:1]
+        return ", ".join(f"{name} ({100 * probability:.0f} %)" for _, name, probability in shown)
+
+    def ranking(self, prediction: Ranked) -> list[tuple[int, str, float]]:
+        """Number, name and probability of the most probable classes, best first."""
+        pairs = zip(prediction.labels, prediction.probabilities, strict=True)
+        return [(label, self.classes[label], probability) for label, probability in pairs]
 
     def compare(self, example: Example, prediction: Ranked) -> Mapping[str, str]:
         right = "?" if example.label is None else self.classes[example.label]
