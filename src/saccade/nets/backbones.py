@@ -3,12 +3,12 @@
 from typing import Annotated, Literal
 
 from pydantic import Field
-from torch import nn
 
 from saccade.core.config import NAMED, config
 from saccade.nets.densenet import DenseNet
 from saccade.nets.inception import Inception
 from saccade.nets.resnet import Gate, ResNet
+from saccade.nets.stochastic_depth import StochasticDepth
 
 
 @config
@@ -18,6 +18,9 @@ class Residual:
     name: Literal["resnet"] = "resnet"
     depth: Literal[18, 20, 32, 34, 44, 50, 56, 101, 110, 152] = 20
     """Layers: 18, 34, 50, 101 or 152 for large images; 20, 32, 44, 56 or 110 for small ones, as of CIFAR."""
+    stochastic_depth: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Probability that an image skips the last block in training; it rises from 0 at the first (Huang et al. 2016,
+    arXiv:1603.09382)."""
 
 
 @config
@@ -51,14 +54,18 @@ def backbone(
         gate: makes the module in the network's socket for gates.
     """
     match options:
-        case Residual(depth=depth):
-            return ResNet(depth, classes, channels=channels, gate=gate)
+        case Residual():
+            return residual(options, channels, classes, gate=gate)
         case Dense(depth=depth):
             return DenseNet(depth, classes, channels=channels, gate=gate)
         case InceptionV3():
             return Inception(classes, channels=channels, gate=gate)
 
 
-def bottlenecked(options: Residual, channels: int, classes: int, between: Gate) -> nn.Module:
-    """A residual network with a module between its stages."""
-    return ResNet(options.depth, classes, channels=channels, between=between)
+def residual(
+    options: Residual, channels: int, classes: int, *, gate: Gate | None = None, between: Gate | None = None
+) -> ResNet:
+    """A residual network, with what its sockets for gates and between stages make."""
+    rate = options.stochastic_depth
+    drop = (lambda depth: StochasticDepth(rate * depth)) if rate else None
+    return ResNet(options.depth, classes, channels=channels, gate=gate, between=between, drop=drop)
