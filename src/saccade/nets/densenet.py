@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from saccade.attention.content import check_sizes
 from saccade.core.errors import InvalidInput
-from saccade.nets.convolution import check_images, convolution
+from saccade.nets.convolution import check_images, convolution, laid_out
 
 LEAST = 29  # pixels of an image's side, of which the last dense block has one
 BOTTLENECK = 4  # channels of the 1 x 1 convolution, in growth rates
@@ -119,6 +119,6 @@ class DenseNet(nn.Module):
     def forward(self, images: Float[Tensor, "b i y x"]) -> Float[Tensor, "b classes"]:
         """The logits of the classes."""
         check_images(images, self.channels, LEAST)
-        maps = F.relu(self.features(images))
+        maps = F.relu(self.features(laid_out(images, self.classifier.weight.dtype)))
         logits: Tensor = self.classifier(maps.mean((2, 3)))
         return logits

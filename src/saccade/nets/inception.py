@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from saccade.attention.content import check_sizes
 from saccade.core.errors import InvalidInput
-from saccade.nets.convolution import Kernel, check_images, convolution
+from saccade.nets.convolution import Kernel, check_images, convolution, laid_out
 
 LEAST, LEAST_AUXILIARY = 75, 299  # pixels of an image's side, of which the last maps have one
 
@@ -220,7 +220,7 @@ class Inception(nn.Module):
     def forward(self, images: Float[Tensor, "b i y x"]) -> Float[Tensor, "b classes"]:
         """The logits of the classes."""
         check_images(images, self.channels, LEAST)
-        return self._classified(self.early(self.stem(images)))
+        return self._classified(self._middle(images))
 
     def both(self, images: Float[Tensor, "b i y x"]) -> Both:
         """The logits of the classes, and those of the auxiliary head, for training.
@@ -231,8 +231,12 @@ class Inception(nn.Module):
         if self.AuxLogits is None:
             raise InvalidInput("this network has no auxiliary head; build it with auxiliary=True")
         check_images(images, self.channels, LEAST_AUXILIARY)
-        maps = self.early(self.stem(images))
+        maps = self._middle(images)
         return Both(self._classified(maps), self.AuxLogits(maps))
+
+    def _middle(self, images: Float[Tensor, "b i y x"]) -> Float[Tensor, "b c v u"]:
+        maps: Tensor = self.early(self.stem(laid_out(images, self.fc.weight.dtype)))
+        return maps
 
     def _classified(self, maps: Float[Tensor, "b c y x"]) -> Float[Tensor, "b classes"]:
         features = self.late(maps).mean((2, 3))

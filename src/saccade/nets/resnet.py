@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from saccade.attention.content import check_sizes
 from saccade.core.errors import InvalidInput
-from saccade.nets.convolution import check_images, convolution
+from saccade.nets.convolution import check_images, convolution, laid_out
 
 Gate = Callable[[int], nn.Module]
 """channels -> a module from maps to maps of the same shape."""
@@ -197,7 +197,7 @@ class ResNet(nn.Module):
     def forward(self, images: Float[Tensor, "b i y x"]) -> Float[Tensor, "b classes"]:
         """The logits of the classes."""
         check_images(images, self.channels)
-        maps = self.maxpool(F.relu(self.bn1(self.conv1(images))))
+        maps = self.maxpool(F.relu(self.bn1(self.conv1(laid_out(images, self.fc.weight.dtype)))))
         maps = self.stages(maps)
         logits: Tensor = self.fc(maps.mean((2, 3)))
         return logits

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from saccade.attention.content import check_sizes
 from saccade.attention.multi_head import MultiHeadAttention
 from saccade.core.errors import InvalidInput
-from saccade.nets.convolution import check_images
+from saccade.nets.convolution import check_images, laid_out
 from saccade.nets.patches import check_size, initialise, resized
 from saccade.nets.stochastic_depth import StochasticDepth, depths
 
@@ -196,7 +196,7 @@ class Visformer(nn.Module):
         """The feature maps that are averaged for the head."""
         check_images(images, self.channels)
         check_size(images.shape[2], images.shape[3], self.stride)
-        maps = self.stage1(self.patches1(self.stem(images.to(self.head.weight.dtype))))
+        maps = self.stage1(self.patches1(self.stem(laid_out(images, self.head.weight.dtype))))
         maps = self.stage2(self.patches2(maps))
         return self.norm(self.stage3(self.patches3(maps)))  # type: ignore[no-any-return]
 

@@ -1,5 +1,6 @@
 """The recipe of DeiT: digits, CIFAR-10 or ImageNet, with a teacher or without."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,16 @@ from saccade.explain.answers import classified, entropy
 from saccade.explain.capture import capture
 from saccade.explain.pictures.image_overlay import ImageOverlay
 from saccade.nets.deit import DeiT
+from saccade.nets.multiply_adds import costs
 from saccade.systems.deit.model import DeiTConfig, Hard, Soft, network
 from saccade.systems.deit.objective import objective
-from saccade.tasks.images import Cifar10, Folder, ImagesConfig, ImagesTask
-from saccade.tasks.images.augmentation import Elite, Light
+from saccade.tasks.images import ImagesConfig, ImagesTask
+from saccade.tasks.images.augmentation import Light
 from saccade.tasks.images.objective import ranked
+from saccade.tasks.images.protocols import ELITE, IMAGENET_ELITE, Protocol
 from saccade.training.config import Adam, TrainingConfig
 
 ADAM = Adam(weight_decay=0.05)
-EPOCH = 1_281_167  # training images of ImageNet
 DIGITS = ImagesConfig(augmentation=Light(padding=2), smoothing=0.1)
 
 
@@ -72,39 +74,29 @@ def pictures(answer: Answer) -> list[Picture]:
 
 
 def measures(answer: Answer) -> dict[str, Figure]:
-    return {"attention_entropy": entropy(torch.stack(watched(answer)))}
+    found = costs(answer.model, answer.task.collate([answer.example]).images)
+    own = sum(weight.numel() for name, weight in answer.model.named_parameters() if not name.startswith("teacher."))
+    found["parameters"] = found["parameters"]._replace(value=own / 1e6)
+    return {"attention_entropy": entropy(torch.stack(watched(answer))), **found}
 
 
-def small_cifar10(share: float) -> Config:
-    """A small network on CIFAR-10 for about 4 minutes of one core, with this share of the training images."""
-    return Config(
-        task=ImagesConfig(
-            source=Cifar10(path=Path("cifar10")), share=share, augmentation=Elite(), smoothing=0.1,
-        ),
-        model=DeiTConfig(stochastic_depth=0.1),
-        training=TrainingConfig(
-            steps=SMALL_STEPS, batch_size=128, optimizer=ADAM, learning_rate=1e-3, schedule="cosine", warmup=50,
-            clip=None, threads=1, validate_every=SMALL_STEPS // 2, checkpoint_every=SMALL_STEPS, log_every=25,
-        ),
-    )  # fmt: skip
+def under(protocol: Protocol, model: DeiTConfig, share: float = 1.0, **training: Any) -> Config:
+    """The protocol with other settings of the training, and with this share of its training images."""
+    task = replace(protocol.task, share=share)
+    return Config(task=task, model=model, training=TrainingConfig(**{**protocol.training, **training}))
 
 
-def imagenet(model_size: int, heads: int, distillation: Any = "none") -> Config:
-    """The published sizes, with the settings of table 9."""
-    return Config(
-        task=ImagesConfig(source=Folder(path=Path("imagenet")), size=224, augmentation=Elite(), smoothing=0.1),
-        model=DeiTConfig(
-            patch_size=16, model_size=model_size, layers=12, heads=heads, stochastic_depth=0.1,
-            distillation=distillation,
-        ),
-        training=TrainingConfig(
-            steps=300 * EPOCH // 1024, batch_size=1024, optimizer=ADAM, learning_rate=1e-3, schedule="cosine",
-            warmup=5 * EPOCH // 1024, clip=None, precision="bfloat16", validate_every=5000, checkpoint_every=5000,
-        ),
-    )  # fmt: skip
+def published(model_size: int, heads: int, distillation: Any = "none") -> Config:
+    """The sizes of table 1 with the settings of table 9."""
+    model = DeiTConfig(
+        patch_size=16, model_size=model_size, layers=12, heads=heads, stochastic_depth=0.1, distillation=distillation
+    )
+    return under(IMAGENET_ELITE, model)
 
 
-SMALL_STEPS = 600
+REGULARISED = DeiTConfig(stochastic_depth=0.1)
+FOUR_MINUTES: dict[str, Any] = {"steps": 700, "warmup": 70, "learning_rate": 1e-3, "precision": "float32"}
+"""In bfloat16 products this small take longer on a CPU."""
 TINY = Config(
     task=ImagesConfig(share=0.2, augmentation=Light(padding=2)),
     model=DeiTConfig(patch_size=7, model_size=16, layers=2, heads=2),
@@ -135,11 +127,11 @@ RECIPE = Recipe(
         "tiny": TINY,
         "hard": Config(model=DeiTConfig(distillation=Hard())),
         "soft": Config(model=DeiTConfig(distillation=Soft())),
-        "elite": small_cifar10(1.0),
-        "elite-tenth": small_cifar10(0.1),
-        "ti": imagenet(192, 3),
-        "s": imagenet(384, 6),
-        "b": imagenet(768, 12),
-        "s-distilled": imagenet(384, 6, Hard()),
+        "elite": under(ELITE, REGULARISED, **FOUR_MINUTES),
+        "elite-tenth": under(ELITE, REGULARISED, 0.1, **FOUR_MINUTES),
+        "ti": published(192, 3),
+        "s": published(384, 6),
+        "b": published(768, 12),
+        "s-distilled": published(384, 6, Hard()),
     },
 )

@@ -1,5 +1,6 @@
 """The recipe of Visformer: digits, CIFAR-10 or ImageNet, with the base and the elite setting."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,16 @@ from saccade.core.task import Figure
 from saccade.explain.answers import classified, entropy
 from saccade.explain.capture import capture
 from saccade.explain.pictures.image_overlay import ImageOverlay
+from saccade.nets.multiply_adds import costs
 from saccade.nets.visformer import Visformer
 from saccade.systems.visformer.model import VisformerConfig, network
-from saccade.tasks.images import Cifar10, Folder, ImagesConfig, ImagesTask
-from saccade.tasks.images.augmentation import Elite, Light
+from saccade.tasks.images import ImagesConfig, ImagesTask
+from saccade.tasks.images.augmentation import Light
 from saccade.tasks.images.objective import cross_entropy, ranked
-from saccade.training.config import SGD, Adam, TrainingConfig
+from saccade.tasks.images.protocols import BASE, ELITE, EPOCH, IMAGENET, IMAGENET_ELITE, Protocol
+from saccade.training.config import Adam, TrainingConfig
 
-ELITE = Adam(weight_decay=0.05)
-BASE = SGD(momentum=0.9, nesterov=False, weight_decay=1e-4)
-EPOCH = 1_281_167  # training images of ImageNet
+ADAM = Adam(weight_decay=0.05)
 
 
 @config
@@ -34,7 +35,7 @@ class Config:
     task: ImagesConfig = ImagesConfig(augmentation=Light(padding=2), smoothing=0.1)
     model: VisformerConfig = VisformerConfig(stem_channels=8, stem_stride=1, patches=(2, 2, 1))
     training: TrainingConfig = TrainingConfig(
-        steps=1000, batch_size=64, optimizer=ELITE, learning_rate=2e-3, schedule="cosine", warmup=100,
+        steps=1000, batch_size=64, optimizer=ADAM, learning_rate=2e-3, schedule="cosine", warmup=100,
         validate_every=250, checkpoint_every=500, keep="best",
     )  # fmt: skip
 
@@ -72,49 +73,14 @@ def pictures(answer: Answer) -> list[Picture]:
 
 def measures(answer: Answer) -> dict[str, Figure]:
     *_, last = watched(answer).values()
-    return {"attention_entropy": entropy(last)}
+    image = answer.task.collate([answer.example]).images
+    return {"attention_entropy": entropy(last), **costs(answer.model, image)}
 
 
-def small_cifar10(setting: str, share: float) -> Config:
-    """A small network on CIFAR-10 for about 4 minutes of one core, with this share of the training images."""
-    elite = setting == "elite"
-    return Config(
-        task=ImagesConfig(
-            source=Cifar10(path=Path("cifar10")), share=share, augmentation=Elite() if elite else Light(),
-            smoothing=0.1 if elite else 0.0,
-        ),
-        model=VisformerConfig(stochastic_depth=0.1 if elite else 0.0),
-        training=TrainingConfig(
-            steps=SMALL_STEPS, batch_size=128, optimizer=ELITE if elite else BASE,
-            learning_rate=2e-3 if elite else 0.05, schedule="cosine", warmup=50, clip=None if elite else 5.0, threads=1,
-            validate_every=SMALL_STEPS // 2, checkpoint_every=SMALL_STEPS, log_every=25,
-        ),
-    )  # fmt: skip
-
-
-def imagenet(model: VisformerConfig, batch_size: int) -> Config:
-    """The elite setting: DeiT's, without repeated augmentation, as in the authors' commands."""
-    return Config(
-        task=ImagesConfig(source=Folder(path=Path("imagenet")), size=224, augmentation=Elite(), smoothing=0.1),
-        model=model,
-        training=TrainingConfig(
-            steps=300 * EPOCH // batch_size, batch_size=batch_size, optimizer=ELITE,
-            learning_rate=5e-4 * batch_size / 512, schedule="cosine", warmup=5 * EPOCH // batch_size, clip=None,
-            precision="bfloat16", validate_every=5000, checkpoint_every=5000,
-        ),
-    )  # fmt: skip
-
-
-def imagenet_base(model: VisformerConfig) -> Config:
-    """The base setting: 90 epochs of SGD with crops and flips."""
-    return Config(
-        task=ImagesConfig(source=Folder(path=Path("imagenet")), size=224, augmentation=Light()),
-        model=model,
-        training=TrainingConfig(
-            steps=90 * EPOCH // 256, batch_size=256, optimizer=BASE, learning_rate=0.1, schedule="cosine", clip=None,
-            precision="bfloat16", validate_every=5000, checkpoint_every=5000,
-        ),
-    )  # fmt: skip
+def under(protocol: Protocol, model: VisformerConfig, share: float = 1.0, **training: Any) -> Config:
+    """The protocol with other settings of the training, and with this share of its training images."""
+    task = replace(protocol.task, share=share)
+    return Config(task=task, model=model, training=TrainingConfig(**{**protocol.training, **training}))
 
 
 def published(stem_channels: int, model_size: int, heads: int, stochastic_depth: float) -> VisformerConfig:
@@ -124,12 +90,19 @@ def published(stem_channels: int, model_size: int, heads: int, stochastic_depth:
     )  # fmt: skip
 
 
-SMALL_STEPS = 500
+REGULARISED = VisformerConfig(stochastic_depth=0.1)
+FOUR_MINUTES: dict[str, Any] = {"steps": 600, "warmup": 60}
+HALF: dict[str, Any] = {
+    "batch_size": 512,
+    "learning_rate": 5e-4,
+    "steps": 300 * EPOCH // 512,
+    "warmup": 5 * EPOCH // 512,
+}
 TINY = Config(
     task=ImagesConfig(share=0.2, augmentation=Light(padding=2)),
     model=VisformerConfig(stem_channels=4, stem_stride=2, patches=(1, 2, 1), model_size=16, layers=(1, 1, 1), heads=2),
     training=TrainingConfig(
-        steps=60, batch_size=32, optimizer=ELITE, learning_rate=5e-3, threads=1, validate_every=20,
+        steps=60, batch_size=32, optimizer=ADAM, learning_rate=5e-3, threads=1, validate_every=20,
         checkpoint_every=20, log_every=5,
     ),
 )  # fmt: skip
@@ -153,12 +126,12 @@ RECIPE = Recipe(
     variants={
         "default": Config(),
         "tiny": TINY,
-        "elite": small_cifar10("elite", 1.0),
-        "elite-tenth": small_cifar10("elite", 0.1),
-        "base": small_cifar10("base", 1.0),
-        "base-tenth": small_cifar10("base", 0.1),
-        "ti": imagenet(published(16, 192, 3, 0.03), 1024),
-        "s": imagenet(published(32, 384, 6, 0.1), 512),
-        "s-base": imagenet_base(published(32, 384, 6, 0.0)),
+        "elite": under(ELITE, REGULARISED, **FOUR_MINUTES),
+        "elite-tenth": under(ELITE, REGULARISED, 0.1, **FOUR_MINUTES),
+        "base": under(BASE, VisformerConfig(), **FOUR_MINUTES),
+        "base-tenth": under(BASE, VisformerConfig(), 0.1, **FOUR_MINUTES),
+        "ti": under(IMAGENET_ELITE, published(16, 192, 3, 0.03)),
+        "s": under(IMAGENET_ELITE, published(32, 384, 6, 0.1), **HALF),
+        "s-base": under(IMAGENET, published(32, 384, 6, 0.0)),
     },
 )
