@@ -91,7 +91,7 @@ def published(stem_channels: int, model_size: int, heads: int, stochastic_depth:
 
 
 REGULARISED = VisformerConfig(stochastic_depth=0.1)
-FOUR_MINUTES: dict[str, Any] = {"steps": 600, "warmup": 60}
+FOUR_MINUTES: dict[str, Any] = {"steps": 640, "warmup": 64}
 HALF: dict[str, Any] = {
     "batch_size": 512,
     "learning_rate": 5e-4,
@@ -128,8 +128,8 @@ RECIPE = Recipe(
         "tiny": TINY,
         "elite": under(ELITE, REGULARISED, **FOUR_MINUTES),
         "elite-tenth": under(ELITE, REGULARISED, 0.1, **FOUR_MINUTES),
-        "base": under(BASE, VisformerConfig(), **FOUR_MINUTES),
-        "base-tenth": under(BASE, VisformerConfig(), 0.1, **FOUR_MINUTES),
+        "base": under(BASE, VisformerConfig(), steps=900),
+        "base-tenth": under(BASE, VisformerConfig(), 0.1, steps=900),
         "ti": under(IMAGENET_ELITE, published(16, 192, 3, 0.03)),
         "s": under(IMAGENET_ELITE, published(32, 384, 6, 0.1), **HALF),
         "s-base": under(IMAGENET, published(32, 384, 6, 0.0)),
