@@ -29,7 +29,7 @@ def runs(system: str) -> str:
     earlier = [one for one in evidence if id(one) not in counted]
     found = folded(["variant", "result", "claims", "date"], map(run, now))
     if earlier:
-        found += f"\nEarlier runs of the same variants and seeds, {len(earlier)} in number, which no table counts:\n\n"
+        found += f"\nEarlier runs of the same variants and seeds ({len(earlier)}), counted in no table:\n\n"
         found += folded(["variant", "result", "claims", "date"], map(run, earlier))
     return found
 

@@ -1,6 +1,7 @@
 """External memories on random configurations, weights and inputs, most of them unreasonable: everything is finite, and
 the invariants hold."""
 
+import os
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from saccade.memory import DNC, NTM, SparseAccessMemory
 from saccade.memory.dnc import check_invariants
 from tests.checks import assert_twins, leaf, randomised
 
-EXAMPLES = 100
+EXAMPLES = int(os.environ.get("SACCADE_EXAMPLES", "100"))  # benchmarks/memory_robustness.py takes more
 SCALES = st.sampled_from([0.0, 1e-3, 1.0, 30.0, 1e4])
 
 sizes = {

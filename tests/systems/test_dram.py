@@ -123,6 +123,6 @@ def test_there_is_a_picture_for_each_digit(built: tuple[Any, Any, Any]) -> None:
     for picture, read in zip(pictures, prediction, strict=True):
         assert isinstance(picture, Glimpses)
         assert picture.seen is not None
-        assert picture.seen.shape == (2, 16, 16)
+        assert picture.seen.shape == (2, 32, 32)
         assert f": {read} (" in picture.labels[-1]
     assert set(RECIPE.measures(answer)) == {"spread", "move"}

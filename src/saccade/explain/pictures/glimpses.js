@@ -15,7 +15,7 @@ pictures.glimpses = (holder, data, tools) => {
   /** What each glimpse saw, in tiles below the image. */
   function below() {
     const { shape, values } = tools.unpacked(data.seen), [rows, columns] = shape.slice(1), size = rows * columns;
-    const { wide: across, high: down, places, width, height } = tiled(count, rows / columns, holder.clientWidth, 96);
+    const { wide: across, high: down, places, width, height } = tiled(count, rows / columns, holder.clientWidth, 96, data.labels.length ? 84 : 56);
     const under = sheet(holder, width, height, "");
     return places.map(({ x: left, y: top }, number) => {
       const crop = under.append("g"), href = pixelsOf(columns, rows, (column, row) => Array(3).fill(255 * values[number * size + row * columns + column]));

@@ -20,8 +20,8 @@ class Overview {
   fill() {
     const { layers } = this.view, width = this.figure.clientWidth, most = this.most, night = dark();
     if (this.figure.hidden || !width || (this.of === layers && this.width === width && this.night === night)) return;
-    const room = Math.min(NAMES, width * 0.55), names = layers.map(layer => clipped(layer.label, room, SMALL));
-    const left = Math.ceil(Math.max(40, ...names.map(name => widthOf(name, SMALL)))) + 12, top = 24;
+    const room = Math.min(NAMES, width * 0.55), names = layers.map(layer => inLines(layer.label, room));
+    const left = Math.ceil(Math.max(40, ...names.flat().map(line => widthOf(line, SMALL)))) + 12, top = 24;
     const cell = Math.max(SMALLEST, Math.min(LARGEST, Math.floor((width - left - 2) / most)));
     Object.assign(this, { of: layers, width, night, cell, left, top, next: 0 });
     const size = { width: cell * most, height: cell * layers.length };
@@ -33,8 +33,9 @@ class Overview {
     svg.selectAll("*").remove();
     svg.append("text").attr("x", left - 8).attr("y", 14).attr("text-anchor", "end").attr("fill", style("--grey")).text("head →");
     for (let head = 0; head < most; head++) svg.append("text").attr("x", left + cell * (head + 0.5)).attr("y", 16).attr("text-anchor", "middle").text(head);
-    names.forEach((name, number) => {
-      const text = svg.append("text").attr("x", left - 8).attr("y", top + cell * (number + 0.5) + 4).attr("text-anchor", "end").text(name);
+    names.forEach((lines, number) => {
+      const middle = top + cell * (number + 0.5) + 4, text = svg.append("text").attr("text-anchor", "end");
+      lines.forEach((line, i) => text.append("tspan").attr("x", left - 8).attr("y", middle + (i - (lines.length - 1) / 2) * 12).text(line));
       text.append("title").text(layers[number].name);
     });
     scaleBar(svg, Math.max(0, Math.min(left - 12, width - 320)), top + size.height + 12, "each head's largest weight");
@@ -114,6 +115,13 @@ class Overview {
       event.preventDefault();
     };
   }
+}
+
+/** A layer's name in one line, or, where there is no room for it, in two: the place, and what it attends to. */
+function inLines(label, room) {
+  const at = label.indexOf(", ");
+  const lines = widthOf(label, SMALL) <= room || at < 0 ? [label] : [label.slice(0, at + 1), label.slice(at + 2)];
+  return lines.map(line => clipped(line, room, SMALL));
 }
 
 /** Rows and columns as a square of pixels; of the weights that share a pixel the largest. */

@@ -11,7 +11,7 @@ PLACES = {"upper left": (1, 1), "upper right": (1, 3), "middle": (2, 2), "lower 
 
 
 def overlay(image: Tensor, weights: Float[Tensor, "h q k"], side: int, title: str) -> ImageOverlay:
-    """What all places attend to, what each head attends to if there are several, and what five places attend to.
+    """What all places attend to on average, what each head does if there are several, and what five places do.
 
     Args:
         image: (c, y, x).
@@ -25,7 +25,7 @@ def overlay(image: Tensor, weights: Float[Tensor, "h q k"], side: int, title: st
         maps |= {f"head {head + 1}": weights[head].mean(0) for head in range(heads)}
     for name, (row, column) in PLACES.items():
         place = quarter(row, side) * side + quarter(column, side)
-        maps[f"from the {name}"] = weights[:, place].mean(0)
+        maps[name] = weights[:, place].mean(0)
     stacked = torch.stack(list(maps.values())).view(-1, side, side)
     return ImageOverlay("attention", image, stacked, list(maps), "attention weight", title)
 

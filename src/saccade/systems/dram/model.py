@@ -31,7 +31,7 @@ class DRAMConfig:
     """Glimpses of each digit."""
     patch_size: Annotated[int, Field(ge=1, le=256)] = 12
     """Rows and columns of a patch."""
-    scales: Annotated[int, Field(ge=1, le=8)] = 2
+    scales: Annotated[int, Field(ge=1, le=8)] = 3
     """Patches of a glimpse, each of a window twice as wide as the one before."""
     coarse_size: Annotated[int, Field(ge=1, le=256)] = 12
     """Rows and columns of the coarse image that the context network sees."""

@@ -37,7 +37,7 @@ class Config:
 
     task: DigitsConfig = PAIRS
     model: DRAMConfig = DRAMConfig()
-    training: TrainingConfig = training(6000, batch_size=64)
+    training: TrainingConfig = training(10_000, batch_size=64)
 
 
 def task(config: Config, assets: Path | None) -> DigitsTask:
