@@ -85,7 +85,7 @@ def look(
     outer: Callable[..., Any] | None = None,
 ) -> Seen:
     """One forward pass whose graph of gradients starts at the layer's output."""
-    images = _checked(images)
+    images = checked(images)
     name = _chosen(model, images[:1]) if layer is None else layer
     module = _module(model, name)
     outputs: list[Tensor] = []
@@ -111,7 +111,7 @@ def look(
             f"layer {name!r} has no spatial extent: its output {shape} is no grid over images of "
             f"{images.shape[-2]} x {images.shape[-1]}; choose an earlier one, or none to have one chosen"
         )
-    classes = _classes(targets, logits.detach())
+    classes = classes_of(targets, logits.detach())
     return Seen(model, images, name, module, outputs[-1], grid, classes, logits.gather(1, classes))
 
 
@@ -189,7 +189,7 @@ def _module(model: nn.Module, name: str) -> nn.Module:
     return found
 
 
-def _checked(images: Any) -> Tensor:
+def checked(images: Any) -> Tensor:
     if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point() or not images.numel():
         what = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
         more = "; add the batch with image[None]" if isinstance(images, Tensor) and images.ndim == 3 else ""
@@ -197,7 +197,7 @@ def _checked(images: Any) -> Tensor:
     return images.detach().clone()
 
 
-def _classes(targets: Targets, logits: Tensor) -> Int[Tensor, "b t"]:
+def classes_of(targets: Targets, logits: Tensor) -> Int[Tensor, "b t"]:
     count, classes = logits.shape
     if targets is None:
         return logits.argmax(1, keepdim=True)
