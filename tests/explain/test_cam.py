@@ -221,7 +221,7 @@ def brute_score_cam(net: nn.Sequential, image: Tensor, target: int, softmax: boo
     increases = []
     for one in maps:
         large = functional.interpolate(one[None, None], image.shape[1:], mode="bilinear", align_corners=False)[0, 0]
-        spread = float(large.max() - large.min())
+        spread = float(large.max() - large.min()) if one.max() > one.min() else 0
         mask = (large - large.min()) / spread if spread > 0 else torch.zeros_like(large)
         increases.append(net((image * mask)[None])[0, target].detach() - blank)
     weights = torch.stack(increases)
@@ -234,7 +234,7 @@ def brute_score_cam(net: nn.Sequential, image: Tensor, target: int, softmax: boo
 def test_score_cam_is_a_loop_over_the_maps_and_ignores_a_constant(weights: Any) -> None:
     net, images, targets = pooled(), pictures(), torch.tensor([[0, 3], [4, 1]])
     with torch.no_grad():
-        net[3].weight[2], net[3].bias[2] = 0, -1  # a map without contrast
+        net[3].weight[2], net[3].bias[2] = 0, 0.7  # a map without contrast
     found = score_cam(net, images, targets, signed=True, weights=weights, batch_size=3).maps
     for b in range(IMAGES):
         for t in range(2):

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saccade.core.errors import InvalidInput
+from saccade.explain.grids import scaled
 from saccade.explain.replay import Replay, logits_of
 from saccade.explain.seen import Seen, Targets, look, undisturbed
 
@@ -255,8 +256,7 @@ def _falls(seen: Seen, number: int, batch_size: int) -> Float[Tensor, "t c"]:
 
 def _masks(maps: Float[Tensor, "c y x"], size: tuple[int, int]) -> Float[Tensor, "c Y X"]:
     large = functional.interpolate(maps[None], size, mode="bilinear", align_corners=False)[0]
-    low, high = large.amin((-2, -1), keepdim=True), large.amax((-2, -1), keepdim=True)
-    return torch.where(high > low, (large - low) / torch.where(high > low, high - low, 1), 0)
+    return scaled(large, maps)
 
 
 def _weighted(weights: Float[Tensor, "b t c"], maps: Float[Tensor, "b c y x"]) -> Float[Tensor, "b t y x"]:
