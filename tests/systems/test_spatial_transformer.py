@@ -22,7 +22,7 @@ from saccade.systems.spatial_transformer.model import (
     Without,
 )
 from saccade.systems.spatial_transformer.pictures import in_pixels, mapped, target_lines
-from saccade.tasks.digits.image_file import png
+from saccade.tasks.image_file import png
 from saccade.vision import AffineGrid
 from tests.conftest import Command
 

@@ -15,9 +15,10 @@ from torch.nn import functional as F
 
 from saccade.core.errors import InvalidInput, NotFound, SaccadeError
 from saccade.tasks.digits import DigitsConfig, DigitsTask
-from saccade.tasks.digits.image_file import PIXELS, read_image
+from saccade.tasks.digits.image_file import read_image
 from saccade.tasks.digits.kinds import Binarised, Cluttered, Kind, Plain, RotatedTranslatedScaled, Translated, TwoDigits
 from saccade.tasks.digits.mnist import embedded
+from saccade.tasks.image_file import PIXELS
 
 Image = pytest.importorskip("PIL.Image")
 FOUR = embedded()["test"].images[4].numpy()  # a digit that is no mirror image of itself

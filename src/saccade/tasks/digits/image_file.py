@@ -1,12 +1,7 @@
 """Reading a user's image of a digit: any common file to brightness, then to what MNIST's images look like."""
 
-import io
 import math
-import struct
-import warnings
-import zlib
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -14,20 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from saccade.core.errors import InvalidInput, NotFound, require
-from saccade.core.files import against, naming
+from saccade.core.errors import InvalidInput
 from saccade.tasks.digits.mnist import SIDE
+from saccade.tasks.image_file import DAMAGED, contents, grey_of, opened
 
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # others may start programs, such as EPS
-BYTES, PIXELS = (
-    20_000_000,
-    40_000_000,
-)  # the most of a file, and of an image, since a small file may unpack to gigabytes
 INK_SIDE, MIDDLE = 20, 14  # MNIST: a digit fits 20 x 20 pixels, and its centre of mass is at pixel 14
 FLATTEST = 0.1  # brightness by which ink differs from the background, at least
 FLOOR, EDGE = 0.1, 0.25  # shares of the strongest ink: below is background; from here on is the digit
-DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, AttributeError,
-           struct.error, zlib.error)  # what pillow raises on damaged files  # fmt: skip
 
 Fit = Literal["digit", "place", "whole"]
 """How an image becomes one of the task: the digit alone, centred; the digit, scaled, where it lies; or the whole."""
@@ -66,71 +54,18 @@ def read_image(raw: str | bytes, size: int, fit: Fit) -> Seen:
     return Seen({"digit": centred, "place": in_place, "whole": whole}[fit](ink, size), notes)
 
 
-def contents(raw: str | bytes) -> bytes:
-    """The bytes of the file."""
-    if isinstance(raw, bytes):
-        name, size = "the image", len(raw)
-    else:
-        path, name = Path(raw.strip()), raw.strip()
-        if not name:
-            raise InvalidInput("expected the path of an image; the input is empty")
-        if "\0" in name or not path.exists():
-            raise NotFound(f"{name!r}: there is no such image{against(path)}")
-        if not path.is_file():
-            raise InvalidInput(f"{name}: expected the file of an image, not a folder or a device")
-        size = path.stat().st_size
-    if size > BYTES:
-        raise InvalidInput(f"{name} has {size:,} bytes; expected at most {BYTES:,}: make it smaller")
-    if isinstance(raw, bytes):
-        return raw
-    with naming(path):
-        return path.read_bytes()
-
-
 def brightness(data: bytes, name: str) -> tuple[Float[Tensor, "y x"], tuple[str, ...]]:
     """Brightness from 0 to 1 of the first picture of a file, upright, and notes.
 
     Raises:
-        InvalidInput: not an image, damaged, or more than `PIXELS` pixels.
+        InvalidInput: not an image, damaged, or too large.
     """
-    pillow: Any = require("PIL.Image", "vision")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damaged metadata; sizes are checked here
-        try:
-            image = pillow.open(io.BytesIO(data), formats=FORMATS)
-        except pillow.DecompressionBombError:
-            raise InvalidInput(f"{name} has more than {PIXELS:,} pixels: make it smaller") from None
-        except DAMAGED:
-            known = ", ".join(FORMATS)
-            raise InvalidInput(f"{name} is not an image, or is damaged; expected one of {known}") from None
-        wide, high = image.size
-        if wide * high > PIXELS:
-            raise InvalidInput(f"{name} has {wide:,} x {high:,} pixels; expected at most {PIXELS:,} in all")
-        try:
-            frames = getattr(image, "n_frames", 1)
-            image.seek(0)
-            image.load()
-            found = grey_of(require("PIL.ImageOps", "vision").exif_transpose(image))
-        except DAMAGED as error:
-            raise InvalidInput(f"{name} is damaged: {error}") from None
-    notes = (f"the first of {frames} pictures",) if frames > 1 else ()
+    image, notes = opened(data, name)
+    try:
+        found = grey_of(image)
+    except DAMAGED as error:
+        raise InvalidInput(f"{name} is damaged: {error}") from None
     return torch.from_numpy(np.ascontiguousarray(found)).float(), notes
-
-
-def grey_of(image: Any) -> Any:
-    """An image of pillow's as an array (y, x) from 0 to 1; black where it is transparent if what is opaque is light,
-    else white."""
-    if image.mode in ("F", "I") or image.mode.startswith("I;16"):
-        found = np.asarray(image, np.float64)
-        if not np.isfinite(found).all():
-            raise ValueError("a pixel is not a finite number")
-        largest = 1.0 if image.mode == "F" and found.max() <= 1 else 255.0 if found.max() <= 255 else 65535.0
-        return (found / max(largest, found.max())).clip(0, 1)
-    # through RGBA, since a palette, grey with alpha and one transparent colour all have it
-    red, green, blue, alpha = np.moveaxis(np.asarray(image.convert("RGBA"), np.float64) / 255, -1, 0)
-    grey = 0.299 * red + 0.587 * green + 0.114 * blue  # ITU-R BT.601
-    light = (alpha * grey).sum() >= 0.5 * alpha.sum()
-    return alpha * grey + (1 - alpha) * (0.0 if light else 1.0)
 
 
 def centred(ink: Float[Tensor, "y x"], size: int) -> Float[Tensor, "size size"]:
@@ -181,11 +116,3 @@ def put(digit: Float[Tensor, "h w"], size: int, top: int, left: int) -> Float[Te
     top, left = min(max(0, top), size - high), min(max(0, left), size - wide)
     canvas[top : top + high, left : left + wide] = digit
     return canvas
-
-
-def png(image: Float[Tensor, "y x"]) -> bytes:
-    """The bytes of a grey PNG."""
-    pillow: Any = require("PIL.Image", "vision")
-    with io.BytesIO() as file:
-        pillow.fromarray((image * 255).round().byte().numpy()).save(file, "PNG")
-        return file.getvalue()

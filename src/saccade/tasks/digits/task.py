@@ -15,8 +15,9 @@ from saccade.core.task import Figure, Score, Series
 from saccade.tasks.digits.batch import Batch, Bound, Example, Prediction
 from saccade.tasks.digits.config import DigitsConfig
 from saccade.tasks.digits.draws import Keys, keys_of
-from saccade.tasks.digits.image_file import png, read_image
+from saccade.tasks.digits.image_file import read_image
 from saccade.tasks.digits.mnist import SPLITS, Digits, embedded, read_mnist
+from saccade.tasks.image_file import png
 
 
 class DigitsTask:
