@@ -29,6 +29,7 @@ class DigitsTask:
 
     direction: Literal["min"] = "min"
     accepts: tuple[str, ...] = ("image/*",)
+    classes: tuple[str, ...] = tuple(map(str, range(10)))
 
     def __init__(self, config: DigitsConfig) -> None:
         self.config, self.kind = config, config.kind
