@@ -31,6 +31,7 @@ def test_a_method_and_a_class_are_chosen(folder: Path, page: Any, tmp_path: Path
     with serving(of([folder / "vit"])) as place:
         page.goto(f"http://{place}/")
         assert page.locator("#about").text_content().startswith("ViTForImageClassification of vit, ")
+        assert page.locator("#pad").count() == 0  # no photos are drawn
         page.set_input_files("#recording", str(folder / "photo.png"))
         picture = page.locator("[data-kind=overlays]")
         picture.locator("svg").wait_for()

@@ -142,6 +142,14 @@ class Classifying(Protocol):
 
 
 @runtime_checkable
+class Visible(Protocol):
+    """A task whose batches hold images in another form than a person sees them, such as normalised."""
+
+    def pixels(self, examples: Sequence[Any]) -> Any:
+        """The images as a person sees them, (b, c, y, x)."""
+
+
+@runtime_checkable
 class Learning(Protocol):
     """A task that learns something from its training data, such as a vocabulary."""
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from saccade.core.device import to_device
 from saccade.core.errors import InvalidInput, NotFound, nearest, require
-from saccade.core.task import Classifying
+from saccade.core.task import Classifying, Readable, Visible
 from saccade.explain.replay import logits_of
 from saccade.runs.foreign import read_weights
 from saccade.runs.preparation import Photo, Preparation, of_processor
@@ -67,8 +67,9 @@ def of_run(run: Run) -> Classifier:
         pixels = run.task.collate([example])[0]
         if not isinstance(pixels, Tensor) or pixels.ndim != 4:
             raise InvalidInput(f"{run.system} does not classify a picture as a whole, as heat maps need")
-        notes = run.task.notes(example) if hasattr(run.task, "notes") else ()
-        return Photo(to_device(pixels, run.device), pixels[0], tuple(notes))
+        notes = run.task.notes(example) if isinstance(run.task, Readable) else ()
+        shown = run.task.pixels([example])[0] if isinstance(run.task, Visible) else pixels[0]
+        return Photo(to_device(pixels, run.device), shown, tuple(notes))
 
     return Classifier(run.title, run.model, read, run.task.classes if isinstance(run.task, Classifying) else ())
 

@@ -104,7 +104,13 @@ def of_classifiers(paths: Sequence[Path]) -> Shown:
     weights = [sum(weight.numel() for weight in one.model.parameters()) for one in made]
     about = ", ".join(f"{one.title}, {count:,} weights" for one, count in zip(made, weights, strict=True))
     return Shown(
-        " and ".join(one.title for one in made), [], "image", look, (), Offer(f"{about}.", choices=choices), choose
+        " and ".join(one.title for one in made),
+        [],
+        "image",
+        look,
+        (),
+        Offer(f"{about}.", choices=choices, pad=False),
+        choose,
     )
 
 

@@ -43,6 +43,8 @@ class Offer(NamedTuple):
     """Whether the model answers without an input, and may do so again."""
     choices: Mapping[str, Sequence[str]] = {}
     """What is chosen beside a file: the name of each choice -> its values, the default first."""
+    pad: bool = True
+    """Whether a page that reads images has a pad to draw on."""
 
     @property
     def lines(self) -> bool:
@@ -107,6 +109,7 @@ def page_of(
         "views": [packed(view) for view in views], "live": live, "largest": largest, "longest": longest,
         "about": printable(offer.about, "\n"),
         "examples": examples, "lines": offer.lines,
+        "pad": offer.pad,
         "choices": [{"name": name, "values": list(values)} for name, values in offer.choices.items()],
         "text": text, "again": offer.again, "sound": sound, "rate": rate_of(offer.examples),
     }  # fmt: skip
