@@ -211,8 +211,8 @@ def test_boxes_surround_the_ink_of_a_translated_digit_and_the_clutter_does_not_m
 
 
 def test_boxes_that_there_are_not() -> None:
+    task = DigitsTask(DigitsConfig(kind=Plain()))
     with pytest.raises(InvalidInput, match="plain images have no boxes; translated and cluttered ones do"):
-        task = DigitsTask(DigitsConfig(kind=Plain()))
         task.boxes(task.examples("test")[:2])
     task = DigitsTask(DigitsConfig(kind=Translated()))
     with pytest.raises(InvalidInput, match="expected examples of one split"):
