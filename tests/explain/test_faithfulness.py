@@ -139,7 +139,7 @@ def test_confidence_is_the_fall_of_the_probability_of_the_masked_image() -> None
     assert found.increase == pytest.approx(100 * sum(rises) / len(rises))
 
 
-@pytest.mark.parametrize("tolerance", [0, 1, 2.3])
+@pytest.mark.parametrize("tolerance", [0.0, 1.0, 2.3])
 def test_the_pointing_game_is_a_loop_over_the_pixels(tolerance: float) -> None:
     importance = maps()
     truth = torch.zeros(IMAGES, HIGH, WIDE, dtype=torch.bool)
@@ -158,7 +158,9 @@ def test_a_coarse_map_points_into_its_largest_cell() -> None:
     assert truth.sum() == 81
     assert hits(importance, truth).all()
     assert not hits(importance, ~truth & (torch.arange(30) < 15)).any()
-    assert not hits(torch.full((1, 1, 3, 3), 0.7), truth, tolerance=100).any()  # a map without contrast points nowhere
+    assert not hits(
+        torch.full((1, 1, 3, 3), 0.7), truth, tolerance=100.0
+    ).any()  # a map without contrast points nowhere
     flat = confidence(net(), images(), torch.full((IMAGES, 1, 3, 3), 0.7), 1)  # nor does it show anything
     blank = probability(net(), torch.zeros_like(images()[0]), 1)
     before = [probability(net(), one, 1) for one in images()]

@@ -23,7 +23,7 @@ from saccade.core.errors import InvalidInput
 from saccade.explain.grids import scaled
 from saccade.explain.seen import Targets, called_on, checked, classes_of, undisturbed
 
-Maps = Float[Tensor, "b t y x"]
+Maps = Float[Tensor, "b t v u"]
 Baseline = Literal["blur"] | float | Tensor
 
 
