@@ -11,10 +11,12 @@ from tests.nets.convolutional import drawn, listed
 @pytest.mark.parametrize(
     ("name", "listing"),
     [("resnet18", "torchvision"), ("resnet50", "torchvision"), ("seresnet50", "timm"), ("densenet121", "torchvision"),
-     ("inception_v3", "torchvision")],
+     ("inception_v3", "torchvision"), ("deit_small", "timm"), ("deit_small_distilled", "timm"),
+     ("visformer_small", "timm")],
 )  # fmt: skip
 def test_published_weights_make_a_classifier(name: str, listing: str) -> None:
-    network, unused = ARCHITECTURES[name].loaded(drawn(listed(f"{listing}-{name}"), dtype=torch.float32), "a file")
+    listing += f"-{name}" + ("_patch16_224" if name.startswith("deit") else "")
+    network, unused = ARCHITECTURES[name].loaded(drawn(listed(listing), dtype=torch.float32), "a file")
     assert all("AuxLogits" in each for each in unused)
     assert not network.training
     side = ARCHITECTURES[name].side

@@ -5,17 +5,19 @@ A further network is one more entry. The sizes and the normalisation are those t
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from saccade.core.errors import InvalidInput
-from saccade.nets import densenet, inception, resnet
+from saccade.nets import deit, densenet, efficientnet_lite, inception, resnet, visformer
 from saccade.nets.published import Names, adopt, their_name
 from saccade.vision import SqueezeExcite
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and standard deviation of red, green and blue
 HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+LITE = (127 / 255,) * 3, (128 / 255,) * 3
 
 
 class Architecture(NamedTuple):
@@ -32,6 +34,8 @@ class Architecture(NamedTuple):
     shorter: int = 256
     """The shorter side before that."""
     moments: tuple[tuple[float, ...], tuple[float, ...]] = IMAGENET
+    file: Callable[[], Path] | None = None
+    """Where a package of an extra holds the weights; None: no package does."""
 
     def loaded(self, weights: Mapping[str, Tensor], source: str) -> tuple[nn.Module, list[str]]:
         """The network with these weights, in evaluation mode, and the names that were not used.
@@ -64,4 +68,19 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         for depth in densenet.FORMS
     },
     "inception_v3": Architecture(inception.Inception, "fc.weight", inception.PUBLISHED, 299, 342, HALF),
+    "deit_tiny": Architecture(deit.deit_tiny, "head.weight", deit.PUBLISHED, shorter=248),
+    "deit_small": Architecture(deit.deit_small, "head.weight", deit.PUBLISHED, shorter=248),
+    "deit_small_distilled": Architecture(
+        partial(deit.deit_small, distilled=True), "head.weight", deit.PUBLISHED, shorter=248
+    ),
+    "deit_base": Architecture(deit.deit_base, "head.weight", deit.PUBLISHED, shorter=248),
+    "visformer_tiny": Architecture(visformer.visformer_tiny, "head.weight", visformer.PUBLISHED, shorter=248),
+    "visformer_small": Architecture(visformer.visformer_small, "head.weight", visformer.PUBLISHED, shorter=248),
+    "efficientnet_lite0": Architecture(
+        efficientnet_lite.EfficientNetLite,
+        "head.weight",
+        efficientnet_lite.PUBLISHED,
+        moments=LITE,
+        file=efficientnet_lite.weights_file,
+    ),
 }

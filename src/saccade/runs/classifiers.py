@@ -84,6 +84,7 @@ def of_architecture(name: str, weights: str | None, labels: str | None = None) -
     """A network with weights from a file.
 
     Args:
+        weights: the file; None: that of an installed package, for a network that has one.
         labels: a file with the name of a class in each line.
 
     Raises:
@@ -93,12 +94,20 @@ def of_architecture(name: str, weights: str | None, labels: str | None = None) -
     known = architectures()
     if name not in known:
         raise NotFound(f"there is no network {name!r} for --weights; {nearest(name, known)}")
-    if weights is None:
-        raise InvalidInput(f"{name} needs the file of its published weights: --weights FILE")
     found = known[name]
-    model, _ = found.loaded(read_weights(Path(weights)), weights)
+    if weights is None and found.file is None:
+        raise InvalidInput(f"{name} needs the file of its published weights: --weights FILE")
+    path = Path(weights) if weights is not None else found.file()
+    model, unused = found.loaded(read_weights(path), str(path))
     classes = named(labels, model.get_parameter(found.head).shape[0])
-    return Classifier(name, model, Preparation(found.shorter, found.side, *found.moments).read, classes)
+    preparation = Preparation(found.shorter, found.side, *found.moments)
+    said = (f"weights of {path.name} that were not used: {shorten(', '.join(unused), 200)}",) if unused else ()
+
+    def read(raw: str | bytes) -> Photo:
+        photo = preparation.read(raw)
+        return photo._replace(notes=(*photo.notes, *said))
+
+    return Classifier(name, model, read, classes)
 
 
 def unknown(model: str) -> InvalidInput | NotFound:
