@@ -17,6 +17,9 @@ from saccade.vision import SqueezeExcite
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and standard deviation of red, green and blue
 HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+NAMES = Path(__file__).with_name("imagenet_classes.txt")
+"""The first name of each of ImageNet's 1,000 classes (Russakovsky et al. 2015, arXiv:1409.0575), in the order of all
+these weights; the names are WordNet's (Princeton University, WordNet 3.0 licence)."""
 LITE = (127 / 255,) * 3, (128 / 255,) * 3
 
 

@@ -80,12 +80,19 @@ def architectures() -> Mapping[str, Any]:
     return found
 
 
+def imagenet_classes() -> list[str]:
+    """The names of ImageNet's 1,000 classes."""
+    path: Path = importlib.import_module("saccade.nets.architectures").NAMES
+    return path.read_text(encoding="utf-8").splitlines()
+
+
 def of_architecture(name: str, weights: str | None, labels: str | None = None) -> Classifier:
     """A network with weights from a file.
 
     Args:
         weights: the file; None: that of an installed package, for a network that has one.
-        labels: a file with the name of a class in each line.
+        labels: a file with the name of a class in each line; None: the names of ImageNet's classes, if there are as
+            many.
 
     Raises:
         NotFound: no such network, no such file.
@@ -99,7 +106,9 @@ def of_architecture(name: str, weights: str | None, labels: str | None = None) -
         raise InvalidInput(f"{name} needs the file of its published weights: --weights FILE")
     path = Path(weights) if weights is not None else found.file()
     model, unused = found.loaded(read_weights(path), str(path))
-    classes = named(labels, model.get_parameter(found.head).shape[0])
+    classes = named(labels, count := model.get_parameter(found.head).shape[0])
+    if labels is None and len(lines := imagenet_classes()) == count:
+        classes = lines
     preparation = Preparation(found.shorter, found.side, *found.moments)
     said = (f"weights of {path.name} that were not used: {shorten(', '.join(unused), 200)}",) if unused else ()
 
