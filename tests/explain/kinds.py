@@ -15,6 +15,7 @@ from saccade.explain.pictures.heads import Axes, Heads
 from saccade.explain.pictures.histogram import Histogram
 from saccade.explain.pictures.image_overlay import ImageOverlay
 from saccade.explain.pictures.memory_trace import MemoryTrace
+from saccade.explain.pictures.overlays import Overlays
 from saccade.explain.pictures.sound import Sound
 from saccade.explain.pictures.strip import Strip
 from saccade.explain.pictures.strokes import Strokes
@@ -161,6 +162,13 @@ def glimpses() -> Glimpses:
     return Glimpses("glimpses", photo(), centres, [[8, 16]] * 4, seen=seen)
 
 
+def overlays() -> Overlays:
+    """The maps of three methods, with magnitudes of their own and grids of two sizes."""
+    maps = [0.013 * blob(7, 9, 4, 3, 1.4), 2.4 * blob(7, 9, 4.5, 2.5, 2), 130 * blob(12, 16, 5, 12, 2)]
+    labels = [f"{method}: dog" for method in ("grad-cam", "ablation-cam", "attention-rollout")]
+    return Overlays("maps", photo(), maps, labels, ["dog", "tabby cat", "sun"], [0.831, 0.0421, 0.0003])
+
+
 def overlay() -> ImageOverlay:
     image = photo()
     maps = torch.stack([blob(12, 16, 7, 5, 2), 0.6 * blob(12, 16, 4, 12, 1.5), 0.3 * torch.ones(12, 16)])
@@ -171,8 +179,8 @@ def one_of_each() -> list[Picture]:
     """One picture of each kind."""
     alignment = Alignment("alignment", near(7, 6), FRENCH, ENGLISH, "target", "source")
     return [
-        alignment, heads(), sound(), strokes(), overlay(), glimpses(), strip(), trace(), training(), delays(), graph(),
-        words(),
+        alignment, heads(), sound(), strokes(), overlay(), overlays(), glimpses(), strip(), trace(), training(),
+        delays(), graph(), words(),
     ]  # fmt: skip
 
 
@@ -188,4 +196,6 @@ def others() -> list[Picture]:
     coloured = Strip("colours", colours, labels=["a", "b", "ten words that are long"])
     lines = [[], [[[2, 3], [17, 6], [22, 18]], [[2, 3], [1, 15], [22, 18]]], [[[0.5, 0.5], [19.5, 0.5], [19.5, 19.5]]]]
     crossed = Strip("lines", colours[:, 0], labels=["input", "grid", "output"], lines=lines)
-    return [one, named, by_length(), kinds, states(), shades(), coloured, crossed]
+    photos = torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(0))
+    classes = Overlays("two", photos, [blob(5, 5, 1, n, 1) for n in range(4)], list("abcd"), across=2)
+    return [one, named, by_length(), kinds, states(), shades(), coloured, crossed, classes]

@@ -221,7 +221,7 @@ def brute_score_cam(net: nn.Sequential, image: Tensor, target: int, softmax: boo
     increases = []
     for one in maps:
         large = functional.interpolate(one[None, None], image.shape[1:], mode="bilinear", align_corners=False)[0, 0]
-        spread = float(large.max() - large.min())
+        spread = float(large.max() - large.min()) if one.max() > one.min() else 0
         mask = (large - large.min()) / spread if spread > 0 else torch.zeros_like(large)
         increases.append(net((image * mask)[None])[0, target].detach() - blank)
     weights = torch.stack(increases)
@@ -234,7 +234,7 @@ def brute_score_cam(net: nn.Sequential, image: Tensor, target: int, softmax: boo
 def test_score_cam_is_a_loop_over_the_maps_and_ignores_a_constant(weights: Any) -> None:
     net, images, targets = pooled(), pictures(), torch.tensor([[0, 3], [4, 1]])
     with torch.no_grad():
-        net[3].weight[2], net[3].bias[2] = 0, -1  # a map without contrast
+        net[3].weight[2], net[3].bias[2] = 0, 0.7  # a map without contrast
     found = score_cam(net, images, targets, signed=True, weights=weights, batch_size=3).maps
     for b in range(IMAGES):
         for t in range(2):
@@ -377,6 +377,52 @@ def test_it_works_in_inference_mode_and_on_frozen_models() -> None:
         torch.testing.assert_close(grad_cam(net, pictures()).maps, expected)
     net.requires_grad_(False)
     torch.testing.assert_close(grad_cam(net, pictures()).maps, expected)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_weights_made_in_inference_mode_are_no_obstacle(method: Any) -> None:
+    with torch.inference_mode():
+        net = pooled()
+    weights = [*net.parameters(), *net.buffers()]
+    torch.testing.assert_close(method(net, pictures(), 1).maps, method(pooled(), pictures(), 1).maps)
+    assert all(one is two for one, two in zip(weights, [*net.parameters(), *net.buffers()], strict=True))
+    assert all(weight.is_inference() for weight in net.parameters())
+
+
+def test_a_model_that_runs_in_inference_mode_needs_a_method_without_gradients() -> None:
+    class Fast(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = pooled()
+
+        @torch.inference_mode()
+        def forward(self, images: Tensor) -> Tensor:
+            return self.net(images)
+
+    with pytest.raises(InvalidInput, match="ablation_cam or score_cam, which need no gradient"):
+        grad_cam(Fast(), pictures(), 1)
+    for method in (ablation_cam, score_cam):
+        torch.testing.assert_close(method(Fast(), pictures(), 1).maps, method(pooled(), pictures(), 1).maps)
+
+
+@pytest.mark.unhooked
+def test_compiled_models_run_as_they_were_written() -> None:
+    net = pooled()
+    expected = [method(net, pictures(), 1).maps for method in METHODS]
+    compiled = torch.compile(net, backend="eager")
+    for method, maps in zip(METHODS, expected, strict=True):
+        torch.testing.assert_close(method(compiled, pictures(), 1).maps, maps)
+
+
+@pytest.mark.unhooked
+@pytest.mark.parametrize("method", METHODS)
+def test_images_of_another_number_of_channels_are_one_sentence(method: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"takes images of 3 channels, not 1; repeat it with images.expand\(-1, 3"):
+        method(pooled(), pictures()[:, :1])
+    with pytest.raises(InvalidInput, match=r"takes images of 3 channels, not 4$"):
+        method(pooled(), torch.rand(1, 4, 12, 12, dtype=torch.float64))
+    grey = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+    assert method(grey, torch.rand(1, 1, 12, 12)).maps.shape == (1, 1, 10, 10)
 
 
 def test_a_frozen_trunk_without_gradients_is_no_obstacle_but_a_whole_model_is() -> None:

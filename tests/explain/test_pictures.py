@@ -24,6 +24,7 @@ from saccade.explain.pictures.heads import Heads
 from saccade.explain.pictures.histogram import Histogram
 from saccade.explain.pictures.image_overlay import ImageOverlay
 from saccade.explain.pictures.memory_trace import MemoryTrace
+from saccade.explain.pictures.overlays import Overlays
 from saccade.explain.pictures.sound import Sound
 from saccade.explain.pictures.strip import Strip
 from saccade.explain.pictures.strokes import Strokes
@@ -43,8 +44,8 @@ each = pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: f"{kind_
 
 def test_each_kind_has_a_sample() -> None:
     assert sorted(map(kind_of, samples.one_of_each())) == kinds() == [
-        "alignment", "curve", "glimpses", "graph", "heads", "histogram", "image_overlay", "memory_trace", "sound",
-        "strip", "strokes", "text",
+        "alignment", "curve", "glimpses", "graph", "heads", "histogram", "image_overlay", "memory_trace", "overlays",
+        "sound", "strip", "strokes", "text",
     ]  # fmt: skip
 
 
@@ -163,6 +164,12 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: ImageOverlay("a", [1.0], [[[1.0]]], ["a"]), "expected an image"),
     (lambda: ImageOverlay("a", [[NAN]], [[[1.0]]], ["a"]), "finite"),
     (lambda: ImageOverlay("a", [[1.0]], [[[-1.0]]], ["a"]), "not below 0"),
+    (lambda: Overlays("a", [[1.0]], [], []), "at least one map, and a label for each"),
+    (lambda: Overlays("a", [[1.0]], [[[1.0]]], ["a", "b"]), "at least one map, and a label for each"),
+    (lambda: Overlays("a", [[1.0]], [[[-1.0]]], ["a"]), "not below 0"),
+    (lambda: Overlays("a", [[NAN]], [[[1.0]]], ["a"]), "finite"),
+    (lambda: Overlays("a", [[1.0]], [[[1.0]]], ["a"], ["b"], [1.5]), "a probability from 0 to 1"),
+    (lambda: Overlays("a", [[1.0]], [[[1.0]]], ["a"], peaks=[1.0, 2.0]), "the largest value of each of 1 maps"),
     (lambda: Glimpses("a", [[1.0]], [[1.0]], 1), r"centres \(t, 2\)"),
     (lambda: Glimpses("a", [[1.0]], [[1.0, 1.0]], [[1.0], [2.0]]), r"sizes \(1, scales\)"),
     (lambda: Strip("a", [1.0]), "images"),

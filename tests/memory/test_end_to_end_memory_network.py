@@ -34,7 +34,7 @@ def slow(model: EndToEndMemoryNetwork, linear: bool = False) -> Tensor:
         for k in range(model.hops):
             a, c = (0, 1) if model.tying == "layer-wise" else (k, k + 1)
             scores = [(u * memory(a, i)).sum() for i in range(len(rows))]
-            total = torch.stack(scores).exp().sum()
+            total = torch.stack(scores).exp().sum() + (model.memories - len(rows) if model.filled else 0)
             p = scores if linear else [score.exp() / total for score in scores]
             o = torch.stack([p[i] * memory(c, i) for i in range(len(rows))]).sum(0)
             u = o + (u if model.between is None else model.between.weight @ u)
@@ -46,8 +46,10 @@ def slow(model: EndToEndMemoryNetwork, linear: bool = False) -> Tensor:
 @pytest.mark.parametrize("linear", [False, True])
 @pytest.mark.parametrize("encoding", ["position", "bag"])
 @pytest.mark.parametrize("tying", ["adjacent", "layer-wise"])
-def test_it_is_the_equations(tying: str, encoding: str, linear: bool) -> None:
-    model = randomised(EndToEndMemoryNetwork(7, 11, hops=3, memories=5, encoding=encoding, tying=tying), 0.3)
+@pytest.mark.parametrize(("memories", "filled"), [(5, False), (5, True), (9, True)])
+def test_it_is_the_equations(tying: str, encoding: str, linear: bool, memories: int, filled: bool) -> None:
+    model = EndToEndMemoryNetwork(7, 11, hops=3, memories=memories, encoding=encoding, tying=tying, filled=filled)
+    model = randomised(model, 0.3)
     weights = list(model.parameters())
     assert_twins(
         lambda: model(STORIES, QUESTIONS, MASK, linear=linear)[:, 1:], lambda: slow(model, linear), weights, 1e-11

@@ -3,7 +3,7 @@
 import os
 import shutil
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 import torch
@@ -325,3 +325,69 @@ class TestBadPath:
     def test_an_unresolved_network_raises(self) -> None:
         with pytest.raises(RuntimeError, match=r"nowhere was not resolved; build the model with saccade.load"):
             _ = Pretrained("nowhere").network
+
+
+class TestFilesOfWeights:
+    tensors: ClassVar[dict[str, Any]] = {"fc.weight": torch.arange(6.0).view(2, 3), "fc.bias": torch.zeros(2)}
+
+    @pytest.mark.parametrize("old", [False, True])
+    @pytest.mark.parametrize("wrap", ["", "state_dict", "model", "model_state_dict"])
+    @pytest.mark.parametrize("prefix", ["", "module."])
+    def test_files_of_torch_are_read(self, tmp_path: Path, old: bool, wrap: str, prefix: str) -> None:
+        named = {f"{prefix}{name}": tensor for name, tensor in self.tensors.items()}
+        saved = {wrap: named, "epoch": 3, "best": 0.5} if wrap else named
+        torch.save(saved, tmp_path / "file.pth", _use_new_zipfile_serialization=not old)
+        found = foreign.read_weights(tmp_path / "file.pth")
+        assert found.keys() == self.tensors.keys()
+        assert all(torch.equal(found[name], tensor) for name, tensor in self.tensors.items())
+
+    def test_a_field_takes_either_format(self, tmp_path: Path) -> None:
+        torch.save(self.tensors, tmp_path / "file.pth")
+        write_tensors(tmp_path / "file.safetensors", self.tensors, {})
+        for name in ("file.pth", "file.safetensors"):
+            weights = foreign.resolved(taking(tmp_path / name), None).model.features.weights
+            assert torch.equal(weights["fc.weight"], self.tensors["fc.weight"])
+
+    def test_code_is_never_run(self, tmp_path: Path) -> None:
+        torch.save({"fc.weight": torch.zeros(1), "hidden": Runs(str(tmp_path / "ran"))}, tmp_path / "file.pth")
+        with pytest.raises(InvalidInput, match=r"file.pth: damaged, or not only weights"):
+            foreign.read_weights(tmp_path / "file.pth")
+        assert not (tmp_path / "ran").exists()
+
+    def test_a_whole_module_is_no_file_of_weights(self, tmp_path: Path) -> None:
+        torch.save(nn.Linear(2, 3), tmp_path / "file.pth")
+        with pytest.raises(InvalidInput, match="damaged, or not only weights"):
+            foreign.read_weights(tmp_path / "file.pth")
+
+    @pytest.mark.parametrize("content", [{}, {"epoch": 3}, [1, 2], torch.zeros(3), {3: torch.zeros(1)}], ids=str)
+    def test_other_contents(self, tmp_path: Path, content: Any) -> None:
+        torch.save(content, tmp_path / "file.pth")
+        with pytest.raises(InvalidInput, match="expected tensors by name"):
+            foreign.read_weights(tmp_path / "file.pth")
+
+    @pytest.mark.parametrize("old", [False, True])
+    def test_damaged_files(self, tmp_path: Path, old: bool) -> None:
+        torch.save(self.tensors, tmp_path / "file.pth", _use_new_zipfile_serialization=not old)
+        whole = (tmp_path / "file.pth").read_bytes()
+        for size in (2, 3, len(whole) // 2, len(whole) - 9):
+            (tmp_path / "file.pth").write_bytes(whole[:size])
+            with pytest.raises(InvalidInput, match="damaged"):
+                foreign.read_weights(tmp_path / "file.pth")
+        for content in (b"", b"P", b"hello, world"):
+            (tmp_path / "file.pth").write_bytes(content)
+            with pytest.raises(InvalidInput, match="damaged"):
+                foreign.read_weights(tmp_path / "file.pth")
+
+    def test_no_file(self, tmp_path: Path) -> None:
+        with pytest.raises(NotFound, match="no such file of weights"):
+            foreign.read_weights(tmp_path / "file.pth")
+
+
+class Runs:
+    """An object that writes a file when it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return open, (self.path, "w")

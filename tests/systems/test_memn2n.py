@@ -40,7 +40,7 @@ def test_the_picture_has_the_weights_of_each_hop_and_the_measure_is_of_it(built:
     answer = Answer(model.eval(), task, config, example, example.target, torch.device("cpu"))
     [picture] = RECIPE.pictures(answer)
     assert isinstance(picture, Alignment)
-    assert list(picture.columns) == list(example.sentences)
+    assert list(picture.columns) == [*example.sentences, "(nothing)"]
     assert list(picture.rows) == ["hop 1", "hop 2"]
     assert torch.as_tensor(picture.weights).sum(1).tolist() == pytest.approx([1, 1])
     figure = RECIPE.measures(answer)["support"]

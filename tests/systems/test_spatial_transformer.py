@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 import torch
 
+from saccade.app.web.shown import of
 from saccade.core.errors import InvalidInput
+from saccade.core.picture import kind_of
 from saccade.core.recipe import Answer
 from saccade.explain.pictures.strip import Strip
 from saccade.runs import catalogue
+from saccade.runs.run import open_run
 from saccade.systems.spatial_transformer.model import (
     CNN,
     FCN,
@@ -134,3 +137,23 @@ def test_an_image_is_read(tiny_runs: dict[str, Path], saccade: Command, tmp_path
     failed = saccade("predict", tiny_runs["spatial_transformer"], path)
     assert failed.status == 2
     assert failed.err.count("\n") == 1
+
+
+def test_a_run_gets_heat_maps_on_the_command_line_and_in_the_page(
+    saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path
+) -> None:
+    run, file = open_run(tiny_runs["spatial_transformer"]), tmp_path / "digit.png"
+    file.write_bytes(run.to_type(1)[0])  # type: ignore[arg-type]
+    more = ("--method", "grad-cam,ablation-cam,score-cam", "--class", "7", "--pictures", tmp_path)
+    done = saccade("explain", file, "--model", run.folder.path, *more)
+    assert done.status == 0, done.err
+    assert "ablation-cam: 7" in done.out
+    assert (tmp_path / "heat-maps-digit-png.png").exists()
+    done = saccade("explain", file, "--model", run.folder.path, "--class", "seven")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "there is no class 'seven'; there are: 0, 1," in done.err
+    shown = of([run.folder.path])
+    assert list(shown.offer.choices["class"]) == ["the most probable", *map(str, range(10))]
+    assert shown.choose is not None
+    [view] = shown.choose(file.read_bytes(), {"heat map": "score-cam", "class": "3"})
+    assert [kind_of(picture) for picture in view.pictures] == ["strip", "overlays"]

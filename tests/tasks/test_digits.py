@@ -197,3 +197,23 @@ class TestStream:
             assert self.stream(task).share(3).batch.images.shape == (1, 1, 60, 60)
         assert isinstance(task.digits["train"], Digits)
         assert task.digits["train"].images.shape == (1, SIDE, SIDE)
+
+
+@pytest.mark.parametrize("split", ["test", "train"])
+def test_boxes_surround_the_ink_of_a_translated_digit_and_the_clutter_does_not_move_it(split: str) -> None:
+    task, cluttered = (DigitsTask(DigitsConfig(kind=kind)) for kind in (Translated(), Cluttered()))
+    examples = task.drawn(split, range(20), epoch=3)
+    boxes = task.boxes(examples)
+    for image, (top, left, bottom, right) in zip(task.collate(examples).images[:, 0], boxes.tolist(), strict=True):
+        rows, columns = (image.any(axis).nonzero().flatten().tolist() for axis in (1, 0))
+        assert (top, left, bottom, right) == (rows[0], columns[0], rows[-1] + 1, columns[-1] + 1)
+    assert torch.equal(cluttered.boxes(cluttered.drawn(split, range(20), epoch=3)), boxes)
+
+
+def test_boxes_that_there_are_not() -> None:
+    task = DigitsTask(DigitsConfig(kind=Plain()))
+    with pytest.raises(InvalidInput, match="plain images have no boxes; translated and cluttered ones do"):
+        task.boxes(task.examples("test")[:2])
+    task = DigitsTask(DigitsConfig(kind=Translated()))
+    with pytest.raises(InvalidInput, match="expected examples of one split"):
+        task.boxes([task.examples("test")[0], task.examples("train")[0]])

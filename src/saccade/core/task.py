@@ -133,6 +133,23 @@ class Readable(Protocol):
 
 
 @runtime_checkable
+class Classifying(Protocol):
+    """A task of classes with names."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The names of the classes, in the order of a model's logits."""
+
+
+@runtime_checkable
+class Visible(Protocol):
+    """A task whose batches hold images in another form than a person sees them, such as normalised."""
+
+    def pixels(self, examples: Sequence[Any]) -> Any:
+        """The images as a person sees them, (b, c, y, x)."""
+
+
+@runtime_checkable
 class Learning(Protocol):
     """A task that learns something from its training data, such as a vocabulary."""
 

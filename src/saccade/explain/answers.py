@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from saccade.core.device import to_device
+from saccade.core.device import evaluating, to_device
 from saccade.core.errors import InvalidInput, nearest
 from saccade.core.picture import Picture
 from saccade.core.recipe import Answer, Objective
@@ -279,3 +279,25 @@ def classified(
         ImageOverlay("grad-cam", image, found.maps[0].float().cpu(), labels, "Grad-CAM", title),
         Histogram("classes", {"": bars}, "class", "probability (%)", title=title),
     ]
+
+
+def gates(answer: Answer, image: Tensor, only: str) -> ImageOverlay:
+    """The gates that a classifier sets on the places of an image, over it: for each stage those of its last module,
+    averaged over channels if each has its own.
+
+    Args:
+        image: (c, y, x), as a person sees it. The model's is that of `task.collate`.
+        only: a pattern of taps, "stages.STAGE...", of gates (b, y, x) or (b, c, y, x).
+
+    Raises:
+        NotFound: no tap matches.
+    """
+    batch = to_device(answer.task.collate([answer.example]), answer.device)
+    with torch.no_grad(), evaluating(answer.model), capture(answer.model, only) as seen:
+        answer.model(batch.images)
+    last = {name.split(".")[1]: seen[name][-1][0].float().cpu() for name in seen}
+    maps = [found.mean(0) if found.ndim == 3 else found for found in last.values()]
+    size = max((found.shape for found in maps), key=lambda shape: shape.numel())
+    drawn = [F.interpolate(found[None, None], size, mode="nearest-exact")[0, 0] for found in maps]
+    title = f"answer {answer.task.decode(answer.prediction)}"
+    return ImageOverlay("gates", image, torch.stack(drawn), list(last), "gate", title)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saccade.core.errors import InvalidInput
+from saccade.explain.grids import scaled
 from saccade.explain.replay import Replay, logits_of
 from saccade.explain.seen import Seen, Targets, look, undisturbed
 
@@ -204,12 +205,9 @@ def score_cam(
     with undisturbed(model), torch.no_grad():
         seen = look(model, images, targets, layer)
         maps = seen.grid.read(seen.output)
-        increases = []
-        for image, own, classes in zip(seen.images, maps, seen.targets, strict=True):
-            masks = _masks(own, (image.shape[-2], image.shape[-1])).to(image.dtype)
-            logits = [logits_of(model(image * part[:, None]))[:, classes] for part in masks.split(batch_size)]
-            blank = logits_of(model(torch.zeros_like(image)[None]))[:, classes]
-            increases.append((torch.cat(logits) - blank).mT)
+        increases = [
+            _increases(seen, number, own, weights == "increase", batch_size) for number, own in enumerate(maps)
+        ]
         found = torch.stack(increases)
         return _heat(seen, _weighted(found.softmax(-1) if weights == "softmax" else found, maps), signed)
 
@@ -253,10 +251,30 @@ def _falls(seen: Seen, number: int, batch_size: int) -> Float[Tensor, "t c"]:
     return torch.cat(falls).mT
 
 
+def _increases(
+    seen: Seen, number: int, maps: Float[Tensor, "c y x"], from_baseline: bool, batch_size: int
+) -> Float[Tensor, "t c"]:
+    """The scores of an image seen through each of its maps, less that of the blank image if they are to be.
+
+    Maps without contrast show a blank image, which is run once for all of them.
+    """
+    image, classes = seen.images[number], seen.targets[number]
+    shows = maps.amax((-2, -1)) > maps.amin((-2, -1))
+    logits = []
+    for part in maps[shows].split(batch_size):
+        masks = _masks(part, (image.shape[-2], image.shape[-1])).to(image.dtype)
+        logits.append(logits_of(seen.model(image * masks[:, None]))[:, classes])
+    if from_baseline or not shows.all():
+        logits.append(logits_of(seen.model(torch.zeros_like(image)[None]))[:, classes])
+    scores = torch.cat(logits)
+    found = scores[-1:].repeat(len(maps), 1)
+    found[shows] = scores[: int(shows.sum())]
+    return (found - scores[-1] if from_baseline else found).mT
+
+
 def _masks(maps: Float[Tensor, "c y x"], size: tuple[int, int]) -> Float[Tensor, "c Y X"]:
     large = functional.interpolate(maps[None], size, mode="bilinear", align_corners=False)[0]
-    low, high = large.amin((-2, -1), keepdim=True), large.amax((-2, -1), keepdim=True)
-    return torch.where(high > low, (large - low) / torch.where(high > low, high - low, 1), 0)
+    return scaled(large, maps)
 
 
 def _weighted(weights: Float[Tensor, "b t c"], maps: Float[Tensor, "b c y x"]) -> Float[Tensor, "b t y x"]:

@@ -59,6 +59,14 @@ def grid_of(tensor: Tensor, height: int, width: int, last: bool = False) -> Grid
     return min(spatial, key=lambda pair: pair[0])[1] if spatial else None
 
 
+def scaled(large: Float[Tensor, "*b Y X"], maps: Float[Tensor, "*b y x"]) -> Float[Tensor, "*b Y X"]:
+    """Enlarged maps, each from 0 to 1; 0 where the map itself has no contrast, whose enlargement may have some, by
+    rounding."""
+    low, high = large.amin((-2, -1), keepdim=True), large.amax((-2, -1), keepdim=True)
+    contrast = (maps.amax((-2, -1)) > maps.amin((-2, -1)))[..., None, None]
+    return torch.where(contrast, (large - low) / torch.where(high > low, high - low, 1), 0)
+
+
 def _tokens(count: int, before: int, height: int, width: int) -> Grid | None:
     """The grid of `count` - `before` tokens, if they fill one of the image's aspect."""
     cells = count - before

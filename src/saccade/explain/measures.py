@@ -4,6 +4,7 @@ Weights are (..., q, k), for each query a distribution over keys. Layers are in 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -30,7 +31,12 @@ def distance(weights: Float[Tensor, "*b q k"]) -> Float[Tensor, "*b q"]:
     return (weights * away).sum(-1)
 
 
-def rollout(layers: Iterable[Float[Tensor, "..."]], residual: float = 0.5) -> Float[Tensor, "b t t"]:
+Fuse = Literal["mean", "max", "min"]
+
+
+def rollout(
+    layers: Iterable[Float[Tensor, "..."]], residual: float = 0.5, heads: Fuse = "mean"
+) -> Float[Tensor, "b t t"]:
     """Attention rollout (Abnar & Zuidema 2020, arXiv:2005.00928): the share of each input in each output.
 
         A_l = (1 - r) mean_h W_l + r I,   R_l = A_l R_{l-1},   R_0 = I
@@ -38,12 +44,16 @@ def rollout(layers: Iterable[Float[Tensor, "..."]], residual: float = 0.5) -> Fl
     Args:
         layers: self-attention of each layer, (b, h, t, t) or (b, t, t), read one by one.
         residual: r, the share of the residual connection.
+        heads: "max" or "min" over heads in place of the mean, after which each row is scaled to a sum of one.
 
     Raises:
-        InvalidInput: no layers; maps that are not square or differ in size; a residual that is not between 0 and 1.
+        InvalidInput: no layers; maps that are not square or differ in size; a residual that is not between 0 and 1;
+            another way to fuse heads.
     """
+    if heads not in ("mean", "max", "min"):
+        raise InvalidInput(f'heads must be "mean", "max" or "min", not {heads!r}')
     found: Tensor | None = None
-    for weights in mean_heads(layers):
+    for weights in mean_heads(layers, heads):
         found = rolled(weights, found, residual)
     if found is None:
         raise InvalidInput("expected the weights of at least one layer")
@@ -83,20 +93,28 @@ def flow(layers: Iterable[Float[Tensor, "..."]], query: int, residual: float = 0
     return torch.tensor(found, dtype=mixed[0].dtype, device=mixed[0].device)
 
 
-def mean_heads(layers: Iterable[Tensor]) -> Iterator[Float[Tensor, "b t t"]]:
-    """The mean over heads of each layer in turn.
+def mean_heads(layers: Iterable[Tensor], fuse: Fuse = "mean") -> Iterator[Float[Tensor, "b t t"]]:
+    """The mean over heads of each layer in turn, or their maximum or minimum with rows that sum to one.
 
     Raises:
         InvalidInput: maps that are not square or differ in size.
     """
     shape: torch.Size | None = None
     for weights in layers:
-        mean = weights.mean(1) if weights.ndim == 4 else weights
+        mean = fused(weights, fuse) if weights.ndim == 4 else weights
         shape = shape or mean.shape
         if mean.shape != shape or mean.ndim != 3 or mean.shape[1] != mean.shape[2]:
             got = f"{tuple(weights.shape)}" + (f" after {tuple(shape)}" if shape != mean.shape else "")
             raise InvalidInput(f"expected self-attention of one size, (b, h, t, t) or (b, t, t); got {got}")
         yield mean
+
+
+def fused(weights: Float[Tensor, "b h t s"], fuse: Fuse) -> Float[Tensor, "b t s"]:
+    if fuse == "mean":
+        return weights.mean(1)
+    found = weights.amax(1) if fuse == "max" else weights.amin(1)
+    total = found.sum(-1, keepdim=True)
+    return found / torch.where(total == 0, 1, total)
 
 
 Node = tuple[int, int]  # layer, position

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -39,6 +40,26 @@ def form(operator: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: A
         return _layer(given) if name.removeprefix("aten::") in LAYERS else _kernel(given, out)
     except (KeyError, AttributeError, TypeError, RuntimeError) as error:
         raise Unknown(f"{name}: {error}") from error
+
+
+def gradient_of(
+    operator: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]] | None:
+    """The weights in an operator of the backward pass of attention, and the gradient with respect to them; None for any
+    other operator. A softmax may be no attention; of a fused kernel the gradient is dL/dW = dL/dO V^T."""
+    name = operator._schema.name.rpartition("::")[2] if hasattr(operator, "_schema") else ""
+    if name == "_softmax_backward_data":
+        given = arguments(operator, args, kwargs)
+        return given["output"].detach(), given["grad_output"].detach()
+    if not (name.startswith(FUSED) and name.endswith("backward")):
+        return None
+    given = arguments(operator, args, kwargs)
+    slope, values = given["grad_out" if "grad_out" in given else "grad_out_"], given["value"]
+    make, needed = _kernel(given, None)
+    weights = make(needed, Selection())
+    slope, values = (x.reshape(*[1] * (4 - x.ndim), *x.shape).to(weights) for x in (slope, values))
+    values = values.repeat_interleave(weights.shape[1] // values.shape[1], 1)  # several heads share them
+    return weights, slope @ values.mT
 
 
 def sizes(needed: Needed) -> tuple[int, int] | None:

@@ -180,9 +180,10 @@ def _tensors(output: Any) -> list[Tensor]:
 
 
 def _copy(output: Any) -> Any:
-    """A copy of a tensor, or of a tuple of tensors; None for anything else."""
-    if isinstance(output, Tensor):
-        return output.clone()
-    if type(output) is tuple and all(one is None or isinstance(one, Tensor) for one in output):
-        return tuple(None if one is None else one.clone() for one in output)
-    return None
+    """A copy of a tensor, or of a tuple of tensors, whose writes are counted; None for anything else."""
+    with torch.inference_mode(False):
+        if isinstance(output, Tensor):
+            return output.clone()
+        if type(output) is tuple and all(one is None or isinstance(one, Tensor) for one in output):
+            return tuple(None if one is None else one.clone() for one in output)
+        return None

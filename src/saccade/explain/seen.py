@@ -1,7 +1,8 @@
 """A forward pass of a classifier, seen at one of its layers, which is left as it was."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -34,23 +35,46 @@ class Seen(NamedTuple):
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, with gradients of activations alone; restored at the end, even after an exception."""
+    """Evaluation mode, with gradients of activations alone; restored at the end, even after an exception.
+
+    Weights that were made in inference mode are copied meanwhile, since no gradient passes through operators that use
+    them. Compiled modules run as they were written.
+    """
     if not isinstance(model, nn.Module):
         raise InvalidInput(f"expected a module, not {type(model).__name__}")
     modes = [(module, module.training) for module in model.modules()]
-    needs = [(weight, weight.requires_grad) for weight in model.parameters()]
+    own = [(held, name, tensor) for held, name, tensor in _held(model) if tensor.is_inference()]
+    needs = [(weight, weight.requires_grad) for weight in model.parameters() if not weight.is_inference()]
     try:
+        with torch.inference_mode(False):
+            for held, name, tensor in own:
+                copy = tensor.clone()
+                held[name] = nn.Parameter(copy, False) if isinstance(tensor, nn.Parameter) else copy
         for module, _ in modes:
             module.training = False
         for weight, _ in needs:
             weight.requires_grad_(False)
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), _uncompiled():
             yield
     finally:
         for module, training in modes:
             module.training = training
+        for held, name, tensor in own:
+            held[name] = tensor
         for weight, needed in needs:
             weight.requires_grad_(needed)
+
+
+def _uncompiled() -> AbstractContextManager[Any]:
+    """Run compiled modules as they were written; does not import the compiler."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+
+
+def _held(model: nn.Module) -> Iterator[tuple[dict[str, Any], str, Tensor]]:
+    """Each weight and buffer, with the dictionary of its module that holds it."""
+    for module in model.modules():
+        for held in (module._parameters, module._buffers):
+            yield from ((held, name, tensor) for name, tensor in held.items() if isinstance(tensor, Tensor))
 
 
 def look(
@@ -61,7 +85,7 @@ def look(
     outer: Callable[..., Any] | None = None,
 ) -> Seen:
     """One forward pass whose graph of gradients starts at the layer's output."""
-    images = _checked(images)
+    images = checked(images)
     name = _chosen(model, images[:1]) if layer is None else layer
     module = _module(model, name)
     outputs: list[Tensor] = []
@@ -77,7 +101,7 @@ def look(
         return given
 
     with intercepted(model, around):
-        logits = logits_of(model(images))
+        logits = called_on(model, images)
     if not outputs:
         raise InvalidInput(f"the model does not call layer {name!r}; choose another")
     grid = _grid(module, outputs[-1], images)
@@ -87,8 +111,28 @@ def look(
             f"layer {name!r} has no spatial extent: its output {shape} is no grid over images of "
             f"{images.shape[-2]} x {images.shape[-1]}; choose an earlier one, or none to have one chosen"
         )
-    classes = _classes(targets, logits.detach())
+    classes = classes_of(targets, logits.detach())
     return Seen(model, images, name, module, outputs[-1], grid, classes, logits.gather(1, classes))
+
+
+def called_on(model: nn.Module, images: Tensor) -> Tensor:
+    """The logits for images.
+
+    Raises:
+        InvalidInput: images with another number of channels than the first convolution takes, if the model fails.
+    """
+    try:
+        return logits_of(model(images))
+    except (RuntimeError, ValueError) as error:
+        first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+        if first is None or first.in_channels == images.shape[1] or isinstance(error, InvalidInput):
+            raise
+        repeated = (
+            "; repeat it with images.expand(-1, 3, -1, -1)" if (first.in_channels, images.shape[1]) == (3, 1) else ""
+        )
+        raise InvalidInput(
+            f"the model takes images of {first.in_channels} channels, not {images.shape[1]}{repeated}"
+        ) from error
 
 
 def _start(output: Any) -> tuple[Tensor, Any]:
@@ -125,7 +169,7 @@ def _chosen(model: nn.Module, image: Tensor) -> str:
             return with_first(output, kept.clone())  # the model may overwrite the copy
 
     with torch.enable_grad(), intercepted(model, around):
-        score = logits_of(model(image)).amax()
+        score = called_on(model, image).amax()
     if not found:
         raise InvalidInput("no layer of this model has an output with spatial extent")
     if not score.requires_grad:
@@ -145,7 +189,7 @@ def _module(model: nn.Module, name: str) -> nn.Module:
     return found
 
 
-def _checked(images: Any) -> Tensor:
+def checked(images: Any) -> Tensor:
     if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point() or not images.numel():
         what = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
         more = "; add the batch with image[None]" if isinstance(images, Tensor) and images.ndim == 3 else ""
@@ -153,7 +197,7 @@ def _checked(images: Any) -> Tensor:
     return images.detach().clone()
 
 
-def _classes(targets: Targets, logits: Tensor) -> Int[Tensor, "b t"]:
+def classes_of(targets: Targets, logits: Tensor) -> Int[Tensor, "b t"]:
     count, classes = logits.shape
     if targets is None:
         return logits.argmax(1, keepdim=True)

@@ -9,7 +9,9 @@
     u'   = H u + o                            the same A and C in all hops                          (layer-wise)
     a^   = softmax(W u')                      equation 3
 
-i counts backwards: time 0 is that of the latest sentence. b batch, n memories, w words, v symbols, d width, g tables.
+i counts backwards: time 0 is that of the latest sentence. In the authors' code the memory always has 50 places, and
+those without a sentence are zero: they take part in the softmax with the score 0, so a hop may read nothing.
+b batch, n memories, w words, v symbols, d width, g tables.
 """
 
 from typing import Literal
@@ -31,12 +33,20 @@ def hop(
     memories: Float[Tensor, "b n d"],
     mask: Bool[Tensor, "b n"] | None = None,
     linear: bool = False,
+    empty: Int[Tensor, " b"] | None = None,
 ) -> Float[Tensor, "b n"]:
-    """The weights p of one hop; with `linear` they are the scores. Without a memory there is no weight."""
+    """The weights p of one hop; with `linear` they are the scores. Without a memory there is no weight.
+
+    `empty` counts further places of the memory, which are zero and take the rest of the weight.
+    """
     scores = torch.einsum("bd,bnd->bn", query, memories)
-    if not linear:
+    if linear:
+        return scores if mask is None else scores.masked_fill(~mask, 0.0)
+    if empty is None:
         return masked_softmax(scores, mask)
-    return scores if mask is None else scores.masked_fill(~mask, 0.0)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    return torch.cat([scores, empty.to(scores.dtype).log()[:, None]], 1).softmax(1)[:, :-1]
 
 
 class EndToEndMemoryNetwork(nn.Module):
@@ -49,6 +59,8 @@ class EndToEndMemoryNetwork(nn.Module):
         memories: the most sentences that are remembered.
         encoding: how a sentence becomes a vector: "position", or "bag", which does not know the order of its words.
         tying: "adjacent" or "layer-wise", which hops share which weights.
+        filled: whether the places without a sentence, up to `memories`, take part in the softmax, as in the authors'
+            code; weights then sum to less than 1.
 
     Raises:
         InvalidInput: sizes below 1; another encoding or tying.
@@ -63,6 +75,7 @@ class EndToEndMemoryNetwork(nn.Module):
         memories: int = 50,
         encoding: Encoding = "position",
         tying: Tying = "adjacent",
+        filled: bool = False,
     ) -> None:
         super().__init__()
         for name, size in {"symbols": symbols, "width": width, "hops": hops, "memories": memories}.items():
@@ -71,7 +84,7 @@ class EndToEndMemoryNetwork(nn.Module):
         if tying not in ("adjacent", "layer-wise"):
             raise InvalidInput(f'tying must be "adjacent" or "layer-wise", not {tying!r}')
         adjacent = tying == "adjacent"
-        self.hops, self.memories, self.encoding, self.tying = hops, memories, encoding, tying
+        self.hops, self.memories, self.encoding, self.tying, self.filled = hops, memories, encoding, tying, filled
         # adjacent: A_1 = B, C_1 = A_2, ..., C_K = W^T; layer-wise: A, C, B
         self.embedding = nn.Parameter(torch.empty(hops + 1 if adjacent else 3, symbols, width))
         self.times = nn.Parameter(torch.empty(hops + 1 if adjacent else 2, memories, width))
@@ -119,12 +132,14 @@ class EndToEndMemoryNetwork(nn.Module):
         Raises:
             InvalidInput: more sentences than `memories`; a mask of another shape; a symbol outside the vocabulary.
         """
+        mask = story_mask(stories, mask)
         memories = self.remember(stories, mask).unbind(0)
+        empty = self.memories - mask.sum(1) if self.filled else None
         asked = self.embedding[2:] if self.between is not None else self.embedding[:1]
         query = sentence_vectors(questions, asked.transpose(0, 1), self.encoding)[:, 0]
         for number, tap in enumerate(self.weights):
             first, second = (0, 1) if self.between is not None else (number, number + 1)
-            weights = tap(hop(query, memories[first], mask, linear))
+            weights = tap(hop(query, memories[first], mask, linear, empty))
             output = torch.einsum("bn,bnd->bd", weights, memories[second])
             query = output + (query if self.between is None else self.between(query))
         logits = query @ self.embedding[-1].mT if self.answer is None else self.answer(query)

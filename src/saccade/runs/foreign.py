@@ -6,14 +6,20 @@ stores a copy of the network in its assets, so that it can be moved to another m
 
 import dataclasses
 import json
+import pickle
 import shutil
+import struct
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from saccade.core.errors import InvalidInput, NotFound, require
+from saccade.core.files import naming
 from saccade.core.pretrained import Pretrained
 from saccade.training.run_folder import RunFolder
 from saccade.training.tensors import read_tensors
@@ -22,6 +28,14 @@ COPIES = "pretrained"  # folder of a run's assets
 PARTS = ("config.yaml", "model.safetensors", "assets")  # the files needed to load a run
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 """The weights of a Hugging Face folder, or the index of their shards; transformers reads the first that there is."""
+PICKLED = (b"PK", b"\x80")  # the first bytes of files of torch.save, new and old
+DAMAGED = (
+    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError,
+    pickle.UnpicklingError, struct.error,
+)  # fmt: skip
+"""What torch raises at damaged files."""
+NESTED = ("state_dict", "model_state_dict", "model")  # where training checkpoints hold the model's weights
+PARALLEL = "module."  # before each name, where the model was a DataParallel
 TEXTS = (".json", ".txt", ".model", ".tiktoken", ".jinja")  # of configurations and tokenizers
 
 
@@ -114,7 +128,7 @@ def changed(config: Any, change: Callable[[str, Pretrained], Pretrained], prefix
 def read(path: Path, field: Pretrained, name: str) -> Pretrained:
     """The network at a path."""
     if path.is_file():
-        return field.resolved(weights=read_tensors(path))
+        return field.resolved(weights=read_weights(path))
     if (path / "config.yaml").is_file():
         from saccade.runs.run import load
 
@@ -126,6 +140,39 @@ def read(path: Path, field: Pretrained, name: str) -> Pretrained:
     if path.exists():
         raise InvalidInput(f"{flag}: expected a run or a Hugging Face folder; {path} is neither")
     raise NotFound(f"{path}: there is no such run or file; {flag} takes a run, a Hugging Face folder or a file")
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name: safetensors, or a file of `torch.save`, of which only tensors and plain values are
+    read. Of a training checkpoint these are the model's.
+
+    Raises:
+        NotFound: there is no such file.
+        InvalidInput: a damaged file; one that holds no named tensors, or other objects.
+    """
+    if not path.is_file():
+        raise NotFound(f"{path}: there is no such file of weights")
+    with path.open("rb") as file:
+        if not file.read(2).startswith(PICKLED):
+            return read_tensors(path)
+    try:
+        with naming(path):
+            found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except DAMAGED as error:
+        why = shorten(str(error).splitlines()[0] if str(error) else type(error).__name__, 200)
+        raise InvalidInput(f"{path}: damaged, or not only weights ({why})") from error
+    for name in NESTED:
+        if isinstance(found, Mapping) and isinstance(found.get(name), Mapping):
+            found = found[name]
+            break
+    tensors = (
+        {name: value for name, value in found.items() if isinstance(value, Tensor)} if hasattr(found, "items") else {}
+    )
+    if not tensors or not all(isinstance(name, str) for name in tensors):
+        raise InvalidInput(f"{path}: expected tensors by name, as of model.state_dict(); there are none")
+    if all(name.startswith(PARALLEL) for name in tensors):
+        tensors = {name.removeprefix(PARALLEL): tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def of_hugging_face(path: Path, field: Pretrained) -> Pretrained:

@@ -13,6 +13,7 @@ stands on the branch, before the addition.
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from saccade.attention.content import check_sizes
 from saccade.core.errors import InvalidInput
@@ -41,7 +42,8 @@ class ChannelGate(nn.Module):
     def gate(self, maps: Float[Tensor, "b c y x"]) -> Float[Tensor, "b c"]:
         """M_c(F)."""
         check_maps(maps, self.channels)
-        scores = self.perceptron(squeeze(maps)) + self.perceptron(maps.amax((2, 3)))
+        largest = functional.adaptive_max_pool2d(maps, 1)[..., 0, 0]  # faster than amax, which shares among equals
+        scores = self.perceptron(squeeze(maps)) + self.perceptron(largest)
         gates: Tensor = self.gates(scores.sigmoid())
         return gates
 
@@ -76,7 +78,7 @@ class SpatialGate(nn.Module):
         check_maps(maps, max(maps.shape[1], 1) if maps.ndim > 1 else 1)
         if self.training and isinstance(self.norm, nn.BatchNorm2d) and maps[:, 0].numel() == 1:
             raise InvalidInput("batch norm over places needs at least 2 pixels in training, not 1")
-        pooled = torch.stack([maps.mean(1), maps.amax(1)], 1)
+        pooled = torch.stack([maps.mean(1), maps.max(1).values], 1)
         gates: Tensor = self.gates(self.norm(self.convolution(pooled))[:, 0].sigmoid())
         return gates
 

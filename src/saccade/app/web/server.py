@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import json
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from saccade.app.web.calls import Stopped, stoppable
 from saccade.app.web.shown import Shown, named
-from saccade.core.errors import SaccadeError
+from saccade.core.errors import SaccadeError, nearest
 from saccade.core.printable import printable
 from saccade.explain.page import Reads, packed, page_of, policy
 
@@ -77,6 +77,7 @@ class Viewer:
     async def answer(self, request: Request, kind: Reads) -> Response:
         check_origin(request)
         text = await text_of(request, self.shown.offer.again, self.longest) if kind == "text" else None
+        chosen = {} if kind == "text" else chosen_of(request, self.shown.offer.choices)
         if self.shown.look is None or (self.shown.reads != kind and text != ""):
             raise Refused(404, f"this page reads {named(self.shown.reads)}, not {named(kind)}")
         if self._waiting >= WAITING:
@@ -92,14 +93,14 @@ class Viewer:
         finally:
             self._waiting -= 1
         try:
-            return await self.read(request, given)
+            return await self.read(request, given, chosen)
         finally:
             self._one.release()
 
-    async def read(self, request: Request, given: str | bytes) -> Response:
+    async def read(self, request: Request, given: str | bytes, chosen: Mapping[str, str]) -> Response:
         """The answer; None if the client has disconnected."""
         stop = threading.Event()
-        reading = asyncio.create_task(asyncio.to_thread(self.shown_for, given, stop))
+        reading = asyncio.create_task(asyncio.to_thread(self.shown_for, given, stop, chosen))
         while not reading.done():
             if await request.is_disconnected():
                 stop.set()
@@ -113,10 +114,10 @@ class Viewer:
         except SaccadeError as error:
             raise Refused(400, str(error)) from None
 
-    def shown_for(self, given: str | bytes, stop: threading.Event) -> dict[str, Any]:
+    def shown_for(self, given: str | bytes, stop: threading.Event, chosen: Mapping[str, str]) -> dict[str, Any]:
         assert self.shown.look is not None
         with stoppable(stop, READING):
-            views = self.shown.look(given)
+            views = self.shown.look(given) if self.shown.choose is None else self.shown.choose(given, chosen)
         asked = given.strip().splitlines()[-1:] if isinstance(given, str) else []  # of several lines, the question
         said = f": {asked[0]} -> {views[0].answer}" if asked and len(views) == 1 else ""
         return {"title": printable(f"{self.shown.title}{said}"), "views": [packed(view) for view in views]}
@@ -194,6 +195,15 @@ async def text_of(request: Request, none: bool, longest: int) -> str:
     if len(text) > longest:
         raise Refused(413, f"a text has at most {longest:,} characters, not {len(text):,}")
     return text
+
+
+def chosen_of(request: Request, choices: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The value of each choice in the address of a request, by default its first."""
+    found = {name: request.query_params.get(name, values[0]) for name, values in choices.items()}
+    for name, value in found.items():
+        if value not in choices[name]:
+            raise Refused(400, f"there is no {name} {value!r}; {nearest(value, choices[name])}")
+    return found
 
 
 async def file_of(request: Request, kind: Reads) -> bytes:

@@ -1,7 +1,7 @@
 """The content of the viewer: answers and pictures of runs, attention of checkpoints, or saved captures."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -12,16 +12,21 @@ from saccade.core.picture import Picture
 from saccade.core.task import Readable
 from saccade.explain import Capture
 from saccade.explain.answers import WEIGHT
+from saccade.explain.heat_maps import METHODS as METHODS_BY_NAME
 from saccade.explain.page import Offer, Reads, View
 from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.heads import Heads
 from saccade.runs import results
+from saccade.runs.classifiers import Classifier, is_classifier
 from saccade.runs.places import is_checkpoint, is_run, place
 from saccade.runs.run import Run, open_run
 
 Look = Callable[[str | bytes], list[View]]
+Choose = Callable[[str | bytes, Mapping[str, str]], list[View]]
 READS: dict[str, Reads] = {"text": "text", "audio/wav": "recording", "image/*": "image"}
 """The kind of input that a task accepts -> the input that the page sends."""
+METHODS = list(METHODS_BY_NAME)
+HEAT_MAP, NONE, MOST_PROBABLE = "heat map", "none", "the most probable"
 OFFERED = 4  # number of example inputs
 SENTENCES = (
     "The animal didn't cross the street because it was too tired.",
@@ -43,6 +48,8 @@ class Shown(NamedTuple):
     """Systems whose own kinds of pictures may be shown."""
     offer: Offer = Offer()
     """What the page says of the model, and its examples."""
+    choose: Choose | None = None
+    """As `look`, with the values of the offer's choices."""
 
 
 def of(paths: Sequence[Path]) -> Shown:
@@ -59,7 +66,9 @@ def of(paths: Sequence[Path]) -> Shown:
     checkpoints = [is_checkpoint(path) for path in paths]
     if any(checkpoints) and not all(checkpoints):
         raise InvalidInput("a run and a checkpoint cannot be compared: give two runs, or two checkpoints")
-    return of_checkpoints(paths) if all(checkpoints) else of_runs([place(path) for path in paths])
+    if all(checkpoints):
+        return of_classifiers(paths) if any(map(is_classifier, paths)) else of_checkpoints(paths)
+    return of_runs([place(path) for path in paths])
 
 
 def of_captures(paths: Sequence[Path]) -> Shown:
@@ -69,6 +78,61 @@ def of_captures(paths: Sequence[Path]) -> Shown:
         for path, name in zip(paths, names, strict=True)
     ]
     return Shown(", ".join(path.name for path in paths), views)
+
+
+def of_classifiers(paths: Sequence[Path]) -> Shown:
+    """Classifiers of pictures in folders of Hugging Face, with heat maps.
+
+    Raises:
+        InvalidInput: one of them reads text.
+    """
+    from saccade.runs import classifiers
+
+    if others := [path for path in paths if not is_classifier(path)]:
+        raise InvalidInput(f"{others[0]} does not read pictures, as the other does; they cannot be compared")
+    made = [classifiers.of_checkpoint(path) for path in paths]
+    names = told_apart([one.title for one in made], paths) if len(paths) > 1 else [""]
+    labels = [list(one.classes) for one in made]
+    choices = choices_of(labels[0] if all(each == labels[0] for each in labels) else [], own=False)
+
+    def choose(given: str | bytes, chosen: Mapping[str, str]) -> list[View]:
+        return answering([partial(mapped, one, chosen=chosen) for one in made], names)(given)
+
+    def look(given: str | bytes) -> list[View]:
+        return choose(given, {name: values[0] for name, values in choices.items()})
+
+    weights = [sum(weight.numel() for weight in one.model.parameters()) for one in made]
+    about = ", ".join(f"{one.title}, {count:,} weights" for one, count in zip(made, weights, strict=True))
+    return Shown(
+        " and ".join(one.title for one in made),
+        [],
+        "image",
+        look,
+        (),
+        Offer(f"{about}.", choices=choices, pad=False),
+        choose,
+    )
+
+
+def choices_of(classes: Sequence[str], own: bool) -> dict[str, Sequence[str]]:
+    """The choices of a page with heat maps.
+
+    Args:
+        classes: the names of the classes; none: the most probable class only.
+        own: whether there are other pictures, so that heat maps are there only if they are chosen.
+    """
+    methods = [NONE, *METHODS] if own else [*METHODS, NONE]
+    return {HEAT_MAP: methods, "class": [MOST_PROBABLE, *dict.fromkeys(classes)]}
+
+
+def mapped(classifier: Classifier, given: str | bytes, chosen: Mapping[str, str]) -> View:
+    """The most probable class, and the heat map that is chosen."""
+    from saccade.runs import heat_maps
+
+    method, wanted = chosen[HEAT_MAP], chosen["class"]
+    classes = [] if wanted == MOST_PROBABLE else [wanted]
+    found = heat_maps.explained(classifier, given, [METHODS[0] if method == NONE else method], classes)
+    return View("", found.answer, "; ".join(found.notes), [] if method == NONE else found.pictures)
 
 
 def of_checkpoints(paths: Sequence[Path]) -> Shown:
@@ -111,14 +175,56 @@ def of_runs(paths: Sequence[Path]) -> Shown:
         raise InvalidInput(f"{paths[0]} reads {one} and {paths[1]} reads {other}; they cannot be compared")
     names = told_apart([run.title for run in runs], paths) if len(runs) > 1 else [""]
     look = answering([partial(seen_by, run) for run in runs], names)
+    choices = run_choices(runs) if reads[0] == "image" else {}
+
+    def choose(given: str | bytes, chosen: Mapping[str, str]) -> list[View]:
+        return answering([partial(seen_and_mapped, run, chosen) for run in runs], names)(given)
+
     alone = all("nothing" in accepted(run) for run in runs)
     examples = [one for one in runs[0].to_type(OFFERED) if one]
     systems = tuple(dict.fromkeys(run.system for run in runs))
     title = " and ".join(run.title for run in runs)
     at_once = first(look, "" if alone else examples[0] if examples else None)
     said = [results.about(run.folder, run.system) for run in runs]
-    offer = Offer("\n".join(said if len(said) == 1 else map(": ".join, zip("AB", said, strict=True))), examples, alone)
-    return Shown(title, at_once, reads[0], look if reads[0] or alone else None, systems, offer)
+    offer = Offer(
+        "\n".join(said if len(said) == 1 else map(": ".join, zip("AB", said, strict=True))), examples, alone, choices
+    )
+    return Shown(
+        title, at_once, reads[0], look if reads[0] or alone else None, systems, offer, choose if choices else None
+    )
+
+
+def run_choices(runs: Sequence[Run]) -> dict[str, Sequence[str]]:
+    """The choices of runs that classify pictures; none if one of them does not."""
+    from saccade.runs import classifiers
+
+    found = []
+    for run in runs:
+        examples = run.to_type(1)
+        if not examples:
+            return {}
+        try:
+            classifier = classifiers.of_run(run)
+            found.append(classifier.names(classifier.logits(classifier.read(examples[0])).shape[1]))
+        except SaccadeError:
+            return {}
+    own = any(run.recipe.pictures is not None for run in runs)
+    return choices_of(found[0] if all(names == found[0] for names in found) else [], own)
+
+
+def seen_and_mapped(run: Run, chosen: Mapping[str, str], given: str | bytes) -> View:
+    """The answer of a run, and below its pictures the heat map that is chosen, or why there is none."""
+    from saccade.runs import classifiers
+
+    view = seen_by(run, given)
+    if chosen[HEAT_MAP] == NONE:
+        return view
+    try:
+        found = mapped(classifiers.of_run(run), given, chosen)
+    except SaccadeError as error:
+        return view._replace(note="; ".join(filter(None, [view.note, str(error)])))
+    note = found.note if not view.pictures else "; ".join(filter(None, [view.note, found.note]))
+    return view._replace(pictures=[*view.pictures, *found.pictures], note=note)
 
 
 def answering(models: Sequence[Callable[[str | bytes], View]], names: Sequence[str]) -> Look:

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, NamedTuple
@@ -41,6 +41,10 @@ class Offer(NamedTuple):
     """Inputs: texts, or the bytes of recordings or images."""
     again: bool = False
     """Whether the model answers without an input, and may do so again."""
+    choices: Mapping[str, Sequence[str]] = {}
+    """What is chosen beside a file: the name of each choice -> its values, the default first."""
+    pad: bool = True
+    """Whether a page that reads images has a pad to draw on."""
 
     @property
     def lines(self) -> bool:
@@ -105,6 +109,8 @@ def page_of(
         "views": [packed(view) for view in views], "live": live, "largest": largest, "longest": longest,
         "about": printable(offer.about, "\n"),
         "examples": examples, "lines": offer.lines,
+        "pad": offer.pad,
+        "choices": [{"name": name, "values": list(values)} for name, values in offer.choices.items()],
         "text": text, "again": offer.again, "sound": sound, "rate": rate_of(offer.examples),
     }  # fmt: skip
     systems = sorted({*systems, *(kind.partition(".")[0] for kind in _kinds(views) if "." in kind)})

@@ -50,6 +50,29 @@ function play(file) {
   sound.hidden = false;
 }
 
+/** A list for each choice beside the field for a file; another value looks at the last file again, or at the first example. */
+function offerChoices() {
+  if (!FILES[seen.live]) return;
+  for (const { name, values } of seen.choices || []) {
+    const label = document.createElement("label"), select = document.createElement("select");
+    select.dataset.choice = name;
+    for (const value of values) select.append(new Option(visible(value), value));
+    select.onchange = () => {
+      const example = (seen.examples || []).find(one => one.file);
+      if (page.file || example) hear(page.file || fileOf(example.file));
+    };
+    label.append(`${name} `, select);
+    element("hear").append(label);
+  }
+}
+
+/** What is chosen, as the end of an address. */
+function chosen() {
+  const said = new URLSearchParams();
+  for (const select of element("hear").querySelectorAll("[data-choice]")) said.set(select.dataset.choice, select.value);
+  return said.size ? `?${said}` : "";
+}
+
 /** The sound as an exported page keeps it. */
 async function soundKept() {
   if (!page.heard || page.heard.size > 1e6) return "";

@@ -5,7 +5,7 @@ const PAD = 196, NIB = 15; // pixels of the pad's sides, and of its pen
 
 /** The pad, below the field for a file; a drawing is looked at when the pen is lifted. */
 function offerPad() {
-  if (seen.live !== "image") return;
+  if (seen.live !== "image" || !seen.pad) return;
   const group = document.createElement("fieldset"), canvas = document.createElement("canvas"), clear = document.createElement("button");
   group.id = "pad";
   group.className = "chips";

@@ -6,7 +6,7 @@ function element(id) { return document.getElementById(id); }
 /** What the page was given: its views, and the examples that a live page offers. */
 const seen = JSON.parse(element("data").textContent);
 const views = [];
-const page = { show: "both", own: false, text: "", heard: null, going: null, writing: null, typing: null, recorder: null, untouched: null };
+const page = { file: null, show: "both", own: false, text: "", heard: null, going: null, writing: null, typing: null, recorder: null, untouched: null };
 const LETTERS = "ab", PAUSE = 400;  // ms
 /** What can be sent as a file. */
 const FILES = {
@@ -246,7 +246,8 @@ async function hear(file) {
     element("wait").textContent = `${FILES[seen.live].name} has at most ${seen.largest / 1e6} MB, not ${(file.size / 1e6).toFixed(1)} MB`;
     return;
   }
-  if (await ask("hear", { headers: { "Content-Type": FILES[seen.live].type }, body: file }) && seen.live === "recording") play(file);
+  page.file = file;
+  if (await ask(`hear${chosen()}`, { headers: { "Content-Type": FILES[seen.live].type }, body: file }) && seen.live === "recording") play(file);
 }
 
 /** A field of several lines, where an example has several; there Enter begins a line. */
@@ -294,7 +295,7 @@ function listen() {
   element("which").onclick = event => { if (event.target.dataset.show) arrange(event.target.dataset.show); };
   element("png").onclick = () => savePNG(present());
   element("svg").onclick = () => saveSVG(present());
-  element("html").onclick = async () => saveHTML(page.untouched, { ...seen, live: "", examples: [], again: false, sound: await soundKept(), title: document.title, start: hash() });
+  element("html").onclick = async () => saveHTML(page.untouched, { ...seen, live: "", examples: [], choices: [], again: false, sound: await soundKept(), title: document.title, start: hash() });
   const coloured = () => {
     element("dark-too").hidden = !dark();
     for (const one of present().flatMap(view => view.shown)) one.fresh();
@@ -313,6 +314,7 @@ async function start() {
   element("ask").hidden = seen.live !== "text";
   element("hear").hidden = !FILES[seen.live];
   offerPad();
+  offerChoices();
   offerExamples();
   read(seen.views);
   if (seen.sound) play(fileOf(seen.sound));

@@ -8,6 +8,7 @@ from saccade.explain.plots.graph import graph
 from saccade.explain.plots.heat_map import Panel, alignment, alignments, head_grid, matrix
 from saccade.explain.plots.images import brightness, drawing, glimpses, over_image
 from saccade.explain.plots.layers import layer_overview, positions
+from saccade.explain.plots.overlays import overlays
 from saccade.explain.plots.patches import patches
 from saccade.explain.plots.series import Line, bars, lines
 from saccade.explain.plots.steps import animate, attention_steps
@@ -17,6 +18,6 @@ from saccade.explain.plots.traces import memory_trace, speech, speeches
 __all__ = [
     "Figure", "Line", "Panel", "Weights", "alignment", "alignments", "animate", "arcs", "attention_steps", "bars",
     "brightness", "coloured_words", "curves", "drawing", "glimpses", "graph", "head_grid", "histogram", "join",
-    "labels", "layer_overview", "lines", "matrix", "memory_trace", "over_image", "patches", "pen", "positions", "save",
-    "score_by_length", "speech", "speeches", "training_curves", "words",
+    "labels", "layer_overview", "lines", "matrix", "memory_trace", "over_image", "overlays", "patches", "pen",
+    "positions", "save", "score_by_length", "speech", "speeches", "training_curves", "words",
 ]  # fmt: skip

@@ -39,25 +39,25 @@ def over_image(
         InvalidInput: the wrong shape, no words, a number that is not finite, or a weight below 0.
     """
     found = checked(weights, f"{len(words)} rows columns", "weights", 0.0)
-    grey = _grey(_pixels(image))
-    inch = (1.5 if len(words) <= FEW else 0.8) / max(grey.shape)  # fractions of a pixel
-    high, wide = (max(1, round(DOTS * inch * size)) for size in grey.shape)
-    smaller = max(grey.shape) > max(high, wide)
-    grey = _resized(grey[None], (high, wide), "bilinear" if smaller else "nearest")[0]
+    shades = grey_of(pixels_of(image))
+    inch = (1.5 if len(words) <= FEW else 0.8) / max(shades.shape)  # fractions of a pixel
+    high, wide = (max(1, round(DOTS * inch * size)) for size in shades.shape)
+    smaller = max(shades.shape) > max(high, wide)
+    shades = resized(shades[None], (high, wide), "bilinear" if smaller else "nearest")[0]
     largest = float(found.max())
     # cubic interpolation may go below 0 and above the word's largest weight
     most = found.max((1, 2), keepdims=True)
-    spread = np.clip(_resized(found, (high, wide), "bicubic"), 0, most) / (largest or 1.0)
-    texts = [_broken(text, wide / DOTS) for text in short_labels(words)]
+    spread = np.clip(resized(found, (high, wide), "bicubic"), 0, most) / (largest or 1.0)
+    texts = [broken(text, wide / DOTS) for text in short_labels(words)]
     lines = max(text.count("\n") for text in texts) + 1
     with our_style(title, *words):
         figure = page()
         tiles = _tiles(figure, len(texts), (wide / DOTS, high / DOTS), 0.12 + 0.16 * lines)
         for axes, text, weight in zip(tiles, texts, spread, strict=True):
             # white in the image shows the pure colour of the scale
-            laid = (PALEST + (1 - PALEST) * grey[..., None]) * colours()(weight)[..., :3]
+            laid = (PALEST + (1 - PALEST) * shades[..., None]) * colours()(weight)[..., :3]
             axes.imshow(laid, aspect="auto", interpolation="nearest")
-            _name(axes, text)
+            name_above(axes, text)
         normal = require("matplotlib.colors", "app").Normalize(0, largest or 1.0)
         mappable = require("matplotlib.cm", "app").ScalarMappable(normal, colours())
         # beside the last image of the first row
@@ -75,7 +75,7 @@ def brightness(image: Weights) -> Any:
     Raises:
         InvalidInput: another shape, or a number that is not finite.
     """
-    return _grey(_pixels(stretched(image, "an image (y, x), (c, y, x) or (y, x, c)")))
+    return grey_of(pixels_of(stretched(image, "an image (y, x), (c, y, x) or (y, x, c)")))
 
 
 def stretched(values: Weights, what: str) -> Any:
@@ -95,7 +95,7 @@ def stretched(values: Weights, what: str) -> Any:
     return (found - least) / ((most - least) or 1.0)
 
 
-def _pixels(image: Weights) -> Any:
+def pixels_of(image: Weights) -> Any:
     """An image (y, x), (3, y, x), (1, y, x) or (y, x, 3) as (y, x) or (y, x, 3), from 0 to 1."""
     found = read(image, "an image (y, x), (c, y, x) or (y, x, c)")
     if found.ndim == 3 and found.shape[-1] not in (1, 3) and found.shape[0] in (1, 3):
@@ -114,17 +114,17 @@ def _show(axes: Any, pixels: Any) -> None:
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, aspect="auto", extent=extent, interpolation="nearest")
 
 
-def _grey(pixels: Any) -> Any:
+def grey_of(pixels: Any) -> Any:
     return pixels if pixels.ndim == 2 else pixels @ np.array(GREY_OF)
 
 
-def _resized(maps: Any, size: tuple[int, int], mode: str) -> Any:
+def resized(maps: Any, size: tuple[int, int], mode: str) -> Any:
     """Maps (n, y, x) resized."""
     more: Any = {} if mode == "nearest" else {"align_corners": False, "antialias": True}
     return F.interpolate(torch.from_numpy(np.ascontiguousarray(maps))[:, None], size, mode=mode, **more)[:, 0].numpy()
 
 
-def _broken(text: str, wide: float) -> str:
+def broken(text: str, wide: float) -> str:
     """A name, broken into lines that fit above an image of this width in inches; wide characters count twice."""
     lines, room = [""], int(11 * max(wide, NARROWEST))
     for character in text:
@@ -148,7 +148,7 @@ def _tiles(figure: Figure, number: int, size: tuple[float, float], above: float,
     return made
 
 
-def _name(axes: Any, text: str) -> None:
+def name_above(axes: Any, text: str) -> None:
     """Write a name above an image, below the title of the picture."""
     style = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center", "va": "bottom"}
     axes.annotate(text, (0.5, 1), (0, 3), **style)
@@ -181,7 +181,7 @@ def glimpses(
     Raises:
         InvalidInput: the wrong shape, a number that is not finite, or a size below 0.
     """
-    pixels = _pixels(image)
+    pixels = pixels_of(image)
     path = checked(centres, "t 2", "centres")
     given = read(sizes, "sizes")
     given = np.broadcast_to(given, (len(path), 1)) if given.ndim == 0 else given
@@ -192,7 +192,7 @@ def glimpses(
     inch = 3.6 / max(high, wide)
     with our_style(title, *names):
         axes = page().add_axes((0, -high * inch, wide * inch, high * inch))
-        _show(axes, _grey(pixels))
+        _show(axes, grey_of(pixels))
         axes.spines[:].set_visible(True)
         axes.set(xlabel="x (pixels)", ylabel="y (pixels)")
         for (x, y), scales in zip(path, boxes, strict=True):
@@ -218,19 +218,19 @@ def _grey_crops(seen: Weights, count: int) -> Any:
     found = read(seen, "seen (t, y, x)")
     found = checked(found, f"{count} c y x" if found.ndim == 4 else f"{count} y x", "seen", 0.0)
     found = _pixels_of_all(found)
-    return found if found.ndim == 3 else _grey(found)
+    return found if found.ndim == 3 else grey_of(found)
 
 
 def _lay_below(figure: Figure, crops: Any, names: Sequence[str], top: float) -> None:
     """What each glimpse saw, in rows below the image, whose lower edge is at this height."""
     high, wide = crops.shape[1:]
     small = 1.1 / max(high, wide)
-    texts = [_broken(name, wide * small) for name in names]
+    texts = [broken(name, wide * small) for name in names]
     above = 0.12 + 0.16 * (max(text.count("\n") for text in texts) + 1)
     tiles = _tiles(figure, len(crops), (wide * small, high * small), above, top - above - 0.55)
     for axes, crop, text in zip(tiles, crops, texts, strict=True):
         _show(axes, crop)
-        _name(axes, text)
+        name_above(axes, text)
 
 
 def _halo() -> list[Any]:
@@ -303,11 +303,11 @@ def drawing(
     small = inches / max(high, wide)  # inches per pixel
     with our_style(title, *texts):
         figure = page()
-        texts = [_broken(text, wide * small) for text in texts] if names else texts
+        texts = [broken(text, wide * small) for text in texts] if names else texts
         above = 0.12 + 0.16 * (max(texts[step].count("\n") for step in chosen) + 1)
         for axes, step in zip(_tiles(figure, len(chosen), (wide * small, high * small), above), chosen, strict=True):
             _show(axes, found[step])
-            _name(axes, texts[step])
+            name_above(axes, texts[step])
             if placed is not None:
                 x, y, across, down = placed[step]
                 _box(axes, x, y, across, down, clip=True)  # it may extend beyond the canvas
@@ -334,5 +334,5 @@ def _pixels_of_all(found: Any) -> Any:
     frames, height, width = len(found), found.shape[-2], found.shape[-1]
     if found.ndim == 4:
         found = np.moveaxis(found, 1, -1)
-    flat = _pixels(found.reshape(frames * height, width, *found.shape[3:]))
+    flat = pixels_of(found.reshape(frames * height, width, *found.shape[3:]))
     return flat.reshape(frames, height, width, *flat.shape[2:])

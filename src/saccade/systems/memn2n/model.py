@@ -26,6 +26,8 @@ class MemN2NConfig:
     """How a sentence becomes a vector: position encoding, or a bag of words."""
     tying: Literal["adjacent", "layer-wise"] = "adjacent"
     """Which hops share which weights."""
+    filled: bool = True
+    """Whether a hop may read nothing: places of the memory without a sentence take part in the softmax."""
     linear_start: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     """Training steps without the softmax of the hops; 0: none."""
 
@@ -37,8 +39,9 @@ class MemN2N(nn.Module):
         super().__init__()
         self.linear_start = config.linear_start
         self.memory = EndToEndMemoryNetwork(
-            symbols, config.width, hops=config.hops, memories=memories, encoding=config.encoding, tying=config.tying
-        )
+            symbols, config.width, hops=config.hops, memories=memories, encoding=config.encoding, tying=config.tying,
+            filled=config.filled,
+        )  # fmt: skip
 
     def forward(self, batch: Batch, step: int = 0) -> Float[Tensor, "b v"]:
         """The logits of the answers.

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from saccade.core.config import NAMED, config
+from saccade.core.errors import InvalidInput
 from saccade.tasks.digits import placing, warps
 from saccade.tasks.digits.draws import Keys, normal, uniform, whole
 from saccade.tasks.digits.image_file import Fit
@@ -51,6 +52,14 @@ class Kind:
         """The classes of the digits of each image."""
         return source.labels[rows][:, None]
 
+    def boxes(self, source: Digits, rows: Int[Tensor, " b"], keys: Keys) -> Int[Tensor, "b 4"]:
+        """Where the digit of each image is: top, left, bottom and right of its ink, the last two excluded.
+
+        Raises:
+            InvalidInput: images of a kind whose digits are not at a place of their own.
+        """
+        raise InvalidInput(f"{self.name} images have no boxes; translated and cluttered ones do")  # type: ignore[attr-defined]
+
 
 @config
 class Plain(Kind):
@@ -74,6 +83,9 @@ class Translated(Kind):
     def images(self, source: Digits, rows: Int[Tensor, " b"], keys: Keys) -> Float[Tensor, "b size size"]:
         return placing.bright(translated(source, rows, keys, self.size))
 
+    def boxes(self, source: Digits, rows: Int[Tensor, " b"], keys: Keys) -> Int[Tensor, "b 4"]:
+        return boxes_of(source, rows, keys, self.size)
+
 
 @config
 class Cluttered(Kind):
@@ -94,13 +106,33 @@ class Cluttered(Kind):
         clutter(canvas, source, rows, keys, self.pieces, self.piece)
         return placing.bright(canvas)
 
+    def boxes(self, source: Digits, rows: Int[Tensor, " b"], keys: Keys) -> Int[Tensor, "b 4"]:
+        return boxes_of(source, rows, keys, self.size)
+
 
 def translated(source: Digits, rows: Int[Tensor, " b"], keys: Keys, size: int) -> Int16[Tensor, "b size size"]:
     """Digits at random places, wholly on the canvas."""
     canvas = placing.blank(len(rows), size)
-    top, left = whole(uniform(keys, 2, AT), size - SIDE + 1).T[..., None]
+    top, left = corners(keys, size)
     placing.place(canvas, source.images[rows].view(-1, 1, SIDE * SIDE), top, left)
     return canvas
+
+
+def corners(keys: Keys, size: int) -> Int[Tensor, "2 b 1"]:
+    """The first row and column of each digit's square on a canvas."""
+    return whole(uniform(keys, 2, AT), size - SIDE + 1).T[..., None]
+
+
+def boxes_of(source: Digits, rows: Int[Tensor, " b"], keys: Keys, size: int) -> Int[Tensor, "b 4"]:
+    """The boxes of the ink of translated digits."""
+    ink = source.images[rows] > 0
+    found = []
+    for axis, start in zip((2, 1), corners(keys, size), strict=True):
+        there = ink.any(axis).byte()
+        low, high = there.argmax(1), SIDE - there.flip(1).argmax(1)
+        found.append((start[:, 0] + low, start[:, 0] + high))
+    (top, bottom), (left, right) = found
+    return torch.stack([top, left, bottom, right], 1)
 
 
 def clutter(

@@ -7,7 +7,7 @@ from itertools import zip_longest
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput
@@ -29,6 +29,7 @@ class DigitsTask:
 
     direction: Literal["min"] = "min"
     accepts: tuple[str, ...] = ("image/*",)
+    classes: tuple[str, ...] = tuple(map(str, range(10)))
 
     def __init__(self, config: DigitsConfig) -> None:
         self.config, self.kind = config, config.kind
@@ -78,6 +79,18 @@ class DigitsTask:
             return torch.stack([image for image in own if image is not None])
         rows = torch.tensor([example.row for example in examples])
         return self.kind.images(self.digits[split], rows, self._keys(examples))
+
+    def boxes(self, examples: Sequence[Example]) -> Int[Tensor, "b 4"]:
+        """Where the digits of translated and cluttered images are: top, left, bottom and right of their ink, in pixels,
+        the last two excluded.
+
+        Raises:
+            InvalidInput: images of another kind, a user's image, or examples of several splits.
+        """
+        if len({example.split for example in examples}) != 1 or any(one.image is not None for one in examples):
+            raise InvalidInput("expected examples of one split, whose digits were placed by this task")
+        rows = torch.tensor([example.row for example in examples])
+        return self.kind.boxes(self.digits[examples[0].split], rows, self._keys(examples))
 
     def score(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Score:
         """The error, and for single digits the error of each; of binarised images the means of the bounds."""

@@ -1,0 +1,1 @@
+"""Residual networks with bottleneck attention (Park et al. 2018)."""

@@ -1,0 +1,1 @@
+"""Residual networks with convolutional block attention (Woo et al. 2018)."""

@@ -1,0 +1,1 @@
+"""Residual networks (He et al. 2016)."""
