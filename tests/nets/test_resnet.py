@@ -230,7 +230,7 @@ def test_the_padded_shortcut_keeps_pixels_and_adds_channels_of_zeros() -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: ResNet(21), "depth must be one of 18, 20, 32, 34, 44, 50, 56, 101, 110, 152, not 21"),
+        (lambda: ResNet(21), "depth must be one of 18, 20, 26, 32, 34, 38, 44, 50, 56, 101, 110, 152, not 21"),
         (lambda: ResNet(18, 0), "classes must be at least 1"),
         (lambda: ResNet(18, channels=0), "channels must be at least 1"),
         (lambda: ResNet(20, spatial={4: lambda *_: nn.Identity()}), "ResNet-20 has the stages 1 to 3, and no stage 4"),

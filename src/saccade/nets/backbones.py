@@ -1,5 +1,6 @@
 """The convolutional networks of images as a configuration chooses them: a record for each, with its options."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -7,7 +8,7 @@ from pydantic import Field
 from saccade.core.config import NAMED, config
 from saccade.nets.densenet import DenseNet
 from saccade.nets.inception import Inception
-from saccade.nets.resnet import Gate, ResNet
+from saccade.nets.resnet import Gate, ResNet, Spatial, Stem
 from saccade.nets.stochastic_depth import StochasticDepth
 
 
@@ -16,8 +17,8 @@ class Residual:
     """A residual network (He et al. 2016)."""
 
     name: Literal["resnet"] = "resnet"
-    depth: Literal[18, 20, 32, 34, 44, 50, 56, 101, 110, 152] = 20
-    """Layers: 18, 34, 50, 101 or 152 for large images; 20, 32, 44, 56 or 110 for small ones, as of CIFAR."""
+    depth: Literal[18, 20, 26, 32, 34, 38, 44, 50, 56, 101, 110, 152] = 20
+    """Layers: 18, 26, 34, 38, 50, 101 or 152 for large images; 20, 32, 44, 56 or 110 for small ones, as of CIFAR."""
     stochastic_depth: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Probability that an image skips the last block in training; it rises from 0 at the first (Huang et al. 2016,
     arXiv:1603.09382)."""
@@ -63,9 +64,18 @@ def backbone(
 
 
 def residual(
-    options: Residual, channels: int, classes: int, *, gate: Gate | None = None, between: Gate | None = None
+    options: Residual,
+    channels: int,
+    classes: int,
+    *,
+    gate: Gate | None = None,
+    between: Gate | None = None,
+    spatial: Mapping[int, Spatial] | None = None,
+    stem: Stem | None = None,
 ) -> ResNet:
-    """A residual network, with what its sockets for gates and between stages make."""
+    """A residual network, with what its sockets make; see `ResNet`."""
     rate = options.stochastic_depth
     drop = (lambda depth: StochasticDepth(rate * depth)) if rate else None
-    return ResNet(options.depth, classes, channels=channels, gate=gate, between=between, drop=drop)
+    return ResNet(
+        options.depth, classes, channels=channels, gate=gate, between=between, spatial=spatial, stem=stem, drop=drop
+    )

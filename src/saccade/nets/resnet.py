@@ -13,6 +13,7 @@ Sockets: a gate on the branch, before the addition; a module between two stages;
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from jaxtyping import Float
@@ -27,6 +28,8 @@ Gate = Callable[[int], nn.Module]
 """channels -> a module from maps to maps of the same shape."""
 Spatial = Callable[[int, int, int], nn.Module]
 """(channels in, channels out, stride) -> a module in the place of a 3 x 3 convolution."""
+Stem = Callable[[int, int], nn.Module]
+"""(channels of images, channels out) -> a module in the place of the first convolution; it keeps the image's size."""
 Drop = Callable[[float], nn.Module]
 """A block's depth, from 0 at the first to 1 at the last -> a module on its branch, such as stochastic depth."""
 
@@ -47,13 +50,16 @@ def cifar(depth: int) -> Form:
 
 FORMS = {
     18: Form((2, 2, 2, 2)),
+    26: Form((1, 2, 4, 1), bottleneck=True),
     34: Form((3, 4, 6, 3)),
+    38: Form((2, 3, 5, 2), bottleneck=True),
     50: Form((3, 4, 6, 3), bottleneck=True),
     101: Form((3, 4, 23, 3), bottleneck=True),
     152: Form((3, 8, 36, 3), bottleneck=True),
     **{depth: cifar(depth) for depth in (20, 32, 44, 56, 110)},
 }
-"""The networks of table 1, for ImageNet, and of table 6, for CIFAR."""
+"""The networks of table 1, for ImageNet, and of table 6, for CIFAR. Those of 26 and 38 layers, with one and two blocks
+fewer a stage than 50, are Ramachandran et al.'s (2019, arXiv:1906.05909)."""
 
 PUBLISHED = (((r"^stages\.", ""), (r"\.gate\.excitation\.0\.", ".se.fc1."), (r"\.gate\.excitation\.2\.", ".se.fc2.")),)
 """Patterns from our names of weights to those of torchvision (resnet18 to resnet152) and timm (also seresnet50: a gate
@@ -140,14 +146,16 @@ class ResNet(nn.Module):
     Images may have any size. The networks for ImageNet halve it five times, those for CIFAR twice, rounding up.
 
     Args:
-        depth: 18, 34, 50, 101 or 152: the networks for ImageNet; 20, 32, 44, 56 or 110: those for CIFAR, with a 3 x 3
-            convolution first and shortcuts without weights.
+        depth: 18, 26, 34, 38, 50, 101 or 152: the networks for ImageNet; 20, 32, 44, 56 or 110: those for CIFAR, with a
+            3 x 3 convolution first and shortcuts without weights.
         classes: number of logits.
         channels: channels of the images.
         gate: makes a module on the branch of each block, after the last norm and before the addition, such as
             `SqueezeExcite` (Hu et al. 2018, figure 3) or `CBAM`.
         between: makes a module after each stage but the last, such as `BottleneckAttention` (Park et al. 2018).
         spatial: for stages, numbered from 1, what replaces their 3 x 3 convolutions, such as `LocalAttention2d`.
+        stem: makes what replaces the first convolution, such as `AttentionStem`. In the networks for ImageNet it has
+            the image's size, and 4 x 4 max pooling follows its norm.
         drop: makes a module on the branch of each block, after the gate, such as stochastic depth.
 
     Raises:
@@ -164,6 +172,7 @@ class ResNet(nn.Module):
         gate: Gate | None = None,
         between: Gate | None = None,
         spatial: Mapping[int, Spatial] | None = None,
+        stem: Stem | None = None,
         drop: Drop | None = None,
     ) -> None:
         super().__init__()
@@ -175,9 +184,11 @@ class ResNet(nn.Module):
         if unknown := [stage for stage in spatial or {} if stage not in stages]:
             raise InvalidInput(f"ResNet-{depth} has the stages 1 to {len(stages)}, and no stage {unknown[0]}")
         self.channels = channels
-        self.conv1 = convolution(channels, form.width, *((3, 1) if form.cifar else (7, 2)))
+        first: Stem = stem or partial(convolution, kernel=3 if form.cifar else 7, stride=1 if form.cifar else 2)
+        self.conv1 = first(channels, form.width)
         self.bn1 = nn.BatchNorm2d(form.width)
-        self.maxpool = nn.Identity() if form.cifar else nn.MaxPool2d(3, 2, 1)
+        pool = nn.MaxPool2d(3, 2, 1) if stem is None else nn.MaxPool2d(4, ceil_mode=True)
+        self.maxpool = nn.Identity() if form.cifar else pool
         self.stages = nn.Sequential()
         kind, place, inputs = Bottleneck if form.bottleneck else BasicBlock, 0, form.width
         for stage, count in zip(stages, form.blocks, strict=True):

@@ -10,6 +10,7 @@ of longer vectors, as in `attention_2d`.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -89,6 +90,11 @@ class Tile(NamedTuple):
         return torch.baddbmm(hidden.flatten(2).flatten(0, 1)[None], query, keys.mT).softmax(-1)
 
 
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Products in the dtype of their factors; shapes alone, on the meta device, have no autocast."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
+
+
 def flat(maps: Float[Tensor, "b h y x d"]) -> Float[Tensor, "n p d"]:
     return maps.flatten(2, 3).flatten(0, 1)
 
@@ -131,7 +137,7 @@ class Tiles(torch.autograd.Function):
         of_query, of_keys, of_values = torch.empty_like(query), torch.zeros_like(keys), torch.zeros_like(values)
         of_placed = [torch.empty_like(by_offset) for by_offset in placed]
         axes = (spans(query.shape[axis], keys.shape[axis], ctx.window, query.device) for axis in (2, 3))
-        with torch.autocast(slope.device.type, enabled=False):
+        with without_autocast(slope.device):
             for tile in map(Tile._make, product(*axes)):
                 asking, asked = tile.query(query, placed), tile.keys(keys, bool(placed))
                 weights, above = tile.weights(asking, asked), flat(tile.asking(slope))
