@@ -34,7 +34,7 @@ from saccade.core.errors import InvalidInput
 from saccade.core.masks import masked_softmax
 from saccade.core.own_backward import own_backward
 from saccade.core.tap import Tap
-from saccade.vision.local_tiles import Tiles, read_in_tiles, without_autocast
+from saccade.vision.local_tiles import Tiles, read_in_tiles, together, without_autocast
 from saccade.vision.squeeze_excite import check_maps
 
 Border = Literal["mask", "pad"]
@@ -76,9 +76,10 @@ def local_attention(
     if border == "pad":
         keys, values = (F.pad(maps, (0, 0, *[window // 2] * 4)) for maps in (keys, values))
     read = Tiles.apply if own_backward() else read_in_tiles
+    images = together(query, window)
     with without_autocast(query.device):
-        y: Tensor = read(window, query, keys, values, *placed)
-    return y
+        parts = zip(*(given.split(images) for given in (query, keys, values, *placed)), strict=True)
+        return torch.cat([read(window, *part) for part in parts])
 
 
 def window_weights(

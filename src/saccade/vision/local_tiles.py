@@ -21,6 +21,17 @@ from torch.autograd.function import once_differentiable
 
 TILE = 8  # rows and columns of a tile of queries; with a 7 x 7 window, 4 to 10 take about the same time
 
+AT_ONCE = 1 << 20  # weights of a tile; more leave a CPU's cache
+
+
+def together(query: Float[Tensor, "b h y x d"], window: int) -> int:
+    """How many images are computed at once, on a CPU; elsewhere all."""
+    if query.device.type != "cpu":
+        return max(1, len(query))
+    heads, height, width = query.shape[1:4]
+    tile = heads * min(TILE, height) * min(TILE, width)
+    return max(1, AT_ONCE // (tile * min(TILE + window - 1, height) * min(TILE + window - 1, width)))
+
 
 class Span(NamedTuple):
     """A tile along one axis. Offsets and keys that there are not are clipped to the nearest."""
