@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from saccade.core.errors import InvalidInput
-from tests.checks import assert_twins, leaf
+from saccade.core.tap import Tap
+from tests.checks import assert_twins, leaf, randomised
 
 SIZES = {
     "query_size": 5, "key_size": 7, "width": 11, "input_size": 3, "hidden_size": 13, "output_size": 17,
     "module_size": 3, "model_size": 12, "heads": 3,
+    "channels": 12, "channels_in": 12, "channels_out": 16,
 }  # fmt: skip
 
 
@@ -28,6 +30,20 @@ def listed(room: str, method: str) -> list[type[nn.Module]]:
             if issubclass(thing, nn.Module) and thing.__module__ == module.name and hasattr(thing, method):
                 found.append(thing)
     return found
+
+
+def on_maps() -> list[type[nn.Module]]:
+    """What is called with maps (b, c, y, x) alone, and is made of sizes alone."""
+
+    def required(function: Any) -> list[inspect.Parameter]:
+        return [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+
+    return [
+        kind
+        for kind in listed("vision", "forward")
+        if [p.name for p in required(kind.forward)[1:]] in (["maps"], ["images"])
+        and all(p.annotation is int for p in required(kind))
+    ]
 
 
 def make(kind: type[nn.Module]) -> Any:
@@ -209,3 +225,46 @@ class TestMemory:
         _, state = memory(torch.randn(2, 3, 3).double())
         assert state._fields
         assert before == {name: id(value) for name, value in vars(memory).items()}
+
+
+@pytest.mark.parametrize("kind", on_maps(), ids=lambda kind: kind.__name__)
+class TestVision:
+    def test_an_image_does_not_depend_on_the_others(self, kind: type[nn.Module]) -> None:
+        module, maps = randomised(make(kind)), leaf(3, 12, 7, 5)
+        made = module(maps)
+        torch.testing.assert_close(module(maps[1:2]), made[1:2])
+        assert len(module(maps[:0])) == 0
+        (slope,) = torch.autograd.grad(made[1].square().sum(), maps)
+        assert slope[1].any()
+        assert not slope[0].any()
+        assert not slope[2].any()
+
+    @pytest.mark.parametrize("size", [(1, 1), (1, 5), (7, 1)])
+    def test_maps_of_any_size(self, size: tuple[int, int], kind: type[nn.Module]) -> None:
+        module, maps = make(kind), leaf(2, 12, *size)
+        made = module(maps)
+        assert made.isfinite().all()
+        assert torch.autograd.grad(made.square().sum(), maps)[0].isfinite().all()
+
+    @pytest.mark.unhooked
+    def test_other_maps_and_sizes_below_one_raise_and_are_named(self, kind: type[nn.Module]) -> None:
+        for wrong in ((12, 7, 5), (2, 12, 0, 5)):
+            with pytest.raises(InvalidInput, match=r"rows, columns|at least one pixel"):
+                make(kind)(torch.randn(wrong).double())
+        parameters = inspect.signature(kind).parameters
+        required = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
+        for name in sorted({*required, "heads", "window", "stride", "reduction", "kernel"} & set(parameters)):
+            with pytest.raises(InvalidInput, match=f"{name.replace('_', '.')} must be at least 1"):
+                kind(**{each: SIZES[each] for each in required} | {name: 0})
+
+    def test_taps_are_heard_and_there_is_no_state(self, kind: type[nn.Module]) -> None:
+        from saccade.explain import capture
+
+        module, maps = make(kind), leaf(2, 12, 7, 5)
+        before, made = {name: id(value) for name, value in vars(module).items()}, module(maps)
+        with capture(module) as seen:
+            torch.testing.assert_close(module(maps), made, rtol=0, atol=0)
+        assert any(seen.values())
+        assert before == {name: id(value) for name, value in vars(module).items()}
+        taps = {name for name, part in module.named_modules() if isinstance(part, Tap)}
+        assert not any(name.startswith(tuple(taps)) for name in module.state_dict())

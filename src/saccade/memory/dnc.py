@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saccade.attention.content import check_sizes
+from saccade.core.own_backward import heard, own_backward, taps_of
 from saccade.core.tap import Tap
 from saccade.memory.addressing import content_weights
 from saccade.memory.allocation import allocation, retention, usage_after
@@ -37,7 +38,6 @@ from saccade.memory.dnc_steps import Computer, Memory, Steps
 from saccade.memory.links import link_after, precedence_after, sharpen_links
 from saccade.memory.lstm import LSTMState
 from saccade.memory.ntm_steps import HUGE
-from saccade.memory.own_backward import heard, own_backward, taps_of
 
 
 class DNCState(NamedTuple):

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saccade.attention.content import check_sizes
+from saccade.core.own_backward import heard, own_backward, taps_of
 from saccade.core.tap import Tap
 from saccade.memory.addressing import Address, Stages, address, check_shifts, stages
 from saccade.memory.controller import Controller, Kind, check_choice
 from saccade.memory.lstm import LSTMState
 from saccade.memory.ntm_steps import HUGE, Machine, Steps
-from saccade.memory.own_backward import heard, own_backward, taps_of
 
 SMALL = 1e-6  # the constant that an empty memory holds (Collier & Beel 2018, arXiv:1807.08518)
 FORWARD = 1.0  # the first bias of the logit of the largest shift, of the others 0

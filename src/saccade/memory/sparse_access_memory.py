@@ -23,10 +23,10 @@ from torch.nn import functional as F
 
 from saccade.attention.content import check_sizes
 from saccade.core.errors import InvalidInput
+from saccade.core.own_backward import heard, own_backward, taps_of
 from saccade.core.tap import Tap
 from saccade.memory.controller import Controller, Kind
 from saccade.memory.lstm import LSTMState
-from saccade.memory.own_backward import heard, own_backward, taps_of
 from saccade.memory.rollback import Journal, Rollback
 from saccade.memory.sparse_addressing import (
     Emitted,

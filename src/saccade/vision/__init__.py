@@ -5,6 +5,7 @@ from saccade.vision.bottleneck_attention import BottleneckAttention
 from saccade.vision.cbam import CBAM, ChannelGate, SpatialGate
 from saccade.vision.gaussian_grid import GaussianGrid
 from saccade.vision.grids import AffineGrid, ProjectiveGrid, SimilarityGrid, SplineGrid
+from saccade.vision.local_attention import AttentionStem, LocalAttention2d
 from saccade.vision.location import GaussianLocation
 from saccade.vision.retina import Retina
 from saccade.vision.spatial_transformer import SpatialTransformer
@@ -14,10 +15,12 @@ __all__ = [
     "CBAM",
     "AffineGrid",
     "Attention2d",
+    "AttentionStem",
     "BottleneckAttention",
     "ChannelGate",
     "GaussianGrid",
     "GaussianLocation",
+    "LocalAttention2d",
     "MultiHeadSelfAttention",
     "ProjectiveGrid",
     "Retina",

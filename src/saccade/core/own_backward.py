@@ -17,7 +17,7 @@ def own_backward() -> bool:
 
 
 def taps_of(module: nn.Module) -> list[Tap]:
-    """The taps of a memory's own, not those of its parts."""
+    """The taps of a module's own, not those of its parts."""
     return [child for child in module.children() if isinstance(child, Tap)]
 
 
