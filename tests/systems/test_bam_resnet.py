@@ -23,6 +23,6 @@ def test_gates_stand_between_the_stages_with_the_options_of_the_configuration() 
 def test_the_picture_of_the_gates_has_one_map_after_each_stage_but_the_last() -> None:
     found = residual.pictures_of(residual.answered(RECIPE), RECIPE)
     assert found.keys() == {"gates", "grad-cam", "classes"}
-    assert list(found["gates"].labels) == ["between1", "between2"]
+    assert list(found["gates"].labels) == ["after stage 1", "after stage 2"]
     assert found["gates"].maps.shape == (2, 12, 12)
     assert 0 <= found["gates"].maps.min() <= found["gates"].maps.max() <= 1

@@ -31,7 +31,7 @@ def test_the_picture_of_the_gates_has_the_last_block_of_each_stage() -> None:
     found = residual.pictures_of(answer, RECIPE)
     assert found.keys() == {"gates", "grad-cam", "classes"}
     gates = found["gates"]
-    assert list(gates.labels) == ["layer1", "layer2", "layer3"]
+    assert list(gates.labels) == ["stage 1", "stage 2", "stage 3"]
     assert gates.maps.shape == (3, 12, 12)
     with torch.no_grad(), capture(answer.model, "stages.layer3.2.gate.spatial.gates") as seen:
         answer.model(answer.task.collate([answer.example]).images)

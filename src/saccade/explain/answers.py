@@ -1,5 +1,6 @@
 """Pictures and measures of a model's attention while it gives an answer, for a recipe's `pictures` and `measures`."""
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from fnmatch import fnmatchcase
@@ -287,7 +288,8 @@ def gates(answer: Answer, image: Tensor, only: str) -> ImageOverlay:
 
     Args:
         image: (c, y, x), as a person sees it. The model's is that of `task.collate`.
-        only: a pattern of taps, "stages.STAGE...", of gates (b, y, x) or (b, c, y, x).
+        only: a pattern of taps, "stages.layer1..." (in a stage) or "stages.between1..." (after it), of gates (b, y, x)
+            or (b, c, y, x).
 
     Raises:
         NotFound: no tap matches.
@@ -300,4 +302,5 @@ def gates(answer: Answer, image: Tensor, only: str) -> ImageOverlay:
     size = max((found.shape for found in maps), key=lambda shape: shape.numel())
     drawn = [F.interpolate(found[None, None], size, mode="nearest-exact")[0, 0] for found in maps]
     title = f"answer {answer.task.decode(answer.prediction)}"
-    return ImageOverlay("gates", image, torch.stack(drawn), list(last), "gate", title)
+    labels = [re.sub(r"^layer", "stage ", re.sub(r"^between", "after stage ", name)) for name in last]
+    return ImageOverlay("gates", image, torch.stack(drawn), labels, "gate", title)
