@@ -238,7 +238,7 @@ def test_the_padded_shortcut_keeps_pixels_and_adds_channels_of_zeros() -> None:
             lambda: ResNet(20)(torch.randn(2, 1, 9, 9)),
             r"images must be \(batch, 3, rows, columns\), not \(2, 1, 9, 9\)",
         ),
-        (lambda: ResNet(20)(torch.randn(3, 9, 9)), r"not \(3, 9, 9\)"),
+        pytest.param(lambda: ResNet(20)(torch.randn(3, 9, 9)), r"not \(3, 9, 9\)", marks=pytest.mark.unhooked),
         (lambda: ResNet(20)(torch.randn(2, 3, 0, 9)), "at least 1 x 1 pixels, not 0 x 9"),
     ],
 )

@@ -17,7 +17,7 @@ def test_the_protocol_is_that_of_the_family() -> None:
 
 def test_parameters_and_multiply_adds() -> None:
     residual.check_costs(RECIPE, {
-        "cifar10": (104_794, 121), "imagenet": (18_038_632, 4362), "imagenet-26": (10_342_632, 2719),
+        "cifar10": (104_794, 70), "imagenet": (18_038_632, 4362), "imagenet-26": (10_342_632, 2719),
         "imagenet-38": (14_190_632, 3541), "imagenet-attention": (18_030_472, 4376),
     })  # fmt: skip
 

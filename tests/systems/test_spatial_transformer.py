@@ -76,7 +76,8 @@ def test_a_variant_and_its_twin_differ_in_the_transformer_only(variant: str) -> 
 
 def test_the_page_has_the_numbers_of_weights() -> None:
     text = (catalogue.SYSTEMS / "spatial_transformer" / "README.md").read_text(encoding="utf-8")
-    rows = [re.findall(r"\d{3},\d{3}", line) for line in text.splitlines() if re.match(r"\|.*\d{3},\d{3} \| \d", line)]
+    found = [re.findall(r"\b\d{3},\d{3}\b", line) for line in text.splitlines() if line.startswith("|")]
+    rows = [numbers for numbers in found if len(numbers) == 2]
     small, large = FCN(), FCN(hidden_size=206)
     asked = [(CNN(), CNN(), made) for made in (Without(), Affine(), Projective(), Spline())]
     asked += [(small, large, made) for made in (Without(), Affine(localisation="fcn"))]  # type: ignore[misc]
