@@ -76,7 +76,7 @@ def test_published_weights_by_the_name_of_the_network(saccade: Command, folder: 
     more = ("--weights", folder / "resnet18.pth", "--pictures", tmp_path, "--layer", "stages.layer3")
     done = saccade("explain", folder / "photo.png", "--model", "resnet18", "--class", "207", *more)
     assert done.status == 0, done.err
-    assert "grad-cam: class 207" in done.out
+    assert "grad-cam: golden retriever" in done.out
     assert "layer stages.layer3, 14 x 14 places" in done.out
     done = saccade(
         "explain", folder / "photo.png", "--model", "resnet18", "--class", "Thing 9", *more, "--labels",

@@ -17,6 +17,7 @@ class Residual:
     """A residual network (He et al. 2016)."""
 
     name: Literal["resnet"] = "resnet"
+    """The kind of network."""
     depth: Literal[18, 20, 26, 32, 34, 38, 44, 50, 56, 101, 110, 152] = 20
     """Layers: 18, 26, 34, 38, 50, 101 or 152 for large images; 20, 32, 44, 56 or 110 for small ones, as of CIFAR."""
     stochastic_depth: Annotated[float, Field(ge=0, lt=1)] = 0.0

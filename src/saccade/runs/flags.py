@@ -134,7 +134,14 @@ def read(field: FlagField, values: Sequence[str]) -> Any:
     if field.annotation is bool and not values:
         return True
     value = one(field.flag, values)
-    return None if optional(field.annotation) and value.lower() == "none" else value
+    return None if optional(field.annotation) and value.lower() == "none" else literal(field.annotation, value)
+
+
+def literal(kind: Any, value: str) -> Any:
+    """The value of a `Literal` that is written so, such as a number, which pydantic does not make of a text."""
+    choices = [one for part in (kind, *typing.get_args(kind)) if typing.get_origin(part) is typing.Literal
+               for one in typing.get_args(part)]  # fmt: skip
+    return next((one for one in choices if str(one) == value), value)
 
 
 def optional(kind: Any) -> bool:
