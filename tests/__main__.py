@@ -26,7 +26,7 @@ def main() -> int:
         alone["SACCADE_DATA"] = str(options.data.resolve())
     else:
         parser.error(f"--data or SACCADE_DATA: {options.data} is no folder")
-    pytest = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"]
+    pytest = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
     root = Path(__file__).parent.parent
     codes = [subprocess.call([*pytest, *call, *arguments], cwd=root, env=alone) for call in CALLS]
     # 5 is "no tests": one of the calls, but not both, may have no selected tests

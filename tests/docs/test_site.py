@@ -54,13 +54,6 @@ def test_the_readme_and_ci_run_the_same_suite() -> None:
     assert command in (ROOT / "README.md").read_text()
 
 
-def test_ci_builds_the_docs_before_the_site() -> None:
-    lines = (ROOT / ".ci" / "run").read_text().splitlines()
-    [pages_at] = [number for number, line in enumerate(lines) if line == ".venv/bin/python docs/build"]
-    [site_at] = [number for number, line in enumerate(lines) if line.startswith(".venv/bin/zensical build")]
-    assert pages_at < site_at
-
-
 def test_nothing_is_loaded_from_a_network() -> None:
     for name in ("site.css", "site.js"):
         text = (ROOT / "docs" / "assets" / name).read_text(encoding="utf-8")
