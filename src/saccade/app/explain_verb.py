@@ -21,13 +21,14 @@ LEAST = 0.005  # smaller weights would be printed as 0.00
 Layers = Mapping[str, tuple[Any, Sequence[str], Sequence[str]]]
 
 
-def run(arguments: Sequence[str]) -> int:
+def made() -> Parser:
+    """The parser of the verb."""
     parser = Parser(
         "explain",
         "Show the attention of a model on INPUT: pictures, the strongest links, the entropy of each head.\n"
         "MODEL is a run, a system that needs no training, or a Hugging Face checkpoint: a folder, or a name on the\n"
         "hub (with [hub] installed). Fields of a run's configuration are flags too.\n\n"
-        "Of a classifier of pictures: heat maps, which show what raises the score of a class. MODEL is then a run, a\n"
+        "A classifier of pictures gets heat maps, which show what raises the score of a class. MODEL is then a run, a\n"
         "folder with a Hugging Face checkpoint, or the name of a network with --weights, such as resnet50. Methods:\n"
         f"{', '.join(METHODS)}.",
         "Examples:\n"
@@ -58,6 +59,11 @@ def run(arguments: Sequence[str]) -> int:
     maps.add_argument("--layer", metavar="NAME", help="the layer whose maps are weighted (default: the last)")
     maps.add_argument("--weights", metavar="FILE", help="published weights, for the name of a network")
     maps.add_argument("--labels", metavar="FILE", help="names of the classes of these weights, one in each line")
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    parser = made()
     own, fields = parser.own(arguments)
     options, rest = parser.parse_known_args(own)
     rest += fields

@@ -32,7 +32,7 @@ def laid_out(images: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def check_images(images: Tensor, channels: int, least: int = 1) -> None:
-    """Check that images are (batch, channels, rows, columns) with at least so many rows and columns.
+    """Check that images are (batch, channels, rows, columns) with at least `least` rows and columns.
 
     Raises:
         InvalidInput: they are not.

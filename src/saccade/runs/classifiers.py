@@ -46,7 +46,7 @@ class Classifier(NamedTuple):
             self.model.train(training)
 
     def names(self, count: int) -> list[str]:
-        """The names of so many classes; their numbers if they have none."""
+        """The names of `count` classes; their numbers if they have no names."""
         return list(self.classes) if len(self.classes) == count else [f"class {number}" for number in range(count)]
 
 

@@ -143,8 +143,8 @@ def read(path: Path, field: Pretrained, name: str) -> Pretrained:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file by name: safetensors, or a file of `torch.save`, of which only tensors and plain values are
-    read. Of a training checkpoint these are the model's.
+    """The tensors of a file by name: safetensors, or a file of `torch.save`, from which only tensors and plain values
+    are read. From a training checkpoint, the model's tensors are taken.
 
     Raises:
         NotFound: there is no such file.

@@ -90,7 +90,7 @@ TINY = Config(
         validate_every=50, checkpoint_every=50, log_every=10,
     ),
 )  # fmt: skip
-# 178 epochs. In the linear start, 53 of them, task 16 has to be learned: with the softmax it is not
+# 178 epochs. Task 16 has to be learned in the linear start, which takes 53 of them: later it is not learned
 BABI_1K = Config(
     task=BabiConfig(folder=Path("babi"), empty_memories=0.1),
     model=MemN2NConfig(linear_start=30000),

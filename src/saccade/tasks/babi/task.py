@@ -292,7 +292,7 @@ def with_empty_memories(
     total = (count + (count * share).ceil().long()).clamp(max=torch.tensor(most).maximum(count))
     size = int(total.max())
     after = length_mask(total, size)
-    # the places of the sentences: as many as there are, drawn without replacement, in order
+    # a place for each sentence, drawn without replacement; the order of the sentences stays
     draws = torch.rand(after.shape, generator=generator).masked_fill(~after, 2.0)
     chosen = draws.argsort(1).argsort(1) < count[:, None]
     source = (chosen.cumsum(1) - 1).clamp(min=0)
