@@ -178,6 +178,5 @@ def drawn_anew(kind: str, asked: Sequence[str], folder: Path) -> list[Path]:
 def saved(figure: Any, svg: Path, described: str) -> list[Path]:
     """Write a figure as SVG, for pages; returns its path if it changed."""
     before = svg.read_bytes() if svg.exists() else None
-    plots.save(figure, svg.with_suffix(""), described)
-    svg.with_suffix(".png").unlink()
+    plots.save(figure, svg.with_suffix(""), described, kinds=["svg"])
     return [svg] if svg.read_bytes() != before else []

@@ -178,8 +178,8 @@ def table(asked: str) -> str:
     return found if several else re.sub(r"^\| [^|]* \|", "|", found, flags=re.MULTILINE)  # one system in all rows
 
 
-def draw(root: Path) -> list[Path]:
-    """Draw the pictures of all marks; returns those that changed.
+def draw(root: Path, blocks: bool = True) -> list[Path]:
+    """Draw the pictures of all marks; returns those that changed. Those that the blocks of a page make only on request.
 
     Raises:
         MissingExtra: there are pictures, and matplotlib is not installed.
@@ -194,7 +194,7 @@ def draw(root: Path) -> list[Path]:
     changed = [path for kind, *words in sorted(asked) for path in drawings.drawn_anew(kind, words, folder)]
     changed += live.draw({words[0] for found in marks.values() for kind, words in found if kind == "live"}, folder)
     for path, found in marks.items():
-        if names := [name for kind, words in found if kind == "shown" for name in words]:
+        if blocks and (names := [name for kind, words in found if kind == "shown" for name in words]):
             changed += shown.draw(path, texts[path], names, folder)
     return changed
 

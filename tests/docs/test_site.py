@@ -12,6 +12,8 @@ import pages
 import pytest
 
 ROOT = Path(__file__).parents[2]
+SHOWN = re.compile(r"\]\((?:\.\./)*pictures/(shown-[\w.-]+)\)")
+"""A link to a picture that a block of a page makes."""
 
 
 @pytest.mark.skipif(
@@ -21,12 +23,15 @@ def test_the_site_builds(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     for name in ("README.md", "zensical.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
-    for path, content in pages.pages(ROOT):
-        if (ROOT / "docs") in path.parents:
-            target = tmp_path / path.relative_to(ROOT)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(content, encoding="utf-8")
-    pages.draw(tmp_path)
+    with pages.read_once():
+        for path, content in pages.pages(ROOT):
+            if (ROOT / "docs") in path.parents:
+                target = tmp_path / path.relative_to(ROOT)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(content, encoding="utf-8")
+        pages.draw(tmp_path, blocks=False)  # another test runs the blocks of all pages
+    for link in (link for page in (tmp_path / "docs").rglob("*.md") for link in SHOWN.findall(page.read_text("utf-8"))):
+        (tmp_path / "docs" / "pictures" / link).touch()
     diagrams.draw(tmp_path / "docs" / "pictures")
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

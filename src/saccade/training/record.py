@@ -8,7 +8,7 @@ import math
 import shlex
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -150,8 +150,8 @@ class Evidence:
     @field_validator("data")
     @classmethod
     def check_data(cls, data: dict[str, Any]) -> dict[str, Any]:
-        TypeAdapter(Line).validate_python(data.get("data"))
-        TypeAdapter(Line | None).validate_python(data.get("sha256"))
+        adapter(Line).validate_python(data.get("data"))
+        adapter(Line | None).validate_python(data.get("sha256"))
         return data
 
     @field_validator("metrics")
@@ -171,10 +171,11 @@ class Evidence:
 
 
 @cache
-def evidence() -> Any:  # a TypeAdapter; beartype rejects it as an annotation
-    return TypeAdapter(Evidence)
+def adapter(kind: Any) -> Any:  # a TypeAdapter; beartype rejects it as an annotation
+    return TypeAdapter(kind)
 
 
+@lru_cache(maxsize=1024)  # a table of many systems, and each page of the docs, reads the same files
 def check(data: bytes, source: Path) -> Evidence:
     """Validate the evidence in a file.
 
@@ -185,7 +186,7 @@ def check(data: bytes, source: Path) -> Evidence:
     if len(data) > LARGEST:
         raise InvalidInput(f"{wrong}; it is larger than {LARGEST / 2**20:g} MB")
     try:
-        found: Evidence = evidence().validate_json(data, strict=True)
+        found: Evidence = adapter(Evidence).validate_json(data, strict=True)
         check_plain(json.loads(data))
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]

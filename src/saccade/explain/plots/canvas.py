@@ -9,7 +9,7 @@ import os
 import textwrap
 import unicodedata
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -157,10 +157,12 @@ def encoded(figure: Figure, kind: str, metadata: Mapping[str, str | None] | None
         return file.getvalue()
 
 
-def save(figure: Figure, path: str | os.PathLike[str], description: str) -> tuple[Path, ...]:
-    """Write PATH.png (200 dots per inch) and PATH.svg (with text as text) with alternative text; return the two paths.
+def save(
+    figure: Figure, path: str | os.PathLike[str], description: str, *, kinds: Sequence[str] = ("png", "svg")
+) -> tuple[Path, ...]:
+    """Write PATH.png (200 dots per inch) and PATH.svg (with text as text) with alternative text; return the paths.
 
-    Both are drawn before either is written, and each is replaced as a whole. The same figure gives the same bytes.
+    All are drawn before any is written, and each is replaced as a whole. The same figure gives the same bytes.
     Missing folders are created. `description` is the alternative text, for readers who cannot see the picture.
 
     Raises:
@@ -171,8 +173,9 @@ def save(figure: Figure, path: str | os.PathLike[str], description: str) -> tupl
     if not alternative:
         raise InvalidInput("expected a description of the picture, for readers who cannot see it")
     # screen readers read the title of an SVG
-    for kind, more in (("png", {"Software": None}), ("svg", {"Title": alternative, "Date": None, "Creator": None})):
-        drawn[base.with_name(f"{base.name}.{kind}")] = encoded(figure, kind, {**more, "Description": alternative})
+    named = {"png": {"Software": None}, "svg": {"Title": alternative, "Date": None, "Creator": None}}
+    for kind in kinds:
+        drawn[base.with_name(f"{base.name}.{kind}")] = encoded(figure, kind, {**named[kind], "Description": alternative})
     base.parent.mkdir(parents=True, exist_ok=True)
     for target, data in drawn.items():
         write_atomically(target, data)
