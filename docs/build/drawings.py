@@ -50,9 +50,9 @@ def drawing(kind: str, asked: Sequence[str]) -> Drawing:
         found, _ = kept.study(study, key, metric, variants)
     if not found:
         return Drawing("", (), lambda: None)
-    lines = {title(variant): one for variant, one in found.items()}
+    lines = dict(zip(titles(list(found)), found.values(), strict=True))
     first = next(iter(found.values()))
-    described = f"{first.y_label} over {first.x_label}, all seeds: {', '.join(lines)}"
+    described = f"{first.y_label} over {first.x_label}, all seeds: {', '.join(map(title, found))}"
     made: Any = Histogram if first.kind == "histogram" else Curve
     return Drawing(described, found, lambda: made.of(lines, "curve").figure())
 
@@ -90,14 +90,24 @@ def title(variant: str) -> str:
     return named.replace(":row-", ":").replace(":", " ", 1)
 
 
+def titles(variants: Sequence[str]) -> list[str]:
+    """The legends of several variants, without a system or a changed field that all of them share."""
+    if len(variants) < 2:
+        return [title(variant) for variant in variants]
+    systems = {variant.partition(":")[0] for variant in variants}
+    changes = [variant.partition("+")[2] for variant in variants]
+    shared = f"+{changes[0]}" if len(set(changes)) == 1 and changes[0] else ""
+    names = [title(variant.removesuffix(shared)) for variant in variants]
+    return names if len(systems) > 1 else [name.partition(" ")[2] for name in names]
+
+
 def side_by_side(variants: Sequence[str]) -> Drawing:
     """Pictures of one example: alignments side by side, sounds one above another; a single picture of any kind."""
     found = kept.pictures(variants)
     shown: list[Any] = list(found.values())
     if len(shown) == 1 and not isinstance(shown[0], Alignment | Sound):
         return Drawing(f"{shown[0].description()}: {variants[0]}", found, shown[0].figure)
-    systems = {name.partition(":")[0] for name in found}
-    titles = [title(name) if len(systems) > 1 else title(name).partition(" ")[2] for name in found]
+    names = titles(list(found)) if len(found) > 1 else [title(name).partition(" ")[2] for name in found]
     kinds = {type(picture) for picture in shown}
     if len(kinds) > 1 or not kinds <= {Alignment, Sound}:
         raise InvalidInput("expected alignments, or sounds, of all variants")
@@ -107,12 +117,12 @@ def side_by_side(variants: Sequence[str]) -> Drawing:
     def draw() -> Any:
         if kinds == {Sound}:
             rows = [
-                (p.weights, p.rows, p.step, p.rows_label, p.values, name) for p, name in zip(shown, titles, strict=True)
+                (p.weights, p.rows, p.step, p.rows_label, p.values, name) for p, name in zip(shown, names, strict=True)
             ]
             return plots.speeches(rows)
         panels = [
             (p.weights, p.rows, p.columns, p.rows_label, p.columns_label, name)
-            for p, name in zip(shown, titles, strict=True)
+            for p, name in zip(shown, names, strict=True)
         ]
         return plots.alignments(panels, shown[0].values)
 

@@ -173,9 +173,14 @@ def save(
     if not alternative:
         raise InvalidInput("expected a description of the picture, for readers who cannot see it")
     # screen readers read the title of an SVG
-    named = {"png": {"Software": None}, "svg": {"Title": alternative, "Date": None, "Creator": None}}
+    named: dict[str, dict[str, str | None]] = {
+        "png": {"Software": None},
+        "svg": {"Title": alternative, "Date": None, "Creator": None},
+    }
     for kind in kinds:
-        drawn[base.with_name(f"{base.name}.{kind}")] = encoded(figure, kind, {**named[kind], "Description": alternative})
+        drawn[base.with_name(f"{base.name}.{kind}")] = encoded(
+            figure, kind, {**named[kind], "Description": alternative}
+        )
     base.parent.mkdir(parents=True, exist_ok=True)
     for target, data in drawn.items():
         write_atomically(target, data)
