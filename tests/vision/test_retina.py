@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput
-from saccade.vision.retina import Retina, centres, composed
+from saccade.vision.retina import Blurred, Retina, Sharp, blurred, centres, composed, glimpse, sharp
 from tests.checks import assert_twins, leaf
 
 
@@ -54,6 +54,17 @@ def test_it_is_the_slow_loop(batch: int, channels: int, high: int, wide: int, pa
         lambda: retina(images, locations), lambda: slow_glimpses(images, locations, patch_size, scales),
         [images, locations],
     )  # fmt: skip
+    for form in (sharp, blurred):
+        assert_twins(
+            lambda form=form: glimpse(form(images, patch_size, scales), locations, patch_size, scales),
+            lambda: slow_glimpses(images, locations, patch_size, scales), [images, locations],
+        )  # fmt: skip
+
+
+def test_a_large_image_is_sampled_as_it_is() -> None:
+    retina = Retina(3, scales=2)  # windows of 9 and 36 pixels
+    assert isinstance(retina.prepare(torch.rand(1, 1, 5, 9)), Sharp)
+    assert isinstance(retina.prepare(torch.rand(1, 1, 4, 11)), Blurred)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -11,9 +11,11 @@ pixel and (1, 1) the corner of the last, not the centres of these pixels (`align
 scale s starts (l + 1) / 2 * size - g 2^s / 2 pixels from the corner. Where that is a whole number the patch of scale 0
 is a crop, up to the rounding of l; elsewhere pixels are interpolated bilinearly.
 
-A mean over a block and an interpolation are both convolutions, so their order does not matter: the images are averaged
-once, and each glimpse of all images and scales is one call of the sampler with g x g points. It is differentiable in
-the image, and piecewise in the location. In RAM no gradient goes through the location, which is sampled.
+A mean over a block and an interpolation are both convolutions, so their order does not matter. In a small image, the
+image is averaged once, and a glimpse samples g x g points of each scale. In an image with more pixels than the windows
+have, a glimpse samples every pixel of its windows and averages those, so that its cost does not depend on the size of
+the image. Both take one call of the sampler for all images and scales. A glimpse is differentiable in the image, and
+piecewise in the location. In RAM no gradient goes through the location, which is sampled.
 """
 
 from typing import NamedTuple
@@ -41,8 +43,35 @@ class Blurred(NamedTuple):
     """Further than this from the centre there is nothing to see."""
 
 
+class Sharp(NamedTuple):
+    """Images as they are, and where the pixels of all windows lie."""
+
+    images: Float[Tensor, "b c y x"]
+    points: Float[Tensor, "p 2"]
+    """Places of the pixels around l = (0, 0), window by window and row by row, in the sampler's coordinates."""
+    reach: Float[Tensor, " 2"]
+    """Further than this from the centre there is nothing to see."""
+
+
+def prepared(images: Float[Tensor, "b c y x"], patch_size: int, scales: int) -> Blurred | Sharp:
+    """All of a glimpse that does not depend on the location, in the form that costs less."""
+    pixels = sum((patch_size * 2**scale) ** 2 for scale in range(scales))
+    form = sharp if pixels <= images.shape[2] * images.shape[3] else blurred
+    return form(images, patch_size, scales)
+
+
+def sharp(images: Float[Tensor, "b c y x"], patch_size: int, scales: int) -> Sharp:
+    """For glimpses that average what they sampled."""
+    sizes = torch.tensor([images.shape[3], images.shape[2]], dtype=images.dtype, device=images.device)
+    windows = []
+    for window in (patch_size * 2**scale for scale in range(scales)):
+        from_centre = torch.arange(1 - window, window, 2, dtype=images.dtype, device=images.device)  # in half pixels
+        windows.append(torch.cartesian_prod(from_centre, from_centre).flip(-1))
+    return Sharp(images, torch.cat(windows) / sizes, 2 + patch_size * 2 ** (scales - 1) / sizes)
+
+
 def blurred(images: Float[Tensor, "b c y x"], patch_size: int, scales: int) -> Blurred:
-    """All of a glimpse that does not depend on the location."""
+    """For glimpses that sample averages."""
     high, wide = images.shape[2:]
     margin = 2 ** (scales - 1) - 1  # a block may start before the first pixel
     level = F.pad(images, (margin, 0, margin, 0)) if margin else images
@@ -63,13 +92,27 @@ def blurred(images: Float[Tensor, "b c y x"], patch_size: int, scales: int) -> B
     return Blurred(torch.stack(levels, 1).flatten(0, 1), points, sizes / canvas, reach)
 
 
-def glimpse(prepared: Blurred, locations: Float[Tensor, "b 2"]) -> Float[Tensor, "b s c g g"]:
+def glimpse(
+    prepared: Blurred | Sharp, locations: Float[Tensor, "b 2"], patch_size: int, scales: int
+) -> Float[Tensor, "b s c g g"]:
     """The patches of all scales around a location of each image, in one call of the sampler."""
-    images, points, factor, reach = prepared
+    images, points, reach = prepared.images, prepared.points, prepared.reach
     near = torch.minimum(torch.maximum(locations.to(points.dtype), -reach), reach)
-    grid = (near * factor)[:, None, None, None] + points
-    found = F.grid_sample(images, grid.flatten(0, 1), mode="bilinear", padding_mode="zeros", align_corners=False)
-    return found.view(*grid.shape[:2], *found.shape[1:])
+    if isinstance(prepared, Blurred):
+        grid = (near * prepared.factor)[:, None, None, None] + points
+        found = sampled(images, grid.flatten(0, 1))
+        return found.view(*grid.shape[:2], *found.shape[1:])
+    pixels = sampled(images, (near[:, None] + points)[:, None])[:, :, 0]
+    windows = pixels.split([(patch_size * 2**scale) ** 2 for scale in range(scales)], -1)
+    patches = [
+        F.avg_pool2d(window.unflatten(-1, (patch_size * 2**scale, -1)), 2**scale)
+        for scale, window in enumerate(windows)
+    ]
+    return torch.stack(patches, 1)
+
+
+def sampled(images: Float[Tensor, "b c y x"], grid: Float[Tensor, "b h w 2"]) -> Float[Tensor, "b c h w"]:
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def centres(locations: Float[Tensor, "*b 2"], size: tuple[int, int]) -> Float[Tensor, "*b 2"]:
@@ -123,20 +166,20 @@ class Retina(nn.Module):
         """Rows and columns of the window of each scale, in pixels."""
         return [self.patch_size * 2**scale for scale in range(self.scales)]
 
-    def prepare(self, images: Float[Tensor, "b c y x"]) -> Blurred:
+    def prepare(self, images: Float[Tensor, "b c y x"]) -> Blurred | Sharp:
         if images.ndim != 4 or 0 in images.shape[1:]:
             raise InvalidInput(
                 f"images must be (batch, channels, rows, columns), with at least one pixel, not {tuple(images.shape)}"
             )
         if not images.is_floating_point():
             raise InvalidInput(f"images must be floating-point numbers, not {images.dtype}; try images / 255")
-        return blurred(images, self.patch_size, self.scales)
+        return prepared(images, self.patch_size, self.scales)
 
-    def look(self, prepared: Blurred, locations: Float[Tensor, "b 2"]) -> Float[Tensor, "b s c g g"]:
-        batch = len(prepared.images) // self.scales
+    def look(self, prepared: Blurred | Sharp, locations: Float[Tensor, "b 2"]) -> Float[Tensor, "b s c g g"]:
+        batch = len(prepared.images) // (self.scales if isinstance(prepared, Blurred) else 1)
         if locations.shape != (batch, 2):
             raise InvalidInput(f"locations must be ({batch}, 2): x and y of each image, not {tuple(locations.shape)}")
-        return self.patches(glimpse(prepared, locations))  # type: ignore[no-any-return]
+        return self.patches(glimpse(prepared, locations, self.patch_size, self.scales))  # type: ignore[no-any-return]
 
     def forward(self, images: Float[Tensor, "b c y x"], locations: Float[Tensor, "b 2"]) -> Float[Tensor, "b s c g g"]:
         return self.look(self.prepare(images), locations)
