@@ -83,7 +83,7 @@ def axis(found: Evidence, metric: str) -> str:
 
 
 def pictures(variants: Sequence[str]) -> dict[str, Picture]:
-    """The first stored picture of the newest run of each `system:variant`.
+    """The first stored picture of the newest run of each `system:variant`; `system:variant/NAME` asks for one by name.
 
     A variant may name fields that were changed in the evaluation, as in
     `system:variant+model.x.y=2@task.times_as_long=4`: the picture that the study `over` stored for that value.
@@ -98,14 +98,17 @@ def pictures(variants: Sequence[str]) -> dict[str, Picture]:
     for name in variants:
         variant, at, place = name.partition("@")
         variant, plus, rest = variant.partition("+")
+        variant, _, picture = variant.partition("/")
         if not named(variant):
             continue
         field, _, value = place.partition("=")
         under = field + plus + rest
 
-        def stored(one: Evidence, at: str = at, under: str = under, value: str = value) -> list[Any]:
+        def stored(
+            one: Evidence, at: str = at, under: str = under, value: str = value, picture: str = picture
+        ) -> list[Any]:
             if not at:
-                return list(one["pictures"][:1])
+                return [kept for kept in one["pictures"] if picture in ("", kept["name"])][:1]
             rows = one.get("studies", {}).get("over", {}).get(under, {"rows": []})["rows"]
             return [row["picture"] for row in rows if row["value"] == value and "picture" in row]
 

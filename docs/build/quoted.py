@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from saccade.core.errors import InvalidInput, nearest
+from saccade.core.files import read_record
 from saccade.explain import plots
 from saccade.explain.plots.canvas import fit
 from saccade.runs import catalogue, results
@@ -48,7 +49,9 @@ def chart(name: str) -> Chart:
     Raises:
         InvalidInput: no such chart.
     """
-    charts = {"growth": growth, "bleu-by-year": by_year, "bleu-by-weights": by_weights}
+    charts = {
+        "growth": growth, "bleu-by-year": by_year, "bleu-by-weights": by_weights, "cost-of-looking": cost_of_looking,
+    }  # fmt: skip
     if name not in charts:
         raise InvalidInput(f"there is no chart {name!r}; {nearest(name, charts)}")
     return charts[name]()
@@ -104,5 +107,29 @@ def by_weights() -> Chart:
         for drawn in figure.axes[0].lines:
             drawn.set(linestyle="none", marker="o", markersize=5)
         return figure
+
+    return Chart(described, draw)
+
+
+def cost_of_looking() -> Chart:
+    """The time to read an image through glimpses over its size, beside a convolution of the whole image."""
+    folder = Path(__file__).parents[2] / "benchmarks" / "evidence"
+    cost = read_record(sorted(folder.glob("*-ram.json"))[-1], "cost")["cost"]
+    found = {name.removeprefix("size, "): one for name, one in cost.items() if name.startswith("size, ")}
+    named = {"one scale": "6 glimpses", "three scales": "6 glimpses of three scales", "convolution": "one convolution"}
+    lines = {
+        named[name]: plots.Line([int(side) for side in one], [time / 1000 for time in one.values()])
+        for name, one in found.items()
+    }
+    said = [f"{name} {line.y[0]:.2g} to {line.y[-1]:.2g} ms" for name, line in lines.items()]
+    described = f"Time to read an image from 28 x 28 to 400 x 400: {', '.join(said)}"
+
+    def draw() -> Any:
+        figure = plots.lines(lines, "rows and columns of the image", "milliseconds an image")
+        figure.axes[0].set(xscale="log", yscale="log", xticks=[28, 60, 100, 200, 400], ylim=(0.001, 10))
+        figure.axes[0].xaxis.set_major_formatter("{x:.0f}")
+        figure.axes[0].xaxis.set_minor_formatter("")
+        figure.axes[0].yaxis.set_major_formatter("{x:g}")
+        return fit(figure)
 
     return Chart(described, draw)
