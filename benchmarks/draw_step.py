@@ -166,13 +166,22 @@ def main() -> None:
     found = training(options.batch, options.rounds)
     print("training step", json.dumps(found))
     result: dict[str, Any] = {f"training step, {options.batch} images": found}
+    summary = {
+        f"training step of DRAW, {options.batch} images, beside a plain port with a product an image": (
+            f"{found['times']} x"
+        )
+    }
     for size, side in [*((size, SIDES[0]) for size in SIZES), *((5, side) for side in SIDES[1:])]:
         name = f"read and write, {size} x {size} filters, {side} x {side} pixels, {IMAGES} images"
         result[name] = grid(size, side, 5 * options.rounds)
+        shares = result[name]["share of its time that the machine needs for"]
+        summary[name] = (
+            f"{result[name]['microseconds']:,.0f} microseconds; copying the images takes {shares['copying']:.0%} of it, "
+            f"multiplying {shares['multiplying']:.0%}"
+        )
         print(name, json.dumps(result[name]))
-    what = f"training step of DRAW, {options.batch} images, beside a plain port with a product an image"
     if options.write:
-        print(evidence("draw_step", {what: f"{found['times']} x"}, result))
+        print(evidence("draw_step", summary, result))
 
 
 if __name__ == "__main__":
