@@ -176,7 +176,7 @@ def main() -> None:
         result[name] = grid(size, side, 5 * options.rounds)
         shares = result[name]["share of its time that the machine needs for"]
         summary[name] = (
-            f"{result[name]['microseconds']:,.0f} microseconds; copying the images takes {shares['copying']:.0%} of it, "
+            f"{result[name]['microseconds']:,.0f} microseconds; copying the images takes {shares['copying']:.0%}, "
             f"multiplying {shares['multiplying']:.0%}"
         )
         print(name, json.dumps(result[name]))

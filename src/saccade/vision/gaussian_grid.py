@@ -95,7 +95,7 @@ def filters(means: Float[Tensor, "b k n"], variance: Float[Tensor, " b"], length
     away = torch.arange(1, length + 1, dtype=means.dtype, device=means.device) - nearest[..., None]
     squares = away * (away + 2 * (nearest - means)[..., None])
     exponents = squares * (-0.5 / variance)[:, None, None, None]
-    # tails are zero where products of two of them would be denormal: those make a product of matrices 30 times slower
+    # tails are zero where products of two of them would be denormal: those make products many times slower
     least = math.log(torch.finfo(exponents.dtype).tiny) / 2
     return exponents.masked_fill(exponents < least, -math.inf).softmax(-1)
 
