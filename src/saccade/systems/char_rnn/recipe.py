@@ -42,7 +42,7 @@ class Config:
     task: TextConfig = TextConfig(window=64)
     model: CharRNNConfig = CharRNNConfig()
     training: TrainingConfig = TrainingConfig(
-        steps=2200, batch_size=2048, learning_rate=4e-3, schedule="linear", warmup=50, clip=1.0, validate_every=1100,
+        steps=2500, batch_size=2048, learning_rate=4e-3, schedule="linear", warmup=50, clip=1.0, validate_every=1250,
     )  # fmt: skip
     sampling: Sampling = Sampling()
 
