@@ -17,7 +17,9 @@ from saccade.explain.pictures.characters import Characters
 from saccade.systems.char_rnn.cells import LONGEST, TEXTS, followers, traced
 from saccade.systems.char_rnn.model import CharRNN, CharRNNConfig
 from saccade.systems.char_rnn.writing import write
-from saccade.tasks.text import Batch, Example, TextConfig, TextTask, Written
+from saccade.tasks.text import Batch, Example, LevelsTask, Lines, TextConfig, TextTask, Written
+from saccade.tasks.text.levels import LONGEST as COLUMNS
+from saccade.tasks.text.levels import path
 from saccade.tasks.text.stream import Windows
 from saccade.training.config import TrainingConfig
 
@@ -48,7 +50,7 @@ class Config:
 
 
 def task(config: Config, assets: Path | None) -> TextTask:
-    return TextTask(config.task, assets)
+    return (LevelsTask if config.task.corpus == "levels" else TextTask)(config.task, assets)
 
 
 def build(config: Config, task: Any) -> CharRNN:
@@ -95,7 +97,9 @@ def shown_symbols(answer: Answer) -> list[int]:
 
 
 def pictures(answer: Answer) -> list[Picture]:
-    """The text, shaded by the cells that follow capitals and the place in the line most closely."""
+    """The text, shaded by the cells that follow capitals and the place in the line most closely; or a level."""
+    if isinstance(answer.task, LevelsTask):
+        return [level(answer)]
     own, task = shown_symbols(answer)[:2000], answer.task
     cells = traced(answer.model, torch.tensor([own], device=answer.device))
     names = [name if len(name) == 1 else "?" for name in task.labels(own)]
@@ -112,6 +116,16 @@ def pictures(answer: Answer) -> list[Picture]:
         values = "cell, tanh(c)" if correlation >= 0 else "cell, -tanh(c)"
         found.append(Characters(("capitals", "line")[place], "".join(names), shade, values, title))
     return found[::-1]
+
+
+def level(answer: Answer) -> Characters:
+    """A level, and the way to its end; of an answer without one, the columns that were read."""
+    columns = answer.task.columns(answer.prediction) or answer.task.labels(answer.example.symbols.tolist())
+    rows = ["".join(tiles) for tiles in zip(*columns, strict=True)]
+    steps = set(path(columns))
+    shades = [[float((x, y) in steps) for x in range(len(columns))] for y in range(len(rows))]
+    numbers = [number for row in shades for number in (*row, 0.0)][:-1]
+    return Characters("level", "\n".join(rows), numbers, "way to the end", answer.task.decode(answer.prediction))
 
 
 def texts_of(task: Any) -> list[Example]:
@@ -186,6 +200,15 @@ RECIPE = Recipe(
                 validate_every=500,
             ),
         ),
+        "levels": Config(
+            temperature=1.0,
+            task=TextConfig(corpus="levels", symbols=Lines(), window=64),
+            model=CharRNNConfig(embedding_size=32, hidden_size=128, dropout=0.0),
+            training=TrainingConfig(
+                steps=1500, batch_size=1024, learning_rate=5e-3, threads=1, warmup=50, validate_every=500
+            ),
+            sampling=Sampling(length=COLUMNS),
+        ),
     },
     claims=(
         Claim(
@@ -202,6 +225,13 @@ RECIPE = Recipe(
             bound=2.25,
             variant="long",
             why="ten minutes of two cores; nanoGPT's README has 2.12 on a GPU",
+        ),
+        Claim(
+            metric="walked",
+            direction="max",
+            bound=80.0,
+            variant="levels",
+            why="what stands before a tower must be remembered; less than half of a trigram's levels can be walked",
         ),
     ),
 )
