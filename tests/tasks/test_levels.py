@@ -45,6 +45,7 @@ def test_every_generated_level_can_be_walked() -> None:
     for _ in range(60):
         columns = level(draw)
         assert walked(columns)
+        assert not walked(columns[-20:])
         assert all(len(column) == HIGH for column in columns)
         assert columns.count(FLAG) == 1
 

@@ -118,14 +118,21 @@ def pictures(answer: Answer) -> list[Picture]:
     return found[::-1]
 
 
+ACROSS = 60  # columns of a level that are drawn side by side
+
+
 def level(answer: Answer) -> Characters:
     """A level, and the way to its end; of an answer without one, the columns that were read."""
     columns = answer.task.columns(answer.prediction) or answer.task.labels(answer.example.symbols.tolist())
-    rows = ["".join(tiles) for tiles in zip(*columns, strict=True)]
-    steps = set(path(columns))
-    shades = [[float((x, y) in steps) for x in range(len(columns))] for y in range(len(rows))]
-    numbers = [number for row in shades for number in (*row, 0.0)][:-1]
-    return Characters("level", "\n".join(rows), numbers, "way to the end", answer.task.decode(answer.prediction))
+    steps, lines, numbers = set(path(columns)), list[str](), list[float]()
+    for start in range(0, len(columns), ACROSS):  # a long level in parts, one below the other
+        part = columns[start : start + ACROSS]
+        lines += [""] if start else []
+        numbers += [0.0] if start else []
+        for y, tiles in enumerate(zip(*part, strict=True)):
+            lines.append("".join(tiles).replace("-", " "))
+            numbers += [*(float((start + x, y) in steps) for x in range(len(part))), 0.0]
+    return Characters("level", "\n".join(lines), numbers[:-1], "way to the end", answer.task.decode(answer.prediction))
 
 
 def texts_of(task: Any) -> list[Example]:

@@ -25,6 +25,8 @@ GAP = "-" * HIGH
 PLATFORM = "-" * 6 + "X" + "-" * 2 + "X"  # its top is three tiles above the ground
 LEVELS, SAMPLES, LONGEST = 1500, 200, 200
 """Generated levels, samples that are walked, and the columns after which a sample must have ended."""
+SHORTEST = 34
+"""Columns of the shortest level of the grammar; an end that comes earlier is none."""
 
 
 def tower(height: int, tile: str = "X") -> str:
@@ -126,8 +128,8 @@ def trigram_samples(text: str, count: int, seed: int) -> list[list[str]]:
 
 
 def walked(columns: Sequence[str]) -> bool:
-    """Whether a sample ends with a flag that can be reached."""
-    return bool(columns) and columns[-1] == FLAG and bool(path(columns))
+    """Whether a sample ends with a flag that can be reached, and not too early."""
+    return len(columns) >= SHORTEST and columns[-1] == FLAG and bool(path(columns))
 
 
 class LevelsTask(TextTask):
@@ -165,7 +167,8 @@ class LevelsTask(TextTask):
         columns = self.columns(prediction)
         if not columns:
             return f"{prediction.nats / math.log(2):.1f} bits"
-        return f"{len(columns)} columns, {'walked to the end' if walked(columns) else 'not to be walked to the end'}"
+        number = f"{len(columns)} column{'s' * (len(columns) != 1)}"
+        return f"{number}, {'walked to the end' if walked(columns) else 'not to be walked to the end'}"
 
     def compare(self, example: Example, prediction: Written) -> Mapping[str, str]:
         return {"ours": self.decode(prediction)}
