@@ -8,6 +8,7 @@ import torch
 from saccade.core.picture import Picture
 from saccade.core.task import Series
 from saccade.explain.pictures.alignment import Alignment
+from saccade.explain.pictures.characters import Characters
 from saccade.explain.pictures.curve import Curve
 from saccade.explain.pictures.glimpses import Glimpses
 from saccade.explain.pictures.graph import Graph
@@ -152,6 +153,11 @@ def words() -> Text:
     return Text("words", SENTENCE, numbers, "gradient times input")
 
 
+def verse() -> Characters:
+    text = "ROMEO:\nShall I hear more, or shall I speak at this?"
+    return Characters("verse", text, torch.linspace(-1, 1, len(text)), "cell, tanh(c)")
+
+
 def shades() -> Text:
     return Text("shades", SENTENCE, torch.softmax(torch.arange(float(len(SENTENCE))) % 5, 0), "attention weight")
 
@@ -180,7 +186,7 @@ def one_of_each() -> list[Picture]:
     alignment = Alignment("alignment", near(7, 6), FRENCH, ENGLISH, "target", "source")
     return [
         alignment, heads(), sound(), strokes(), overlay(), overlays(), glimpses(), strip(), trace(), training(),
-        delays(), graph(), words(),
+        delays(), graph(), words(), verse(),
     ]  # fmt: skip
 
 

@@ -1,13 +1,15 @@
-"""Words coloured by numbers."""
+"""Words and characters coloured by numbers."""
 
 from collections.abc import Sequence
 
 from saccade.core.errors import require
+from saccade.core.printable import printable
 from saccade.explain.plots.arrays import checked
 from saccade.explain.plots.canvas import (
     WHITE_TO_BLUE,
     Figure,
     Weights,
+    colour_bar,
     colours,
     fit,
     our_style,
@@ -18,6 +20,8 @@ from saccade.explain.plots.canvas import (
 from saccade.explain.plots.tokens import short_labels
 
 ORANGE_TO_WHITE = ((0.0, "#7f2704"), (0.1625, "#d94801"), (0.295, "#fd8d3c"), (0.4125, "#fdd0a2"), (0.5, "#ffffff"))
+SOFT = ((0.0, "#d94801"), (0.25, "#fdae6b"), (0.5, "#ffffff"), (0.75, "#6baed6"), (1.0, "#2171b5"))  # black is legible
+COLUMNS, CELL, ROW = 72, 0.088, 0.19  # characters of a line; inches of a character and of a line of them
 WIDE, LINE = 6.4, 0.27  # inches: height of a line of text, and distance between lines
 
 
@@ -67,3 +71,52 @@ def coloured_words(words: Sequence[str], numbers: Weights, values: str = "weight
         bar = axes.inset_axes((0, -0.2 / high, 1.6 / wide, 0.1 / high))
         axes.figure.colorbar(mappable, cax=bar, orientation="horizontal", label=values)
         return fit(axes.figure)
+
+
+def coloured_characters(characters: str, numbers: Weights, values: str = "cell", title: str = "") -> Figure:
+    """A text in its lines, with each character on a background in the colour of its number.
+
+    White is 0, blue 1 and orange -1. Lines of more than 72 characters are cut.
+
+    Args:
+        characters: the text.
+        numbers: one for each character, line breaks included, from -1 to 1.
+        values: the name of the numbers.
+
+    Raises:
+        InvalidInput: no characters, a different number of numbers, or one that is not finite.
+    """
+    found = checked(numbers, str(len(characters)), "numbers")
+    rows = lines_of(characters, COLUMNS)
+    texts = [printable(characters[row.start : row.stop]) for row in rows]
+    wide, high = max(1, *map(len, texts)), len(rows)
+    shades = [[float(found[row[column]]) if column < len(row) else float("nan") for column in range(wide)]
+              for row in rows]  # fmt: skip
+    with our_style(title, values, *texts):
+        axes = page().add_axes((0, -high * ROW, wide * CELL, high * ROW))
+        axes.set(xlim=(0, wide), ylim=(high, 0), xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        scale = require("matplotlib.colors", "app").Normalize(-1, 1)
+        drawn = axes.pcolormesh(range(wide + 1), range(high + 1), shades, cmap=colours(SOFT), norm=scale, linewidth=0)
+        for line, text in enumerate(texts):
+            for column, character in enumerate(text):
+                if character != " ":
+                    axes.text(column + 0.5, line + 0.5, character, ha="center", va="center", fontsize=8)
+        write_title(axes, title)
+        colour_bar(axes, drawn, values)
+        return fit(axes.figure)
+
+
+def lines_of(characters: str, width: int) -> list[range]:
+    """The places of each line, without line breaks; longer ones are cut, after a space if there is one."""
+    found, start = [], 0
+    for line in characters.split("\n"):
+        end = start + len(line)
+        while end - start > width:
+            space = characters.rfind(" ", start, start + width)
+            cut = space + 1 if space > start else start + width
+            found.append(range(start, cut))
+            start = cut
+        found.append(range(start, end))
+        start = end + 1
+    return found
