@@ -12,7 +12,8 @@ from typing import Any
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.files import read_lines
 from saccade.tasks.captions.config import CaptionsConfig
-from saccade.tasks.captions.photos import SPLITS, Photo, Stored, caption_of
+from saccade.tasks.captions.photos import Photo, Stored, caption_of
+from saccade.tasks.captions.source import SPLITS
 
 NAMES = {"train": "train", "restval": "train", "val": "validation", "validation": "validation", "test": "test"}
 

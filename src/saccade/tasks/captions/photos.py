@@ -12,13 +12,13 @@ from torch import Tensor
 
 from saccade.core.errors import InvalidInput
 from saccade.core.files import naming
+from saccade.tasks.captions.source import SPLITS, Source
 from saccade.tasks.captions.words import words_of
 from saccade.tasks.image_file import contents
 from saccade.tasks.images.pixels import Pixels, decoded, fitted
 
 WIDEST = 4  # a longer side is cut to this many times the shorter one before it is scaled, for memory
 KEPT = 2**30  # bytes of pixels that stay in memory
-SPLITS = ("train", "validation", "test")
 
 
 class Stored(NamedTuple):
@@ -46,8 +46,8 @@ class Photo(NamedTuple):
     captions: tuple[str, ...]
 
 
-class PhotoSource:
-    """Photos of files (a `source.Source`).
+class PhotoSource(Source):
+    """Photos of files.
 
     Args:
         name: the name of the data.
@@ -70,11 +70,6 @@ class PhotoSource:
         return {split: [photo.captions for photo in self.photos[split]] for split in SPLITS}
 
     def pixels(self, split: str, rows: Sequence[int]) -> UInt8[Tensor, "b 3 y x"]:
-        """These photos.
-
-        Raises:
-            InvalidInput: a file that is no image, or damaged, by its name.
-        """
         return torch.stack([self._pixels(split, row) for row in rows])
 
     def _pixels(self, split: str, row: int) -> UInt8[Tensor, "3 y x"]:
