@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saccade.attention.hard import Choices
+from saccade.attention.score_function import ScoreFunction
 from saccade.core.config import NAMED, Parts, Size, config
 from saccade.core.tap import Tap
 from saccade.memory import LSTM, LSTMState
@@ -83,7 +84,7 @@ class Steps(NamedTuple):
     mixture: PenMixture
     choices: Choices | None
     known: Float[Tensor, "b t h"]
-    score_function: nn.Module | None
+    score_function: ScoreFunction | None
 
     def log_density(self, points: Float[Tensor, "b t 3"]) -> Float[Tensor, "b t"]:
         """Log-density of each point, given those before it, in nats."""
@@ -132,7 +133,7 @@ class Handwriting(nn.Module):
         self.output = nn.Linear(config.layers * size, 1 + 6 * config.components)
         self.attention: nn.Module | None = None
         self.encoder: RecurrentEncoder | None = None
-        self.score_function: nn.Module | None = None
+        self.score_function: ScoreFunction | None = None
         if attention is not None:
             # the Gaussian window does not read the keys; for other mechanisms they are characters in their context
             places = isinstance(attention, GaussianWindow)
