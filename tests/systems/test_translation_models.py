@@ -563,7 +563,7 @@ def test_hard_attention_learns_by_the_exact_gradient_of_its_bound(baseline: Any,
             model.decoder.score_function.seen.fill_(True)
         one = ChosenProjection(
             Projection(found.projection.features[row : row + 1], *found.projection[1:]),
-            Choices(*(part[row : row + 1] for part in found.choices[:2])),
+            Choices(*(part[row : row + 1] for part in found.choices)),
             found.known[row : row + 1],
             found.score_function,
         )

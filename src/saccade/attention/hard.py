@@ -31,12 +31,19 @@ Estimator = Literal["score-function", "straight-through", "gumbel"]
 
 
 class Choices(NamedTuple):
-    """The log-probability of all choices so far, and the sum of their entropies, in nats; and which sequences choose,
-    None if all do."""
+    """The log-probability of all choices so far, and the sum of their entropies, in nats."""
 
     log_prob: Float[Tensor, "*b"]
     entropy: Float[Tensor, "*b"]
-    sampled: Bool[Tensor, "*b"] | None = None
+
+
+class SomeChoices(NamedTuple):
+    """The same where only some sequences choose; the others read expected contexts."""
+
+    log_prob: Float[Tensor, "*b"]
+    entropy: Float[Tensor, "*b"]
+    sampled: Bool[Tensor, "*b"]
+    """Which sequences choose."""
 
 
 class HardAttention(AdditiveAttention):
@@ -76,7 +83,7 @@ class HardAttention(AdditiveAttention):
 
     def initial_state(  # type: ignore[override]
         self, prepared: Prepared, generator: torch.Generator | None = None
-    ) -> Choices:
+    ) -> Choices | SomeChoices:
         """The state before the first read, which decides whether a sequence chooses. A generator makes that
         reproducible."""
         dtype = torch.promote_types(prepared.values.dtype, torch.float32)
@@ -84,13 +91,13 @@ class HardAttention(AdditiveAttention):
         if not self.soft or not self.training:
             return Choices(nothing, nothing)
         drawn = torch.rand(len(nothing), generator=generator, device=nothing.device)
-        return Choices(nothing, nothing, drawn >= self.soft)
+        return SomeChoices(nothing, nothing, drawn >= self.soft)
 
     def read(  # type: ignore[override]
         self,
         query: Float[Tensor, "b d"],
         prepared: Prepared,
-        state: Choices,
+        state: Choices | SomeChoices,
         generator: torch.Generator | None = None,
         choice: Int[Tensor, " b"] | None = None,
     ) -> Reading:
@@ -122,7 +129,7 @@ class HardAttention(AdditiveAttention):
             soft = cooled.softmax(1)
             weights = weights + (soft - soft.detach())  # exactly one-hot
         log_prob = log_weights.gather(1, chosen[:, None])[:, 0]
-        if state.sampled is not None:
+        if isinstance(state, SomeChoices):
             weights = torch.where(state.sampled[:, None], weights, log_weights.exp())
             log_prob = torch.where(state.sampled, log_prob, 0.0)
         entropy = -(log_weights.exp() * log_weights.masked_fill(log_weights.isneginf(), 0.0)).sum(1)  # 0 log 0 is 0
@@ -132,7 +139,7 @@ class HardAttention(AdditiveAttention):
             weights = weights.masked_fill(empty[:, None], 0.0)
         weights = self.weights(weights.to(prepared.values.dtype)[:, None])
         context = torch.bmm(weights, prepared.values)[:, 0]
-        after = Choices(state.log_prob + log_prob, state.entropy + entropy, state.sampled)
+        after = state._replace(log_prob=state.log_prob + log_prob, entropy=state.entropy + entropy)
         return Reading(context, weights[:, 0], after)
 
     def forward(self, *_: Any, **__: Any) -> Tensor:

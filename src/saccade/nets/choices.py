@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from saccade.attention.hard import Choices
+from saccade.attention.hard import Choices, SomeChoices
 from saccade.attention.score_function import ScoreFunction
 from saccade.nets.projection import Projection
 
@@ -24,7 +24,7 @@ class ChosenProjection(NamedTuple):
     expectation."""
 
     projection: Projection
-    choices: Choices
+    choices: Choices | SomeChoices
     """The log-probability and the entropy (b, t) of each choice."""
     known: Float[Tensor, "b t h"]
     """Features known before each choice, for a learned baseline."""
@@ -51,7 +51,7 @@ def with_choices(
     loss: Float[Tensor, ""],
     rewards: Float[Tensor, "b t"],
     kept: Bool[Tensor, "b t"],
-    choices: Choices,
+    choices: Choices | SomeChoices,
     known: Float[Tensor, "b t h"],
     score_function: ScoreFunction,
 ) -> Float[Tensor, ""]:
@@ -66,7 +66,7 @@ def with_choices(
         score_function: the estimator.
     """
     rewards, terms = score_function.summed(rewards), score_function.summed(kept.to(rewards.dtype))
-    chosen = kept if choices.sampled is None else kept & choices.sampled
+    chosen = kept & choices.sampled if isinstance(choices, SomeChoices) else kept
     surrogate = score_function(
         rewards[chosen], choices.log_prob[chosen], choices.entropy[chosen], known[chosen], terms[chosen]
     )
@@ -74,7 +74,7 @@ def with_choices(
     return loss + (mean - mean.detach())
 
 
-def each_choice(memories: tuple[Choices, ...]) -> Choices:
+def each_choice(memories: tuple[Choices | SomeChoices, ...]) -> Choices | SomeChoices:
     """The log-probability and the entropy (b, t) of each choice, from their running sums."""
 
     def each(sums: list[Tensor]) -> Tensor:
@@ -82,5 +82,6 @@ def each_choice(memories: tuple[Choices, ...]) -> Choices:
         return torch.diff(stacked, dim=1, prepend=torch.zeros_like(stacked[:, :1]))
 
     log_prob, entropy = each([memory.log_prob for memory in memories]), each([memory.entropy for memory in memories])
-    sampled = memories[0].sampled
-    return Choices(log_prob, entropy, None if sampled is None else sampled[:, None].expand_as(log_prob))
+    if isinstance(memories[0], SomeChoices):
+        return SomeChoices(log_prob, entropy, memories[0].sampled[:, None].expand_as(log_prob))
+    return Choices(log_prob, entropy)

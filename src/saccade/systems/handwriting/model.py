@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saccade.attention.hard import Choices
+from saccade.attention.hard import Choices, SomeChoices
 from saccade.attention.score_function import ScoreFunction
 from saccade.core.config import NAMED, Parts, Size, config
 from saccade.core.tap import Tap
@@ -82,7 +82,7 @@ class Steps(NamedTuple):
     """The distributions of the points of a batch, and the choices of hard attention, if any."""
 
     mixture: PenMixture
-    choices: Choices | None
+    choices: Choices | SomeChoices | None
     known: Float[Tensor, "b t h"]
     score_function: ScoreFunction | None
 
@@ -212,7 +212,7 @@ class Handwriting(nn.Module):
         outputs = [self.dropout(first)]
         for layer in self.cells[1:]:
             outputs.append(self.dropout(layer(torch.cat([points, outputs[-1], windows], -1))[0]))
-        choices = each_choice(memories) if memories and isinstance(memories[0], Choices) else None
+        choices = each_choice(memories) if memories and isinstance(memories[0], Choices | SomeChoices) else None
         mixture = pen_mixture(self.output(torch.cat(outputs, -1)))
         return Steps(mixture, choices, first, self.score_function)
 
