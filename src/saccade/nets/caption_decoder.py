@@ -55,10 +55,11 @@ class CaptionState(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What predicts each next word, and the weights of the regions at each step."""
+    """What predicts each next word; the weights of the regions at each step, and the states that asked for them."""
 
     projection: Projection | ChosenProjection
     weights: Float[Tensor, "b t k"]
+    queries: Float[Tensor, "b t h"]
 
 
 class CaptionDecoder(nn.Module):
@@ -117,11 +118,16 @@ class CaptionDecoder(nn.Module):
         embedded = self.dropout(self.embedding(inputs))
         decoded, _ = self.recurrent(embedded, state.prepared.value, state.decoder)
         projection: Projection = self.readout(embedded, decoded.states, decoded.contexts)
-        weights = torch.stack(decoded.weights, 1)
-        if self.score_function is None:
-            return Told(projection, weights)
-        asked = decoded.states
+        weights, asked = torch.stack(decoded.weights, 1), decoded.states
         if self.order == "look-first":
             asked = torch.cat([state.decoder.hidden.hidden[:, None], decoded.states[:, :-1]], 1)
+        if self.score_function is None:
+            return Told(projection, weights, asked)
         chosen = ChosenProjection(projection, each_choice(decoded.memories), asked, self.score_function)
-        return Told(chosen, weights)
+        return Told(chosen, weights, asked)
+
+    @property
+    def mechanism(self) -> Any:
+        """The attention, without its gate."""
+        attention = self.recurrent.attention
+        return attention.attention if isinstance(attention, ContextGate) else attention
