@@ -181,11 +181,10 @@ def spread(name: str) -> float:
 
 def test_each_trick_lowers_the_variance() -> None:
     found = {name: spread(name) for name in TRICKS}
-    assert found["moving baseline"] < found["plain"]
-    assert found["what follows"] < found["plain"]
-    assert found["both"] < min(found["moving baseline"], found["what follows"])
-    assert found["lambda_r = 0.3"] < found["plain"]
-    assert found["both, half soft"] < found["both"]
+    assert max(found["moving baseline"], found["what follows"]) < found["plain"] / 2
+    assert found["both"] < found["plain"] / 4
+    assert found["lambda_r = 0.3"] < found["plain"] / 4
+    assert found["both, half soft"] < found["plain"] / 8
 
 
 @both_orders
