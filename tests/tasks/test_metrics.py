@@ -203,6 +203,7 @@ def flickr8k(folder: Path) -> list[list[str]]:
     return [found[name] for name in (folder / "Flickr_8k.testImages.txt").read_text().split()]
 
 
+@pytest.mark.unhooked
 def test_a_person_on_flickr8k(real_data: Callable[[str], Path]) -> None:
     captions = flickr8k(real_data("flickr8k"))
     person, others = [own[0] for own in captions], [own[1:] for own in captions]
@@ -212,6 +213,7 @@ def test_a_person_on_flickr8k(real_data: Callable[[str], Path]) -> None:
     assert round(meteor.meteor(person, others)[0], 1) == 23.5
 
 
+@pytest.mark.unhooked
 def test_a_person_on_msvd(real_data: Callable[[str], Path]) -> None:
     found = defaultdict(list)
     with gzip.open(real_data("msvd_captions") / "sents_test_lc_nopunc.txt.gz", "rt", encoding="utf-8") as file:

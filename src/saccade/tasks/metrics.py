@@ -14,7 +14,7 @@ from saccade.core.errors import InvalidInput, require
 References = Sequence[Sequence[str]]
 """The references of each caption."""
 ORDERS = 4
-Grams = Mapping[tuple[str, ...], float]
+Gram = tuple[str, ...]
 
 
 def check(captions: Sequence[str], references: References) -> None:
@@ -94,7 +94,7 @@ def cider_d(captions: Sequence[str], references: References, sigma: float = 6.0)
     """
     check(captions, references)
     counted = [[grams(one) for one in own] for own in references]
-    images: Counter[tuple[str, ...]] = Counter()
+    images: Counter[Gram] = Counter()
     for own in counted:
         images.update({gram for orders in own for order in orders for gram in order})
     most = math.log(len(references))
@@ -115,19 +115,19 @@ def cider_d(captions: Sequence[str], references: References, sigma: float = 6.0)
     return sum(values) / len(values), tuple(values)
 
 
-def grams(caption: str) -> list[Counter[tuple[str, ...]]]:
+def grams(caption: str) -> list[Counter[Gram]]:
     """The n-grams of 1, 2, 3 and 4 words, with their counts."""
     words = caption.split()
     return [Counter(zip(*(words[start:] for start in range(order)), strict=False)) for order in range(1, ORDERS + 1)]
 
 
 def weighted(
-    orders: Sequence[Grams], logarithms: Grams, unseen: float
-) -> tuple[list[dict[tuple[str, ...], float]], list[float], float]:
+    orders: Sequence[Mapping[Gram, int]], logarithms: Mapping[Gram, float], unseen: float
+) -> tuple[list[dict[Gram, float]], list[float], float]:
     """The counts times their logarithms, the norm of each order, and the number of pairs."""
     vectors = [{gram: count * logarithms.get(gram, unseen) for gram, count in order.items()} for order in orders]
     norms = [math.sqrt(sum(value * value for value in vector.values())) for vector in vectors]
-    return vectors, norms, sum(orders[1].values())
+    return vectors, norms, float(sum(orders[1].values()))
 
 
 def distinct(captions: Sequence[str]) -> float:

@@ -42,6 +42,8 @@ class CaptionsConfig:
     """The most words of the vocabulary."""
     longest: Annotated[int, Field(ge=1, le=1000)] = 30
     """Longer training captions are cut to this many words."""
+    language: Annotated[str, Field(min_length=1)] = "english"
+    """The language of the captions, whose stems METEOR compares, such as "german"; only English has function words."""
     texts: bool = False
     """Take the captions of training photos that are not at hand, too, for the vocabulary and to warm up the language
     part; never those of validation and test."""

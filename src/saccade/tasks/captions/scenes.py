@@ -127,7 +127,7 @@ def cover(
     outside = torch.stack([
         torch.maximum(up, aside) - half,
         torch.hypot(y, x) - half,
-        torch.maximum(y - half, (2 * aside - (y + half)) / 5**0.5),  # two sides meet in the middle of the upper edge
+        torch.maximum(up - half, (2 * aside - (y + half)) / 5**0.5),  # two sides meet in the middle of the upper edge
         torch.minimum(torch.maximum(up - half, aside - arm), torch.maximum(up - arm, aside - half)),
     ])  # fmt: skip
     own: Tensor = outside[forms, torch.arange(len(forms))]

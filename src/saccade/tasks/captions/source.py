@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from jaxtyping import UInt8
@@ -16,31 +16,37 @@ from saccade.tasks.captions.grammar import Thing
 SPLITS = ("train", "validation", "test")
 
 
-class Source(Protocol):
+class Source:
     """Images with captions, in three splits."""
 
     name: str
     """Its name, with what must be said beside each number."""
+    texts: Sequence[str] = ()
+    """Training captions whose images are not at hand."""
 
-    @property
+    @cached_property
     def captions(self) -> Mapping[str, Sequence[tuple[str, ...]]]:
         """The captions of each image of a split, as words separated by spaces."""
-
-    @property
-    def texts(self) -> Sequence[str]:
-        """Training captions whose images are not at hand."""
+        raise NotImplementedError
 
     def pixels(self, split: str, rows: Sequence[int]) -> UInt8[Tensor, "b 3 y x"]:
-        """These images."""
+        """These images.
+
+        Raises:
+            InvalidInput: a file that is no image, or damaged, by its name.
+        """
+        raise NotImplementedError
 
     def keys(self, split: str, rows: Sequence[int]) -> tuple[str, ...]:
         """The key of each image: equal keys mean equal pixels."""
+        raise NotImplementedError
 
     def fingerprint(self) -> str:
         """A SHA-256 of images and captions."""
+        raise NotImplementedError
 
 
-class SceneSource:
+class SceneSource(Source):
     """Scenes.
 
     Args:
@@ -48,8 +54,6 @@ class SceneSource:
         seed: the seed of all that is drawn.
         size: rows and columns.
     """
-
-    texts: Sequence[str] = ()
 
     def __init__(self, counts: Mapping[str, int], seed: int, size: int) -> None:
         self.counts, self.seed, self.size = counts, seed, size

@@ -3,12 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput
@@ -16,8 +15,11 @@ from saccade.core.files import read_record, write_atomically
 from saccade.core.task import Score
 from saccade.tasks.captions.batch import Batch, Box, Example, Said
 from saccade.tasks.captions.config import CaptionsConfig
+from saccade.tasks.captions.fixed_points import COMPARED, best_constant, thumbnails
+from saccade.tasks.captions.flickr8k import read_flickr8k
 from saccade.tasks.captions.grammar import Thing, boxes
-from saccade.tasks.captions.photos import PhotoSource, read_photo
+from saccade.tasks.captions.own import read_own
+from saccade.tasks.captions.photos import PhotoSource, key_of, read_photo
 from saccade.tasks.captions.scenes import SIDE
 from saccade.tasks.captions.score import score
 from saccade.tasks.captions.source import SPLITS, SceneSource, Source, scaled
@@ -50,9 +52,10 @@ class CaptionsTask:
             self.side = config.size or (SIDE if self.drawn else PHOTO)
             learned = [caption for five in self.source.captions["train"] for caption in five]
             self.vocabulary = Words.learn([*learned, *self.source.texts], config.rarest, config.words)
+            self.constant = best_constant(self.source.captions["train"])
         else:
-            kept = read_record(assets / FILE, "words", "size")
-            self.side, self.vocabulary = kept["size"], Words(kept["words"])
+            kept = read_record(assets / FILE, "words", "size", "constant")
+            self.side, self.vocabulary, self.constant = kept["size"], Words(kept["words"]), kept["constant"]
 
     @cached_property
     def source(self) -> Source:
@@ -61,7 +64,10 @@ class CaptionsTask:
         if self.drawn:
             counts = {"train": config.scenes, "validation": config.judged, "test": config.judged}
             return SceneSource(counts, config.draw, self.side)
-        return PhotoSource.of(config, self.side)
+        if config.folder is not None:
+            photos, texts = read_flickr8k(config.folder)
+            return PhotoSource(f"Flickr8k ({config.folder.name})", photos, texts if config.texts else (), self.side)
+        return PhotoSource(config.train.name if config.train else "", read_own(config), (), self.side)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -79,6 +85,12 @@ class CaptionsTask:
                 Example(split, row, own, self._symbols(caption)) for row, own in rows for caption in own[each]
             ]
         return self._examples[split]
+
+    @cached_property
+    def thumbnails(self) -> Float[Tensor, "n d"]:
+        """Small copies of the first training images."""
+        rows = range(min(COMPARED, len(self.source.captions["train"])))
+        return thumbnails(lambda some: self.source.pixels("train", some), rows)
 
     @cached_property
     def texts(self) -> Sequence[Example]:
@@ -151,7 +163,8 @@ class CaptionsTask:
         }
 
     def save(self, folder: Path) -> None:
-        data = json.dumps({"words": self.words[len(SPECIAL) :], "size": self.side}, ensure_ascii=False)
+        learned = {"words": self.words[len(SPECIAL) :], "size": self.side, "constant": self.constant}
+        data = json.dumps(learned, ensure_ascii=False)
         write_atomically(folder / FILE, (data + "\n").encode("utf-8"))
 
     def check_trained(self, trained: CaptionsConfig) -> None:
@@ -172,7 +185,7 @@ class CaptionsTask:
             InvalidInput: not an image, damaged, or too large.
         """
         found = read_photo(raw, self.side)
-        return Example("", 0, (), (), found.image, sha256(found.image.numpy().tobytes()).hexdigest(), found.notes)
+        return Example("", 0, (), (), found.image, key_of(found.image), found.notes)
 
     def notes(self, example: Example) -> list[str]:
         return list(example.notes)
