@@ -29,7 +29,6 @@ from saccade.tasks.captions.source import SPLITS, scaled
 from saccade.tasks.captions.words import SPECIAL, Words
 
 FILE = "clips.json"
-LONGEST = 20  # words that a model may write; a caption has 11
 
 
 @config
@@ -89,6 +88,8 @@ class ClipsTask(Sentences):
     metric, unit = "true", "%"
     direction: Literal["max"] = "max"
     accepts: tuple[str, ...] = ("image/*",)
+    longest_answer = 20
+    """The most words that a model may write; a caption has 11."""
 
     def __init__(self, config: ClipsConfig, assets: Path | None = None) -> None:
         self.config = config
@@ -100,7 +101,7 @@ class ClipsTask(Sentences):
         else:
             kept = read_record(assets / FILE, "words", "constant")
             vocabulary, self.constant = Words(kept["words"]), kept["constant"]
-        super().__init__(vocabulary, LONGEST)
+        super().__init__(vocabulary, self.longest_answer)
 
     def _keys(self, split: str, rows: Sequence[int] | None = None) -> Any:
         count = self.config.clips if split == "train" else self.config.judged
