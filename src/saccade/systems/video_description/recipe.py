@@ -88,17 +88,16 @@ def pictures(answer: Answer) -> list[Picture]:
 
 
 def measures(answer: Answer) -> dict[str, Figure]:
-    """How much of the weight of a word lies on the frames of the event that it is about; of even weights the same."""
+    """How much of the weight of a word lies on the frames of the event that it is about; of even weights the same. A
+    description that names nothing in the clip counts as one word with nothing there."""
     found = watched(answer)
     spans = answer.task.spans(answer.example, answer.prediction.symbols)
     rows = [(found.weights[place], span) for place, span in enumerate(spans) if span is not None]
-    if not rows:
-        return {}
-    shares = [float(weights[span.start : span.stop].sum()) for weights, span in rows]
-    even = [len(span) / len(weights) for weights, span in rows]
+    shares = [float(weights[span.start : span.stop].sum()) for weights, span in rows] or [0.0]
+    even = [len(span) / len(weights) for weights, span in rows] or [0.0]
     return {
-        "on_event": Figure(100 * sum(shares) / len(rows), "%", "weight on the event's frames", len(rows)),
-        "even_on_event": Figure(100 * sum(even) / len(rows), "%", "the same of even weights", len(rows)),
+        "on_event": Figure(100 * sum(shares) / len(shares), "%", "weight on the event's frames", len(shares)),
+        "even_on_event": Figure(100 * sum(even) / len(even), "%", "the same of even weights", len(even)),
     }
 
 
