@@ -51,8 +51,8 @@ class FrameWeights:
         with our_style(self.title, *self.words):
             figure = page()
             for number, frame in enumerate(self.frames):
-                axes = figure.add_axes((SIDE * number, GAP, SIDE * 0.94, SIDE * 0.94))
-                axes.set(xticks=[], yticks=[])
+                axes = figure.add_axes((SIDE * (number + 0.03), GAP, SIDE * 0.94, SIDE * 0.94))
+                axes.axis("off")
                 axes.imshow(np.moveaxis(frame, 0, -1), interpolation="nearest", aspect="auto")
             top = figure.axes[0]
             axes = figure.add_axes((0, -ROW * len(words), SIDE * count, ROW * len(words)))
