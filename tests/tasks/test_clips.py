@@ -67,8 +67,8 @@ class TestDrawing:
             for frame in frames[: own[1].frames.stop]:
                 ink = (frame - frame.flatten(1).median(1).values[:, None, None]).abs().amax(0) > 8
                 rows, columns = (ink.any(axis).nonzero().flatten() for axis in (1, 0))
-                assert 7 <= len(rows) <= 10, "the whole shape is inside"
-                assert 7 <= len(columns) <= 10
+                assert 9 <= len(rows) <= 13, "the whole shape is inside"
+                assert 9 <= len(columns) <= 13
                 places.append((int(rows[0]), int(columns[0])))
             for event in own:
                 move = tuple(

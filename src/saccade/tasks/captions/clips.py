@@ -21,8 +21,8 @@ from saccade.tasks.digits.draws import Keys, uniform, whole
 
 SIDE = 32  # rows and columns of a frame
 EVENTS, CAPTIONS, DRAWS = 2, 5, 3
-FEWEST, MOST, LEAST = 10, 16, 4  # frames of a clip: from, to; the fewest of an event
-SIDES = (8, 11)  # of a shape: from, up to but not including
+FEWEST, MOST, LEAST = 8, 14, 4  # frames of a clip: from, to; the fewest of an event
+SIDES = (10, 14)  # of a shape: from, up to but not including
 STEP = 2  # pixels that a shape moves from frame to frame
 DIRECTIONS = ("left", "right", "up", "down")
 MOVES = torch.tensor([[0, -1], [0, 1], [-1, 0], [1, 0]])  # rows and columns
