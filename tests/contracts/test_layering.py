@@ -28,9 +28,9 @@ BELOW = {
 ROOM_OF = {
     "matplotlib": ("explain/plots", "systems"),  # a system may define its own kind of picture
     "torch.distributed": "training", "torch.utils.tensorboard": "training",
-    "tokenizers": "tasks", "sacrebleu": "tasks", "soundfile": "tasks", "kaldi_native_fbank": "tasks",
-    "jiwer": "tasks", "PIL": "tasks", "kornia": "tasks", "gymnasium": "tasks", "minigrid": "tasks",
-    "starlette": "app", "uvicorn": "app",
+    "tokenizers": "tasks", "sacrebleu": "tasks", "snowballstemmer": "tasks", "soundfile": "tasks",
+    "kaldi_native_fbank": "tasks", "jiwer": "tasks", "PIL": "tasks", "kornia": "tasks",
+    "gymnasium": "tasks", "minigrid": "tasks", "starlette": "app", "uvicorn": "app",
 }  # fmt: skip
 # files that have users in other rooms than those above it: `runs` reads the pictures of published classifiers
 SHARED = {"runs": "saccade.tasks.image_file"}

@@ -3,12 +3,12 @@ from typing import Any, get_args
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
-from torch import nn
 
 from saccade.attention import Attention as Mechanism
 from saccade.attention.additive import AdditiveAttention
 from saccade.attention.hard import Choices
 from saccade.attention.luong import ConcatAttention
+from saccade.attention.score_function import ScoreFunction
 from saccade.nets.attention_choice import (
     Additive,
     Attention,
@@ -119,7 +119,7 @@ def test_choices_without_a_gradient_get_a_score_function() -> None:
 def test_the_reward_of_a_choice_sums_later_symbols_and_the_baseline_their_number() -> None:
     given: list[torch.Tensor] = []
 
-    class Score(nn.Module):
+    class Score(ScoreFunction):
         def forward(self, *arguments: torch.Tensor) -> torch.Tensor:
             given.extend(arguments)
             return arguments[1]

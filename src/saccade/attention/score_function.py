@@ -30,10 +30,12 @@ class ScoreFunction(nn.Module):
         decay: decay of the moving average.
         reward_weight: lambda_r.
         entropy_weight: lambda_e.
+        reward: the reward of a choice among several, as `summed` adds it up: the steps that follow it, or the whole
+            sequence (Xu et al. 2015), which is unbiased too and has more variance.
 
     Raises:
-        InvalidInput: another baseline; a learned one without `features`, or another one with them; a decay or a weight
-            out of range.
+        InvalidInput: another baseline or reward; a learned one without `features`, or another one with them; a decay
+            or a weight out of range.
     """
 
     # buffers, if there is a baseline
@@ -49,6 +51,7 @@ class ScoreFunction(nn.Module):
         decay: float = 0.9,
         reward_weight: float = 1.0,
         entropy_weight: float = 0.0,
+        reward: Literal["following", "whole"] = "following",
     ) -> None:
         super().__init__()
         if baseline not in ("none", "moving", "learned"):
@@ -60,7 +63,9 @@ class ScoreFunction(nn.Module):
         for name, weight in (("reward", reward_weight), ("entropy", entropy_weight)):
             if not 0 <= weight < math.inf:
                 raise InvalidInput(f"the weight of the {name} must be at least 0 and finite, not {weight}")
-        self.baseline, self.decay = baseline, decay
+        if reward not in ("following", "whole"):
+            raise InvalidInput(f"a reward must be following or whole, not {reward!r}")
+        self.baseline, self.decay, self.reward = baseline, decay, reward
         self.reward_weight, self.entropy_weight = reward_weight, entropy_weight
         self.predict = None if features is None else nn.Linear(features, 1)
         if self.predict is not None:
@@ -70,6 +75,10 @@ class ScoreFunction(nn.Module):
             self.register_buffer("mean", torch.zeros(()))
             self.register_buffer("variance", torch.zeros(()))
             self.register_buffer("seen", torch.zeros((), dtype=torch.bool))
+
+    def summed(self, rewards: Float[Tensor, "b t"]) -> Float[Tensor, "b t"]:
+        """The reward of the choice at each step, from the rewards of the steps."""
+        return following(rewards) if self.reward == "following" else rewards.sum(1, True).expand_as(rewards)
 
     def forward(
         self,

@@ -12,7 +12,7 @@ from types import ModuleType
 DISTRIBUTION = "torch-saccade"  # on the package index, where the name `saccade` belongs to another project
 EXTRAS = {  # the modules that each extra installs
     "app": ("tensorboard", "yaml", "rich", "matplotlib"),
-    "text": ("tokenizers", "sacrebleu"),
+    "text": ("tokenizers", "sacrebleu", "snowballstemmer"),
     "speech": ("soundfile", "kaldi_native_fbank", "jiwer"),
     "vision": ("PIL", "kornia"),
     "rl": ("gymnasium", "minigrid"),

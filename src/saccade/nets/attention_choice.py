@@ -145,6 +145,9 @@ class ScoreFunctionGradient:
     early."""
     entropy_weight: Annotated[float, Field(ge=0)] = 0.1
     """Weight of the entropy, lambda_e, which keeps the model from choosing too early."""
+    reward: Literal["following", "whole"] = "following"
+    """What a choice is rewarded with: the log-probability of the symbols that follow it, or of the whole answer (Xu et
+    al. 2015)."""
 
 
 @config
@@ -172,6 +175,8 @@ class Hard(Hidden):
         ScoreFunctionGradient()
     )
     """How the gradient of a choice is estimated."""
+    soft: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Probability that an answer in training reads expected contexts instead of choosing; 0.5 in Xu et al. 2015."""
 
 
 @config
@@ -237,9 +242,11 @@ def build_attention(choice: Attention, query_size: int, key_size: int) -> nn.Mod
                 *sizes, components=choice.components, offsets=choice.offsets, pace=choice.pace
             )
         case Hard(estimator=Gumbel(temperature=temperature)):
-            return HardAttention(*sizes, choice.attention_size, estimator="gumbel", temperature=temperature)
+            return HardAttention(
+                *sizes, choice.attention_size, estimator="gumbel", temperature=temperature, soft=choice.soft
+            )
         case Hard():
-            return HardAttention(*sizes, choice.attention_size, estimator=choice.estimator.name)
+            return HardAttention(*sizes, choice.attention_size, estimator=choice.estimator.name, soft=choice.soft)
         case PastAlignment():
             return PastAlignmentAttention(*sizes, choice.attention_size, memory_size=choice.memory_size)
         case PositionalKeys():
@@ -261,4 +268,5 @@ def build_score_function(choice: Attention, query_size: int) -> ScoreFunction | 
         features=query_size if options.baseline == "learned" else None,
         reward_weight=options.reward_weight,
         entropy_weight=options.entropy_weight,
+        reward=options.reward,
     )

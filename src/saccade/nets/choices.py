@@ -4,18 +4,18 @@
     gradient += gradient of the surrogate of (R_t, log p(a_t))    R_t = sum over i >= t of log p(y_i | a)
 
 A choice affects only later symbols, so its reward is their log-probability, which reduces the variance without bias. Xu
-et al. 2015 use the whole of log p(y | a) for each choice. The number of later symbols is known, so the baseline is that
-number times the mean reward of one symbol.
+et al. 2015 use the whole of log p(y | a) for each choice; the estimator decides. The number of symbols is known, so the
+baseline is that number times the mean reward of one symbol. A sequence that read expected contexts has no choices.
 """
 
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from saccade.attention.hard import Choices
-from saccade.attention.score_function import following
+from saccade.attention.hard import Choices, SomeChoices
+from saccade.attention.score_function import ScoreFunction
 from saccade.nets.projection import Projection
 
 
@@ -24,11 +24,11 @@ class ChosenProjection(NamedTuple):
     expectation."""
 
     projection: Projection
-    choices: Choices
+    choices: Choices | SomeChoices
     """The log-probability and the entropy (b, t) of each choice."""
     known: Float[Tensor, "b t h"]
     """Features known before each choice, for a learned baseline."""
-    score_function: nn.Module
+    score_function: ScoreFunction
 
     def logits(self) -> Float[Tensor, "*b v"]:
         return self.projection.logits()
@@ -51,9 +51,9 @@ def with_choices(
     loss: Float[Tensor, ""],
     rewards: Float[Tensor, "b t"],
     kept: Bool[Tensor, "b t"],
-    choices: Choices,
+    choices: Choices | SomeChoices,
     known: Float[Tensor, "b t h"],
-    score_function: nn.Module,
+    score_function: ScoreFunction,
 ) -> Float[Tensor, ""]:
     """The loss, unchanged, with the gradient of the choices added to its own.
 
@@ -65,15 +65,23 @@ def with_choices(
         known: features known before each choice.
         score_function: the estimator.
     """
-    to_come = following(kept.to(rewards.dtype))  # a number that no choice changes
+    rewards, terms = score_function.summed(rewards), score_function.summed(kept.to(rewards.dtype))
+    chosen = kept & choices.sampled if isinstance(choices, SomeChoices) else kept
     surrogate = score_function(
-        following(rewards)[kept], choices.log_prob[kept], choices.entropy[kept], known[kept], to_come[kept]
+        rewards[chosen], choices.log_prob[chosen], choices.entropy[chosen], known[chosen], terms[chosen]
     )
     mean: Tensor = surrogate.sum() / kept.sum().clamp(min=1)
     return loss + (mean - mean.detach())
 
 
-def each_choice(memories: tuple[Choices, ...]) -> Choices:
+def each_choice(memories: tuple[Choices | SomeChoices, ...]) -> Choices | SomeChoices:
     """The log-probability and the entropy (b, t) of each choice, from their running sums."""
-    sums = (torch.stack(parts, 1) for parts in zip(*memories, strict=True))
-    return Choices(*(torch.diff(part, dim=1, prepend=torch.zeros_like(part[:, :1])) for part in sums))
+
+    def each(sums: list[Tensor]) -> Tensor:
+        stacked = torch.stack(sums, 1)
+        return torch.diff(stacked, dim=1, prepend=torch.zeros_like(stacked[:, :1]))
+
+    log_prob, entropy = each([memory.log_prob for memory in memories]), each([memory.entropy for memory in memories])
+    if isinstance(memories[0], SomeChoices):
+        return SomeChoices(log_prob, entropy, memories[0].sampled[:, None].expand_as(log_prob))
+    return Choices(log_prob, entropy)

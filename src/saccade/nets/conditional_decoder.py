@@ -10,29 +10,29 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saccade.memory.gru import GRUState
-from saccade.nets.attending_decoder import AttendingDecoder, Decoded
+from saccade.nets.attending_decoder import AttendingDecoder, CellState, Decoded
 
 
 class DecoderState(NamedTuple):
-    hidden: GRUState
+    hidden: CellState
     attention: Any
 
 
 class ConditionalDecoder(AttendingDecoder):
-    """A gated recurrent unit whose input is the last symbol and a context read with the previous state.
+    """A recurrent cell whose input is the last symbol and a context read with the previous state.
 
     Args:
         attention: any mechanism of `saccade.attention`.
         input_size: features of an embedded symbol.
         context_size: features of a context.
         hidden_size: features of the state.
+        cell: a gated recurrent unit, or an LSTM without peepholes.
     """
 
-    def initial_state(self, hidden: Float[Tensor, "b h"], prepared: Any) -> DecoderState:
-        # under autocast the products are bfloat16; the state is not
-        hidden = hidden.to(self.cell.bias.dtype)
-        return DecoderState(GRUState(hidden), self.mechanism.initial_state(prepared))
+    def initial_state(
+        self, hidden: Float[Tensor, "b h"], prepared: Any, cell: Float[Tensor, "b h"] | None = None
+    ) -> DecoderState:
+        return DecoderState(self.first(hidden, cell), self.mechanism.initial_state(prepared))
 
     def step(
         self, inputs: Float[Tensor, "b d"], prepared: Any, state: DecoderState
@@ -42,21 +42,22 @@ class ConditionalDecoder(AttendingDecoder):
         Each prepared sentence may have several adjacent rows: the hypotheses of a search, whose `prepared` is the
             `Constant` of the state.
         """
-        (hidden,), memory = state
-        context, _, memory = self.look(hidden, prepared, memory)
-        return context, DecoderState(GRUState(self.update(inputs, context, hidden)), memory)
+        own, memory = state
+        context, _, memory = self.look(own.hidden, prepared, memory)
+        return context, DecoderState(self.update(inputs, context, own), memory)
 
     def forward(
         self, inputs: Float[Tensor, "b t d"], prepared: Any, state: DecoderState
     ) -> tuple[Decoded, DecoderState]:
         """All steps on known inputs (teacher forcing)."""
-        (hidden,), memory = state
-        states, contexts, memories = [], [], []
+        own, memory = state
+        states, contexts, memories, looks = [], [], [], []
         for update in self.updates(inputs):
-            context, _, memory = self.mechanism.read(hidden, prepared, memory)
-            hidden = update(context, hidden)
+            context, weights, memory = self.mechanism.read(own.hidden, prepared, memory)
+            own = update(context, own)
             contexts.append(context)
-            states.append(hidden)
+            states.append(own.hidden)
             memories.append(memory)
-        decoded = Decoded(torch.stack(states, 1), torch.stack(contexts, 1), tuple(memories))
-        return decoded, DecoderState(GRUState(hidden), memory)
+            looks.append(weights)
+        decoded = Decoded(torch.stack(states, 1), torch.stack(contexts, 1), tuple(memories), tuple(looks))
+        return decoded, DecoderState(own, memory)

@@ -13,18 +13,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saccade.memory.gru import GRUState
-from saccade.nets.attending_decoder import AttendingDecoder, Decoded
+from saccade.nets.attending_decoder import AttendingDecoder, CellState, Decoded
 
 
 class FeedingState(NamedTuple):
-    hidden: GRUState
+    hidden: CellState
     context: Float[Tensor, "b c"]
     attention: Any
 
 
 class InputFeedingDecoder(AttendingDecoder):
-    """A gated recurrent unit whose input is the last symbol and the last context; the next context is read with its new
+    """A recurrent cell whose input is the last symbol and the last context; the next context is read with its new
     state.
 
     Args:
@@ -32,13 +31,15 @@ class InputFeedingDecoder(AttendingDecoder):
         input_size: features of an embedded symbol.
         context_size: features of a context.
         hidden_size: features of the state.
+        cell: a gated recurrent unit, or an LSTM without peepholes.
     """
 
-    def initial_state(self, hidden: Float[Tensor, "b h"], prepared: Any) -> FeedingState:
-        # under autocast the products are bfloat16; the state is not
-        hidden = hidden.to(self.cell.bias.dtype)
-        nothing = hidden.new_zeros(len(hidden), self.context_size)
-        return FeedingState(GRUState(hidden), nothing, self.mechanism.initial_state(prepared))
+    def initial_state(
+        self, hidden: Float[Tensor, "b h"], prepared: Any, cell: Float[Tensor, "b h"] | None = None
+    ) -> FeedingState:
+        first = self.first(hidden, cell)
+        nothing = first.hidden.new_zeros(len(hidden), self.context_size)
+        return FeedingState(first, nothing, self.mechanism.initial_state(prepared))
 
     def step(
         self, inputs: Float[Tensor, "b d"], prepared: Any, state: FeedingState
@@ -48,22 +49,23 @@ class InputFeedingDecoder(AttendingDecoder):
         Each prepared sentence may have several adjacent rows: the hypotheses of a search, whose `prepared` is the
             `Constant` of the state.
         """
-        (hidden,), last, memory = state
-        hidden = self.update(inputs, last, hidden)
-        context, _, memory = self.look(hidden, prepared, memory)
-        return context, FeedingState(GRUState(hidden), context, memory)
+        own, last, memory = state
+        own = self.update(inputs, last, own)
+        context, _, memory = self.look(own.hidden, prepared, memory)
+        return context, FeedingState(own, context, memory)
 
     def forward(
         self, inputs: Float[Tensor, "b t d"], prepared: Any, state: FeedingState
     ) -> tuple[Decoded, FeedingState]:
         """All steps on known inputs (teacher forcing)."""
-        (hidden,), context, memory = state
-        states, contexts, memories = [], [], []
+        own, context, memory = state
+        states, contexts, memories, looks = [], [], [], []
         for update in self.updates(inputs):
-            hidden = update(context, hidden)
-            context, _, memory = self.mechanism.read(hidden, prepared, memory)
+            own = update(context, own)
+            context, weights, memory = self.mechanism.read(own.hidden, prepared, memory)
             contexts.append(context)
-            states.append(hidden)
+            states.append(own.hidden)
             memories.append(memory)
-        decoded = Decoded(torch.stack(states, 1), torch.stack(contexts, 1), tuple(memories))
-        return decoded, FeedingState(GRUState(hidden), context, memory)
+            looks.append(weights)
+        decoded = Decoded(torch.stack(states, 1), torch.stack(contexts, 1), tuple(memories), tuple(looks))
+        return decoded, FeedingState(own, context, memory)

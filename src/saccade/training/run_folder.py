@@ -287,7 +287,8 @@ def ending(data: bytes) -> str:
     """The file name extension for these bytes."""
     if data[:4] == b"RIFF":
         return "wav"
-    return "png" if data[:4] == b"\x89PNG" else "jpg" if data[:2] == b"\xff\xd8" else "bin"
+    kinds = {b"\x89PNG": "png", b"\xff\xd8": "jpg", b"GIF8": "gif"}
+    return next((kind for start, kind in kinds.items() if data.startswith(start)), "bin")
 
 
 def read_yaml(path: Path) -> Any:

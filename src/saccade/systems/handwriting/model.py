@@ -18,7 +18,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saccade.attention.hard import Choices
+from saccade.attention.hard import Choices, SomeChoices
+from saccade.attention.score_function import ScoreFunction
 from saccade.core.config import NAMED, Parts, Size, config
 from saccade.core.tap import Tap
 from saccade.memory import LSTM, LSTMState
@@ -81,9 +82,9 @@ class Steps(NamedTuple):
     """The distributions of the points of a batch, and the choices of hard attention, if any."""
 
     mixture: PenMixture
-    choices: Choices | None
+    choices: Choices | SomeChoices | None
     known: Float[Tensor, "b t h"]
-    score_function: nn.Module | None
+    score_function: ScoreFunction | None
 
     def log_density(self, points: Float[Tensor, "b t 3"]) -> Float[Tensor, "b t"]:
         """Log-density of each point, given those before it, in nats."""
@@ -132,7 +133,7 @@ class Handwriting(nn.Module):
         self.output = nn.Linear(config.layers * size, 1 + 6 * config.components)
         self.attention: nn.Module | None = None
         self.encoder: RecurrentEncoder | None = None
-        self.score_function: nn.Module | None = None
+        self.score_function: ScoreFunction | None = None
         if attention is not None:
             # the Gaussian window does not read the keys; for other mechanisms they are characters in their context
             places = isinstance(attention, GaussianWindow)
@@ -211,7 +212,7 @@ class Handwriting(nn.Module):
         outputs = [self.dropout(first)]
         for layer in self.cells[1:]:
             outputs.append(self.dropout(layer(torch.cat([points, outputs[-1], windows], -1))[0]))
-        choices = each_choice(memories) if memories and isinstance(memories[0], Choices) else None
+        choices = each_choice(memories) if memories and isinstance(memories[0], Choices | SomeChoices) else None
         mixture = pen_mixture(self.output(torch.cat(outputs, -1)))
         return Steps(mixture, choices, first, self.score_function)
 

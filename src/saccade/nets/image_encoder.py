@@ -1,0 +1,164 @@
+"""What makes the annotations of an image: a small network that is trained, a published one that is frozen, or a file.
+
+    maps = encoder(pixels, keys)            pixels (b, 3, y, x), (p - 127) / 128 of bytes p; maps (b, c, rows, columns)
+
+Each place of the maps is a region of the image.
+"""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from saccade.core.config import NAMED, Size, config
+from saccade.core.errors import InvalidInput
+from saccade.nets.convolution import check_images, convolution, laid_out
+from saccade.nets.efficientnet_lite import LAST, PUBLISHED, STAGES, EfficientNetLite, weights_file
+from saccade.nets.map_cache import MapCache, StoredMaps, fingerprint
+from saccade.nets.published import adopt
+
+
+@config
+class Convolutional:
+    """Convolutions that are trained, each of stride 2, and further ones over the map, in which regions see each
+    other."""
+
+    name: Literal["convolutional"] = "convolutional"
+    channels: tuple[Size, ...] = (32, 64, 128)
+    """Channels of each convolution of stride 2."""
+    further: Annotated[int, Field(ge=0, le=100)] = 2
+    """Convolutions over the map."""
+
+
+@config
+class EfficientNet:
+    """EfficientNet-Lite0 with the published weights, frozen; its maps are made once a photo. Needs the extra
+    captions."""
+
+    name: Literal["efficientnet-lite0"] = "efficientnet-lite0"
+    maps: Literal["stride-16", "stride-32", "last"] = "last"
+    """14 x 14 regions of 112 features, 7 x 7 of 320, or 7 x 7 of 1,280, of a photo of 224 x 224."""
+    cache: Path | None = None
+    """A folder in which the maps are kept for the next run; none: in memory."""
+
+
+@config
+class Stored:
+    """Maps that another program made, such as VGG's of 14 x 14 x 512."""
+
+    name: Literal["stored"] = "stored"
+    path: Path = Path("maps.safetensors")
+    """A safetensors file with a tensor (channels, rows, columns) for each photo, under the photo's key."""
+    channels: Size = 512
+    """Channels of each map."""
+
+
+Encoder = Annotated[Convolutional | EfficientNet | Stored, Field(discriminator="name"), NAMED]
+
+
+class ConvolutionalEncoder(nn.Module):
+    """Convolutions with batch norm: relu(BN(W * x)).
+
+    Args:
+        channels: channels of each convolution of stride 2.
+        further: convolutions of stride 1 after them.
+
+    Raises:
+        InvalidInput: images that are not (batch, 3, rows, columns).
+    """
+
+    def __init__(self, channels: tuple[int, ...], further: int = 2) -> None:
+        super().__init__()
+        widths, layers = [3, *channels, *[channels[-1]] * further], list[nn.Module]()
+        for number, (before, after) in enumerate(pairwise(widths)):
+            stride = 2 if number < len(channels) else 1
+            layers += [convolution(before, after, 3, stride), nn.BatchNorm2d(after), nn.ReLU()]
+        self.layers = nn.Sequential(*layers)
+        self.channels = channels[-1]
+
+    def forward(self, pixels: Float[Tensor, "b 3 y x"], keys: tuple[str, ...] = ()) -> Float[Tensor, "b c p q"]:
+        check_images(pixels, 3)
+        maps: Tensor = self.layers(laid_out(pixels, next(self.parameters()).dtype))
+        return maps
+
+
+class FrozenEfficientNet(nn.Module):
+    """EfficientNet-Lite0, which is not trained, and the cache of its maps.
+
+    Each photo passes the network alone, so that its maps do not depend on the batch, to the last bit.
+
+    Args:
+        maps: which maps.
+        cache: a folder for the maps; None: memory.
+        published: load the published weights.
+
+    Raises:
+        MissingExtra: no package with the weights.
+        InvalidInput: from `forward`, a cache of another encoder.
+    """
+
+    def __init__(
+        self,
+        maps: Literal["stride-16", "stride-32", "last"] = "last",
+        cache: Path | None = None,
+        *,
+        published: bool = True,
+    ) -> None:
+        super().__init__()
+        self.network = EfficientNetLite()
+        if published:
+            weights = torch.load(weights_file(), map_location="cpu", weights_only=True)
+            adopt(self.network, weights, PUBLISHED, str(weights_file()))
+        self.network.requires_grad_(False).eval()
+        self.maps, self.cache = maps, MapCache(cache)
+        self.channels = {"stride-16": STAGES[4].channels, "stride-32": STAGES[6].channels, "last": LAST}[maps]
+        self._weights: tuple[int, str] | None = None
+
+    def train(self, mode: bool = True) -> "FrozenEfficientNet":
+        super().train(mode)
+        self.network.eval()
+        return self
+
+    @torch.no_grad()
+    def forward(self, pixels: Float[Tensor, "b 3 y x"], keys: tuple[str, ...]) -> Float[Tensor, "b c p q"]:
+        check_images(pixels, 3)
+        if len(keys) != len(pixels):
+            raise InvalidInput(f"expected a key for each of {len(pixels)} images, not {len(keys)}")
+        dtype = self.network.head.weight.dtype
+        weights, size = self.fingerprint(), (pixels.shape[2], pixels.shape[3])
+        name = f"efficientnet-lite0 {self.maps}" + ("" if dtype == torch.float32 else f" {dtype}")
+
+        def make(image: Tensor) -> Tensor:
+            with torch.autocast(image.device.type, enabled=False):
+                found = self.network.maps(image)
+            return getattr(found, self.maps.replace("-", "_"))[0].cpu().contiguous()  # type: ignore[no-any-return]
+
+        found = [
+            self.cache.get(key, name, weights, size, lambda row=row: make(pixels[row : row + 1]))  # type: ignore[misc]
+            for row, key in enumerate(keys)
+        ]
+        if not found:
+            return pixels.new_zeros(0, self.channels, 1, 1)
+        return torch.stack(found).to(pixels.device)
+
+    def fingerprint(self) -> str:
+        """That of the weights, computed again if they were loaded anew."""
+        version = self.network.head.weight._version
+        if self._weights is None or self._weights[0] != version:
+            self._weights = version, fingerprint(self.network)
+        return self._weights[1]
+
+
+def build_encoder(choice: Encoder) -> nn.Module:
+    """The selected encoder; its `channels` are the features of an annotation."""
+    match choice:
+        case Convolutional():
+            return ConvolutionalEncoder(choice.channels, choice.further)
+        case EfficientNet():
+            return FrozenEfficientNet(choice.maps, choice.cache)
+        case Stored():
+            return StoredMaps(choice.path, choice.channels)

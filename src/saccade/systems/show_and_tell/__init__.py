@@ -1,0 +1,1 @@
+"""Captions from one vector of an image."""

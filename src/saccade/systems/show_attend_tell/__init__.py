@@ -1,0 +1,1 @@
+"""Captions with attention to regions of an image."""

