@@ -9,7 +9,7 @@ from pydantic import Field
 from saccade.core.config import config
 from saccade.core.device import to_device
 from saccade.core.picture import Picture
-from saccade.core.recipe import Answer, Paper, Recipe, Step
+from saccade.core.recipe import Answer, Claim, Paper, Recipe, Step
 from saccade.core.task import Figure
 from saccade.nets.attention_choice import (
     Additive,
@@ -200,4 +200,56 @@ RECIPE = Recipe(
         "flickr8k-hard": photos(replace(HARD, attention_size=256), penalty=0.0),
         "paper": PAPER,
     },
+    claims=(
+        Claim(
+            metric="objects_right",
+            direction="max",
+            bound=95.0,
+            variant="default",
+            why="the objects that a caption names are in the scene, with the sizes that it says",
+        ),
+        Claim(
+            metric="true",
+            direction="max",
+            bound=60.0,
+            variant="default",
+            why="all that a caption says of a scene holds, relations too; a sketch trained for a minute had 42 %",
+        ),
+        Claim(
+            metric="looks_right",
+            direction="max",
+            bound=75.0,
+            variant="default",
+            why="the heaviest region at a word lies in the box of the object that it names; by chance 11 %",
+        ),
+        Claim(
+            metric="objects_right",
+            direction="max",
+            variant="hard",
+            against="default",
+            factor=2 / 3,
+            why="one region a word, trained by REINFORCE, is enough to name most objects",
+        ),
+        Claim(
+            metric="looks_right",
+            direction="max",
+            bound=60.0,
+            variant="hard",
+            why="the most probable region lies in the box of the object that the word names",
+        ),
+        Claim(
+            metric="cider",
+            direction="max",
+            bound=0.33,
+            variant="flickr8k",
+            why="750 photos and a frozen network; the captions of the nearest photos have 0.293, a person 0.89",
+        ),
+        Claim(
+            metric="bleu_4",
+            direction="max",
+            bound=12.0,
+            variant="flickr8k",
+            why="750 photos and a frozen network; the captions of the nearest photos have 11.8, a person 20.7",
+        ),
+    ),
 )
