@@ -112,10 +112,15 @@ def squared(data: bytes, name: str, size: int) -> Pixels:
     height, width = image.shape[1:]
     if height != width:
         notes = (*notes, f"the middle of {width} x {height} pixels")
-        tall, wide = min(height, WIDEST * width), min(width, WIDEST * height)
-        top, left = (height - tall) // 2, (width - wide) // 2
-        image = image[:, top : top + tall, left : left + wide]
-    return Pixels(fitted(image, size).contiguous(), notes)
+    return Pixels(middle(image, size), notes)
+
+
+def middle(image: UInt8[Tensor, "3 y x"], size: int) -> UInt8[Tensor, "3 size size"]:
+    """The middle square, scaled."""
+    height, width = image.shape[1:]
+    tall, wide = min(height, WIDEST * width), min(width, WIDEST * height)
+    top, left = (height - tall) // 2, (width - wide) // 2
+    return fitted(image[:, top : top + tall, left : left + wide], size).contiguous()
 
 
 def key_of(image: UInt8[Tensor, "3 y x"]) -> str:

@@ -1,56 +1,63 @@
 """The figures of captions."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
 
 from saccade.core.task import Figure, Score
-from saccade.tasks.captions.batch import Example, Said
-from saccade.tasks.captions.fixed_points import nearest, thumbnails
-from saccade.tasks.captions.grammar import judged
+from saccade.tasks.captions.batch import Said
+from saccade.tasks.captions.words import Words
 from saccade.tasks.meteor import FUNCTION_WORDS, meteor
 from saccade.tasks.metrics import References, bleu_orders, cider_d, distinct, rouge_l
 
-if TYPE_CHECKING:
-    from saccade.tasks.captions.task import CaptionsTask
-
 WHO = {"greedy": "greedy search", "constant": "the constant caption", "nearest": "the nearest image's caption",
        "person": "a person"}  # fmt: skip
+TRUE = {"true": "captions true", "objects_right": "objects right", "events_right": "events right"}
+Judge = Callable[[Sequence[str]], Sequence[Mapping[str, float]]]
+"""Captions, one for each example -> what of each is right without references, from 0 to 1."""
 
 
-def score(task: "CaptionsTask", predictions: Sequence[Said], examples: Sequence[Example]) -> Score:
-    """Of scenes what is true; of all captions the likeness to those of people, and the perplexity a word; beside them
-    the same of greedy search, and of what needs no model."""
-    texts = [task.decode(prediction) for prediction in predictions]
-    references = [example.references for example in examples]
-    figures = {**truth(task, texts, examples), **likeness(texts, references, task.config.language)}
+def score(
+    predictions: Sequence[Said],
+    references: References,
+    texts: Sequence[str],
+    vocabulary: Words,
+    others: Mapping[str, Sequence[str]],
+    judge: Judge | None,
+    language: str,
+) -> Score:
+    """What is true, if it can be judged; the likeness to captions of people; the perplexity a word. Beside them the
+    same of greedy search, and of what needs no model.
+
+    Args:
+        predictions: what the model said.
+        references: the captions of people.
+        texts: the captions that the model said, as words separated by spaces.
+        vocabulary: the words.
+        others: captions that are not the model's, by their key in `WHO`, "constant" among them.
+        judge: judges without references; None if nothing can.
+        language: that of METEOR's stems.
+    """
+    figures = {**truth(judge, texts), **likeness(texts, references, language)}
     nats = [one.reference_nats for one in predictions]
     if None not in nats and (words := sum(one.reference_words for one in predictions)):
         figures["perplexity"] = Figure(math.exp(sum(one for one in nats if one) / words), "", "perplexity a word")
     figures["distinct"] = Figure(distinct(texts), "%", "distinct captions")
-    others: dict[str, Sequence[str]] = {}
     if all(one.greedy is not None for one in predictions):
-        others["greedy"] = [" ".join(task.vocabulary.decode(one.greedy or ())) for one in predictions]
-    others["constant"] = [task.constant] * len(examples)
-    others["nearest"] = nearest_captions(task, predictions, examples)
+        others = {"greedy": [" ".join(vocabulary.decode(one.greedy or ())) for one in predictions], **others}
     for who, said in others.items():
-        figures |= brief(who, task, said, references, examples)
+        figures |= brief(who, said, references, judge, language)
     if all(len(own) > 1 for own in references):
-        person = [own[0] for own in references], [own[1:] for own in references]
-        figures |= brief("person", task, *person, examples)
-    figures["constant_caption"] = Figure(task.constant, "", "constant caption")
-    figures["images"] = Figure(len(examples))
+        figures |= brief("person", [own[0] for own in references], [own[1:] for own in references], judge, language)
+    figures["constant_caption"] = Figure(others["constant"][0], "", "constant caption")
+    figures["images"] = Figure(len(texts))
     return Score(figures)
 
 
-def truth(task: "CaptionsTask", texts: Sequence[str], examples: Sequence[Example]) -> dict[str, Figure]:
-    """Of scenes, the share of captions of which all holds, and of those whose objects are in the scene."""
-    if not task.drawn:
-        return {}
-    found = [judged(text, task.things(example)) for text, example in zip(texts, examples, strict=True)]
+def truth(judge: Judge | None, texts: Sequence[str]) -> dict[str, Figure]:
+    """What is right without references, in %."""
+    found = judge(texts) if judge else []
     return {
-        "true": Figure(100 * sum(one.true for one in found) / len(found), "%", "captions true"),
-        "objects_right": Figure(100 * sum(one.objects for one in found) / len(found), "%", "objects right"),
+        key: Figure(100 * sum(one[key] for one in found) / len(found), "%", TRUE[key]) for key in (found or [{}])[0]
     }
 
 
@@ -70,22 +77,12 @@ def meteor_of(texts: Sequence[str], references: References, language: str) -> fl
 
 
 def brief(
-    who: str, task: "CaptionsTask", texts: Sequence[str], references: References, examples: Sequence[Example]
+    who: str, texts: Sequence[str], references: References, judge: Judge | None, language: str
 ) -> Mapping[str, Figure]:
-    """The figures that tell most, of captions that are not the model's."""
-    found = truth(task, texts, examples)
-    found.pop("objects_right", None)
+    """The figures that tell most, of captions that are not the model's: of what can be judged, what is true."""
+    found = {key: figure for key, figure in truth(judge, texts).items() if key == "true"}
     found["cider"] = Figure(cider_d(texts, references)[0], "", "CIDEr-D")
-    if not task.drawn:
+    if judge is None:
         found["bleu_4"] = Figure(bleu_orders(texts, references)[3], "", "BLEU-4")
-        found["meteor"] = Figure(meteor_of(texts, references, task.config.language), "", "METEOR")
+        found["meteor"] = Figure(meteor_of(texts, references, language), "", "METEOR")
     return {f"{who}_{key}": figure._replace(name=f"{figure.name} of {WHO[who]}") for key, figure in found.items()}
-
-
-def nearest_captions(task: "CaptionsTask", predictions: Sequence[Said], examples: Sequence[Example]) -> Sequence[str]:
-    """The caption of the training image that is nearest by the system's features, or by small copies of the images."""
-    own = [one.nearest for one in predictions]
-    if all(symbols is not None for symbols in own):
-        return [" ".join(task.vocabulary.decode(symbols or ())) for symbols in own]
-    ours = thumbnails(lambda rows: task.pixels([examples[row] for row in rows]), range(len(examples)))
-    return [task.source.captions["train"][row][0] for row in nearest(ours, task.thumbnails)]

@@ -1,13 +1,13 @@
 """The captions task: images and sentences about them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput
@@ -15,22 +15,23 @@ from saccade.core.files import read_record, write_atomically
 from saccade.core.task import Score
 from saccade.tasks.captions.batch import Batch, Box, Example, Said
 from saccade.tasks.captions.config import CaptionsConfig
-from saccade.tasks.captions.fixed_points import COMPARED, best_constant, thumbnails
+from saccade.tasks.captions.fixed_points import COMPARED, best_constant, nearest, thumbnails
 from saccade.tasks.captions.flickr8k import read_flickr8k
-from saccade.tasks.captions.grammar import Thing, boxes
+from saccade.tasks.captions.grammar import Thing, boxes, judged
 from saccade.tasks.captions.own import read_own
 from saccade.tasks.captions.photos import PhotoSource, key_of, read_photo
 from saccade.tasks.captions.scenes import SIDE
 from saccade.tasks.captions.score import score
+from saccade.tasks.captions.sentences import Sentences
 from saccade.tasks.captions.source import SPLITS, SceneSource, Source, scaled
-from saccade.tasks.captions.words import END, PAD, SPECIAL, START, UNKNOWN, Words
+from saccade.tasks.captions.words import SPECIAL, Words
 from saccade.tasks.image_file import png
 
 FILE = "captions.json"
 PHOTO = 224
 
 
-class CaptionsTask:
+class CaptionsTask(Sentences):
     """Images with captions. The metric is, of scenes, the share of captions of which all holds, in %; of photos,
     CIDEr-D.
 
@@ -41,7 +42,6 @@ class CaptionsTask:
 
     direction: Literal["max"] = "max"
     accepts: tuple[str, ...] = ("image/*",)
-    pad, unknown, start, end = PAD, UNKNOWN, START, END
 
     def __init__(self, config: CaptionsConfig, assets: Path | None = None) -> None:
         self.config = config
@@ -51,11 +51,12 @@ class CaptionsTask:
         if assets is None:
             self.side = config.size or (SIDE if self.drawn else PHOTO)
             learned = [caption for five in self.source.captions["train"] for caption in five]
-            self.vocabulary = Words.learn([*learned, *self.source.texts], config.rarest, config.words)
+            vocabulary = Words.learn([*learned, *self.source.texts], config.rarest, config.words)
             self.constant = best_constant(self.source.captions["train"])
         else:
             kept = read_record(assets / FILE, "words", "size", "constant")
-            self.side, self.vocabulary, self.constant = kept["size"], Words(kept["words"]), kept["constant"]
+            self.side, vocabulary, self.constant = kept["size"], Words(kept["words"]), kept["constant"]
+        super().__init__(vocabulary, config.longest)
 
     @cached_property
     def source(self) -> Source:
@@ -69,11 +70,6 @@ class CaptionsTask:
             return PhotoSource(f"Flickr8k ({config.folder.name})", photos, texts if config.texts else (), self.side)
         return PhotoSource(config.train.name if config.train else "", read_own(config), (), self.side)
 
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The word of each symbol; the first four are padding, unknown, start and end."""
-        return self.vocabulary.words
-
     def examples(self, split: str) -> Sequence[Example]:
         """Of "train" an example for each caption, else one for each image."""
         if split not in SPLITS:
@@ -82,7 +78,7 @@ class CaptionsTask:
             rows = list(enumerate(self.source.captions[split]))
             each = slice(None) if split == "train" else slice(1)
             self._examples[split] = [
-                Example(split, row, own, self._symbols(caption)) for row, own in rows for caption in own[each]
+                Example(split, row, own, self.symbols(caption)) for row, own in rows for caption in own[each]
             ]
         return self._examples[split]
 
@@ -95,10 +91,7 @@ class CaptionsTask:
     @cached_property
     def texts(self) -> Sequence[Example]:
         """Training captions without an image, to warm up the language part."""
-        return [Example("texts", row, (text,), self._symbols(text)) for row, text in enumerate(self.source.texts)]
-
-    def _symbols(self, caption: str) -> tuple[int, ...]:
-        return self.vocabulary.encode(caption.split()[: self.config.longest])
+        return [Example("texts", row, (text,), self.symbols(text)) for row, text in enumerate(self.source.texts)]
 
     def collate(self, examples: Sequence[Example], generator: Any = None) -> Batch:
         """Images are drawn or read here. With a generator, that is, in training, there are no references; nothing is
@@ -107,23 +100,13 @@ class CaptionsTask:
         Raises:
             InvalidInput: a photo that cannot be read, by its name; captions without an image beside images.
         """
-        tokens = pad([[START, *example.symbols, END] for example in examples])
-        most = 0 if generator is not None else max(len(example.references) for example in examples)
-        all_of_them = [
-            [[START, *self._symbols(caption), END] for caption in example.references]
-            + [[PAD]] * (most - len(example.references)) for example in examples if most
-        ]  # fmt: skip
-        references = (
-            pad([row for rows in all_of_them for row in rows]).unflatten(0, (len(examples), most))
-            if most
-            else torch.zeros(len(examples), 0, tokens.shape[1], dtype=torch.long)
-        )
+        tokens = self.tokens(examples, judged=generator is None)
         alone = {example.split == "texts" for example in examples}
         if alone == {True}:
-            return Batch(torch.zeros(0, 3, self.side, self.side), (), tokens, tokens != PAD, references)
+            return Batch(torch.zeros(0, 3, self.side, self.side), (), *tokens)
         if True in alone:
             raise InvalidInput("expected a batch of images, or one of captions without images, not both")
-        return Batch(scaled(self.pixels(examples)), self.keys(examples), tokens, tokens != PAD, references)
+        return Batch(scaled(self.pixels(examples)), self.keys(examples), *tokens)
 
     def pixels(self, examples: Sequence[Example]) -> UInt8[Tensor, "b 3 y x"]:
         """The images of the examples as bytes."""
@@ -151,7 +134,24 @@ class CaptionsTask:
         return boxes(" ".join(self.vocabulary.decode(symbols)), self.things(example))
 
     def score(self, predictions: Sequence[Said], examples: Sequence[Example]) -> Score:
-        return score(self, predictions, examples)
+        texts, references = [self.decode(one) for one in predictions], [example.references for example in examples]
+        others = {"constant": [self.constant] * len(texts), "nearest": self._nearest(predictions, examples)}
+
+        def judge(said: Sequence[str]) -> list[dict[str, float]]:
+            found = [judged(text, self.things(example)) for text, example in zip(said, examples, strict=True)]
+            return [{"true": float(one.true), "objects_right": float(one.objects)} for one in found]
+
+        return score(
+            predictions, references, texts, self.vocabulary, others, judge if self.drawn else None, self.config.language
+        )
+
+    def _nearest(self, predictions: Sequence[Said], examples: Sequence[Example]) -> Sequence[str]:
+        """The caption of the training image that is nearest by the system's features, or by small copies."""
+        own = [one.nearest for one in predictions]
+        if all(symbols is not None for symbols in own):
+            return [" ".join(self.vocabulary.decode(symbols or ())) for symbols in own]
+        ours = thumbnails(lambda rows: self.pixels([examples[row] for row in rows]), range(len(examples)))
+        return [self.source.captions["train"][row][0] for row in nearest(ours, self.thumbnails)]
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -193,25 +193,3 @@ class CaptionsTask:
     def examples_to_type(self, count: int) -> list[str | bytes]:
         """The bytes of PNG files."""
         return [png(image) for image in self.pixels(self.examples("test")[:count])]
-
-    def decode(self, prediction: Said) -> str:
-        """The caption."""
-        return " ".join(self.vocabulary.decode(prediction.symbols))
-
-    def compare(self, example: Example, prediction: Said) -> Mapping[str, str]:
-        return {"ours": self.decode(prediction), "references": " | ".join(example.references) or "?"}
-
-    def answer(self, example: Example) -> Said:
-        return Said(example.symbols)
-
-    def replay(self, example: Example, prediction: Said) -> Example:
-        return example._replace(symbols=tuple(prediction.symbols))
-
-    def labels(self, example: Example) -> Mapping[str, Sequence[str]]:
-        return {"target": [*self.vocabulary.decode(example.symbols), SPECIAL[END]]}
-
-
-def pad(rows: Sequence[Sequence[int]]) -> Int[Tensor, "b t"]:
-    """The rows as one matrix, padded on the right."""
-    width = max(map(len, rows))
-    return torch.tensor([[*row, *[PAD] * (width - len(row))] for row in rows], dtype=torch.long)
