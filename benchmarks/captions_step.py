@@ -2,7 +2,7 @@
 
     python benchmarks/captions_step.py
 
-32 captions of 13 words, 196 regions of 512 features, an LSTM of 512 cells, attention and embeddings of 512, 9,490
+32 captions of 20 words, 196 regions of 512 features, an LSTM of 512 cells, attention and embeddings of 512, 9,490
 words: forward, backward, clipping and an update by Adam. The tutorial's form has the same weights; in its loop over the
 words it projects the regions for the attention, and the state onto the vocabulary, again for each word. Its loss and
 its gradients are compared before anything is timed. Then beam search of width 5 over 20 words: a batch of photos beside
@@ -26,7 +26,7 @@ from saccade.nets.attention_choice import Additive
 from saccade.nets.caption_decoder import CaptionDecoder, CaptionDecoderConfig
 from saccade.nets.search import Symbols, beam_search
 
-CAPTIONS, STEPS, REGIONS, FEATURES, CELLS, WORDS = 32, 13, 196, 512, 512, 9490
+CAPTIONS, STEPS, REGIONS, FEATURES, CELLS, WORDS = 32, 20, 196, 512, 512, 9490
 BEAM, LIMIT, PAD = 5, 20, 0
 
 

@@ -101,7 +101,7 @@ TINY = Config(
 FLICKR8K = Config(
     task=CaptionsConfig(folder=Path("flickr8k"), texts=True),
     model=ShowAndTellConfig(encoder=EfficientNet()),
-    training=training(2500),
+    training=replace(training(2500), keep="best", validate_every=100),
     texts_first=1000,
 )
 
