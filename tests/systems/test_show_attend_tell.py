@@ -106,7 +106,7 @@ def test_only_words_that_name_an_object_of_the_scene_are_measured() -> None:
     config, task, model = make()
     thing = task.things(task.examples("test")[0])[0]
     told = RECIPE.measures(answer_of(config, task, model, f"a {thing.colour} {thing.form} left of a {thing.colour}"))
-    assert "looks_right" not in told  # no sentence
+    assert (told["looks_right"].value, told["looks_right"].over) == (0, 1)  # no sentence
     other = task.things(task.examples("test")[0])[1]
     caption = f"a {thing.colour} {thing.form} left of a {other.colour} {other.form}"
     told = RECIPE.measures(answer_of(config, task, model, caption))

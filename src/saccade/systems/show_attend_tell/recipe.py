@@ -44,7 +44,7 @@ HARD = Hard(
 def training(steps: int, **options: Any) -> TrainingConfig:
     """Adam; small products are faster in one thread."""
     return TrainingConfig(
-        steps=steps, batch_size=64, learning_rate=2e-3, warmup=100, threads=1, validate_every=1000,
+        steps=steps, batch_size=64, learning_rate=3e-3, warmup=100, threads=1, validate_every=1000,
         checkpoint_every=1000, log_every=100, **options,
     )  # fmt: skip
 
@@ -116,13 +116,14 @@ def pictures(answer: Answer) -> list[Picture]:
 
 
 def measures(answer: Answer) -> dict[str, Figure]:
-    """Of scenes whether it looked at the object that it named; of all images the gate."""
+    """Of scenes whether it looked at the objects that it named; of all images the gate. A caption that names no object
+    of the scene counts as one word that looks at none."""
     seen, found = looked(answer), dict[str, Figure]()
     boxes = answer.task.boxes(answer.example, answer.prediction.symbols)
     hits = [box.holds(*heaviest(seen, place)) for place, box in enumerate(boxes) if box is not None]
-    if hits:
-        share = 100 * sum(hits) / len(hits)
-        found["looks_right"] = Figure(share, "%", "words that look at their object", over=len(hits))
+    if answer.task.things(answer.example):
+        count = max(1, len(hits))
+        found["looks_right"] = Figure(100 * sum(hits) / count, "%", "words that look at their object", over=count)
     if seen.gates is not None:
         found["gate"] = Figure(float(seen.gates.mean()), "", "gate beta", over=len(seen.gates))
     return found
