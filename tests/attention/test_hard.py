@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from saccade.attention import AdditiveAttention
-from saccade.attention.hard import Choices, HardAttention
+from saccade.attention.hard import Choices, HardAttention, SomeChoices
 from saccade.attention.score_function import ScoreFunction
 from saccade.core.errors import InvalidInput
 from tests.checks import leaf, randomised
@@ -403,3 +403,37 @@ def test_an_impossible_choice_raises(choice: list[int], match: str) -> None:
     prepared = attention.prepare(keys, mask)
     with pytest.raises(InvalidInput, match=match):
         attention.read(query, prepared, attention.initial_state(prepared), choice=torch.tensor(choice))
+
+
+def test_sequences_that_do_not_choose_read_expected_contexts_without_a_log_probability() -> None:
+    attention = randomised(HardAttention(QUERY_SIZE, KEY_SIZE, WIDTH, soft=0.5))
+    query, keys, mask = (x[:1].expand(64, *x.shape[1:]) for x in make_inputs())
+    prepared, generator = attention.prepare(keys, mask), torch.Generator().manual_seed(1)
+    state = attention.initial_state(prepared, generator)
+    assert isinstance(state, SomeChoices)
+    assert 0 < int(state.sampled.sum()) < 64
+    again = attention.initial_state(prepared, torch.Generator().manual_seed(1))
+    assert torch.equal(again.sampled, state.sampled)  # type: ignore[union-attr]
+    reading = attention.read(query, prepared, state, generator)
+    soft = soft_twin(attention).read(query, prepared)
+    rest = ~state.sampled
+    torch.testing.assert_close(reading.context[rest], soft.context[rest], rtol=1e-13, atol=1e-13)
+    assert (reading.weights[state.sampled].amax(1) == 1).all()
+    assert not reading.state.log_prob[rest].any()
+    assert (reading.state.log_prob[state.sampled] < 0).all()
+    assert torch.equal(reading.state.sampled, state.sampled)
+    assert isinstance(attention.eval().initial_state(prepared), Choices)
+
+
+@pytest.mark.parametrize("soft", [-0.1, 1.5])
+def test_a_probability_of_expected_contexts_is_from_0_to_1(soft: float) -> None:
+    with pytest.raises(InvalidInput, match="must be from 0 to 1, not"):
+        HardAttention(QUERY_SIZE, KEY_SIZE, WIDTH, soft=soft)
+
+
+def test_a_choice_is_rewarded_with_what_follows_or_with_the_whole() -> None:
+    rewards = torch.tensor([[1.0, 2.0, 4.0], [8.0, 16.0, 0.0]])
+    assert ScoreFunction().summed(rewards).tolist() == [[7, 6, 4], [24, 16, 0]]
+    assert ScoreFunction(reward="whole").summed(rewards).tolist() == [[7, 7, 7], [24, 24, 24]]
+    with pytest.raises(InvalidInput, match="a reward must be following or whole, not 'best'"):
+        ScoreFunction(reward="best")  # type: ignore[arg-type]

@@ -32,6 +32,8 @@ class Convolutional:
     """Channels of each convolution of stride 2."""
     further: Annotated[int, Field(ge=0, le=100)] = 2
     """Convolutions over the map."""
+    places: bool = True
+    """Give the further convolutions the row and the column of each region, from -1 to 1."""
 
 
 @config
@@ -66,24 +68,35 @@ class ConvolutionalEncoder(nn.Module):
     Args:
         channels: channels of each convolution of stride 2.
         further: convolutions of stride 1 after them.
+        places: whether these also see the row and the column of each region, from -1 to 1.
 
     Raises:
         InvalidInput: images that are not (batch, 3, rows, columns).
     """
 
-    def __init__(self, channels: tuple[int, ...], further: int = 2) -> None:
+    def __init__(self, channels: tuple[int, ...], further: int = 2, *, places: bool = True) -> None:
         super().__init__()
-        widths, layers = [3, *channels, *[channels[-1]] * further], list[nn.Module]()
-        for number, (before, after) in enumerate(pairwise(widths)):
-            stride = 2 if number < len(channels) else 1
-            layers += [convolution(before, after, 3, stride), nn.BatchNorm2d(after), nn.ReLU()]
-        self.layers = nn.Sequential(*layers)
-        self.channels = channels[-1]
+        last = channels[-1]
+        self.reduce = nn.Sequential(*(layer for pair in pairwise((3, *channels)) for layer in rectified(*pair, 2)))
+        widths = [last + 2 * places, *[last] * further]
+        self.further = nn.Sequential(*(layer for pair in pairwise(widths) for layer in rectified(*pair)))
+        self.channels, self.places = last, places and further > 0
 
     def forward(self, pixels: Float[Tensor, "b 3 y x"], keys: tuple[str, ...] = ()) -> Float[Tensor, "b c p q"]:
         check_images(pixels, 3)
-        maps: Tensor = self.layers(laid_out(pixels, next(self.parameters()).dtype))
-        return maps
+        maps: Tensor = self.reduce(laid_out(pixels, next(self.parameters()).dtype))
+        if self.places:
+            rows, columns = (
+                torch.linspace(-1, 1, size, dtype=maps.dtype, device=maps.device) for size in maps.shape[2:]
+            )
+            grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
+            maps = torch.cat([maps, grid.expand(len(maps), -1, -1, -1)], 1)
+        return self.further(maps)  # type: ignore[no-any-return]
+
+
+def rectified(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
+    """relu(BN(W * x)) with 3 x 3 pixels."""
+    return [convolution(inputs, outputs, 3, stride), nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
 class FrozenEfficientNet(nn.Module):
@@ -157,7 +170,7 @@ def build_encoder(choice: Encoder) -> nn.Module:
     """The selected encoder; its `channels` are the features of an annotation."""
     match choice:
         case Convolutional():
-            return ConvolutionalEncoder(choice.channels, choice.further)
+            return ConvolutionalEncoder(choice.channels, choice.further, places=choice.places)
         case EfficientNet():
             return FrozenEfficientNet(choice.maps, choice.cache)
         case Stored():

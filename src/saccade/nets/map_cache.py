@@ -132,7 +132,7 @@ class StoredMaps(nn.Module):
         from safetensors import SafetensorError, safe_open
 
         if not self.path.is_file():
-            raise InvalidInput(f"{self.path}: there is no such file of maps; name it with --model.encoder.path FILE")
+            raise InvalidInput(f"{self.path}: there is no such file of maps; name it with --model.stored.path FILE")
         found = []
         try:
             with safe_open(str(self.path), "pt") as file:

@@ -24,7 +24,7 @@ SYMBOLS = Symbols(START, END)
 
 def training(steps: int) -> TrainingConfig:
     return TrainingConfig(
-        steps=steps, batch_size=64, learning_rate=2e-3, warmup=100, threads=1, validate_every=1000,
+        steps=steps, batch_size=64, learning_rate=3e-3, warmup=100, threads=1, validate_every=1000,
         checkpoint_every=1000, log_every=100,
     )  # fmt: skip
 
@@ -101,7 +101,7 @@ TINY = Config(
 FLICKR8K = Config(
     task=CaptionsConfig(folder=Path("flickr8k"), texts=True),
     model=ShowAndTellConfig(encoder=EfficientNet()),
-    training=training(2500),
+    training=replace(training(2500), keep="best", validate_every=100),
     texts_first=1000,
 )
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from saccade.core.config import config
 from saccade.core.device import to_device
 from saccade.core.picture import Picture
-from saccade.core.recipe import Answer, Paper, Recipe, Step
+from saccade.core.recipe import Answer, Claim, Paper, Recipe, Step
 from saccade.core.task import Figure
 from saccade.nets.attention_choice import (
     Additive,
@@ -44,7 +44,7 @@ HARD = Hard(
 def training(steps: int, **options: Any) -> TrainingConfig:
     """Adam; small products are faster in one thread."""
     return TrainingConfig(
-        steps=steps, batch_size=64, learning_rate=2e-3, warmup=100, threads=1, validate_every=1000,
+        steps=steps, batch_size=64, learning_rate=3e-3, warmup=100, threads=1, validate_every=1000,
         checkpoint_every=1000, log_every=100, **options,
     )  # fmt: skip
 
@@ -116,13 +116,14 @@ def pictures(answer: Answer) -> list[Picture]:
 
 
 def measures(answer: Answer) -> dict[str, Figure]:
-    """Of scenes whether it looked at the object that it named; of all images the gate."""
+    """Of scenes whether it looked at the objects that it named; of all images the gate. A caption that names no object
+    of the scene counts as one word that looks at none."""
     seen, found = looked(answer), dict[str, Figure]()
     boxes = answer.task.boxes(answer.example, answer.prediction.symbols)
     hits = [box.holds(*heaviest(seen, place)) for place, box in enumerate(boxes) if box is not None]
-    if hits:
-        share = 100 * sum(hits) / len(hits)
-        found["looks_right"] = Figure(share, "%", "words that look at their object", over=len(hits))
+    if answer.task.things(answer.example):
+        count = max(1, len(hits))
+        found["looks_right"] = Figure(100 * sum(hits) / count, "%", "words that look at their object", over=count)
     if seen.gates is not None:
         found["gate"] = Figure(float(seen.gates.mean()), "", "gate beta", over=len(seen.gates))
     return found
@@ -161,11 +162,11 @@ FLICKR8K = CaptionsConfig(folder=Path("flickr8k"), texts=True)
 
 
 def photos(attention: Attention, **options: Any) -> Config:
-    """Photos through the frozen network."""
+    """Photos through the frozen network. A few hundred are soon known by heart, so the best weights are kept."""
     return Config(
         task=FLICKR8K,
         model=ShowAttendTellConfig(encoder=EfficientNet(), attention=attention, dropout=0.5, **options),
-        training=training(2500),
+        training=replace(training(2500), keep="best", validate_every=100),
         texts_first=1000,
     )
 
@@ -200,4 +201,56 @@ RECIPE = Recipe(
         "flickr8k-hard": photos(replace(HARD, attention_size=256), penalty=0.0),
         "paper": PAPER,
     },
+    claims=(
+        Claim(
+            metric="objects_right",
+            direction="max",
+            bound=95.0,
+            variant="default",
+            why="the objects that a caption names are in the scene, with the sizes that it says",
+        ),
+        Claim(
+            metric="true",
+            direction="max",
+            bound=60.0,
+            variant="default",
+            why="all that a caption says of a scene holds, relations too; a sketch trained for a minute had 42 %",
+        ),
+        Claim(
+            metric="looks_right",
+            direction="max",
+            bound=75.0,
+            variant="default",
+            why="the heaviest region at a word lies in the box of the object that it names; by chance 11 %",
+        ),
+        Claim(
+            metric="objects_right",
+            direction="max",
+            variant="hard",
+            against="default",
+            factor=2 / 3,
+            why="one region a word, trained by REINFORCE, is enough to name most objects",
+        ),
+        Claim(
+            metric="looks_right",
+            direction="max",
+            bound=60.0,
+            variant="hard",
+            why="the most probable region lies in the box of the object that the word names",
+        ),
+        Claim(
+            metric="cider",
+            direction="max",
+            bound=0.33,
+            variant="flickr8k",
+            why="750 photos and a frozen network; the captions of the nearest photos have 0.293, a person 0.89",
+        ),
+        Claim(
+            metric="bleu_4",
+            direction="max",
+            bound=12.0,
+            variant="flickr8k",
+            why="750 photos and a frozen network; the captions of the nearest photos have 11.8, a person 20.7",
+        ),
+    ),
 )

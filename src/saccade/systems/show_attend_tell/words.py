@@ -1,13 +1,14 @@
 """Where a captioner looks at each word: figure 3 of Xu et al. 2015, arXiv:1502.03044, soft and hard word under word,
 and below each word its gate beta."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from saccade.explain import plots, terminal
+from saccade.explain import plots
 from saccade.explain.plots.arrays import checked, enlarged, packed, rounded, thinned
 from saccade.explain.plots.canvas import GREY, PALE, colours, fit, our_style, page, write_title
 from saccade.explain.plots.images import PALEST, broken, name_above, resized
@@ -90,16 +91,15 @@ class Words:
 
     def text(self, width: int) -> str:
         """A line for each word: its heaviest region, that region's weight, and the gate."""
-        width = terminal.narrowest(width)
         rows, columns = self.maps.shape[1:]
-        lines = [f"{rows} rows and {columns} columns of regions"]
+        lines = [*textwrap.wrap(self.title, width), f"{rows} rows and {columns} columns of regions"]
         longest = max(map(len, plots.labels(self.words)))
         for number, word in enumerate(plots.labels(self.words)):
             row, column = self._place(number)
             gate = f", beta {self.gates[number]:.2f}" if len(self.gates) else ""
             said = f"{word.ljust(longest)}  row {row + 1}, column {column + 1}: {self.maps[number].max():.2f}{gate}"
-            lines.append(said[:width])
-        return terminal.titled(self.title, lines, width)
+            lines.append(said)
+        return "\n".join(line[:width] for line in lines)
 
     def _place(self, number: int) -> tuple[int, int]:
         row, column = np.unravel_index(self.maps[number].argmax(), self.maps.shape[1:])

@@ -1,0 +1,57 @@
+"""Captions by search, and the likelihood of people's captions, against one step at a time."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from saccade.nets.caption_decoder import CaptionDecoder, CaptionDecoderConfig
+from saccade.nets.captioning import captions, limits_of, reference_nats
+from saccade.nets.search import SearchConfig, Symbols
+from tests.checks import randomised
+
+PAD, START, END, WORDS = 0, 2, 3, 11
+SYMBOLS = Symbols(START, END)
+
+
+def make() -> tuple[CaptionDecoder, torch.Tensor]:
+    config = CaptionDecoderConfig(embedding_size=5, hidden_size=7, dropout=0.0)
+    return randomised(CaptionDecoder(config, WORDS, 3)).eval(), torch.randn(2, 4, 3, dtype=torch.float64)
+
+
+def test_the_nats_of_references_are_those_of_each_alone() -> None:
+    model, regions = make()
+    rows = [[[2, 5, 6, 3, 0], [2, 7, 3, 0, 0], [0, 0, 0, 0, 0]], [[2, 4, 4, 4, 3], [2, 3, 0, 0, 0], [2, 9, 8, 3, 0]]]
+    references = torch.tensor(rows)
+    nats, counts = reference_nats(model, model.start(regions), references, references != PAD)
+    assert counts == [5, 8]
+    for image, found in enumerate(nats):
+        total = 0.0
+        for reference in rows[image]:
+            symbols = [symbol for symbol in reference if symbol != PAD]
+            state = model.start(regions[image : image + 1])
+            for before, symbol in pairwise(symbols):
+                log_probs, state = model.step(torch.tensor([before]), state)
+                total -= log_probs[0, symbol].item()
+        assert found == pytest.approx(total, abs=1e-4)
+
+
+def test_without_references_there_is_no_likelihood() -> None:
+    model, regions = make()
+    none = torch.zeros(2, 0, 5, dtype=torch.long)
+    assert reference_nats(model, model.start(regions), none, none != PAD) == ([None, None], [0, 0])
+
+
+def test_a_beam_is_at_least_as_likely_as_greedy_search_and_further_captions_follow() -> None:
+    model, regions = make()
+    limits = limits_of(torch.zeros(2, 3), 6)
+    assert limits.tolist() == [7, 7]
+    for found in captions(model, regions, limits, SYMBOLS, SearchConfig(beam=4, length_penalty=0.0)):
+        assert len(found.best) == 3
+        assert [log_prob for _, log_prob in found.best] == sorted((each for _, each in found.best), reverse=True)
+    [alone, _] = captions(model, regions, limits, SYMBOLS, SearchConfig(beam=1))
+    assert alone.best[0][0] == alone.greedy
+    options = SearchConfig(method="sample")
+    one, other = (captions(model, regions, limits, SYMBOLS, options, seed=seed) for seed in (1, 1))
+    assert one == other
+    assert all(len(found.best) == 1 for found in one)

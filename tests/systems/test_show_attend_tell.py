@@ -1,0 +1,164 @@
+"""Show, Attend and Tell: its loss, its measures, its picture; a frozen encoder; captions without images."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from saccade.core.recipe import Answer
+from saccade.nets import image_encoder
+from saccade.nets.attention_choice import Hard, ScoreFunctionGradient
+from saccade.nets.image_encoder import EfficientNet
+from saccade.systems.show_attend_tell.looks import Looked, heaviest, looked
+from saccade.systems.show_attend_tell.objective import loss
+from saccade.systems.show_attend_tell.recipe import HARD, RECIPE
+from saccade.systems.show_attend_tell.words import Words
+from saccade.tasks.captions import Example, Said
+
+TINY = RECIPE.variants["tiny"]
+
+
+def make(**options: Any) -> tuple[Any, Any, Any]:
+    torch.manual_seed(1)
+    config = replace(TINY, model=replace(TINY.model, dropout=0.0, **options))
+    task = RECIPE.task(config, None)
+    return config, task, RECIPE.build(config, task).double()
+
+
+def batch_of(task: Any, count: int = 4) -> Any:
+    return task.collate(task.examples("train")[:count], torch.Generator())
+
+
+def test_the_loss_is_that_of_each_caption_alone_and_padding_changes_nothing() -> None:
+    _, task, model = make(penalty=0.7)
+    model.eval()
+    examples = sorted(task.examples("train")[:20], key=lambda example: len(example.symbols))
+    together = [examples[0], examples[-1]]
+    assert len(together[0].symbols) < len(together[1].symbols)
+    values, words, penalties = 0.0, 0, 0.0
+    for example in together:
+        alone = loss(model, task.collate([example], torch.Generator()), 0)
+        count = len(example.symbols) + 1
+        values += float(alone.parts["nats"].value.detach()) * count
+        penalties += float(alone.parts["regions"].value.detach()) * count
+        words += count
+        assert alone.parts["regions"].weight == 0.7
+    both = loss(model, task.collate(together, torch.Generator()), 0)
+    assert both.parts["nats"].value.item() == pytest.approx(values / words, rel=1e-12)
+    assert both.parts["regions"].value.item() == pytest.approx(penalties / words, rel=1e-12)
+    assert {int(part.count) for part in both.parts.values()} == {words}
+
+
+def test_the_penalty_is_the_papers() -> None:
+    _, task, model = make()
+    batch = batch_of(task, 1)
+    with torch.no_grad():
+        told = model.eval()(batch)
+        found = loss(model, batch, 0).parts["regions"]
+    weights = told.weights[0]
+    expected = sum((1 - weights[:, region].sum()) ** 2 for region in range(weights.shape[1]))
+    assert float(found.value * found.count) == pytest.approx(float(expected))
+
+
+def test_captions_without_images_teach_the_language_part_alone() -> None:
+    _, task, model = make()
+    texts = [Example("texts", row, (), example.symbols) for row, example in enumerate(task.examples("train")[:3])]
+    found = loss(model, task.collate(texts, torch.Generator()), 0)
+    assert set(found.parts) == {"nats"}
+    found.value.backward()
+    assert model.decoder.readout.output.weight.grad.any()
+    assert not any(weight.grad is not None and weight.grad.any() for weight in model.encoder.parameters())
+
+
+@pytest.mark.parametrize("reward", ["following", "whole"])
+def test_hard_attention_trains_and_writes(reward: Any) -> None:
+    hard = replace(HARD, attention_size=7, estimator=ScoreFunctionGradient(baseline="moving", reward=reward))
+    config, task, model = make(attention=hard, penalty=0.0)
+    loss(model.train(), batch_of(task), 0).value.backward()
+    assert model.decoder.mechanism.v.grad.any()
+    assert bool(model.decoder.score_function.seen)
+    example = task.examples("test")[0]
+    with torch.inference_mode():
+        [said] = RECIPE.predict(model.eval(), task.collate([example]), config)
+    seen = looked(Answer(model, task, config, example, said, torch.device("cpu")))
+    torch.testing.assert_close(seen.weights.sum((1, 2)), torch.ones(len(seen.symbols)))
+    assert (seen.weights.amax((1, 2)) < 1).all()  # the probabilities of the choices, not the choices
+
+
+def answer_of(config: Any, task: Any, model: Any, caption: str, row: int = 0) -> Answer:
+    example = task.examples("test")[row]
+    said = Said(task.vocabulary.encode(caption.split()))
+    return Answer(model, task, config, example, said, torch.device("cpu"))
+
+
+def test_a_word_looks_right_if_the_middle_of_its_heaviest_region_lies_in_its_objects_box() -> None:
+    weights = torch.zeros(2, 4, 4)
+    weights[0, 1, 3] = weights[1, 0, 0] = 1
+    seen = Looked([4, 5], weights, None, (32, 64))
+    assert heaviest(seen, 0) == (12, 56)
+    assert heaviest(seen, 1) == (4, 8)
+
+
+def test_only_words_that_name_an_object_of_the_scene_are_measured() -> None:
+    config, task, model = make()
+    thing = task.things(task.examples("test")[0])[0]
+    told = RECIPE.measures(answer_of(config, task, model, f"a {thing.colour} {thing.form} left of a {thing.colour}"))
+    assert (told["looks_right"].value, told["looks_right"].over) == (0, 1)  # no sentence
+    other = task.things(task.examples("test")[0])[1]
+    caption = f"a {thing.colour} {thing.form} left of a {other.colour} {other.form}"
+    told = RECIPE.measures(answer_of(config, task, model, caption))
+    assert told["looks_right"].over == 4
+    assert told["gate"].over == len(caption.split()) + 1
+    plain = make(gate=False)
+    assert "gate" not in RECIPE.measures(answer_of(*plain, caption))
+
+
+def test_the_picture_shows_soft_and_hard_and_the_gate(tmp_path: Path) -> None:
+    maps = torch.zeros(3, 2, 3).double()
+    maps[0, 0, 1], maps[1], maps[2, 1, 2] = 1.0, 1 / 6, 0.5
+    made = Words("words", torch.rand(3, 8, 12), maps, ["a", "red", "cross"], [0.1, 0.25, 1.0], "a title")
+    assert made.hard.sum((1, 2)).tolist() == [1, 1, 1]
+    assert made.hard[0, 0, 1] == made.hard[2, 1, 2] == 1
+    text = made.text(80)
+    assert "cross  row 2, column 3: 0.50, beta 1.00" in text
+    assert "cross 83% from the left and 75% from the top" in made.description()
+    figure = made.figure()
+    assert len(figure.axes) == 3 * 3
+    again = Words.from_plain(json.loads(json.dumps(made.plain())))
+    assert again.plain() == made.plain()
+    assert len(Words("words", torch.rand(8, 8), maps, ["a", "b", "c"]).figure().axes) == 3 * 2
+
+
+def test_a_photo_through_predict_has_the_maps_of_its_training_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader and the frozen encoder are the same for a training image and for a user's file."""
+
+    def random_network(choice: Any) -> Any:
+        torch.manual_seed(1)
+        return image_encoder.FrozenEfficientNet(choice.maps, choice.cache, published=False)
+
+    monkeypatch.setattr("saccade.systems.show_attend_tell.model.build_encoder", random_network)
+    config = replace(TINY, model=replace(TINY.model, encoder=EfficientNet(maps="stride-16")))
+    task = RECIPE.task(config, None)
+    model = RECIPE.build(config, task).train()
+    own = model.encode(task.collate(task.examples("test")[:2]))
+    user = task.collate([task.read(task.examples_to_type(2)[1])])
+    assert user.keys != task.collate(task.examples("test")[1:2]).keys
+    assert torch.equal(model.encode(user).annotations[0], own.annotations[1])
+    loss(model, batch_of(task), 0).value.backward()
+    assert all(weight.grad is None for weight in model.encoder.parameters())
+
+
+def test_every_estimator_and_order_is_a_variant() -> None:
+    models = {name: config.model for name, config in RECIPE.variants.items()}
+    assert models["default"].order == "step-first"
+    assert models["look-first"].order == models["paper"].order == "look-first"
+    names = {
+        name: model.attention.estimator.name for name, model in models.items() if isinstance(model.attention, Hard)
+    }
+    assert {names[name] for name in ("hard", "straight-through", "gumbel")} == {
+        "score-function", "straight-through", "gumbel",
+    }  # fmt: skip
+    assert models["hard"].attention.soft == models["flickr8k-hard"].attention.soft == 0.5
