@@ -33,7 +33,7 @@ def run(arguments: Sequence[str]) -> int:
         '  saccade predict RUN "some text"\n'
         '  saccade predict RUN "some text" --best 5\n'
         "  saccade predict RUN recording.wav\n"
-        "  saccade predict RUN < sentences.txt > answers.txt",
+        "  saccade predict RUN < inputs.txt > answers.txt",
     )
     parser.add_argument("run", help="the folder that saccade train made, or demo")
     parser.add_argument("--pictures", metavar="FOLDER", help="folder for pictures (default: RUN/pictures)")

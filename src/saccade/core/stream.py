@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from saccade.core.task import Size, Sized, Task
+from saccade.core.task import Size, Sized
 
 if TYPE_CHECKING:
     from saccade.core.recipe import Loss
@@ -47,6 +47,15 @@ class StatefulStream(Stream, Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
+@runtime_checkable
+class Examples(Protocol):
+    """What a stream needs of a task."""
+
+    def examples(self, split: str) -> Sequence[Any]: ...
+
+    def collate(self, examples: Sequence[Any], generator: Any = None) -> Any: ...
+
+
 class ExampleStream:
     """The training examples of a task, sorted by size within a window, cut into batches and shuffled, epoch after
     epoch.
@@ -65,7 +74,7 @@ class ExampleStream:
     """
 
     def __init__(
-        self, task: Task, *, batch_size: int, window: int, seed: int, side: Literal["input", "output"] = "output"
+        self, task: Examples, *, batch_size: int, window: int, seed: int, side: Literal["input", "output"] = "output"
     ) -> None:
         self.task, self.batch_size, self.window, self.seed, self.side = task, batch_size, window, seed, side
         self.examples = task.examples("train")
@@ -105,7 +114,7 @@ class ExampleStream:
         return Share(self.task.collate([self.examples[row] for row in own or rows[:1]], generator), bool(own))
 
 
-def sizes_of(task: Task, examples: Sequence[Any]) -> list[Size]:
+def sizes_of(task: Examples, examples: Sequence[Any]) -> list[Size]:
     """The size of each example; 1 if the task defines no sizes."""
     return [task.size(example) for example in examples] if isinstance(task, Sized) else [Size(1, 1)] * len(examples)
 

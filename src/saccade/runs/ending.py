@@ -74,7 +74,7 @@ def sample_input(run: Run) -> str:
 
 
 def quoted(text: str) -> str:
-    """Quote for a shell, with double quotes if possible, since apostrophes are common in sentences."""
+    """Quote for a shell, with double quotes if possible, since apostrophes are common in what people write."""
     return f'"{text}"' if not set(text) & set('"$`\\!') else shlex.quote(text)
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from saccade.core.errors import InvalidInput
-from saccade.explain import plots, terminal
+from saccade.explain import plots
 from saccade.explain.plots.arrays import checked, enlarged, packed, rounded, thinned
 from saccade.explain.plots.canvas import colour_bar, colours, fit, our_style, page, write_title
 from saccade.explain.plots.images import stretched
 from saccade.explain.plots.tokens import short_labels
-from saccade.explain.text import alignment_text, strongest_links
+from saccade.explain.text import strongest_links
 
 MOST = 4096  # the most numbers of pixels that evidence stores
 SIDE, ROW, GAP = 0.55, 0.24, 0.06  # inches: a frame, a word's row, between the two
@@ -65,8 +65,12 @@ class FrameWeights:
             return fit(figure)
 
     def text(self, width: int) -> str:
-        lines = alignment_text(self.weights, self.words, self.numbers, width).split("\n")
-        return terminal.titled(self.title, lines, width)
+        return self._alignment().text(width)
+
+    def _alignment(self) -> Alignment:
+        return Alignment(
+            self.name, self.weights, self.words, self.numbers, "word", "frame", "attention weight", self.title
+        )
 
     def page(self) -> dict[str, Any]:
         return {

@@ -1,5 +1,6 @@
 """Training batches of captions of like length, and, to warm up the language part, of captions without images."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from saccade.core.stream import ExampleStream, Share
@@ -10,7 +11,10 @@ class _ByLength:
     """The task as `ExampleStream` sees it: each caption counts as one example, and longer ones are sorted last."""
 
     def __init__(self, task: Any, examples: Any) -> None:
-        self.collate, self._examples = task.collate, examples
+        self._task, self._examples = task, examples
+
+    def collate(self, examples: Sequence[Any], generator: Any = None) -> Any:
+        return self._task.collate(examples, generator)
 
     def examples(self, split: str) -> Any:
         return self._examples
@@ -33,9 +37,9 @@ class CaptionStream:
 
     def __init__(self, task: Any, *, batch_size: int, window: int, seed: int, alone: int = 0) -> None:
         options: Any = {"batch_size": batch_size, "window": window, "seed": seed}
-        self.images = ExampleStream(_ByLength(task, task.examples("train")), **options)  # type: ignore[arg-type]
+        self.images = ExampleStream(_ByLength(task, task.examples("train")), **options)
         self.alone = alone if alone and task.texts else 0
-        self.texts = ExampleStream(_ByLength(task, task.texts), **options) if self.alone else None  # type: ignore[arg-type]
+        self.texts = ExampleStream(_ByLength(task, task.texts), **options) if self.alone else None
 
     def share(self, batch: int, rank: int = 0, processes: int = 1) -> Share:
         if self.texts is not None and batch < self.alone:
