@@ -8,6 +8,7 @@ import numpy as np
 
 from saccade.core.errors import InvalidInput
 from saccade.explain import plots
+from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.plots.arrays import checked, enlarged, packed, rounded, thinned
 from saccade.explain.plots.canvas import colour_bar, colours, fit, our_style, page, write_title
 from saccade.explain.plots.images import stretched
