@@ -13,7 +13,6 @@ from saccade.explain.plots.arrays import checked, enlarged, packed, rounded, thi
 from saccade.explain.plots.canvas import colour_bar, colours, fit, our_style, page, write_title
 from saccade.explain.plots.images import stretched
 from saccade.explain.plots.tokens import short_labels
-from saccade.explain.text import strongest_links
 
 MOST = 4096  # the most numbers of pixels that evidence stores
 SIDE, ROW, GAP = 0.55, 0.24, 0.06  # inches: a frame, a word's row, between the two
@@ -90,5 +89,4 @@ class FrameWeights:
         return cls(**{**plain, "frames": enlarged(plain["frames"])})
 
     def description(self) -> str:
-        links = strongest_links(self.weights, self.words, self.numbers)
-        return f"{self.title or 'Attention to frames'}: weights of {len(self.frames)} frames at each word; {links}"
+        return f"{len(self.frames)} frames, and their weights at each word. {self._alignment().description()}"
