@@ -171,7 +171,7 @@ class TestPicture:
 
     def test_it_says_what_it_shows(self) -> None:
         assert "dog" in self.picture.text(80)
-        assert "weights of 3 frames at each word" in self.picture.description()
+        assert "3 frames, and their weights at each word" in self.picture.description()
         assert self.picture.page()["labels"] == ["1", "2", "3"]
         assert len(self.picture.figure().axes) == 4, "three frames, and the weights"
 
