@@ -287,6 +287,8 @@ def ending(data: bytes) -> str:
     """The file name extension for these bytes."""
     if data[:4] == b"RIFF":
         return "wav"
+    if data[:4] == b"MThd":
+        return "mid"
     return "png" if data[:4] == b"\x89PNG" else "jpg" if data[:2] == b"\xff\xd8" else "bin"
 
 
