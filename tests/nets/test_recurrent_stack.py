@@ -25,10 +25,9 @@ def make_batch() -> tuple[Tensor, Tensor]:
     return leaf(len(LENGTHS), LONGEST, INPUT), length_mask(torch.tensor(LENGTHS), LONGEST)
 
 
-def slow_cell(layer: nn.Module, suffix: str, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+def slow_cell(layer: nn.Module, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     """One step of one sentence; the sums of each gate in torch's order."""
-    W, U = getattr(layer, f"weight_ih_l0{suffix}"), getattr(layer, f"weight_hh_l0{suffix}")
-    b, d = getattr(layer, f"bias_ih_l0{suffix}"), getattr(layer, f"bias_hh_l0{suffix}")
+    W, U, b, d = (getattr(layer, f"{name}_l0") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
     read, kept = (W @ x + b).split(HIDDEN), (U @ h + d).split(HIDDEN)
     if isinstance(layer, nn.LSTM):
         i, f, g, o = (one + other for one, other in zip(read, kept, strict=True))
@@ -48,12 +47,11 @@ def slow_stack(stack: RecurrentStack, inputs: Tensor, lengths: list[int]) -> tup
         rows, last = list(sentence[:length]), []
         for layer in stack.layers:
             found: list[list[Tensor]] = []
-            for way in ways:
-                suffix = "_reverse" if way and len(ways) > 1 else ""
+            for way, net in zip(ways, layer, strict=True):  # type: ignore[call-overload]
                 h = c = torch.zeros(HIDDEN, dtype=torch.float64)
                 states = {}
                 for t in reversed(range(length)) if way else range(length):
-                    h, c = slow_cell(layer, suffix, rows[t], h, c)
+                    h, c = slow_cell(net, rows[t], h, c)
                     states[t] = h
                 found.append([states[t] for t in range(length)])
                 last.append(h)
@@ -129,10 +127,9 @@ def test_an_empty_sequence_has_outputs_and_states_of_zero(directions: Directions
 def test_the_first_weights_are_those_of_our_cells() -> None:
     stack = RecurrentStack(INPUT, HIDDEN, directions="both")
     [layer] = stack.layers
-    for suffix in ("", "_reverse"):
-        forget = getattr(layer, f"bias_ih_l0{suffix}")[HIDDEN : 2 * HIDDEN]
-        assert torch.equal(forget, torch.ones(HIDDEN))
-        recurrent = getattr(layer, f"weight_hh_l0{suffix}")[:HIDDEN]
+    for net in layer:  # type: ignore[union-attr]
+        assert torch.equal(net.bias_ih_l0[HIDDEN : 2 * HIDDEN], torch.ones(HIDDEN))
+        recurrent = net.weight_hh_l0[:HIDDEN]
         torch.testing.assert_close(recurrent @ recurrent.T, torch.eye(HIDDEN))
 
 

@@ -1,4 +1,5 @@
 import math
+import random
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from saccade.systems.char_rnn.cells import features, followers, traced
 from saccade.systems.char_rnn.model import CharRNN, CharRNNConfig
 from saccade.systems.char_rnn.writing import draws, sample, write
 from saccade.tasks.text import Written
+from saccade.tasks.text.levels import FLAG, level, path
 from tests.checks import randomised
 from tests.explain.pictures import assert_apart, assert_whole
 
@@ -33,6 +35,17 @@ def built() -> tuple[Any, Any, Any]:
 def make(cell: Any = "lstm", layers: int = 2) -> CharRNN:
     sizes = CharRNNConfig(cell=cell, layers=layers, embedding_size=3, hidden_size=4, dropout=0.0)
     return randomised(CharRNN(sizes, SYMBOLS)).eval()
+
+
+def places(picture: Any) -> tuple[list[int], list[int]]:
+    """The lines and the columns of the characters whose number is above 0."""
+    rows, columns, line, column = list[int](), list[int](), 0, 0
+    for character, number in zip(picture.characters, picture.numbers, strict=True):
+        if number > 0:
+            rows.append(line)
+            columns.append(column)
+        line, column = (line + 1, 0) if character == "\n" else (line, column + 1)
+    return rows, columns
 
 
 def texts(rows: int, length: int) -> tuple[Tensor, Tensor]:
@@ -178,6 +191,22 @@ class TestPictures:
         assert line.characters == task.symbols.decode(written.symbols)
         assert "follows the place in the line (correlation 0." in line.title
         assert kept(load(kept(line))) == kept(line)
+
+    def test_a_level_is_drawn_in_rows_with_the_way_to_its_end(self) -> None:
+        config = RECIPE.variants["levels"]
+        task = RECIPE.task(config, None)
+        columns = [FLAG, *level(random.Random(2)), *level(random.Random(3))]
+        written = Written(tuple(task.symbols.encode("\n".join(columns)).tolist()), math.nan)
+        [picture] = RECIPE.pictures(Answer(None, task, config, task.read(""), written, torch.device("cpu")))  # type: ignore[arg-type]
+        lines = picture.characters.split("\n")
+        count = columns.index(FLAG, 1)
+        assert lines[:10] == [
+            "".join(row).replace("-", " ") for row in zip(*columns[1 : min(count, 60) + 1], strict=True)
+        ]
+        assert len(lines) == 10 + 11 * ((count - 1) // 60)
+        marked = {(x, y) for y, x in zip(*places(picture), strict=True)}
+        assert marked == {(x % 60, 11 * (x // 60) + y) for x, y in path(columns[1 : count + 1]) if y >= 0}
+        assert "walked to the end" in picture.title
 
     def test_steps_are_the_written_symbols(self, built: tuple[Any, Any, Any]) -> None:
         config, task, model = built

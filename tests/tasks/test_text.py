@@ -79,10 +79,11 @@ def test_bits_are_those_of_the_characters_whatever_the_symbols(file: Path, schem
         assert symbols > characters
 
 
-def test_validation_is_the_tenth_before_and_is_cut(file: Path) -> None:
+def test_validation_is_the_fortieth_before_and_is_cut(file: Path) -> None:
     task = make(file, validated=20)
     found = task.examples("validation")
     span = parts(len(task.numbers))["validation"]
+    assert len(span) == pytest.approx(len(task.numbers) / 40, abs=1)
     assert torch.cat([one.symbols[-one.scored :] for one in found]).tolist() == (
         task.numbers[span.start : span.start + 20].tolist()
     )

@@ -6,7 +6,7 @@ sequence, not at its padding. Long texts are read window by window, each from th
 (truncated backpropagation through time: Williams & Peng 1990), as if in one pass.
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from saccade.core.errors import InvalidInput
-from saccade.core.masks import check_key_mask
+from saccade.core.masks import check_key_mask, length_mask
 from saccade.memory import GRU, LSTM, RNN
 from saccade.nets.dropout import Dropout
 
@@ -27,7 +27,7 @@ class StackState(NamedTuple):
 
     hidden: Float[Tensor, "b l h"]
     cell: Float[Tensor, "b l h"] | None
-    """None if the cells have none."""
+    """None if the cells have none, or if there is a backward pass, from which nothing goes on."""
 
 
 class RecurrentStack(nn.Module):
@@ -65,10 +65,12 @@ class RecurrentStack(nn.Module):
             raise InvalidInput(f"layers must be at least 1, not {layers}")
         self.input_size, self.hidden_size, self.directions = input_size, hidden_size, directions
         self.output_size = hidden_size * (1 + (directions == "both"))
-        sizes = [input_size, *[self.output_size] * (layers - 1)]
-        self.layers = nn.ModuleList(_layer(size, hidden_size, cell, directions == "both") for size in sizes)
+        sizes, ways = [input_size, *[self.output_size] * (layers - 1)], 1 + (directions == "both")
+        self.layers = nn.ModuleList(
+            nn.ModuleList(_first(size, hidden_size, cell) for _ in range(ways)) for size in sizes
+        )
         self.dropout = Dropout(dropout)
-        self.has_cell = cell == "lstm"
+        self.has_cell = cell == "lstm" and directions == "forward"
 
     def initial_state(self, batch_size: int) -> StackState:
         weight = next(self.parameters())
@@ -95,37 +97,30 @@ class RecurrentStack(nn.Module):
         if state is not None and self.directions != "forward":
             raise InvalidInput("a state goes on forward only: a backward pass begins at the end of what is read")
         check_key_mask(mask, inputs)
-        state = self.initial_state(len(inputs)) if state is None else state
+        before = self.initial_state(len(inputs)) if state is None else state
         if not inputs.shape[1]:
-            return inputs.new_zeros(len(inputs), 0, self.output_size), state
+            return inputs.new_zeros(len(inputs), 0, self.output_size), before
         lengths = None if mask is None or bool(mask.all()) else mask.sum(1)
-        hidden, backward = inputs, self.directions == "backward"
-        if backward:
-            hidden = reverse(hidden, lengths)
-        states, count = [], state.hidden.shape[1] // len(self.layers)
+        hidden, states = inputs, list[StackState]()
         for number, layer in enumerate(self.layers):
-            at = slice(number * count, (number + 1) * count)
-            own = StackState(state.hidden[:, at], None if state.cell is None else state.cell[:, at])
-            hidden, after = _run(layer, self.dropout(hidden) if number else hidden, lengths, own)
-            states.append(after)
-        cells = torch.cat([each.cell for each in states if each.cell is not None], 1) if self.has_cell else None
-        whole = StackState(torch.cat([each.hidden for each in states], 1), cells)
-        return (reverse(hidden, lengths) if backward else hidden), whole
+            assert isinstance(layer, nn.ModuleList)
+            read, found = self.dropout(hidden) if number else hidden, []
+            for place, net in enumerate(layer):
+                at = len(states)
+                own = StackState(before.hidden[:, at], None if before.cell is None else before.cell[:, at])
+                backward = self.directions == "backward" or place == 1
+                outputs, after = _run(net, reverse(read, lengths) if backward else read, lengths, own)
+                found.append(reverse(outputs, lengths) if backward else outputs)
+                states.append(after)
+            hidden = torch.cat(found, -1)
+        cells = [each.cell for each in states if each.cell is not None]
+        return hidden, StackState(
+            torch.stack([each.hidden for each in states], 1), torch.stack(cells, 1) if self.has_cell else None
+        )
 
     def final(self, state: StackState) -> Float[Tensor, "b gh"]:
         """The last layer's hidden state after its last input, of both directions if there are two."""
         return state.hidden[:, -(self.output_size // self.hidden_size) :].flatten(1)
-
-
-def _layer(input_size: int, hidden_size: int, cell: Cell, both: bool) -> nn.RNNBase:
-    """A layer of torch, with the first weights of a cell of ours for each direction."""
-    kind: type[nn.LSTM | nn.GRU | nn.RNN] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[cell]
-    made = kind(input_size, hidden_size, batch_first=True, bidirectional=both)
-    with torch.no_grad():
-        for suffix in ("", "_reverse")[: 1 + both]:
-            for name, weight in _first(input_size, hidden_size, cell).named_parameters():
-                getattr(made, name + suffix).copy_(weight)
-    return made
 
 
 def _first(input_size: int, hidden_size: int, cell: Cell) -> nn.RNNBase:
@@ -140,33 +135,34 @@ def _first(input_size: int, hidden_size: int, cell: Cell) -> nn.RNNBase:
 
 
 def _run(
-    layer: nn.Module, inputs: Float[Tensor, "b t d"], lengths: Int[Tensor, " b"] | None, state: StackState
-) -> tuple[Float[Tensor, "b t gh"], StackState]:
-    """One layer over sequences of these lengths, by torch, whose states have the batch second."""
-    parts = [part.transpose(0, 1).contiguous().to(inputs.dtype) for part in state if part is not None]
-    given = tuple(parts) if len(parts) > 1 else parts[0]
+    net: nn.Module, inputs: Float[Tensor, "b t d"], lengths: Int[Tensor, " b"] | None, before: StackState
+) -> tuple[Float[Tensor, "b t h"], StackState]:
+    """One cell of torch over sequences of these lengths, from a state (b, h)."""
+    hidden, cell = before
+    if isinstance(net, nn.LSTM) and cell is not None:
+        given: Any = hidden[None].to(inputs.dtype), cell[None].to(inputs.dtype)
+    elif isinstance(net, nn.LSTM):
+        given = None
+    else:
+        given = hidden[None].to(inputs.dtype)
     if lengths is None:
-        outputs, after = layer(inputs, given)
-        return outputs, StackState(*_batch_first(after))
-    # torch packs no empty sequence: it reads one position, and what it finds is dropped
+        outputs, after = net(inputs, given)
+        return outputs, StackState(after[0][0], after[1][0]) if isinstance(net, nn.LSTM) else StackState(after[0], None)
+    padding, empty = ~length_mask(lengths, inputs.shape[1])[:, :, None], (lengths == 0)[:, None]
+    if cell is None:
+        # faster than packing; zeros, since a number that is not finite would reach the weights' gradients
+        outputs, _ = net(inputs.masked_fill(padding, 0.0), given)
+        last = (lengths - 1).clamp(min=0)[:, None, None].expand(-1, 1, outputs.shape[-1])
+        return outputs.masked_fill(padding, 0.0), StackState(
+            torch.where(empty, hidden.to(outputs.dtype), outputs.gather(1, last)[:, 0]), None
+        )
+    # only packed sequences tell their last cells; torch packs no empty one, so one position is read and dropped
     packed = pack_padded_sequence(inputs, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
-    read, after = layer(packed, given)
+    read, (after, last_cell) = net(packed, given)
     outputs, _ = pad_packed_sequence(read, batch_first=True, total_length=inputs.shape[1])
-    empty = lengths == 0
-    kept = [
-        None if new is None or old is None else torch.where(empty[:, None, None], old.to(new.dtype), new)
-        for new, old in zip(_batch_first(after), state, strict=True)
-    ]
-    hidden, cell = kept
-    assert hidden is not None
-    return outputs.masked_fill(empty[:, None, None], 0.0), StackState(hidden, cell)
-
-
-def _batch_first(state: Tensor | tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor | None]:
-    if isinstance(state, Tensor):
-        return state.transpose(0, 1), None
-    hidden, cell = state
-    return hidden.transpose(0, 1), cell.transpose(0, 1)
+    return outputs.masked_fill(padding, 0.0), StackState(
+        torch.where(empty, hidden.to(after.dtype), after[0]), torch.where(empty, cell.to(after.dtype), last_cell[0])
+    )
 
 
 def reverse(inputs: Float[Tensor, "b t d"], lengths: Int[Tensor, " b"] | None) -> Float[Tensor, "b t d"]:

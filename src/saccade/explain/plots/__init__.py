@@ -17,7 +17,7 @@ from saccade.explain.plots.traces import memory_trace, speech, speeches
 
 __all__ = [
     "Figure", "Line", "Panel", "Weights", "alignment", "alignments", "animate", "arcs", "attention_steps", "bars",
-    "brightness", "coloured_characters", "coloured_words", "curves", "drawing", "glimpses", "graph", "head_grid", "histogram", "join",
-    "labels", "layer_overview", "lines", "matrix", "memory_trace", "over_image", "overlays", "patches", "pen",
-    "positions", "save", "score_by_length", "speech", "speeches", "training_curves", "words",
+    "brightness", "coloured_characters", "coloured_words", "curves", "drawing", "glimpses", "graph", "head_grid",
+    "histogram", "join", "labels", "layer_overview", "lines", "matrix", "memory_trace", "over_image", "overlays",
+    "patches", "pen", "positions", "save", "score_by_length", "speech", "speeches", "training_curves", "words",
 ]  # fmt: skip

@@ -32,7 +32,7 @@ class CharRNNConfig:
     """Features of a symbol."""
     hidden_size: Size = 384
     """Units of each layer."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Dropout rate of the outputs of each layer."""
 
 

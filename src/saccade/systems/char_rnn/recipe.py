@@ -17,7 +17,9 @@ from saccade.explain.pictures.characters import Characters
 from saccade.systems.char_rnn.cells import LONGEST, TEXTS, followers, traced
 from saccade.systems.char_rnn.model import CharRNN, CharRNNConfig
 from saccade.systems.char_rnn.writing import write
-from saccade.tasks.text import Batch, Example, TextConfig, TextTask, Written
+from saccade.tasks.text import Batch, Example, LevelsTask, Lines, TextConfig, TextTask, Written
+from saccade.tasks.text.levels import LONGEST as COLUMNS
+from saccade.tasks.text.levels import path
 from saccade.tasks.text.stream import Windows
 from saccade.training.config import TrainingConfig
 
@@ -42,13 +44,13 @@ class Config:
     task: TextConfig = TextConfig(window=64)
     model: CharRNNConfig = CharRNNConfig()
     training: TrainingConfig = TrainingConfig(
-        steps=2200, batch_size=2048, learning_rate=4e-3, schedule="linear", warmup=50, clip=1.0, validate_every=1100,
+        steps=2500, batch_size=2048, learning_rate=4e-3, schedule="linear", warmup=50, clip=1.0, validate_every=1250,
     )  # fmt: skip
     sampling: Sampling = Sampling()
 
 
 def task(config: Config, assets: Path | None) -> TextTask:
-    return TextTask(config.task, assets)
+    return (LevelsTask if config.task.corpus == "levels" else TextTask)(config.task, assets)
 
 
 def build(config: Config, task: Any) -> CharRNN:
@@ -95,7 +97,9 @@ def shown_symbols(answer: Answer) -> list[int]:
 
 
 def pictures(answer: Answer) -> list[Picture]:
-    """The text, shaded by the cells that follow capitals and the place in the line most closely."""
+    """The text, shaded by the cells that follow capitals and the place in the line most closely; or a level."""
+    if isinstance(answer.task, LevelsTask):
+        return [level(answer)]
     own, task = shown_symbols(answer)[:2000], answer.task
     cells = traced(answer.model, torch.tensor([own], device=answer.device))
     names = [name if len(name) == 1 else "?" for name in task.labels(own)]
@@ -112,6 +116,23 @@ def pictures(answer: Answer) -> list[Picture]:
         values = "cell, tanh(c)" if correlation >= 0 else "cell, -tanh(c)"
         found.append(Characters(("capitals", "line")[place], "".join(names), shade, values, title))
     return found[::-1]
+
+
+ACROSS = 60  # columns of a level that are drawn side by side
+
+
+def level(answer: Answer) -> Characters:
+    """A level, and the way to its end; of an answer without one, the columns that were read."""
+    columns = answer.task.columns(answer.prediction) or answer.task.labels(answer.example.symbols.tolist())
+    steps, lines, numbers = set(path(columns)), list[str](), list[float]()
+    for start in range(0, len(columns), ACROSS):  # a long level in parts, one below the other
+        part = columns[start : start + ACROSS]
+        lines += [""] if start else []
+        numbers += [0.0] if start else []
+        for y, tiles in enumerate(zip(*part, strict=True)):
+            lines.append("".join(tiles).replace("-", " "))
+            numbers += [*(float((start + x, y) in steps) for x in range(len(part))), 0.0]
+    return Characters("level", "\n".join(lines), numbers[:-1], "way to the end", answer.task.decode(answer.prediction))
 
 
 def texts_of(task: Any) -> list[Example]:
@@ -186,6 +207,15 @@ RECIPE = Recipe(
                 validate_every=500,
             ),
         ),
+        "levels": Config(
+            temperature=1.0,
+            task=TextConfig(corpus="levels", symbols=Lines(), window=64),
+            model=CharRNNConfig(embedding_size=32, hidden_size=128, dropout=0.0),
+            training=TrainingConfig(
+                steps=1500, batch_size=1024, learning_rate=5e-3, threads=1, warmup=50, validate_every=500
+            ),
+            sampling=Sampling(length=COLUMNS),
+        ),
     },
     claims=(
         Claim(
@@ -202,6 +232,13 @@ RECIPE = Recipe(
             bound=2.25,
             variant="long",
             why="ten minutes of two cores; nanoGPT's README has 2.12 on a GPU",
+        ),
+        Claim(
+            metric="walked",
+            direction="max",
+            bound=80.0,
+            variant="levels",
+            why="what stands before a tower must be remembered; less than half of a trigram's levels can be walked",
         ),
     ),
 )

@@ -1,0 +1,1 @@
+"""A recurrent net that reads a sentence in both directions and names its class, by attention or without."""
