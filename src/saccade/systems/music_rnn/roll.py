@@ -1,5 +1,6 @@
 """A piano roll: the probability of each note before its frame, and the notes that were played, outlined."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from saccade.core.errors import InvalidInput, require
-from saccade.explain import plots, terminal
+from saccade.explain import plots
 from saccade.explain.plots.arrays import checked, rounded
 from saccade.explain.plots.canvas import colour_bar, colours, count, fit, our_style, page, write_title
-from saccade.explain.text import flow
 from saccade.tasks.music.frames import HIGHEST, LOWEST, NOTES, Frames, named, notes_of
 from saccade.tasks.music.midi import write_midi
 from saccade.tasks.music.sound import render
@@ -19,6 +19,7 @@ KEPT = 48  # the most frames that evidence stores
 HIGH, WIDE, WIDEST = 0.105, 0.15, 11.0  # inches of a cell, and of the widest roll
 MARGIN, EXPECTED = 2, 0.05  # notes shown beyond those played, and beyond those with this probability
 OUTLINE = "#d55e00"
+SHADES, FLOORS, NARROWEST = " ░▒▓█", (0.05, 0.25, 0.5, 0.75), 24  # in a terminal
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,26 +100,28 @@ class Roll:
     def text(self, width: int) -> str:
         """A line for each note: shades of its probability, "O" where it was played and expected, "o" where it was
         played and less likely than not."""
-        width, (pitches, expected) = terminal.narrowest(width), self.shown()
+        pitches, expected = self.shown()
+        if width < NARROWEST:
+            raise InvalidInput(f"expected a width of at least {NARROWEST}, got {width}")
         room = width - 5
         # of a long piece, where composing begins
         first = max(0, min((self.given or 0) - room // 4, len(self.frames) - room))
         span = range(first, min(first + room, len(self.frames)))
-        lines = []
+        lines = textwrap.wrap(self.title, width)
         for place in range(len(pitches) - 1, -1, -1):
-            pitch, row = pitches[place], ""
+            row = ""
             for time in span:
-                chance = float(expected[time, place])
-                played = pitch in self.frames[time]
-                row += ("O" if chance >= 0.5 else "o") if played else terminal.shades([chance], 1).replace("·", " ")
-            lines.append(f"{named(pitch):4} {row}")
+                chance, played = float(expected[time, place]), pitches[place] in self.frames[time]
+                shade = SHADES[sum(chance >= floor for floor in FLOORS)]
+                row += ("O" if chance >= 0.5 else "o") if played else shade
+            lines.append(f"{named(pitches[place]):4} {row}".rstrip())
         if self.given and self.given in span:
-            lines.append(f"{'':5}{'':{self.given - first}}^ composed from here")
-        cut = (
-            [f"quarters {span.start + 1} to {span.stop} of {len(self.frames)}"] if len(span) < len(self.frames) else []
-        )
-        return terminal.titled(self.title, lines + flow(["O played", "o played, less likely than not",
-                               *terminal.legend(), *cut], width), width)  # fmt: skip
+            lines.append(f"{'':5}{'':{self.given - first}}^ composed from here"[:width])
+        said = ["O played", "o played, less likely than not"]
+        said += [f"{shade} from {floor}" for shade, floor in zip(SHADES[1:], FLOORS, strict=True)]
+        if len(span) < len(self.frames):
+            said.append(f"quarters {span.start + 1} to {span.stop} of {len(self.frames)}")
+        return "\n".join([*lines, *textwrap.wrap("; ".join(said), width)])
 
     def page(self) -> dict[str, Any]:
         pitches, expected = self.shown()
