@@ -39,8 +39,8 @@ class Config:
     task: MusicConfig = MusicConfig()
     model: MusicRNNConfig = MusicRNNConfig(output=NadeNotes())
     training: TrainingConfig = TrainingConfig(
-        steps=1200, batch_size=1000, learning_rate=3e-3, threads=1, warmup=50, clip=1.0, validate_every=100,
-        keep="best",
+        steps=500, batch_size=700, learning_rate=4e-3, threads=1, warmup=50, clip=1.0, validate_every=50,
+        keep="best", patience=4,
     )  # fmt: skip
     sampling: Sampling = Sampling()
 
@@ -96,8 +96,8 @@ def jsb(model: MusicRNNConfig, steps: int, **training: Any) -> Config:
         task=JSB,
         model=model,
         training=TrainingConfig(
-            steps=steps, batch_size=1500, threads=1, warmup=100, clip=1.0, validate_every=200, keep="best",
-            **training,
+            steps=steps, batch_size=700, learning_rate=4e-3, threads=1, warmup=50, clip=1.0, validate_every=100,
+            keep="best", patience=8, **training,
         ),
     )  # fmt: skip
 
@@ -119,8 +119,8 @@ RECIPE = Recipe(
     variants={
         "default": Config(),
         "tiny": TINY,
-        "jsb": jsb(MusicRNNConfig(), 6000, learning_rate=2e-3),
-        "jsb-nade": jsb(MusicRNNConfig(output=NadeNotes()), 6000, learning_rate=2e-3),
+        "jsb": jsb(MusicRNNConfig(), 1200, ema=0.99),
+        "jsb-nade": jsb(MusicRNNConfig(output=NadeNotes()), 1200, ema=0.99),
     },
     claims=(
         Claim(
