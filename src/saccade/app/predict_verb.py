@@ -97,7 +97,7 @@ def show(prediction: "Prediction", text: str, folder: Path, flags: Sequence[str]
     except OSError as error:
         return f"no pictures were written to {folder} ({error.strerror or error})"
     for path in paths:
-        print(f"picture: {path}")
+        print(f"{'picture' if path.suffix in ('.png', '.gif') else 'file'}: {path}")
     return ""
 
 

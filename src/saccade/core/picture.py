@@ -49,6 +49,14 @@ class Moving(Picture, Protocol):
         """Its matplotlib figures."""
 
 
+@runtime_checkable
+class Accompanied(Picture, Protocol):
+    """A picture that is also written in other formats, such as music as sound."""
+
+    def files(self) -> Mapping[str, bytes]:
+        """The content of each file by the ending of its name, such as "wav"; empty if there is none."""
+
+
 def kind_of(picture: Picture | type[Any]) -> str:
     """The kind of a picture: "alignment" for a kind of the library, "NAME.dial" for one that the system NAME
     defines."""

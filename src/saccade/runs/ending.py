@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from saccade.core.picture import Moving, Picture
+from saccade.core.files import write_atomically
+from saccade.core.picture import Accompanied, Moving, Picture
 from saccade.core.recipe import Claim
 from saccade.core.stream import sizes_of
 from saccade.core.task import Answered, Legible, Readable, Score
@@ -123,13 +124,18 @@ def series_pictures(found: Score, title: str) -> list[Picture]:
 
 
 def draw(pictures: Sequence[Picture], folder: Path, ending: str = "") -> list[Path]:
-    """Write each picture as PNG and SVG, and as GIF if it moves; returns the paths of the PNGs and the GIFs."""
+    """Write each picture as PNG and SVG, as GIF if it moves, and in its other formats; returns the paths, without those
+    of the SVGs."""
     drawn = []
     for picture in pictures:
         path = folder / (f"{picture.name}-{ending}" if ending else picture.name)
         drawn.append(plots.save(picture.figure(), path, picture.description())[0])
         if isinstance(picture, Moving) and picture.seconds:
             drawn.append(plots.animate(picture.frames(), path, picture.description(), picture.seconds))
+        if isinstance(picture, Accompanied):
+            for kind, data in picture.files().items():
+                drawn.append(path.with_name(f"{path.name}.{kind}"))
+                write_atomically(drawn[-1], data)
     return drawn
 
 

@@ -287,7 +287,7 @@ def ending(data: bytes) -> str:
     """The file name extension for these bytes."""
     if data[:4] == b"RIFF":
         return "wav"
-    kinds = {b"\x89PNG": "png", b"\xff\xd8": "jpg", b"GIF8": "gif"}
+    kinds = {b"\x89PNG": "png", b"\xff\xd8": "jpg", b"GIF8": "gif", b"MThd": "mid"}
     return next((kind for start, kind in kinds.items() if data.startswith(start)), "bin")
 
 

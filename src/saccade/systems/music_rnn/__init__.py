@@ -1,0 +1,1 @@
+"""A recurrent net that reads chords, predicts each next one note by note, and composes."""
