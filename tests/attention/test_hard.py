@@ -435,5 +435,9 @@ def test_a_choice_is_rewarded_with_what_follows_or_with_the_whole() -> None:
     rewards = torch.tensor([[1.0, 2.0, 4.0], [8.0, 16.0, 0.0]])
     assert ScoreFunction().summed(rewards).tolist() == [[7, 6, 4], [24, 16, 0]]
     assert ScoreFunction(reward="whole").summed(rewards).tolist() == [[7, 7, 7], [24, 24, 24]]
+
+
+@pytest.mark.unhooked
+def test_another_reward_is_refused() -> None:
     with pytest.raises(InvalidInput, match="a reward must be following or whole, not 'best'"):
         ScoreFunction(reward="best")  # type: ignore[arg-type]

@@ -74,6 +74,8 @@ def test_shell_lines_run_with_tiny(
                 words.insert(2, "tiny")
             elif "--task.folder" in words:  # a variant with real data, which are missing
                 words[2:3] = ["tiny", "--task.corpus", "folder"]
+            if path.parent.parent == catalogue.SYSTEMS and words[2:] == ["tiny"]:
+                words.append("--help")  # tests of app/ train this variant of each system
             words += ["--training.steps", "3"] * ("--help" not in words)
             if hasattr(catalogue.recipe(words[1]).variants["tiny"].task, "limit"):
                 words += ["--task.limit", "60"] * ("--help" not in words and "--task.limit" not in words)

@@ -44,7 +44,7 @@ def test_without_references_there_is_no_likelihood() -> None:
 
 def test_a_beam_is_at_least_as_likely_as_greedy_search_and_further_captions_follow() -> None:
     model, regions = make()
-    limits = limits_of(torch.zeros(2, 3), 6)
+    limits = limits_of(torch.zeros(2, 3, dtype=torch.long), 6)
     assert limits.tolist() == [7, 7]
     for found in captions(model, regions, limits, SYMBOLS, SearchConfig(beam=4, length_penalty=0.0)):
         assert len(found.best) == 3

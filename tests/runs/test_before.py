@@ -87,7 +87,7 @@ def test_an_old_choice_keeps_its_options() -> None:
     assert found["training"]["optimizer"] == {"name": "adadelta", "rho": 0.9, "epsilon": 1e-5}
     assert found["training"]["batch_size"] == 400
     gumbel = {"name": "gumbel", "temperature": 3.0}
-    assert found["model"]["attention"] == {"name": "hard", "attention_size": 16, "estimator": gumbel}
+    assert found["model"]["attention"] == {"name": "hard", "attention_size": 16, "estimator": gumbel, "soft": 0.0}
     old["model"] |= {"attention": "local-predictive", "local": {"half_width": 3, "sigma": 0.5}}
     found = to_plain(before.from_plain(cls, old, head["version"]))
     assert found["model"]["attention"] == {"name": "local-predictive", "half_width": 3, "sigma": 0.5}

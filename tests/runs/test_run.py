@@ -15,13 +15,14 @@ from saccade.explain.pictures.sound import Sound
 from saccade.runs import catalogue, scoring
 from saccade.runs.run import open_run
 
-DRAWN = [name for name in catalogue.names() if name not in ("rnnencdec", "ctc_speech")]
+PREDICTED = [name for name in catalogue.names() if name not in ("rnnencdec", "ctc_speech")]
+DRAWN = [name for name in PREDICTED if catalogue.recipe(name).pictures is not None]
 
 
-@pytest.mark.parametrize("system", DRAWN)
+@pytest.mark.parametrize("system", PREDICTED)
 def test_predictions_of_a_batch_equal_single_predictions(tiny_runs: dict[str, Path], system: str) -> None:
     run = open_run(tiny_runs[system])
-    examples = run.task.examples("test")[:7]
+    examples = run.task.examples("test")[-7:]
     assert len(set(sizes_of(run.task, examples))) > 1 or not isinstance(run.task, Sized)  # the batch is padded
     together = run.predictions(examples)
     for example, prediction in zip(examples, together, strict=True):

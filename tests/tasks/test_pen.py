@@ -282,6 +282,7 @@ def test_the_cut_is_optimal() -> None:
         assert tuple(starts[1:]) == max(ways, key=lambda way: ways[way])
 
 
+@pytest.mark.unhooked  # a whole training
 def test_the_shipped_reader_equals_one_trained_now() -> None:
     state = torch.get_rng_state()
     with torch.inference_mode():  # the caller may be in it

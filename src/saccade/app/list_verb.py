@@ -48,7 +48,7 @@ def one(system: str) -> list[str]:
     catalogue.check(system)
     width = window()
     evidence = catalogue.evidence(system)
-    lines = [catalogue.title(system)]
+    lines = wrapped(catalogue.title(system), width)
     if evidence:
         paper = evidence[-1]["paper"]
         source = f"arXiv:{paper['arxiv']}" if paper["arxiv"] else paper["doi"]
@@ -56,7 +56,11 @@ def one(system: str) -> list[str]:
         lines += ["", *wrapped(cited, width), *wrapped(f"The paper, {paper['target']}: {paper['number']}", width)]
     claims = []
     for group in groups(evidence):
-        lines += ["", described(group[-1]), *(part for text in details(group) for part in wrapped(text, width, 4))]
+        lines += [
+            "",
+            *wrapped(described(group[-1]), width),
+            *(part for text in details(group) for part in wrapped(text, width, 4)),
+        ]
         claims += [f"{described(group[-1])}: {verdict(group[-1], claim)}" for claim in group[-1]["claims"]]
     if not evidence:
         lines += ["", "No evidence yet."]

@@ -14,7 +14,7 @@ from saccade.explain.plots.canvas import GREY, PALE, colours, fit, our_style, pa
 from saccade.explain.plots.images import PALEST, broken, name_above, resized
 from saccade.explain.plots.tokens import short_labels
 
-MOST = 4096  # the most pixels that evidence stores
+MOST = 3000  # the most numbers of pixels that evidence stores
 ACROSS, SIDE, GAP = 8, 1.1, 0.1  # words in a row; inches of an image, and between two
 DOTS = 200  # per inch, as in `save`
 BAR = 0.16  # inches: the height of a gate
