@@ -12,10 +12,10 @@ scale s starts (l + 1) / 2 * size - g 2^s / 2 pixels from the corner. Where that
 is a crop, up to the rounding of l; elsewhere pixels are interpolated bilinearly.
 
 A mean over a block and an interpolation are both convolutions, so their order does not matter. In a small image, the
-image is averaged once, and a glimpse samples g x g points of each scale. In an image with more pixels than the windows
-have, a glimpse samples every pixel of its windows and averages those, so that its cost does not depend on the size of
-the image. Both take one call of the sampler for all images and scales. A glimpse is differentiable in the image, and
-piecewise in the location. In RAM no gradient goes through the location, which is sampled.
+image is averaged once, and a glimpse samples g x g points of each scale. In an image with twice as many pixels as
+the windows, a glimpse samples every pixel of its windows and averages those, so that its cost does not depend on the
+size of the image. Both take one call of the sampler for all images and scales. A glimpse is differentiable in the
+image, and piecewise in the location. In RAM no gradient goes through the location, which is sampled.
 """
 
 from typing import NamedTuple
@@ -56,7 +56,7 @@ class Sharp(NamedTuple):
 def prepared(images: Float[Tensor, "b c y x"], patch_size: int, scales: int) -> Blurred | Sharp:
     """All of a glimpse that does not depend on the location, in the form that costs less."""
     pixels = sum((patch_size * 2**scale) ** 2 for scale in range(scales))
-    form = sharp if pixels <= images.shape[2] * images.shape[3] else blurred
+    form = sharp if 2 * pixels <= images.shape[2] * images.shape[3] else blurred
     return form(images, patch_size, scales)
 
 
@@ -104,11 +104,10 @@ def glimpse(
         return found.view(*grid.shape[:2], *found.shape[1:])
     pixels = sampled(images, (near[:, None] + points)[:, None])[:, :, 0]
     windows = pixels.split([(patch_size * 2**scale) ** 2 for scale in range(scales)], -1)
-    patches = [
-        F.avg_pool2d(window.unflatten(-1, (patch_size * 2**scale, -1)), 2**scale)
-        for scale, window in enumerate(windows)
+    sharpest, *wider = [
+        window.unflatten(-1, (patch_size * 2**scale, patch_size * 2**scale)) for scale, window in enumerate(windows)
     ]
-    return torch.stack(patches, 1)
+    return torch.stack([sharpest, *(F.avg_pool2d(one, 2**scale) for scale, one in enumerate(wider, 1))], 1)
 
 
 def sampled(images: Float[Tensor, "b c y x"], grid: Float[Tensor, "b h w 2"]) -> Float[Tensor, "b c h w"]:
