@@ -78,8 +78,8 @@ def test_it_equals_its_slow_twin(order: str) -> None:
     decoder, (inputs, annotations, mask) = make(order=order), make_batch()
 
     def fast() -> tuple[Tensor, Tensor]:
-        told = decoder(inputs, decoder.start(annotations, mask))
-        return told.projection.logits(), told.weights
+        predicted = decoder(inputs, decoder.start(annotations, mask))
+        return predicted.projection.logits(), predicted.weights
 
     def slow() -> tuple[Tensor, Tensor]:
         return slow_decoder(decoder, inputs, annotations, mask)
@@ -154,8 +154,8 @@ def test_a_beam_is_the_same_in_a_batch_and_alone(order: str) -> None:
 def test_forward_changes_nothing_on_the_module(order: str) -> None:
     decoder, (inputs, annotations, mask) = make(order=order), make_batch()
     with unchanged(decoder):
-        told = decoder(inputs, decoder.start(annotations, mask))
-        (told.projection.logits().sum() + told.weights.sum()).backward(inputs=[annotations])
+        predicted = decoder(inputs, decoder.start(annotations, mask))
+        (predicted.projection.logits().sum() + predicted.weights.sum()).backward(inputs=[annotations])
 
 
 @pytest.mark.parametrize("estimator", [StraightThrough(), Gumbel()])
@@ -163,9 +163,9 @@ def test_other_estimators_need_no_score_function(estimator: Any) -> None:
     decoder = make(attention=Hard(attention_size=WIDTH, estimator=estimator))
     inputs, annotations, mask = make_batch()
     assert decoder.score_function is None
-    told = decoder(inputs, decoder.start(annotations, mask))
-    assert torch.equal(told.weights.sort(-1).values[..., :-1], torch.zeros(BATCH, STEPS, REGIONS - 1).double())
-    [slope] = torch.autograd.grad(told.projection.logits().sum(), decoder.recurrent.attention.attention.v)
+    predicted = decoder(inputs, decoder.start(annotations, mask))
+    assert torch.equal(predicted.weights.sort(-1).values[..., :-1], torch.zeros(BATCH, STEPS, REGIONS - 1).double())
+    [slope] = torch.autograd.grad(predicted.projection.logits().sum(), decoder.recurrent.attention.attention.v)
     assert slope.any()
 
 

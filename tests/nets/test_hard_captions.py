@@ -199,20 +199,20 @@ def test_the_mean_of_samples_lies_within_its_confidence_interval(name: str, orde
     mean = shares @ slopes
     error = (shares @ (slopes - mean).square() / draws).sqrt()
     torch.manual_seed(7)
-    told = decoder(INPUTS.expand(draws, -1), decoder.start(annotations.expand(draws, -1, -1)))
-    loss = told.projection.cross_entropy(TARGETS.expand(draws, -1), PAD)
+    predicted = decoder(INPUTS.expand(draws, -1), decoder.start(annotations.expand(draws, -1, -1)))
+    loss = predicted.projection.cross_entropy(TARGETS.expand(draws, -1), PAD)
     drawn = -STEPS * gradient(loss, decoder)
     assert ((drawn - mean).abs() <= 4.5 * error + 1e-12).all()
     if soft:
-        share = (told.weights.max(-1).values == 1).all(-1).double().mean()
+        share = (predicted.weights.max(-1).values == 1).all(-1).double().mean()
         assert abs(float(share) - 0.5) < 4 * (0.25 / draws) ** 0.5
 
 
 @both_orders
 def test_all_expected_contexts_are_soft_attention(order: Any) -> None:
     decoder, annotations = make(order, soft=1.0)
-    told = decoder(INPUTS, decoder.start(annotations))
-    loss = told.projection.cross_entropy(TARGETS, PAD)
+    predicted = decoder(INPUTS, decoder.start(annotations))
+    loss = predicted.projection.cross_entropy(TARGETS, PAD)
     slope, value = soft_slope(decoder, annotations, order)
     torch.testing.assert_close(-STEPS * loss, value, rtol=1e-13, atol=1e-13)
     torch.testing.assert_close(-STEPS * gradient(loss, decoder), slope, rtol=1e-11, atol=1e-13)
@@ -220,5 +220,5 @@ def test_all_expected_contexts_are_soft_attention(order: Any) -> None:
 
 def test_evaluation_chooses_always() -> None:
     decoder, annotations = make(soft=1.0)
-    told = decoder.eval()(INPUTS, decoder.start(annotations))
-    assert (told.weights.max(-1).values == 1).all()
+    predicted = decoder.eval()(INPUTS, decoder.start(annotations))
+    assert (predicted.weights.max(-1).values == 1).all()

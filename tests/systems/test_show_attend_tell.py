@@ -56,9 +56,9 @@ def test_the_penalty_is_the_papers() -> None:
     _, task, model = make()
     batch = batch_of(task, 1)
     with torch.no_grad():
-        told = model.eval()(batch)
+        predicted = model.eval()(batch)
         found = loss(model, batch, 0).parts["regions"]
-    weights = told.weights[0]
+    weights = predicted.weights[0]
     expected = sum((1 - weights[:, region].sum()) ** 2 for region in range(weights.shape[1]))
     assert float(found.value * found.count) == pytest.approx(float(expected))
 
@@ -105,13 +105,13 @@ def test_a_word_looks_right_if_the_middle_of_its_heaviest_region_lies_in_its_obj
 def test_only_words_that_name_an_object_of_the_scene_are_measured() -> None:
     config, task, model = make()
     thing = task.things(task.examples("test")[0])[0]
-    told = RECIPE.measures(answer_of(config, task, model, f"a {thing.colour} {thing.form} left of a {thing.colour}"))
-    assert (told["looks_right"].value, told["looks_right"].over) == (0, 1)  # no sentence
+    figures = RECIPE.measures(answer_of(config, task, model, f"a {thing.colour} {thing.form} left of a {thing.colour}"))
+    assert (figures["looks_right"].value, figures["looks_right"].over) == (0, 1)  # no sentence
     other = task.things(task.examples("test")[0])[1]
     caption = f"a {thing.colour} {thing.form} left of a {other.colour} {other.form}"
-    told = RECIPE.measures(answer_of(config, task, model, caption))
-    assert told["looks_right"].over == 4
-    assert told["gate"].over == len(caption.split()) + 1
+    figures = RECIPE.measures(answer_of(config, task, model, caption))
+    assert figures["looks_right"].over == 4
+    assert figures["gate"].over == len(caption.split()) + 1
     plain = make(gate=False)
     assert "gate" not in RECIPE.measures(answer_of(*plain, caption))
 

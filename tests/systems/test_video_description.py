@@ -100,14 +100,14 @@ def test_a_step_is_the_paper_s_equations(model: VideoDescription) -> None:
     """e_i = w . tanh(W h + U v_i) over the frames that exist, in loops; then the mean under their softmax."""
     batch = clips_of()
     seen = model.encode(batch)
-    told = model(batch)
+    predicted = model(batch)
     attention: Any = model.decoder.mechanism
     for row, count in enumerate(COUNTS):
-        for t in range(told.weights.shape[1]):
+        for t in range(predicted.weights.shape[1]):
             prepared = attention.prepare(seen.annotations[row : row + 1, :count])
-            alone = attention.read(told.queries[row : row + 1, t], prepared, ())
-            torch.testing.assert_close(told.weights[row, t, :count], alone.weights[0])
-            assert told.weights[row, t].sum().item() == pytest.approx(1)
+            alone = attention.read(predicted.queries[row : row + 1, t], prepared, ())
+            torch.testing.assert_close(predicted.weights[row, t, :count], alone.weights[0])
+            assert predicted.weights[row, t].sum().item() == pytest.approx(1)
             context = sum(weight * v for weight, v in zip(alone.weights[0], seen.annotations[row, :count], strict=True))
             torch.testing.assert_close(alone.context[0], context)
 

@@ -54,7 +54,7 @@ class CaptionState(NamedTuple):
     decoder: DecoderState | FeedingState
 
 
-class Told(NamedTuple):
+class Predictions(NamedTuple):
     """What predicts each next word; the weights of the regions at each step, and the states that asked for them."""
 
     projection: Projection | ChosenProjection
@@ -113,7 +113,7 @@ class CaptionDecoder(nn.Module):
         context, decoder = self.recurrent.step(embedded, state.prepared, state.decoder)
         return self.readout(embedded, decoder.hidden.hidden, context), CaptionState(state.prepared, decoder)
 
-    def forward(self, inputs: Int[Tensor, "b t"], state: CaptionState) -> Told:
+    def forward(self, inputs: Int[Tensor, "b t"], state: CaptionState) -> Predictions:
         """All steps on known words; with hard attention, given its choices."""
         embedded = self.dropout(self.embedding(inputs))
         decoded, _ = self.recurrent(embedded, state.prepared.value, state.decoder)
@@ -122,9 +122,9 @@ class CaptionDecoder(nn.Module):
         if self.order == "look-first":
             asked = torch.cat([state.decoder.hidden.hidden[:, None], decoded.states[:, :-1]], 1)
         if self.score_function is None:
-            return Told(projection, weights, asked)
+            return Predictions(projection, weights, asked)
         chosen = ChosenProjection(projection, each_choice(decoded.memories), asked, self.score_function)
-        return Told(chosen, weights, asked)
+        return Predictions(chosen, weights, asked)
 
     @property
     def mechanism(self) -> Any:

@@ -60,6 +60,26 @@ def captions(
     ]
 
 
+def answers(
+    model: SearchModel,
+    encoded: Any,
+    limits: Int[Tensor, " b"],
+    references: Int[Tensor, "b r t"],
+    valid: Bool[Tensor, "b r t"],
+    symbols: Symbols,
+    options: SearchConfig,
+    seed: int = 1,
+) -> list[tuple[Any, ...]]:
+    """For each image: the best caption and its log-probability, the nats of all references and the number of their
+    symbols, the further captions, and the greedy one. Arguments as for `captions` and `reference_nats`."""
+    found = captions(model, encoded, limits, symbols, options, seed=seed)
+    nats, counts = reference_nats(model, model.start(encoded), references, valid)
+    return [
+        (*best[0], own, count, tuple(best[1:]), greedy)
+        for (best, greedy), own, count in zip(found, nats, counts, strict=True)
+    ]
+
+
 @torch.no_grad()
 def reference_nats(
     model: SearchModel, state: Any, references: Int[Tensor, "b r t"], valid: Bool[Tensor, "b r t"]

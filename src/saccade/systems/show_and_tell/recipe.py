@@ -9,7 +9,7 @@ from pydantic import Field
 from saccade.core.config import config
 from saccade.core.device import to_device
 from saccade.core.recipe import Answer, Loss, Paper, Part, Recipe, Step
-from saccade.nets.captioning import captions, limits_of, reference_nats
+from saccade.nets.captioning import answers, limits_of
 from saccade.nets.image_encoder import Convolutional, EfficientNet
 from saccade.nets.search import SearchConfig, Symbols
 from saccade.nets.written import written
@@ -61,14 +61,11 @@ def loss(model: Any, batch: Batch, step: int) -> Loss:
 
 def predict(model: Any, batch: Batch, config: Config) -> list[Said]:
     """The best captions of each image, the greedy one, and what the model gives to the image's own captions."""
-    encoded = model.encode(batch)
-    limits = limits_of(batch.tokens, config.task.longest)
-    found = captions(model, encoded, limits, SYMBOLS, config.search, seed=config.training.seed)
-    nats, counts = reference_nats(model, model.start(encoded), batch.references, batch.references != PAD)
-    return [
-        Said(best[0][0], best[0][1], own, count, tuple(best[1:]), greedy)
-        for (best, greedy), own, count in zip(found, nats, counts, strict=True)
-    ]
+    found = answers(
+        model, model.encode(batch), limits_of(batch.tokens, config.task.longest), batch.references,
+        batch.references != PAD, SYMBOLS, config.search, config.training.seed,
+    )  # fmt: skip
+    return [Said(*one) for one in found]
 
 
 def steps(answer: Answer, count: int) -> list[Step]:

@@ -33,13 +33,13 @@ def looked(answer: Answer) -> Looked:
         state = model.start(regions)
         if model.config.gate:
             with capture(model, "*.beta") as seen:
-                told = model.decoder(batch.tokens[:, :-1], state)
+                predicted = model.decoder(batch.tokens[:, :-1], state)
             gates = torch.cat([gate.flatten() for one in seen.values() for gate in one]).float().cpu()
         else:
-            told, gates = model.decoder(batch.tokens[:, :-1], state), None
-        weights = told.weights
+            predicted, gates = model.decoder(batch.tokens[:, :-1], state), None
+        weights = predicted.weights
         if isinstance(model.decoder.mechanism, HardAttention):
-            weights = model.decoder.mechanism.weigh(told.queries, state.prepared.value, None)
+            weights = model.decoder.mechanism.weigh(predicted.queries, state.prepared.value, None)
     rows, columns = regions.grid
     maps = weights[0].float().cpu().unflatten(1, (rows, columns))
     return Looked(batch.tokens[0, 1:].tolist(), maps, gates, (batch.pixels.shape[2], batch.pixels.shape[3]))

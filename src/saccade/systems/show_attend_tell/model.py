@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from saccade.core.config import config
-from saccade.nets.caption_decoder import CaptionDecoder, CaptionDecoderConfig, CaptionState, Told
+from saccade.nets.caption_decoder import CaptionDecoder, CaptionDecoderConfig, CaptionState, Predictions
 from saccade.nets.image_encoder import Convolutional, Encoder, build_encoder
 from saccade.nets.projection import Projection
 from saccade.tasks.captions import Batch
@@ -71,7 +71,7 @@ class ShowAttendTell(nn.Module):
         """The same as `step`, with the log-probabilities as a `Projection`."""
         return self.decoder.project(tokens, state)
 
-    def forward(self, batch: Batch) -> Told:
+    def forward(self, batch: Batch) -> Predictions:
         """What predicts each word after those before it, and the weights of the regions."""
-        told: Told = self.decoder(batch.tokens[:, :-1], self.start(self.encode(batch)))
-        return told
+        predicted: Predictions = self.decoder(batch.tokens[:, :-1], self.start(self.encode(batch)))
+        return predicted

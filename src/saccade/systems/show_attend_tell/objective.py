@@ -16,11 +16,11 @@ from saccade.tasks.captions.words import PAD
 
 def loss(model: Any, batch: Batch, step: int) -> Loss:
     """Nats a word, and the penalty; captions without images have none."""
-    told = model(batch)
+    predicted = model(batch)
     targets, valid = batch.tokens[:, 1:], batch.mask[:, 1:]
     words = valid.sum()
-    parts = {"nats": Part(told.projection.cross_entropy(targets, PAD), words)}
+    parts = {"nats": Part(predicted.projection.cross_entropy(targets, PAD), words)}
     if model.config.penalty and len(batch.pixels):
-        missed = doubly_stochastic(told.weights, valid, model.config.tau).sum()
+        missed = doubly_stochastic(predicted.weights, valid, model.config.tau).sum()
         parts["regions"] = Part(missed / words.clamp(min=1), words, model.config.penalty)
     return Loss(parts)

@@ -19,7 +19,7 @@ from saccade.nets.attention_choice import (
     ScoreFunctionGradient,
     StraightThrough,
 )
-from saccade.nets.captioning import captions, limits_of, reference_nats
+from saccade.nets.captioning import answers, limits_of
 from saccade.nets.image_encoder import Convolutional, EfficientNet, Stored
 from saccade.nets.search import SearchConfig, Symbols
 from saccade.nets.written import written
@@ -81,14 +81,11 @@ def build(config: Config, task: Any) -> ShowAttendTell:
 
 def predict(model: Any, batch: Batch, config: Config) -> list[Said]:
     """The best captions of each image, the greedy one, and what the model gives to the image's own captions."""
-    regions = model.encode(batch)
-    limits = limits_of(batch.tokens, config.task.longest)
-    found = captions(model, regions, limits, SYMBOLS, config.search, seed=config.training.seed)
-    nats, counts = reference_nats(model, model.start(regions), batch.references, batch.references != PAD)
-    return [
-        Said(best[0][0], best[0][1], own, count, tuple(best[1:]), greedy)
-        for (best, greedy), own, count in zip(found, nats, counts, strict=True)
-    ]
+    found = answers(
+        model, model.encode(batch), limits_of(batch.tokens, config.task.longest), batch.references,
+        batch.references != PAD, SYMBOLS, config.search, config.training.seed,
+    )  # fmt: skip
+    return [Said(*one) for one in found]
 
 
 def steps(answer: Answer, count: int) -> list[Step]:
@@ -116,8 +113,8 @@ def pictures(answer: Answer) -> list[Picture]:
 
 
 def measures(answer: Answer) -> dict[str, Figure]:
-    """Of scenes whether it looked at the objects that it named; of all images the gate. A caption that names no object
-    of the scene counts as one word that looks at none."""
+    """For scenes, whether it looked at the objects that it named; for all images, the gate. A caption that names no
+    object of the scene counts as one word that looks at none."""
     seen, found = looked(answer), dict[str, Figure]()
     boxes = answer.task.boxes(answer.example, answer.prediction.symbols)
     hits = [box.holds(*heaviest(seen, place)) for place, box in enumerate(boxes) if box is not None]

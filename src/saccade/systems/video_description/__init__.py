@@ -1,1 +1,1 @@
-"""Video description: clips told with attention to frames (Yao et al. 2015)."""
+"""Video description: clips described with attention to frames (Yao et al. 2015)."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saccade.core.config import Size, config
-from saccade.nets.caption_decoder import CaptionDecoder, CaptionDecoderConfig, CaptionState, Told
+from saccade.nets.caption_decoder import CaptionDecoder, CaptionDecoderConfig, CaptionState, Predictions
 from saccade.nets.convolution import convolution, laid_out
 from saccade.nets.image_encoder import ConvolutionalEncoder
 from saccade.nets.projection import Projection
@@ -121,7 +121,7 @@ class VideoDescription(nn.Module):
         """The same as `step`, with the log-probabilities as a `Projection`."""
         return self.decoder.project(tokens, state)
 
-    def forward(self, batch: ClipBatch) -> Told:
+    def forward(self, batch: ClipBatch) -> Predictions:
         """What predicts each word after those before it, and the weights of the frames."""
-        told: Told = self.decoder(batch.tokens[:, :-1], self.start(self.encode(batch)))
-        return told
+        predicted: Predictions = self.decoder(batch.tokens[:, :-1], self.start(self.encode(batch)))
+        return predicted

@@ -9,7 +9,7 @@ from saccade.core.picture import Picture
 from saccade.core.recipe import Answer, Claim, Loss, Paper, Part, Recipe, Step
 from saccade.core.task import Figure
 from saccade.nets.attention_choice import Additive
-from saccade.nets.captioning import captions, limits_of, reference_nats
+from saccade.nets.captioning import answers, limits_of
 from saccade.nets.search import SearchConfig, Symbols
 from saccade.nets.written import written
 from saccade.systems.video_description.frames import FrameWeights
@@ -60,14 +60,11 @@ def loss(model: Any, batch: ClipBatch, step: int) -> Loss:
 
 def predict(model: Any, batch: ClipBatch, config: Config) -> list[Said]:
     """The best descriptions of each clip, the greedy one, and what the model gives to the clip's own."""
-    seen = model.encode(batch)
-    limits = limits_of(batch.tokens, ClipsTask.longest_answer)
-    found = captions(model, seen, limits, SYMBOLS, config.search, seed=config.training.seed)
-    nats, counts = reference_nats(model, model.start(seen), batch.references, batch.references != PAD)
-    return [
-        Said(best[0][0], best[0][1], own, count, tuple(best[1:]), greedy)
-        for (best, greedy), own, count in zip(found, nats, counts, strict=True)
-    ]
+    found = answers(
+        model, model.encode(batch), limits_of(batch.tokens, ClipsTask.longest_answer), batch.references,
+        batch.references != PAD, SYMBOLS, config.search, config.training.seed,
+    )  # fmt: skip
+    return [Said(*one) for one in found]
 
 
 def steps(answer: Answer, count: int) -> list[Step]:

@@ -28,10 +28,10 @@ def watched(answer: Answer) -> Watched:
     [frames] = answer.task.frames([example])
     with torch.inference_mode(), evaluating(model):
         state = model.start(model.encode(batch))
-        told = model.decoder(batch.tokens[:, :-1], state)
-        weights = told.weights
+        predicted = model.decoder(batch.tokens[:, :-1], state)
+        weights = predicted.weights
         if isinstance(model.decoder.mechanism, HardAttention):
-            weights = model.decoder.mechanism.weigh(told.queries, state.prepared.value, None)
+            weights = model.decoder.mechanism.weigh(predicted.queries, state.prepared.value, None)
     symbols = batch.tokens[0, 1:].tolist()
     if not model.config.attend:
         return Watched(symbols, torch.full((len(symbols), len(frames)), 1 / len(frames)), frames)

@@ -3,7 +3,7 @@
     sentence = event "and" event
     event    = "a" colour form ("moves" | "goes") ("left" | "right" | "up" | "down")
 
-The events are told in either order. One frame shows the shape, only several show where it moves. What is drawn is a
+A caption names the events in either order. One frame shows the shape, only several show where it moves. A clip is a
 function of the seed, the split and the number of the clip, computed for many clips at once.
 """
 
@@ -43,7 +43,7 @@ class Event(NamedTuple):
     frames: range
 
     @property
-    def told(self) -> tuple[str, str, str]:
+    def named(self) -> tuple[str, str, str]:
         return self.colour, self.form, self.direction
 
 
@@ -137,7 +137,7 @@ def parsed(caption: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
 
 def right(caption: str, own: tuple[Event, Event]) -> int:
     """How many of the two events a caption tells rightly, in either order; 0 for a caption outside the grammar."""
-    said, happened = parsed(caption), [event.told for event in own]
+    said, happened = parsed(caption), [event.named for event in own]
     return sum(event in (said or ()) for event in happened)
 
 

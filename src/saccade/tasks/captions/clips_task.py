@@ -116,7 +116,7 @@ class ClipsTask(Sentences):
         return clips.captions(self._keys(split), self.happenings[split])
 
     def examples(self, split: str) -> Sequence[ClipExample]:
-        """Of "train" an example for each caption, else one for each clip."""
+        """One example for each caption in training, else one for each clip."""
         if split not in SPLITS:
             raise InvalidInput(f"there is no split {split!r}; there are {', '.join(SPLITS)}")
         if split not in self._examples:

@@ -90,7 +90,7 @@ def directions(first: Thing, second: Thing) -> list[str]:
     return found
 
 
-def told(things: Sequence[Thing], draws: Sequence[float]) -> str:
+def true_sentence(things: Sequence[Thing], draws: Sequence[float]) -> str:
     """A true sentence about a scene of at least two things, made of `DRAWS` numbers in [0, 1)."""
     left = list(things)
     chosen = [left.pop(int(draw * len(left))) for draw in draws[:2]]

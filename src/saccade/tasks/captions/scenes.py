@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from saccade.tasks.captions.batch import Box
-from saccade.tasks.captions.grammar import COLOURS, DRAWS, FORMS, SIZES, Thing, told
+from saccade.tasks.captions.grammar import COLOURS, DRAWS, FORMS, SIZES, Thing, true_sentence
 from saccade.tasks.digits.draws import Keys, keys_of, uniform, whole
 
 VERSION = 1  # changes whenever the pixels of a seed do
@@ -95,7 +95,7 @@ def things(scenes: Drawn) -> list[list[Thing]]:
 def captions(keys: Keys, objects: Sequence[Sequence[Thing]]) -> list[tuple[str, ...]]:
     """Five captions of each scene."""
     draws = uniform(keys, CAPTIONS * DRAWS, SAID).view(-1, CAPTIONS, DRAWS).tolist()
-    return [tuple(told(own, draw) for draw in five) for own, five in zip(objects, draws, strict=True)]
+    return [tuple(true_sentence(own, draw) for draw in five) for own, five in zip(objects, draws, strict=True)]
 
 
 def images(keys: Keys, scenes: Drawn) -> UInt8[Tensor, "b 3 y x"]:

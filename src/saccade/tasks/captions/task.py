@@ -71,7 +71,7 @@ class CaptionsTask(Sentences):
         return PhotoSource(config.train.name if config.train else "", read_own(config), (), self.side)
 
     def examples(self, split: str) -> Sequence[Example]:
-        """Of "train" an example for each caption, else one for each image."""
+        """One example for each caption in training, else one for each image."""
         if split not in SPLITS:
             raise InvalidInput(f"there is no split {split!r}; there are {', '.join(SPLITS)}")
         if split not in self._examples:

@@ -59,9 +59,9 @@ class Played(NamedTuple):
     given: int
     """The frames of the theme."""
     nats: float
-    """Of all frames; nan if nothing was scored."""
+    """The nats of all frames; nan if nothing was scored."""
     first: float
-    """Of the first frame alone."""
+    """The nats of the first frame alone."""
 
 
 class MusicTask:

@@ -37,7 +37,7 @@ class Example(NamedTuple):
     """Characters of the scored symbols, and their bytes in UTF-8."""
     size: int
     number: int = 0
-    """Of several samples without a text, which one."""
+    """The number of the sample, where several are drawn without a text."""
 
 
 class Batch(NamedTuple):
