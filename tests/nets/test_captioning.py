@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from saccade.nets.caption_decoder import CaptionDecoder, CaptionDecoderConfig
-from saccade.nets.captioning import captions, limits_of, reference_nats
+from saccade.nets.captioning import answers, captions, limits_of, reference_nats
 from saccade.nets.search import SearchConfig, Symbols
 from tests.checks import randomised
 
@@ -55,3 +55,17 @@ def test_a_beam_is_at_least_as_likely_as_greedy_search_and_further_captions_foll
     one, other = (captions(model, regions, limits, SYMBOLS, options, seed=seed) for seed in (1, 1))
     assert one == other
     assert all(len(found.best) == 1 for found in one)
+
+
+def test_answers_join_the_search_and_the_references() -> None:
+    model, regions = make()
+    limits, options = limits_of(torch.zeros(2, 3, dtype=torch.long), 6), SearchConfig(beam=4, length_penalty=0.0)
+    references = torch.tensor([[[SYMBOLS.start, 5, SYMBOLS.end]], [[SYMBOLS.start, 6, SYMBOLS.end]]])
+    valid = torch.ones_like(references, dtype=torch.bool)
+    found = captions(model, regions, limits, SYMBOLS, options)
+    nats, counts = reference_nats(model, model.start(regions), references, valid)
+    assert answers(model, regions, limits, references, valid, SYMBOLS, options) == [
+        (*one.best[0], own, count, tuple(one.best[1:]), one.greedy)
+        for one, own, count in zip(found, nats, counts, strict=True)
+    ]
+    assert counts == [2, 2]

@@ -9,7 +9,7 @@ from torch import Tensor
 from saccade.core.errors import InvalidInput
 from saccade.explain import capture
 from saccade.vision import GaussianGrid
-from saccade.vision.gaussian_grid import FARTHEST, FilterBank, Grid, bank_of, grid_of, read, write
+from saccade.vision.gaussian_grid import FARTHEST, FilterBank, Grid, bank_of, filters, grid_of, read, write
 from tests.checks import assert_twins, leaf, randomised
 
 BATCH, CHANNELS, HEIGHT, WIDTH, HIDDEN = 2, 3, 7, 5, 11
@@ -222,3 +222,11 @@ def test_compiled_it_is_the_same() -> None:
 
     compiled: Any = torch.compile(look, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(hidden, images), look(hidden, images))
+
+
+def test_tails_are_zero_before_their_products_are_denormal() -> None:
+    means, variance = torch.tensor([[[3.0, 14.5]]]), torch.tensor([0.5])
+    found = filters(means, variance, 60)
+    assert ((found == 0) | (found > torch.finfo(found.dtype).tiny ** 0.5 / 10)).all()
+    away = torch.arange(1, 61) - means[..., None]
+    torch.testing.assert_close(found, (-(away**2)).softmax(-1), rtol=1e-5, atol=1e-18)
