@@ -1,7 +1,10 @@
 import gzip
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -258,6 +261,42 @@ def test_a_folder_and_an_archive_give_the_same(tmp_path: Path) -> None:
     ]
     assert described[0] == described[1] == described[2]
     assert described[0]["questions"] == {"train": 2, "validation": 1, "test": 3}
+
+
+def test_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of the hub give the stories of the file that they were made of."""
+    story = [
+        {"id": "1", "type": 0, "text": "Mary moved to the bathroom.", "supporting_ids": [], "answer": ""},
+        {"id": "2", "type": 0, "text": "John went to the hallway.", "supporting_ids": [], "answer": ""},
+        {"id": "3", "type": 1, "text": "Where is Mary? ", "supporting_ids": ["1"], "answer": "bathroom"},
+    ]
+    asked = []
+
+    def load_dataset(kind: str, data_files: dict[str, str], split: str) -> list[dict[str, Any]]:
+        asked.append((kind, data_files, split))
+        columns = {name: [line[name] for line in story] for name in story[0]}
+        return [{"story": story}, {"story": columns}] * 10  # both forms of its library
+
+    module = ModuleType("datasets")
+    module.load_dataset = load_dataset  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "datasets", module)
+    config = BabiConfig(hub="facebook/babi_qa", questions="10k", tasks=(2,))
+    task = BabiTask(config)
+    assert config.extras == ("hub",)
+    assert task.stories("test")[2][:2] == parse(LINES[:3], "a file") * 2
+    files = "hf://datasets/facebook/babi_qa@~parquet/en-10k-qa2/{}/*.parquet"
+    assert asked == [("parquet", {split: files.format(split)}, split) for split in ("train", "test")]
+    assert "bAbI 10k" in task.describe()["data"]
+    del story[0]["answer"]
+    with pytest.raises(InvalidInput, match=r"facebook/babi_qa of the hub is not bAbI: .* \(KeyError: 'answer'\)"):
+        BabiTask(config)
+
+    def unreachable(kind: str, data_files: dict[str, str], split: str) -> None:
+        raise ConnectionError("no network")
+
+    module.load_dataset = unreachable  # type: ignore[attr-defined]
+    with pytest.raises(InvalidInput, match=r"task 2 of facebook/babi_qa could not .* \(ConnectionError: no network\)"):
+        BabiTask(config)
 
 
 def test_the_whole_set(real_data: Callable[[str], Path]) -> None:

@@ -2,10 +2,12 @@
 
 import gzip
 import struct
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -24,6 +26,14 @@ NAMES = [f"{half}-{what}-ubyte" for half in ("train", "t10k") for what in ("imag
 
 def idx(values: torch.Tensor) -> bytes:
     return struct.pack(f">{1 + values.ndim}i", 2048 + values.ndim, *values.shape) + values.byte().numpy().tobytes()
+
+
+class Columns(dict[str, Any]):
+    """A split as the hub's library gives it."""
+
+    @property
+    def column_names(self) -> list[str]:
+        return list(self)
 
 
 @pytest.fixture
@@ -83,8 +93,38 @@ class TestData:
             read_mnist(folder)
 
     def test_a_name_of_a_hub_is_no_folder(self) -> None:
-        with pytest.raises(NotFound, match="a name on a hub is not a folder"):
+        with pytest.raises(NotFound, match=r"the hub is named with --task\.hub"):
             DigitsTask(DigitsConfig(folder=Path("ylecun/mnist"))).examples("test")
+
+    def test_the_hub(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def load_dataset(name: str, split: str) -> Columns:
+            assert name == "ylecun/mnist"
+            digits = embedded()[split]
+            return Columns({"image": [image.numpy() for image in digits.images], "label": digits.labels.tolist()})
+
+        module = ModuleType("datasets")
+        module.load_dataset = load_dataset  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "datasets", module)
+        config = DigitsConfig(hub="ylecun/mnist")
+        assert config.extras == ("vision", "hub")
+        task = DigitsTask(config)
+        assert task.describe()["data"] == "MNIST, plain"
+        assert task.describe()["images"] == {"train": 1980, "validation": 220, "test": 500}
+        assert task.digits["test"].images.equal(embedded()["test"].images)
+        module.load_dataset = lambda name, split: Columns({"img": []})  # type: ignore[attr-defined]
+        with pytest.raises(InvalidInput, match="not MNIST: it has no column image and label"):
+            DigitsTask(config).examples("test")
+        small = Columns({"image": [embedded()["test"].images[0, :27].numpy()], "label": [1]})
+        module.load_dataset = lambda name, split: small  # type: ignore[attr-defined]
+        with pytest.raises(InvalidInput, match="expected grey images of 28 x 28 pixels"):
+            DigitsTask(config).examples("test")
+
+        def unreachable(name: str, split: str) -> None:
+            raise ConnectionError("no network")
+
+        module.load_dataset = unreachable  # type: ignore[attr-defined]
+        with pytest.raises(InvalidInput, match=r"from the hub \(ConnectionError: no network\); name a folder"):
+            DigitsTask(config).examples("test")
 
     def test_the_embedded_digits_are_mnists(
         self, real_data: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -25,6 +25,8 @@ class BabiConfig:
     folder: Path | None = None
     """The whole bAbI set: its folder tasks_1-20_v1-2, a folder that holds it, or its archive (.tar.gz); none: the
     embedded sample."""
+    hub: str = ""
+    """The whole set on the hub, such as facebook/babi_qa; it is read in place of `folder`."""
     tasks: Annotated[tuple[Annotated[int, Field(ge=1, le=20)], ...], Field(min_length=1, max_length=20)] = ALL
     """The numbers of the tasks, learned jointly; the error is the mean over them."""
     questions: Literal["1k", "10k"] = "1k"
@@ -37,10 +39,15 @@ class BabiConfig:
     """The longest sequence of words that is a symbol of its own: with 3, a sentence is its words, pairs and triples
     (Weston et al. 2015, 4)."""
 
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """The extras that these data need."""
+        return ("hub",) if self.hub else ()
+
     @model_validator(mode="after")
     def check_choices(self) -> "BabiConfig":
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError(f"tasks names a task twice: {' '.join(map(str, self.tasks))}")
-        if self.folder is None and self.questions == "10k":
+        if self.folder is None and not self.hub and self.questions == "10k":
             raise ValueError("questions is '10k', which needs the whole set; type --task.folder FOLDER")
         return self

@@ -20,6 +20,7 @@ from saccade.core.files import read_record, write_atomically
 from saccade.core.masks import length_mask
 from saccade.core.task import Figure, Score, Series
 from saccade.tasks.babi.config import NAMES, BabiConfig
+from saccade.tasks.babi.hub import from_hub
 from saccade.tasks.babi.stories import Story, embedded, typed, whole, words_of
 
 SPLITS = ("train", "validation", "test")
@@ -96,6 +97,8 @@ class BabiTask:
     def _stories(self) -> dict[str, dict[int, list[Story]]]:
         """The stories of the training and of the test files."""
         config = self.config
+        if config.hub:
+            return {split: from_hub(config.hub, config.tasks, split, config.questions) for split in ("train", "test")}
         if config.folder is not None:
             return {split: whole(config.folder, config.tasks, split, config.questions) for split in ("train", "test")}
         return {split: {task: embedded()[task, split] for task in config.tasks} for split in ("train", "test")}
@@ -238,7 +241,7 @@ class BabiTask:
             digest.update(repr(self.stories(split)).encode("utf-8"))
         tasks, config = self.config.tasks, self.config
         chosen = "20 tasks" if len(tasks) == len(NAMES) else f"task{'s' * (len(tasks) > 1)} {' '.join(map(str, tasks))}"
-        source = f"bAbI {config.questions}" if config.folder is not None else "embedded sample of bAbI"
+        source = f"bAbI {config.questions}" if config.folder or config.hub else "embedded sample of bAbI"
         return {
             "data": f"{source}, {chosen}" + (f" ({NAMES[tasks[0] - 1]})" if len(tasks) == 1 else ""),
             "questions": {split: len(self.examples(split)) for split in SPLITS},

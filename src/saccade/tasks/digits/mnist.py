@@ -1,4 +1,4 @@
-"""MNIST: the embedded 3,000 digits, or the whole set in a folder (LeCun, Bottou, Bengio & Haffner 1998).
+"""MNIST: the embedded 3,000 digits, or all of a folder or of the hub (LeCun, Bottou, Bengio & Haffner 1998).
 
 A file has a header of big-endian numbers of 4 bytes: 2051 (images) or 2049 (labels), how many, and for images the rows
 and columns; then a byte for each pixel or label.
@@ -7,7 +7,7 @@ and columns; then a byte for each pixel or label.
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from jaxtyping import Int, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from saccade.core.errors import InvalidInput, NotFound
+from saccade.core.errors import InvalidInput, NotFound, require
 from saccade.core.files import against, read_unpacked
 
 SIDE = 28
@@ -59,14 +59,50 @@ def read_mnist(folder: Path) -> dict[str, Digits]:
     if not folder.is_dir():
         raise NotFound(
             f"{folder}: there is no such folder{against(folder)}; expected one with MNIST's four files, such as "
-            "train-images-idx3-ubyte.gz (a name on a hub is not a folder: download the files first)"
+            "train-images-idx3-ubyte.gz (a data set of the hub is named with --task.hub)"
         )
     train, test = (
         read_pair(file(folder, f"{name}-images-idx3-ubyte"), file(folder, f"{name}-labels-idx1-ubyte"))
         for name in SETS.values()
     )
+    return with_held_out(train, test)
+
+
+def with_held_out(train: Digits, test: Digits) -> dict[str, Digits]:
+    """The splits, of which validation is the end of the training set."""
     kept = len(train.labels) - min(HELD_OUT, len(train.labels) // 10)
     return {"train": train.part(slice(kept)), "validation": train.part(slice(kept, None)), "test": test}
+
+
+def from_hub(dataset: str) -> dict[str, Digits]:
+    """The splits of MNIST's data set on the hub, with the columns `image` and `label`.
+
+    Raises:
+        MissingExtra: the hub's library is not installed.
+        InvalidInput: it could not be read, or is not MNIST.
+    """
+    datasets: Any = require("datasets", "hub")
+    try:
+        train, test = (datasets.load_dataset(dataset, split=split) for split in ("train", "test"))
+    except Exception as error:  # network, authentication and missing data sets raise different classes
+        raise InvalidInput(
+            f"{dataset} could not be downloaded from the hub ({type(error).__name__}: {error}); name a folder with "
+            "MNIST's four files: --task.folder FOLDER"
+        ) from error
+    return with_held_out(of_rows(train, dataset), of_rows(test, dataset))
+
+
+def of_rows(rows: Any, dataset: str) -> Digits:
+    """The images and classes of a split of the hub."""
+    if missing := {"image", "label"} - set(rows.column_names):
+        raise InvalidInput(f"{dataset} of the hub is not MNIST: it has no column {' and '.join(sorted(missing))}")
+    images = [np.asarray(image) for image in rows["image"]]
+    classes = torch.tensor(rows["label"][:])
+    if any(image.shape != (SIDE, SIDE) or image.dtype != np.uint8 for image in images):
+        raise InvalidInput(f"{dataset} of the hub is not MNIST: expected grey images of {SIDE} x {SIDE} pixels")
+    if not len(classes) or int(classes.min()) < 0 or int(classes.max()) > 9:
+        raise InvalidInput(f"{dataset} of the hub is not MNIST: expected labels from 0 to 9")
+    return Digits(torch.from_numpy(np.stack(images)), classes)
 
 
 def file(folder: Path, name: str) -> Path:

@@ -16,7 +16,7 @@ from saccade.tasks.digits.batch import Batch, Bound, Example, Prediction
 from saccade.tasks.digits.config import DigitsConfig
 from saccade.tasks.digits.draws import Keys, keys_of
 from saccade.tasks.digits.image_file import read_image
-from saccade.tasks.digits.mnist import SPLITS, Digits, embedded, read_mnist
+from saccade.tasks.digits.mnist import SPLITS, Digits, embedded, from_hub, read_mnist
 from saccade.tasks.image_file import png
 
 
@@ -39,9 +39,12 @@ class DigitsTask:
     @cached_property
     def digits(self) -> dict[str, Digits]:
         """The digits of each split."""
-        folder, most = self.config.folder, self.config.training_examples
-        found = dict(embedded() if folder is None else read_mnist(folder))
-        return found | {"train": found["train"].part(slice(most))}
+        config = self.config
+        if config.hub:
+            found = from_hub(config.hub)
+        else:
+            found = embedded() if config.folder is None else read_mnist(config.folder)
+        return found | {"train": found["train"].part(slice(config.training_examples))}
 
     def examples(self, split: str) -> Sequence[Example]:
         if split not in SPLITS:
@@ -117,7 +120,7 @@ class DigitsTask:
             for part in self.digits[split]:
                 digest.update(part.numpy().tobytes())
         digest.update(repr((self.config.draw, self.kind)).encode())
-        source = "3,000 digits of MNIST" if self.config.folder is None else "MNIST"
+        source = "3,000 digits of MNIST" if self.config.folder is None and not self.config.hub else "MNIST"
         return {
             "data": f"{source}, {self.kind.name}",
             "images": {split: len(self.digits[split].labels) for split in SPLITS},
