@@ -50,9 +50,9 @@ def slow_allocation(usage: Tensor) -> Tensor:
 
 
 def slow_sharpen(weights: Tensor, power: Tensor) -> Tensor:
-    relative = [one / (weights.max() + 1e-6) for one in weights]
+    relative = [one / (weights.max() + 1e-4) for one in weights]
     total = sum(one**power for one in relative)
-    return torch.stack([one**power / (total + 1e-6) for one in relative])
+    return torch.stack([one**power / (total + 1e-4) for one in relative])
 
 
 def slow_emitted(dnc: DNC, hidden: Tensor) -> dict[str, Tensor]:
@@ -226,7 +226,7 @@ def test_links_that_are_none_stay_none_when_sharpened() -> None:
     weights = torch.tensor([[[0.0, 0.0, 0.0], [0.2, 0.1, 0.0]]], dtype=torch.float64, requires_grad=True)
     sharp = sharpen_links(weights, torch.tensor([[3.0, 3.0]], dtype=torch.float64))
     assert sharp[0, 0].max() < 1e-100
-    torch.testing.assert_close(sharp[0, 1], torch.tensor([8.0, 1, 0]).double() / 9, rtol=0, atol=1e-5)
+    torch.testing.assert_close(sharp[0, 1], torch.tensor([8.0, 1, 0]).double() / 9, rtol=0, atol=1e-4)
     (slope,) = torch.autograd.grad(sharp[0, :, 0].sum(), weights)
     assert slope.isfinite().all()
 

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-SMALL = 1e-6  # a link weaker than this is none: sharpening must not make a distribution of rounding errors
+SMALL = 1e-4
+"""A link weaker than this is none: sharpening must not make a distribution of rounding errors (1e-6 did, in float32)."""
 
 
 def link_after(
