@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 SMALL = 1e-4
-"""A link weaker than this is none: sharpening must not make a distribution of rounding errors (1e-6 did, in float32)."""
+"""A weaker link is none: sharpening must not make a distribution of rounding errors (1e-6 did, in float32)."""
 
 
 def link_after(
