@@ -1,11 +1,14 @@
 """The oracle: one sentence, one direction, one word and one unit at a time, in float64."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saccade.core.errors import InvalidInput
+from saccade.explain import capture
 from saccade.nets.bidirectional_language_model import BidirectionalLanguageModel, ProjectedLSTM, ScalarMix
 from saccade.nets.character_convolution import CharacterConvolution, Spelled, spelled
 from tests.checks import assert_twins, leaf, randomised, unchanged
@@ -14,9 +17,9 @@ SENTENCES = [["the", "can", "can"], [], ["a", "can", "of", "beans", "!"]]
 SIZE, HIDDEN, WORDS = 3, 5, 7
 
 
-def make_net(**options: float) -> BidirectionalLanguageModel:
+def make_net(**options: Any) -> Any:
     token = CharacterConvolution(SIZE, character_size=2, filters=((1, 2), (3, 3)), highways=1)
-    return randomised(BidirectionalLanguageModel(token, WORDS, HIDDEN, layers=2, **options)).eval()  # type: ignore[arg-type]
+    return randomised(BidirectionalLanguageModel(token, WORDS, HIDDEN, layers=2, **options)).eval()
 
 
 def slow_lstm(net: ProjectedLSTM, way: int, rows: list[Tensor]) -> list[Tensor]:
@@ -28,21 +31,21 @@ def slow_lstm(net: ProjectedLSTM, way: int, rows: list[Tensor]) -> list[Tensor]:
             b[k] + sum(x[j] * W[j, k] for j in range(len(x))) + sum(h[j] * U[j, k] for j in range(len(h)))
             for k in range(len(b))
         ]
-        i, f, g, o = torch.stack(sums).chunk(4)  # type: ignore[arg-type]
+        i, f, g, o = torch.stack(sums).chunk(4)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
         h = (o.sigmoid() * c.tanh()) @ P
         found.append(h)
     return found
 
 
-def slow_layers(net: BidirectionalLanguageModel, words: list[str]) -> Tensor:
+def slow_layers(net: Any, words: list[str]) -> Tensor:
     """(t, l, 2 d) of one sentence, its marks included."""
     read = spelled([words])
     tokens = list(net.token(read.letters)[read.places[0]])
     layers = [[torch.cat([x, x]) for x in tokens]]
     forward, backward = tokens, tokens[::-1]
     for number, layer in enumerate(net.layers):
-        one, other = slow_lstm(layer, 0, forward), slow_lstm(layer, 1, backward)  # type: ignore[arg-type]
+        one, other = slow_lstm(layer, 0, forward), slow_lstm(layer, 1, backward)
         if number:
             one = [x + y for x, y in zip(one, forward, strict=True)]
             other = [x + y for x, y in zip(other, backward, strict=True)]
@@ -84,7 +87,7 @@ def test_the_lstm_with_a_projection_is_that_of_torch() -> None:
     with unchanged(net):
         outputs = net(inputs)
     for way in range(2):
-        theirs = nn.LSTM(4, HIDDEN, proj_size=SIZE, batch_first=True).double()
+        theirs: Any = nn.LSTM(4, HIDDEN, proj_size=SIZE, batch_first=True).double()
         with torch.no_grad():
             theirs.weight_ih_l0.copy_(net.weight_input[way].T)
             theirs.weight_hh_l0.copy_(net.weight_hidden[way].T)
@@ -126,6 +129,13 @@ def test_a_sentence_has_the_same_vectors_in_any_batch_and_at_any_time() -> None:
     assert net.vectors([]) == []
     with unchanged(net):
         net.vectors(SENTENCES)
+
+
+def test_the_tap_hears_each_layer() -> None:
+    net, read = make_net(), spelled(SENTENCES)
+    with capture(net, "states") as heard:
+        layers = net(read)
+    assert torch.equal(torch.stack(heard["states"], 2), layers)
 
 
 def test_dropout_is_for_training_only() -> None:

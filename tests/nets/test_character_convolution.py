@@ -1,5 +1,7 @@
 """The oracle: one word at a time, one window at a time, one filter at a time, in float64."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -15,7 +17,7 @@ def make_net() -> CharacterConvolution:
     return randomised(CharacterConvolution(7, character_size=3, filters=((1, 2), (3, 5), (6, 2)), highways=2))
 
 
-def slow_highway(layer: Highway, x: Tensor) -> Tensor:
+def slow_highway(layer: Any, x: Tensor) -> Tensor:
     """y = g relu(W x + b) + (1 - g) x."""
     W, V = layer.both.weight.chunk(2)
     b, c = layer.both.bias.chunk(2)
@@ -27,7 +29,7 @@ def slow_highway(layer: Highway, x: Tensor) -> Tensor:
     return torch.stack(found)
 
 
-def slow_word(net: CharacterConvolution, letters: list[int]) -> Tensor:
+def slow_word(net: Any, letters: list[int]) -> Tensor:
     """A word of its own letters alone."""
     rows = [net.characters.weight[letter] for letter in letters]
     found = []
@@ -44,7 +46,8 @@ def slow_word(net: CharacterConvolution, letters: list[int]) -> Tensor:
     vector = torch.stack(found)
     for layer in net.highways:
         vector = slow_highway(layer, vector)
-    return net.projection.weight @ vector + net.projection.bias
+    projected: Tensor = net.projection.weight @ vector + net.projection.bias
+    return projected
 
 
 def test_it_equals_its_slow_twin() -> None:

@@ -85,7 +85,9 @@ class TestFiles:
         [one] = parse(["in IN O\r".strip(), "Rome\tNNP\tI-LOC", "and CC O", " "], "x")
         assert one.words == ("in", "Rome", "and")
         assert one.tags == ("O", "B-LOC", "O")
-        with pytest.raises(InvalidInput, match="line 1: expected a word and a tag, O, B-kind or I-kind, not 'Rome I-LOC"):
+        with pytest.raises(
+            InvalidInput, match="line 1: expected a word and a tag, O, B-kind or I-kind, not 'Rome I-LOC"
+        ):
             parse(["Rome I-LOC NNP"], "x")
 
     @pytest.mark.parametrize(("line", "why"), [

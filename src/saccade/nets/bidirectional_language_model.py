@@ -14,6 +14,7 @@ Every sentence begins from zeros: its vectors do not depend on what was read bef
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,6 +23,7 @@ from torch.nn import functional as F
 
 from saccade.core.device import evaluating, to_device
 from saccade.core.errors import InvalidInput
+from saccade.core.tap import Tap
 from saccade.nets.character_convolution import CharacterConvolution, Spelled, spelled
 from saccade.nets.dropout import Dropout
 from saccade.nets.recurrent_stack import reverse
@@ -99,6 +101,7 @@ class BidirectionalLanguageModel(nn.Module):
         self.layers = nn.ModuleList(ProjectedLSTM(size, hidden_size, size) for _ in range(layers))
         self.dropout = Dropout(dropout)
         self.output = nn.Linear(size, words)
+        self.states = Tap("b t d")
 
     @property
     def size(self) -> int:
@@ -106,14 +109,17 @@ class BidirectionalLanguageModel(nn.Module):
         return 2 * self.token.output_size
 
     def directions(self, tokens: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"]) -> list[Float[Tensor, "2 b t d"]]:
-        """The vectors of the words, then the states of each layer, forward first; zero at padding."""
+        """The vectors of the words, then the states of each layer, forward first; zero at padding. The tap `states`
+        hears each, both directions side by side."""
         lengths = None if bool(mask.all()) else mask.sum(1)
         hidden, found = torch.stack([tokens, reverse(tokens, lengths)]), []
         for number, layer in enumerate([None, *self.layers]):
             if layer is not None:
                 read = self.dropout(hidden)
                 hidden = layer(read) + read if number > 1 else layer(read)
-            found.append(torch.stack([hidden[0], reverse(hidden[1], lengths)]).masked_fill(~mask[:, :, None], 0.0))
+            states = torch.stack([hidden[0], reverse(hidden[1], lengths)]).masked_fill(~mask[:, :, None], 0.0)
+            self.states.lazy(partial(torch.cat, tuple(states), -1))
+            found.append(states)
         return found
 
     def read(self, words: Spelled) -> list[Float[Tensor, "2 b t d"]]:

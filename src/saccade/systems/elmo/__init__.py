@@ -1,1 +1,1 @@
-"""A bidirectional language model of words that are read by their characters, whose layers are vectors of words in context."""
+"""Vectors of words in context: the layers of a language model that reads in both directions."""

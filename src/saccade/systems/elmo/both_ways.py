@@ -64,9 +64,7 @@ class BothWays:
         return f"{forward.description()}; {backward.description()}"
 
 
-def two_columns(
-    words: Sequence[str], forward: Sequence[float], backward: Sequence[float], title: str
-) -> plots.Figure:
+def two_columns(words: Sequence[str], forward: Sequence[float], backward: Sequence[float], title: str) -> plots.Figure:
     """Two columns of bars, a row for each word."""
     from saccade.explain.plots.canvas import finish, our_style, page
 

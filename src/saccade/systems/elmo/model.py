@@ -22,7 +22,7 @@ class ElmoConfig:
     """Highway layers between the filters and the word's vector."""
     size: Size = 128
     """Features of a word's vector, and of the state of each layer and direction."""
-    hidden_size: Size = 512
+    hidden_size: Size = 256
     """Cells of each layer and direction; states are their projections."""
     layers: Parts = 2
     """Layers of each direction."""

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from saccade.core.errors import InvalidInput
 
-NEAREST, FARTHEST, READ = 6, 3, 300
-"""Contexts that are shown, and the most sentences with the word that are read."""
+NEAREST, FARTHEST, READ, ROOM = 6, 3, 300, 36
+"""Contexts that are shown; the most sentences with the word that are read; characters of a context."""
 
 
 class Neighbours(NamedTuple):
@@ -29,7 +29,9 @@ def asked(words: tuple[str, ...], word: str, known: set[str]) -> int | None:
     """
     if word:
         if word not in words:
-            raise InvalidInput(f"--word {word}: the sentence has no such word; it has {', '.join(dict.fromkeys(words))}")
+            raise InvalidInput(
+                f"--word {word}: the sentence has no such word; it has {', '.join(dict.fromkeys(words))}"
+            )
         return words.index(word)
     found = [place for place, one in enumerate(words) if one in known and one[0].isalpha()]
     return max(found, key=lambda place: len(words[place]), default=None)
@@ -58,6 +60,13 @@ def neighbours(model: Any, task: Any, words: tuple[str, ...], word: str) -> Neig
 
 
 def marked(words: tuple[str, ...], word: str) -> str:
-    """The sentence with the first such word in brackets."""
+    """The first such word in brackets, with the words beside it for which there is room."""
     place = words.index(word)
-    return " ".join([*words[:place], f"[{word}]", *words[place + 1 :]])
+    first, end, text = place, place + 1, f"[{word}]"
+    while first > 0 or end < len(words):
+        before = f"{words[first - 1]} " if first else ""
+        after = f" {words[end]}" if end < len(words) else ""
+        if len(before + text + after) > ROOM:
+            break
+        first, end, text = max(0, first - 1), min(len(words), end + 1), before + text + after
+    return f"{'… ' if first else ''}{text}{' …' if end < len(words) else ''}"

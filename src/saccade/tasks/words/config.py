@@ -13,8 +13,8 @@ class WordsConfig:
     """Sentences, a line each."""
 
     train: Annotated[tuple[Path, ...], Field(max_length=10_000)] = ()
-    """Your own text instead of Tatoeba's English sentences: a sentence a line, plain or gzip; several files are read one
-    after the other."""
+    """Your own text instead of Tatoeba's English sentences: a sentence a line, plain or gzip; several files are read
+    one after the other."""
     validation: Path | None = None
     """The same for validation. None: a twentieth of the different sentences, at most 1,000, is held out."""
     test: Path | None = None

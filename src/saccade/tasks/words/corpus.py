@@ -23,7 +23,7 @@ def sentences(config: WordsConfig) -> dict[str, list[Words]]:
         NotFound, InvalidInput: a file that is missing, without a word, or too short to hold some out.
     """
     if not config.train:
-        lines = {split: [source for source, _ in embedded_pairs(split)] for split in SPLITS}
+        lines = {split: [source for source, _ in embedded_pairs(split)][: config.limit] for split in SPLITS}
         found = {split: parted(rows, config) for split, rows in lines.items()}
     else:
         found = {"train": [row for path in config.train for row in read(path, config)]}

@@ -62,7 +62,12 @@ class WordsTask:
         self.config = config
         if assets is None:
             counts = Counter(word for row in self.sentences["train"] for word in row)
-            self.symbols = ["<unknown>", "<begin>", "<end>", *sorted(w for w, n in counts.items() if n >= config.fewest)]
+            self.symbols = [
+                "<unknown>",
+                "<begin>",
+                "<end>",
+                *sorted(w for w, n in counts.items() if n >= config.fewest),
+            ]
             self.alphabet = sorted({letter for word in counts for letter in word})
         else:
             kept = read_record(assets / "vocabulary.json", "symbols", "alphabet")
@@ -136,26 +141,21 @@ class WordsTask:
 
     def decode(self, prediction: Surprise) -> str:
         """The perplexities of the sentence, and of each word forward and backward."""
-        forward, backward = (math.exp(min(700.0, sum(row) / len(row))) for row in prediction[1:])
+        forward, backward = (perplexity(sum(way) / len(way)) for way in (prediction.forward, prediction.backward))
         pairs = zip(prediction.words, prediction.forward[:-1], prediction.backward[1:], strict=True)
         said = [f"{word} {perplexity(one)}/{perplexity(other)}" for word, one, other in pairs]
-        return f"perplexity {perplexity(math.log(forward))} forward, {perplexity(math.log(backward))} backward: " + (
-            ", ".join(said)
-        )
+        return f"perplexity {forward} forward, {backward} backward: {', '.join(said)}"
 
     def compare(self, example: Example, prediction: Surprise) -> Mapping[str, str]:
         return {"sentence": " ".join(example.words), "ours": self.decode(prediction)}
 
     def score(self, predictions: Sequence[Surprise], examples: Sequence[Example]) -> Score:
         """Perplexity a word, marks included, of each direction and their mean; and the share of unknown words."""
-        rows = list(zip(predictions, examples, strict=True))
-        count = max(1, sum(len(one.words) + 1 for _, one in rows))
-        forward, backward = (
-            math.exp(min(700.0, sum(sum(way(ours)) for ours, _ in rows) / count))
-            for way in (lambda ours: ours.forward, lambda ours: ours.backward)
-        )
-        unknown = sum(int((one.symbols == UNKNOWN).sum()) for _, one in rows)
-        words = sum(len(one.words) for _, one in rows)
+        words = sum(len(one.words) for one in examples)
+        count = max(1, words + len(examples))
+        forward = math.exp(min(700.0, sum(sum(ours.forward) for ours in predictions) / count))
+        backward = math.exp(min(700.0, sum(sum(ours.backward) for ours in predictions) / count))
+        unknown = sum(one.symbols.tolist().count(UNKNOWN) for one in examples)
         return Score({
             "perplexity": Figure((forward + backward) / 2, name="perplexity, the mean of both directions"),
             "forward_perplexity": Figure(forward),
