@@ -65,10 +65,13 @@ def test_pictures_are_surprise_both_ways_and_the_nearest_contexts(made: Any) -> 
     assert surprise.forward == pytest.approx([nats / 0.6931472 for nats in ours.forward[:-1]], rel=1e-5)
     assert surprise.backward == pytest.approx([nats / 0.6931472 for nats in ours.backward[1:]], rel=1e-5)
     assert kept(load(kept(surprise))) == kept(surprise)
-    assert list(contexts.columns) == ["layer 1", "layer 2"]
-    assert all("[you]" in row for row in contexts.rows)
-    top = [float(row[-1]) for row in contexts.weights]
+    assert kept(load(kept(contexts))) == kept(contexts)
+    assert all("[you]" in row for row in contexts.sentences)
+    top = [float(row[-1]) for row in contexts.cosines]
     assert top == sorted(top, reverse=True)
+    first, *rows = contexts.text(60).splitlines()[1:]
+    assert first.startswith("layer 1  layer 2  cosine with")
+    assert rows[0].split()[1] == f"{top[0]:.2f}"
 
 
 def test_cosines_are_of_the_states_of_the_word(made: Any) -> None:

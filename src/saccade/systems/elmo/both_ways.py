@@ -39,7 +39,7 @@ class BothWays:
     def figure(self) -> plots.Figure:
         """Two columns, a row for each word, on one scale."""
         words = [f"{place}. {word}" for place, word in enumerate(plots.labels(self.words), start=1)]
-        return two_columns(words, self.forward, self.backward, self.title)
+        return bars(words, {FORWARD: self.forward, BACKWARD: self.backward}, self.title)
 
     def text(self, width: int) -> str:
         """The words twice, shaded by each surprise."""
@@ -64,17 +64,19 @@ class BothWays:
         return f"{forward.description()}; {backward.description()}"
 
 
-def two_columns(words: Sequence[str], forward: Sequence[float], backward: Sequence[float], title: str) -> plots.Figure:
-    """Two columns of bars, a row for each word."""
+def bars(rows: Sequence[str], columns: Mapping[str, Sequence[float]], title: str) -> plots.Figure:
+    """Columns of bars on one scale, a row for each label; bars below 0 are orange."""
     from saccade.explain.plots.canvas import finish, our_style, page
 
-    high, most = 0.19 * len(words), max(*forward, *backward) or 1.0
-    with our_style(title, *words):
+    high, places = 0.19 * len(rows), range(len(rows))
+    least = min(0.0, *(number for numbers in columns.values() for number in numbers))
+    most = max(number for numbers in columns.values() for number in numbers) or 1.0
+    with our_style(title, *rows):
         figure = page()
-        left, right = (figure.add_axes((at, -high, 2.2, high)) for at in (0.0, 2.5))
-        for axes, numbers, label in ((left, forward, FORWARD), (right, backward, BACKWARD)):
-            axes.barh(range(len(words)), [float(number) for number in numbers], color="#2171b5", height=0.75)
-            axes.set(ylim=(len(words) - 0.5, -0.5), xlim=(0, 1.05 * most), xlabel=label)
-        left.set_yticks(range(len(words)), words)
-        right.set_yticks([])
-        return finish(left, title)
+        for place, (label, numbers) in enumerate(columns.items()):
+            axes = figure.add_axes((2.6 * place, -high, 2.2, high))
+            colours = ["#d55e00" if number < 0 else "#2171b5" for number in numbers]
+            axes.barh(places, [float(number) for number in numbers], color=colours, height=0.75)
+            axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(1.05 * least, 1.05 * most), xlabel=label)
+            axes.set_yticks(places if not place else [], rows if not place else [])
+        return finish(figure.axes[0], title)

@@ -11,10 +11,10 @@ from saccade.core.config import config
 from saccade.core.device import to_device
 from saccade.core.picture import Picture
 from saccade.core.recipe import Answer, Loss, Paper, Part, Recipe
-from saccade.explain.pictures.alignment import Alignment
 from saccade.nets.bidirectional_language_model import BidirectionalLanguageModel
 from saccade.nets.character_convolution import Spelled, spelled
 from saccade.systems.elmo.both_ways import BothWays
+from saccade.systems.elmo.contexts import Contexts
 from saccade.systems.elmo.model import ElmoConfig, network
 from saccade.systems.elmo.neighbours import neighbours
 from saccade.tasks.words import Batch, Surprise, WordsConfig, WordsTask
@@ -73,11 +73,8 @@ def pictures(answer: Answer) -> list[Picture]:
     found: list[Picture] = [BothWays("surprise", ours.words, forward, backward, title)]
     near = neighbours(answer.model, task, ours.words, answer.config.word)
     if near is not None:
-        layers = [f"layer {number}" for number in range(1, near.cosines.shape[1] + 1)]
         title = f"“{near.word}” in: {' '.join(ours.words)}"
-        found.append(
-            Alignment("contexts", near.cosines.clamp(min=0), near.contexts, layers, "context", "", "cosine", title)
-        )
+        found.append(Contexts("contexts", near.contexts, near.cosines, title))
     return found
 
 

@@ -62,7 +62,7 @@ def hold_out(rows: Sequence[Words], seed: int) -> tuple[list[Words], list[Words]
     different = list(dict.fromkeys(rows))
     if len(different) < LEAST:
         raise InvalidInput(
-            f"{len(different)} different sentences are too few to hold some out, which takes {LEAST}; type "
+            f"expected at least {LEAST} different sentences, of which some are held out, not {len(different)}; type "
             "--task.validation FILE.txt --task.test FILE.txt"
         )
     chosen = set(random.Random(seed).sample(different, min(1_000, len(different) // 20)))

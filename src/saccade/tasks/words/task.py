@@ -125,11 +125,11 @@ class WordsTask:
         long = [word for word in different if len(word.encode("utf-8", "surrogatepass")) > most]
         notes = []
         if unknown:
-            notes.append(f"predicted as the unknown word: {', '.join(unknown)}")
+            notes.append(f"predicted as the unknown word: {', '.join(map(cut, unknown))}")
         if new:
             notes.append(f"not among the characters of the training: {' '.join(new)}")
         if long:
-            notes.append(f"only the first {most} bytes are read of {', '.join(long)}")
+            notes.append(f"only the first {most} bytes are read of {', '.join(map(cut, long))}")
         return notes
 
     def notes(self, example: Example) -> list[str]:
@@ -181,6 +181,11 @@ class WordsTask:
 
     def check_trained(self, trained: WordsConfig) -> None:
         """Nothing of the configuration changes what was learned."""
+
+
+def cut(word: str) -> str:
+    """A word as a note names it."""
+    return word if len(word) <= 30 else f"{word[:29]}…"
 
 
 def perplexity(nats: float) -> str:
