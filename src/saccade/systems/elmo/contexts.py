@@ -1,12 +1,12 @@
 """Sentences with a word, and how near its vectors there are to those in another sentence, layer by layer."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from saccade.explain import plots, terminal
+from saccade.explain import plots
 from saccade.explain.plots.arrays import checked, rounded
-from saccade.explain.text import cells, fit
 from saccade.systems.elmo.both_ways import bars
 
 
@@ -40,13 +40,12 @@ class Contexts:
 
     def text(self, width: int) -> str:
         """A line for each sentence, after its cosines."""
-        width, layers = terminal.narrowest(width), self._layers
-        room = max(1, width - sum(len(layer) + 2 for layer in layers))
-        lines = ["  ".join([*layers, "cosine with"])]
+        layers = self._layers
+        lines = [*textwrap.wrap(self.title, max(20, width)), "  ".join([*layers, "cosine with"])]
         for sentence, row in zip(plots.labels(self.sentences), self.cosines, strict=True):
             numbers = [f"{value:>{len(layer)}.2f}" for layer, value in zip(layers, row, strict=True)]
-            lines.append("  ".join([*numbers, fit(sentence, min(room, cells(sentence)))]))
-        return terminal.titled(self.title, lines, width)
+            lines.append("  ".join([*numbers, sentence]))
+        return "\n".join(lines)
 
     def page(self) -> dict[str, Any]:
         return {"sentences": plots.labels(self.sentences), "cosines": rounded(self.cosines, 4), "layers": self._layers}
