@@ -81,6 +81,15 @@ class TestFiles:
         assert one.tags == ("B-ORG", "O")
         assert two.tags == ("B-LOC", "I-LOC")
 
+    def test_three_columns_are_a_word_what_is_not_read_and_a_tag(self) -> None:
+        [one] = parse(["in IN O\r".strip(), "Rome\tNNP\tI-LOC", "and CC O", " "], "x")
+        assert one.words == ("in", "Rome", "and")
+        assert one.tags == ("O", "B-LOC", "O")
+        with pytest.raises(
+            InvalidInput, match="line 1: expected a word and a tag, O, B-kind or I-kind, not 'Rome I-LOC"
+        ):
+            parse(["Rome I-LOC NNP"], "x")
+
     @pytest.mark.parametrize(("line", "why"), [
         ("word", "line 2: expected a word and a tag"), ("word X-a", "line 2"), ("word B-", "line 2"), ("\tO", "line 2"),
     ])  # fmt: skip
@@ -104,6 +113,27 @@ def test_the_embedded_sentences_are_wnut_17(task: EntitiesTask) -> None:
     assert sum(len(one.words) for one in task.examples("train")) == 62730
     for ability in (Task, Sized, Legible, Readable, Learning):
         assert isinstance(task, ability)
+
+
+def test_a_share_of_the_training_is_evenly_spread_and_nothing_else_changes(task: EntitiesTask) -> None:
+    fifth = EntitiesTask(EntitiesConfig(share=0.2))
+    rows, kept = ([one.words for one in each.examples("train")] for each in (task, fifth))
+    assert len(kept) == 679
+    places = [place * 3394 // 679 for place in range(679)]
+    assert kept == [rows[place] for place in places]
+    assert fifth.describe()["sentences"] == {"train": 679, "validation": 1009, "test": 1287}
+    assert len(fifth.symbols) < len(task.symbols)
+    assert fifth.describe()["sha256"] != task.describe()["sha256"]
+
+
+def test_the_recall_of_unseen_names_is_of_those_alone(task: EntitiesTask) -> None:
+    known, new = ("London", "Zzqxland")
+    example = task.read(f"{known} {new}")
+    place = task.tags.index("B-location")
+    right = example._replace(tags=torch.tensor([place, place]))
+    found = [task.score([(example.words, tags)], [right]).figures["unseen_recall"] for tags in ((place, 0), (0, place))]
+    assert [figure.value for figure in found] == [0, 100]
+    assert found[0].over == 1
 
 
 def test_the_score_of_the_right_answer_and_of_none(task: EntitiesTask) -> None:

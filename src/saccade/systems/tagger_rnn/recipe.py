@@ -56,7 +56,7 @@ def pictures(answer: Answer) -> list[Picture]:
     with torch.no_grad(), evaluating(model):
         found = model.marginals(batch)[0].float().cpu()
     tags, words = answer.task.tags, list(answer.example.words)
-    title = answer.task.decode(answer.prediction)
+    title = answer.task.bracketed(answer.prediction)
     pictures: list[Picture] = [Alignment("tags", found, words, tags, "word", "tag", "probability", title)]
     if model.chain is not None:
         after = model.chain.transitions.detach().float().cpu().softmax(1)
@@ -93,6 +93,7 @@ RECIPE = Recipe(
         "tiny": TINY,
         "without-chain": replace(BASE, model=replace(BASE.model, chain=False)),
         "without-characters": replace(BASE, model=replace(BASE.model, characters=False)),
+        "fifth": replace(BASE, task=EntitiesConfig(share=0.2)),
     },
     claims=(
         Claim(

@@ -1,7 +1,7 @@
 """Which sentences a tagger is trained on."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,11 @@ class EntitiesConfig:
     """The same for the test; required with train."""
     limit: Many | None = None
     """Largest number of sentences of each split; none: all."""
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the training sentences that are kept, evenly spread: 0.2 keeps every fifth."""
+    answers: Literal["brackets", "conll"] = "brackets"
+    """How an answer is written: brackets: the sentence, with its names in brackets; conll: a line for each word, with
+    its tag after a tab, and an empty line after the sentence."""
     hidden: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of the words seen once that are replaced by the unknown word in training, so that it is learned (Lample et
     al. 2016, 4.4)."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -15,16 +14,15 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from saccade.core.errors import InvalidInput
-from saccade.core.files import composed, read_record, write_atomically
+from saccade.core.files import read_record, write_atomically
 from saccade.core.masks import length_mask
 from saccade.core.task import Figure, Score, Size
 from saccade.tasks.entities.config import EntitiesConfig
 from saccade.tasks.entities.conll import Tagged, embedded, read, spans
+from saccade.tasks.entities.tokens import words_of
 
 SPLITS = ("train", "validation", "test")
 UNKNOWN = 1
-NOT = re.compile(r"(?<=\w)(?=n't\b)", re.IGNORECASE)  # "don't" is "do n't", as in the data
-WORD = re.compile(r"https?://\S+|[@#]\w+|n't|'\w+|\w+(?:[-.]\w+)*|[^\w\s]")
 
 
 class Example(NamedTuple):
@@ -83,6 +81,7 @@ class EntitiesTask:
     def _read(self) -> dict[str, list[Tagged]]:
         own = {"train": self.config.train, "validation": self.config.validation, "test": self.config.test}
         found = {split: embedded(split) if path is None else read(path) for split, path in own.items()}
+        found["train"] = spread(found["train"], self.config.share)
         return {split: rows[: self.config.limit] for split, rows in found.items()}
 
     @cached_property
@@ -133,9 +132,11 @@ class EntitiesTask:
             raise InvalidInput("expected a sentence as text, not a file")
         if len(raw) > self.longest_input:
             raise InvalidInput(f"expected at most {self.longest_input:,} characters, got {len(raw):,}: shorten it")
-        if not (words := WORD.findall(NOT.sub(" ", composed(raw).replace("’", "'")))):
+        if not (words := words_of(raw)):
             raise InvalidInput("expected a sentence; the input has no word")
-        return self._example(words, None)
+        unknown = sorted({letter for word in words for letter in word if letter not in self._letters})
+        notes = (f"not among the characters of the training: {' '.join(unknown)}",) if unknown else ()
+        return self._example(words, None)._replace(notes=notes)
 
     def notes(self, example: Example) -> list[str]:
         return list(example.notes)
@@ -149,7 +150,14 @@ class EntitiesTask:
         return [self.tags[tag] for tag in tags]
 
     def decode(self, prediction: tuple[tuple[str, ...], tuple[int, ...]]) -> str:
-        """The sentence, with its entities in brackets."""
+        """The sentence, as the configuration says."""
+        if self.config.answers == "brackets":
+            return self.bracketed(prediction)
+        words, tags = prediction[0], self.names(prediction[1])
+        return "".join(f"{word}\t{tag}\n" for word, tag in zip(words, tags, strict=True))
+
+    def bracketed(self, prediction: tuple[tuple[str, ...], tuple[int, ...]]) -> str:
+        """The sentence in one line, with its entities in brackets."""
         words, tags = list(prediction[0]), prediction[1]
         for first, end, kind in spans(self.names(tags)):
             words[first] = f"[{kind} {words[first]}"
@@ -157,9 +165,9 @@ class EntitiesTask:
         return " ".join(words)
 
     def compare(self, example: Example, prediction: Any) -> Mapping[str, str]:
-        texts = {"sentence": " ".join(example.words), "ours": self.decode(prediction)}
+        texts = {"sentence": " ".join(example.words), "ours": self.bracketed(prediction)}
         right = self.answer(example)
-        return texts if -1 in right[1] else {**texts, "right": self.decode(right)}
+        return texts if -1 in right[1] else {**texts, "right": self.bracketed(right)}
 
     def answer(self, example: Example) -> tuple[tuple[str, ...], tuple[int, ...]]:
         return example.words, tuple(example.tags.tolist())
@@ -206,6 +214,12 @@ class EntitiesTask:
 
     def check_trained(self, trained: EntitiesConfig) -> None:
         """Nothing of the configuration changes what was learned."""
+
+
+def spread(rows: Sequence[Tagged], share: float) -> list[Tagged]:
+    """A share of the sentences, at least one, at equal distances."""
+    count = max(1, round(share * len(rows)))
+    return [rows[place * len(rows) // count] for place in range(count)]
 
 
 def surfaces(words: Sequence[str], tags: Sequence[str]) -> list[tuple[str, str]]:

@@ -1,0 +1,1 @@
+"""Vectors of words in context: the layers of a language model that reads in both directions."""
