@@ -1,8 +1,8 @@
 """A masked language model: Transformer blocks that see both sides. Devlin et al. 2019, arXiv:1810.04805, section 3.
 
-    h_0 = dropout(LN(E x + P + S)),   h = blocks(h_0), post-norm, gelu                     S segments
-    p(x_t | the text with masks) = softmax(E LN(gelu(W h_t + b)) + c)                      t a chosen place
-    p(B follows A) = softmax(V tanh(U h_1 + u) + v)                                        h_1 that of the first symbol
+h_0 = dropout(LN(E x + P + S)),   h = blocks(h_0), post-norm, gelu                     S segments
+p(x_t | the text with masks) = softmax(E LN(gelu(W h_t + b)) + c)                      t a chosen place
+p(B follows A) = softmax(V tanh(U h_1 + u) + v)                                        h_1 that of the first symbol
 """
 
 from typing import Annotated, NamedTuple

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from saccade.core.config import NAMED, Many, Seed, config
+from saccade.core.config import NAMED, Seed, config
 from saccade.tasks.text import BytePieces, TextConfig, WordPieces
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -50,7 +50,7 @@ class MaskedConfig:
     def check_shares(self) -> "MaskedConfig":
         if self.masked + self.replaced > 1:
             raise ValueError(
-                f"masked is {self.masked} and replaced {self.replaced}; both are shares of the chosen symbols, so their "
-                "sum is at most 1"
+                f"masked is {self.masked} and replaced {self.replaced}; both are shares of the chosen symbols, so "
+                "their sum is at most 1"
             )
         return self

@@ -54,8 +54,8 @@ class CountModel:
         return either if left is None or right is None else self.between.mixed(left * self.size + right, either)
 
     def best(self, left: int | None, right: int | None, shown: int | None, config: MaskedConfig) -> int:
-        """The most probable symbol in a place, given its neighbours and the symbol that is shown there (None: the mask),
-        which may be the right one that was kept, or a random one."""
+        """The most probable symbol in a place, given its neighbours and the symbol that is shown there, which may be
+        the right one that was kept, or a random one; None: the mask."""
         found = self.probabilities(left, right)
         if shown is not None:
             kept = 1 - config.masked - config.replaced

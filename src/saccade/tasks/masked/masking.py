@@ -1,6 +1,6 @@
 """The masks of a masked language model. Devlin et al. 2019, arXiv:1810.04805, section 3.1 and appendix A.1.
 
-    15 % of the symbols are chosen; in their place stands   [MASK] for 80 %,   a random symbol for 10 %,   itself for 10 %
+    15 % of the symbols are chosen; in their place is [MASK] for 80 %, a random symbol for 10 %, itself for 10 %
 
 Special symbols are never chosen, and random symbols are never special. Masks are a function of their key.
 """

@@ -1,5 +1,5 @@
-"""The standard objective of a masked language model: the cross-entropy of the chosen symbols, and, for pairs, of whether
-the second segment follows the first."""
+"""The standard objective of a masked language model: the cross-entropy of the chosen symbols, and, for pairs, that of
+whether the second segment follows the first."""
 
 import torch
 from torch import nn

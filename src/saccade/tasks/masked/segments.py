@@ -1,7 +1,8 @@
 """How a text, in lines of symbols, is cut into examples.
 
-Pairs (Devlin et al. 2019, arXiv:1810.04805, appendix A.2): lines are gathered until an example is full; a random number of
-them are segment A. Segment B is the rest, or, for half of the pairs, lines from elsewhere; the rest is then read again.
+Pairs (Devlin et al. 2019, arXiv:1810.04805, appendix A.2): lines are gathered until an example is full; a random number
+of them are segment A. Segment B is the rest, or, for half of the pairs, lines from elsewhere; then the rest is read
+again.
 Full sentences (Liu et al. 2019, arXiv:1907.11692, section 4.2): lines are gathered until the next one has no room.
 """
 

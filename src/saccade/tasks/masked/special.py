@@ -17,6 +17,7 @@ NAMES = {
     "padding": ("[PAD]", "<pad>"), "first": ("[CLS]", "<s>"), "separator": ("[SEP]", "</s>"),
     "mask": ("[MASK]", "<mask>"),
 }  # fmt: skip
+KNOWN = {name for pair in NAMES.values() for name in pair}
 TYPED_MASK = re.compile(r"\[MASK\]|<mask>")
 
 
@@ -30,7 +31,8 @@ class SpecialSymbols:
     def __init__(self, pieces: Pieces) -> None:
         self.pieces, self.names = pieces, list(pieces.names)
         self.words = isinstance(pieces, WordPieceSymbols)  # whose text has a space between words
-        special = dict(pieces.special)
+        there = {name: number for number, name in enumerate(self.names) if name in KNOWN}
+        special = {**pieces.special, **there}
         for pair in NAMES.values():
             if not special.keys() & set(pair):
                 name = pair[0 if self.words else 1]

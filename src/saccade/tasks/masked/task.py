@@ -152,7 +152,9 @@ class MaskedTask:
             raise InvalidInput(f"expected at most {self.longest_input:,} characters, got {len(raw):,}: shorten it")
         if not TYPED_MASK.search(raw):
             got = "there is no mask in it" if raw.strip() else "the input is empty"
-            raise InvalidInput(f'expected a text with [MASK] in place of a symbol, such as "The king is [MASK]."; {got}')
+            raise InvalidInput(
+                f'expected a text with [MASK] in place of a symbol, such as "The king is [MASK]."; {got}'
+            )
         typed = composed(raw).split(SEPARATOR) if self.config.examples == "pairs" else [composed(raw)]
         if len(typed) > 2 or not all(segment.strip() for segment in typed):
             raise InvalidInput(f"expected one text, or two with {SEPARATOR} between them; got {len(typed)} parts")
@@ -194,11 +196,19 @@ class MaskedTask:
         places = [place for place in found.chosen.nonzero()[:, 0].tolist() if place < SHOWN]
         own: Sequence[Sequence[int]] = (example.symbols.tolist(), prediction.symbols)
         right, ours = (", ".join(self.symbols.names[row[place]] for place in places) for row in own)
-        return {"text": " ".join(self.symbols.decode(found.inputs[:SHOWN].tolist()).split()), "right": right, "ours": ours}
+        return {
+            "text": " ".join(self.symbols.decode(found.inputs[:SHOWN].tolist()).split()),
+            "right": right,
+            "ours": ours,
+        }
 
-    def labels(self, symbols: Sequence[int]) -> list[str]:
-        """Each symbol as a person reads it."""
-        return [self.symbols.names[symbol] for symbol in symbols]
+    def replay(self, example: Example, prediction: Filled) -> Example:
+        """The text with its masks, as the model read it for its answer."""
+        return example
+
+    def labels(self, example: Example) -> Mapping[str, Sequence[str]]:
+        """Each symbol, with its mask, as the vocabulary writes it."""
+        return {"symbols": [self.symbols.names[symbol] for symbol in self.masked(example).inputs.tolist()]}
 
     @cached_property
     def counts(self) -> CountModel:
