@@ -1,6 +1,5 @@
 """The net against loops, and against Hugging Face's BERT and RoBERTa built locally with random weights."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from saccade.attention.self_attention import joined
 from saccade.core.errors import InvalidInput
 from saccade.core.masks import length_mask
 from saccade.nets.masked_language_model import MaskedLanguageModel, MaskedLanguageModelConfig, fill, likeliest
-from saccade.runs.memory import sized
 from tests.checks import assert_twins, randomised
 from tests.nets.test_language_model import gelu, norm, slow_block
 
@@ -203,34 +201,6 @@ def test_the_same_weights_give_hugging_faces_outputs_and_gradients(
         want = as_ours([part.grad for part in parts])  # type: ignore[misc]
         scale = max(1.0, float(want.abs().max()))
         torch.testing.assert_close(weight.grad / scale, want / scale, rtol=tolerance, atol=tolerance)
-
-
-def counted(model: Any, heads: bool) -> int:
-    own = [model.transform, model.norm, model.follows] if not heads else []
-    left = sum(weight.numel() for part in own if part is not None for weight in part.parameters())
-    return sum(weight.numel() for weight in model.parameters()) - left - (0 if heads else model.bias.numel())
-
-
-@pytest.mark.parametrize(
-    ("system", "variant", "symbols", "heads", "parameters"),
-    [
-        ("bert", "base", 30_522, False, 109_482_240),
-        ("bert", "large", 30_522, False, 335_141_888),
-        ("roberta", "large", 50_265, True, 355_412_057),
-        ("roberta", "base", 50_265, True, 124_697_433),
-    ],
-)
-def test_the_published_sizes_have_their_parameters(
-    system: str, variant: str, symbols: int, heads: bool, parameters: int
-) -> None:
-    from saccade.runs import catalogue
-
-    recipe = catalogue.recipe(system)
-    config: Any = recipe.variants[variant]
-
-    task = SimpleNamespace(symbols=SimpleNamespace(names=range(symbols)))
-    model = sized(lambda: recipe.build(config, task))
-    assert counted(model, heads) == parameters
 
 
 def test_chosen_places_are_filled_with_the_most_probable_symbols() -> None:

@@ -20,6 +20,8 @@ def head_tables(tables: Mapping[str, Any], own: Mapping[str, str], values: str, 
     layers, heads = next(iter(tables.values())).shape
     cell = min(0.32, WIDE / heads)
     width, height = cell * heads, cell * layers
+    # as an image, since thousands of shapes make an SVG slow
+    style: Any = {"edgecolors": PALE, "linewidth": 0.4} if layers * heads <= 100 else {"rasterized": True}
     across, down = max(width, 1.3) + 1.5 * GAP, max(height, 1.4) + GAP
     with our_style(title, values, *tables, *own.values()):
         figure = page()
@@ -27,7 +29,7 @@ def head_tables(tables: Mapping[str, Any], own: Mapping[str, str], values: str, 
             left, top = across * (number % ACROSS), down * (number // ACROSS)
             axes = figure.add_axes((left, -top - height, width, height))
             largest = float(table.max()) or 1.0 if name in own else common
-            drawn = axes.pcolormesh(table, vmin=0, vmax=largest, cmap=colours(), edgecolors=PALE, linewidth=0.4)
+            drawn = axes.pcolormesh(table, vmin=0, vmax=largest, cmap=colours(), **style)
             axes.spines[:].set_visible(True)
             axes.invert_yaxis()
             for axis, size in ((axes.xaxis, heads), (axes.yaxis, layers)):

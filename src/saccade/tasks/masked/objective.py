@@ -20,5 +20,5 @@ def masked_symbols(model: nn.Module, batch: Batch, step: int) -> Loss:
     parts = {"masked": Part(symbols.cross_entropy(targets, -1), batch.chosen.sum())}
     if scores is not None:
         wanted = torch.where(batch.follows, FOLLOWS, ELSEWHERE)
-        parts["next"] = Part(F.cross_entropy(scores.float(), wanted), len(wanted))
+        parts["next"] = Part(F.cross_entropy(scores, wanted), len(wanted))
     return Loss(parts)
