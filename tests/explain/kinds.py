@@ -71,7 +71,11 @@ def habits(layers: int = 3, heads: int = 4) -> HeadHabits:
     shares = torch.rand(5, layers, heads, generator=torch.Generator().manual_seed(5)) ** 3
     names = ["itself", "previous", "next", "first", "separators"]
     entropy = 3 - 2 * shares.amax(0)
-    return HeadHabits("habits", {**dict(zip(names, shares, strict=True)), "entropy": entropy}, "over this text")
+    return HeadHabits(
+        "habits",
+        {**dict(zip(names, shares, strict=True)), "entropy": entropy},
+        "What each head attends to, over this text",
+    )
 
 
 def sound(title: str = "") -> Sound:

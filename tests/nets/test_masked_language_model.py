@@ -217,7 +217,7 @@ def test_chosen_places_are_filled_with_the_most_probable_symbols() -> None:
         assert float(found.nats[row]) == pytest.approx(nats.item())
         assert found.follows is not None
         assert scores is not None
-        assert float(found.follows[row]) == pytest.approx(float(scores.softmax(0)[0]))
+        assert float(found.follows[row]) == pytest.approx(scores.softmax(0)[0].item())
     [step, *rest] = likeliest(model, symbols[0], segments[0], chosen[0], list(map(str, range(SYMBOLS))), SYMBOLS)
     assert len(rest) == int(chosen[0].sum()) - 1
     assert step.symbol == str(int(found.symbols[0][chosen[0]][0]))

@@ -82,8 +82,8 @@ def test_a_mask_is_filled_and_the_likeliest_are_listed(built: tuple[Any, Any, An
     with pytest.raises(InvalidInput, match="from 1 to 300"):
         RECIPE.steps(answer, 301)
     projection, scores = model(asked[1].symbols[None], None, asked[1].segments[None])
-    assert steps[1].log_prob == pytest.approx(float(projection.log_probs()[0, places[1]].max()))
-    assert together[1].follows == pytest.approx(float(scores.softmax(1)[0, 0]), abs=1e-6)
+    assert steps[1].log_prob == pytest.approx(projection.log_probs()[0, places[1]].max().item())
+    assert together[1].follows == pytest.approx(scores.softmax(1)[0, 0].item(), abs=1e-6)
     assert "(the second part follows:" in task.decode(together[1])
     assert "follows" not in task.decode(together[0])
 

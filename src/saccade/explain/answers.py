@@ -169,7 +169,8 @@ def head_habits(
         for habit, layers in found.items()
     }
     count = len(examples or [answer.example])
-    return HeadHabits(name, tables, f"averaged over {count} examples" if count > 1 else "over this text")
+    over = f"averaged over {count} examples" if count > 1 else "over this text"
+    return HeadHabits(name, tables, f"What each head attends to, {over}")
 
 
 def candidates(steps: Sequence[Step], most: int = 3, *, name: str = "candidates") -> Histogram | None:

@@ -29,7 +29,7 @@ class MaskedLanguageModelConfig:
 
     layers: Parts = 4
     """Transformer blocks."""
-    model_size: Size = 192
+    model_size: Size = 128
     """Features of a position."""
     heads: Parts = 4
     """Heads of each attention."""

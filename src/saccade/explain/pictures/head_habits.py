@@ -67,7 +67,7 @@ class HeadHabits:
     def page(self) -> dict[str, Any]:
         return {
             "tables": {habit: rounded(table, 3) for habit, table in self.tables.items()},
-            "values": {habit: NATS if habit == ENTROPY else SHARE for habit in self.tables},
+            "values": {habit: NATS if habit == ENTROPY else "share" for habit in self.tables},
         }
 
     def plain(self) -> dict[str, Any]:
@@ -85,8 +85,7 @@ class HeadHabits:
             layer, head = np.unravel_index(int(table.argmax()), table.shape)
             unit = f" {NATS}" if habit == ENTROPY else ""
             found.append(f"{habit} {table.max():.2f}{unit} at layer {layer}, head {head}")
-        title = f", {self.title}" if self.title else ""
-        return f"What each head attends to{title}; the most of each: {'; '.join(found)}"
+        return f"{self.title or 'What each head attends to'}; the most of each: {'; '.join(found)}"
 
 
 def said(habit: str) -> str:

@@ -25,6 +25,10 @@ def head_tables(tables: Mapping[str, Any], own: Mapping[str, str], values: str, 
     across, down = max(width, 1.3) + 1.5 * GAP, max(height, 1.4) + GAP
     with our_style(title, values, *tables, *own.values()):
         figure = page()
+        above = figure.add_axes((0, 0.45, across * (min(len(tables), ACROSS) - 1) + width, 0.01))
+        above.set_axis_off()
+        above.set(xticks=[], yticks=[])
+        write_title(above, title)
         for number, (name, table) in enumerate(tables.items()):
             left, top = across * (number % ACROSS), down * (number // ACROSS)
             axes = figure.add_axes((left, -top - height, width, height))
@@ -36,6 +40,6 @@ def head_tables(tables: Mapping[str, Any], own: Mapping[str, str], values: str, 
                 axis.set_ticks([i + 0.5 for i in range(0, size, every(cell))], range(0, size, every(cell)))
                 axis.set_tick_params(length=0)
             axes.set(xlabel="head", ylabel="layer")
-            write_title(axes, f"{name} ({title})" if title and not number else name, narrowest=60)
+            write_title(axes, name)
             colour_bar(axes, drawn, own.get(name, values), least=1.3)
         return fit(figure)

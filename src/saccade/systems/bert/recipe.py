@@ -25,11 +25,10 @@ SURVEYED = 8  # test examples over which the habits of heads are averaged
 class Config:
     """A Transformer that fills in the masked symbols of two segments, and says whether the second follows the first."""
 
-    task: MaskedConfig = MaskedConfig(symbols=WordPieces(size=1000), length=64)
+    task: MaskedConfig = MaskedConfig(symbols=WordPieces(size=1000), length=64, duplicates=10)
     model: MaskedLanguageModelConfig = MaskedLanguageModelConfig(positions=64)
     training: TrainingConfig = TrainingConfig(
-        steps=3000, batch_size=4096, learning_rate=1e-3, schedule="linear", warmup=300, clip=1.0, optimizer=ADAM,
-        validate_every=250,
+        steps=9000, batch_size=2048, learning_rate=1e-3, schedule="linear", warmup=500, optimizer=ADAM, keep="best",
     )  # fmt: skip
 
     @model_validator(mode="after")

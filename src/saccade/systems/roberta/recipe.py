@@ -37,8 +37,7 @@ class Config:
     task: MaskedConfig = full_sentences(512, 64)
     model: MaskedLanguageModelConfig = MaskedLanguageModelConfig(positions=64)
     training: TrainingConfig = TrainingConfig(
-        steps=3000, batch_size=4096, learning_rate=1e-3, schedule="linear", warmup=300, clip=1.0, optimizer=ADAM,
-        validate_every=250,
+        steps=9000, batch_size=2048, learning_rate=1e-3, schedule="linear", warmup=500, optimizer=ADAM, keep="best",
     )  # fmt: skip
 
     @model_validator(mode="after")
