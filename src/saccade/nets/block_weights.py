@@ -58,9 +58,7 @@ def of_thirds(tensor: Tensor, heads: int) -> tuple[Tensor, ...]:
 def turned(layers: list[Linear]) -> Iterator[Weight]:
     """Linear layers that are transposed there."""
     for one in layers:
-        yield Weight(
-            f"{one.ours}.weight", (f"{one.theirs}.weight",), transposed, lambda tensor: (transposed(tensor),)
-        )
+        yield Weight(f"{one.ours}.weight", (f"{one.theirs}.weight",), transposed, lambda tensor: (transposed(tensor),))
         yield Weight(f"{one.ours}.bias", (f"{one.theirs}.bias",))
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from saccade.core.errors import InvalidInput, NotFound, SaccadeError, absent, nearest, require, together
+from saccade.core.errors import InvalidInput, NotFound, SaccadeError, installed, nearest, require, together
 from saccade.core.picture import Picture
 from saccade.explain import Capture, capture
 from saccade.explain.attention_map import kept_map
@@ -95,7 +95,7 @@ def of_published(model: str, given: str, only: str, flags: Sequence[str], known:
     try:
         published.check_computed(at)
     except SaccadeError:
-        if flags or absent(("hub",)):
+        if flags or not installed("transformers"):
             raise
         return None
     run, rest = published.load(Path(model), flags, known)

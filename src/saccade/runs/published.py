@@ -114,8 +114,12 @@ def configured(at: Found, own: Any) -> Any:
 
 
 def check_options(at: Found, config: Any, task: Any) -> None:
-    """Raise InvalidInput if config.json has an option under which transformers computes something else."""
-    for name, computed in at.checkpoint.options(config, task).items():
+    """Raise InvalidInput if config.json has an option under which transformers computes something else.
+
+    The rates of dropout may be changed for a training.
+    """
+    named = at.checkpoint.options(configured(at, config), task)
+    for name, computed in named.items():
         if (given := at.options.get(name)) != computed and (given or computed):
             raise InvalidInput(
                 f"{at.folder / CONFIG}: {name} is {given!r}; {at.system} computes only {name} {computed!r} here"
@@ -159,7 +163,8 @@ def load(folder: Path, arguments: Sequence[str] = (), known: Sequence[str] = ())
             model.get_parameter(weight.ours).zero_()  # every answer as probable as any other
     run = assemble(RunFolder(folder), at.system, folder.resolve().name, recipe, config, task, model)
     if adopted.lacks and not any(weight.role == "answer" for weight in adopted.lacks):
-        catalogue.tell(f"{folder}: an output is missing, and answers as if all were equally probable: {named_in(adopted)}")
+        names = named_in(adopted)
+        catalogue.tell(f"{folder}: an output is missing, and answers as if all were equally probable: {names}")
     missing = [name for weight in adopted.lacks if weight.role == "answer" for name in weight.theirs]
     silent = missing and (
         f"{folder} has no output layer ({some(missing)}), so it gives no answers; saccade explain shows its attention, "
@@ -238,7 +243,7 @@ def tensors_of(folder: Path) -> dict[str, Tensor]:
     if not is_index(name):
         return read_weights(folder / name)
     shards = read_record(folder / name, "weight_map")["weight_map"]
-    if not isinstance(shards, dict) or not all(isinstance(one, str) and Path(one).name == one for one in shards.values()):
+    if not isinstance(shards, dict) or any(Path(str(one)).name != one for one in shards.values()):
         raise InvalidInput(f"{folder / name}: expected the name of a file beside it for each tensor")
     tensors: dict[str, Tensor] = {}
     for shard in dict.fromkeys(shards.values()):

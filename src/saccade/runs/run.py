@@ -12,13 +12,13 @@ from torch import nn
 
 from saccade.core.config import flatten, placed, to_plain
 from saccade.core.device import autocast, pick_device, threads, to_device
-from saccade.core.errors import InvalidInput, together
+from saccade.core.errors import InvalidInput, installed, together
 from saccade.core.picture import Picture
 from saccade.core.products import install
 from saccade.core.recipe import Answer, Recipe, Step
 from saccade.core.stream import in_order, sizes_of
 from saccade.core.task import Figure, Learning, Legible, Observing, Readable, Task
-from saccade.runs import before, catalogue, flags, foreign
+from saccade.runs import before, catalogue, flags, foreign, hub
 from saccade.runs.flag_errors import explain
 from saccade.runs.flag_fields import flag_of, names_of
 from saccade.runs.memory import check_fits
@@ -201,7 +201,10 @@ def load(path: str | Path, arguments: Sequence[str] = (), known: Sequence[str] =
         NotFound: no such folder, no configuration, no weights.
         InvalidInput: a damaged file, or the weights of another model.
     """
-    folder = RunFolder(place(path))
+    at = place(path)
+    if not at.exists() and hub.is_name(str(path)) and installed("huggingface_hub"):
+        at = hub.folder_of(str(path))
+    folder = RunFolder(at)
     if is_checkpoint(folder.path):
         from saccade.runs import published
 

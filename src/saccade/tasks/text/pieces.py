@@ -179,7 +179,6 @@ def from_files(vocabulary: Path, merges: Path) -> BytePieceSymbols:
     Raises:
         InvalidInput: a file of another form.
     """
-    tokenizers: Any = require("tokenizers", "text")
     if vocabulary == merges:
         numbers, pairs = of_tokenizer(vocabulary, "BPE")
         return of_pairs(numbers, pairs, vocabulary)

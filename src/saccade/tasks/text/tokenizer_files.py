@@ -50,7 +50,11 @@ def whole(folder: Path, instead: str) -> Path:
 
 
 def write_pieces(
-    symbols: Pieces, names: Sequence[str], folder: Path, special: Mapping[str, str], frame: tuple[str, str] | None = None
+    symbols: Pieces,
+    names: Sequence[str],
+    folder: Path,
+    special: Mapping[str, str],
+    frame: tuple[str, str] | None = None,
 ) -> None:
     """Write pieces as transformers reads them.
 
