@@ -11,9 +11,10 @@ from torch import Tensor
 
 from saccade.core.errors import SaccadeError
 from saccade.core.files import write_atomically
-from saccade.runs import published
-from saccade.runs.run import Run, load
+from saccade.runs import catalogue, flags, published
+from saccade.runs.run import Run, assemble, build, load
 from saccade.tasks.text.pieces import BYTES
+from saccade.training.run_folder import RunFolder
 
 MERGES = (("t", "h"), ("th", "e"), ("Ġ", "the"), ("Ġ", "a"), ("i", "n"))
 WORDS = (
@@ -102,3 +103,12 @@ def there_and_back(folder: Path, target: Path) -> None:
     state = again.model.state_dict()
     assert all(torch.equal(tensor, state[name]) for name, tensor in run.model.state_dict().items())
     assert again.task.symbols.names == run.task.symbols.names  # type: ignore[attr-defined]
+
+
+def untrained_run(system: str, folder: Path, *fields: str) -> Run:
+    """A run of the variant tiny, with random weights."""
+    recipe = catalogue.recipe(system)
+    config = flags.parse(recipe.variants["tiny"], fields)
+    task = recipe.task(config, None)
+    model = randomised(build(recipe, config, task))
+    return assemble(RunFolder(folder), system, "tiny", recipe, config, task, model)

@@ -23,6 +23,7 @@ from tests.checkpoints import (
     refused,
     state_of,
     there_and_back,
+    untrained_run,
     with_option,
     write_words,
 )  # fmt: skip
@@ -94,6 +95,20 @@ def test_there_and_back_is_bit_identical(made: Path, tmp_path: Path) -> None:
     for name in ("vocab.txt", "tokenizer_config.json"):
         (tmp_path / "again" / name).unlink()
     assert opened(tmp_path / "again").task.symbols.names == list(WORDS)  # type: ignore[attr-defined]
+
+
+def test_a_run_of_ours_is_read_by_transformers(tmp_path: Path) -> None:
+    run = untrained_run("bert", tmp_path)
+    run.export(tmp_path / "out")
+    peer = transformers.BertForPreTraining.from_pretrained(tmp_path / "out").eval()
+    tokens = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    text = "We know, [MASK] know."
+    given = tokens(text, return_tensors="pt")
+    ours, _ = run.model(given["input_ids"])
+    close(ours.log_probs(), peer(**given).prediction_logits.log_softmax(-1), False)
+    assert given["input_ids"][0].tolist() == run.task.observe(text).symbols.tolist()  # type: ignore[attr-defined]
+    with pytest.raises(InvalidInput, match="not an empty folder"):
+        run.export(tmp_path / "out")
 
 
 def test_old_names_and_bin_files_are_read(folder: Path) -> None:

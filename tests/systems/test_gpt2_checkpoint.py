@@ -18,6 +18,7 @@ from tests.checkpoints import (
     refused,
     state_of,
     there_and_back,
+    untrained_run,
     with_option,
     write_bytes,
 )  # fmt: skip
@@ -99,6 +100,24 @@ def test_there_and_back_is_bit_identical(made: Path, tmp_path: Path) -> None:
     assert tokens(text)["input_ids"] == opened(made).task.symbols.encode(text).tolist()  # type: ignore[attr-defined]
     assert tokens.decode(tokens(text)["input_ids"]) == text
     assert tokens.eos_token == END
+
+
+def test_a_run_of_ours_is_read_by_transformers(tmp_path: Path) -> None:
+    run = untrained_run("gpt2", tmp_path, "--task.symbols", "byte-pieces", "--task.byte-pieces.size", "300")
+    run.export(tmp_path / "out")
+    tokens = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    given = tokens("First Citizen:", return_tensors="pt")
+    close(
+        run.model(given["input_ids"]).log_probs(),
+        theirs(tmp_path / "out", False)(**given).logits.log_softmax(-1),
+        False,
+    )
+    assert (
+        opened(tmp_path / "out").predict("First Citizen:").value.symbols == run.predict("First Citizen:").value.symbols
+    )
+    with pytest.raises(InvalidInput, match="the symbols of this run are characters"):
+        untrained_run("gpt2", tmp_path).export(tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_bare_network_shards_and_bin_files_are_read(folder: Path, tmp_path: Path) -> None:

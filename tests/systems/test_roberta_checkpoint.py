@@ -8,8 +8,16 @@ import pytest
 import torch
 
 from saccade.core.errors import InvalidInput
-from saccade.runs import catalogue
-from tests.checkpoints import close, opened, randomised, refused, there_and_back, with_option, write_bytes
+from tests.checkpoints import (
+    close,
+    opened,
+    randomised,
+    refused,
+    there_and_back,
+    untrained_run,
+    with_option,
+    write_bytes,
+)
 from tests.conftest import Command
 
 transformers: Any = pytest.importorskip("transformers")
@@ -77,14 +85,17 @@ def test_the_verbs_take_a_folder(made: Path, tmp_path: Path, saccade: Command) -
     assert "encoder.stack.blocks.1.attention.weights" in done.out
 
 
-def test_a_vocabulary_with_padding_elsewhere_is_not_written(tmp_path: Path) -> None:
-    from saccade.runs.run import assemble, build
-    from saccade.training.run_folder import RunFolder
-
-    recipe: Any = catalogue.recipe("roberta")
-    config = recipe.variants["tiny"]
-    task = recipe.task(config, None)
-    run = assemble(RunFolder(tmp_path), "roberta", "tiny", recipe, config, task, build(recipe, config, task))
-    with pytest.raises(InvalidInput, match="which must be 1"):
-        run.export(tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+def test_a_run_of_ours_is_written_with_padding_where_transformers_expects_it(tmp_path: Path) -> None:
+    run = untrained_run("roberta", tmp_path)
+    text = "We know, <mask> know."
+    run.export(tmp_path / "out")
+    again = opened(tmp_path / "out")
+    assert again.task.symbols.padding == 1  # type: ignore[attr-defined]
+    assert again.predict(text).text == run.predict(text).text
+    peer = transformers.RobertaForMaskedLM.from_pretrained(tmp_path / "out").eval()
+    tokens = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    given = tokens([text.replace(" <mask>", "<mask>"), "We"], return_tensors="pt", padding=True)
+    mask = given["attention_mask"].bool()
+    ours, _ = again.model(given["input_ids"], mask)
+    close(ours.log_probs()[mask], peer(**given).logits.log_softmax(-1)[mask], False)
+    assert given["input_ids"][0].tolist() == again.task.observe(text).symbols.tolist()  # type: ignore[attr-defined]

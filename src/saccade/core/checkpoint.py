@@ -1,6 +1,6 @@
 """How a system's networks are kept in folders of Hugging Face: config.json, and tensors under names of their own."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -30,6 +30,8 @@ class Weight(NamedTuple):
     role: Literal["net", "answer", "extra"] = "net"
     """net: the network itself. answer: the output layer, which a checkpoint of the bare network lacks; without it there
     are no answers. extra: other outputs, which may be missing too."""
+    of_symbols: bool = False
+    """Whether it has a row for each symbol."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,5 +63,7 @@ class Checkpoint:
 
     Raises InvalidInput if transformers has none for these symbols.
     """
+    order: Callable[[Any], Sequence[int] | None] = lambda task: None
+    """task -> the numbers of all symbols in the order in which they are written; None: as they are."""
     older: tuple[tuple[str, str], ...] = ()
     """Ends of names in old checkpoints, and what they are now."""

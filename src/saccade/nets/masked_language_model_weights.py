@@ -45,6 +45,7 @@ def encoder_weights(sizes: MaskedLanguageModelConfig, prefix: str) -> Iterator[W
     """Embeddings and blocks."""
     tables = {"symbols": "word_embeddings", "positions": "position_embeddings", "segments": "token_type_embeddings"}
     for ours, theirs in tables.items():
-        yield Weight(f"encoder.{ours}.weight", (f"{prefix}embeddings.{theirs}.weight",))
+        name = f"{prefix}embeddings.{theirs}.weight"
+        yield Weight(f"encoder.{ours}.weight", (name,), of_symbols=ours == "symbols")
     yield from plain([Linear("encoder.norm", f"{prefix}embeddings.LayerNorm")])
     yield from bert_blocks(sizes.layers, sizes.heads, "encoder.stack.blocks", f"{prefix}encoder.layer")

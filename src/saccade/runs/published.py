@@ -293,8 +293,9 @@ def export(run: Run, folder: Path) -> Path:
 
 def parts(run: Run, checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
     """The tensors of a run by their published names."""
-    state = run.model.state_dict()
+    state, order = run.model.state_dict(), checkpoint.order(run.task)
     for weight in checkpoint.weights(run.config):
         if weight.ours not in run.lacks:
-            written = weight.write(state[weight.ours].detach().cpu())
+            tensor = state[weight.ours].detach().cpu()
+            written = weight.write(tensor[order] if weight.of_symbols and order is not None else tensor)
             yield from zip(weight.theirs, (part.contiguous() for part in written), strict=True)

@@ -30,7 +30,7 @@ def weights(config: Config) -> Iterator[Weight]:
     yield from plain(pairs, "extra")
     place = "cls.predictions.transform"
     yield from plain([Linear("transform", f"{place}.dense"), Linear("norm", f"{place}.LayerNorm")], "answer")
-    yield Weight("bias", ("cls.predictions.bias",), role="answer")
+    yield Weight("bias", ("cls.predictions.bias",), role="answer", of_symbols=True)
 
 
 def tokenizer(task: Any, folder: Path) -> dict[str, int]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from saccade.core.checkpoint import Checkpoint, Weight
-from saccade.core.errors import InvalidInput
 from saccade.nets.block_weights import Linear, plain
 from saccade.nets.masked_language_model_weights import DEFAULTS as SHARED
 from saccade.nets.masked_language_model_weights import encoder_weights, options_of, sizes_of
@@ -31,29 +30,34 @@ def config(options: Mapping[str, Any], folder: Path, own: Config) -> Config:
 
 def options(config: Config, task: Any) -> dict[str, Any]:
     found = options_of(config.model, len(task.symbols.names), UNUSED)
-    return {**found, "type_vocab_size": 1, "layer_norm_eps": 1e-5, "pad_token_id": task.symbols.padding}
+    return {**found, "type_vocab_size": 1, "layer_norm_eps": 1e-5, "pad_token_id": PADDING}
 
 
 def weights(config: Config) -> Iterator[Weight]:
     yield from encoder_weights(config.model, "roberta.")
     yield from plain([Linear("transform", "lm_head.dense"), Linear("norm", "lm_head.layer_norm")], "answer")
-    yield Weight("bias", ("lm_head.bias",), role="answer")
+    yield Weight("bias", ("lm_head.bias",), role="answer", of_symbols=True)
+
+
+def order(task: Any) -> list[int] | None:
+    """The symbols with that for padding at PADDING, if it is elsewhere: transformers counts positions from its
+    number."""
+    symbols = task.symbols
+    if symbols.padding == PADDING:
+        return None
+    begin = [symbols.numbers["first"], symbols.padding, symbols.separator]
+    return [*begin, *(number for number in range(len(symbols.names)) if number not in begin)]
 
 
 def tokenizer(task: Any, folder: Path) -> dict[str, int]:
     symbols = task.symbols
-    if symbols.padding != PADDING:
-        raise InvalidInput(
-            f"{symbols.names[symbols.padding]} is symbol {symbols.padding} of this run; transformers counts the "
-            f"positions of this network from the number of padding, which must be {PADDING}, as in the published "
-            "vocabulary"
-        )
+    names = [symbols.names[number] for number in order(task) or range(len(symbols.names))]
     special = {role: symbols.names[symbols.numbers[name]] for name, role in ROLES.items()}
     special |= {"bos_token": special["cls_token"], "eos_token": special["sep_token"]}
     if symbols.unknown is not None:
         special["unk_token"] = symbols.names[symbols.unknown]
-    write_pieces(symbols.pieces, symbols.names, folder, special, (special["cls_token"], special["sep_token"]))
-    return {f"{role}_id": symbols.names.index(name) for role, name in special.items() if role in IDS}
+    write_pieces(symbols.pieces, names, folder, special, (special["cls_token"], special["sep_token"]))
+    return {f"{role}_id": names.index(name) for role, name in special.items() if role in IDS}
 
 
 CHECKPOINT = Checkpoint(
@@ -69,4 +73,5 @@ CHECKPOINT = Checkpoint(
         "lm_head.decoder.bias": "lm_head.bias",
     },
     tokenizer=tokenizer,
+    order=order,
 )
