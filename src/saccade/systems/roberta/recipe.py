@@ -74,9 +74,10 @@ def predict(model: Any, batch: Batch, config: Config) -> list[Filled]:
 
 def steps(answer: Answer, count: int) -> list[Step]:
     """The chosen places, each with the likeliest symbols."""
-    example, found = answer.example, answer.task.masked(answer.example)
-    parts = (part.to(answer.device) for part in (found.inputs, example.segments, found.chosen))
-    return likeliest(answer.model, *parts, answer.task.symbols.names, count)
+    model: Any = answer.model
+    found, names = answer.task.masked(answer.example), answer.task.symbols.names
+    inputs, segments, chosen = (x.to(answer.device) for x in (found.inputs, answer.example.segments, found.chosen))
+    return likeliest(model, inputs, segments, chosen, names, count)
 
 
 def pictures(answer: Answer) -> list[Picture]:
