@@ -37,7 +37,7 @@ class Config:
     task: MaskedConfig = full_sentences(512, 64)
     model: MaskedLanguageModelConfig = MaskedLanguageModelConfig(positions=64)
     training: TrainingConfig = TrainingConfig(
-        steps=9000, batch_size=2048, learning_rate=1e-3, schedule="linear", warmup=500, optimizer=ADAM, keep="best",
+        steps=9000, batch_size=2048, learning_rate=1.5e-3, schedule="linear", warmup=500, optimizer=ADAM, keep="best",
     )  # fmt: skip
 
     @model_validator(mode="after")
