@@ -126,7 +126,7 @@ def pairs_of_weights(ours: MaskedLanguageModel, theirs: Any) -> list[tuple[Tenso
     """Each of our weights, with theirs; three where ours joins three."""
     body = theirs.bert if hasattr(theirs, "bert") else theirs.roberta
     head = theirs.cls.predictions if hasattr(theirs, "cls") else theirs.lm_head
-    rows = [
+    rows: list[tuple[Any, Any]] = [
         (ours.encoder.symbols, body.embeddings.word_embeddings),
         (ours.encoder.positions, body.embeddings.position_embeddings),
         (ours.encoder.segments, body.embeddings.token_type_embeddings),
@@ -137,7 +137,7 @@ def pairs_of_weights(ours: MaskedLanguageModel, theirs: Any) -> list[tuple[Tenso
     if ours.pooler is not None:
         rows += [(ours.pooler, body.pooler.dense), (ours.follows, theirs.cls.seq_relationship)]
     blocks: Any = ours.encoder.stack.blocks
-    found = [(ours.bias, [head.bias])]
+    found: list[tuple[Tensor, list[Tensor]]] = [(ours.bias, [head.bias])]
     for block, layer in zip(blocks, body.encoder.layer, strict=True):
         three = layer.attention.self
         for name in ("weight", "bias"):
@@ -156,7 +156,10 @@ def pairs_of_weights(ours: MaskedLanguageModel, theirs: Any) -> list[tuple[Tenso
 
 
 def as_ours(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else joined(*parts, HEADS)
+    if len(parts) == 1:
+        return parts[0]
+    query, key, value = parts
+    return joined(query, key, value, HEADS)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
@@ -168,7 +171,7 @@ def test_the_same_weights_give_hugging_faces_outputs_and_gradients(
     import transformers
 
     torch.manual_seed(4)
-    made = transformers.BertForPreTraining if kind == "bert" else transformers.RobertaForMaskedLM
+    made: Any = transformers.BertForPreTraining if kind == "bert" else transformers.RobertaForMaskedLM
     theirs = randomised(made(config), 0.2).to(dtype).eval()
     ours = make(kind == "bert", dtype)
     weights = pairs_of_weights(ours, theirs)

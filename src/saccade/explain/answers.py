@@ -182,7 +182,8 @@ def candidates(steps: Sequence[Step], most: int = 3, *, name: str = "candidates"
         symbols, values = zip(*step.likeliest, strict=True)
         shown = [labels([before, symbol])[1] for symbol in symbols]
         lines[f"mask {number}" if len(steps) > 1 else ""] = Line(shown, [math.exp(value) for value in values])
-    title = f"the first {most} of {len(steps)} masks" if len(steps) > most else ""
+    first = f", the first {most} of {len(steps)}" if len(steps) > most else ""
+    title = f"The likeliest symbols in place of {'the mask' if len(steps) == 1 else f'each mask{first}'}"
     return Histogram(name, lines, "symbol", "probability", title) if lines else None
 
 

@@ -38,7 +38,7 @@ class Config:
     task: MaskedConfig = full_sentences(512, 64)
     model: MaskedLanguageModelConfig = MaskedLanguageModelConfig(positions=64)
     training: TrainingConfig = TrainingConfig(
-        steps=9000, batch_size=2048, learning_rate=1e-3, schedule="linear", warmup=500, optimizer=ADAM, keep="best",
+        steps=9000, batch_size=2048, learning_rate=1.5e-3, schedule="linear", warmup=500, optimizer=ADAM, keep="best",
     )  # fmt: skip
     weights: Weights | None = None
     """Weights to start from, with their sizes and pieces: a run, or a folder with a checkpoint of Hugging Face."""
@@ -77,9 +77,10 @@ def predict(model: Any, batch: Batch, config: Config) -> list[Filled]:
 
 def steps(answer: Answer, count: int) -> list[Step]:
     """The chosen places, each with the likeliest symbols."""
-    example, found = answer.example, answer.task.masked(answer.example)
-    parts = (part.to(answer.device) for part in (found.inputs, example.segments, found.chosen))
-    return likeliest(answer.model, *parts, answer.task.symbols.names, count)
+    model: Any = answer.model
+    found, names = answer.task.masked(answer.example), answer.task.symbols.names
+    inputs, segments, chosen = (x.to(answer.device) for x in (found.inputs, answer.example.segments, found.chosen))
+    return likeliest(model, inputs, segments, chosen, names, count)
 
 
 def pictures(answer: Answer) -> list[Picture]:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput
-from saccade.tasks.text.pieces import Pieces, WordPieceSymbols
+from saccade.tasks.text.pieces import BytePieceSymbols, WordPieceSymbols
 
 NAMES = {
     "padding": ("[PAD]", "<pad>"), "first": ("[CLS]", "<s>"), "separator": ("[SEP]", "</s>"),
@@ -28,7 +28,7 @@ class SpecialSymbols:
         pieces: the pieces of words.
     """
 
-    def __init__(self, pieces: Pieces) -> None:
+    def __init__(self, pieces: BytePieceSymbols | WordPieceSymbols) -> None:
         self.pieces, self.names = pieces, list(pieces.names)
         self.words = isinstance(pieces, WordPieceSymbols)  # whose text has a space between words
         there = {name: number for number, name in enumerate(self.names) if name in KNOWN}

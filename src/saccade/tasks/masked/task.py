@@ -251,11 +251,11 @@ class MaskedTask:
             "symbols": Figure(symbols, name="masked symbols"),
         }
         if self.config.examples == "pairs":
-            right = [(one.follows or 0.0) > 0.5 for one in predictions]
-            share = 100 * sum(a == b.follows for a, b in zip(right, examples, strict=True)) / len(examples)
+            said = [(one.follows or 0.0) > 0.5 for one in predictions]
+            share = 100 * sum(a == b.follows for a, b in zip(said, examples, strict=True)) / len(examples)
             figures["next_accuracy"] = Figure(share, "%", "accuracy of which segment follows")
-        said = f"{symbols:,} of the symbols of {len(examples):,} examples, the same for the counts"
-        return Score({**figures, "signature": Figure(said, name="signature")})
+        signature = f"{symbols:,} of the symbols of {len(examples):,} examples, the same for the counts"
+        return Score({**figures, "signature": Figure(signature, name="signature")})
 
     def describe(self) -> dict[str, Any]:
         sizes = {split: len(self.examples(split)) for split in SPLITS}
