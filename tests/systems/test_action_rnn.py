@@ -39,7 +39,7 @@ def slow(model: Any, clip: Tensor) -> Tensor:
         hidden = torch.tanh(net.weight_ih_l0 @ found + net.bias_ih_l0 + net.weight_hh_l0 @ hidden + net.bias_hh_l0)
         states.append(hidden)
     attention = classifier.attention
-    scores = torch.cat([attention.read(classifier.query[None], attention.prepare(torch.stack(states)[None])).weights])[0]
+    scores = attention.read(classifier.query[None], attention.prepare(torch.stack(states)[None])).weights[0]
     vector = sum(weight * state for weight, state in zip(scores, states, strict=True))
     logits: Tensor = classifier.output.weight @ vector + classifier.output.bias
     return logits

@@ -41,7 +41,8 @@ class TestMotions:
     def test_a_pose_changes_only_as_its_motion_says(self) -> None:
         drawn = motions.drawn(KEYS, 10)
         axis = {"moves right": (0, 1), "moves left": (0, -1), "moves down": (1, 1), "moves up": (1, -1),
-                "grows": (2, 1), "shrinks": (2, -1), "turns clockwise": (3, -1), "turns counter-clockwise": (3, 1)}  # fmt: skip
+                "grows": (2, 1), "shrinks": (2, -1), "turns clockwise": (3, -1),
+                "turns counter-clockwise": (3, 1)}  # fmt: skip
         for poses, own in zip(drawn.poses, drawn.motions, strict=True):
             assert len(set(own.tolist())) == 1
             place, sign = axis[MOTIONS[int(own[0])]]
@@ -115,8 +116,9 @@ class TestPairs:
         assert torch.equal(without_order(clip), without_order(clip[torch.randperm(len(clip))]))
         # so whoever names the input has at most half of the clips right
         said = [Named((int(frames[row].sum()) % 8,), (1.0,)) for row in range(len(examples))]
-        assert made.score(said, examples).figures["accuracy"].value <= 50
-        assert made.score(said, examples).figures["opposite"].value == 0
+        figures: Any = made.score(said, examples).figures
+        assert figures["accuracy"].value <= 50
+        assert figures["opposite"].value == 0
 
     def test_motions_are_drawn_anew_in_training_only(self) -> None:
         made = task()

@@ -4,12 +4,13 @@
     h_t = LSTM(x_t, h_{t-1}),   or without one h_t = x_t
     v = sum_t w_t h_t by attention, or the last state, the mean, the maximum          many to one
     p(motion) = softmax(U v + c),   or softmax(U h_t + c) at each frame              many to many
+
+CNN: convolutions of stride 2 with batch norm. A frame that does not exist has no part in it.
 """
 
 from itertools import pairwise
 from typing import Annotated, Literal
 
-import torch
 from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn

@@ -1,6 +1,8 @@
 """What leaving each earlier turn out does to the next one.
 
     influence_j = log p(answer | all turns) - log p(answer | all turns but j)          nats; above 0 where turn j helps
+
+The answer is the turn that was written, or the last one of a dialogue.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +34,7 @@ def influences(model: Any, turns: Sequence[tuple[int, ...]], answer: tuple[int, 
         answer: with start, and with end if it was not cut.
     """
     device, count = model.bias.device, min(MOST, len(turns))
-    vectors = model.encode(padded([turns])[0].to(device))
+    vectors = model.encode(padded([tuple(turns)])[0].to(device))
     without = [vectors[[row for row in range(len(turns)) if row != left]] for left in range(len(turns))[-count:]]
 
     def after(read: Float[Tensor, "k m e"]) -> Float[Tensor, "k c"]:

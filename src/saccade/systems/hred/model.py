@@ -1,5 +1,5 @@
-"""A hierarchical recurrent encoder-decoder. Serban et al. 2016, arXiv:1507.04808, section "Models"; Sordoni et al. 2015,
-arXiv:1507.02221, section 3.
+"""A hierarchical recurrent encoder-decoder. Serban et al. 2016, arXiv:1507.04808, section "Models"; Sordoni et al.
+2015, arXiv:1507.02221, section 3.
 
     u_m = the last state of GRU_e over the words of turn m                          (forward, or both directions)
     c_m = GRU_c(u_m, c_{m-1}),   c_0 = 0                                            over turns

@@ -1,5 +1,6 @@
 """The recipe of hierarchical encoder-decoders: Shakespeare's turns, variants, pictures."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,10 +71,10 @@ def predict(model: Any, batch: Batch, config: Config) -> list[Judged]:
             found.append(model.nats(turns, model.contexts(batch.others)[:, :-1][there]))
     counts = there.sum(1).tolist()
     columns = [[tuple(round(value, 4) for value in part.tolist()) for part in one.split(counts)] for one in found]
-    judged = []
-    for row, each in enumerate(zip(*columns, strict=True)):
-        judged.append(Judged((), answer=reply(model, contexts[row, -1:], config)) if batch.typed[row] else Judged(*each))
-    return judged
+    return [
+        Judged((), answer=reply(model, contexts[row, -1:], config)) if batch.typed[row] else Judged(*each)
+        for row, each in enumerate(zip(*columns, strict=True))
+    ]
 
 
 def reply(model: Any, context: Float[Tensor, "1 c"], config: Config) -> tuple[int, ...]:
@@ -107,11 +108,15 @@ def steps(answer: Answer, count: int) -> list[Step]:
     model: Any = answer.model
     turns, last = answered(answer)
     own = [symbol for symbol in last if symbol not in (START, END)]
-    given = padded([turns]).to(answer.device) if turns else torch.zeros(1, 0, 1, dtype=torch.long, device=answer.device)
+    given = padded([tuple(turns)]).to(answer.device) if turns else torch.zeros(1, 0, 1, dtype=torch.long, device=answer.device)
     limit = None if last[-1] == END else len(own)
+
+    def named(symbols: Sequence[int]) -> list[str]:
+        return [answer.task.words[symbol] for symbol in symbols]
+
     with evaluating(model):
         context = model.contexts(given)[:, -1]
-        return written(model, context, own, SYMBOLS, lambda found: [answer.task.words[one] for one in found], count, limit)
+        return written(model, context, own, SYMBOLS, named, count, limit)
 
 
 def modelled(base: Config, **changes: Any) -> Config:
@@ -120,9 +125,7 @@ def modelled(base: Config, **changes: Any) -> Config:
 
 TINY = Config(
     task=DialogueConfig(limit=12, longest=20),
-    model=HREDConfig(
-        embedding_size=12, turn_size=8, context_size=8, decoder_size=16, dropout=0.0
-    ),
+    model=HREDConfig(embedding_size=12, turn_size=8, context_size=8, decoder_size=16, dropout=0.0),
     training=TrainingConfig(
         steps=20, batch_size=300, learning_rate=2e-2, threads=1, validate_every=10, checkpoint_every=10, log_every=5
     ),

@@ -27,7 +27,9 @@ def read(raw: str | bytes, most: int) -> tuple[UInt8[Tensor, "f y x"], tuple[str
     name = "the clip" if isinstance(raw, bytes) else raw.strip()
     found: Frames = read_clip(raw, SIDE, most)
     if len(found.frames) < 2:
-        raise InvalidInput(f"{name} has one frame, in which nothing moves; expected an animated GIF of at least 2 frames")
+        raise InvalidInput(
+            f"{name} has one frame, in which nothing moves; expected an animated GIF of at least 2 frames"
+        )
     grey = torch.einsum("fcyx,c->fyx", found.frames.float(), GREY) / 255
     border = torch.cat([grey[:, 0], grey[:, -1], grey[:, :, 0], grey[:, :, -1]], 1)
     ink, notes = grey - border.median(), found.notes

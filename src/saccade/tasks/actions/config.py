@@ -13,7 +13,8 @@ class ActionsConfig:
     """Clips of moving digits."""
 
     labels: Literal["clip", "frame"] = "clip"
-    """clip: one motion, named once for the clip; frame: the motion changes in the middle third, and each frame is named."""
+    """clip: one motion, named once for the clip; frame: the motion changes in the middle third, and each frame is
+    named."""
     order: Literal["kept", "hidden"] = "kept"
     """hidden: the frames stand in an order that follows from their pixels alone, so that a clip and the same clip
     backwards are one and the same input."""

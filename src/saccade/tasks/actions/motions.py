@@ -75,7 +75,8 @@ def pictures(digits: UInt8[Tensor, "b 28 28"], poses: Float[Tensor, "b f 4"]) ->
     x, y, size, angle = poses.flatten(0, 1).unbind(-1)
     places = similar(SIDE, angle, size.exp(), torch.stack([x, y], -1))
     found = sampled(digits.repeat_interleave(frames, 0), places)
-    return (255 * found).round().clamp(0, 255).byte().unflatten(0, (count, frames))
+    pixels: Tensor = (255 * found).round().clamp(0, 255).byte().unflatten(0, (count, frames))
+    return pixels
 
 
 def of_frames(motions: Int[Tensor, "b s"]) -> Int[Tensor, "b f"]:

@@ -155,8 +155,9 @@ class ActionsTask:
         for split in SPLITS:
             for frames in self.frames(self.examples(split)[:64]):
                 digest.update(frames.contiguous().numpy().tobytes())
+        named = "a name for each frame" if self.config.labels == "frame" else "one name"
         return {
-            "data": f"clips of moving digits, {'a name for each frame' if self.config.labels == 'frame' else 'one name'}",
+            "data": f"clips of moving digits, {named}",
             "clips": {split: len(self.examples(split)) for split in SPLITS},
             "sha256": digest.hexdigest(),
         }

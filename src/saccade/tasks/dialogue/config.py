@@ -13,8 +13,8 @@ class DialogueConfig:
     """Dialogues of a play."""
 
     file: Path | None = None
-    """Your own play, plain or gzip, in UTF-8: a line with the speaker's name and a colon, the lines that are spoken, and
-    an empty line after each turn. None: the embedded tinyshakespeare."""
+    """Your own play, plain or gzip, in UTF-8: a line with the speaker's name and a colon, the lines that are spoken,
+    and an empty line after each turn. None: the embedded tinyshakespeare."""
     apart: Annotated[int, Field(ge=1, le=100)] = 4
     """Turns before and after a place that share no speaker where a new dialogue begins, as a scene does."""
     longest: Annotated[int, Field(ge=1, le=10_000)] = 80

@@ -76,11 +76,13 @@ def by_place(predictions: Sequence[Any], counts: Sequence[Sequence[int]], key: s
     """The gain a word by the number of turns before; None if no turn has one before it."""
     names, gains, numbers = list[float | str](), list[float](), list[int]()
     for first, last in PLACES:
-        rows = [(other - own, count)
-                for one, words in zip(predictions, counts, strict=True)
-                for other, own, count in list(zip(getattr(one, key), one.nats, words, strict=True))[first : last + 1]]  # fmt: skip
+        rows = [
+            (other - own, count)
+            for one, words in zip(predictions, counts, strict=True)
+            for other, own, count in list(zip(getattr(one, key), one.nats, words, strict=True))[first : last + 1]
+        ]
         if rows:
             names.append(str(first) if first == last else f"{first} to {last}" if last < 1000 else f"{first} or more")
             gains.append(sum(gain for gain, _ in rows) / sum(count for _, count in rows))
             numbers.append(len(rows))
-    return Series(names, gains, "turns before", "gain (nats a word)", counts=numbers) if rows or names else None
+    return Series(names, gains, "turns before", "gain (nats a word)", counts=numbers) if names else None

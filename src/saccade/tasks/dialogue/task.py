@@ -199,5 +199,3 @@ def padded(dialogues: Sequence[Said]) -> Int[Tensor, "b m t"]:
         for place, turn in enumerate(one):
             found[row, place, : len(turn)] = torch.tensor(turn)
     return found
-
-
