@@ -54,8 +54,8 @@ class TestTurns:
             return ["".join(turn.speaker for turn in part) for part in dialogues_of(turns, apart)]
 
         assert cut("ababcdcd", 2) == ["abab", "cdcd"]
-        assert cut("ababcacdac", 2) == ["ababcacdac"]
-        assert cut("abccba", 3) == ["abccba"]
+        assert cut("ababcacdcc", 2) == ["ababcacdcc"]
+        assert cut("abcabc", 3) == ["abcabc"]
         assert cut("abccba", 1) == ["a", "b", "cc", "b", "a"]
         assert cut("", 2) == []
 

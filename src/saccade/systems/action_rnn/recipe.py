@@ -26,7 +26,7 @@ class Config:
     task: ActionsConfig = ActionsConfig()
     model: ActionConfig = ActionConfig()
     training: TrainingConfig = TrainingConfig(
-        steps=1500, batch_size=64, learning_rate=2e-3, warmup=50, threads=1, validate_every=500, checkpoint_every=500,
+        steps=1500, batch_size=64, learning_rate=4e-3, warmup=50, threads=1, validate_every=500, checkpoint_every=500,
         log_every=100,
     )  # fmt: skip
 

@@ -85,7 +85,7 @@ class WeightedFrames:
         return self._bars().text(width)
 
     def _bars(self) -> Histogram:
-        line = Line(self.labels, [float(weight) for weight in self.weights])
+        line = Line(self.labels, [round(float(weight), 3) for weight in self.weights])
         return Histogram(self.name, {"": line}, "frame", self.values, title=self.title)
 
     def page(self) -> dict[str, Any]:

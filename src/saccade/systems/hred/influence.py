@@ -56,7 +56,7 @@ class Influence:
 
     name: str
     turns: Sequence[str]
-    nats: Sequence[float]
+    nats: plots.Weights
     """Above 0 where the answer is more probable with the turn."""
     answer: str
 
