@@ -212,6 +212,11 @@ class TestRecipe:
         ]
         first, _ = model.step(torch.tensor([START]), model.start(model.contexts(padded([example.turns]))[:, -1]))
         assert steps[0].log_prob == pytest.approx(float(first[0, answer.prediction.answer[0]].detach()))
+        alone = task.examples("test")[0]._replace(turns=((START, 5, END),))
+        [step, end] = RECIPE.steps(answer._replace(example=alone), 1)
+        first, _ = model.step(torch.tensor([START]), model.start(torch.zeros(1, 8, dtype=torch.float64)))
+        assert step.log_prob == pytest.approx(float(first[0, 5].detach())), "a first turn, without context"
+        assert end.symbol == "<end>"
 
 
 class TestInfluence:

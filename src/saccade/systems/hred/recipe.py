@@ -108,7 +108,7 @@ def steps(answer: Answer, count: int) -> list[Step]:
     model: Any = answer.model
     turns, last = answered(answer)
     own = [symbol for symbol in last if symbol not in (START, END)]
-    given = padded([tuple(turns)]).to(answer.device) if turns else torch.zeros(1, 0, 1, dtype=torch.long, device=answer.device)
+    given = padded([tuple(turns)]).to(answer.device)
     limit = None if last[-1] == END else len(own)
 
     def named(symbols: Sequence[int]) -> list[str]:

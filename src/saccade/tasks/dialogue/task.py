@@ -192,7 +192,7 @@ def others_of(said: Sequence[Said], draw: random.Random) -> list[Said]:
 
 
 def padded(dialogues: Sequence[Said]) -> Int[Tensor, "b m t"]:
-    turns = max(1, *(len(one) for one in dialogues)) if len(dialogues) > 1 else max(1, len(dialogues[0]))
+    turns = max([1, *map(len, dialogues)])
     longest = max((len(turn) for one in dialogues for turn in one), default=2)
     found = torch.zeros(len(dialogues), turns, longest, dtype=torch.long)
     for row, one in enumerate(dialogues):
