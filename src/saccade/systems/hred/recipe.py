@@ -32,7 +32,7 @@ class Config:
     task: DialogueConfig = DialogueConfig()
     model: HREDConfig = HREDConfig()
     training: TrainingConfig = TrainingConfig(
-        steps=1500, batch_size=2500, learning_rate=2e-3, warmup=50, validate_every=100, checkpoint_every=500,
+        steps=1200, batch_size=2500, learning_rate=3e-3, warmup=50, validate_every=100, checkpoint_every=500,
         keep="best", log_every=50,
     )  # fmt: skip
     search: SearchConfig = SearchConfig(length_penalty=1.0)
