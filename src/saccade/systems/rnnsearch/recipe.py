@@ -263,7 +263,7 @@ RECIPE = Recipe(
             direction="max",
             bound=33.0,
             variant="captions",
-            why="the first of the four captions has 29.6 and the one most like the others 35.1: to write one takes both",
+            why="one of the four captions, copied, has 29.6 if it is the first and 35.1 if it is the most central",
         ),
     ),
 )

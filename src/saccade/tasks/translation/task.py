@@ -246,7 +246,7 @@ class TranslationTask:
         three)."""
         answers = [self.target.decode(prediction, unknown="\N{REPLACEMENT CHARACTER}") for prediction in predictions]
         known = [i for i, e in enumerate(examples) if UNKNOWN not in e.source and UNKNOWN not in e.target]
-        sources, references = ([example[side] for example in examples] for side in (0, 1))
+        sources, references = [e.source_text for e in examples], [e.target_text for e in examples]
         return JUDGES[self.config.metric](Judged(answers, sources, references, known), self.config)
 
     def describe(self) -> dict[str, Any]:

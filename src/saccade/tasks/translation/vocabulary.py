@@ -1,4 +1,6 @@
-"""Vocabularies of words, byte-pair pieces or characters, learned from the training data only. Sennrich et al. 2016, arXiv:1508.07909.
+"""Vocabularies of words, byte-pair pieces or characters, learned from the training data only.
+
+Byte-pair pieces: Sennrich et al. 2016, arXiv:1508.07909.
 
 A sentence is split into pieces whose leading space is a mark, so that decoding restores the sentence. An apostrophe
 stays with the letters before it ("l'", "don'").
