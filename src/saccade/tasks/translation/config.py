@@ -24,7 +24,7 @@ class TranslationConfig:
     """A folder of aligned files, plain or gzip: train.de, train.en, val.de and so on. Missing splits are held out of
     the training data. For captions: a folder with Flickr8k.token.txt and the lists of its splits."""
     programs: Many = 100_000
-    """Training lines of Python, or fewer if there are not as many; 1,000 others are for validation, and for the test."""
+    """Training lines of Python, fewer if there are not as many; 1,000 others are for validation, and for the test."""
     digits: Annotated[int, Field(ge=1, le=9)] = 3
     """The most digits of a number in a line of Python."""
     draw: Seed = 1
