@@ -131,7 +131,7 @@ PROGRAMS = Config(
     task=TranslationConfig(corpus="programs", vocabulary="character", metric="exact"),
     model=RNNsearchConfig(attention=Dot(), embedding_size=32, hidden_size=128, readout_size=64, dropout=0.0),
     training=TrainingConfig(
-        steps=25_000, batch_size=320, learning_rate=4e-3, schedule="linear", warmup=200, validate_every=1000,
+        steps=22_000, batch_size=320, learning_rate=4e-3, schedule="linear", warmup=200, validate_every=1000,
         checkpoint_every=5000, threads=1,
     ),
 )  # fmt: skip
