@@ -23,7 +23,7 @@ from saccade.runs.run import Run, open_run
 
 Look = Callable[[str | bytes], list[View]]
 Choose = Callable[[str | bytes, Mapping[str, str]], list[View]]
-READS: dict[str, Reads] = {"text": "text", "audio/wav": "recording", "image/*": "image"}
+READS: dict[str, Reads] = {"text": "text", "audio/wav": "recording", "image/*": "image", "audio/midi": "MIDI file"}
 """The kind of input that a task accepts -> the input that the page sends."""
 METHODS = list(METHODS_BY_NAME)
 HEAT_MAP, NONE, MOST_PROBABLE = "heat map", "none", "the most probable"
