@@ -11,6 +11,7 @@ from saccade.core.device import to_device
 from saccade.core.picture import Picture
 from saccade.core.recipe import Answer, Claim, Paper, Recipe, Step
 from saccade.core.task import Figure
+from saccade.explain.pictures.build_up import BuildUp
 from saccade.nets.attention_choice import (
     Additive,
     Attention,
@@ -105,11 +106,19 @@ def steps(answer: Answer, count: int) -> list[Step]:
 
 
 def pictures(answer: Answer) -> list[Picture]:
-    """Where it looked at each word of its caption, the end included."""
+    """Where it looked at each word of its caption, the end included; and how each word comes about."""
     seen = looked(answer)
     words = [answer.task.words[symbol] for symbol in seen.symbols]
-    title = f"“{answer.task.decode(answer.prediction)}”: the weights of the regions, and below the heaviest region"
-    return [Words("words", answer.task.pixels([answer.example])[0], seen.weights, words, gates_of(seen), title)]
+    said, image = f"“{answer.task.decode(answer.prediction)}”", answer.task.pixels([answer.example])[0]
+    title, weights = f"{said}: the weights of the regions, and below the heaviest region", seen.weights.flatten(1)
+    rows, columns = seen.weights.shape[1:]
+    contexts, scores = weights @ seen.annotations, weights.clamp(min=1e-6).log()
+    return [
+        Words("words", image, seen.weights, words, gates_of(seen), title),
+        BuildUp(
+            "build-up", scores, contexts, words, seen.annotations, image, (rows, columns), title=f"{said}: word by word"
+        ),
+    ]  # fmt: skip
 
 
 def measures(answer: Answer) -> dict[str, Figure]:
