@@ -9,6 +9,7 @@ from saccade.core.picture import Picture
 from saccade.core.task import Series
 from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.build_up import BuildUp
+from saccade.explain.pictures.captioned import Captioned
 from saccade.explain.pictures.characters import Characters
 from saccade.explain.pictures.curve import Curve
 from saccade.explain.pictures.glimpses import Glimpses
@@ -194,12 +195,19 @@ def regions() -> BuildUp:
     return BuildUp("regions", weights.log(), weights @ vectors, ["a", "dog", "</s>"], vectors, photo(), (3, 4))
 
 
+def captioned() -> Captioned:
+    images = torch.stack([photo(24, 32), 1 - photo(24, 32), photo(24, 32).sqrt(), photo(24, 32)])[:, None]
+    said = ["a small red cross to the left of a large blue square", "a dog", "a sun over a hill", "a cat"]
+    maps = torch.stack([blob(3, 4, row, row, 1.0) for row in range(4)])
+    return Captioned("bad", images.expand(-1, 3, -1, -1), said, ["left", "dog", "", "cat"], maps, "wrong")
+
+
 def one_of_each() -> list[Picture]:
     """One picture of each kind."""
     alignment = Alignment("alignment", near(7, 6), FRENCH, ENGLISH, "target", "source")
     return [
         alignment, heads(), sound(), strokes(), overlay(), overlays(), glimpses(), strip(), trace(), training(),
-        delays(), graph(), words(), verse(), build_up(),
+        delays(), graph(), words(), verse(), build_up(), captioned(),
     ]  # fmt: skip
 
 
