@@ -34,8 +34,8 @@ class Convolutional:
     """Convolutions over the map."""
     places: bool = True
     """Give the further convolutions the row and the column of each region, from -1 to 1."""
-    coordinates: bool = False
-    """Append the row and the column of each region, from -1 to 1, to its vector, so that a decoder knows where it
+    position: bool = False
+    """Add a linear function of the row and the column of each region to its vector, so that a decoder knows where it
     looks."""
 
 
@@ -72,35 +72,40 @@ class ConvolutionalEncoder(nn.Module):
         channels: channels of each convolution of stride 2.
         further: convolutions of stride 1 after them.
         places: whether these also see the row and the column of each region, from -1 to 1.
-        coordinates: whether the last two features of a region are its row and column, from -1 to 1.
+        position: whether a linear function of the row and the column of a region is added to its vector. All features
+            take part in it from the start: two features of their own are learned far more slowly.
 
     Raises:
         InvalidInput: images that are not (batch, 3, rows, columns).
     """
 
     def __init__(
-        self, channels: tuple[int, ...], further: int = 2, *, places: bool = True, coordinates: bool = False
+        self, channels: tuple[int, ...], further: int = 2, *, places: bool = True, position: bool = False
     ) -> None:
         super().__init__()
         last = channels[-1]
         self.reduce = nn.Sequential(*(layer for pair in pairwise((3, *channels)) for layer in rectified(*pair, 2)))
         widths = [last + 2 * places, *[last] * further]
         self.further = nn.Sequential(*(layer for pair in pairwise(widths) for layer in rectified(*pair)))
-        self.channels, self.places, self.coordinates = last + 2 * coordinates, places and further > 0, coordinates
+        self.position = nn.Linear(2, last, bias=False) if position else None
+        if self.position is not None:
+            nn.init.normal_(self.position.weight)
+        self.channels, self.places = last, places and further > 0
 
     def forward(self, pixels: Float[Tensor, "b 3 y x"], keys: tuple[str, ...] = ()) -> Float[Tensor, "b c p q"]:
         check_images(pixels, 3)
         maps: Tensor = self.reduce(laid_out(pixels, next(self.parameters()).dtype))
-        maps = self.further(with_coordinates(maps) if self.places else maps)
-        return with_coordinates(maps) if self.coordinates else maps
+        grid = coordinates(maps)
+        if self.places:
+            maps = torch.cat([maps, grid.expand(len(maps), -1, -1, -1)], 1)
+        maps = self.further(maps)
+        return maps if self.position is None else maps + self.position(grid.movedim(0, -1)).movedim(-1, 0)
 
 
-def with_coordinates(maps: Float[Tensor, "b c p q"]) -> Float[Tensor, "b d p q"]:
-    """The maps with two more channels: the row and the column of each place, from -1 to 1 (Liu et al. 2018,
-    arXiv:1807.03247)."""
+def coordinates(maps: Float[Tensor, "b c p q"]) -> Float[Tensor, "2 p q"]:
+    """The row and the column of each place, from -1 to 1 (Liu et al. 2018, arXiv:1807.03247)."""
     rows, columns = (torch.linspace(-1, 1, size, dtype=maps.dtype, device=maps.device) for size in maps.shape[2:])
-    grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
-    return torch.cat([maps, grid.expand(len(maps), -1, -1, -1)], 1)
+    return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
 
 
 def rectified(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
@@ -179,9 +184,8 @@ def build_encoder(choice: Encoder) -> nn.Module:
     """The selected encoder; its `channels` are the features of an annotation."""
     match choice:
         case Convolutional():
-            return ConvolutionalEncoder(
-                choice.channels, choice.further, places=choice.places, coordinates=choice.coordinates
-            )
+            places, position = choice.places, choice.position
+            return ConvolutionalEncoder(choice.channels, choice.further, places=places, position=position)
         case EfficientNet():
             return FrozenEfficientNet(choice.maps, choice.cache)
         case Stored():

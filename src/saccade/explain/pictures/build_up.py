@@ -14,6 +14,7 @@ from saccade.explain.plots.build_up import FEATURES, STAGES
 from saccade.explain.text import cells, fit
 
 MOST, VECTORS = 1200, 12  # the most pixels that evidence stores; features of an annotation vector that are kept
+SHOWN = 12  # the most words of an animation
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +69,11 @@ class BuildUp:
         return self._frame(int(self.weights[: max(1, len(self.words) - 1)].max(1).argmax()), "word")
 
     def frames(self) -> list[plots.Figure]:
-        """The annotation vectors; the steps of the first word; each further word; the last one stays."""
+        """What is looked at and its vectors; the steps of the first word; some further words; the last one stays."""
         options: Any = {"image": self.image, "grid": self.grid, "sources": self.sources, "title": self.title}
         vectors = plots.annotation_vectors(self.annotations, **options)
         steps = [self._frame(0, stage) for stage in STAGES]
-        rest = [self._frame(step, "word") for step in range(1, len(self.words))]
+        rest = [self._frame(step, "word") for step in range(1, min(len(self.words), SHOWN))]
         return [steps[0], vectors, *steps[1:], *rest, (rest or steps)[-1]]
 
     def _frame(self, step: int, stage: str) -> plots.Figure:

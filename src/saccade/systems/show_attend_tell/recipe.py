@@ -22,6 +22,7 @@ from saccade.nets.attention_choice import (
 )
 from saccade.nets.captioning import answers, limits_of
 from saccade.nets.image_encoder import Convolutional, EfficientNet, Stored
+from saccade.nets.nearest_caption import NearestCaption, nearest_of
 from saccade.nets.search import SearchConfig, Symbols
 from saccade.nets.written import written
 from saccade.systems.show_attend_tell.looks import gates_of, heaviest, looked
@@ -55,8 +56,8 @@ def scenes(
 ) -> ShowAttendTellConfig:
     """Sizes that suffice for scenes."""
     return ShowAttendTellConfig(
-        encoder=Convolutional(channels=(16, 32, 64)), attention=attention, embedding_size=64, hidden_size=192,
-        order=order, penalty=0.0, dropout=0.1,
+        encoder=Convolutional(channels=(16, 32, 64), further=1, position=True), attention=attention, embedding_size=64,
+        hidden_size=192, order=order, penalty=0.0, dropout=0.1,
     )  # fmt: skip
 
 
@@ -66,7 +67,7 @@ class Config:
 
     task: CaptionsConfig = CaptionsConfig()
     model: ShowAttendTellConfig = scenes()
-    training: TrainingConfig = training(6000)
+    training: TrainingConfig = training(4000)
     search: SearchConfig = SearchConfig(length_penalty=0.0)
     texts_first: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     """The first steps of the training, which read captions without images, if the task has any."""
@@ -77,7 +78,10 @@ def task(config: Config, assets: Path | None) -> CaptionsTask:
 
 
 def build(config: Config, task: Any) -> ShowAttendTell:
-    return ShowAttendTell(config.model, len(task.words))
+    model = ShowAttendTell(config.model, len(task.words))
+    if isinstance(config.model.encoder, EfficientNet | Stored):
+        model.nearest = NearestCaption(task.known)
+    return model
 
 
 def predict(model: Any, batch: Batch, config: Config) -> list[Said]:
@@ -86,7 +90,8 @@ def predict(model: Any, batch: Batch, config: Config) -> list[Said]:
         model, model.encode(batch), limits_of(batch.tokens, config.task.longest), batch.references,
         batch.references != PAD, SYMBOLS, config.search, config.training.seed,
     )  # fmt: skip
-    return [Said(*one) for one in found]
+    near = nearest_of(model.nearest, model.encoder, batch)
+    return [Said(*one, nearest=own) for one, own in zip(found, near, strict=True)]
 
 
 def steps(answer: Answer, count: int) -> list[Step]:
