@@ -123,6 +123,18 @@ class TestScenes:
             assert len(five) == 5
             assert all(judged(caption, own).true for caption in five)
 
+    def test_most_captions_begin_with_the_largest(self) -> None:
+        first, count = 0, 0
+        for own, five in zip(self.things, scenes.captions(self.keys, self.things), strict=True):
+            largest = max(own, key=lambda thing: thing.box.bottom - thing.box.top)
+            for caption in five:
+                sentence = parsed(caption)
+                assert sentence is not None
+                first += sentence.objects[0].of(own) == largest
+                count += 1
+        share = grammar.LARGEST_FIRST + (1 - grammar.LARGEST_FIRST) * (1 / 2 + 1 / 3) / 2
+        assert first / count == pytest.approx(share, abs=0.03)  # 2,000 captions: a standard deviation of 0.008
+
     def test_every_shape_fills_its_box_in_its_colour(self) -> None:
         images = scenes.images(self.keys, self.drawn)
         for image, own in zip(images.float()[:100], self.things, strict=False):
