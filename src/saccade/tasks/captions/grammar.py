@@ -5,8 +5,9 @@
     relation = "to the left of" | "left of" | "to the right of" | "right of" | "above" | "over" | "below" | "under"
 
 Both relations are those of the first object, which in most captions is the largest: people begin with what stands out,
-and a caption that could begin with any object would leave open what its first words look at. b lies to the right of a if the centre of b is right of the centre of a,
-by at least half of what it is above or below it: in a diagonal two relations hold.
+and a caption that could begin with any object would leave open what its first words look at. b lies to the right of a if
+the centre of b is right of the centre of a, by at least half of what it is above or below it: in a diagonal two
+relations hold.
 """
 
 import re
