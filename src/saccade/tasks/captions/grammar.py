@@ -4,10 +4,8 @@
     object   = "a" [size] colour form
     relation = "to the left of" | "left of" | "to the right of" | "right of" | "above" | "over" | "below" | "under"
 
-Both relations are those of the first object, which in most captions is the largest: people begin with what stands out,
-and a caption that could begin with any object would leave open what its first words look at. b lies to the right of a if
-the centre of b is right of the centre of a, by at least half of what it is above or below it: in a diagonal two
-relations hold.
+Both relations are those of the first object. b lies to the right of a if the centre of b is right of the centre of a,
+by at least half of what it is above or below it: in a diagonal two relations hold.
 """
 
 import re
@@ -28,8 +26,8 @@ WAYS = {word for phrase in PHRASES for word in phrase.split()} - {"to", "the", "
 OBJECT = rf"a (?:({'|'.join(SIZES)}) )?({'|'.join(COLOURS)}) ({'|'.join(FORMS)})"
 RELATION = "|".join(PHRASES)
 SENTENCE = re.compile(rf"(?:there is )?{OBJECT}(?: is)? ({RELATION}) {OBJECT}(?: and ({RELATION}) {OBJECT})?")
-SAY_SIZE, SAY_ALL, THERE, IS, LARGEST_FIRST = 0.6, 0.5, 0.2, 0.3, 0.8  # the shares of captions that do so
-DRAWS = 11
+SAY_SIZE, SAY_ALL, THERE, IS = 0.6, 0.5, 0.2, 0.3  # the shares of captions that do so
+DRAWS = 10
 """Numbers in [0, 1) that a caption is made of."""
 
 
@@ -93,11 +91,12 @@ def directions(first: Thing, second: Thing) -> list[str]:
     return found
 
 
-def true_sentence(things: Sequence[Thing], draws: Sequence[float]) -> str:
-    """A true sentence about a scene of at least two things, made of `DRAWS` numbers in [0, 1)."""
+def true_sentence(things: Sequence[Thing], draws: Sequence[float], largest_first: bool = False) -> str:
+    """A true sentence about a scene of at least two things, made of `DRAWS` numbers in [0, 1); it begins with the
+    largest thing, or with any."""
     left = list(things)
     largest = max(range(len(left)), key=lambda place: (left[place].box.bottom - left[place].box.top, -place))
-    chosen = [left.pop(largest if draws[10] < LARGEST_FIRST else int(draws[0] * len(left)))]
+    chosen = [left.pop(largest if largest_first else int(draws[0] * len(left)))]
     chosen.append(left.pop(int(draws[1] * len(left))))
     if left and draws[2] < SAY_ALL:
         chosen.append(left[0])

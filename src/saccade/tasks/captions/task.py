@@ -65,7 +65,7 @@ class CaptionsTask(Sentences):
         config = self.config
         if self.drawn:
             counts = {"train": config.scenes, "validation": config.judged, "test": config.judged}
-            return SceneSource(counts, config.draw, self.side)
+            return SceneSource(counts, config.draw, self.side, config.largest_first)
         if config.folder is not None:
             photos, texts = read_flickr8k(config.folder)
             return PhotoSource(f"Flickr8k ({config.folder.name})", photos, texts if config.texts else (), self.side)
