@@ -200,7 +200,7 @@ def is_grey_square(example: str | bytes) -> bool:
     if isinstance(example, str) or not example.startswith(PNG) or len(example) < len(PNG) + HEADER.size:
         return False
     wide, high, _, colour = HEADER.unpack_from(example, len(PNG))
-    return wide == high and colour == 0
+    return bool(wide == high and colour == 0)
 
 
 def run_choices(runs: Sequence[Run]) -> dict[str, Sequence[str]]:

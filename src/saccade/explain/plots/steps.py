@@ -1,7 +1,7 @@
 """Self-attention one step at a time, with the numbers in the cells; and several figures as one animation."""
 
-import io
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -123,16 +123,17 @@ def animate(figures: Sequence[Figure], path: str | os.PathLike[str], description
 
 def _gif(shots: Sequence[Any], high: int, wide: int, seconds: float) -> bytes:
     """The shots in turn, each at the top left of a white frame."""
-    pillow: Any = require("PIL.Image", "app")
-    frames = []
-    for shot in shots:
-        white = np.full((high, wide, 3), 255, np.uint8)
-        white[: shot.shape[0], : shot.shape[1]] = shot[..., :3]
-        frames.append(pillow.fromarray(white))
-    with io.BytesIO() as file:
-        options = {"save_all": True, "append_images": frames[1:], "duration": round(1000 * seconds), "loop": 0}
-        frames[0].save(file, "GIF", **options)
-        return file.getvalue()
+    figures: Any = require("matplotlib.figure", "app")
+    writer: Any = require("matplotlib.animation", "app").PillowWriter(fps=1 / seconds)
+    frame = figures.Figure(figsize=(wide / DOTS, high / DOTS), dpi=DOTS)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "frames.gif"
+        with writer.saving(frame, str(file), DOTS):
+            for shot in shots:
+                frame.clear()
+                frame.figimage(shot, 0, high - shot.shape[0])
+                writer.grab_frame()
+        return file.read_bytes()
 
 
 def _commented(gif: bytes, description: str) -> bytes:
