@@ -39,7 +39,7 @@ SCENES = ShowAndTellConfig(
 class Config:
     """Captions from one vector of an image."""
 
-    task: CaptionsConfig = CaptionsConfig(largest_first=0.8)
+    task: CaptionsConfig = CaptionsConfig()
     model: ShowAndTellConfig = SCENES
     training: TrainingConfig = training(6000)
     search: SearchConfig = SearchConfig(length_penalty=0.0)

@@ -65,7 +65,7 @@ def scenes(
 class Config:
     """Captions with attention to regions of an image."""
 
-    task: CaptionsConfig = CaptionsConfig(largest_first=0.8)
+    task: CaptionsConfig = CaptionsConfig()
     model: ShowAttendTellConfig = scenes()
     training: TrainingConfig = training(4000)
     search: SearchConfig = SearchConfig(length_penalty=0.0)
