@@ -1,0 +1,207 @@
+import itertools
+import math
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from saccade.runs import catalogue
+from saccade.systems.xlnet.model import XLNet, XLNetConfig
+from saccade.systems.xlnet.orders import Order, draw, masks
+from tests.checks import assert_twins, randomised
+
+RECIPE: Any = catalogue.recipe("xlnet")
+SYMBOLS, LENGTH, MEMORY = 11, 5, 4
+
+
+def make(layers: int = 2, memory: int = MEMORY, **options: Any) -> XLNet:
+    sizes = XLNetConfig(layers=layers, model_size=6, heads=2, hidden_size=7, memory=memory, dropout=0.0, **options)
+    return randomised(XLNet(sizes, SYMBOLS, 8)).eval()
+
+
+def texts(rows: int, length: int) -> Tensor:
+    """Each symbol at most once in a text, so that a row of the embedding is one position."""
+    return torch.stack([torch.randperm(SYMBOLS)[:length] for _ in range(rows)])
+
+
+def order_of(*orders: tuple[int, ...]) -> Order:
+    """An order from the positions in their turn, from 0."""
+    return Order(torch.tensor(orders).argsort(1))
+
+
+def forwards(rows: int, length: int) -> Order:
+    return Order(torch.arange(length).expand(rows, -1))
+
+
+def slow_two_streams(
+    model: XLNet, symbols: list[int], order: tuple[int, ...], wanted: tuple[int, ...], memory: Tensor | None = None
+) -> Tensor:
+    """The query stream of the wanted positions of one text. Each position attends, alone, to the list of those that it
+    may see; no mask and no shift. Positions that are not in the order are not looked at."""
+    h = {i: model.embedding.weight[symbols[i]] for i in order}
+    g = dict.fromkeys(wanted, model.unknown)
+    for number, layer in enumerate(model.layers):
+        old = [] if memory is None else list(memory[number])
+
+        def step(x: Tensor, place: int, seen: list[int], h: Any = h, old: Any = old, layer: Any = layer) -> Tensor:
+            keys = [*old, *(h[i] for i in seen), torch.zeros_like(x)]  # the last is masked: no list is empty
+            places = [*range(len(old)), *(len(old) + i for i in seen), 0]
+            attention = layer.attention
+            queries, total = (attention.query.weight @ x).view(attention.content_bias.shape), []
+            for head, query in enumerate(queries):
+                rows = slice(head * attention.head_size, (head + 1) * attention.head_size)
+                scores = []
+                for key, at in zip(keys, places, strict=True):
+                    distance, angles = len(old) + place - at, []
+                    for n in range(0, len(x), 2):
+                        angle = distance / 10_000 ** (n / len(x))
+                        angles += [math.sin(angle), math.cos(angle)]
+                    r = attention.position.weight[rows] @ torch.tensor(angles, dtype=x.dtype)
+                    k = attention.key.weight[rows] @ key
+                    scores.append((query + attention.content_bias[head]) @ k + (query + attention.position_bias[head]) @ r)
+                scaled = torch.stack(scores)[:-1] / attention.head_size**0.5
+                values = [attention.value.weight[rows] @ key for key in keys[:-1]]
+                none = torch.zeros_like(query)
+                total.append(sum((w * v for w, v in zip(scaled.softmax(0), values, strict=True)), none))
+            for residual, sublayer in (
+                (layer.attention_residual, attention.output.weight @ torch.cat(total)),
+                (layer.forward_residual, None),
+            ):
+                added = x + (layer.feed_forward(x[None])[0] if sublayer is None else sublayer)
+                centred = added - added.mean()
+                x = residual.norm.weight * centred / (centred.square().mean() + 1e-12).sqrt() + residual.norm.bias
+            return x
+
+        turn = {position: t for t, position in enumerate(order)}
+        g = {i: step(g[i], i, [j for j in order if turn[j] < turn.get(i, len(order))]) for i in wanted}
+        h = {i: step(h[i], i, [j for j in order if turn[j] <= turn[i]]) for i in order}
+    return torch.stack([g[i] for i in wanted])
+
+
+class TestStreams:
+    def test_they_equal_the_slow_twin_with_a_memory(self) -> None:
+        model, symbols, order = make(), texts(2, 4), [(2, 0, 3, 1), (1, 3, 2, 0)]
+        _, memory = model.permuted(texts(2, 3), forwards(2, 3))
+        assert memory.shape == (2, 2, 3, 6)
+
+        def slow() -> Tensor:
+            rows = zip(symbols.tolist(), order, memory, strict=True)
+            return torch.stack([slow_two_streams(model, text, one, (0, 1, 2, 3), old) for text, one, old in rows])
+
+        weights = [weight for name, weight in model.named_parameters() if name != "output_bias"]
+        assert_twins(lambda: model.permuted(symbols, order_of(*order), memory)[0].query, slow, weights, 1e-10)
+
+    def test_under_the_order_of_the_text_the_content_is_a_causal_transformer(self) -> None:
+        model, symbols = make(), texts(3, LENGTH)
+        found, _ = model.permuted(symbols, forwards(3, LENGTH))
+        content = model.embedding(symbols)
+        for layer in model.layers:
+            attended = layer.attention_residual(content, lambda x, layer=layer: layer.attention(x, causal=True))
+            content = layer.forward_residual(attended, layer.feed_forward)
+        torch.testing.assert_close(found.content, content)
+
+    def test_under_the_order_of_the_text_the_next_symbol_is_predicted_as_in_writing(self) -> None:
+        model, symbols = make(), texts(3, LENGTH)
+        found, _ = model.permuted(symbols, forwards(3, LENGTH))
+        torch.testing.assert_close(model(symbols[:, :-1]).features, found.query[:, 1:])
+
+    @pytest.mark.parametrize(("length", "layers"), [(1, 2), (2, 2), (4, 2), (5, 1)])
+    def test_the_mean_over_all_orders_is_that_of_brute_force(self, length: int, layers: int) -> None:
+        model, symbols, orders = make(layers), texts(1, length), list(itertools.permutations(range(length)))
+
+        @cache
+        def conditional(seen: tuple[int, ...], place: int) -> float:
+            """log p of the symbol at a place, after those seen."""
+            features = slow_two_streams(model, symbols[0].tolist(), seen, (place,))[0]
+            logits = model.embedding.weight @ features + model.output_bias
+            return float(logits.log_softmax(0)[symbols[0, place]])
+
+        with torch.no_grad():
+            found, _ = model.permuted(symbols.expand(len(orders), -1), order_of(*orders))
+            ours = F.cross_entropy(model.project(found.query).logits().mT, symbols.expand(len(orders), -1))
+            total = 0.0
+            for order in orders:  # the chain rule
+                for t, place in enumerate(order):
+                    seen = order[:t] if layers > 1 else tuple(sorted(order[:t]))  # one layer only sees which there are
+                    total -= conditional(seen, place)
+        assert float(ours) == pytest.approx(total / len(orders) / length, rel=1e-10)
+
+    def test_the_query_stream_never_sees_its_own_symbol_or_a_later_one(self) -> None:
+        model, symbols, order = make(layers=3), texts(1, LENGTH), (3, 1, 4, 0, 2)
+        found, _ = model.permuted(symbols, order_of(order))
+        for t, place in enumerate(order):
+            for stream, seen in ((found.query, order[:t]), (found.content, order[: t + 1])):
+                [slope] = torch.autograd.grad(stream[0, place].square().sum(), [model.embedding.weight], retain_graph=True)
+                moved = {i for i in range(LENGTH) if slope[symbols[0, i]].any()}  # exactly 0 elsewhere
+                assert moved == set(seen)
+
+    def test_the_first_of_an_order_sees_nothing_and_depends_on_no_symbol(self) -> None:
+        model = make()
+        found = [model.permuted(texts(1, LENGTH), order_of((2, 0, 1, 4, 3)))[0].query[0, 2] for _ in range(2)]
+        torch.testing.assert_close(*found, rtol=0, atol=0)
+
+    def test_positions_that_are_not_predicted_change_nothing(self) -> None:
+        model, symbols, order = make(), texts(2, LENGTH), draw(2, LENGTH)
+        _, memory = model.permuted(texts(2, 3), draw(2, 3))
+        targets = torch.tensor([[0, 3], [2, 4]])
+        whole, part = (model.permuted(symbols, one, memory)[0] for one in (order, order._replace(targets=targets)))
+        torch.testing.assert_close(part.query, whole.query.gather(1, targets[..., None].expand(-1, -1, 6)))
+        torch.testing.assert_close(part.content, whole.content)
+
+    def test_padding_equals_cut_off(self) -> None:
+        model, symbols, order = make(), texts(2, LENGTH), draw(2, LENGTH)
+        padded = torch.cat([symbols, texts(2, 2)], 1)
+        # the padding comes first in the order, where everything could see it
+        ranks = torch.cat([order.ranks + 2, torch.tensor([[0, 1], [1, 0]])], 1)
+        mask = (torch.arange(LENGTH + 2) < LENGTH).expand(2, -1)
+        (found, _), (cut, _) = model.permuted(padded, Order(ranks), None, mask), model.permuted(symbols, order)
+        for ours, theirs in zip(found, cut, strict=True):
+            torch.testing.assert_close(ours[:, :LENGTH], theirs)
+        torch.testing.assert_close(model(padded, mask).features[:, :LENGTH], model(symbols).features)
+        before = torch.cat([texts(2, 2), symbols], 1)
+        torch.testing.assert_close(model(before, mask.flip(1)).features[:, 2:], model(symbols).features)
+
+    def test_segments_are_relative(self) -> None:
+        model, symbols, order = make(segments=True), texts(2, LENGTH), draw(2, LENGTH)
+        segments = torch.tensor([[0, 0, 1, 1, 1], [1, 0, 0, 2, 2]])
+        found, other, none = (
+            model.permuted(symbols, order, None, None, given)[0].query for given in (segments, 7 - segments, None)
+        )
+        torch.testing.assert_close(found, other)
+        assert not torch.allclose(found, none)
+        one = model.permuted(symbols, order, None, None, torch.zeros_like(segments))[0].query
+        torch.testing.assert_close(one, none)  # within one segment the term cancels in the softmax
+
+
+class TestMemory:
+    def test_a_memory_and_the_next_window_equal_both_in_one_pass(self) -> None:
+        """If the order has all of the first window before the second, and the memory reaches back to its beginning."""
+        model, symbols = make(memory=LENGTH), texts(2, 2 * LENGTH)
+        first, second = draw(2, LENGTH), draw(2, LENGTH)
+        both = Order(torch.cat([first.ranks, second.ranks + LENGTH], 1))
+        whole, _ = model.permuted(symbols, both)
+        _, memory = model.permuted(symbols[:, :LENGTH], first)
+        parts, _ = model.permuted(symbols[:, LENGTH:], second, memory)
+        for part, all_of_them in zip(parts, whole, strict=True):
+            torch.testing.assert_close(part, all_of_them[:, LENGTH:])
+
+    def test_it_reaches_back_as_far_as_it_is_long(self) -> None:
+        model, order = make(memory=3), draw(1, 2)
+        _, memory = model.permuted(texts(1, LENGTH), draw(1, LENGTH))
+        assert memory.shape == (1, 2, 3, 6)
+        _, moved = model.permuted(texts(1, 2), order, memory)
+        torch.testing.assert_close(moved[:, :, :1], memory[:, :, 2:])
+        _, none = make(memory=0).permuted(texts(1, 2), order)
+        assert none.shape == (1, 2, 0, 6)
+
+    def test_no_gradient_reaches_it(self) -> None:
+        model, order = make(), draw(1, 2)
+        _, memory = model.permuted(texts(1, LENGTH), draw(1, LENGTH))
+        assert not memory.requires_grad
+        memory.requires_grad_()
+        found, _ = model.permuted(texts(1, 2), order, memory)
+        assert torch.autograd.grad(found.query.sum(), [memory], allow_unused=True) == (None,)
+
