@@ -205,3 +205,40 @@ class TestMemory:
         found, _ = model.permuted(texts(1, 2), order, memory)
         assert torch.autograd.grad(found.query.sum(), [memory], allow_unused=True) == (None,)
 
+
+
+class TestOrders:
+    def test_all_are_equally_likely(self) -> None:
+        count = 24_000
+        torch.manual_seed(0)
+        ranks = draw(count, 4).ranks
+        assert (ranks.sort(1).values == torch.arange(4)).all()
+        seen = (ranks * torch.tensor([64, 16, 4, 1])).sum(1).bincount()
+        seen = seen[seen > 0].double()
+        assert len(seen) == 24
+        assert ((seen - count / 24).square() / (count / 24)).sum() < 49.7  # chi-square, 23 degrees of freedom, 0.1 %
+
+    def test_the_last_part_of_an_order_is_predicted(self) -> None:
+        order = draw(50, 13, 4)
+        assert order.targets is not None
+        assert order.targets.shape == (50, 3)
+        assert (order.targets.diff(dim=1) > 0).all()
+        assert (order.ranks.gather(1, order.targets).sort(1).values == torch.tensor([10, 11, 12])).all()
+        assert draw(2, 3, 6).targets.shape == (2, 1)  # type: ignore[union-attr]  # never none
+
+    def test_blocks_follow_each_other(self) -> None:
+        order = draw(50, 12, 2, 4)
+        assert order.targets is not None
+        assert (order.ranks // 4 == torch.arange(12) // 4).all()
+        assert (order.targets // 4 == torch.tensor([0, 0, 1, 1, 2, 2])).all()
+        assert (order.ranks.gather(1, order.targets) % 4 >= 2).all()
+        assert (draw(2, 5, 1, 1).ranks == torch.arange(5)).all()
+
+    def test_the_masks_are_those_of_the_papers_example(self) -> None:
+        """Figure 2 (c): the order 3, 2, 4, 1."""
+        found = masks(order_of((2, 1, 3, 0)), 1)
+        content = [[1, 1, 1, 1, 1], [1, 0, 1, 1, 0], [1, 0, 0, 1, 0], [1, 0, 1, 1, 1]]
+        assert found.content[0, 0].int().tolist() == content
+        for row in range(4):
+            content[row][1 + row] = 0
+        assert found.query[0, 0].int().tolist() == content
