@@ -61,7 +61,9 @@ def slow_two_streams(
                         angles += [math.sin(angle), math.cos(angle)]
                     r = attention.position.weight[rows] @ torch.tensor(angles, dtype=x.dtype)
                     k = attention.key.weight[rows] @ key
-                    scores.append((query + attention.content_bias[head]) @ k + (query + attention.position_bias[head]) @ r)
+                    scores.append(
+                        (query + attention.content_bias[head]) @ k + (query + attention.position_bias[head]) @ r
+                    )
                 scaled = torch.stack(scores)[:-1] / attention.head_size**0.5
                 values = [attention.value.weight[rows] @ key for key in keys[:-1]]
                 none = torch.zeros_like(query)
@@ -134,7 +136,8 @@ class TestStreams:
         found, _ = model.permuted(symbols, order_of(order))
         for t, place in enumerate(order):
             for stream, seen in ((found.query, order[:t]), (found.content, order[: t + 1])):
-                [slope] = torch.autograd.grad(stream[0, place].square().sum(), [model.embedding.weight], retain_graph=True)
+                total, table = stream[0, place].square().sum(), model.embedding.weight
+                [slope] = torch.autograd.grad(total, [table], retain_graph=True)
                 moved = {i for i in range(LENGTH) if slope[symbols[0, i]].any()}  # exactly 0 elsewhere
                 assert moved == set(seen)
 
@@ -204,7 +207,6 @@ class TestMemory:
         memory.requires_grad_()
         found, _ = model.permuted(texts(1, 2), order, memory)
         assert torch.autograd.grad(found.query.sum(), [memory], allow_unused=True) == (None,)
-
 
 
 class TestOrders:

@@ -76,6 +76,13 @@ def pair(dtype: torch.dtype) -> tuple[XLNet, Any]:
     return ours, theirs
 
 
+def gradients(net: torch.nn.Module) -> dict[str, Tensor]:
+    return {
+        name: torch.zeros_like(weight) if weight.grad is None else weight.grad
+        for name, weight in net.named_parameters()
+    }
+
+
 def permutation(order: Order) -> tuple[Tensor, Tensor]:
     """Theirs: 1 where a position does not see another, and a row with a 1 at each target."""
     assert order.targets is not None
@@ -111,10 +118,7 @@ def test_two_windows_with_a_memory_between_them(dtype: torch.dtype, tolerance: f
     slope = torch.randn_like(logits)
     (logits * slope).sum().backward()
     (found.logits * slope).sum().backward()
-    slopes, expected = (
-        {name: torch.zeros_like(weight) if weight.grad is None else weight.grad for name, weight in net.named_parameters()}
-        for net in (ours, theirs)
-    )
+    slopes, expected = gradients(ours), gradients(theirs)
     assert all(slope.any() or (not segmented and ".segment" in name) for name, slope in slopes.items())
     for name, slope in ours_of(expected, 2).items():
         torch.testing.assert_close(slopes[name], slope, rtol=tolerance, atol=tolerance)

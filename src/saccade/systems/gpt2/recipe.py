@@ -1,6 +1,5 @@
 """The recipe of GPT-2: text, sizes, pictures and claims."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from saccade.core.recipe import Answer, Claim, Paper, Recipe, Step
 from saccade.explain.capture import capture
 from saccade.explain.pictures.characters import Characters
 from saccade.explain.pictures.heads import Heads
-from saccade.nets.continuation import WritingConfig, likeliest, nats, read_again, write
+from saccade.nets.continuation import WritingConfig, answers, likeliest, read_again
 from saccade.nets.language_model import LanguageModel, LanguageModelConfig
 from saccade.tasks.text import Batch, BytePieces, TextConfig, TextTask, Written
 from saccade.tasks.text.objective import next_symbol
@@ -62,24 +61,7 @@ def build(config: Config, task: Any) -> LanguageModel:
 
 def predict(model: Any, batch: Batch, config: Config) -> list[Written]:
     """The nats of the scored symbols, or, where none is scored, the text written on."""
-    asked = ~batch.scored.any(1)
-    found = [Written((), math.nan)] * len(asked)
-    for kind in (False, True):
-        rows = (asked == kind).nonzero()[:, 0].tolist()
-        if not rows:
-            continue
-        longest = int(batch.mask[rows].sum(1).max())
-        symbols, mask, scored = (part[rows, :longest] for part in (batch.symbols, batch.mask, batch.scored))
-        if not kind:
-            sums = nats(model, symbols, mask, scored).tolist()
-            found = [Written((), round(sums.pop(0), 4)) if row in rows else one for row, one in enumerate(found)]
-            continue
-        texts = [own[real].tolist() for own, real in zip(symbols, mask, strict=True)]
-        seeds = [(config.writing.seed, int(batch.numbers[row]), text) for row, text in zip(rows, texts, strict=True)]
-        added = write(model, symbols, mask, config.writing, seeds).tolist()
-        for row, text, more in zip(rows, texts, added, strict=True):
-            found[row] = Written((*text, *more), math.nan)
-    return found
+    return [Written(*found) for found in answers(model, *batch[:4], config.writing)]
 
 
 def shown_symbols(answer: Answer) -> list[int]:

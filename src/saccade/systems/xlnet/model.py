@@ -230,9 +230,10 @@ class XLNet(nn.Module):
         encodings = distance_encodings(length, before + length, content.shape[-1], content)
         sight = Sight(encodings, seen.content, seen.query, places=places, segments=segments)
         streams, kept = Streams(content, self.start(order.ranks if targets is None else targets)), []
+        first = max(0, before + length - self.config.memory)
         for number, layer in enumerate(self.layers):
             own = content.new_zeros(rows, 0, content.shape[-1]) if memory is None else memory[:, number].detach()
-            kept.append(torch.cat([own, streams.content.detach()], 1)[:, max(0, before + length - self.config.memory) :])
+            kept.append(torch.cat([own, streams.content.detach()], 1)[:, first:])
             streams, _ = layer(streams, sight, own)
         return Streams(streams.content, self.dropout(streams.query)), torch.stack(kept, 1)
 

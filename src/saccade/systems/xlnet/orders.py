@@ -1,5 +1,5 @@
-"""Orders in which a text is factorised, and what each position may see. Yang et al. 2019, arXiv:1906.08237, sections 2.2
-and 2.3.
+"""Orders in which a text is factorised, and what each position may see. Yang et al. 2019, arXiv:1906.08237, sections
+2.2 and 2.3.
 
     log p(x) = sum_t log p(x_{z_t} | x_{z_1}..x_{z_t-1})          z an order, a permutation of the positions
     content:  z_t sees z_1..z_t        query:  z_t sees z_1..z_t-1
@@ -30,7 +30,9 @@ class Masks(NamedTuple):
     query: Bool[Tensor, "b 1 n k"]
 
 
-def draw(rows: int, length: int, partial: int = 1, block: int | None = None, device: torch.device | None = None) -> Order:
+def draw(
+    rows: int, length: int, partial: int = 1, block: int | None = None, device: torch.device | None = None
+) -> Order:
     """An order of each row, all equally likely, from torch's global random state.
 
     Args:

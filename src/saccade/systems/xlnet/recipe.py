@@ -1,1 +1,232 @@
-RECIPE = None
+"""The recipe of XLNet: text, orders, sizes and pictures."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field, model_validator
+
+from saccade.core.config import Seed, config
+from saccade.core.picture import Picture
+from saccade.core.recipe import Answer, Loss, Paper, Part, Recipe, Step
+from saccade.explain.capture import capture
+from saccade.explain.pictures.alignment import Alignment
+from saccade.explain.pictures.characters import Characters
+from saccade.explain.pictures.heads import Heads
+from saccade.nets.continuation import WritingConfig, answers, likeliest, read_again
+from saccade.systems.xlnet.model import XLNet, XLNetConfig
+from saccade.systems.xlnet.orders import Order, draw, masks
+from saccade.tasks.text import Batch, BytePieces, TextConfig, TextTask, Written
+from saccade.tasks.text.objective import NOT_SCORED, next_symbol
+from saccade.tasks.text.stream import Windows
+from saccade.training.config import Adam, TrainingConfig
+
+SHOWN = 48  # symbols whose heads are drawn
+TINTED = 2000  # symbols that are tinted
+ORDERED = 8  # symbols of a drawn order whose masks are drawn
+VISIBLE = {"\n": "⏎", " ": "␣"}
+
+
+@config
+class OrderConfig:
+    """The order whose masks are drawn."""
+
+    given: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=32)] = ()
+    """An order of the first symbols of the text, such as 3 2 4 1: the third comes first; none: drawn."""
+    seed: Seed = 1
+    """Seed of a drawn order."""
+
+    @model_validator(mode="after")
+    def check_order(self) -> "OrderConfig":
+        if sorted(self.given) != list(range(1, len(self.given) + 1)):
+            said = " ".join(map(str, self.given))
+            raise ValueError(f"an order has each number from 1 to its length once, such as 3 2 4 1, not {said}")
+        return self
+
+    @property
+    def positions(self) -> list[int]:
+        """The positions in their turn, from 0."""
+        if self.given:
+            return [place - 1 for place in self.given]
+        generator = torch.Generator().manual_seed(self.seed)
+        return torch.randperm(ORDERED, generator=generator).tolist()  # type: ignore[no-any-return]
+
+
+@config
+class Config:
+    """A Transformer that learns to predict the symbols of a text in every order."""
+
+    task: TextConfig = TextConfig(window=64, context=64)
+    model: XLNetConfig = XLNetConfig(layers=4, dropout=0.0)
+    training: TrainingConfig = TrainingConfig(
+        steps=2400, batch_size=2048, learning_rate=2e-3, schedule="cosine", warmup=200, clip=1.0,
+        optimizer=Adam(beta2=0.99, weight_decay=0.1), validate_every=600,
+    )  # fmt: skip
+    writing: WritingConfig = WritingConfig()
+    order: OrderConfig = OrderConfig()
+
+    @model_validator(mode="after")
+    def check_lengths(self) -> "Config":
+        window, memory, context = self.task.window, self.model.memory, self.task.context
+        block, partial = self.model.block or window, self.model.partial
+        if self.task.corpus != "text":
+            raise ValueError("--task.corpus must be text: its symbols are scored in bits, and levels are not")
+        if 2 * context > window + memory:
+            raise ValueError(
+                f"the model learns distances within --task.window {window} and --model.memory {memory}, but "
+                f"--task.context {context} reads {2 * context} symbols at once; type --task.context "
+                f"{(window + memory) // 2} or less"
+            )
+        if window % block:
+            raise ValueError(f"--model.block {block} does not divide --task.window {window}; choose a divisor")
+        if partial > block:
+            raise ValueError(
+                f"--model.partial {partial} is more than the {block} symbols of an order; type --model.partial {block} "
+                "or less"
+            )
+        return self
+
+
+def task(config: Config, assets: Path | None) -> TextTask:
+    return TextTask(config.task, assets, config.task.window + config.model.memory)
+
+
+def build(config: Config, task: Any) -> XLNet:
+    return XLNet(config.model, len(task.symbols.names), config.task.window + config.model.memory)
+
+
+def objective(model: Any, batch: Batch, step: int) -> Loss:
+    """The cross-entropy of the predicted symbols in a random order, with a memory of the window before; in validation,
+    of each next symbol."""
+    if not model.training:
+        return next_symbol(model, batch, step)
+    symbols, mask = batch.symbols[:, 1:], batch.mask[:, 1:]  # the first is the last of the window before
+    order = draw(*symbols.shape, model.config.partial, model.config.block, symbols.device)
+    streams, memory = model.permuted(symbols, order, batch.state, mask)
+    targets = symbols.masked_fill(~batch.scored[:, 1:], NOT_SCORED)
+    if order.targets is not None:
+        targets = targets.gather(1, order.targets)
+    nats = model.project(streams.query).cross_entropy(targets, NOT_SCORED)
+    return Loss({"nats": Part(nats, (targets != NOT_SCORED).sum())}, carry=memory if model.config.memory else None)
+
+
+def predict(model: Any, batch: Batch, config: Config) -> list[Written]:
+    """The nats of the scored symbols, or, where none is scored, the text written on; both from left to right."""
+    return [Written(*found) for found in answers(model, *batch[:4], config.writing)]
+
+
+def shown_symbols(answer: Answer) -> list[int]:
+    """The text as it was written on, or else the scored one."""
+    symbols: list[int] = list(answer.prediction.symbols) or answer.example.symbols.tolist()
+    return symbols
+
+
+def first_written(answer: Answer) -> int:
+    """The first symbol that the model predicted."""
+    return len(answer.example.symbols) - answer.example.scored
+
+
+def pictures(answer: Answer) -> list[Picture]:
+    """The text, tinted by the probability of each symbol; the heads of both streams where the model begins to write;
+    and what both streams may see in an order."""
+    symbols = shown_symbols(answer)
+    found: list[Picture] = [tinted(answer, symbols[:TINTED])] if len(symbols) > 1 else []
+    last = min(len(symbols), max(SHOWN, first_written(answer) + SHOWN // 2))
+    part = symbols[max(0, last - min(SHOWN, answer.model.longest)) : last]
+    return [*found, heads(answer, part), *mask_pictures(answer, symbols)]
+
+
+def tinted(answer: Answer, symbols: list[int]) -> Characters:
+    own = torch.tensor(symbols, device=answer.device)
+    chances = read_again(answer.model, own).rewards(own[1:], -1).double().exp().clamp(max=1).tolist()
+    parts = [answer.task.symbols.decode([symbol]) for symbol in symbols]
+    numbers = [chance for part, chance in zip(parts, [0.0, *chances], strict=True) for _ in part]
+    title = "How probable each symbol was, given those before it"
+    return Characters("probability", "".join(parts), numbers, "probability", title)
+
+
+def heads(answer: Answer, symbols: list[int]) -> Heads:
+    """A row of a content stream is a symbol that is read, one of a query stream the symbol after it, still unseen."""
+    with torch.no_grad(), capture(answer.model, "layers.*.attention.weights") as seen:
+        answer.model(torch.tensor([symbols], device=answer.device))
+    names, layers = answer.task.labels(symbols), {}
+    for name, (content, query) in seen.items():
+        layers[name.replace("attention", "content")] = (content[0].float().cpu(), names, names)
+        layers[name.replace("attention", "query")] = (query[0].float().cpu(), [*names[1:], "?"], names)
+    return Heads("heads", layers, "Heads of both streams; the rows of a query stream are the next symbols")
+
+
+def mask_pictures(answer: Answer, symbols: list[int]) -> list[Alignment]:
+    """What each position may see in the configured order."""
+    positions = [place for place in answer.config.order.positions if place < len(symbols)]
+    turns = torch.tensor(positions).argsort()
+    names = [VISIBLE.get(name, name) for name in answer.task.labels(symbols[: len(positions)])]
+    rows = [f"{name} {turn}" for name, turn in zip(names, (turns + 1).tolist(), strict=True)]
+    said, found = " ".join(str(place + 1) for place in positions), []
+    seen = masks(Order(turns[None]))
+    for name, mask, what in (
+        ("content-mask", seen.content, "itself and the symbols before it in the order"),
+        ("query-mask", seen.query, "the symbols before it in the order, not itself"),
+    ):
+        stream = name.removesuffix("-mask")
+        title = f"The {stream} stream sees {what}: {said}"
+        labels = ("symbol, and its turn", "symbol that is seen, and its turn")
+        found.append(Alignment(name, mask[0, 0].float(), rows, rows, *labels, "may be attended", title))
+    return found
+
+
+def steps(answer: Answer, count: int) -> list[Step]:
+    """The symbols that were written, or scored, each with the likeliest ones in its place."""
+    names = [VISIBLE.get(name, name) for name in answer.task.symbols.names]
+    symbols = torch.tensor(shown_symbols(answer), device=answer.device)
+    return likeliest(answer.model, symbols, first_written(answer), names, count)
+
+
+TINY = Config(
+    task=TextConfig(window=16, context=16, validated=512),
+    model=XLNetConfig(layers=2, model_size=24, heads=3, memory=16, partial=2, dropout=0.0),
+    training=TrainingConfig(
+        steps=60, batch_size=512, learning_rate=1e-2, threads=1, validate_every=30, checkpoint_every=20, log_every=10
+    ),
+    writing=WritingConfig(length=40),
+)
+
+
+def published(layers: int, model_size: int, heads: int) -> Config:
+    """A size of the paper, its appendix A.4.1, with the memory of the authors' code and 32,000 pieces."""
+    return Config(
+        task=TextConfig(symbols=BytePieces(size=32_000), window=512, context=256),
+        model=XLNetConfig(
+            layers=layers, model_size=model_size, heads=heads, memory=384, partial=6, segments=True,
+            attention_dropout=0.1,
+        ),
+        training=TrainingConfig(
+            steps=500_000, batch_size=32_768, accumulate=128, learning_rate=4e-4, schedule="linear", warmup=40_000,
+            optimizer=Adam(epsilon=1e-6, weight_decay=0.01), validate_every=5000, checkpoint_every=5000,
+        ),
+    )  # fmt: skip
+
+
+RECIPE = Recipe(
+    paper=Paper(
+        title="XLNet: Generalized Autoregressive Pretraining for Language Understanding",
+        authors="Yang et al.",
+        year=2019,
+        arxiv="1906.08237",
+        target="sizes of the appendix, on tinyshakespeare",
+        number="none on this text: the paper measures what a classifier makes of its features",
+    ),
+    task=task,
+    build=build,
+    objective=objective,
+    predict=predict,
+    stream=lambda config, task, model: Windows(task, config.training.batch_size),
+    pictures=pictures,
+    steps=steps,
+    variants={
+        "default": Config(),
+        "tiny": TINY,
+        "base": published(12, 768, 12),
+        "large": published(24, 1024, 16),
+    },
+)
