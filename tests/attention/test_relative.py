@@ -230,3 +230,13 @@ def test_it_compiles_without_graph_breaks() -> None:
     attention, inputs = RelativeAttention(MODEL, HEADS), leaf(BATCH, 11, MODEL, dtype=torch.float32)
     compiled = torch.compile(attention, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(inputs, causal=True), attention(inputs, causal=True))
+
+
+def test_padding_between_keys_takes_no_place() -> None:
+    attention, inputs = randomised(RelativeAttention(MODEL, HEADS)), leaf(1, LENGTH, MODEL)
+    apart = torch.cat([inputs[:, :2], torch.randn(1, 3, MODEL).double(), inputs[:, 2:]], 1)
+    mask = torch.tensor([[True, True, False, False, False, True, True, True]])
+    places = mask.cumsum(1) - 1
+    heads = attention.project(apart, LENGTH + 3)
+    found = attention.attend(apart, heads, mask, places=places, key_places=places)
+    torch.testing.assert_close(found[mask], attention(inputs)[0])

@@ -1,18 +1,32 @@
+"""XLNet: its two streams, orders and memory, and its answers and pictures."""
+
 import itertools
+import json
 import math
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
+from saccade.core.config import from_plain, to_plain
+from saccade.core.recipe import Answer
+from saccade.explain.pictures import kept, load
+from saccade.nets.continuation import WritingConfig
 from saccade.runs import catalogue
+from saccade.runs.memory import sized
 from saccade.systems.xlnet.model import XLNet, XLNetConfig
 from saccade.systems.xlnet.orders import Order, draw, masks
+from saccade.systems.xlnet.recipe import OrderConfig
+from saccade.tasks.text import Written
 from tests.checks import assert_twins, randomised
+from tests.explain.pictures import assert_whole
 
+CPU = torch.device("cpu")
 RECIPE: Any = catalogue.recipe("xlnet")
 SYMBOLS, LENGTH, MEMORY = 11, 5, 4
 
@@ -244,3 +258,171 @@ class TestOrders:
         for row in range(4):
             content[row][1 + row] = 0
         assert found.query[0, 0].int().tolist() == content
+
+
+@pytest.fixture(scope="module")
+def built() -> tuple[Any, Any, Any]:
+    config = RECIPE.variants["tiny"]
+    task = RECIPE.task(config, None)
+    torch.manual_seed(0)
+    return config, task, randomised(RECIPE.build(config, task), 0.3).eval()
+
+
+@pytest.mark.parametrize(("variant", "parameters"), [("base", 116_750_336), ("large", 360_300_800)])
+def test_the_published_sizes_have_their_parameters(variant: str, parameters: int) -> None:
+    config = RECIPE.variants[variant]
+    model = sized(lambda: XLNet(config.model, config.task.symbols.size, 896))
+    assert sum(weight.numel() for weight in model.parameters()) == parameters
+
+
+class TestWriting:
+    @pytest.mark.parametrize("parts", [[1] * 7, [3, 4]])
+    def test_steps_with_a_cache_equal_one_pass(self, parts: list[int]) -> None:
+        model, symbols = make(), texts(2, 7)
+        mask = torch.arange(7) >= torch.tensor([[0], [2]])
+        past, found, done = None, [], 0
+        for part in symbols.split(parts, 1):
+            done += part.shape[1]
+            features, past = model.advance(part, None, past, mask[:, :done])
+            found.append(features)
+        torch.testing.assert_close(torch.cat(found, 1), model(symbols, mask).features)
+
+    def test_the_nats_are_those_of_each_scored_symbol_given_those_before(self, built: tuple[Any, Any, Any]) -> None:
+        """By the query stream, at the place of the symbol, in the order of the text."""
+        config, task, model = built
+        examples = [task.examples("test")[0], task.examples("test")[-1]]
+        assert len(examples[0].symbols) - examples[0].scored == config.task.context
+        with torch.no_grad():
+            found = RECIPE.predict(model, task.collate(examples), config)
+            for example, written in zip(examples, found, strict=True):
+                count = len(example.symbols)
+                streams, _ = model.permuted(example.symbols[None], forwards(1, count))
+                each = model.project(streams.query[0]).log_probs().gather(1, example.symbols[:, None])
+                assert written.nats == pytest.approx(-float(each[count - example.scored :].sum()), abs=1e-3)
+
+    def test_every_symbol_of_the_test_is_scored_once(self, built: tuple[Any, Any, Any]) -> None:
+        _, task, _ = built
+        examples = task.examples("test")
+        figures = task.score([Written((), 0.0)] * len(examples), examples).figures
+        assert figures["signature"].value == "111,540 symbols, each once, 16 or more before it"
+
+    def test_a_text_is_continued_alike_in_any_batch(self, built: tuple[Any, Any, Any]) -> None:
+        config, task, model = built
+        asked = [task.read(text) for text in ("ROMEO:", "A", "What is thy name, and where is all thy house?")]
+        together = RECIPE.predict(model, task.collate([*asked, task.examples("test")[0]]), config)
+        alone = [RECIPE.predict(model, task.collate([one]), config)[0] for one in asked]
+        assert [one.symbols for one in together[:3]] == [one.symbols for one in alone]
+        assert not math.isnan(together[3].nats)
+        assert task.decode(alone[0]).startswith("ROMEO:")
+        assert len(alone[0].symbols) == 6 + config.writing.length
+        [note] = task.notes(asked[2])
+        assert "reads at most 32 at once" in note
+
+    def test_the_likeliest_are_written_at_temperature_0(self, built: tuple[Any, Any, Any]) -> None:
+        config, task, model = built
+        config = replace(config, writing=WritingConfig(temperature=0, length=9))
+        [written] = RECIPE.predict(model, task.collate([task.read("ROMEO:")]), config)
+        for count in range(6, 15):
+            assert (
+                int(model(torch.tensor([written.symbols[:count]])).logits()[0, -1].argmax()) == written.symbols[count]
+            )
+
+    def test_steps_are_the_written_symbols(self, built: tuple[Any, Any, Any]) -> None:
+        config, task, model = built
+        example = task.read("ROMEO:")
+        [written] = RECIPE.predict(model, task.collate([example]), config)
+        steps = RECIPE.steps(Answer(model, task, config, example, written, CPU), 65)
+        assert len(steps) == config.writing.length
+        assert sum(math.exp(value) for _, value in steps[7].likeliest) == pytest.approx(1)
+
+
+class TestObjective:
+    def test_it_is_the_cross_entropy_of_the_last_part_of_an_order_with_a_memory(
+        self, built: tuple[Any, Any, Any]
+    ) -> None:
+        config, task, model = built
+        model.train()  # there is no dropout
+        stream = RECIPE.stream(config, task, model)
+        torch.manual_seed(3)
+        first = RECIPE.objective(model, stream.share(0).batch, 0)
+        assert first.carry.shape == (32, 2, 16, 24)
+        stream.after(0, first)
+        batch = stream.share(1).batch
+        torch.manual_seed(4)
+        loss = RECIPE.objective(model, batch, 1)
+        torch.manual_seed(4)
+        order = draw(32, 16, 2)
+        assert order.targets is not None
+        assert loss.parts["nats"].count == order.targets.numel() == 32 * 8
+        model.eval()
+        symbols = batch.symbols[:, 1:]
+        streams, _ = model.permuted(symbols, order, first.carry)
+        rows = model.project(streams.query).log_probs().gather(2, symbols.gather(1, order.targets)[..., None])
+        torch.testing.assert_close(loss.value, -rows.mean())
+
+    def test_the_windows_of_a_row_follow_each_other(self, built: tuple[Any, Any, Any]) -> None:
+        config, task, model = built
+        stream = RECIPE.stream(config, task, model)
+        windows = [stream.share(number).batch.symbols[:, 1:] for number in range(2)]
+        text = task.part("train")
+        assert torch.equal(torch.cat(windows, 1)[0], text[1:33])
+
+    def test_validation_draws_nothing(self, built: tuple[Any, Any, Any]) -> None:
+        config, task, model = built
+        batch = task.collate(task.examples("validation")[:3])
+        found = [RECIPE.objective(model.eval(), batch, 0).value for _ in range(2)]
+        assert torch.equal(*found)
+        nats = sum(one.nats for one in RECIPE.predict(model, batch, config))
+        assert found[0].item() == pytest.approx(nats / int(batch.scored.sum()), abs=1e-5)
+
+
+class TestPictures:
+    def test_the_tinted_text_the_heads_and_the_masks(self, built: tuple[Any, Any, Any]) -> None:
+        config, task, model = built
+        config = replace(config, order=OrderConfig(given=(3, 2, 4, 1)))
+        example = task.read("ROMEO:\n")
+        [written] = RECIPE.predict(model, task.collate([example]), config)
+        tinted, heads, content, query = RECIPE.pictures(Answer(model, task, config, example, written, CPU))
+        row = model(torch.tensor([written.symbols[:9]])).log_probs()[0, -1]
+        assert float(tinted.numbers[9]) == pytest.approx(math.exp(float(row[written.symbols[9]])))
+        names = [f"layers.{layer}.{stream}.weights" for layer in range(2) for stream in ("content", "query")]
+        assert list(heads.layers) == names
+        weights, queries, keys = heads.layers["layers.1.query.weights"]
+        assert list(queries) == [*keys[1:], "?"]
+        assert torch.allclose(weights.sum(-1), torch.ones(3, len(keys)))
+        assert content.rows == ["R 4", "O 2", "M 1", "E 3"]
+        assert content.weights.tolist() == [[1, 1, 1, 1], [0, 1, 1, 0], [0, 0, 1, 0], [0, 1, 1, 1]]
+        assert query.weights.tolist() == [[0, 1, 1, 1], [0, 0, 1, 0], [0, 0, 0, 0], [0, 1, 1, 0]]
+        for picture in (tinted, heads, content, query):
+            assert_whole(picture.figure())
+            assert kept(load(json.loads(json.dumps(kept(picture))))) == json.loads(json.dumps(kept(picture)))
+
+    def test_an_order_is_drawn_from_its_seed_and_cut_to_the_text(self, built: tuple[Any, Any, Any]) -> None:
+        config, task, model = built
+        assert sorted(OrderConfig().positions) == list(range(8))
+        assert OrderConfig().positions == OrderConfig().positions != OrderConfig(seed=2).positions
+        example = task.read("ROM")
+        config = replace(config, writing=WritingConfig(length=1))
+        [written] = RECIPE.predict(model, task.collate([example]), config)
+        assert len(RECIPE.pictures(Answer(model, task, config, example, written, CPU))[-1].rows) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"model.memory": 0}, "--task.context 8 or less"),
+        ({"model.block": 3}, "--model.block 3 does not divide --task.window 16"),
+        ({"model.block": 4, "model.partial": 5}, "--model.partial 4 or less"),
+        ({"model.heads": 5}, "5 heads do not divide a model-size of 24"),
+        ({"task.corpus": "levels", "task.symbols": "lines"}, "--task.corpus must be text"),
+        ({"order.given": [1, 2, 2]}, "such as 3 2 4 1, not 1 2 2"),
+        ({"writing.top_p": 0}, "greater than 0"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options: dict[str, Any], why: str) -> None:
+    plain = to_plain(RECIPE.variants["tiny"])
+    for name, value in options.items():
+        room, _, key = name.partition(".")
+        plain[room][key] = value
+    with pytest.raises(ValidationError, match=why):
+        from_plain(type(RECIPE.config), plain)

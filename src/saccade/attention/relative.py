@@ -135,6 +135,7 @@ class RelativeAttention(nn.Module):
         *,
         ahead: int = 0,
         places: Int[Tensor, "b q"] | None = None,
+        key_places: Int[Tensor, "b k"] | None = None,
         same: Bool[Tensor, "b q k"] | None = None,
     ) -> Float[Tensor, "b q d"]:
         """The outputs of queries, given projected keys.
@@ -144,10 +145,11 @@ class RelativeAttention(nn.Module):
             causal: hide from the last query no key, from the one before it the last key, and so on.
             ahead: 0 if the last query is at the place of the last key, 1 if it is one place after it.
             places: the place of each query among the keys, from 0; by default they are the last ones.
+            key_places: the place of each key, where padding stands between them; with `places` only.
             same: whether a query and a key are in the same segment.
         """
         split = self._split(self.query(query))
-        scores = self.scores(split, heads, ahead, places)
+        scores = self.scores(split, heads, ahead, places, key_places)
         if same is not None:
             scores = scores + self._segment_scores(split, same)
         allowed = visible(split, heads.keys, score_mask(mask, tuple(scores.shape)), causal)
@@ -162,6 +164,7 @@ class RelativeAttention(nn.Module):
         heads: RelativeHeads,
         ahead: int = 0,
         places: Int[Tensor, "b q"] | None = None,
+        key_places: Int[Tensor, "b k"] | None = None,
     ) -> Float[Tensor, "b h q k"]:
         """a_ij / sqrt(d) without that of the segments. Arguments as for `attend`."""
         keys, scale = heads.keys.shape[2], self.head_size**-0.5
@@ -172,7 +175,10 @@ class RelativeAttention(nn.Module):
         )
         if places is None:
             return content + relative_shift(products, keys, ahead)
-        index = keys - places[:, None, :, None] + torch.arange(keys, device=query.device)
+        at = torch.arange(keys, device=query.device)[None] if key_places is None else key_places
+        index = keys - places[:, None, :, None] + at[:, None, None]
+        if key_places is not None:  # the place of padding may be out of range
+            index = index.clamp(0, products.shape[-1] - 1)
         return content + products.gather(-1, index.expand(-1, query.shape[1], -1, -1))
 
     def _segment_scores(self, query: Float[Tensor, "b h q c"], same: Bool[Tensor, "b q k"]) -> Tensor:

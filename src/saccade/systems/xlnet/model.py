@@ -84,7 +84,11 @@ class Sight(NamedTuple):
     ahead: int = 0
     """1 if each query is one place after the symbol of its row."""
     places: Int[Tensor, "b n"] | None = None
-    """The place of each query among the keys; None: they are the last ones."""
+    """The place of each query of the query stream among the keys; None: they are the last ones."""
+    own_places: Int[Tensor, "b t"] | None = None
+    """The same, of the content stream."""
+    key_places: Int[Tensor, "b k"] | None = None
+    """The place of each key, where padding stands between them."""
     segments: Int[Tensor, "b k"] | None = None
     """Of the keys."""
 
@@ -125,12 +129,16 @@ class Layer(nn.Module):
         same_content, same_query = same_segment(sight, streams.content.shape[1])
 
         def content(x: Tensor) -> Tensor:
-            return self.attention.attend(x, heads, sight.content, sight.causal, same=same_content)
+            return self.attention.attend(
+                x, heads, sight.content, sight.causal, places=sight.own_places, key_places=sight.key_places,
+                same=same_content,
+            )  # fmt: skip
 
         def query(x: Tensor) -> Tensor:
             return self.attention.attend(
-                x, heads, sight.query, sight.causal, ahead=sight.ahead, places=sight.places, same=same_query
-            )
+                x, heads, sight.query, sight.causal, ahead=sight.ahead, places=sight.places,
+                key_places=sight.key_places, same=same_query,
+            )  # fmt: skip
 
         found = []
         for features, attend in zip(streams, (content, query), strict=True):
@@ -191,7 +199,7 @@ class XLNet(nn.Module):
 
         Args:
             symbols: one or more of each text.
-            places: not used, since positions are relative.
+            places: not used, since positions are relative, and are counted from the mask.
             past: the caches of an earlier call.
             mask: False at padding, over the past and the new symbols.
         """
@@ -199,6 +207,10 @@ class XLNet(nn.Module):
         before = 0 if past is None else past[0].keys.tensor.shape[2]
         encodings = distance_encodings(symbols.shape[1], before + symbols.shape[1], content.shape[-1], content)
         sight = Sight(encodings, mask, mask, causal=True, ahead=1)
+        if past is not None and mask is not None:  # padding may stand between the past and the new symbols
+            all_places = mask.cumsum(1) - 1
+            own = all_places[:, before:]
+            sight = sight._replace(places=own + 1, own_places=own, key_places=all_places)
         streams, kept = Streams(content, self.start(symbols)), []
         for number, layer in enumerate(self.layers):
             streams, cache = layer(streams, sight, None, None if past is None else past[number])

@@ -165,11 +165,11 @@ def mask_pictures(answer: Answer, symbols: list[int]) -> list[Alignment]:
     said, found = " ".join(str(place + 1) for place in positions), []
     seen = masks(Order(turns[None]))
     for name, mask, what in (
-        ("content-mask", seen.content, "itself and the symbols before it in the order"),
-        ("query-mask", seen.query, "the symbols before it in the order, not itself"),
+        ("content-mask", seen.content, "each symbol and those before it"),
+        ("query-mask", seen.query, "those before each symbol, not itself"),
     ):
         stream = name.removesuffix("-mask")
-        title = f"The {stream} stream sees {what}: {said}"
+        title = f"Order {said}: the {stream} stream sees {what}"
         labels = ("symbol, and its turn", "symbol that is seen, and its turn")
         found.append(Alignment(name, mask[0, 0].float(), rows, rows, *labels, "may be attended", title))
     return found
