@@ -59,7 +59,8 @@ def pair(dtype: torch.dtype) -> tuple[XLNet, Any]:
     config = TheirConfig(
         vocab_size=SYMBOLS, d_model=MODEL, n_layer=2, n_head=HEADS, d_inner=HIDDEN, dropout=0.0, mem_len=MEMORY
     )
-    theirs = randomised(XLNetLMHeadModel(config), 0.3).to(dtype).eval()
+    theirs: Any = XLNetLMHeadModel(config)
+    theirs = randomised(theirs, 0.3).to(dtype).eval()
     if dtype == torch.float64:  # theirs always computes the distances in float32
 
         def encodings(qlen: int, klen: int, bsz: int, device: Any = None) -> Tensor:

@@ -33,7 +33,7 @@ EPSILON = 1e-12  # added to the variance in the norms
 
 @config
 class XLNetConfig:
-    """Sizes of the net, and what it learns from."""
+    """Sizes of the net."""
 
     layers: Parts = 6
     """Layers, each of relative attention and a feed-forward layer."""
@@ -45,11 +45,6 @@ class XLNetConfig:
     """Units of a feed-forward layer; none: four times model_size."""
     memory: Annotated[int, Field(ge=0, le=1_000_000)] = 64
     """Symbols before a training window whose features are kept and attended to; 0: none."""
-    partial: Annotated[int, Field(ge=1, le=10_000)] = 1
-    """K: only the last 1/K of an order is predicted in training (6 in the paper); 1: every symbol is."""
-    block: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Draw the order within blocks of so many symbols, which follow each other from left to right, as in the authors'
-    code; none: within the whole window. 1 is the order of the text."""
     segments: bool = False
     """Whether scores depend on whether two symbols are in the same segment. A text is one segment, so it only makes
     sense for weights from elsewhere."""

@@ -31,9 +31,9 @@ class Masks(NamedTuple):
 
 
 def draw(
-    rows: int, length: int, partial: int = 1, block: int | None = None, device: torch.device | None = None
+    rows: int, length: int, partial: int = 1, block: int | None = None, generator: torch.Generator | None = None
 ) -> Order:
-    """An order of each row, all equally likely, from torch's global random state.
+    """An order of each row, all equally likely.
 
     Args:
         rows: number of texts.
@@ -41,12 +41,12 @@ def draw(
         partial: K: the last 1/K of an order is predicted, at least one position.
         block: order so many positions among themselves, and the blocks from left to right; it divides the length. None:
             all positions are one block.
-        device: of the result.
+        generator: of the draws; None: torch's global random state.
     """
     size = block or length
     # the inverse of a random permutation is one, so what sorts random numbers may as well be the ranks
-    within = torch.rand(rows, length // size, size, device=device).argsort(-1)
-    ranks = (within + size * torch.arange(length // size, device=device)[:, None]).flatten(1)
+    within = torch.rand(rows, length // size, size, generator=generator).argsort(-1)
+    ranks = (within + size * torch.arange(length // size)[:, None]).flatten(1)
     if partial == 1:
         return Order(ranks)
     last = (within >= size - max(1, size // partial)).flatten(1)

@@ -15,10 +15,10 @@ from saccade.explain.pictures.characters import Characters
 from saccade.explain.pictures.heads import Heads
 from saccade.nets.continuation import WritingConfig, answers, likeliest, read_again
 from saccade.systems.xlnet.model import XLNet, XLNetConfig
-from saccade.systems.xlnet.orders import Order, draw, masks
+from saccade.systems.xlnet.orders import Order, masks
+from saccade.systems.xlnet.stream import OrderedBatch, OrderedWindows
 from saccade.tasks.text import Batch, BytePieces, TextConfig, TextTask, Written
 from saccade.tasks.text.objective import NOT_SCORED, next_symbol
-from saccade.tasks.text.stream import Windows
 from saccade.training.config import Adam, TrainingConfig
 
 SHOWN = 48  # symbols whose heads are drawn
@@ -29,26 +29,32 @@ VISIBLE = {"\n": "⏎", " ": "␣"}
 
 @config
 class OrderConfig:
-    """The order whose masks are drawn."""
+    """The orders in which a window is predicted in training, and one to look at."""
 
-    given: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=32)] = ()
-    """An order of the first symbols of the text, such as 3 2 4 1: the third comes first; none: drawn."""
-    seed: Seed = 1
-    """Seed of a drawn order."""
+    partial: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """K: only the last 1/K of an order is predicted (6 in the paper); 1: every symbol is."""
+    block: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Draw the order within blocks of so many symbols, which follow each other from left to right, as in the authors'
+    code; none: within the whole window. 1 is the order of the text."""
+    shown: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=32)] = ()
+    """The order whose masks are drawn, of the first symbols of the text, such as 3 2 4 1: the third comes first; none:
+    one from shown_seed."""
+    shown_seed: Seed = 1
+    """Seed of the order whose masks are drawn."""
 
     @model_validator(mode="after")
     def check_order(self) -> "OrderConfig":
-        if sorted(self.given) != list(range(1, len(self.given) + 1)):
-            said = " ".join(map(str, self.given))
+        if sorted(self.shown) != list(range(1, len(self.shown) + 1)):
+            said = " ".join(map(str, self.shown))
             raise ValueError(f"an order has each number from 1 to its length once, such as 3 2 4 1, not {said}")
         return self
 
     @property
     def positions(self) -> list[int]:
         """The positions in their turn, from 0."""
-        if self.given:
-            return [place - 1 for place in self.given]
-        generator = torch.Generator().manual_seed(self.seed)
+        if self.shown:
+            return [place - 1 for place in self.shown]
+        generator = torch.Generator().manual_seed(self.shown_seed)
         return torch.randperm(ORDERED, generator=generator).tolist()  # type: ignore[no-any-return]
 
 
@@ -59,8 +65,8 @@ class Config:
     task: TextConfig = TextConfig(window=64, context=64)
     model: XLNetConfig = XLNetConfig(layers=4, dropout=0.0)
     training: TrainingConfig = TrainingConfig(
-        steps=2400, batch_size=2048, learning_rate=2e-3, schedule="cosine", warmup=200, clip=1.0,
-        optimizer=Adam(beta2=0.99, weight_decay=0.1), validate_every=600,
+        steps=1500, batch_size=2048, learning_rate=2e-3, schedule="cosine", warmup=200, clip=1.0,
+        optimizer=Adam(beta2=0.99, weight_decay=0.1), validate_every=500,
     )  # fmt: skip
     writing: WritingConfig = WritingConfig()
     order: OrderConfig = OrderConfig()
@@ -68,7 +74,7 @@ class Config:
     @model_validator(mode="after")
     def check_lengths(self) -> "Config":
         window, memory, context = self.task.window, self.model.memory, self.task.context
-        block, partial = self.model.block or window, self.model.partial
+        block, partial = self.order.block or window, self.order.partial
         if self.task.corpus != "text":
             raise ValueError("--task.corpus must be text: its symbols are scored in bits, and levels are not")
         if 2 * context > window + memory:
@@ -78,10 +84,10 @@ class Config:
                 f"{(window + memory) // 2} or less"
             )
         if window % block:
-            raise ValueError(f"--model.block {block} does not divide --task.window {window}; choose a divisor")
+            raise ValueError(f"--order.block {block} does not divide --task.window {window}; choose a divisor")
         if partial > block:
             raise ValueError(
-                f"--model.partial {partial} is more than the {block} symbols of an order; type --model.partial {block} "
+                f"--order.partial {partial} is more than the {block} symbols of an order; type --order.partial {block} "
                 "or less"
             )
         return self
@@ -95,14 +101,18 @@ def build(config: Config, task: Any) -> XLNet:
     return XLNet(config.model, len(task.symbols.names), config.task.window + config.model.memory)
 
 
-def objective(model: Any, batch: Batch, step: int) -> Loss:
+def stream(config: Config, task: Any, model: Any) -> OrderedWindows:
+    training, order = config.training, config.order
+    return OrderedWindows(task, training.batch_size, training.seed, order.partial, order.block)
+
+
+def objective(model: Any, batch: Batch | OrderedBatch, step: int) -> Loss:
     """The cross-entropy of the predicted symbols in a random order, with a memory of the window before; in validation,
     of each next symbol."""
-    if not model.training:
-        return next_symbol(model, batch, step)
-    symbols, mask = batch.symbols[:, 1:], batch.mask[:, 1:]  # the first is the last of the window before
-    order = draw(*symbols.shape, model.config.partial, model.config.block, symbols.device)
-    streams, memory = model.permuted(symbols, order, batch.state, mask)
+    if not model.training or not isinstance(batch, OrderedBatch):
+        return next_symbol(model, Batch(*batch[:5]), step)
+    symbols, order = batch.symbols[:, 1:], Order(batch.ranks, batch.targets)
+    streams, memory = model.permuted(symbols, order, batch.state, batch.mask[:, 1:])
     targets = symbols.masked_fill(~batch.scored[:, 1:], NOT_SCORED)
     if order.targets is not None:
         targets = targets.gather(1, order.targets)
@@ -129,16 +139,18 @@ def first_written(answer: Answer) -> int:
 def pictures(answer: Answer) -> list[Picture]:
     """The text, tinted by the probability of each symbol; the heads of both streams where the model begins to write;
     and what both streams may see in an order."""
+    model: Any = answer.model
     symbols = shown_symbols(answer)
     found: list[Picture] = [tinted(answer, symbols[:TINTED])] if len(symbols) > 1 else []
     last = min(len(symbols), max(SHOWN, first_written(answer) + SHOWN // 2))
-    part = symbols[max(0, last - min(SHOWN, answer.model.longest)) : last]
+    part = symbols[max(0, last - min(SHOWN, model.longest)) : last]
     return [*found, heads(answer, part), *mask_pictures(answer, symbols)]
 
 
 def tinted(answer: Answer, symbols: list[int]) -> Characters:
+    model: Any = answer.model
     own = torch.tensor(symbols, device=answer.device)
-    chances = read_again(answer.model, own).rewards(own[1:], -1).double().exp().clamp(max=1).tolist()
+    chances = read_again(model, own).rewards(own[1:], -1).double().exp().clamp(max=1).tolist()
     parts = [answer.task.symbols.decode([symbol]) for symbol in symbols]
     numbers = [chance for part, chance in zip(parts, [0.0, *chances], strict=True) for _ in part]
     title = "How probable each symbol was, given those before it"
@@ -178,17 +190,19 @@ def mask_pictures(answer: Answer, symbols: list[int]) -> list[Alignment]:
 def steps(answer: Answer, count: int) -> list[Step]:
     """The symbols that were written, or scored, each with the likeliest ones in its place."""
     names = [VISIBLE.get(name, name) for name in answer.task.symbols.names]
+    model: Any = answer.model
     symbols = torch.tensor(shown_symbols(answer), device=answer.device)
-    return likeliest(answer.model, symbols, first_written(answer), names, count)
+    return likeliest(model, symbols, first_written(answer), names, count)
 
 
 TINY = Config(
     task=TextConfig(window=16, context=16, validated=512),
-    model=XLNetConfig(layers=2, model_size=24, heads=3, memory=16, partial=2, dropout=0.0),
+    model=XLNetConfig(layers=2, model_size=24, heads=3, memory=16, dropout=0.0),
     training=TrainingConfig(
         steps=60, batch_size=512, learning_rate=1e-2, threads=1, validate_every=30, checkpoint_every=20, log_every=10
     ),
     writing=WritingConfig(length=40),
+    order=OrderConfig(partial=2),
 )
 
 
@@ -197,9 +211,9 @@ def published(layers: int, model_size: int, heads: int) -> Config:
     return Config(
         task=TextConfig(symbols=BytePieces(size=32_000), window=512, context=256),
         model=XLNetConfig(
-            layers=layers, model_size=model_size, heads=heads, memory=384, partial=6, segments=True,
-            attention_dropout=0.1,
+            layers=layers, model_size=model_size, heads=heads, memory=384, segments=True, attention_dropout=0.1
         ),
+        order=OrderConfig(partial=6),
         training=TrainingConfig(
             steps=500_000, batch_size=32_768, accumulate=128, learning_rate=4e-4, schedule="linear", warmup=40_000,
             optimizer=Adam(epsilon=1e-6, weight_decay=0.01), validate_every=5000, checkpoint_every=5000,
@@ -220,7 +234,7 @@ RECIPE = Recipe(
     build=build,
     objective=objective,
     predict=predict,
-    stream=lambda config, task, model: Windows(task, config.training.batch_size),
+    stream=stream,
     pictures=pictures,
     steps=steps,
     variants={
