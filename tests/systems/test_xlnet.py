@@ -56,7 +56,7 @@ def slow_two_streams(
     """The query stream of the wanted positions of one text. Each position attends, alone, to the list of those that it
     may see; no mask and no shift. Positions that are not in the order are not looked at."""
     h = {i: model.embedding.weight[symbols[i]] for i in order}
-    g = dict.fromkeys(wanted, model.unknown)
+    g: dict[int, Tensor] = dict.fromkeys(wanted, model.unknown)
     for number, layer in enumerate(model.layers):
         old = [] if memory is None else list(memory[number])
 

@@ -52,7 +52,8 @@ def relative_shift(products: Float[Tensor, "b h q p"], keys: int, ahead: int = 0
     rows, columns = products.shape[-2:]
     # in row-major order a step down is one row; rows that are shorter by one element start further left each time
     flat = products.flatten(-2)[..., rows - ahead :][..., : rows * (columns - 1)]
-    return flat.unflatten(-1, (rows, columns - 1))[..., :keys]
+    found: Tensor = flat.unflatten(-1, (rows, columns - 1))[..., :keys]
+    return found
 
 
 class RelativeAttention(nn.Module):
@@ -179,7 +180,8 @@ class RelativeAttention(nn.Module):
         index = keys - places[:, None, :, None] + at[:, None, None]
         if key_places is not None:  # the place of padding may be out of range
             index = index.clamp(0, products.shape[-1] - 1)
-        return content + products.gather(-1, index.expand(-1, query.shape[1], -1, -1))
+        found: Tensor = content + products.gather(-1, index.expand(-1, query.shape[1], -1, -1))
+        return found
 
     def _segment_scores(self, query: Float[Tensor, "b h q c"], same: Bool[Tensor, "b q k"]) -> Tensor:
         if self.segment is None or self.segment_bias is None:
@@ -189,4 +191,5 @@ class RelativeAttention(nn.Module):
 
     def _split(self, projected: Float[Tensor, "b t d"]) -> Float[Tensor, "b h t c"]:
         # by the size of a head, since a shard of the weights has fewer heads
-        return rearrange(projected, "b t (h c) -> b h t c", c=self.head_size)
+        split: Tensor = rearrange(projected, "b t (h c) -> b h t c", c=self.head_size)
+        return split

@@ -51,4 +51,5 @@ class OrderedWindows(Windows):
         # those of all rows, so that several processes draw what one does
         ranks, targets = draw(len(self.starts), self.window, self.partial, self.block, generator)
         own = slice(rank, None, processes) if counted else slice(1)
-        return Share(OrderedBatch(*window, ranks[own], None if targets is None else targets[own]), counted)
+        order = (ranks[own], None if targets is None else targets[own])
+        return Share(OrderedBatch(*window, *order), counted)
