@@ -82,11 +82,14 @@ def slow_two_streams(
                 values = [attention.value.weight[rows] @ key for key in keys[:-1]]
                 none = torch.zeros_like(query)
                 total.append(sum((w * v for w, v in zip(scaled.softmax(0), values, strict=True)), none))
-            for residual, sublayer in (
-                (layer.attention_residual, attention.output.weight @ torch.cat(total)),
-                (layer.forward_residual, None),
-            ):
-                added = x + (layer.feed_forward(x[None])[0] if sublayer is None else sublayer)
+            hidden, output = layer.feed_forward.hidden, layer.feed_forward.output
+            for residual in (layer.attention_residual, layer.forward_residual):
+                if residual is layer.attention_residual:
+                    added = x + attention.output.weight @ torch.cat(total)
+                else:
+                    units = hidden.weight @ x + hidden.bias
+                    units = units / 2 * (1 + torch.erf(units / 2**0.5))
+                    added = x + output.weight @ units + output.bias
                 centred = added - added.mean()
                 x = residual.norm.weight * centred / (centred.square().mean() + 1e-12).sqrt() + residual.norm.bias
             return x

@@ -219,7 +219,7 @@ class XLNet(nn.Module):
         memory: Float[Tensor, "b l m d"] | None = None,
         mask: Bool[Tensor, "b t"] | None = None,
         segments: Int[Tensor, "b k"] | None = None,
-    ) -> tuple[Streams, Float[Tensor, "b l m d"]]:
+    ) -> tuple[Streams, Float[Tensor, "b l kept d"]]:
         """The features of both streams in some order, and the memory of this window.
 
         Args:

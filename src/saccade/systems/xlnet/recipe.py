@@ -58,7 +58,7 @@ class Config:
     task: TextConfig = TextConfig(window=64, context=64)
     model: XLNetConfig = XLNetConfig(layers=4, dropout=0.0)
     training: TrainingConfig = TrainingConfig(
-        steps=1500, batch_size=2048, learning_rate=2e-3, schedule="cosine", warmup=200, clip=1.0,
+        steps=1500, batch_size=2048, learning_rate=1.5e-3, schedule="cosine", warmup=200, clip=1.0,
         optimizer=Adam(beta2=0.99, weight_decay=0.1), validate_every=500,
     )  # fmt: skip
     writing: WritingConfig = WritingConfig()
