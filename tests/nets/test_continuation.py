@@ -81,7 +81,7 @@ def test_a_step_computes_one_position_until_the_window_is_full(model: LanguageMo
     whole = model.advance
 
     class Counting:
-        longest, embedding = model.longest, model.embedding
+        longest, project, __call__ = model.longest, model.project, model.forward
 
         def advance(self, symbols: Tensor, *rest: Any) -> Any:
             seen.append(symbols.shape[1])

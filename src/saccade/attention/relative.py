@@ -169,7 +169,7 @@ class RelativeAttention(nn.Module):
     ) -> Float[Tensor, "b h q k"]:
         """a_ij / sqrt(d) without that of the segments. Arguments as for `attend`."""
         keys, scale = heads.keys.shape[2], self.head_size**-0.5
-        content = (query + self.content_bias[:, None]) * scale @ heads.keys.mT
+        content: Tensor = (query + self.content_bias[:, None]) * scale @ heads.keys.mT
         # a batch of h products of (b q) rows, so that the distances are not repeated for every sequence
         products = torch.einsum(
             "bhqc,hpc->bhqp", (query + self.position_bias[:, None]) * scale, heads.distances.to(query.dtype)
@@ -180,8 +180,7 @@ class RelativeAttention(nn.Module):
         index = keys - places[:, None, :, None] + at[:, None, None]
         if key_places is not None:  # the place of padding may be out of range
             index = index.clamp(0, products.shape[-1] - 1)
-        found: Tensor = content + products.gather(-1, index.expand(-1, query.shape[1], -1, -1))
-        return found
+        return content + products.gather(-1, index.expand(-1, query.shape[1], -1, -1))
 
     def _segment_scores(self, query: Float[Tensor, "b h q c"], same: Bool[Tensor, "b q k"]) -> Tensor:
         if self.segment is None or self.segment_bias is None:

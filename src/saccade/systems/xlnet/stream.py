@@ -9,7 +9,7 @@ from torch import Tensor
 
 from saccade.core.stream import Share
 from saccade.systems.xlnet.orders import draw
-from saccade.tasks.text import TextTask
+from saccade.tasks.text import Batch, TextTask
 from saccade.tasks.text.stream import Windows
 
 
@@ -45,11 +45,12 @@ class OrderedWindows(Windows):
         self.seed, self.partial, self.block = seed, partial, block
 
     def share(self, batch: int, rank: int = 0, processes: int = 1) -> Share:
-        window, counted = super().share(batch, rank, processes)
+        found = super().share(batch, rank, processes)
+        window: Batch = found.batch
         number = random.Random(f"{self.seed}/{batch}").getrandbits(63)
         generator = torch.Generator().manual_seed(number)
         # those of all rows, so that several processes draw what one does
         ranks, targets = draw(len(self.starts), self.window, self.partial, self.block, generator)
-        own = slice(rank, None, processes) if counted else slice(1)
-        order = (ranks[own], None if targets is None else targets[own])
-        return Share(OrderedBatch(*window, *order), counted)
+        own = slice(rank, None, processes) if found.counted else slice(1)
+        mine = None if targets is None else targets[own]
+        return Share(OrderedBatch(*window, ranks=ranks[own], targets=mine), found.counted)
