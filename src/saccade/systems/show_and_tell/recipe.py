@@ -70,7 +70,7 @@ def predict(model: Any, batch: Batch, config: Config) -> list[Said]:
         batch.references != PAD, SYMBOLS, config.search, config.training.seed,
     )  # fmt: skip
     near = nearest_of(model.nearest, model.encoder, batch)
-    return [Said(*one, nearest=own) for one, own in zip(found, near, strict=True)]
+    return [Said(*one)._replace(nearest=own) for one, own in zip(found, near, strict=True)]
 
 
 def steps(answer: Answer, count: int) -> list[Step]:
