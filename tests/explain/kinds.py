@@ -14,6 +14,7 @@ from saccade.explain.pictures.characters import Characters
 from saccade.explain.pictures.curve import Curve
 from saccade.explain.pictures.glimpses import Glimpses
 from saccade.explain.pictures.graph import Graph
+from saccade.explain.pictures.head_habits import HeadHabits
 from saccade.explain.pictures.heads import Axes, Heads
 from saccade.explain.pictures.histogram import Histogram
 from saccade.explain.pictures.image_overlay import ImageOverlay
@@ -66,6 +67,17 @@ def heads() -> Heads:
         "decoder.0.cross": (torch.stack([near(7, 6, s) for s in (0.3, 1.0, 3.0)]), FRENCH, ENGLISH),
     }
     return Heads("heads", layers)
+
+
+def habits(layers: int = 3, heads: int = 4) -> HeadHabits:
+    shares = torch.rand(5, layers, heads, generator=torch.Generator().manual_seed(5)) ** 3
+    names = ["itself", "previous", "next", "first", "separators"]
+    entropy = 3 - 2 * shares.amax(0)
+    return HeadHabits(
+        "habits",
+        {**dict(zip(names, shares, strict=True)), "entropy": entropy},
+        "What each head attends to, over this text",
+    )
 
 
 def sound(title: str = "") -> Sound:
@@ -207,7 +219,7 @@ def one_of_each() -> list[Picture]:
     alignment = Alignment("alignment", near(7, 6), FRENCH, ENGLISH, "target", "source")
     return [
         alignment, heads(), sound(), strokes(), overlay(), overlays(), glimpses(), strip(), trace(), training(),
-        delays(), graph(), words(), verse(), build_up(), captioned(),
+        delays(), graph(), words(), verse(), build_up(), captioned(), habits(),
     ]  # fmt: skip
 
 
@@ -225,4 +237,5 @@ def others() -> list[Picture]:
     crossed = Strip("lines", colours[:, 0], labels=["input", "grid", "output"], lines=lines)
     photos = torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(0))
     classes = Overlays("two", photos, [blob(5, 5, 1, n, 1) for n in range(4)], list("abcd"), across=2)
-    return [one, named, by_length(), kinds, states(), shades(), coloured, crossed, classes, regions()]
+    large = habits(12, 16)
+    return [one, named, by_length(), kinds, states(), shades(), coloured, crossed, classes, regions(), large]
