@@ -68,6 +68,7 @@ class Captioned:
             for row in rows:
                 for column, (pixels, lines) in enumerate(zip(lit[row], texts[row], strict=True)):
                     axes = figure.add_axes((column * (wide + GAP), top - high, wide, high))
+                    axes.set(xticks=[], yticks=[])
                     axes.axis("off")
                     axes.imshow(pixels, aspect="auto", interpolation="nearest")
                     for number, (line, marked) in enumerate(lines):
