@@ -11,10 +11,11 @@ from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Answer
 from saccade.explain.pictures import kept, load
 from saccade.explain.pictures.characters import Characters
+from saccade.nets.sampling import draws, sample
 from saccade.runs import catalogue
 from saccade.systems.char_rnn.cells import features, followers, traced
 from saccade.systems.char_rnn.model import CharRNN, CharRNNConfig
-from saccade.systems.char_rnn.writing import draws, sample, write
+from saccade.systems.char_rnn.writing import write
 from saccade.tasks.text import Written
 from saccade.tasks.text.levels import FLAG, level, path
 from tests.checks import randomised

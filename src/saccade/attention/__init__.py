@@ -16,6 +16,7 @@ from saccade.attention.positions import LearnedPositions, SinusoidalPositions
 from saccade.attention.reading import Attention, Reading
 from saccade.attention.scaled_dot import ScaledDotAttention
 from saccade.attention.score_function import ScoreFunction
+from saccade.attention.self_attention import SelfAttention
 
 __all__ = [
     "AdditiveAttention",
@@ -37,6 +38,7 @@ __all__ = [
     "Reading",
     "ScaledDotAttention",
     "ScoreFunction",
+    "SelfAttention",
     "SinusoidalPositions",
     "scaled_dot_product",
 ]

@@ -45,6 +45,33 @@ class Cache(NamedTuple):
         return Heads(self.keys.tensor, self.values.tensor, None)
 
 
+def attended(
+    tap: Tap,
+    query: Float[Tensor, "b h q d"],
+    prepared: Heads,
+    mask: Bool[Tensor, "..."] | None = None,
+    causal: bool = False,
+    dropout: float = 0.0,
+) -> Float[Tensor, "b h q c"]:
+    """The contexts of projected queries. The weights are computed only for a listener of the tap, beside the kernel.
+
+    Args:
+        tap: names the weights.
+        mask: in addition to that of the keys, (b, k) or (b, h, q, k), where h and q may be 1.
+        causal: the last query is at the position of the last key.
+        dropout: share of the weights dropped.
+    """
+    keys, values, own = prepared
+    shape = (*query.shape[:3], keys.shape[2])
+    masks: list[Any] = [score_mask(each, shape) for each in (mask, own) if each is not None]
+    allowed = functools.reduce(torch.logical_and, masks) if masks else None
+    if tap.replacing:  # weights are computed only if a listener may replace them
+        weights = tap(dot_product_weights(query, keys, allowed, causal))
+        return F.dropout(weights, dropout) @ values
+    tap.lazy(lambda: dot_product_weights(query, keys, allowed, causal))
+    return scaled_dot_product(query, keys, values, allowed, causal, dropout)
+
+
 class MultiHeadAttention(nn.Module):
     """Multi-head attention (Vaswani et al. 2017, section 3.2.2), by the fused kernel.
 
@@ -159,16 +186,9 @@ class MultiHeadAttention(nn.Module):
     def _attend(
         self, query: Float[Tensor, "b h q _"], prepared: Heads, mask: Tensor | None, causal: bool
     ) -> Float[Tensor, "b q d"]:
-        keys, values, own = prepared
-        shape = self._shape(query, prepared)
-        masks: list[Any] = [score_mask(each, shape) for each in (mask, own) if each is not None]
-        allowed = functools.reduce(torch.logical_and, masks) if masks else None
+        self._shape(query, prepared)
         dropout = self.dropout if self.training else 0.0
-        if self.weights.replacing:  # weights are computed only if a listener may replace them
-            weights = self.weights(dot_product_weights(query, keys, allowed, causal))
-            return self._merge(F.dropout(weights, dropout) @ values)
-        self.weights.lazy(lambda: dot_product_weights(query, keys, allowed, causal))
-        return self._merge(scaled_dot_product(query, keys, values, allowed, causal, dropout))
+        return self._merge(attended(self.weights, query, prepared, mask, causal, dropout))
 
     def _split(self, projection: nn.Linear, inputs: Tensor, what: str) -> Float[Tensor, "b h t d"]:
         if inputs.ndim != 3:

@@ -36,7 +36,7 @@ class Projection(NamedTuple):
 
     features: Float[Tensor, "*b d"]
     weight: Float[Tensor, "v d"]
-    bias: Float[Tensor, " v"]
+    bias: Float[Tensor, " v"] | None = None
 
     def logits(self) -> Float[Tensor, "*b v"]:
         return linear(self.features, self.weight, self.bias)
@@ -59,7 +59,7 @@ class Projection(NamedTuple):
             log_probs = Projection(rows, self.weight, self.bias).log_probs()
             reward = log_probs.gather(1, symbols[:, None])[:, 0]
             if label_smoothing:
-                counts = torch.ones_like(self.bias, dtype=torch.bool)
+                counts = torch.ones(len(self.weight), dtype=torch.bool, device=self.weight.device)
                 if 0 <= ignore < len(counts):
                     counts[ignore] = False
                 reward = (1 - label_smoothing) * reward + label_smoothing * log_probs[:, counts].mean(1)
@@ -110,7 +110,7 @@ class _CrossEntropy(torch.autograd.Function):
         ctx: Any,
         features: Tensor,
         weight: Tensor,
-        bias: Tensor,
+        bias: Tensor | None,
         targets: Tensor,
         ignore: int,
         smoothing: float,
@@ -121,7 +121,8 @@ class _CrossEntropy(torch.autograd.Function):
         share = keep.to(weight.dtype) / keep.sum().clamp(min=1)  # weight of each row in the mean
         targets = targets.masked_fill(~keep, 0)[:, None]
         learn = learn and any(ctx.needs_input_grad)
-        gradients = [torch.empty_like(features), torch.zeros_like(weight), torch.zeros_like(bias)] if learn else []
+        own = None if bias is None else torch.zeros_like(bias)
+        gradients: list[Any] = [torch.empty_like(features), torch.zeros_like(weight), own] if learn else []
         loss = share.new_zeros(())
         left_out = ignore if 0 <= ignore < len(weight) else None
         uniform = smoothing / (len(weight) - (left_out is not None))
@@ -152,7 +153,8 @@ class _CrossEntropy(torch.autograd.Function):
                         if left_out is not None:
                             slope[:, left_out] += uniform
                     slope.mul_(part).scatter_add_(1, target, part * (smoothing - 1))
-                    gradients[2] += slope.sum(0)
+                    if bias is not None:
+                        gradients[2] += slope.sum(0)
                     slope = slope.to(dtype)
                     gradients[0][rows] = linear(slope, matrix.mT)
                     if dtype == weight.dtype and not by_onednn(slope.mT, inputs[rows].mT):
@@ -169,13 +171,17 @@ class _CrossEntropy(torch.autograd.Function):
             raise RuntimeError("the gradient of this cross-entropy was already computed; compute the loss again")
         # in place, so only once: the matrix's gradient is the largest tensor of an update
         gradients, ctx.gradients = ctx.gradients, None
-        return *(gradient.mul_(slope) for gradient in gradients), None, None, None, None, None
+        scaled = [None if gradient is None else gradient.mul_(slope) for gradient in gradients]
+        return *scaled, None, None, None, None, None
 
 
-def multiply(rows: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Tensor:
+def multiply(rows: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:
     """rows weight^T + bias, written to `out`, whose dtype may be wider; or, if oneDNN is faster, to new memory."""
     if rows.dtype != out.dtype:
-        return out.copy_(rows @ weight.mT).add_(bias)
+        out.copy_(rows @ weight.mT)
+        return out if bias is None else out.add_(bias)
     if by_onednn(rows, weight, bias):
         return linear(rows, weight, bias)
+    if bias is None:
+        return torch.mm(rows, weight.mT, out=out)
     return torch.addmm(bias, rows, weight.mT, out=out)

@@ -9,10 +9,13 @@ A decoder that generates step by step keeps the projected keys and values of ear
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from saccade.attention.multi_head import Cache, Heads, MultiHeadAttention
 from saccade.nets.dropout import Dropout
@@ -20,16 +23,27 @@ from saccade.nets.dropout import Dropout
 Norm = Literal["post", "pre"]
 
 
+Activation = Literal["relu", "gelu", "gelu-tanh"]
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu_,
+    "gelu": F.gelu,
+    "gelu-tanh": partial(F.gelu, approximate="tanh"),
+}
+"""The rectifier; x Phi(x) (Hendrycks & Gimpel 2016, arXiv:1606.08415); and its approximation by a tanh."""
+
+
 class FeedForward(nn.Module):
-    """Two linear layers with a rectifier between them, applied to each position (equation 2).
+    """Two linear layers with an activation between them, applied to each position (equation 2).
 
     Args:
         model_size: features in and out, d_model.
         hidden_size: features of the hidden layer, d_ff.
+        activation: "relu" as in the paper, "gelu", or "gelu-tanh".
     """
 
-    def __init__(self, model_size: int, hidden_size: int) -> None:
+    def __init__(self, model_size: int, hidden_size: int, activation: Activation = "relu") -> None:
         super().__init__()
+        self.activation = ACTIVATIONS[activation]
         self.hidden = nn.Linear(model_size, hidden_size)
         self.output = nn.Linear(hidden_size, model_size)
         for layer in (self.hidden, self.output):
@@ -37,7 +51,7 @@ class FeedForward(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, inputs: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
-        outputs: Tensor = self.output(self.hidden(inputs).relu_())
+        outputs: Tensor = self.output(self.activation(self.hidden(inputs)))
         return outputs
 
 
@@ -48,11 +62,12 @@ class Residual(nn.Module):
         model_size: features.
         dropout: share of the sub-layer's output dropped in training.
         norm: "post" or "pre".
+        epsilon: added to the variance in the norm.
     """
 
-    def __init__(self, model_size: int, dropout: float, norm: Norm) -> None:
+    def __init__(self, model_size: int, dropout: float, norm: Norm, epsilon: float = 1e-5) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(model_size)
+        self.norm = nn.LayerNorm(model_size, epsilon)
         self.dropout = Dropout(dropout)
         self.place = norm
 

@@ -1,26 +1,13 @@
-"""Writing on: each symbol is drawn from the net's distribution and is the next input.
+"""Writing on: each symbol is drawn from the net's distribution and is the next input."""
 
-p(x) ~ exp(logit(x) / temperature);   temperature 0 takes the likeliest
-"""
-
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
-
-def sample(logits: Float[Tensor, "b v"], temperature: float, uniform: Float[Tensor, " b"]) -> Int[Tensor, " b"]:
-    """Draw a symbol of each row by the inverse of its distribution function, from a uniform number from 0 to 1."""
-    if temperature == 0:
-        return logits.argmax(-1)
-    shifted = (
-        logits - logits.amax(-1, keepdim=True)
-    ).double() / temperature  # before the division, which could overflow
-    sums = shifted.exp().cumsum(-1)
-    return (sums <= uniform.double()[:, None] * sums[:, -1:]).sum(-1).clamp(max=logits.shape[-1] - 1)
+from saccade.nets.sampling import draws, sample
 
 
 def write(
@@ -50,9 +37,3 @@ def write(
         if t + 1 < length:
             row, state = model.step(found[-1], state)
     return torch.stack(found, 1)
-
-
-def draws(seed: Any, count: int) -> Float[Tensor, " n"]:
-    """Uniform numbers from a seed of any kind."""
-    generator = torch.Generator().manual_seed(zlib.crc32(repr(seed).encode()))
-    return torch.rand(count, generator=generator, dtype=torch.float64)

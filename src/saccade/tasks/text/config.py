@@ -30,6 +30,42 @@ class Lines:
 
 
 @config
+class BytePieces:
+    """Sequences of bytes that often stand together, as in GPT-2 (Sennrich et al. 2016; Radford et al. 2019)."""
+
+    name: Literal["byte-pieces"] = "byte-pieces"
+    size: Annotated[int, Field(ge=257, le=1_000_000)] = 1024
+    """The most symbols that are learned from the training text; 256 of them are the single bytes."""
+    vocabulary: Path | None = None
+    """GPT-2's vocab.json, or another of its form; none: learned. It needs merges."""
+    merges: Path | None = None
+    """GPT-2's merges.txt, or another of its form; it needs vocabulary."""
+
+    @model_validator(mode="after")
+    def check_files(self) -> "BytePieces":
+        if (self.vocabulary is None) != (self.merges is None):
+            given, other = ("vocabulary", "merges") if self.merges is None else ("merges", "vocabulary")
+            raise ValueError(f"{given} is set, but {other} is not; give both files, or neither to learn the pieces")
+        return self
+
+
+@config
+class WordPieces:
+    """Words, or pieces of rare ones, as in BERT (Schuster & Nakajima 2012; Devlin et al. 2019). Spaces are not kept."""
+
+    name: Literal["word-pieces"] = "word-pieces"
+    size: Annotated[int, Field(ge=100, le=1_000_000)] = 8000
+    """The most symbols that are learned from the training text."""
+    vocabulary: Path | None = None
+    """BERT's vocab.txt, or another of its form: a piece a line; none: learned."""
+    lowercase: bool = True
+    """Read capitals as small letters, and letters without their accents."""
+
+
+Scheme = Characters | Bytes | Lines | BytePieces | WordPieces
+
+
+@config
 class TextConfig:
     """One long text."""
 
@@ -38,8 +74,9 @@ class TextConfig:
     line for each column."""
     file: Annotated[tuple[Path, ...], Field(max_length=10_000)] = ()
     """Your own text, plain or gzip, in UTF-8; several files are read one after the other."""
-    symbols: Annotated[Characters | Bytes | Lines, Field(discriminator="name"), NAMED] = Characters()
-    """What is predicted one after the other: characters, bytes, or whole lines."""
+    symbols: Annotated[Scheme, Field(discriminator="name"), NAMED] = Characters()
+    """What is predicted one after the other: characters, bytes, whole lines, or pieces of words (byte-pieces,
+    word-pieces)."""
     context: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Symbols read before those that are scored, in validation and test; as many are scored at a time."""
     window: Annotated[int, Field(ge=1, le=100_000)] = 128
@@ -48,6 +85,11 @@ class TextConfig:
     """The most symbols of the validation part that are scored."""
     draw: Seed = 1
     """Seed of the levels."""
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """What must be installed."""
+        return ("text",) if isinstance(self.symbols, BytePieces | WordPieces) else ()
 
     @model_validator(mode="after")
     def check_choices(self) -> "TextConfig":

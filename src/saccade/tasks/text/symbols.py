@@ -10,7 +10,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput
-from saccade.tasks.text.config import Bytes, Characters, Lines
+from saccade.tasks.text import pieces
+from saccade.tasks.text.config import BytePieces, Bytes, Characters, Lines, Scheme, WordPieces
 
 
 @runtime_checkable
@@ -112,9 +113,14 @@ def codes_of(text: str) -> Any:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
-def learned(chosen: Characters | Bytes | Lines, text: str) -> Symbols:
+def learned(chosen: Scheme, text: str) -> Symbols:
     """The scheme of a text. Characters and lines are those of the whole text, held-out parts included, so that every
-    symbol has a probability."""
+    symbol has a probability. Pieces are learned from the training part, or read from files.
+
+    Raises:
+        InvalidInput: a file of pieces that cannot be read.
+        MissingExtra: pieces need the tokenizers of the extra "text".
+    """
     match chosen:
         case Characters():
             return CharacterSymbols("".join(map(chr, np.unique(codes_of(text)).tolist())))
@@ -122,6 +128,8 @@ def learned(chosen: Characters | Bytes | Lines, text: str) -> Symbols:
             return ByteSymbols()
         case Lines():
             return LineSymbols(sorted(set(text.removesuffix("\n").split("\n"))))
+        case BytePieces() | WordPieces():
+            return pieces.learned(chosen, text)
 
 
 def restored(plain: Mapping[str, Any]) -> Symbols:
@@ -133,5 +141,8 @@ def restored(plain: Mapping[str, Any]) -> Symbols:
             return ByteSymbols()
         case "lines":
             return LineSymbols(plain["lines"])
+        case "byte-pieces" | "word-pieces":
+            return pieces.restored(plain)
         case other:
-            raise InvalidInput(f"expected symbols of the kind characters, bytes or lines, not {other!r}")
+            kinds = "characters, bytes, lines, byte-pieces or word-pieces"
+            raise InvalidInput(f"expected symbols of the kind {kinds}, not {other!r}")

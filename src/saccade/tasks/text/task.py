@@ -22,6 +22,7 @@ from saccade.core.masks import length_mask
 from saccade.core.task import Figure, Score, Size
 from saccade.tasks.text.config import TextConfig
 from saccade.tasks.text.corpus import SPLITS, fingerprint, parts, text_of
+from saccade.tasks.text.pieces import Pieces
 from saccade.tasks.text.symbols import Symbols, learned, restored
 
 BREAK = " ⏎ "
@@ -61,7 +62,13 @@ class Written(NamedTuple):
 
 
 class TextTask:
-    """One long text. The metric is bits a character, by whatever symbols it is predicted."""
+    """One long text. The metric is bits a character, by whatever symbols it is predicted.
+
+    Args:
+        config: the text and its symbols.
+        assets: a folder with what was learned of it.
+        reads: the most symbols that the model reads at once; None: any number.
+    """
 
     metric = "bits_per_character"
     direction: Literal["min", "max"] = "min"
@@ -70,8 +77,8 @@ class TextTask:
     longest_input = 20_000
     """Characters of a text to continue."""
 
-    def __init__(self, config: TextConfig, assets: Path | None = None) -> None:
-        self.config = config
+    def __init__(self, config: TextConfig, assets: Path | None = None, reads: int | None = None) -> None:
+        self.config, self.reads = config, reads
         self.symbols: Symbols = (
             learned(config.symbols, self.text) if assets is None else restored(read_record(assets / "symbols.json"))
         )
@@ -82,13 +89,35 @@ class TextTask:
         return text_of(self.config.file)
 
     @cached_property
+    def encoded(self) -> tuple[Int[Tensor, " n"], Mapping[str, range]]:
+        """The whole text in symbols, and the positions of each split.
+
+        Pieces of words are cut from each split of the text alone, so that the splits are those of its characters. The
+        other symbols are counted, since a line or a byte cannot be cut.
+        """
+        if not isinstance(self.symbols, Pieces):
+            numbers = self.symbols.encode(self.text)
+            return numbers, parts(len(numbers))
+        found, spans, first = [], {}, 0
+        for split, span in parts(len(self.text)).items():
+            found.append(self.symbols.encode(self.text[span.start : span.stop]))
+            spans[split] = range(first, first + len(found[-1]))
+            first += len(found[-1])
+        return torch.cat(found), spans
+
+    @property
     def numbers(self) -> Int[Tensor, " n"]:
         """The whole text in symbols."""
-        return self.symbols.encode(self.text)
+        return self.encoded[0]
+
+    @property
+    def spans(self) -> Mapping[str, range]:
+        """The positions of each split among them."""
+        return self.encoded[1]
 
     def part(self, split: str) -> Int[Tensor, " n"]:
         """The symbols of a split."""
-        span = parts(len(self.numbers))[split]
+        span = self.spans[split]
         return self.numbers[span.start : span.stop]
 
     def examples(self, split: str) -> Sequence[Example]:
@@ -98,7 +127,7 @@ class TextTask:
             raise InvalidInput(f"there is no split {split!r}; there are {', '.join(SPLITS)}")
         if split == "train":
             return []
-        span, context, found = parts(len(self.numbers))[split], self.config.context, []
+        span, context, found = self.spans[split], self.config.context, []
         end = min(span.stop, span.start + self.config.validated) if split == "validation" else span.stop
         for start in range(max(1, span.start), end, context):
             stop = min(start + context, end)
@@ -129,10 +158,16 @@ class TextTask:
             raise InvalidInput("expected the beginning of a text, such as its first word; the input is empty")
         if len(raw) > self.longest_input:
             raise InvalidInput(f"expected at most {self.longest_input:,} characters, got {len(raw):,}: shorten it")
-        return Example(self.symbols.encode(composed(raw)), 0, 0, 0)
+        symbols = self.symbols.encode(composed(raw))
+        if not len(symbols):
+            raise InvalidInput("expected the beginning of a text, such as its first word; there is no symbol in it")
+        return Example(symbols, 0, 0, 0)
 
     def notes(self, example: Example) -> list[str]:
-        return []
+        size = len(example.symbols)
+        if self.reads is None or size <= self.reads:
+            return []
+        return [f"the text has {size:,} symbols; the model reads at most {self.reads:,} at once, the last ones"]
 
     def examples_to_type(self, count: int) -> list[str | bytes]:
         """Lines of the test part, without what follows a colon."""
@@ -160,16 +195,18 @@ class TextTask:
         nats = sum(prediction.nats for prediction, one in zip(predictions, examples, strict=True) if one.scored)
         characters, size = (max(1, sum(one)) for one in zip(*((x.characters, x.size) for x in examples), strict=True))
         bits = nats / math.log(2)
+        least = min((len(one.symbols) - one.scored for one in examples if one.scored), default=0)
         return Score({
             "bits_per_character": Figure(bits / characters, "bits", "bits per character"),
             "bits_per_byte": Figure(bits / size, "bits", "bits per byte"),
             "perplexity": Figure(math.exp(min(700.0, nats / max(1, symbols))), name="perplexity of a symbol"),
             "symbols": Figure(symbols, name="symbols, each with its context before it"),
+            "signature": Figure(f"{symbols:,} symbols, each once, {least:,} or more before it", name="signature"),
         })  # fmt: skip
 
     def describe(self) -> dict[str, Any]:
         files = ", ".join(path.name for path in self.config.file)
-        sizes = {split: len(span) for split, span in parts(len(self.numbers)).items()}
+        sizes = {split: len(span) for split, span in self.spans.items()}
         return {
             "data": files or "tinyshakespeare",
             "symbols": len(self.symbols.names),
@@ -189,7 +226,6 @@ class TextTask:
             InvalidInput: another kind of symbols.
         """
         if self.config.symbols != trained.symbols:
-            raise InvalidInput(
-                f"task.symbols is {trained.symbols.name} in the training of this run; it cannot be "
-                f"{self.config.symbols.name} now"
-            )
+            now, then = self.config.symbols.name, trained.symbols.name
+            change = f"it cannot be {now} now" if now != then else "its options cannot change now"
+            raise InvalidInput(f"task.symbols is {then} in the training of this run; {change}")

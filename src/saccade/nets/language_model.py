@@ -1,0 +1,128 @@
+"""A language model of Transformer blocks. Radford et al. 2019, "Language Models are Unsupervised Multitask Learners",
+section 2.3.
+
+    h_0 = dropout(E x + P),   h = LN(blocks(h_0)), causal,   p(x_t+1 | x_1..x_t) = softmax(E h_t)
+
+Pre-norm, gelu by its tanh, learned positions P, one matrix E for the embedding and the output, and projections that add
+to the sum initialised smaller by sqrt(2 layers).
+"""
+
+from typing import Annotated
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from saccade.attention.multi_head import Cache
+from saccade.attention.positions import LearnedPositions
+from saccade.core.config import Parts, Size, config
+from saccade.core.errors import InvalidInput
+from saccade.nets.blocks import Blocks
+from saccade.nets.dropout import Dropout
+from saccade.nets.projection import Projection
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+@config
+class LanguageModelConfig:
+    """Sizes of the net."""
+
+    layers: Parts = 6
+    """Transformer blocks."""
+    model_size: Size = 192
+    """Features of a position."""
+    heads: Parts = 6
+    """Heads of each attention."""
+    hidden_size: Size | None = None
+    """Units of a feed-forward layer; none: four times model_size."""
+    positions: Annotated[int, Field(ge=2, le=1_000_000)] = 128
+    """Learned positions: the most symbols that are read at once. A longer text is read through a window."""
+    dropout: Share = 0.1
+    """Dropout rate of the embeddings and of the output of each sub-layer."""
+    attention_dropout: Share = 0.0
+    """Dropout rate of the attention weights; above 0, training on a CPU is slower."""
+
+    @model_validator(mode="after")
+    def check_heads(self) -> "LanguageModelConfig":
+        if self.model_size % self.heads:
+            raise ValueError(f"{self.heads} heads do not divide a model-size of {self.model_size}")
+        return self
+
+
+class LanguageModel(nn.Module):
+    """Predicts each next symbol (Radford et al. 2019).
+
+    Args:
+        config: sizes.
+        symbols: number of symbols.
+    """
+
+    def __init__(self, config: LanguageModelConfig, symbols: int) -> None:
+        super().__init__()
+        size = config.model_size
+        self.embedding, self.positions = nn.Embedding(symbols, size), LearnedPositions(size, config.positions)
+        self.dropout = Dropout(config.dropout)
+        self.stack = Blocks(
+            config.layers, size, heads=config.heads, hidden_size=config.hidden_size or 4 * size,
+            dropout=config.dropout, attention_dropout=config.attention_dropout,
+        )  # fmt: skip
+        self.stack.reset_parameters(scaled=True)
+        for table in (self.embedding.weight, self.positions.table):
+            nn.init.normal_(table, std=0.02)
+
+    @property
+    def longest(self) -> int:
+        """The most symbols that are read at once."""
+        return self.positions.longest
+
+    def forward(self, symbols: Int[Tensor, "b t"], mask: Bool[Tensor, "b t"] | None = None) -> Projection:
+        """The logits of the symbol after each, as a `Projection`.
+
+        Args:
+            mask: False at padding, which may be on either side; positions are counted from the first symbol.
+
+        Raises:
+            InvalidInput: more symbols than there are positions.
+        """
+        places, seen = None, None
+        if mask is not None and not pads_behind(mask):
+            places, seen = (mask.cumsum(1) - 1).clamp(min=0), mask
+        outputs = self.stack(self.dropout(self.embedded(symbols, places)), seen, causal=True)
+        return Projection(outputs, self.embedding.weight)
+
+    def advance(
+        self,
+        symbols: Int[Tensor, "b t"],
+        places: Int[Tensor, "b t"] | None = None,
+        past: tuple[Cache, ...] | None = None,
+        mask: Bool[Tensor, "b k"] | None = None,
+    ) -> tuple[Float[Tensor, "b t d"], tuple[Cache, ...]]:
+        """The features h of symbols after those of `past`, and the caches extended by them.
+
+        Args:
+            symbols: one or more of each text.
+            places: their positions; by default 0, 1, 2, ...
+            past: the caches of an earlier call.
+            mask: False at padding, over the past and the new symbols.
+        """
+        return self.stack.advance(self.dropout(self.embedded(symbols, places)), past, mask)
+
+    def embedded(self, symbols: Int[Tensor, "b t"], places: Int[Tensor, "b t"] | None) -> Float[Tensor, "b t d"]:
+        """The embeddings of symbols, with those of their positions added."""
+        found: Tensor = self.embedding(symbols)
+        if places is None:
+            return self.positions(found)  # type: ignore[no-any-return]
+        if symbols.shape[1] > self.longest:
+            raise InvalidInput(f"a text of {symbols.shape[1]} symbols is longer than the {self.longest} positions")
+        return found + F.embedding(places, self.positions.table)
+
+
+def pads_behind(mask: Bool[Tensor, "b t"]) -> bool:
+    """Whether all padding is at the ends, where causal attention does not see it. On a GPU the check would wait for the
+    device."""
+    if mask.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    return bool((mask[:, :-1] | ~mask[:, 1:]).all())

@@ -1,0 +1,196 @@
+"""The recipe of GPT-2: text, sizes, pictures and claims."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import model_validator
+
+from saccade.core.config import config
+from saccade.core.picture import Picture
+from saccade.core.recipe import Answer, Claim, Paper, Recipe, Step
+from saccade.explain.capture import capture
+from saccade.explain.pictures.characters import Characters
+from saccade.explain.pictures.heads import Heads
+from saccade.nets.continuation import WritingConfig, likeliest, nats, read_again, write
+from saccade.nets.language_model import LanguageModel, LanguageModelConfig
+from saccade.tasks.text import Batch, BytePieces, TextConfig, TextTask, Written
+from saccade.tasks.text.objective import next_symbol
+from saccade.tasks.text.stream import Windows
+from saccade.training.config import Adam, TrainingConfig
+
+ADAM = Adam(beta2=0.99, weight_decay=0.1)
+SHOWN = 64  # symbols whose heads are drawn
+TINTED = 2000  # symbols that are tinted
+
+
+@config
+class Config:
+    """A Transformer that predicts each next symbol of a text."""
+
+    task: TextConfig = TextConfig(window=128, context=64)
+    model: LanguageModelConfig = LanguageModelConfig()
+    training: TrainingConfig = TrainingConfig(
+        steps=1500, batch_size=4096, learning_rate=2e-3, schedule="cosine", warmup=100, clip=1.0, optimizer=ADAM,
+        validate_every=250,
+    )  # fmt: skip
+    writing: WritingConfig = WritingConfig()
+
+    @model_validator(mode="after")
+    def check_lengths(self) -> "Config":
+        positions, window, context = self.model.positions, self.task.window, self.task.context
+        if self.task.corpus != "text":
+            raise ValueError("--task.corpus must be text: its symbols are scored in bits, and levels are not")
+        if window > positions or 2 * context > positions:
+            raise ValueError(
+                f"the model reads at most --model.positions {positions} symbols, but --task.window is {window} and "
+                f"--task.context {context}, as many symbols before as are scored; type --task.window "
+                f"{min(window, positions)} --task.context {min(context, positions // 2)}, or more positions"
+            )
+        return self
+
+
+def task(config: Config, assets: Path | None) -> TextTask:
+    return TextTask(config.task, assets, config.model.positions)
+
+
+def build(config: Config, task: Any) -> LanguageModel:
+    return LanguageModel(config.model, len(task.symbols.names))
+
+
+def predict(model: Any, batch: Batch, config: Config) -> list[Written]:
+    """The nats of the scored symbols, or, where none is scored, the text written on."""
+    asked = ~batch.scored.any(1)
+    found = [Written((), math.nan)] * len(asked)
+    for kind in (False, True):
+        rows = (asked == kind).nonzero()[:, 0].tolist()
+        if not rows:
+            continue
+        longest = int(batch.mask[rows].sum(1).max())
+        symbols, mask, scored = (part[rows, :longest] for part in (batch.symbols, batch.mask, batch.scored))
+        if not kind:
+            sums = nats(model, symbols, mask, scored).tolist()
+            found = [Written((), round(sums.pop(0), 4)) if row in rows else one for row, one in enumerate(found)]
+            continue
+        texts = [own[real].tolist() for own, real in zip(symbols, mask, strict=True)]
+        seeds = [(config.writing.seed, int(batch.numbers[row]), text) for row, text in zip(rows, texts, strict=True)]
+        added = write(model, symbols, mask, config.writing, seeds).tolist()
+        for row, text, more in zip(rows, texts, added, strict=True):
+            found[row] = Written((*text, *more), math.nan)
+    return found
+
+
+def shown_symbols(answer: Answer) -> list[int]:
+    """The text as it was written on, or else the scored one."""
+    symbols: list[int] = list(answer.prediction.symbols) or answer.example.symbols.tolist()
+    return symbols
+
+
+def first_written(answer: Answer) -> int:
+    """The first symbol that the model predicted."""
+    return len(answer.example.symbols) - answer.example.scored
+
+
+def pictures(answer: Answer) -> list[Picture]:
+    """The text, tinted by the probability of each symbol; and the heads of each layer over the part where the model
+    begins to write."""
+    symbols = shown_symbols(answer)
+    own = torch.tensor(symbols[:TINTED], device=answer.device)
+    found: list[Picture] = []
+    if len(own) > 1:
+        chances = read_again(answer.model, own).rewards(own[1:], -1).double().exp().clamp(max=1).tolist()
+        parts = [answer.task.symbols.decode([symbol]) for symbol in own.tolist()]
+        numbers = [chance for part, chance in zip(parts, [0.0, *chances], strict=True) for _ in part]
+        title = "How probable each symbol was, given those before it (the first is given)"
+        found.append(Characters("probability", "".join(parts), numbers, "probability", title))
+    last = min(len(symbols), max(SHOWN, first_written(answer) + SHOWN // 2))
+    part = symbols[max(0, last - min(SHOWN, answer.model.longest)) : last]
+    with torch.no_grad(), capture(answer.model, "stack.blocks.*.attention.weights") as seen:
+        answer.model(torch.tensor([part], device=answer.device))
+    names = answer.task.labels(part)
+    layers = {name: (seen[name][0][0].float().cpu(), names, names) for name in seen}
+    return [*found, Heads("heads", layers)]
+
+
+def steps(answer: Answer, count: int) -> list[Step]:
+    """The symbols that were written, or scored, each with the likeliest ones in its place."""
+    names = [VISIBLE.get(name, name) for name in answer.task.symbols.names]
+    symbols = torch.tensor(shown_symbols(answer), device=answer.device)
+    return likeliest(answer.model, symbols, first_written(answer), names, count)
+
+
+VISIBLE = {"\n": "⏎", " ": "␣"}
+
+TINY = Config(
+    task=TextConfig(window=32, context=16, validated=512),
+    model=LanguageModelConfig(layers=2, model_size=24, heads=3, positions=32, dropout=0.0),
+    training=TrainingConfig(
+        steps=60, batch_size=512, learning_rate=1e-2, threads=1, validate_every=30, checkpoint_every=20, log_every=10
+    ),
+    writing=WritingConfig(length=40),
+)
+
+
+def published(layers: int, model_size: int, heads: int, learning_rate: float) -> Config:
+    """A size of the paper's table 2, with 1,024 positions and 50,257 byte-level pieces."""
+    return Config(
+        task=TextConfig(symbols=BytePieces(size=50_257), window=1024, context=512),
+        model=LanguageModelConfig(layers=layers, model_size=model_size, heads=heads, positions=1024),
+        training=TrainingConfig(
+            steps=600_000, batch_size=32_768, accumulate=16, learning_rate=learning_rate, schedule="cosine",
+            warmup=2000, clip=1.0, optimizer=replace(ADAM, beta2=0.95), validate_every=2000, checkpoint_every=2000,
+        ),
+    )  # fmt: skip
+
+
+RECIPE = Recipe(
+    paper=Paper(
+        title="Language Models are Unsupervised Multitask Learners",
+        authors="Radford et al.",
+        year=2019,
+        address="https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf",
+        target="table 2 (sizes), on tinyshakespeare",
+        number="none on this text; nanoGPT's README: 2.71 bits a byte after 3 minutes on a CPU, 2.12 on a GPU",
+    ),
+    task=task,
+    build=build,
+    objective=next_symbol,
+    predict=predict,
+    stream=lambda config, task, model: Windows(task, config.training.batch_size),
+    pictures=pictures,
+    steps=steps,
+    variants={
+        "default": Config(),
+        "tiny": TINY,
+        "shakespeare": Config(
+            task=TextConfig(window=256, context=128),
+            model=LanguageModelConfig(layers=6, model_size=256, heads=8, positions=256, dropout=0.2),
+            training=TrainingConfig(
+                steps=2500, batch_size=8192, learning_rate=1.5e-3, schedule="cosine", warmup=100, clip=1.0,
+                optimizer=ADAM, validate_every=250,
+            ),
+        ),
+        "small": published(12, 768, 12, 6e-4),
+        "medium": published(24, 1024, 16, 3e-4),
+        "large": published(36, 1280, 20, 2.5e-4),
+        "xl": published(48, 1600, 25, 2e-4),
+    },
+    claims=(
+        Claim(
+            metric="bits_per_byte",
+            direction="min",
+            bound=2.45,
+            variant="default",
+            why="ten minutes of two cores; nanoGPT's README has 2.71 after 3 minutes on a CPU, on the same last tenth",
+        ),
+        Claim(
+            metric="bits_per_byte",
+            direction="min",
+            bound=2.30,
+            variant="shakespeare",
+            why="forty minutes of two cores; nanoGPT's README has 2.12 on a GPU",
+        ),
+    ),
+)  # fmt: skip

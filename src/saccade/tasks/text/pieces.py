@@ -1,0 +1,248 @@
+"""Pieces of words as symbols, by the `tokenizers` library.
+
+Byte-level pieces (Sennrich et al. 2016, arXiv:1508.07909; Radford et al. 2019): bytes, and the most frequent sequences
+of them; every text has an encoding, which is decoded without a loss. WordPiece (Devlin et al. 2019, arXiv:1810.04805):
+the longest pieces of each word from its beginning; "##" marks those that continue one.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from saccade.core.errors import InvalidInput, require
+from saccade.core.files import read_lines, read_record
+from saccade.tasks.text.config import BytePieces, WordPieces
+from saccade.tasks.text.corpus import parts
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+CONTINUES, UNKNOWN = "##", "[UNK]"
+BERT = ("[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
+VISIBLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]  # bytes that vocab.json writes as Latin-1
+ALPHABET = dict(zip(VISIBLE, map(chr, VISIBLE), strict=True))
+ALPHABET |= {byte: chr(256 + n) for n, byte in enumerate(sorted(set(range(256)) - set(VISIBLE)))}
+BYTES = {letter: byte for byte, letter in ALPHABET.items()}
+"""The byte of each letter of vocab.json; a space is "Ġ"."""
+
+
+class Pieces:
+    """What both kinds share.
+
+    Args:
+        tokenizer: the pieces, and how a text is cut.
+    """
+
+    kind = ""
+
+    def __init__(self, tokenizer: "Tokenizer") -> None:
+        self.tokenizer = tokenizer
+        self.tokenizer.encode_special_tokens = True  # "[SEP]" in a text is text
+        numbers = sorted((number, piece) for piece, number in tokenizer.get_vocab(with_added_tokens=True).items())
+        if [number for number, _ in numbers] != list(range(len(numbers))):
+            raise InvalidInput(f"expected pieces numbered from 0 to {len(numbers) - 1}, each number once")
+        self.names = [piece for _, piece in numbers]
+        """Each piece as the vocabulary writes it."""
+
+    @cached_property
+    def special(self) -> dict[str, int]:
+        """The numbers of pieces that stand for no text, such as "[MASK]" or "<|endoftext|>"."""
+        forms = re.compile(r"\[(PAD|UNK|CLS|SEP|MASK)\]|<\|?\w+\|?>")
+        return {name: number for number, name in enumerate(self.names) if forms.fullmatch(name)}
+
+    def encode(self, text: str) -> Int[Tensor, " n"]:
+        # a line break before a letter is a piece of its own, so the parts before it can be encoded apart, in parallel
+        lines = re.split(r"(?=\n\S)", text)
+        found = self.tokenizer.encode_batch(lines, add_special_tokens=False)
+        return torch.tensor([number for line in found for number in line.ids], dtype=torch.long)
+
+    def lengths(self, symbols: Sequence[int]) -> tuple[int, int]:
+        rows = self._sizes[np.asarray(symbols, dtype=np.int64)]
+        characters, size = rows.reshape(-1, 2).sum(0).tolist()
+        return characters, size
+
+    @cached_property
+    def _sizes(self) -> Any:
+        """The characters and the bytes of each piece."""
+        return np.array([self.size_of(name) for name in self.names])
+
+    def size_of(self, name: str) -> tuple[int, int]:
+        raise NotImplementedError
+
+    def plain(self) -> dict[str, Any]:
+        return {"kind": self.kind, "tokenizer": json.loads(self.tokenizer.to_str())}
+
+
+class BytePieceSymbols(Pieces):
+    """Sequences of bytes."""
+
+    kind = "byte-pieces"
+
+    def __init__(self, tokenizer: "Tokenizer") -> None:
+        super().__init__(tokenizer)
+        missing = set(BYTES) - set(self.names)
+        if missing:
+            raise InvalidInput(
+                f"expected a piece for each of the 256 bytes, as in GPT-2's vocab.json; {len(missing)} are missing, "
+                f"such as {min(missing)!r}"
+            )
+
+    def decode(self, symbols: Sequence[int]) -> str:
+        return b"".join(map(self.raw, (self.names[symbol] for symbol in symbols))).decode("utf-8", "replace")
+
+    def raw(self, name: str) -> bytes:
+        """The bytes of a piece; a special one is written as it is named."""
+        if name in self.special or any(letter not in BYTES for letter in name):
+            return name.encode("utf-8")
+        return bytes(BYTES[letter] for letter in name)
+
+    def size_of(self, name: str) -> tuple[int, int]:
+        raw = self.raw(name)
+        return sum(byte & 0xC0 != 0x80 for byte in raw), len(raw)  # a character has one byte of another form
+
+
+class WordPieceSymbols(Pieces):
+    """Words and pieces of words. A text is decoded in small letters if it was read so, with single spaces; an unknown
+    word is lost. A piece that begins a word counts as many characters as it has and the space before it."""
+
+    kind = "word-pieces"
+
+    def decode(self, symbols: Sequence[int]) -> str:
+        text = " ".join(self.names[symbol] for symbol in symbols)
+        return text.replace(f" {CONTINUES}", "").removeprefix(CONTINUES)
+
+    def size_of(self, name: str) -> tuple[int, int]:
+        text = name.removeprefix(CONTINUES) if name.startswith(CONTINUES) else f" {name}"
+        return len(text), len(text.encode("utf-8"))
+
+
+def learned(chosen: BytePieces | WordPieces, text: str) -> Pieces:
+    """Pieces from the files that are chosen, or learned from the training part of a text.
+
+    Raises:
+        InvalidInput: a file that cannot be read.
+        MissingExtra: the library is not installed.
+    """
+    tokenizers: Any = require("tokenizers", "text")
+    train = text[: parts(len(text))["train"].stop]
+    if isinstance(chosen, BytePieces):
+        if chosen.vocabulary is not None and chosen.merges is not None:
+            return from_files(chosen.vocabulary, chosen.merges)
+        tokenizer = byte_level(tokenizers.models.BPE())
+        letters = sorted(BYTES)
+        trainer = tokenizers.trainers.BpeTrainer(
+            vocab_size=chosen.size, initial_alphabet=letters, show_progress=False, special_tokens=[]
+        )
+        tokenizer.train_from_iterator([train], trainer)
+        return BytePieceSymbols(tokenizer)
+    if chosen.vocabulary is not None:
+        return from_list(chosen.vocabulary, chosen.lowercase)
+    return learned_words(train, chosen.size, chosen.lowercase)
+
+
+def learned_words(text: str, size: int, lowercase: bool) -> WordPieceSymbols:
+    """At most `size` pieces of the words of a text, the same ones each time."""
+    tokenizers: Any = require("tokenizers", "text")
+    cut = word_level(tokenizers.models.WordPiece(unk_token=UNKNOWN), lowercase)
+    words = Counter(word for word, _ in cut.pre_tokenizer.pre_tokenize_str(cut.normalizer.normalize_str(text)))
+    letters = Counter[str]()
+    for word, count in words.items():
+        letters.update(dict.fromkeys(word, count))
+    kept = sorted(sorted(letters), key=lambda letter: -letters[letter])[: (size - len(BERT)) // 2]
+    inner = {letter for word in words for letter in word[1:]}
+    # numbered here, since the library would number them in the order of a hash, and break ties by these numbers
+    first = [*BERT, *sorted(f"{CONTINUES}{letter}" for letter in inner.intersection(kept))]
+    trainer = tokenizers.trainers.WordPieceTrainer(
+        vocab_size=size, special_tokens=first, initial_alphabet=kept, limit_alphabet=len(kept), show_progress=False
+    )
+    cut.train_from_iterator((word for word in sorted(words) for _ in range(words[word])), trainer)
+    return WordPieceSymbols(word_level(tokenizers.models.WordPiece(cut.get_vocab(), unk_token=UNKNOWN), lowercase))
+
+
+def from_files(vocabulary: Path, merges: Path) -> BytePieceSymbols:
+    """GPT-2's pieces.
+
+    Args:
+        vocabulary: vocab.json: piece -> number.
+        merges: merges.txt: after a line with the version, two pieces a line that are joined, the most frequent first.
+
+    Raises:
+        InvalidInput: a file of another form.
+    """
+    tokenizers: Any = require("tokenizers", "text")
+    numbers = read_record(vocabulary)
+    if not numbers or not all(type(number) is int for number in numbers.values()):
+        raise InvalidInput(f"{vocabulary}: expected pieces and their numbers, as in GPT-2's vocab.json")
+    pairs = []
+    for place, line in enumerate(read_lines(merges), start=1):
+        if line and not line.startswith("#version"):
+            pair = tuple(line.split(" "))
+            if len(pair) != 2 or not {*pair, "".join(pair)} <= numbers.keys():
+                raise InvalidInput(
+                    f"{merges}, line {place}: expected two pieces of {vocabulary.name}, whose join is one too, not "
+                    f"{line[:80]!r}"
+                )
+            pairs.append(pair)
+    try:
+        return BytePieceSymbols(byte_level(tokenizers.models.BPE(numbers, pairs)))
+    except InvalidInput as error:
+        raise InvalidInput(f"{vocabulary}: {error}") from error
+
+
+def from_list(vocabulary: Path, lowercase: bool = True) -> WordPieceSymbols:
+    """BERT's pieces: vocab.txt, a piece a line.
+
+    Raises:
+        InvalidInput: a file of another form.
+    """
+    tokenizers: Any = require("tokenizers", "text")
+    lines = read_lines(vocabulary)
+    numbers = {line: number for number, line in enumerate(lines)}
+    if len(numbers) < len(lines):
+        twice = next(line for number, line in enumerate(lines) if numbers[line] != number)
+        raise InvalidInput(f"{vocabulary}: expected a piece a line, each once; {twice!r} stands in it twice")
+    if UNKNOWN not in numbers:
+        raise InvalidInput(f"{vocabulary}: expected a piece a line, as in BERT's vocab.txt; {UNKNOWN} is missing")
+    return WordPieceSymbols(word_level(tokenizers.models.WordPiece(numbers, unk_token=UNKNOWN), lowercase))
+
+
+def byte_level(model: Any) -> "Tokenizer":
+    """A tokenizer that cuts a text into words and numbers with the space before them, as GPT-2's."""
+    tokenizers: Any = require("tokenizers", "text")
+    found = tokenizers.Tokenizer(model)
+    found.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    found.decoder = tokenizers.decoders.ByteLevel()
+    return found  # type: ignore[no-any-return]
+
+
+def word_level(model: Any, lowercase: bool) -> "Tokenizer":
+    """A tokenizer that cuts a text into words and punctuation, as BERT's."""
+    tokenizers: Any = require("tokenizers", "text")
+    found = tokenizers.Tokenizer(model)
+    found.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=lowercase)
+    found.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    found.decoder = tokenizers.decoders.WordPiece(prefix=CONTINUES)
+    return found  # type: ignore[no-any-return]
+
+
+def restored(plain: Mapping[str, Any]) -> Pieces:
+    """The pieces of what `plain` gave.
+
+    Raises:
+        InvalidInput: damaged.
+    """
+    tokenizers: Any = require("tokenizers", "text")
+    try:
+        tokenizer = tokenizers.Tokenizer.from_str(json.dumps(plain["tokenizer"]))
+    except Exception as error:  # the library raises a bare Exception
+        raise InvalidInput(f"not pieces that saccade wrote ({error})") from error
+    return (BytePieceSymbols if plain["kind"] == "byte-pieces" else WordPieceSymbols)(tokenizer)
