@@ -3,8 +3,8 @@
     [q_1; k_1; v_1; ...; q_h; k_h; v_h] = W x + b,   head_i = softmax(q_i k_i^T / sqrt(d)) v_i,
     y = W_O [head_1; ...; head_h] + b_O
 
-The same function as `MultiHeadAttention(x, x)`, with one product where that has three. The rows of W are sorted by head,
-as in Megatron-LM (Shoeybi et al. 2019, arXiv:1909.08053), so that a slice of them is a group of whole heads.
+The same function as `MultiHeadAttention(x, x)`, with one product where that has three. The rows of W are sorted by
+head, as in Megatron-LM (Shoeybi et al. 2019, arXiv:1909.08053), so that a slice of them is a group of whole heads.
 """
 
 import torch

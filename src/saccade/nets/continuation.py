@@ -172,6 +172,7 @@ def nats(
     return -model(symbols[:, :-1], mask[:, :-1]).rewards(targets, -1).double().sum(1)
 
 
+@torch.no_grad()
 def likeliest(
     model: LanguageModel, symbols: Int[Tensor, " t"], first: int, names: Sequence[str], count: int
 ) -> list[Step]:

@@ -46,7 +46,8 @@ class Characters:
             marks = [("=" if -number >= 0.5 else "-") if number <= -0.05 else terminal.shades([max(0.0, number)], 1)
                      for number in numbers]  # fmt: skip
             lines += [printable(self.characters[row.start : row.stop]), "".join(marks).replace("·", " ")]
-        marks_said = [self.values, *terminal.legend(), "- below 0", "= from -0.5 down"]
+        below = ["- below 0", "= from -0.5 down"] if bool((self.numbers < 0).any()) else []
+        marks_said = [self.values, *terminal.legend(), *below]
         return terminal.titled(self.title, lines + flow(marks_said, width), width)
 
     def page(self) -> dict[str, Any]:

@@ -76,7 +76,8 @@ def coloured_words(words: Sequence[str], numbers: Weights, values: str = "weight
 def coloured_characters(characters: str, numbers: Weights, values: str = "cell", title: str = "") -> Figure:
     """A text in its lines, with each character on a background in the colour of its number.
 
-    White is 0, blue 1 and orange -1. Lines of more than 72 characters are cut.
+    White is 0, blue 1 and orange -1; without numbers below 0 the scale begins at 0. Lines of more than 72 characters are
+    cut.
 
     Args:
         characters: the text.
@@ -96,8 +97,10 @@ def coloured_characters(characters: str, numbers: Weights, values: str = "cell",
         axes = page().add_axes((0, -high * ROW, wide * CELL, high * ROW))
         axes.set(xlim=(0, wide), ylim=(high, 0), xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
-        scale = require("matplotlib.colors", "app").Normalize(-1, 1)
-        drawn = axes.pcolormesh(range(wide + 1), range(high + 1), shades, cmap=colours(SOFT), norm=scale, linewidth=0)
+        signed = bool((found < 0).any())
+        scale = require("matplotlib.colors", "app").Normalize(-1 if signed else 0, 1)
+        shown = colours(SOFT if signed else tuple((2 * at - 1, shade) for at, shade in SOFT if at >= 0.5))
+        drawn = axes.pcolormesh(range(wide + 1), range(high + 1), shades, cmap=shown, norm=scale, linewidth=0)
         for line, text in enumerate(texts):
             for column, character in enumerate(text):
                 if character != " ":

@@ -31,10 +31,10 @@ class Config:
     """A Transformer that predicts each next symbol of a text."""
 
     task: TextConfig = TextConfig(window=128, context=64)
-    model: LanguageModelConfig = LanguageModelConfig()
+    model: LanguageModelConfig = LanguageModelConfig(layers=4, dropout=0.0)
     training: TrainingConfig = TrainingConfig(
-        steps=1500, batch_size=4096, learning_rate=2e-3, schedule="cosine", warmup=100, clip=1.0, optimizer=ADAM,
-        validate_every=250,
+        steps=2400, batch_size=2048, learning_rate=2e-3, schedule="cosine", warmup=100, clip=1.0, optimizer=ADAM,
+        validate_every=600,
     )  # fmt: skip
     writing: WritingConfig = WritingConfig()
 
@@ -103,7 +103,7 @@ def pictures(answer: Answer) -> list[Picture]:
         chances = read_again(answer.model, own).rewards(own[1:], -1).double().exp().clamp(max=1).tolist()
         parts = [answer.task.symbols.decode([symbol]) for symbol in own.tolist()]
         numbers = [chance for part, chance in zip(parts, [0.0, *chances], strict=True) for _ in part]
-        title = "How probable each symbol was, given those before it (the first is given)"
+        title = "How probable each symbol was, given those before it"
         found.append(Characters("probability", "".join(parts), numbers, "probability", title))
     last = min(len(symbols), max(SHOWN, first_written(answer) + SHOWN // 2))
     part = symbols[max(0, last - min(SHOWN, answer.model.longest)) : last]
