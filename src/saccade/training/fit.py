@@ -231,12 +231,13 @@ class Training:
             restore_tensors(path, kept, "average", self.average.means)
         restore_optimizer(path, kept, self.optimizer, self.gradients.weights)
         if self.stateful is not None:
-            if (count := len(kept["streams"])) != processes.data_count:
+            states = kept["streams"] if any(kept["streams"]) else [{}] * processes.data_count
+            if (count := len(states)) != processes.data_count:
                 processes.refuse(
                     f"{self.folder.path} was trained by {count} process{'es' * (count > 1)}, and each process carries "
                     f"a state from batch to batch; resume it with {count}, not {processes.data_count}"
                 )
-            self.stateful.load_state_dict(copy.deepcopy(kept["streams"][processes.data_rank]))
+            self.stateful.load_state_dict(copy.deepcopy(states[processes.data_rank]))
         if len(kept["random"]) == processes.data_count:
             restore_random_state(kept["random"][processes.data_rank])
         else:  # the number of processes has changed
