@@ -23,7 +23,7 @@ from saccade.training.config import TrainingConfig
 from saccade.training.run_folder import RunFolder
 from saccade.training.sharding import local, shard_like
 from saccade.training.shards import parted, read_shards, read_whole, sizes, write_shards
-from saccade.training.tensors import check_fit, read_tensors
+from saccade.training.tensors import check_fit, read_tensors, ties
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any], first: bool = True) -> None:
@@ -110,10 +110,11 @@ def read_last(model: nn.Module, config: TrainingConfig, folder: RunFolder) -> di
             that are needed at the end, are damaged.
     """
     kept = read_checkpoint(folder.last)
-    shards = shards_of(folder.last, kept)
+    shards, last = shards_of(folder.last, kept), str(folder.last)
     sharded = {} if shards is None else sizes(shards)
     weights = {name.removeprefix("model/"): each for name, each in sharded.items() if name.startswith("model/")}
-    check_fit(model, {**kept["model"], **weights}, str(folder.last))
+    weights = {**kept["model"], **weights}
+    check_fit(model, weights | {name: weights[first] for name, first in ties(model).items() if first in weights}, last)
     if kept["step"] > config.steps:
         raise InvalidInput(
             f"{folder.path} has already taken {kept['step']} steps, so it cannot end after {config.steps}"

@@ -6,6 +6,7 @@ strategy.
 """
 
 import fnmatch
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -33,6 +34,7 @@ from saccade.core.device import evaluating
 from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Split
 from saccade.training.processes import Processes
+from saccade.training.tensors import ties
 
 
 class Call(nn.Module):
@@ -49,8 +51,9 @@ class Call(nn.Module):
         return function(self.model, *arguments)
 
     def weights(self) -> dict[str, Tensor]:
-        """The state of the model, in shards if it is sharded."""
-        return {name.removeprefix("model."): value for name, value in self.state_dict().items()}
+        """The state of the model, in shards if it is sharded; a weight with two names is in it once."""
+        tied = ties(self.model)
+        return {name: value for name, value in self.model.state_dict().items() if name not in tied}
 
 
 def share_out(
@@ -75,6 +78,8 @@ def share_out(
         copies, parts = (1, processes.data_count) if strategy == "fsdp2" else (processes.data_count, 1)
         sizes, names = (copies, parts, processes.tensor), ("copies", "shards", "tensor")
         mesh = init_device_mesh(device.type, sizes, mesh_dim_names=names)
+        # torch warns of two messages for each norm, which are single numbers
+        logging.getLogger("torch.distributed.tensor._redistribute").setLevel(logging.ERROR)
         split(call.model, shards, mesh["tensor"])
         if processes.data_count > 1:
             shard(call, layers, mesh["shards"] if strategy == "fsdp2" else mesh["copies", "shards"])
