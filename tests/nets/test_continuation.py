@@ -76,18 +76,17 @@ def test_cached_writing_equals_reading_everything_again(model: LanguageModel, si
     assert greedy.tolist() == [text[size:] for text, size in zip(own, sizes, strict=True)]
 
 
-def test_a_step_computes_one_position_until_the_window_is_full(model: LanguageModel) -> None:
-    seen: list[int] = []
-    whole = model.advance
+def test_a_step_computes_one_position_until_the_window_is_full(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, whole = list[int](), model.advance
 
-    class Counting:
-        longest, embedding = model.longest, model.embedding
+    def counting(symbols: Tensor, *rest: Any) -> Any:
+        seen.append(symbols.shape[1])
+        return whole(symbols, *rest)
 
-        def advance(self, symbols: Tensor, *rest: Any) -> Any:
-            seen.append(symbols.shape[1])
-            return whole(symbols, *rest)
-
-    write(Counting(), *texts(3), WritingConfig(length=11, temperature=0))  # type: ignore[arg-type]
+    monkeypatch.setattr(model, "advance", counting)
+    write(model, *texts(3), WritingConfig(length=11, temperature=0))
     # 3 are read, then one a step up to the eighth; then the last five, and one a step up to the twelfth
     assert seen == [3, 1, 1, 1, 1, 1, 5, 1, 1, 1, 5]
 

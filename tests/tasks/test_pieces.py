@@ -171,7 +171,7 @@ class TestBadFiles:
             with pytest.raises(InvalidInput, match=r"merges.txt, line \d: expected two pieces of vocab.json"):
                 from_files(vocabulary, wrong)
         with pytest.raises(NotFound):
-            from_files(tmp_path / "none.json", merges)
+            from_files(tmp_path / "none.json", none)
 
     def test_of_bert(self, bert: Path, tmp_path: Path) -> None:
         path = tmp_path / "vocab.txt"

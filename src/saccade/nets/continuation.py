@@ -5,6 +5,7 @@ for which c - s <= n. So each symbol is predicted from more than n - n // 2 symb
 whether they were typed or written; the kept keys and values serve n // 2 steps, and are then computed anew.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -169,7 +170,41 @@ def nats(
 ) -> Float[Tensor, " b"]:
     """-log p of the scored symbols of each text, summed, in float64. The first symbol is never scored."""
     targets = symbols[:, 1:].masked_fill(~scored[:, 1:], -1)
-    return -model(symbols[:, :-1], mask[:, :-1]).rewards(targets, -1).double().sum(1)
+    rewards: Tensor = model(symbols[:, :-1], mask[:, :-1]).rewards(targets, -1)
+    return -rewards.double().sum(1)
+
+
+def answered(
+    model: LanguageModel,
+    symbols: Int[Tensor, "b t"],
+    mask: Bool[Tensor, "b t"],
+    scored: Bool[Tensor, "b t"],
+    numbers: Int[Tensor, " b"],
+    options: WritingConfig,
+) -> list[tuple[tuple[int, ...], float]]:
+    """For each text the nats of its scored symbols, as ((), nats); or, where none is scored, the text written on and
+    nan.
+
+    Args:
+        numbers: a number of each text, by which texts that are alike are drawn differently.
+    """
+    asked = ~scored.any(1)
+    found: list[tuple[tuple[int, ...], float]] = [((), math.nan)] * len(symbols)
+    for write_on in (False, True):
+        rows = (asked == write_on).nonzero()[:, 0].tolist()
+        if not rows:
+            continue
+        longest = int(mask[rows].sum(1).max())
+        own, real, counted = (part[rows, :longest] for part in (symbols, mask, scored))
+        if not write_on:
+            for row, value in zip(rows, nats(model, own, real, counted).tolist(), strict=True):
+                found[row] = ((), round(value, 4))
+            continue
+        texts = [text[kept].tolist() for text, kept in zip(own, real, strict=True)]
+        seeds = [(options.seed, int(numbers[row]), text) for row, text in zip(rows, texts, strict=True)]
+        for row, text, more in zip(rows, texts, write(model, own, real, options, seeds).tolist(), strict=True):
+            found[row] = ((*text, *more), math.nan)
+    return found
 
 
 @torch.no_grad()

@@ -52,6 +52,20 @@ class LanguageModelConfig:
             raise ValueError(f"{self.heads} heads do not divide a model-size of {self.model_size}")
         return self
 
+    def check_reads(self, window: int, context: int) -> None:
+        """Check the lengths of a task: a training window, and the symbols before those that are scored, as many as
+        these.
+
+        Raises:
+            ValueError: more than there are positions.
+        """
+        if window > self.positions or 2 * context > self.positions:
+            raise ValueError(
+                f"the model reads at most --model.positions {self.positions} symbols, but --task.window is {window} "
+                f"and --task.context {context}, as many symbols before as are scored; type --task.window "
+                f"{min(window, self.positions)} --task.context {min(context, self.positions // 2)}, or more positions"
+            )
+
 
 class LanguageModel(nn.Module):
     """Predicts each next symbol (Radford et al. 2019).

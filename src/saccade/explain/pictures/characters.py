@@ -2,7 +2,7 @@
 and 3 of Karpathy et al. 2015, arXiv:1506.02078."""
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,3 +66,15 @@ class Characters:
     def description(self) -> str:
         shown = textwrap.shorten(printable(" ".join(self.characters.split())), 80, placeholder=" …") or "white space"
         return f"{self.title or self.values.capitalize()}, for each of {len(self.characters)} characters of: {shown}"
+
+
+def tinted(parts: Sequence[str], chances: Sequence[float], title: str = "") -> Characters:
+    """A text as a model read it, each symbol on the colour of its probability.
+
+    Args:
+        parts: the text of each symbol.
+        chances: the probability of each, given those before it; 0 for the first.
+    """
+    numbers = [chance for part, chance in zip(parts, chances, strict=True) for _ in part]
+    said = title or "How probable each symbol was, given those before it"
+    return Characters("probability", "".join(parts), numbers, "probability", said)

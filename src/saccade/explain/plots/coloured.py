@@ -76,7 +76,7 @@ def coloured_words(words: Sequence[str], numbers: Weights, values: str = "weight
 def coloured_characters(characters: str, numbers: Weights, values: str = "cell", title: str = "") -> Figure:
     """A text in its lines, with each character on a background in the colour of its number.
 
-    White is 0, blue 1 and orange -1; without numbers below 0 the scale begins at 0. Lines of more than 72 characters are
+    White is 0, blue 1 and orange -1; the scale begins at 0 if no number is below. Lines of more than 72 characters are
     cut.
 
     Args:

@@ -1,7 +1,5 @@
 """The recipe of GPT-2: text, sizes, pictures and claims."""
 
-import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,9 @@ from saccade.core.config import config
 from saccade.core.picture import Picture
 from saccade.core.recipe import Answer, Claim, Paper, Recipe, Step
 from saccade.explain.capture import capture
-from saccade.explain.pictures.characters import Characters
+from saccade.explain.pictures.characters import tinted
 from saccade.explain.pictures.heads import Heads
-from saccade.nets.continuation import WritingConfig, likeliest, nats, read_again, write
+from saccade.nets.continuation import WritingConfig, answered, likeliest, read_again
 from saccade.nets.language_model import BLOCKS, LanguageModel, LanguageModelConfig, shards
 from saccade.tasks.text import Batch, BytePieces, TextConfig, TextTask, Written
 from saccade.tasks.text.objective import next_symbol
@@ -40,15 +38,9 @@ class Config:
 
     @model_validator(mode="after")
     def check_lengths(self) -> "Config":
-        positions, window, context = self.model.positions, self.task.window, self.task.context
         if self.task.corpus != "text":
             raise ValueError("--task.corpus must be text: its symbols are scored in bits, and levels are not")
-        if window > positions or 2 * context > positions:
-            raise ValueError(
-                f"the model reads at most --model.positions {positions} symbols, but --task.window is {window} and "
-                f"--task.context {context}, as many symbols before as are scored; type --task.window "
-                f"{min(window, positions)} --task.context {min(context, positions // 2)}, or more positions"
-            )
+        self.model.check_reads(self.task.window, self.task.context)
         return self
 
 
@@ -62,24 +54,8 @@ def build(config: Config, task: Any) -> LanguageModel:
 
 def predict(model: Any, batch: Batch, config: Config) -> list[Written]:
     """The nats of the scored symbols, or, where none is scored, the text written on."""
-    asked = ~batch.scored.any(1)
-    found = [Written((), math.nan)] * len(asked)
-    for kind in (False, True):
-        rows = (asked == kind).nonzero()[:, 0].tolist()
-        if not rows:
-            continue
-        longest = int(batch.mask[rows].sum(1).max())
-        symbols, mask, scored = (part[rows, :longest] for part in (batch.symbols, batch.mask, batch.scored))
-        if not kind:
-            sums = nats(model, symbols, mask, scored).tolist()
-            found = [Written((), round(sums.pop(0), 4)) if row in rows else one for row, one in enumerate(found)]
-            continue
-        texts = [own[real].tolist() for own, real in zip(symbols, mask, strict=True)]
-        seeds = [(config.writing.seed, int(batch.numbers[row]), text) for row, text in zip(rows, texts, strict=True)]
-        added = write(model, symbols, mask, config.writing, seeds).tolist()
-        for row, text, more in zip(rows, texts, added, strict=True):
-            found[row] = Written((*text, *more), math.nan)
-    return found
+    found = answered(model, batch.symbols, batch.mask, batch.scored, batch.numbers, config.writing)
+    return [Written(*one) for one in found]
 
 
 def shown_symbols(answer: Answer) -> list[int]:
@@ -90,35 +66,34 @@ def shown_symbols(answer: Answer) -> list[int]:
 
 def first_written(answer: Answer) -> int:
     """The first symbol that the model predicted."""
-    return len(answer.example.symbols) - answer.example.scored
+    example = answer.example
+    return len(example.symbols) - int(example.scored)
 
 
 def pictures(answer: Answer) -> list[Picture]:
     """The text, tinted by the probability of each symbol; and the heads of each layer over the part where the model
     begins to write."""
+    model: Any = answer.model
     symbols = shown_symbols(answer)
     own = torch.tensor(symbols[:TINTED], device=answer.device)
-    found: list[Picture] = []
-    if len(own) > 1:
-        chances = read_again(answer.model, own).rewards(own[1:], -1).double().exp().clamp(max=1).tolist()
-        parts = [answer.task.symbols.decode([symbol]) for symbol in own.tolist()]
-        numbers = [chance for part, chance in zip(parts, [0.0, *chances], strict=True) for _ in part]
-        title = "How probable each symbol was, given those before it"
-        found.append(Characters("probability", "".join(parts), numbers, "probability", title))
+    chances = read_again(model, own).rewards(own[1:], -1).double().exp().clamp(max=1).tolist()
     last = min(len(symbols), max(SHOWN, first_written(answer) + SHOWN // 2))
-    part = symbols[max(0, last - min(SHOWN, answer.model.longest)) : last]
-    with torch.no_grad(), capture(answer.model, "stack.blocks.*.attention.weights") as seen:
-        answer.model(torch.tensor([part], device=answer.device))
+    part = symbols[max(0, last - min(SHOWN, model.longest)) : last]
     names = answer.task.labels(part)
-    layers = {name: (seen[name][0][0].float().cpu(), names, names) for name in seen}
-    return [*found, Heads("heads", layers)]
+    with torch.no_grad(), capture(model, "stack.blocks.*.attention.weights") as seen:
+        model(torch.tensor([part], device=answer.device))
+    return [
+        tinted([answer.task.symbols.decode([symbol]) for symbol in own.tolist()], [0.0, *chances]),
+        Heads("heads", {name: (seen[name][0][0].float().cpu(), names, names) for name in seen}),
+    ]
 
 
 def steps(answer: Answer, count: int) -> list[Step]:
     """The symbols that were written, or scored, each with the likeliest ones in its place."""
+    model: Any = answer.model
     names = [VISIBLE.get(name, name) for name in answer.task.symbols.names]
     symbols = torch.tensor(shown_symbols(answer), device=answer.device)
-    return likeliest(answer.model, symbols, first_written(answer), names, count)
+    return likeliest(model, symbols, first_written(answer), names, count)
 
 
 VISIBLE = {"\n": "⏎", " ": "␣"}
@@ -140,7 +115,8 @@ def published(layers: int, model_size: int, heads: int, learning_rate: float) ->
         model=LanguageModelConfig(layers=layers, model_size=model_size, heads=heads, positions=1024),
         training=TrainingConfig(
             steps=600_000, batch_size=32_768, accumulate=16, learning_rate=learning_rate, schedule="cosine",
-            warmup=2000, clip=1.0, optimizer=replace(ADAM, beta2=0.95), validate_every=2000, checkpoint_every=2000,
+            warmup=2000, clip=1.0, optimizer=Adam(beta2=0.95, weight_decay=0.1), validate_every=2000,
+            checkpoint_every=2000,
         ),
     )  # fmt: skip
 
@@ -168,10 +144,10 @@ RECIPE = Recipe(
         "tiny": TINY,
         "shakespeare": Config(
             task=TextConfig(window=256, context=128),
-            model=LanguageModelConfig(layers=6, model_size=256, heads=8, positions=256, dropout=0.2),
+            model=LanguageModelConfig(layers=4, model_size=256, heads=8, positions=256),
             training=TrainingConfig(
-                steps=2500, batch_size=8192, learning_rate=1.5e-3, schedule="cosine", warmup=100, clip=1.0,
-                optimizer=ADAM, validate_every=250,
+                steps=2600, batch_size=4096, learning_rate=1.5e-3, schedule="cosine", warmup=100, clip=1.0,
+                optimizer=ADAM, validate_every=650,
             ),
         ),
         "small": published(12, 768, 12, 6e-4),
