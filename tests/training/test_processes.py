@@ -201,11 +201,22 @@ def test_a_decisive_metric_equals_that_of_one_process(runs: Path, strategy: str)
 
 @pytest.mark.parametrize("run", ["tensor", "one-tensor", "tensor-one", "tensor-fsdp2"])
 def test_processes_that_share_layers_train_like_one(runs: Path, run: str) -> None:
-    """50 updates in float64; from one layout to another; and after a kill between the shards and the checkpoint."""
+    """50 updates in float64; from one layout to another, with and without recomputation; and after a kill between the
+    shards and the checkpoint."""
     assert len(losses(runs / run)) == STEPS // 5 + 3
     assert_same(runs / run, runs / "language", 1e-10)
     left = sorted(path.name for path in (runs / run / "checkpoints").iterdir())
-    assert left == (["last.ckpt"] if run == "tensor-one" else ["last-50", "last.ckpt"])
+    assert left == (["last.ckpt"] if run in ("tensor-one", "tensor-fsdp2") else ["last-50", "last.ckpt"])
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_missing_file_of_shards_is_reported(runs: Path, tmp_path: Path, place: int) -> None:
+    shutil.copytree(runs / "tensor", tmp_path / "run")
+    files = sorted((tmp_path / "run" / "checkpoints" / "last-50").iterdir())
+    assert len(files) == 2
+    files[place].unlink()
+    with pytest.raises(InvalidInput, match=r"last-50: some shards of .* are missing|weights of another model"):
+        train(tmp_path / "run", Reversals(), net="language", steps=STEPS + 1, **PRECISE)
 
 
 def test_processes_that_share_layers_train_like_one_in_single_precision(runs: Path) -> None:

@@ -344,7 +344,8 @@ def layouts_of_two(root: Path, processes: Processes) -> None:
     own(root / "tensor-fsdp2", tensor=2, steps=PART)
     with killed_while_saving():
         own(root / "tensor-fsdp2", strategy="fsdp2")
-    own(root / "tensor-fsdp2", strategy="fsdp2")
+    own(root / "tensor-fsdp2", strategy="fsdp2", recompute="blocks", steps=40)
+    own(root / "tensor-fsdp2", strategy="ddp", recompute="blocks")
     own(root / "tensor-kept", tensor=2, ema=0.8, keep="best", **FEW)
     own(root / "tensor-average", tensor=2, average=2, accumulate=2, **FEW)
     own(root / "tensor-many-symbols", tensor=2, net="many-symbols", steps=2)

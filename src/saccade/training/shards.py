@@ -48,13 +48,14 @@ def sizes(folder: Path) -> dict[str, Tensor]:
     """The tensors of a folder, on the meta device.
 
     Raises:
-        InvalidInput: the folder is missing or damaged.
+        InvalidInput: the folder is missing or damaged, or a file in it is missing.
     """
     with reading(folder):
         found = storage().HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
-        return {
-            name: torch.empty(each.size, dtype=each.properties.dtype, device="meta") for name, each in found.items()
-        }
+    for name, each in found.items():
+        if sum(chunk.sizes.numel() for chunk in each.chunks) != each.size.numel():  # torch would not notice
+            raise InvalidInput(f"{folder}: some shards of {name} are missing")
+    return {name: torch.empty(each.size, dtype=each.properties.dtype, device="meta") for name, each in found.items()}
 
 
 def read_shards(folder: Path, into: Mapping[str, Tensor]) -> None:
