@@ -130,3 +130,14 @@ def test_shards_are_only_read_beside_the_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "last-5" / "shard-00001-model-00001-of-00001.safetensors").unlink()
     with pytest.raises(InvalidInput, match="last-5: damaged or cut off"):
         restore_tensors(path, read_checkpoint(path), "model", weights)
+
+
+def test_what_a_long_text_keeps_in_memory_grows_with_its_length_not_with_its_square() -> None:
+    kept = []
+    for length in (1024, 8192):
+        torch.manual_seed(1)
+        sizes = LanguageModelConfig(layers=1, model_size=4, heads=1, hidden_size=4, positions=length, dropout=0.0)
+        model = LanguageModel(sizes, 65)
+        symbols = torch.randint(65, (1, length), generator=torch.Generator().manual_seed(2))
+        kept.append(kept_by_autograd(model, lambda: model(symbols).cross_entropy(symbols, -100))[0])  # noqa: B023
+    assert kept[1] < 8.5 * kept[0]
