@@ -48,6 +48,15 @@ def test_layers_that_a_group_cannot_share_are_named(tensor: int, symbols: int, s
     assert str(refused.value) == sentence.replace("feed_forward", "stack.blocks.0.feed_forward")
 
 
+@pytest.mark.parametrize("pattern", ["stack.block.*.attention.output", "embedding"])
+def test_a_plan_must_name_layers_with_weights_of_their_own(pattern: str) -> None:
+    model = language()
+    model.readout = nn.Linear(12, 65)  # type: ignore[assignment]
+    model.readout.weight = model.embedding.weight
+    with pytest.raises(ValueError, match="to name layers with weights of their own"):
+        planned(model, {pattern: "rows"}, 2)
+
+
 def test_four_processes_can_share_seven_symbols() -> None:
     planned(language(symbols=7), {"embedding": "vocabulary"}, 4)
 

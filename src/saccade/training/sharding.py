@@ -103,8 +103,13 @@ def planned(model: nn.Module, shards: Mapping[str, Split], tensor: int) -> dict[
 
     Raises:
         InvalidInput: a layer that they cannot share.
+        ValueError: a pattern without a layer; a layer whose weight another one has, too.
     """
     layers = dict(model.named_modules())
+    tied = {name.rpartition(".")[0] for pair in ties(model).items() for name in pair}
+    for pattern in shards:
+        if not (there := fnmatch.filter(layers, pattern)) or tied & set(there):
+            raise ValueError(f"expected {pattern!r} to name layers with weights of their own; it names {there}")
     found = {name: split for pattern, split in shards.items() for name in fnmatch.filter(layers, pattern)}
     for name, split in found.items():
         weight: Any = layers[name].weight
@@ -118,11 +123,7 @@ def planned(model: nn.Module, shards: Mapping[str, Split], tensor: int) -> dict[
 
 
 def split(model: nn.Module, shards: Mapping[str, Split], mesh: Any) -> None:
-    """Split layers over a group of processes; between them each process computes with plain tensors, its own part.
-
-    The plan splits a layer, not a weight: a weight with two owners is split where its owner is planned, and used as it
-    is elsewhere, such as by a Projection that the model returns.
-    """
+    """Split layers over a group of processes; between them each process computes with plain tensors, its own part."""
     styles: dict[Split, Callable[[], ParallelStyle]] = {
         "columns": ColwiseParallel,
         "rows": RowwiseParallel,
