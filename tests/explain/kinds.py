@@ -8,6 +8,8 @@ import torch
 from saccade.core.picture import Picture
 from saccade.core.task import Series
 from saccade.explain.pictures.alignment import Alignment
+from saccade.explain.pictures.build_up import BuildUp
+from saccade.explain.pictures.captioned import Captioned
 from saccade.explain.pictures.characters import Characters
 from saccade.explain.pictures.curve import Curve
 from saccade.explain.pictures.glimpses import Glimpses
@@ -193,12 +195,31 @@ def overlay() -> ImageOverlay:
     return ImageOverlay("map", image, maps, ["dog", "sun", "end"])
 
 
+def build_up() -> BuildUp:
+    """Words that look at words; `regions` looks at an image."""
+    contexts = near(7, 6) @ blob(6, 12, 2, 4, 3)
+    return BuildUp("build-up", near(7, 6).log(), contexts, FRENCH, blob(6, 12, 2, 4, 3), sources=ENGLISH)
+
+
+def regions() -> BuildUp:
+    weights = torch.stack([blob(3, 4, row, row, 1.0) for row in range(3)]).flatten(1)
+    vectors = blob(12, 5, 4, 2, 3)
+    return BuildUp("regions", weights.log(), weights @ vectors, ["a", "dog", "</s>"], vectors, photo(), (3, 4))
+
+
+def captioned() -> Captioned:
+    images = torch.stack([photo(24, 32), 1 - photo(24, 32), photo(24, 32).sqrt(), photo(24, 32)])[:, None]
+    said = ["a small red cross to the left of a large blue square", "a dog", "a sun over a hill", "a cat"]
+    maps = torch.stack([blob(3, 4, row, row, 1.0) for row in range(4)])
+    return Captioned("bad", images.expand(-1, 3, -1, -1), said, ["left", "dog", "", "cat"], maps, "wrong")
+
+
 def one_of_each() -> list[Picture]:
     """One picture of each kind."""
     alignment = Alignment("alignment", near(7, 6), FRENCH, ENGLISH, "target", "source")
     return [
         alignment, heads(), sound(), strokes(), overlay(), overlays(), glimpses(), strip(), trace(), training(),
-        delays(), graph(), words(), verse(), habits(),
+        delays(), graph(), words(), verse(), build_up(), captioned(), habits(),
     ]  # fmt: skip
 
 
@@ -217,4 +238,4 @@ def others() -> list[Picture]:
     photos = torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(0))
     classes = Overlays("two", photos, [blob(5, 5, 1, n, 1) for n in range(4)], list("abcd"), across=2)
     large = habits(12, 16)
-    return [one, named, by_length(), kinds, states(), shades(), coloured, crossed, classes, large]
+    return [one, named, by_length(), kinds, states(), shades(), coloured, crossed, classes, regions(), large]

@@ -5,6 +5,7 @@ p(x_t | the text with masks) = softmax(E LN(gelu(W h_t + b)) + c)               
 p(B follows A) = softmax(V tanh(U h_1 + u) + v)                                        h_1 that of the first symbol
 """
 
+import math
 from typing import Annotated, NamedTuple
 
 import torch
@@ -52,7 +53,7 @@ class MaskedLanguageModelConfig:
 def initial(size: int) -> float:
     """The standard deviation of initial weights: 0.02 at 768 features and above, as published; larger below, where a
     sub-layer would pass on so little that the net learns for long only how frequent symbols are."""
-    return 0.02 * max(1.0, 768 / size) ** 0.5
+    return 0.02 * math.sqrt(max(1.0, 768 / size))
 
 
 class BidirectionalEncoder(nn.Module):
