@@ -5,9 +5,7 @@ then stands wherever a run stands. No code of transformers is needed.
 """
 
 import json
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from saccade.core.checkpoint import Checkpoint, Weight
-from saccade.core.errors import InvalidInput, NotFound, require, together
-from saccade.core.files import read_record, write_atomically
+from saccade.core.errors import InvalidInput, NotFound, together
+from saccade.core.files import read_record
 from saccade.core.task import Learning
 from saccade.runs import catalogue, flags
 from saccade.runs.flag_errors import explain
@@ -260,42 +258,3 @@ def some(names: Sequence[str]) -> str:
     """The first names of a list."""
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
-
-
-def export(run: Run, folder: Path) -> Path:
-    """Write a run as a folder that transformers loads.
-
-    Raises:
-        InvalidInput: a system that has no published form; symbols that transformers has no tokenizer for; a folder that
-            is not empty.
-    """
-    checkpoint = catalogue.checkpoints().get(run.system)
-    if checkpoint is None:
-        there = ", ".join(catalogue.checkpoints())
-        raise InvalidInput(f"{run.system} has no form in transformers; runs of these can be exported: {there}")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InvalidInput(f"{folder} is not an empty folder; name a new one")
-    safetensors: Any = require("safetensors.torch", "app")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as beside:
-        made = Path(beside) / folder.name
-        made.mkdir()
-        ids = checkpoint.tokenizer(run.task, made)
-        options = {name: value for name, value in checkpoint.options(run.config, run.task).items() if value is not None}
-        tensors = dict(parts(run, checkpoint))
-        kind = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
-        said = {"architectures": [checkpoint.architecture], "model_type": checkpoint.kind, "dtype": kind}
-        write_atomically(made / CONFIG, (json.dumps({**said, **options, **ids}, indent=1) + "\n").encode("utf-8"))
-        write_atomically(made / WEIGHTS[0], safetensors.save(tensors, metadata={"format": "pt"}))
-        os.replace(made, folder)  # whole, or not at all
-    return folder
-
-
-def parts(run: Run, checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of a run by their published names."""
-    state, order = run.model.state_dict(), checkpoint.order(run.task)
-    for weight in checkpoint.weights(run.config):
-        if weight.ours not in run.lacks:
-            tensor = state[weight.ours].detach().cpu()
-            written = weight.write(tensor[order] if weight.of_symbols and order is not None else tensor)
-            yield from zip(weight.theirs, (part.contiguous() for part in written), strict=True)

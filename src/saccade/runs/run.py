@@ -165,9 +165,9 @@ class Run:
         Raises:
             InvalidInput: a system without a form there; symbols without a tokenizer there; a folder that is not empty.
         """
-        from saccade.runs import published
+        from saccade.runs import exporting
 
-        return published.export(self, Path(folder))
+        return exporting.export(self, Path(folder))
 
     def to_type(self, count: int = OFFER) -> list[str | bytes]:
         """Sample inputs: those stored with the run, or else those of the test split."""
