@@ -40,9 +40,11 @@ def run(arguments: Sequence[str]) -> int:
         return show_help(system, variant, recipe, config)
     out = take(given, "--out")
 
-    from saccade.runs import flags
+    from saccade.runs import beginning, flags
 
     with together(*catalogue.extras(config)):
+        if weights := beginning.given(given):
+            config = beginning.of(system, config, weights)
         config = flags.parse(config, given, OTHERS)
     path = Path(out) if out else Path("runs") / f"{system}-{variant}-{datetime.now():%Y%m%d-%H%M%S}"
     require_extras(*catalogue.extras(config))

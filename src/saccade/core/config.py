@@ -68,7 +68,7 @@ def placed(value: Any, folder: Path) -> Any:
     if isinstance(value, Path):
         return folder / value
     if isinstance(value, Pretrained):
-        return Pretrained(folder / value.path)
+        return type(value)(folder / value.path)
     if isinstance(value, tuple):
         return tuple(placed(part, folder) for part in value)
     if not dataclasses.is_dataclass(value) or isinstance(value, type):

@@ -45,7 +45,7 @@ class Pretrained:
 
     def resolved(self, **found: Any) -> "Pretrained":
         """The same path with the network found there."""
-        return Pretrained(self.path, **found)
+        return type(self)(self.path, **found)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pretrained) and self.path == other.path
@@ -70,3 +70,16 @@ class Pretrained:
         if isinstance(value, str | Path) and str(value):
             return cls(value)
         raise ValueError("expected the path of a run, of a Hugging Face folder or of a file of weights")
+
+
+class Weights(Pretrained):
+    """Weights that a training starts from: a run of the same system, or a folder of Hugging Face that it reads.
+
+    The model does not contain that network, so `build` does not see it, and the new run keeps no copy.
+    """
+
+    @classmethod
+    def _validated(cls, value: Any) -> "Pretrained":
+        if isinstance(value, cls) or (isinstance(value, str | Path) and str(value)):
+            return cls(value)
+        raise ValueError("expected the path of a run or of a Hugging Face folder")

@@ -169,6 +169,18 @@ class Answered(Protocol):
 
 
 @runtime_checkable
+class Observing(Protocol):
+    """A task that also reads inputs that ask for no answer, to be looked at: a text without a mask."""
+
+    def observe(self, raw: str | bytes) -> Any:
+        """The example of an input.
+
+        Raises:
+            InvalidInput: as for `Readable.read`.
+        """
+
+
+@runtime_checkable
 class Replaying(Protocol):
     """A task that can feed an answer back to the model as if it were the target, to show the model while it writes
     it."""

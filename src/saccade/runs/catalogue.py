@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from saccade.core.errors import InvalidInput, NotFound, nearest
 
 if TYPE_CHECKING:
+    from saccade.core.checkpoint import Checkpoint
     from saccade.core.recipe import Recipe
 
 SYSTEMS = Path(__file__).parent.parent / "systems"
@@ -38,6 +39,13 @@ def recipe(system: str) -> "Recipe":
     check(system)
     found: Recipe = importlib.import_module(f"saccade.systems.{system}.recipe").RECIPE
     return found
+
+
+@cache
+def checkpoints() -> dict[str, "Checkpoint"]:
+    """The published form of each system that has a checkpoint.py."""
+    systems = sorted(path.parent.name for path in SYSTEMS.glob("*/checkpoint.py"))
+    return {name: importlib.import_module(f"saccade.systems.{name}.checkpoint").CHECKPOINT for name in systems}
 
 
 def variant(recipe: "Recipe", name: str) -> Any:

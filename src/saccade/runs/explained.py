@@ -14,19 +14,22 @@ from typing import Any, NamedTuple
 
 import torch
 
-from saccade.core.errors import InvalidInput, NotFound, SaccadeError, nearest, require, together
+from saccade.core.errors import InvalidInput, NotFound, SaccadeError, installed, nearest, require, together
 from saccade.core.picture import Picture
 from saccade.explain import Capture, capture
 from saccade.explain.attention_map import kept_map
 from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.heads import Heads, Layers
 from saccade.explain.pictures.sound import Sound
-from saccade.runs import catalogue
+from saccade.runs import catalogue, published
 from saccade.runs.places import is_run
 from saccade.runs.run import Run, load, untrained
 
 BESIDE_TEXT = ("pixel_", "input_features", "input_values", "image", "visual_", "bbox", "audio")
 """Inputs that a model may need in addition to text."""
+
+SPECIAL = {"<s>", "</s>", "[CLS]", "[SEP]"}
+"""Special symbols of runs."""
 
 PATIENCE = 3.0
 """Seconds until the hub counts as unreachable."""
@@ -71,6 +74,8 @@ def explain(
         if rest:
             raise InvalidInput(f"unexpected argument {rest[0]!r}; flags begin with --")
         return of_run(run, given, only)
+    if published.is_ours(model) and answer is None and (found := of_published(model, given, only, flags, known)):
+        return found
     if flags:
         raise InvalidInput(f"{flags[0]} is a field of a run's configuration, but {model} is not a run")
     if not given.strip():
@@ -79,16 +84,36 @@ def explain(
         return of_checkpoint(model, given, answer, only)
 
 
+def of_published(model: str, given: str, only: str, flags: Sequence[str], known: Sequence[str]) -> Explained | None:
+    """The pictures of a checkpoint that a system reads; None if transformers is to run it, since it has options that
+    the system does not compute.
+
+    Raises:
+        InvalidInput: the weights are cut off, or are not those that config.json describes.
+    """
+    at = published.found(Path(model))
+    try:
+        published.check_computed(at)
+    except SaccadeError:
+        if flags or not installed("transformers"):
+            raise
+        return None
+    run, rest = published.load(Path(model), flags, known)
+    if rest:
+        raise InvalidInput(f"unexpected argument {rest[0]!r}; flags begin with --")
+    return of_run(run, given, only)
+
+
 def of_run(run: Run, given: str | bytes, only: str = "*") -> Explained:
     """The answer of a run, and its pictures."""
-    found = run.predict(given)
+    found = run.observe(given)
     layers = layers_of(found.pictures)
     chosen = {name: layer for name, layer in layers.items() if fnmatch.fnmatchcase(name, only)}
     if only != "*" and not chosen:
         raise NotFound(f"no layer of {run.system} matches {only!r}; there are: {', '.join(layers) or 'none'}")
     shown = given if isinstance(given, str) else "the recording"
     said = f"{run.title}: {shown} -> {found.text}" if shown else f"{run.title}: {found.text}"
-    return Explained(said, found.pictures, captured(chosen), {"<s>", "</s>"}, found.notes, found.text)
+    return Explained(said, found.pictures, captured(chosen), SPECIAL, found.notes, found.text)
 
 
 def layers_of(pictures: Sequence[Picture]) -> Layers:

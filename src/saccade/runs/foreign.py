@@ -20,7 +20,7 @@ from torch import Tensor
 
 from saccade.core.errors import InvalidInput, NotFound, require
 from saccade.core.files import naming
-from saccade.core.pretrained import Pretrained
+from saccade.core.pretrained import Pretrained, Weights
 from saccade.training.run_folder import RunFolder
 from saccade.training.tensors import read_tensors
 
@@ -105,10 +105,15 @@ def fields(config: Any, prefix: str = "") -> Iterator[tuple[str, Pretrained]]:
     """The `Pretrained` fields of a configuration, by their dotted names."""
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if isinstance(value, Pretrained):
+        if is_part(value):
             yield f"{prefix}{field.name}", value
         elif dataclasses.is_dataclass(value):
             yield from fields(value, f"{prefix}{field.name}.")
+
+
+def is_part(value: Any) -> bool:
+    """Whether a field is a network that becomes a part of the model."""
+    return isinstance(value, Pretrained) and not isinstance(value, Weights)
 
 
 def changed(config: Any, change: Callable[[str, Pretrained], Pretrained], prefix: str = "") -> Any:
@@ -116,7 +121,7 @@ def changed(config: Any, change: Callable[[str, Pretrained], Pretrained], prefix
     new = {}
     for field in dataclasses.fields(config):
         value, name = getattr(config, field.name), f"{prefix}{field.name}"
-        if isinstance(value, Pretrained):
+        if is_part(value):
             new[field.name] = change(name, value)
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             inner = changed(value, change, f"{name}.")

@@ -9,10 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from saccade.core.config import to_plain
-from saccade.core.pretrained import Pretrained
+from saccade.core.pretrained import Pretrained, Weights
 from saccade.runs.flag_fields import TAG, FlagField, at, fields
 
-KINDS = {int: "INT", float: "NUMBER", str: "TEXT", bool: "[true|false]", Path: "PATH", Pretrained: "RUN"}
+KINDS = {
+    int: "INT",
+    float: "NUMBER",
+    str: "TEXT",
+    bool: "[true|false]",
+    Path: "PATH",
+    Pretrained: "RUN",
+    Weights: "RUN",
+}
 
 
 def flags_help(config: Any, width: int | None = None) -> str:

@@ -19,7 +19,7 @@ from saccade.core.products import install
 from saccade.core.recipe import Objective, Recipe
 from saccade.core.stream import ExampleStream, Stream, sizes_of
 from saccade.core.task import Learning, Readable
-from saccade.runs import foreign
+from saccade.runs import beginning, foreign
 from saccade.runs.ending import finish
 from saccade.runs.memory import check_fits, numbers_kept, sized
 from saccade.runs.run import OFFER, Run, assemble, build, resolved
@@ -160,7 +160,7 @@ def prepared(order: Order, processes: Any, held: ExitStack, say: Say) -> Ready:
         if first:
             say("reading the data")
         config = foreign.resolved(resolved(order.config, head), folder if order.resumed else None)
-        task = recipe.task(config, folder.assets if begun else None)
+        task = recipe.task(config, folder.assets if begun else beginning.assets_of(config))
         description = task.describe()
         fingerprint = json.dumps({**head["config"], "data": {"sha256": description["sha256"]}})
     with processes.common():
@@ -190,6 +190,8 @@ def prepared(order: Order, processes: Any, held: ExitStack, say: Say) -> Ready:
         if not first and not begun:  # equally frequent symbols may be in another order
             task = recipe.task(config, folder.assets)
         model = recipe.build(config, task)
+        if not begun:
+            beginning.start(model, config, task, order.system)
         install(model)
     if first:
         parameters = sum(parameter.numel() for parameter in model.parameters())

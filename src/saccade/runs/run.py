@@ -12,17 +12,17 @@ from torch import nn
 
 from saccade.core.config import flatten, placed, to_plain
 from saccade.core.device import autocast, pick_device, threads, to_device
-from saccade.core.errors import InvalidInput, together
+from saccade.core.errors import InvalidInput, installed, together
 from saccade.core.picture import Picture
 from saccade.core.products import install
 from saccade.core.recipe import Answer, Recipe, Step
 from saccade.core.stream import in_order, sizes_of
-from saccade.core.task import Figure, Learning, Legible, Readable, Task
-from saccade.runs import before, catalogue, flags, foreign
+from saccade.core.task import Figure, Learning, Legible, Observing, Readable, Task
+from saccade.runs import before, catalogue, flags, foreign, hub
 from saccade.runs.flag_errors import explain
 from saccade.runs.flag_fields import flag_of, names_of
 from saccade.runs.memory import check_fits
-from saccade.runs.places import place
+from saccade.runs.places import is_checkpoint, place
 from saccade.training.config import RunConfig
 from saccade.training.run_folder import RunFolder
 
@@ -54,6 +54,10 @@ class Run:
     task: Task
     model: nn.Module
     device: torch.device
+    lacks: tuple[str, ...] = ()
+    """Weights that a published checkpoint did not have."""
+    silent: str = ""
+    """Why it gives no answers; "" if it does."""
 
     @property
     def title(self) -> str:
@@ -69,7 +73,23 @@ class Run:
             InvalidInput: an input that the task cannot read, or does not need; a task that reads none.
             TypeError: neither text, bytes nor a path.
         """
-        example = self.read(raw if isinstance(raw, bytes) else os.fspath(raw))
+        self.check_answers()
+        return self.shown(self.read(raw if isinstance(raw, bytes) else os.fspath(raw)))
+
+    def check_answers(self) -> None:
+        """Raise InvalidInput if the run gives no answers."""
+        if self.silent:
+            raise InvalidInput(self.silent)
+
+    def observe(self, raw: str | bytes = "") -> Prediction:
+        """As `predict`, for a look at the pictures: of an input that asks for no answer too, if the task reads it."""
+        if not self.silent and not isinstance(self.task, Observing):
+            return self.predict(raw)
+        found = self.shown(self.task.observe(raw) if isinstance(self.task, Observing) else self.read(raw))
+        return found._replace(notes=[*found.notes, self.silent]) if self.silent else found
+
+    def shown(self, example: Any) -> Prediction:
+        """The answer to an example, with its pictures."""
         [prediction] = self.predictions([example])
         notes = self.task.notes(example) if isinstance(self.task, Readable) else []
         return Prediction(self.said(prediction), self.pictures(example, prediction), notes, prediction)
@@ -139,6 +159,16 @@ class Run:
         with self.running():
             return self.recipe.measures(self.answer(example, prediction))
 
+    def export(self, folder: str | os.PathLike[str]) -> Path:
+        """Write a folder that transformers loads: config.json, model.safetensors and the tokenizer.
+
+        Raises:
+            InvalidInput: a system without a form there; symbols without a tokenizer there; a folder that is not empty.
+        """
+        from saccade.runs import exporting
+
+        return exporting.export(self, Path(folder))
+
     def to_type(self, count: int = OFFER) -> list[str | bytes]:
         """Sample inputs: those stored with the run, or else those of the test split."""
         kept = self.folder.kept_inputs()
@@ -160,7 +190,7 @@ def load(path: str | Path, arguments: Sequence[str] = (), known: Sequence[str] =
     """Load a run folder, as `saccade.load`, with flags of the command line.
 
     Args:
-        path: the folder that `saccade train` made, or "demo".
+        path: the folder that `saccade train` made, "demo", or a folder with a Hugging Face checkpoint.
         arguments: flags as on the command line, e.g. ["--search.beam", "1"].
         known: flags of the verb, to suggest if one is misspelt.
 
@@ -171,7 +201,14 @@ def load(path: str | Path, arguments: Sequence[str] = (), known: Sequence[str] =
         NotFound: no such folder, no configuration, no weights.
         InvalidInput: a damaged file, or the weights of another model.
     """
-    folder = RunFolder(place(path))
+    at = place(path)
+    if not at.exists() and hub.is_name(str(path)) and installed("huggingface_hub"):
+        at = hub.folder_of(str(path))
+    folder = RunFolder(at)
+    if is_checkpoint(folder.path):
+        from saccade.runs import published
+
+        return published.load(folder.path, arguments, known)
     with together(*catalogue.extras_of(folder.path)):
         return opened(folder, arguments, known)
 

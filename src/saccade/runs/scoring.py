@@ -13,6 +13,7 @@ MEASURED = 100  # test examples over which a recipe's measures are averaged
 
 def score(run: Run, split: str = "test") -> tuple[Score, list[Any], Sequence[Any]]:
     """The score on a split, the predictions and the examples."""
+    run.check_answers()
     examples = run.task.examples(split)
     if not examples:
         raise InvalidInput(f"{run.title}: there are no examples in the {split} split")

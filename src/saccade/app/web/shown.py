@@ -20,6 +20,7 @@ from saccade.explain.pictures.heads import Heads
 from saccade.runs import results
 from saccade.runs.classifiers import Classifier, is_classifier
 from saccade.runs.places import is_checkpoint, is_run, place
+from saccade.runs.published import answers
 from saccade.runs.run import Run, open_run
 
 Look = Callable[[str | bytes], list[View]]
@@ -65,7 +66,7 @@ def of(paths: Sequence[Path]) -> Shown:
         raise InvalidInput("a run and a capture cannot be compared: give two runs, or two captures")
     if not all(models):
         return of_captures(paths)
-    checkpoints = [is_checkpoint(path) for path in paths]
+    checkpoints = [is_checkpoint(path) and not answers(path) for path in paths]
     if any(checkpoints) and not all(checkpoints):
         raise InvalidInput("a run and a checkpoint cannot be compared: give two runs, or two checkpoints")
     if all(checkpoints):

@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from saccade.core.config import config
 from saccade.core.picture import Picture
+from saccade.core.pretrained import Weights
 from saccade.core.recipe import Answer, Claim, Paper, Recipe, Step
 from saccade.explain.capture import capture
 from saccade.explain.pictures.characters import tinted
@@ -35,6 +36,8 @@ class Config:
         validate_every=600,
     )  # fmt: skip
     writing: WritingConfig = WritingConfig()
+    weights: Weights | None = None
+    """Weights to start from, with their sizes and pieces: a run, or a folder with a checkpoint of Hugging Face."""
 
     @model_validator(mode="after")
     def check_lengths(self) -> "Config":

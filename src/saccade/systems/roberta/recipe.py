@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from saccade.core.config import config
 from saccade.core.picture import Picture
+from saccade.core.pretrained import Weights
 from saccade.core.recipe import Answer, Claim, Paper, Recipe, Step
 from saccade.core.task import Figure
 from saccade.explain.answers import candidates, head_habits, heads
@@ -39,6 +40,8 @@ class Config:
     training: TrainingConfig = TrainingConfig(
         steps=9000, batch_size=2048, learning_rate=1.5e-3, schedule="linear", warmup=500, optimizer=ADAM, keep="best",
     )  # fmt: skip
+    weights: Weights | None = None
+    """Weights to start from, with their sizes and pieces: a run, or a folder with a checkpoint of Hugging Face."""
 
     @model_validator(mode="after")
     def check_choices(self) -> "Config":

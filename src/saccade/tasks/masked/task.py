@@ -146,15 +146,19 @@ class MaskedTask:
         Raises:
             InvalidInput: an empty text, one without a mask, with several separators, or too long.
         """
-        if not isinstance(raw, str):
-            raise InvalidInput("expected a text with [MASK] in it, not a file")
-        if len(raw) > self.longest_input:
-            raise InvalidInput(f"expected at most {self.longest_input:,} characters, got {len(raw):,}: shorten it")
-        if not TYPED_MASK.search(raw):
+        if isinstance(raw, str) and len(raw) <= self.longest_input and not TYPED_MASK.search(raw):
             got = "there is no mask in it" if raw.strip() else "the input is empty"
             raise InvalidInput(
                 f'expected a text with [MASK] in place of a symbol, such as "The king is [MASK]."; {got}'
             )
+        return self.observe(raw)
+
+    def observe(self, raw: str | bytes) -> Example:
+        """A text with or without a mask, otherwise as for `read`."""
+        if not isinstance(raw, str):
+            raise InvalidInput("expected a text with [MASK] in it, not a file")
+        if len(raw) > self.longest_input:
+            raise InvalidInput(f"expected at most {self.longest_input:,} characters, got {len(raw):,}: shorten it")
         typed = composed(raw).split(SEPARATOR) if self.config.examples == "pairs" else [composed(raw)]
         if len(typed) > 2 or not all(segment.strip() for segment in typed):
             raise InvalidInput(f"expected one text, or two with {SEPARATOR} between them; got {len(typed)} parts")

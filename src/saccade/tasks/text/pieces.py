@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from saccade.core.errors import InvalidInput, require
+from saccade.core.errors import InvalidInput, NotFound, require
 from saccade.core.files import read_lines, read_record
 from saccade.tasks.text.config import BytePieces, WordPieces
 from saccade.tasks.text.corpus import parts
@@ -172,13 +172,16 @@ def from_files(vocabulary: Path, merges: Path) -> BytePieceSymbols:
     """GPT-2's pieces.
 
     Args:
-        vocabulary: vocab.json: piece -> number.
-        merges: merges.txt: after a line with the version, two pieces a line that are joined, the most frequent first.
+        vocabulary: vocab.json: piece -> number; or tokenizer.json.
+        merges: merges.txt: after a line with the version, two pieces a line that are joined, the most frequent first;
+            or tokenizer.json too.
 
     Raises:
         InvalidInput: a file of another form.
     """
-    tokenizers: Any = require("tokenizers", "text")
+    if vocabulary == merges:
+        numbers, pairs = of_tokenizer(vocabulary, "BPE")
+        return of_pairs(numbers, pairs, vocabulary)
     numbers = read_record(vocabulary)
     if not numbers or not all(type(number) is int for number in numbers.values()):
         raise InvalidInput(f"{vocabulary}: expected pieces and their numbers, as in GPT-2's vocab.json")
@@ -192,6 +195,12 @@ def from_files(vocabulary: Path, merges: Path) -> BytePieceSymbols:
                     f"{line[:80]!r}"
                 )
             pairs.append(pair)
+    return of_pairs(numbers, pairs, vocabulary)
+
+
+def of_pairs(numbers: dict[str, int], pairs: list[Any], vocabulary: Path) -> BytePieceSymbols:
+    """The pieces of these numbers and joins, read from a file."""
+    tokenizers: Any = require("tokenizers", "text")
     try:
         return BytePieceSymbols(byte_level(tokenizers.models.BPE(numbers, pairs)))
     except InvalidInput as error:
@@ -199,20 +208,44 @@ def from_files(vocabulary: Path, merges: Path) -> BytePieceSymbols:
 
 
 def from_list(vocabulary: Path, lowercase: bool = True) -> WordPieceSymbols:
-    """BERT's pieces: vocab.txt, a piece a line.
+    """BERT's pieces: vocab.txt, a piece a line; or tokenizer.json.
 
     Raises:
         InvalidInput: a file of another form.
     """
     tokenizers: Any = require("tokenizers", "text")
-    lines = read_lines(vocabulary)
-    numbers = {line: number for number, line in enumerate(lines)}
+    if vocabulary.suffix == ".json":
+        numbers, _ = of_tokenizer(vocabulary, "WordPiece")
+        lines = list(numbers)
+    else:
+        lines = read_lines(vocabulary)
+        numbers = {line: number for number, line in enumerate(lines)}
     if len(numbers) < len(lines):
         twice = next(line for number, line in enumerate(lines) if numbers[line] != number)
         raise InvalidInput(f"{vocabulary}: expected a piece a line, each once; {twice!r} stands in it twice")
     if UNKNOWN not in numbers:
         raise InvalidInput(f"{vocabulary}: expected a piece a line, as in BERT's vocab.txt; {UNKNOWN} is missing")
     return WordPieceSymbols(word_level(tokenizers.models.WordPiece(numbers, unk_token=UNKNOWN), lowercase))
+
+
+def of_tokenizer(path: Path, kind: str) -> tuple[dict[str, int], list[Any]]:
+    """The numbers of the pieces in a tokenizer.json, special ones included, and the pairs that are joined.
+
+    Raises:
+        InvalidInput: a file of another form, or of another kind of pieces.
+    """
+    try:
+        found = read_record(path, "model")
+        model = found["model"]
+        if (got := model.get("type", kind)) != kind:
+            raise InvalidInput(f"{path}: expected pieces of the kind {kind}, not {got}")
+        added = {str(one["content"]): int(one["id"]) for one in found.get("added_tokens") or ()}
+        pairs = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in model.get("merges") or ()]
+        return {**{str(name): int(number) for name, number in model["vocab"].items()}, **added}, pairs
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, InvalidInput | NotFound):
+            raise
+        raise InvalidInput(f"{path}: not the form of a tokenizer ({error})") from error
 
 
 def byte_level(model: Any) -> "Tokenizer":
