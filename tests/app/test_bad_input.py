@@ -73,6 +73,14 @@ def refused(done: Done, *parts: str) -> None:
             ["--task.languages takes 2 values, not 1"],
         ),
         ([*TRANSFORMER, "--training.average", "3", "--training.keep", "best"], ["average is 3", "keep is 'best'"]),
+        (
+            [*TINY, "--training.tensor", "2"],
+            ["does not say how its layers can be split, so --training.tensor must be 1; --training.strategy fsdp2"],
+        ),
+        (
+            [*TINY, "--training.recompute", "blocks"],
+            ["does not say what its blocks are, so --training.recompute must be none"],
+        ),
         ([*TINY, "--device", "cuda:9"], ["'cuda:9'"]),
         ([*TINY, "--device", "abacus"], ["'abacus'"]),
         ([*TINY, "--precision", "float8"], ["float8", "float32"]),

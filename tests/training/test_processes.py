@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
+from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch.distributed as dist
@@ -21,7 +23,10 @@ from saccade.training.processes import Processes, ProcessGone, first_node, launc
 from saccade.training.run_folder import RunFolder
 from tests.training.trainings import (
     EXACT,
+    FEW,
     PART,
+    PRECISE,
+    SINGLE,
     STEPS,
     UNEQUAL,
     Carrying,
@@ -59,14 +64,30 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train(root / "one-two-parts", few, objective=two_parts, **EXACT)
     train(root / "large-two-parts", few, objective=two_parts, **EXACT, batch_size=10_000)
     train(root / "carried-one", task, objective=carried, stream=Carrying(task), steps=PART)
+    language: Any = partial(train, task=task, net="language", **PRECISE)
+    language(root / "language")
+    language(root / "one-tensor", steps=PART)
+    launch(root, TORCHRUN)
+    for strategy in ("ddp", "fsdp2"):
+        train(root / f"{strategy}-one", task)
+    language(root / "tensor-one")
+    return root
+
+
+@pytest.fixture(scope="module")
+def four(runs: Path) -> Path:
+    """Two groups of two processes."""
+    launch(runs, [*TORCHRUN[:-1], "4"])
+    return runs
+
+
+def launch(root: Path, start: list[str]) -> None:
     done = subprocess.run(
-        [*TORCHRUN, "-m", "tests.training.trainings", str(root)],
+        [*start, "-m", "tests.training.trainings", str(root)],
         cwd=ROOT, env=ALONE, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    for strategy in ("ddp", "fsdp2"):
-        train(root / f"{strategy}-one", task)
-    return root
+    assert "suboptimal" not in done.stderr, "torch logs a warning"
 
 
 def losses(run: Path) -> dict[str, float]:
@@ -176,6 +197,57 @@ def test_a_decisive_metric_equals_that_of_one_process(runs: Path, strategy: str)
              ("one-metric", f"{strategy}-metric")]  # fmt: skip
     assert any(found[0])
     assert [value for value in found[0] if value] == pytest.approx([value for value in found[1] if value], abs=1e-5)
+
+
+@pytest.mark.parametrize("run", ["tensor", "one-tensor", "tensor-one", "tensor-fsdp2"])
+def test_processes_that_share_layers_train_like_one(runs: Path, run: str) -> None:
+    """50 updates in float64; from one layout to another; and after a kill between the shards and the checkpoint."""
+    assert len(losses(runs / run)) == STEPS // 5 + 3
+    assert_same(runs / run, runs / "language", 1e-10)
+    left = sorted(path.name for path in (runs / run / "checkpoints").iterdir())
+    assert left == (["last.ckpt"] if run == "tensor-one" else ["last-50", "last.ckpt"])
+
+
+def test_processes_that_share_layers_train_like_one_in_single_precision(runs: Path) -> None:
+    train(runs / "language-single", Reversals(), net="language", **SINGLE)
+    assert_same(runs / "tensor-single", runs / "language-single")
+
+
+def test_half_of_an_odd_number_of_symbols_is_enough_for_each(runs: Path) -> None:
+    train(runs / "many-symbols", Reversals(), net="many-symbols", steps=2, **PRECISE)
+    assert_same(runs / "tensor-many-symbols", runs / "many-symbols", 1e-10)
+
+
+@pytest.mark.parametrize("run", ["tensor-kept", "tensor-average"])
+def test_averages_of_split_layers_equal_those_of_one_process(runs: Path, run: str) -> None:
+    changes: dict[str, Any] = {"ema": 0.8, "keep": "best"} if run == "tensor-kept" else {"average": 2, "accumulate": 2}
+    train(runs / f"one-{run}", Reversals(), net="language", **FEW, **PRECISE, **changes)
+    assert_same(runs / run, runs / f"one-{run}", 1e-10)
+
+
+def test_two_groups_of_two_processes_train_like_one(four: Path) -> None:
+    """20 updates with either strategy, and 50 through a resumed one."""
+    train(four / "language-part", Reversals(), net="language", steps=PART, **PRECISE)
+    assert_same(four / "four-ddp", four / "language-part", 1e-10)
+    assert_same(four / "four-fsdp2", four / "language", 1e-10)
+    train(four / "language-average", Reversals(), net="language", average=2, accumulate=2, **FEW, **PRECISE)
+    assert_same(four / "four-average", four / "language-average", 1e-10)
+    train(four / "four-ddp", Reversals(), net="language", **PRECISE)  # by one process
+    assert_same(four / "four-ddp", four / "language", 1e-10)
+
+
+def test_groups_make_up_the_processes() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        Processes(0, 3).in_groups(2)
+    assert str(refused.value) == (
+        "3 processes cannot be divided into groups of --training.tensor 2; start a multiple of 2 with torchrun, or "
+        "type --training.tensor 1"
+    )
+    with pytest.raises(InvalidInput, match=r"^1 process cannot be divided into groups"):
+        Processes().in_groups(2)
+    groups = [Processes(rank, 6).in_groups(2) for rank in range(6)]
+    assert [each.data_rank for each in groups] == [0, 0, 1, 1, 2, 2]
+    assert {each.data_count for each in groups} == {3}
 
 
 def test_tied_weights_are_written_once_and_stay_tied(runs: Path) -> None:

@@ -1,24 +1,29 @@
 """Small trainings to compare. Run under torchrun, it trains with two processes, for `test_processes.py`."""
 
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
 from saccade.attention import MultiHeadAttention
 from saccade.core.errors import InvalidInput
-from saccade.core.recipe import Loss, Part
+from saccade.core.recipe import Loss, Part, Split
 from saccade.core.stream import ExampleStream, Share
 from saccade.core.task import Figure, Score, Size
 from saccade.memory import GRU
+from saccade.nets.language_model import LanguageModel, LanguageModelConfig, shards
 from saccade.nets.projection import Projection
+from saccade.training import checkpoint
 from saccade.training import processes as module
-from saccade.training.config import SGD, TrainingConfig
+from saccade.training.config import SGD, Adam, TrainingConfig
 from saccade.training.fit import Outcome, fit
 from saccade.training.processes import Processes, ProcessGone, launched
 from saccade.training.random_state import seed_everything
@@ -30,6 +35,10 @@ BASE: dict[str, Any] = {
     "checkpoint_every": 10, "log_every": 5, "device": "cpu",
 }  # fmt: skip
 UNEQUAL: dict[str, Any] = {"steps": 3, "optimizer": SGD(), "learning_rate": 0.5, "log_every": 1}
+PRECISE: dict[str, Any] = {"precision": "float64"}
+# the gradient of a key's bias is 0, and Adam without such an epsilon makes steps of what is rounded
+SINGLE: dict[str, Any] = {"precision": "float32", "optimizer": Adam(epsilon=1e-5)}
+FEW: dict[str, Any] = {"steps": 10, "checkpoint_every": 5, "validate_every": 5}
 EXACT: dict[str, Any] = {**UNEQUAL, "precision": "float64", "clip": None}
 
 
@@ -136,7 +145,23 @@ class Attending(nn.Module):
         return Projection(torch.stack(steps, 1), self.readout.weight, self.readout.bias)
 
 
-NETS: dict[str, Any] = {"tied": Tied, "attending": Attending}
+class Language(nn.Module):
+    """A language model of Transformer blocks, over a number of symbols that 2 does not divide."""
+
+    def __init__(self, symbols: int = 65, dropout: float = 0.0) -> None:
+        super().__init__()
+        sizes = LanguageModelConfig(layers=2, model_size=8, heads=4, hidden_size=12, positions=16, dropout=dropout)
+        self.net = LanguageModel(sizes, symbols)
+
+    def forward(self, source: Tensor, source_mask: Tensor, target_inputs: Tensor) -> Projection:
+        return self.net(target_inputs)  # type: ignore[no-any-return]
+
+
+PLAN: dict[str, Split] = {f"net.{name}": how for name, how in shards(LanguageModelConfig(heads=4), 2).items()}
+NETS: dict[str, Any] = {
+    "tied": Tied, "attending": Attending, "language": Language, "dropped": partial(Language, dropout=0.3),
+    "many-symbols": partial(Language, 50_257),
+}  # fmt: skip
 
 
 def build(net: str = "tied") -> Any:
@@ -247,10 +272,10 @@ def train(
     **changes: Any,
 ) -> Outcome:
     """Train in the folder, from its checkpoint if there is one."""
-    folder, processes = RunFolder(path), processes or Processes()
+    config = TrainingConfig(**(BASE | changes))
+    folder, processes = RunFolder(path), (processes or Processes()).in_groups(config.tensor)
     if not folder.checkpoints.exists() and processes.rank == 0:
         folder.create({"system": "tied", "variant": "none", "config": {}, "version": "0"})
-    config = TrainingConfig(**(BASE | changes))
     return fit(
         build(net) if isinstance(net, str) else net,
         objective=objective,
@@ -263,6 +288,8 @@ def train(
         resume=processes.agree(folder.last.exists()),
         processes=processes,
         evaluate=evaluate,
+        shards=PLAN,
+        blocks=("net.stack.blocks.*",),
     )
 
 
@@ -303,6 +330,54 @@ def of_two(root: Path) -> None:
             objective = two_parts if strategy == "ddp" else two_finite_parts
             own(root / f"{strategy}-two-parts", few, objective=objective, **EXACT)
             parts(root / f"{strategy}-two-parts-apart", few, objective=objective, strategy=strategy)
+        layouts_of_two(root, processes)
+
+
+def layouts_of_two(root: Path, processes: Processes) -> None:
+    """Two processes that share the layers, alone and between other layouts."""
+    task = Reversals()
+    own = partial(train, task=task, processes=processes, net="language", precision="float64")
+    own(root / "tensor", tensor=2, recompute="blocks")
+    own(root / "tensor-single", tensor=2, **SINGLE)
+    own(root / "one-tensor", tensor=2)  # with PART of the steps done by one process
+    own(root / "tensor-one", tensor=2, steps=PART)
+    own(root / "tensor-fsdp2", tensor=2, steps=PART)
+    with killed_while_saving():
+        own(root / "tensor-fsdp2", strategy="fsdp2")
+    own(root / "tensor-fsdp2", strategy="fsdp2")
+    own(root / "tensor-kept", tensor=2, ema=0.8, keep="best", **FEW)
+    own(root / "tensor-average", tensor=2, average=2, accumulate=2, **FEW)
+    own(root / "tensor-many-symbols", tensor=2, net="many-symbols", steps=2)
+
+
+def layouts_of_four(root: Path) -> None:
+    """Two groups of two processes."""
+    processes, task = launched(), Reversals()
+    own = partial(train, task=task, processes=processes, net="language", tensor=2, **PRECISE)
+    with processes.joined("cpu"):
+        own(root / "four-ddp", steps=PART)
+        own(root / "four-fsdp2", strategy="fsdp2", steps=PART)
+        own(root / "four-fsdp2", strategy="fsdp2", recompute="blocks")
+        own(root / "four-average", strategy="fsdp2", average=2, accumulate=2, **FEW)
+
+
+class Killed(Exception):
+    pass
+
+
+@contextmanager
+def killed_while_saving() -> Iterator[None]:
+    """End all processes when shards are written, but the checkpoint is not; one of another layout is left, too."""
+    write = checkpoint.write_shards
+
+    def killed(folder: Path, tensors: Mapping[str, Tensor]) -> None:
+        write(folder, tensors)
+        if launched().rank == 0:
+            shutil.copy(next(folder.iterdir()), folder / "shard-00009-model-00001-of-00001.safetensors")
+        raise Killed
+
+    with patch.object(checkpoint, "write_shards", killed), suppress(Killed):
+        yield
 
 
 def until_lost(run: Path, strategy: str, net: str, patience: float, steps: int) -> None:
@@ -319,5 +394,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     if sys.argv[2:]:
         until_lost(Path(sys.argv[1]), sys.argv[2], sys.argv[3], float(sys.argv[4]), int(sys.argv[5]))
+    elif launched().count == 4:
+        layouts_of_four(Path(sys.argv[1]))
     else:
         of_two(Path(sys.argv[1]))

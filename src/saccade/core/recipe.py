@@ -48,6 +48,11 @@ class Loss(NamedTuple):
         return total
 
 
+Split = Literal["columns", "rows", "vocabulary"]
+"""How tensor parallelism splits a layer over a group of processes: a linear layer by its outputs ("columns", as of W in
+x W) or by its inputs ("rows"), and an embedding by its symbols. Between columns and rows each process computes with its
+own features, such as those of its heads."""
+
 Objective = Callable[["nn.Module", Any, int], Loss]
 """(model, batch, step) -> Loss; the step, from 0, is for warm-ups. If `model.training` is false, this is the validation
 loss, which `keep = "best"` compares: do not warm up there."""
@@ -147,8 +152,11 @@ class Recipe:
     steps: Callable[[Answer, int], Sequence[Step]] | None = None
     """(answer, count) -> the steps of an answer, each with its `count` likeliest symbols; None if it is not written
     symbol by symbol."""
-    shards: Callable[[Any], Mapping[str, Literal["columns", "rows", "vocabulary"]]] | None = None
-    """config -> how tensor parallelism splits the weights, by name patterns; None if it is not supported."""
+    shards: Callable[[Any], Mapping[str, Split]] | None = None
+    """config -> how tensor parallelism splits the layers, by patterns of their names, such as
+    "stack.blocks.*.attention.output"; None if it is not supported."""
+    blocks: tuple[str, ...] = ()
+    """Patterns of the names of modules that the backward pass can compute again; empty if it is not supported."""
     claims: tuple[Claim, ...] = ()
 
     @property

@@ -42,7 +42,8 @@ class StatefulStream(Stream, Protocol):
         """Called after the loss of a batch is computed, with `loss.carry` detached."""
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of this process, as tensors and JSON values."""
+        """The state of this process, as tensors and JSON values; if it is empty in all processes, any number of them
+        can resume the run."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 

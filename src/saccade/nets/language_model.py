@@ -19,6 +19,7 @@ from saccade.attention.multi_head import Cache
 from saccade.attention.positions import LearnedPositions
 from saccade.core.config import Parts, Size, config
 from saccade.core.errors import InvalidInput
+from saccade.core.recipe import Split
 from saccade.nets.blocks import Blocks
 from saccade.nets.dropout import Dropout
 from saccade.nets.projection import Projection
@@ -132,6 +133,31 @@ class LanguageModel(nn.Module):
         if symbols.shape[1] > self.longest:
             raise InvalidInput(f"a text of {symbols.shape[1]} symbols is longer than the {self.longest} positions")
         return found + F.embedding(places, self.positions.table)
+
+
+BLOCKS = ("stack.blocks.*",)
+"""The modules that the backward pass can compute again, for `Recipe.blocks`."""
+
+
+def shards(config: LanguageModelConfig, tensor: int) -> dict[str, Split]:
+    """How a group of processes splits the layers, for `Recipe.shards`, as Megatron-LM does (Shoeybi et al. 2019,
+    arXiv:1909.08053, section 3): whole heads, hidden units, and the symbols.
+
+    Raises:
+        InvalidInput: the heads cannot be divided among a group of `tensor` processes.
+    """
+    if config.heads % tensor:
+        raise InvalidInput(
+            f"the {config.heads} heads of the model cannot be divided among --training.tensor {tensor} processes; "
+            "choose a divisor"
+        )
+    return {
+        "embedding": "vocabulary",
+        "stack.blocks.*.attention.projection": "columns",
+        "stack.blocks.*.attention.output": "rows",
+        "stack.blocks.*.feed_forward.hidden": "columns",
+        "stack.blocks.*.feed_forward.output": "rows",
+    }
 
 
 def pads_behind(mask: Bool[Tensor, "b t"]) -> bool:

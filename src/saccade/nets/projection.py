@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
+from saccade.core.errors import InvalidInput
 from saccade.core.products import by_onednn, linear, over_rows
 from saccade.nets.largest import largest
 
@@ -90,12 +92,27 @@ class Projection(NamedTuple):
         Smoothing mixes the target with the uniform distribution over all symbols (Szegedy et al. 2016,
         arXiv:1512.00567) except `ignore`, since padding is never an answer. If `ignore` is not a symbol, the result is
         that of `torch`. Differentiable once.
+
+        A matrix that is split over processes by symbols gives the same, without blocks and without smoothing.
+
+        Raises:
+            InvalidInput: smoothing with a matrix that is split.
         """
+        if hasattr(self.weight, "device_mesh"):
+            return self._split_cross_entropy(targets.flatten(), ignore, label_smoothing)
         rows, dtype = self.features.flatten(0, -2), self._dtype()
         loss: Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
             rows, self.weight, self.bias, targets.flatten(), ignore, label_smoothing, dtype, torch.is_grad_enabled()
         )
         return loss
+
+    def _split_cross_entropy(self, targets: Int[Tensor, " n"], ignore: int, smoothing: float) -> Tensor:
+        """By torch's own operations, which the processes of a group compute together, each for its symbols."""
+        if smoothing:
+            raise InvalidInput("label smoothing cannot be computed over symbols that are split; set it to 0")
+        logits = linear(self.features.flatten(0, -2), self.weight, self.bias)
+        total = F.cross_entropy(logits, targets, ignore_index=ignore, reduction="sum")
+        return total / (targets != ignore).sum().clamp(min=1)
 
     def _dtype(self) -> torch.dtype:
         """The dtype of the products: that of the features, or autocast's, which as in torch does not change float64."""

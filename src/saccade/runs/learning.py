@@ -21,18 +21,23 @@ from saccade.core.stream import ExampleStream, Stream, sizes_of
 from saccade.core.task import Learning, Readable
 from saccade.runs import foreign
 from saccade.runs.ending import finish
-from saccade.runs.memory import check_fits, numbers_kept
+from saccade.runs.memory import check_fits, numbers_kept, sized
 from saccade.runs.run import OFFER, Run, assemble, build, resolved
 from saccade.runs.scoring import score
 from saccade.training.checkpoint import check_resumable
+from saccade.training.config import TrainingConfig
 from saccade.training.evidence import Cost, commit
 from saccade.training.fit import Outcome, fit
 from saccade.training.metrics import Report
-from saccade.training.processes import launched
+from saccade.training.processes import Processes, launched
 from saccade.training.random_state import seed_everything
 from saccade.training.run_folder import RunFolder, one_writer
+from saccade.training.sharding import planned
 
-FREE = ("training.steps", "training.device", "training.precision", "training.strategy", "training.threads")
+FREE = (
+    "training.steps", "training.device", "training.precision", "training.strategy", "training.tensor",
+    "training.recompute", "training.threads",
+)  # fmt: skip
 Say = Callable[[str], None]
 
 
@@ -85,6 +90,8 @@ def carry_out(order: Order, say: Say, progress: Callable[[int], Any]) -> bool:
     device = order.config.training.device
     pick_device(device)
     processes = launched()
+    with processes.alike():
+        processes = laid_out(order, processes)
     ready: Ready | None = None
     try:
         with ExitStack() as held:
@@ -109,6 +116,30 @@ def carry_out(order: Order, say: Say, progress: Callable[[int], Any]) -> bool:
         start = "saccade" if processes.alone else "torchrun ... -m saccade"
         say(f"stopped; resume with: {start} train --resume {shlex.quote(str(ready.folder.path))}")
     return done
+
+
+def laid_out(order: Order, processes: Processes) -> Processes:
+    """The processes in the groups that the configuration describes.
+
+    Raises:
+        InvalidInput: the system, its sizes or the number of processes does not allow it.
+    """
+    recipe, training = order.recipe, order.config.training
+    if not isinstance(training, TrainingConfig):
+        return processes
+    if training.tensor > 1:
+        if recipe.shards is None:
+            raise InvalidInput(
+                f"{order.system} does not say how its layers can be split, so --training.tensor must be 1; "
+                "--training.strategy fsdp2 shards any system"
+            )
+        recipe.shards(order.config)
+    if training.recompute == "blocks" and not recipe.blocks:
+        raise InvalidInput(
+            f"{order.system} does not say what its blocks are, so --training.recompute must be none; "
+            "a smaller --training.batch-size with --training.accumulate takes less memory, too"
+        )
+    return processes.in_groups(training.tensor)
 
 
 def prepared(order: Order, processes: Any, held: ExitStack, say: Say) -> Ready:
@@ -142,6 +173,8 @@ def prepared(order: Order, processes: Any, held: ExitStack, say: Say) -> Ready:
             check_fits(lambda: recipe.build(config, task), config.training, kept, processes.local_count)
             rehearse(recipe, config, task)
             seed_everything(config.training.seed)  # restored, as if the rehearsal had drawn no random numbers
+        if processes.tensor > 1 and recipe.shards is not None:
+            planned(sized(lambda: recipe.build(config, task)), recipe.shards(config), processes.tensor)
         if first and not order.resumed:
             folder = claimed(order)
         if first:
@@ -266,7 +299,8 @@ def fitted(ready: Ready, objective: Objective, processes: Any, report: Report) -
     return fit(
         ready.model, objective=objective, task=task, stream=stream, config=config.training, folder=folder,
         fingerprint=ready.fingerprint, report=report, resume=order.resumed, processes=processes, evaluate=evaluate,
-        begin=begin if order.resumed else None,
+        begin=begin if order.resumed else None, shards=recipe.shards(config) if recipe.shards else None,
+        blocks=recipe.blocks,
     )  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def numbers_kept(config: RunConfig, processes: int = 1) -> float:
         return 1.0
     rule = config.optimizer
     states = 0 if isinstance(rule, SGD) and not rule.momentum else STATES[rule.name]
-    return (2 + states + (config.ema is not None)) / (processes if config.strategy == "fsdp2" else 1)
+    return (2 + states + (config.ema is not None)) / (processes if config.strategy == "fsdp2" else config.tensor)
 
 
 def memory(device: torch.device) -> float:

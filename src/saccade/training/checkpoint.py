@@ -1,8 +1,14 @@
-"""Checkpoints of tensors and plain values, written atomically and read without unpickling code."""
+"""Checkpoints of tensors and plain values, written atomically and read without unpickling code.
+
+A checkpoint is one file, which has the form of a single process. Tensors that are sharded over processes are in a
+folder beside it, which the file names (`shards`), so that the file alone decides which folder counts.
+"""
 
 import io
 import json
 import pickle
+import re
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,19 +21,52 @@ from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.files import write_atomically
 from saccade.training.config import TrainingConfig
 from saccade.training.run_folder import RunFolder
-from saccade.training.tensors import check_fit, read_tensors
+from saccade.training.sharding import local, shard_like
+from saccade.training.shards import parted, read_shards, read_whole, sizes, write_shards
+from saccade.training.tensors import check_fit, read_tensors, ties
 
 
-def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Replace the checkpoint atomically.
+def write_checkpoint(path: Path, state: Mapping[str, Any], first: bool = True) -> None:
+    """Replace the checkpoint atomically; each process calls this if tensors are sharded.
+
+    Args:
+        first: whether this is the first process, which writes everything but shards.
 
     Raises:
         TypeError: it holds a value that `read_checkpoint` would refuse.
     """
-    check_plain(dict(state), "state")
+    rest, shards = parted(state)
+    folder = None
+    if shards:
+        folder = path.with_name(f"{path.stem}-{state['step']}")
+        if first and folder.exists():  # of a process that was killed while it wrote, perhaps with more shards
+            shutil.rmtree(folder)
+        write_shards(folder, shards)
+        rest["shards"] = folder.name
+    if not first:
+        return
+    check_plain(rest, "state")
     buffer = io.BytesIO()
-    torch.save(dict(state), buffer)
+    torch.save(rest, buffer)
     write_atomically(path, buffer.getvalue())
+    # only now are the shards of the checkpoint before not needed any more
+    for other in path.parent.glob(f"{path.stem}-*"):
+        if other.is_dir() and other != folder:
+            shutil.rmtree(other)
+
+
+def shards_of(path: Path, kept: Mapping[str, Any]) -> Path | None:
+    """The folder with the shards of a checkpoint; None if it has none.
+
+    Raises:
+        InvalidInput: the checkpoint names a folder elsewhere.
+    """
+    name = kept.get("shards")
+    if name is None:
+        return None
+    if not isinstance(name, str) or not re.fullmatch(rf"{path.stem}-\d{{1,18}}", name):
+        raise InvalidInput(f"{path}: expected the name of a folder of shards, not {name!r}")
+    return path.with_name(name)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -71,7 +110,11 @@ def read_last(model: nn.Module, config: TrainingConfig, folder: RunFolder) -> di
             that are needed at the end, are damaged.
     """
     kept = read_checkpoint(folder.last)
-    check_fit(model, kept["model"], str(folder.last))
+    shards, last = shards_of(folder.last, kept), str(folder.last)
+    sharded = {} if shards is None else sizes(shards)
+    weights = {name.removeprefix("model/"): each for name, each in sharded.items() if name.startswith("model/")}
+    weights = {**kept["model"], **weights}
+    check_fit(model, weights | {name: weights[first] for name, first in ties(model).items() if first in weights}, last)
     if kept["step"] > config.steps:
         raise InvalidInput(
             f"{folder.path} has already taken {kept['step']} steps, so it cannot end after {config.steps}"
@@ -79,7 +122,9 @@ def read_last(model: nn.Module, config: TrainingConfig, folder: RunFolder) -> di
     # read now what is needed at the end, so that the run fails before it takes any steps
     folder.read_metrics()
     if config.keep == "best" and folder.best.exists():
-        read_checkpoint(folder.best)
+        best = shards_of(folder.best, read_checkpoint(folder.best))
+        if best is not None:
+            sizes(best)
     if config.average > 1:
         for path in folder.earlier().values():
             read_tensors(path)
@@ -90,8 +135,49 @@ def final_weights(folder: RunFolder, config: TrainingConfig) -> dict[str, Tensor
     """The weights that a run keeps when it ends."""
     if config.average > 1:
         return folder.mean_of_earlier(config.average)
-    kept = read_checkpoint(folder.best if config.keep == "best" and folder.best.exists() else folder.last)
-    return {**kept["model"], **kept["average"]}
+    path = folder.best if config.keep == "best" and folder.best.exists() else folder.last
+    kept = read_checkpoint(path)
+    shards, found = shards_of(path, kept), dict[str, Tensor]()
+    for part in ("model", "average"):
+        found |= kept[part] | ({} if shards is None else read_whole(shards, f"{part}/"))
+    return found
+
+
+@torch.no_grad()
+def restore_tensors(path: Path, kept: Mapping[str, Any], part: str, tensors: Mapping[str, Tensor]) -> None:
+    """Fill tensors, which may be shards, with those of a part of a checkpoint, which may have been sharded otherwise;
+    each process calls this."""
+    whole = kept[part]
+    for name, tensor in tensors.items():
+        if name in whole:
+            local(tensor).copy_(local(shard_like(whole[name], tensor)))
+    rest = {f"{part}/{name}": tensor for name, tensor in tensors.items() if name not in whole}
+    if rest:
+        shards = shards_of(path, kept)
+        if shards is None:
+            raise InvalidInput(f"{path}: {next(iter(rest))} is missing")
+        read_shards(shards, rest)
+
+
+def restore_optimizer(
+    path: Path, kept: Mapping[str, Any], optimizer: torch.optim.Optimizer, weights: Sequence[nn.Parameter]
+) -> None:
+    """Restore the state of each weight, as `restore_tensors` does; it is kept by the weight's number."""
+    states: dict[int, dict[str, Any]] = {
+        number: {name: shard_like(value, weights[number]) for name, value in values.items()}
+        for number, values in kept["optimizer"]["state"].items()
+    }
+    shards, missing = shards_of(path, kept), dict[str, Tensor]()
+    for place in () if shards is None else sizes(shards):
+        if place.startswith("optimizer/state/"):
+            number, name = place.removeprefix("optimizer/state/").split("/")
+            missing[place] = states[int(number)][name] = torch.zeros_like(weights[int(number)]).detach()
+    if shards is not None and missing:
+        read_shards(shards, missing)
+    # an optimizer numbers the weights by its groups
+    places = {weight: place for place, weight in enumerate(w for g in optimizer.param_groups for w in g["params"])}
+    state = {places[weights[number]]: values for number, values in states.items()}
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def check_resumable(folder: RunFolder, fingerprint: str, free: Sequence[str]) -> None:

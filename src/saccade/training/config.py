@@ -135,6 +135,12 @@ class TrainingConfig(RunConfig):
     """Validations without improvement before training stops; none: it never stops early."""
     strategy: Literal["auto", "ddp", "fsdp2"] = "auto"
     """How several processes (torchrun) share a run: each has all weights (auto, ddp), or a shard of them (fsdp2)."""
+    tensor: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Processes that share each layer (tensor parallelism): every one has some heads and hidden units. The other axis
+    of processes divides the batch."""
+    recompute: Literal["none", "blocks"] = "none"
+    """What the backward pass computes again instead of keeping it in memory: the inside of each block. The results are
+    the same."""
 
     @model_validator(mode="after")
     def check_choices(self) -> "TrainingConfig":

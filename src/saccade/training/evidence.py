@@ -21,7 +21,10 @@ from saccade.core.errors import NotFound
 from saccade.core.recipe import Claim, Recipe
 from saccade.core.task import Figure, Score
 
-APART = ("training.seed", "training.device", "training.strategy", "training.threads", "task.folder")
+APART = (
+    "training.seed", "training.device", "training.strategy", "training.tensor", "training.recompute",
+    "training.threads", "task.folder",
+)  # fmt: skip
 LIBRARIES = ("torch", "numpy", "tokenizers", "sacrebleu")
 MOST = 30_000
 """Bytes of a file."""

@@ -7,27 +7,26 @@ one: stream, weights, optimizer, schedule, averages and random state are in the 
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from saccade.core.device import threads
-from saccade.core.recipe import Objective
+from saccade.core.recipe import Objective, Split
 from saccade.core.stream import StatefulStream, Stream
 from saccade.core.task import Task
-from saccade.training.checkpoint import final_weights, read_last, write_checkpoint
+from saccade.training.checkpoint import final_weights, read_last, restore_optimizer, restore_tensors, write_checkpoint
 from saccade.training.config import TrainingConfig
 from saccade.training.metrics import Metrics, Report
-from saccade.training.optimizers import MovingAverage, build_optimizer, rate_at
+from saccade.training.optimizers import MovingAverage, build_optimizer, rate_at, state_of
 from saccade.training.processes import Processes
 from saccade.training.random_state import derived, random_state, restore_random_state, seed_everything
 from saccade.training.run_folder import RunFolder
-from saccade.training.sharding import shard_like, whole
+from saccade.training.sharding import clip, recompute, shared_loss, whole
 from saccade.training.signals import interruptible
 from saccade.training.tensors import ties
 from saccade.training.update import Gradients
@@ -60,6 +59,8 @@ def fit(
     processes: Processes = ALONE,
     evaluate: Evaluate | None = None,
     begin: Callable[[bool], None] | None = None,
+    shards: Mapping[str, Split] | None = None,
+    blocks: Sequence[str] = (),
 ) -> Outcome:
     """Train until `config.steps` or Ctrl-C; at the end the final weights are in the folder.
 
@@ -72,10 +73,15 @@ def fit(
         resume: continue from the last checkpoint, or start from the beginning if there is none.
         evaluate: the decisive metric on the validation split; called if the objective has no loss in evaluation.
         begin: called in the first process after all checks, with whether there are steps to take.
+        shards: how groups of processes split the layers, by patterns of names, if there are such groups.
+        blocks: patterns of the modules that are computed again in the backward pass, if the configuration says so.
     """
     kept: dict[str, Any] | None = None
-    if processes.rank:  # each process has its own dropout; the first draws the same as a single process
-        seed_everything(derived(config.seed, processes.rank, 0))
+    # each process has its own dropout, but a group has the same; the first draws the same as a single process
+    if processes.data_rank:
+        seed_everything(derived(config.seed, processes.data_rank, 0))
+    if config.recompute == "blocks":
+        recompute(model, blocks)
     if resume and folder.last.exists():
         with processes.common():
             kept = read_last(model, config, folder)
@@ -88,9 +94,9 @@ def fit(
     if kept and early:
         outcome = Outcome(True, kept["step"], kept["seconds"], kept["step"])
     else:
-        with interruptible(processes.alone) as stop, threads(config.threads):
+        with interruptible(processes.alone) as stop, threads(config.threads), shared_loss(processes):
             validation = Validation(task, config, processes, evaluate)
-            gradients = Gradients(model, objective, config, processes, stop, validation.example)
+            gradients = Gradients(model, objective, config, processes, stop, validation.example, shards)
             training = Training(gradients, validation, stream, folder, fingerprint)
             outcome = training.run(kept or {"step": 0, "window": []}, report)
     if processes.rank == 0:
@@ -143,7 +149,7 @@ class Training:
             update = gradients.finish()
             if update.loss is not None:
                 if config.clip is not None:
-                    torch.nn.utils.clip_grad_norm_(gradients.weights, config.clip)
+                    clip(gradients.weights, config.clip)
                 for group in self.optimizer.param_groups:
                     group["lr"] = config.learning_rate * rate_at(config, self.step)
                 self.optimizer.step()
@@ -184,12 +190,12 @@ class Training:
             )
 
     def weights(self) -> dict[str, Any]:
-        """The weights of the model, and their moving averages, complete on the first process."""
-        return {"model": self.gradients.call.weights(), "average": self.average.state() if self.average else {}}
+        """The weights of the model, and their moving averages, in shards if they are sharded."""
+        return {"model": self.gradients.call.weights(), "average": self.average.means if self.average else {}}
 
     def write(self, path: Path, state: Mapping[str, Any]) -> None:
-        if self.processes.rank == 0:
-            write_checkpoint(path, {**state, "step": self.step, "config": self.fingerprint})
+        named = {**state, "step": self.step, "config": self.fingerprint}
+        write_checkpoint(path, named, self.processes.rank == 0)
 
     def checkpoint(self) -> None:
         """Write a checkpoint with everything that a resumed run needs."""
@@ -198,18 +204,20 @@ class Training:
         self.check_finite()
         weights, config = self.weights(), self.config
         state = {
-            "optimizer": whole(self.optimizer.state_dict()),
-            "streams": self.processes.gather(on_cpu(self.stateful.state_dict())) if self.stateful is not None else [],
-            "random": self.processes.gather(random_state()),
+            "optimizer": {"state": state_of(self.optimizer, self.gradients.weights)},
+            "streams": self.processes.gather_data(on_cpu(self.stateful.state_dict())) if self.stateful else [],
+            "random": self.processes.gather_data(random_state()),
             "best": self.best,
             "waited": self.waited,
             "seconds": self.seconds,
             "window": self.metrics.state(),
         }
         first = self.processes.rank == 0
-        if first and config.average > 1 and (self.ended or self.step % config.checkpoint_every == 0):
+        if config.average > 1 and (self.ended or self.step % config.checkpoint_every == 0):
             # before the checkpoint itself, so that an existing checkpoint always has its weights
-            self.folder.save_earlier(self.step, weights["model"], ties(self.gradients.model))
+            complete = whole(weights["model"])
+            if first:
+                self.folder.save_earlier(self.step, complete, ties(self.gradients.model))
         self.write(self.folder.last, weights | state)
         if first:
             self.prune()
@@ -217,26 +225,23 @@ class Training:
     def restore(self, kept: Mapping[str, Any]) -> None:
         """Restore the state from a checkpoint."""
         self.step, self.best, self.waited, self.seconds = (kept[name] for name in ("step", "best", "waited", "seconds"))
-        self.gradients.call.load(kept["model"])
+        path, processes = self.folder.last, self.processes
+        restore_tensors(path, kept, "model", self.gradients.call.weights())
         if self.average is not None:
-            self.average.load(kept["average"])
-        weights, processes = self.gradients.weights, self.processes
-        state = {
-            number: {name: shard_like(value, weights[number]) for name, value in values.items()}
-            for number, values in kept["optimizer"]["state"].items()
-        }
-        self.optimizer.load_state_dict({**kept["optimizer"], "state": state})
+            restore_tensors(path, kept, "average", self.average.means)
+        restore_optimizer(path, kept, self.optimizer, self.gradients.weights)
         if self.stateful is not None:
-            if (count := len(kept["streams"])) != processes.data_count:
+            states = kept["streams"] if any(kept["streams"]) else [{}] * processes.data_count
+            if (count := len(states)) != processes.data_count:
                 processes.refuse(
                     f"{self.folder.path} was trained by {count} process{'es' * (count > 1)}, and each process carries "
                     f"a state from batch to batch; resume it with {count}, not {processes.data_count}"
                 )
-            self.stateful.load_state_dict(copy.deepcopy(kept["streams"][processes.data_rank]))
-        if len(kept["random"]) == processes.count:
-            restore_random_state(kept["random"][processes.rank])
+            self.stateful.load_state_dict(copy.deepcopy(states[processes.data_rank]))
+        if len(kept["random"]) == processes.data_count:
+            restore_random_state(kept["random"][processes.data_rank])
         else:  # the number of processes has changed
-            seed_everything(derived(self.config.seed, processes.rank, self.step))
+            seed_everything(derived(self.config.seed, processes.data_rank, self.step))
 
     def prune(self) -> None:
         config = self.config

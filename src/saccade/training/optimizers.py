@@ -1,20 +1,21 @@
 """Optimizers, schedules and the moving average of the weights, under the papers' names."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from saccade.training.config import SGD, Adadelta, Adam, RMSprop, TrainingConfig
-from saccade.training.sharding import local, shard_like, whole
+from saccade.training.sharding import by_mesh, local
 
 
 def build_optimizer(config: TrainingConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     """The configured optimizer, over the trainable parameters."""
-    weights, rate = [p for p in parameters if p.requires_grad], config.learning_rate
+    weights: Any = [{"params": group} for group in by_mesh(p for p in parameters if p.requires_grad)]
+    rate = config.learning_rate
     match config.optimizer:
         case Adam() as o:
             return torch.optim.AdamW(weights, rate, (o.beta1, o.beta2), o.epsilon, o.weight_decay, fused=True)
@@ -24,6 +25,12 @@ def build_optimizer(config: TrainingConfig, parameters: Iterable[nn.Parameter]) 
             return torch.optim.SGD(weights, rate, o.momentum, 0.0, o.weight_decay, o.nesterov)
         case RMSprop() as o:
             return torch.optim.RMSprop(weights, rate, o.alpha, o.epsilon, o.weight_decay, o.momentum, o.centered)
+
+
+def state_of(optimizer: torch.optim.Optimizer, weights: Sequence[nn.Parameter]) -> dict[int, dict[str, Any]]:
+    """The state of each weight that has one, by its number among the weights, whatever group it is in."""
+    kept = {number: dict(optimizer.state[weight]) for number, weight in enumerate(weights) if weight in optimizer.state}
+    return {number: state for number, state in kept.items() if state}
 
 
 def rate_at(config: TrainingConfig, step: int) -> float:
@@ -75,11 +82,3 @@ class MovingAverage:
             before = local(weight).clone()
             local(weight).copy_(local(self.means[name]))
             local(self.means[name]).copy_(before)
-
-    def state(self) -> dict[str, Any]:
-        return whole(self.means)  # type: ignore[no-any-return]
-
-    @torch.no_grad()
-    def load(self, kept: Mapping[str, Tensor]) -> None:
-        for name, mean in self.means.items():
-            local(mean).copy_(local(shard_like(kept[name], mean)))

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -42,6 +42,8 @@ class Processes:
     run: str = field(default="", compare=False)
     """The name of this run, the same in all its processes and different from any other run; "" if the launcher sets
     none."""
+    tensor: int = 1
+    """The number of neighbouring processes that compute the same batches together, each with a part of every layer."""
 
     @property
     def alone(self) -> bool:
@@ -50,12 +52,25 @@ class Processes:
     @property
     def data_rank(self) -> int:
         """The rank of this process on the data axis, along which batches are divided."""
-        return self.rank
+        return self.rank // self.tensor
 
     @property
     def data_count(self) -> int:
         """The number of processes on the data axis."""
-        return self.count
+        return self.count // self.tensor
+
+    def in_groups(self, tensor: int) -> "Processes":
+        """These processes in groups of `tensor`, which share the layers.
+
+        Raises:
+            InvalidInput: the processes cannot be divided into groups of that size.
+        """
+        if self.count % tensor:
+            raise InvalidInput(
+                f"{self.count} process{'es' * (self.count > 1)} cannot be divided into groups of --training.tensor "
+                f"{tensor}; start a multiple of {tensor} with torchrun, or type --training.tensor 1"
+            )
+        return replace(self, tensor=tensor)
 
     @contextmanager
     def joined(self, device: str) -> Iterator[None]:
@@ -136,6 +151,17 @@ class Processes:
             if text is not None:
                 raise InvalidInput(f"process {rank}: {text}" if rank else text) if self.rank == 0 else SystemExit(2)
 
+    @contextmanager
+    def alike(self) -> Iterator[None]:
+        """Errors that every process finds by itself, before they are connected: rank 0 reports them, and the others
+        stop silently."""
+        try:
+            yield
+        except SaccadeError:
+            if self.rank:
+                raise SystemExit(2) from None
+            raise
+
     def refuse(self, why: str) -> None:
         """Raise an error that all processes have found.
 
@@ -159,13 +185,17 @@ class Processes:
             dist.all_gather_object(box, value)
         return box
 
+    def gather_data(self, value: Any) -> list[Any]:
+        """The values along the data axis; the processes of a group have the same."""
+        return self.gather(value)[:: self.tensor]
+
     def total(self, numbers: Sequence[Any]) -> list[Any]:
-        """The sums over all processes; rows are added elementwise."""
+        """The sums along the data axis; rows are added elementwise. All processes get the same, to the last bit."""
         if self.alone:
             return list(numbers)
         sums = torch.tensor(numbers, dtype=torch.float64)
         dist.all_reduce(sums)
-        return sums.tolist()
+        return (sums / self.tensor).tolist()  # the processes of a group have the same numbers
 
     def check_same(self, fields: Mapping[str, Any]) -> None:
         """Check that this process has the same configuration and data as the first.

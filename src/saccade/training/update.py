@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from saccade.core.device import autocast, pick_device, to_device
-from saccade.core.recipe import Loss, Objective
+from saccade.core.recipe import Loss, Objective, Split
 from saccade.core.stream import Share
 from saccade.training.config import TrainingConfig
 from saccade.training.processes import Processes
-from saccade.training.sharding import Call, follow_first, separate_layers, share_out, sum_gradients
+from saccade.training.sharding import Call, follow_first, local, separate_layers, share_out, sum_gradients
 from saccade.training.signals import Stop
 
 Number = Tensor | float
@@ -40,17 +40,18 @@ class Gradients:
     Args:
         stop: whether this process should stop; after each update, `stopping` tells whether any process should.
         example: makes a small batch, to find out how the model uses its layers.
+        shards: how a group of processes splits the layers.
     """
 
     def __init__(
         self, model: nn.Module, objective: Objective, config: TrainingConfig, processes: Processes, stop: Stop,
-        example: Callable[[], Any],
+        example: Callable[[], Any], shards: Mapping[str, Split] | None = None,
     ) -> None:  # fmt: skip
         self.objective, self.config, self.processes, self.stop = objective, config, processes, stop
         self.device = pick_device(config.device)
         self.dtype = torch.float64 if config.precision == "float64" else None
         self.model, self.call = model.to(self.device, self.dtype), Call(model)
-        self.sharded = config.strategy == "fsdp2" and not processes.alone
+        self.sharded = processes.data_count > 1 and (config.strategy == "fsdp2" or processes.tensor > 1)
         layers: list[nn.Module] = []
         if self.sharded:
             batch, seen = example(), list[str]()
@@ -59,7 +60,7 @@ class Gradients:
             layers = layers if seen else []
         buffers, state = dict(model.named_buffers()), model.state_dict()
         self.buffers = [] if processes.alone else [name for name in state if name in buffers]
-        self.shared = share_out(self.call, config.strategy, processes, self.device, layers)
+        self.shared = share_out(self.call, config.strategy, processes, self.device, layers, shards or {})
         self.weights = [weight for weight in model.parameters() if weight.requires_grad]
         self.whole = processes.alone and config.accumulate == 1  # an update of one batch in one process
         self.apart = config.accumulate > 1  # gradients of several batches are summed, and scaled at the end
@@ -78,7 +79,9 @@ class Gradients:
 
     def loss(self, model: nn.Module, batch: Any, step: int) -> Loss:
         with autocast(self.config.precision, self.device):
-            return self.objective(model, to_device(batch, self.device, self.dtype), step)
+            loss = self.objective(model, to_device(batch, self.device, self.dtype), step)
+        # a loss that a group has computed together is the same in all of it
+        return loss._replace(parts={name: part._replace(value=local(part.value)) for name, part in loss.parts.items()})
 
     def add(self, share: Share, step: int) -> Loss:
         """Compute one share, forward and backward; returns its loss, detached."""
@@ -110,6 +113,8 @@ class Gradients:
             return terms, noted
         self.totals = self.processes.total(self.rows.pop())
         sums = dict(zip(counts, self.totals[::2], strict=False))
+        if not terms and self.processes.data_count == 1:
+            return {}, noted
         # a process with count 0 takes part with zero gradients
         shares = [terms[name] / (sums[name] or 1.0) for name in terms] or [weight.sum() * 0 for weight in self.weights]
         return {"": torch.stack(shares).sum()}, noted
@@ -149,7 +154,7 @@ class Gradients:
         if flaws:
             self.processes.refuse(
                 "a part of the loss counts nothing in this batch and is not finite, which fsdp2 cannot skip; "
-                "use --training.strategy ddp"
+                "use --training.strategy ddp, without --training.tensor"
             )
         parts, size = self.last.parts, 2 * len(self.last.parts)
         counts = dict(zip(parts, sums[:size:2], strict=True))
@@ -171,7 +176,7 @@ class Gradients:
                     gradient.div_(counts[name] or 1.0)
                     before = weight.grad
                     weight.grad = gradient if before is None or before is gradient else before.add_(gradient)
-        if not self.sharded and not self.processes.alone:
+        if not self.sharded and self.processes.data_count > 1:
             sum_gradients(self.weights, self.processes)
 
 

@@ -13,7 +13,7 @@ from saccade.explain.capture import capture
 from saccade.explain.pictures.characters import tinted
 from saccade.explain.pictures.heads import Heads
 from saccade.nets.continuation import WritingConfig, answered, likeliest, read_again
-from saccade.nets.language_model import LanguageModel, LanguageModelConfig
+from saccade.nets.language_model import BLOCKS, LanguageModel, LanguageModelConfig, shards
 from saccade.tasks.text import Batch, BytePieces, TextConfig, TextTask, Written
 from saccade.tasks.text.objective import next_symbol
 from saccade.tasks.text.stream import Windows
@@ -137,6 +137,8 @@ RECIPE = Recipe(
     stream=lambda config, task, model: Windows(task, config.training.batch_size),
     pictures=pictures,
     steps=steps,
+    shards=lambda config: shards(config.model, config.training.tensor),
+    blocks=BLOCKS,
     variants={
         "default": Config(),
         "tiny": TINY,

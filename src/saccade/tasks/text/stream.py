@@ -52,7 +52,7 @@ class Windows:
         self.state = loss.carry
 
     def state_dict(self) -> dict[str, Any]:
-        return {"state": self.state}
+        return {} if self.state is None else {"state": self.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.state = state["state"]
+        self.state = state.get("state")
