@@ -19,8 +19,8 @@ sent, the time of an update, and the command that launches it. Nothing is traine
 """
 MORE = """The layout nearest to the one asked for is chosen: first the batch of a process is cut (the update keeps its
 size, by accumulation), then weights are sharded (fsdp2), blocks recomputed, and layers split further. 8 % of the memory
-is left free. Without --rate, products reach --utilisation of the device's peak, all other operations the bandwidth of its
-memory, and nothing is sent meanwhile: an estimate. Operations and memory are computed, not estimated.
+is left free. Operations and memory are computed from shapes. The time is an estimate: without --rate, products reach
+--utilisation of the device's peak, all other operations the bandwidth of its memory, and nothing is sent meanwhile.
 """
 
 
@@ -140,8 +140,8 @@ def text(found: Any, wish: Any, training: Any, launch: str | None) -> str:
     if found.layout is not None:
         lines += ["", *cost_lines(found, wish, training.precision)]
     if launch is not None:
-        lines += ["", *textwrap.wrap(launch, 118, break_on_hyphens=False, break_long_words=False)]
-    return "\n".join(lines).replace("\n--", " \\\n    --")
+        lines += ["", launch.replace(" --training.batch-size", " \\\n    --training.batch-size")]
+    return "\n".join(lines)
 
 
 def memory_lines(found: Any, wish: Any) -> list[str]:
@@ -150,25 +150,25 @@ def memory_lines(found: Any, wish: Any) -> list[str]:
         "weights": memory.weights, "gradients": memory.gradients, "optimizer": memory.optimizer,
         "activations": memory.activations, "logits": memory.logits, "sums and gathered weights": memory.buffers,
     }  # fmt: skip
-    head = f"{found.parameters:,} parameters; memory of each of {wish.devices} {wish.device.name}, in GB"
-    known = {name: size for name, size in rows.items() if size}
-    fits = "fits into" if found.fits else "does not fit into"
-    last = f"{fits} {found.room / 1e9:.2f}, which leaves 8 % free"
-    if found.layout is None:
-        return [head, *(f"  {name:<26} {size / 1e9:8.2f}" for name, size in known.items())]
+    unit, scale = ("GB", 1e9) if memory.peak >= 1e9 else ("MB", 1e6)
+    fits = "fits" if found.fits else "does not fit"
+    last = f"{fits} into {found.room / 1e9:,.2f} GB, which leaves 8 % free"
     return [
-        head, *(f"  {name:<26} {size / 1e9:8.2f}" for name, size in known.items()),
-        f"  {'at the peak':<26} {memory.peak / 1e9:8.2f}  {last}",
-    ]  # fmt: skip
+        f"{found.parameters:,} parameters; memory of each of {wish.devices} {wish.device.name}, in {unit}",
+        *(f"  {name:<26} {size / scale:9,.2f}" for name, size in rows.items() if size),
+        f"  {'at the peak' if found.layout else 'together':<26} {memory.peak / scale:9,.2f}  {last}",
+    ]
 
 
 def cost_lines(found: Any, wish: Any, precision: str) -> list[str]:
     layout = found.layout
-    groups = f"{layout.data} x {layout.tensor}" if layout.tensor > 1 else f"{layout.data}"
+    groups = f"{layout.data} x {layout.tensor} (data x tensor), {layout.strategy}"
+    if layout.data * layout.tensor == 1:
+        groups = "one process"
     gap = found.closed / found.flops - 1
     lines = [
-        f"  layout           {groups} (data{' x tensor' if layout.tensor > 1 else ''}), {layout.strategy}, "
-        f"recompute {layout.recompute}, {layout.examples} examples at a time, accumulate {layout.accumulate}",
+        f"  layout           {groups}, recompute {layout.recompute}, examples at a time {layout.examples}, "
+        f"accumulate {layout.accumulate}",
         f"  update           {found.size:,} symbols; {found.steps:,} updates, {found.size * found.steps:.3g} symbols",
         f"  operations       {found.flops:.4g} an update, {found.flops * found.steps:.4g} in all "
         f"(6 N D and attention: {gap:+.1%})",
@@ -182,6 +182,6 @@ def cost_lines(found: Any, wish: Any, precision: str) -> list[str]:
     how = "the stated rate" if wish.rate else f"products at {wish.utilisation:.0%} of the peak, an assumption"
     return [
         *lines,
-        f"  time             {found.seconds:.3g} s an update, {found.days:.3g} days "
-        f"({achieved / 1e12:.3g} TFLOP/s a device{share}; {how})",
+        f"  time             {found.seconds:.3g} s an update, {found.days:.3g} days",
+        f"                   {achieved / 1e12:.3g} TFLOP/s a device{share}; {how}",
     ]

@@ -170,7 +170,7 @@ class Recipe:
     blocks: tuple[str, ...] = ()
     """Patterns of the names of modules that the backward pass can compute again; empty if it is not supported."""
     outline: Callable[[Any], Outline] | None = None
-    """config -> the sizes of its task, from which `plan` computes the cost of a batch; if None, it counts weights only."""
+    """config -> the sizes of its task, of which `plan` computes the cost of a batch; None: it counts only weights."""
     claims: tuple[Claim, ...] = ()
 
     @property

@@ -12,7 +12,6 @@ from saccade.core.recipe import Recipe
 from saccade.runs.footprint import Footprint, cut, footprint, matching
 from saccade.runs.memory import numbers_kept, sized
 from saccade.training.config import TrainingConfig
-from saccade.training.sharding import planned
 
 
 class Layout(NamedTuple):
@@ -68,7 +67,9 @@ class Costs:
         try:
             model = sized(lambda: self.recipe.build(self.config, self.task))
         except (RuntimeError, NotImplementedError) as error:
-            raise InvalidInput("this model's sizes are not known before it is built, so it cannot be planned") from error
+            raise InvalidInput(
+                "this model's sizes are not known before it is built, so it cannot be planned"
+            ) from error
         return model.double() if self.training.precision == "float64" else model
 
     def shards(self, tensor: int) -> dict[str, Any]:
@@ -81,6 +82,8 @@ class Costs:
             return {}
         if self.recipe.shards is None:
             raise InvalidInput(f"this system does not say how its layers can be split, so --tensor {tensor} must be 1")
+        from saccade.training.sharding import planned  # imports torch.distributed, which takes a second
+
         training = dataclasses.replace(self.training, tensor=tensor)
         shards = self.recipe.shards(dataclasses.replace(self.config, training=training))
         return dict(planned(self.model(), shards, tensor))
@@ -103,7 +106,8 @@ class Costs:
 
     def _of(self, tensor: int, recompute: str, examples: int, accumulated: bool) -> Footprint:
         model, shards, *_ = self.parts(tensor)
-        assert self.outline is not None and self.recipe.objective is not None
+        assert self.outline is not None
+        assert self.recipe.objective is not None
         with torch.device("meta"):
             batch = self.outline.batch(examples)
         return footprint(
@@ -123,7 +127,8 @@ class Costs:
         shared = layout.data if layout.strategy == "fsdp2" else 1
         weights, gradients, optimizer = (each / shared for each in self.kept(layout.tensor))
         *_, whole, block, root = self.parts(layout.tensor)
-        apart = layout.accumulate > 1 and layout.data == 1
+        # from the second batch of an update on there are gradients, of which fsdp2 keeps a shard
+        apart = layout.accumulate > 1 and shared == 1
         cost = self.of(layout.tensor, layout.recompute, layout.examples, apart)
         if shared > 1:
             # whole weights of the outside and of two blocks, this one and the next; gradients of one, then sharded
@@ -132,7 +137,6 @@ class Costs:
             peak = weights + gradients + optimizer + buffers + work
         else:
             buffers = float(whole) if layout.data > 1 else 0.0
-            # with several processes, gradients are there from the second update on
             peak = weights + optimizer + buffers + cost.peak
         return Memory(weights, gradients, optimizer, cost.activations, cost.logits, buffers, peak)
 

@@ -100,8 +100,9 @@ def passed(
     for weight in model.parameters():
         weight.grad = torch.empty_like(weight) if accumulated else None
     tracker = Tracker([*model.parameters(), *model.buffers()])
-    before = [tracker.add(weight.grad) for weight in model.parameters() if weight.grad is not None]
-    before += [tracker.add(leaf) for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)]
+    for there in (*(weight.grad for weight in model.parameters()), *tree_leaves(batch)):
+        if isinstance(there, Tensor):
+            tracker.add(there)
     start, ends = tracker.live, [0]
     handles = listen(model, tracker, {name: how for name, how in (shards or {}).items() if has(model, name)}, ends)
     if stack:
@@ -127,6 +128,14 @@ def passed(
     )
 
 
+PRODUCTS = {
+    **flop_registry,
+    # torch's counter leaves out sums in place, by which a blockwise loss adds up the gradient of its matrix
+    torch.ops.aten.addmm_: flop_registry[torch.ops.aten.addmm],
+    torch.ops.aten.baddbmm_: flop_registry[torch.ops.aten.baddbmm],
+}
+
+
 class Tracker(TorchDispatchMode):
     """Counts the operations and the bytes of all that runs within, and the memory of the tensors that exist.
 
@@ -135,15 +144,19 @@ class Tracker(TorchDispatchMode):
     """
 
     def __init__(self, weights: Iterable[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flops = self.attention = self.moved = self.summed = self.live = self.peak = 0
         self.early, self.backward = 0, False
         self.weights = {each.untyped_storage()._cdata for each in weights}
         self.known: dict[int, Any] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here, and importing the compiler takes seconds
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        count = flop_registry.get(func._overloadpacket)
+        count = PRODUCTS.get(func._overloadpacket)
         found = [out] if isinstance(out, Tensor) else [each for each in tree_leaves(out) if isinstance(each, Tensor)]
         if count is not None:
             self.flops += count(*args, **(kwargs or {}), out_val=out)

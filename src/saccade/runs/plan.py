@@ -8,7 +8,7 @@ is summed, and half of that of what is gathered or scattered.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from saccade.core.errors import InvalidInput
@@ -86,7 +86,7 @@ def plan(recipe: Recipe, config: Any, wish: Wish, spare: float = SPARE) -> Plan:
     if costs.outline is None:
         return weights_only(costs, room)
     tensor, notes = nearest_tensor(costs, wish)
-    found = first_that_fits(costs, list(candidates(costs, wish, tensor)), room)
+    found = first_that_fits(costs, candidates(costs, wish, tensor), room)
     if found.tensor != tensor:
         notes.append(f"with --tensor {tensor} no layout fits; {found.tensor} is the nearest that does")
     return described(costs, wish, found, room, notes)
@@ -151,16 +151,19 @@ def portion(costs: Costs, data: int) -> int:
     """Examples of each group in an update, at least one."""
     assert costs.outline is not None
     training = costs.training
-    return max(1, max(1, training.batch_size // costs.outline.size) * training.accumulate // data)
+    examples: int = max(1, training.batch_size // costs.outline.size) * training.accumulate
+    return max(1, examples // data)
 
 
-def first_that_fits(costs: Costs, layouts: Sequence[Layout], room: float) -> Layout:
+def first_that_fits(costs: Costs, layouts: Iterable[Layout], room: float) -> Layout:
     """The first layout that fits, with the most examples at a time; if none fits, the one that needs least."""
-    for layout in layouts:
+    tried = []
+    for layout in layouts:  # one after the other, since asking for larger groups takes time
         shared = layout.data if layout.strategy == "fsdp2" else 1
         if sum(costs.kept(layout.tensor)) / shared <= room and costs.memory(layout).peak <= room:
             return widest(costs, layout, room)
-    return min(layouts, key=lambda layout: costs.memory(layout).peak)
+        tried.append(layout)
+    return min(tried, key=lambda layout: costs.memory(layout).peak)
 
 
 def widest(costs: Costs, layout: Layout, room: float) -> Layout:
