@@ -23,9 +23,8 @@ def table(name: str) -> str:
     if "heads" not in QUOTED.get(name, {}):
         raise InvalidInput(f"there is no quoted table {name!r}; {nearest(name, QUOTED)}")
     found = QUOTED[name]
-    rows = [
-        ["row", *(f"{head}, paper" for head in found["heads"]), "our variant", *(f"{h}, ours" for h in found["heads"])]
-    ]
+    ours_too = found.get("heads_ours", found["heads"])
+    rows = [["row", *(f"{head}, paper" for head in found["heads"]), "our variant", *(f"{h}, ours" for h in ours_too)]]
     for row in found["rows"]:
         group = results.named(row["ours"]) if row["ours"] else []
         ours = (

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from saccade.app.web.shown import Shown
+from saccade.app.web.shown import Shown, is_grey_square
 from saccade.explain.page import View
 from tests.app.test_serve import serving
 from tests.conftest import LONGEST
@@ -54,3 +54,14 @@ def test_a_page_that_reads_text_has_no_pad(browser: Any) -> None:
         page.locator("#ask").wait_for()
         assert page.locator("#pad").count() == 0
         page.close()
+
+
+def test_only_shades_of_grey_in_a_square_can_be_drawn() -> None:
+    def file(mode: str, size: tuple[int, int], kind: str = "PNG") -> bytes:
+        with io.BytesIO() as target:
+            pillow.new(mode, size).save(target, kind)
+            return target.getvalue()
+
+    assert is_grey_square(file("L", (28, 28)))
+    others = [file("RGB", (28, 28)), file("L", (28, 27)), file("P", (9, 9)), file("L", (9, 9), "GIF"), b"", "a text"]
+    assert not any(map(is_grey_square, others))

@@ -499,8 +499,8 @@ def test_a_run_with_optional_text_also_answers_without_it(answering: Callable[..
 @pytest.mark.parametrize(
     ("tasks", "said"),
     [
-        ([Answering("video/mp4")], f"{SYSTEM} reads video/mp4; the page can send text, audio/wav, image/*"),
-        ([SimpleNamespace()], f"{SYSTEM} reads no input; the page can send text, audio/wav, image/*"),
+        ([Answering("video/mp4")], f"{SYSTEM} reads video/mp4; the page can send text, audio/wav, image/*, audio/midi"),
+        ([SimpleNamespace()], f"{SYSTEM} reads no input; the page can send text, audio/wav, image/*, audio/midi"),
         ([Answering("image/*"), Answering("nothing")], "reads an image and .* reads nothing; they cannot be compared"),
     ],
 )
@@ -519,6 +519,28 @@ def test_an_image_is_sent_and_answered(answering: Callable[..., Shown], page: An
         page.get_by_text("given b'dots'").wait_for()
         page.set_input_files("#recording", {"name": "x.png", "mimeType": "image/png", "buffer": b"x" * 2_500_000})
         page.get_by_text("an image has at most 2 MB, not 2.5 MB").wait_for()
+
+
+def test_a_midi_file_is_sent_or_taken_from_the_examples_and_nothing_is_an_input_too(
+    answering: Callable[..., Shown], page: Any
+) -> None:
+    task = Answering("audio/midi", "nothing")
+    task.examples_to_type = lambda count: ["", b"MThd"]  # type: ignore[method-assign]
+    with serving(answering(task)) as place:
+        page.goto(f"http://{place}/")
+        assert page.locator(".answer").text_content() == "given ''"
+        assert page.locator("#file-label").text_content() == "MIDI file (.mid)"
+        assert page.locator("#recording").get_attribute("accept").startswith(".mid,")
+        assert not page.locator("#microphone").is_visible()
+        page.set_input_files("#recording", {"name": "x.mid", "mimeType": "audio/midi", "buffer": b"notes"})
+        page.get_by_text("given b'notes'").wait_for()
+        assert not page.locator("#sound").is_visible()  # a browser cannot play it
+        page.get_by_role("button", name="MIDI file 1").click()
+        page.get_by_text("given b'MThd'").wait_for()
+        page.click("#again")
+        page.get_by_text("given ''").wait_for()
+        page.set_input_files("#recording", {"name": "x.mid", "mimeType": "audio/midi", "buffer": b"x" * 2_500_000})
+        page.get_by_text("a MIDI file has at most 2 MB, not 2.5 MB").wait_for()
 
 
 @pytest.fixture

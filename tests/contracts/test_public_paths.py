@@ -15,6 +15,7 @@ PATHS = [
     "saccade.attention.GaussianWindowAttention", "saccade.attention.LocalMonotonicAttention",
     "saccade.attention.LocalPredictiveAttention", "saccade.attention.LocationAwareAttention",
     "saccade.attention.PastAlignmentAttention", "saccade.attention.PositionalKeysAttention",
+    "saccade.attention.RelativeAttention",
     "saccade.attention.ScaledDotAttention", "saccade.attention.HardAttention", "saccade.attention.OnlineAttention",
     "saccade.attention.ScoreFunction", "saccade.attention.SelfAttention",
     "saccade.attention.ctc.ctc_loss", "saccade.attention.ctc.forced_alignment",

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from saccade.core.config import from_plain, to_plain
+from saccade.core.errors import InvalidInput
 from saccade.core.pretrained import Pretrained
 from saccade.core.recipe import Answer, Loss, Recipe
 from saccade.core.stream import ExampleStream, StatefulStream, in_order, sizes_of
@@ -53,6 +54,16 @@ def task_of(system: str, variant: str = "tiny") -> Any:
     """The task of a variant; its data are read once."""
     recipe = catalogue.recipe(system)
     return recipe.task(recipe.variants[variant], None)
+
+
+def figures_at_hand(system: str, variant: str) -> dict[str, Figure] | None:
+    """`figures_of` a variant; None if it needs data that are not in the package, and says how to name them."""
+    try:
+        return figures_of(built(system, variant))
+    except InvalidInput as error:
+        if "--task." not in str(error):
+            raise
+        return None
 
 
 def figures_of(made: Built) -> dict[str, Figure]:
@@ -283,13 +294,15 @@ class TestSystem:
         smallest = figures_of(made)
         for claim in made.recipe.claims:
             assert claim.variant in made.recipe.variants
+            assert (claim.bound is None) == (claim.against in made.recipe.variants)
+            assert claim.why
             # a variant may have a task of its own
-            figures = smallest if claim.metric in smallest else figures_of(built(system, claim.variant))
+            figures = smallest if claim.metric in smallest else figures_at_hand(system, claim.variant)
+            if figures is None:
+                continue
             known = f"the claim is about {claim.metric!r}; the figures of score and the measures: {', '.join(figures)}"
             assert claim.metric in figures, known
             assert isinstance(figures[claim.metric].value, float | int)
-            assert (claim.bound is None) == (claim.against in made.recipe.variants)
-            assert claim.why
 
     def test_its_size_is_known_before_it_is_built(self, system: str) -> None:
         from saccade.runs.memory import sized

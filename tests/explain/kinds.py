@@ -8,10 +8,13 @@ import torch
 from saccade.core.picture import Picture
 from saccade.core.task import Series
 from saccade.explain.pictures.alignment import Alignment
+from saccade.explain.pictures.build_up import BuildUp
+from saccade.explain.pictures.captioned import Captioned
 from saccade.explain.pictures.characters import Characters
 from saccade.explain.pictures.curve import Curve
 from saccade.explain.pictures.glimpses import Glimpses
 from saccade.explain.pictures.graph import Graph
+from saccade.explain.pictures.head_habits import HeadHabits
 from saccade.explain.pictures.heads import Axes, Heads
 from saccade.explain.pictures.histogram import Histogram
 from saccade.explain.pictures.image_overlay import ImageOverlay
@@ -64,6 +67,17 @@ def heads() -> Heads:
         "decoder.0.cross": (torch.stack([near(7, 6, s) for s in (0.3, 1.0, 3.0)]), FRENCH, ENGLISH),
     }
     return Heads("heads", layers)
+
+
+def habits(layers: int = 3, heads: int = 4) -> HeadHabits:
+    shares = torch.rand(5, layers, heads, generator=torch.Generator().manual_seed(5)) ** 3
+    names = ["itself", "previous", "next", "first", "separators"]
+    entropy = 3 - 2 * shares.amax(0)
+    return HeadHabits(
+        "habits",
+        {**dict(zip(names, shares, strict=True)), "entropy": entropy},
+        "What each head attends to, over this text",
+    )
 
 
 def sound(title: str = "") -> Sound:
@@ -181,12 +195,31 @@ def overlay() -> ImageOverlay:
     return ImageOverlay("map", image, maps, ["dog", "sun", "end"])
 
 
+def build_up() -> BuildUp:
+    """Words that look at words; `regions` looks at an image."""
+    contexts = near(7, 6) @ blob(6, 12, 2, 4, 3)
+    return BuildUp("build-up", near(7, 6).log(), contexts, FRENCH, blob(6, 12, 2, 4, 3), sources=ENGLISH)
+
+
+def regions() -> BuildUp:
+    weights = torch.stack([blob(3, 4, row, row, 1.0) for row in range(3)]).flatten(1)
+    vectors = blob(12, 5, 4, 2, 3)
+    return BuildUp("regions", weights.log(), weights @ vectors, ["a", "dog", "</s>"], vectors, photo(), (3, 4))
+
+
+def captioned() -> Captioned:
+    images = torch.stack([photo(24, 32), 1 - photo(24, 32), photo(24, 32).sqrt(), photo(24, 32)])[:, None]
+    said = ["a small red cross to the left of a large blue square", "a dog", "a sun over a hill", "a cat"]
+    maps = torch.stack([blob(3, 4, row, row, 1.0) for row in range(4)])
+    return Captioned("bad", images.expand(-1, 3, -1, -1), said, ["left", "dog", "", "cat"], maps, "wrong")
+
+
 def one_of_each() -> list[Picture]:
     """One picture of each kind."""
     alignment = Alignment("alignment", near(7, 6), FRENCH, ENGLISH, "target", "source")
     return [
         alignment, heads(), sound(), strokes(), overlay(), overlays(), glimpses(), strip(), trace(), training(),
-        delays(), graph(), words(), verse(),
+        delays(), graph(), words(), verse(), build_up(), captioned(), habits(),
     ]  # fmt: skip
 
 
@@ -204,4 +237,5 @@ def others() -> list[Picture]:
     crossed = Strip("lines", colours[:, 0], labels=["input", "grid", "output"], lines=lines)
     photos = torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(0))
     classes = Overlays("two", photos, [blob(5, 5, 1, n, 1) for n in range(4)], list("abcd"), across=2)
-    return [one, named, by_length(), kinds, states(), shades(), coloured, crossed, classes]
+    large = habits(12, 16)
+    return [one, named, by_length(), kinds, states(), shades(), coloured, crossed, classes, regions(), large]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput
-from saccade.explain.measures import distance, entropy, flow, links, rollout, symmetrised
+from saccade.explain.measures import distance, entropy, flow, habits, links, rollout, symmetrised
 
 BATCH, HEADS, SIZE = 2, 3, 4
 
@@ -83,3 +83,32 @@ def test_invalid_arguments_are_reported() -> None:
         flow(make(), 4)
     with pytest.raises(InvalidInput, match="not 'diagonal'"):
         symmetrised(set(), set(), "diagonal")
+
+
+def test_habits_equal_loops() -> None:
+    torch.manual_seed(7)
+    weights = torch.randn(2, 3, 5, 5, dtype=torch.float64).softmax(-1)
+    separators = torch.tensor([False, False, True, False, True])
+    found = habits(weights, separators)
+    for b in range(2):
+        for h in range(3):
+            w = weights[b, h]
+            expected = {
+                "itself": sum(w[q, q] for q in range(5)) / 5,
+                "previous": sum(w[q, q - 1] for q in range(1, 5)) / 4,
+                "next": sum(w[q, q + 1] for q in range(4)) / 4,
+                "first": sum(w[q, 0] for q in range(5)) / 5,
+                "separators": sum(w[q, 2] + w[q, 4] for q in range(5)) / 5,
+                "entropy": -sum(w[q, k] * w[q, k].log() for q in range(5) for k in range(5)) / 5,
+            }
+            assert list(found) == list(expected)
+            for habit, value in expected.items():
+                torch.testing.assert_close(found[habit][b, h], value)
+    assert "separators" not in habits(weights)
+
+
+def test_a_single_position_has_no_neighbours() -> None:
+    found = habits(torch.ones(2, 1, 1))
+    assert {habit: shares.tolist() for habit, shares in found.items()} == {
+        "itself": [1, 1], "previous": [0, 0], "next": [0, 0], "first": [1, 1], "entropy": [0, 0],
+    }  # fmt: skip

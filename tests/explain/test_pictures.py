@@ -44,8 +44,8 @@ each = pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: f"{kind_
 
 def test_each_kind_has_a_sample() -> None:
     assert sorted(map(kind_of, samples.one_of_each())) == kinds() == [
-        "alignment", "characters", "curve", "glimpses", "graph", "heads", "histogram", "image_overlay", "memory_trace",
-        "overlays", "sound", "strip", "strokes", "text",
+        "alignment", "build_up", "captioned", "characters", "curve", "glimpses", "graph", "head_habits", "heads",
+        "histogram", "image_overlay", "memory_trace", "overlays", "sound", "strip", "strokes", "text",
     ]  # fmt: skip
 
 

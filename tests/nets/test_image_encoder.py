@@ -43,6 +43,22 @@ def test_regions_see_each_other_through_further_convolutions() -> None:
     assert build_encoder(Convolutional(channels=(4, 5))).channels == 5
 
 
+def test_a_region_may_know_its_row_and_column() -> None:
+    pixels = torch.randn(2, 3, 16, 24)
+    plain = ConvolutionalEncoder((4, 5), 1).eval()
+    knowing = ConvolutionalEncoder((4, 5), 1, position=True).eval()
+    knowing.load_state_dict(plain.state_dict(), strict=False)
+    assert knowing.position is not None
+    added, weight = knowing(pixels) - plain(pixels), knowing.position.weight
+    for row in range(4):
+        for column in range(6):
+            own = weight @ torch.tensor([-1 + 2 * row / 3, -1 + 2 * column / 5])
+            torch.testing.assert_close(added[:, :, row, column], own.expand(2, -1), atol=1e-5, rtol=1e-5)
+    assert build_encoder(Convolutional(channels=(4, 5), position=True)).channels == 5
+    older = build_encoder(Convolutional(channels=(4, 5), further=1))
+    assert set(older.state_dict()) == set(plain.state_dict())
+
+
 @pytest.mark.parametrize(
     ("maps", "shape"), [("stride-16", (112, 3, 3)), ("stride-32", (320, 2, 2)), ("last", (1280, 2, 2))]
 )

@@ -97,7 +97,7 @@ def answer_of(config: Any, task: Any, model: Any, caption: str, row: int = 0) ->
 def test_a_word_looks_right_if_the_middle_of_its_heaviest_region_lies_in_its_objects_box() -> None:
     weights = torch.zeros(2, 4, 4)
     weights[0, 1, 3] = weights[1, 0, 0] = 1
-    seen = Looked([4, 5], weights, None, (32, 64))
+    seen = Looked([4, 5], weights, None, (32, 64), torch.zeros(16, 3))
     assert heaviest(seen, 0) == (12, 56)
     assert heaviest(seen, 1) == (4, 8)
 
@@ -149,6 +149,38 @@ def test_a_photo_through_predict_has_the_maps_of_its_training_to_the_last_bit(mo
     assert torch.equal(model.encode(user).annotations[0], own.annotations[1])
     loss(model, batch_of(task), 0).value.backward()
     assert all(weight.grad is None for weight in model.encoder.parameters())
+
+
+def test_the_nearest_photo_by_a_frozen_encoder_is_scored_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert make()[2].nearest is None  # an encoder that is trained with the rest
+    monkeypatch.setattr(
+        "saccade.systems.show_attend_tell.model.build_encoder",
+        lambda choice: image_encoder.FrozenEfficientNet(choice.maps, published=False),
+    )
+    config = replace(TINY, model=replace(TINY.model, encoder=EfficientNet(maps="stride-16")))
+    task = RECIPE.task(config, None)
+    model = RECIPE.build(config, task)
+    model.eval()
+    same = [replaced._replace(split="train", row=row) for row, replaced in enumerate(task.examples("test")[:2])]
+    firsts = [task.symbols(task.source.captions["train"][row][0]) for row in range(2)]
+    assert [one.nearest for one in RECIPE.predict(model, task.collate(same), config)] == firsts  # the images themselves
+    user = task.collate([task.read(task.examples_to_type(1)[0])])
+    assert RECIPE.predict(model, user, config)[0].nearest is None
+
+
+def test_the_build_up_shows_the_weighted_sum_of_the_regions() -> None:
+    task = RECIPE.task(TINY, None)
+    model = RECIPE.build(TINY, task).eval()
+    example = task.examples("test")[0]
+    answer = Answer(model, task, TINY, example, task.answer(example), torch.device("cpu"))
+    seen = looked(answer)
+    _, built = RECIPE.pictures(answer)
+    annotations = model.encode(task.collate([example])).annotations[0]
+    assert torch.allclose(seen.annotations, annotations, atol=1e-5)
+    slow = sum(seen.weights.flatten(1)[:, [region]] * annotations[region] for region in range(len(annotations)))
+    assert torch.allclose(torch.as_tensor(built.contexts).float(), slow[:, :8].detach(), atol=1e-5)
+    assert torch.allclose(torch.as_tensor(built.weights).float(), seen.weights.flatten(1), atol=1e-4)
+    assert list(built.words) == [*example.references[0].split(), "</s>"]
 
 
 def test_every_estimator_and_order_is_a_variant() -> None:

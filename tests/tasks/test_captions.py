@@ -8,7 +8,7 @@ import torch
 from saccade.core.errors import InvalidInput
 from saccade.core.task import Answered, Learning, Legible, Readable, Task
 from saccade.tasks.captions import Box, CaptionsConfig, CaptionsTask, Said, grammar, scenes
-from saccade.tasks.captions.grammar import Thing, boxes, judged, parsed
+from saccade.tasks.captions.grammar import Thing, boxes, judged, parsed, wrong_word
 from saccade.tasks.captions.words import END, PAD, START, UNKNOWN, Words, words_of
 
 SMALL = CaptionsConfig(scenes=40, judged=12)
@@ -59,6 +59,25 @@ class TestGrammar:
     def test_a_caption_is_judged_without_references(self, caption: str, objects: bool, true: bool) -> None:
         assert judged(caption, SCENE) == (objects, true)
 
+    @pytest.mark.parametrize(
+        ("caption", "word"),
+        [
+            ("a small red cross to the left of a blue square", None),
+            ("a red cross is to the right of a blue square", "right"),
+            ("there is a red cross above a blue square and below a green circle", "below"),
+            ("a large red cross above a blue square", "large"),
+            ("a red square above a blue square", "red"),
+            ("a purple triangle above a blue square", "triangle"),
+            ("a red cross right of a small yellow square", "yellow"),
+            ("a red cross above a red cross", "cross"),
+            ("red cross above a blue square", "red"),
+        ],
+    )
+    def test_the_first_word_that_does_not_hold(self, caption: str, word: str | None) -> None:
+        place = wrong_word(caption, SCENE)
+        assert (None if place is None else caption.split()[place]) == word
+        assert wrong_word("", SCENE) == 0
+
     def test_in_a_diagonal_two_relations_hold(self) -> None:
         one, other = (
             Thing("small", "red", form, Box(at, at, at + 10, at + 10)) for form, at in (("cross", 0), ("circle", 20))
@@ -103,6 +122,20 @@ class TestScenes:
         for own, five in zip(self.things, scenes.captions(self.keys, self.things), strict=True):
             assert len(five) == 5
             assert all(judged(caption, own).true for caption in five)
+
+    @pytest.mark.parametrize("share", [0.0, 0.8, 1.0])
+    def test_a_share_of_captions_begins_with_the_largest(self, share: float) -> None:
+        first, count = 0, 0
+        for own, five in zip(self.things, scenes.captions(self.keys, self.things, share), strict=True):
+            largest = max(own, key=lambda thing: thing.box.bottom - thing.box.top)
+            for caption in five:
+                sentence = parsed(caption)
+                assert sentence is not None
+                assert judged(caption, own).true
+                first += sentence.objects[0].of(own) == largest
+                count += 1
+        by_chance = sum(1 / len(own) for own in self.things) / len(self.things)
+        assert first / count == pytest.approx(share + (1 - share) * by_chance, abs=0.05)
 
     def test_every_shape_fills_its_box_in_its_colour(self) -> None:
         images = scenes.images(self.keys, self.drawn)

@@ -197,6 +197,14 @@ class TestFolder:
         assert task.notes(read) == ["the middle of 40 x 24 pixels"]
         assert torch.equal(read.image, fitted(decoded(file.read_bytes(), "", 3).image, 12))
 
+    @pytest.mark.parametrize("shape", [(1, 4_000_001), (4_000_001, 1)])
+    def test_the_middle_of_a_long_line_needs_little_memory(self, shape: tuple[int, int]) -> None:
+        line = torch.zeros(1, *shape, dtype=torch.uint8)
+        line.view(-1)[2_000_000] = 200  # scaled as a whole, it would have 64 x 256 million pixels
+        found = fitted(line, 64)
+        assert found.shape == (1, 64, 64)
+        assert found.float().mean() > 90
+
     def test_images_of_different_sizes_need_one(self, tmp_path: Path) -> None:
         own_folder(tmp_path, {"train": 4})
         photo(1, 16, 16).save(tmp_path / "train" / "dog" / "3.png")

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.recipe import Loss
 from saccade.core.stream import StatefulStream
-from saccade.core.task import Learning, Legible, Readable, Sized, Task
+from saccade.core.task import Learning, Legible, Readable, Size, Sized, Task
 from saccade.tasks.text import Bytes, Characters, Lines, TextConfig, TextTask, Written
 from saccade.tasks.text.corpus import embedded, parts
 from saccade.tasks.text.stream import Windows
@@ -77,6 +77,14 @@ def test_bits_are_those_of_the_characters_whatever_the_symbols(file: Path, schem
     if scheme.name == "bytes":
         assert figures["bits_per_byte"].value == pytest.approx(8)
         assert symbols > characters
+
+
+def test_a_scored_text_is_written_and_one_to_continue_is_read(file: Path) -> None:
+    """So the pictures of a scored text are small enough for evidence."""
+    task = make(file)
+    example = task.examples("test")[0]
+    assert task.size(example) == Size(0, len(example.symbols))
+    assert task.size(task.read("gut")) == Size(3, 3)
 
 
 def test_validation_is_the_fortieth_before_and_is_cut(file: Path) -> None:

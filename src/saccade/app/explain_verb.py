@@ -32,7 +32,7 @@ def made() -> Parser:
         "folder with a Hugging Face checkpoint, or the name of a network with --weights, such as resnet50. Methods:\n"
         f"{', '.join(METHODS)}.",
         "Examples:\n"
-        '  saccade explain "The animal didn\'t cross the street because it was too tired" --model bert-base-uncased\n'
+        '  saccade explain "The animal didn\'t cross the street; it was too tired" --model distilbert-base-uncased\n'
         '  saccade explain "I want another beer." --model RUN --from bière --html look.html\n'
         "  saccade explain photo.jpg --model resnet50 --weights FILE --method grad-cam,score-cam --class 207",
     )

@@ -23,10 +23,11 @@ EVERYWHERE = ("0.0.0.0", "::", "")  # listens at all addresses of this machine
 def run(arguments: Sequence[str]) -> int:
     parser = Parser(
         "serve",
-        "Open a run or a checkpoint in a browser: type a text, or drop a recording or an image if the run accepts\n"
-        "one, and see its answer and its pictures. A capture that `saccade explain --save` wrote can be opened too.\n"
-        "Two of a kind are shown side by side, and both get the same input. Without a name, a gallery of the runs in\n"
-        "./runs is opened. Only this machine can connect, unless --host allows others. Ctrl-C stops the server.",
+        "Open a run or a checkpoint in a browser: type a text, or drop a recording, an image or a MIDI file if the\n"
+        "run accepts one, and see its answer and its pictures. A capture that `saccade explain --save` wrote can be\n"
+        "opened too. Two of a kind are shown side by side, and both get the same input. Without a name, a gallery of\n"
+        "the runs in ./runs is opened. Only this machine can connect, unless --host allows others. Ctrl-C stops the\n"
+        "server.",
         "Examples:\n  saccade serve\n  saccade serve RUN\n  saccade serve RUN OTHER\n"
         "  saccade serve seen.safetensors --port 9000",
     )

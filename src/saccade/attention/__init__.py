@@ -14,6 +14,7 @@ from saccade.attention.past_alignment import PastAlignmentAttention
 from saccade.attention.positional_keys import PositionalKeysAttention
 from saccade.attention.positions import LearnedPositions, SinusoidalPositions
 from saccade.attention.reading import Attention, Reading
+from saccade.attention.relative import RelativeAttention
 from saccade.attention.scaled_dot import ScaledDotAttention
 from saccade.attention.score_function import ScoreFunction
 from saccade.attention.self_attention import SelfAttention
@@ -36,6 +37,7 @@ __all__ = [
     "PastAlignmentAttention",
     "PositionalKeysAttention",
     "Reading",
+    "RelativeAttention",
     "ScaledDotAttention",
     "ScoreFunction",
     "SelfAttention",

@@ -1,5 +1,6 @@
 """Pictures and measures of a model's attention while it gives an answer, for a recipe's `pictures` and `measures`."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -14,23 +15,26 @@ from torch.nn import functional as F
 from saccade.core.device import evaluating, to_device
 from saccade.core.errors import InvalidInput, nearest
 from saccade.core.picture import Picture
-from saccade.core.recipe import Answer, Objective
+from saccade.core.recipe import Answer, Objective, Step
 from saccade.core.task import Figure, Replaying
 from saccade.explain import measures
 from saccade.explain.cam import grad_cam
 from saccade.explain.capture import capture
 from saccade.explain.captured import Capture
 from saccade.explain.pictures.alignment import Alignment
+from saccade.explain.pictures.head_habits import HeadHabits
 from saccade.explain.pictures.heads import Axes, Heads
 from saccade.explain.pictures.histogram import Histogram
 from saccade.explain.pictures.image_overlay import ImageOverlay
 from saccade.explain.pictures.memory_trace import MemoryTrace
 from saccade.explain.pictures.strip import Strip
 from saccade.explain.plots.series import Line
+from saccade.explain.plots.tokens import labels
 
 WEIGHT = "attention weight"
 FARTHEST = 80  # the most time steps whose memory through time is drawn
 SEEN = 0.1  # slots whose weight is never above this are not drawn at the edges of a trace
+SEPARATORS = ("[SEP]", "</s>", "<|endoftext|>")
 Show = tuple[str, str, str, str, str]
 """A pattern of taps, the task's labels for rows and columns, a title, and the name of the values."""
 Traces = Mapping[str, Float[Tensor, "t n"]]
@@ -130,6 +134,57 @@ def heads(answer: Answer, objective: Objective, shows: Sequence[Show], *, name: 
             if values != WEIGHT or seen.axes(tap)[-2:] != ("q", "k"):
                 axes[said] = Axes(rows, columns, values)
     return Heads(name, layers, axes=axes) if layers else None
+
+
+def head_habits(
+    answer: Answer, objective: Objective, only: str, side: str, examples: Sequence[Any] = (), *, name: str = "habits"
+) -> HeadHabits | None:
+    """What each head of the matching layers of self-attention does, averaged over examples (`measures.habits`); None if
+    no layer was called. Labels such as [SEP] and </s> are separators.
+
+    Args:
+        only: a pattern of taps.
+        side: the name of the labels of both axes in `task.labels`.
+        examples: by default that of the answer.
+
+    Raises:
+        NotFound: no tap matches.
+        InvalidInput: the task has no such labels.
+    """
+    found: dict[str, dict[str, list[Tensor]]] = {}
+    for example in examples or [answer.example]:
+        own = answer._replace(example=example) if examples else answer
+        seen = listened(own, objective, only)
+        labels = labels_of(own, side)
+        separators = torch.tensor([label in SEPARATORS for label in labels])
+        for tap in seen:
+            weights = seen.joined(tap)[0].float().cpu()[..., : len(labels), : len(labels)]
+            for habit, shares in measures.habits(weights, separators if separators.any() else None).items():
+                found.setdefault(habit, {}).setdefault(tap, []).append(shares.reshape(-1))
+    if not found:
+        return None
+    order = [name for name, _ in answer.model.named_modules()]
+    tables = {
+        habit: torch.stack([torch.stack(layers[tap]).mean(0) for tap in sorted(layers, key=order.index)])
+        for habit, layers in found.items()
+    }
+    count = len(examples or [answer.example])
+    over = f"averaged over {count} examples" if count > 1 else "over this text"
+    return HeadHabits(name, tables, f"What each head attends to, {over}")
+
+
+def candidates(steps: Sequence[Step], most: int = 3, *, name: str = "candidates") -> Histogram | None:
+    """The probabilities of the likeliest symbols of the first steps of an answer; None without steps."""
+    lines = {}
+    # a word before each symbol, so that one that continues a word is marked
+    before = "Ġa" if any(symbol.startswith("Ġ") for step in steps for symbol, _ in step.likeliest) else "a"
+    for number, step in enumerate(steps[:most], start=1):
+        symbols, values = zip(*step.likeliest, strict=True)
+        shown = [labels([before, symbol])[1] for symbol in symbols]
+        lines[f"mask {number}" if len(steps) > 1 else ""] = Line(shown, [math.exp(value) for value in values])
+    first = f", the first {most} of {len(steps)}" if len(steps) > most else ""
+    title = f"The likeliest symbols in place of {'the mask' if len(steps) == 1 else f'each mask{first}'}"
+    return Histogram(name, lines, "symbol", "probability", title) if lines else None
 
 
 def entropy(weights: Alignment | Heads | Tensor) -> Figure:

@@ -31,6 +31,34 @@ def distance(weights: Float[Tensor, "*b q k"]) -> Float[Tensor, "*b q"]:
     return (weights * away).sum(-1)
 
 
+def habits(
+    weights: Float[Tensor, "*b t t"], separators: Bool[Tensor, " t"] | None = None
+) -> dict[str, Float[Tensor, "*b"]]:
+    """What heads of self-attention do (Clark et al. 2019, arXiv:1906.04341, section 3).
+
+    The mean share of a query's weight on itself, on the positions before and after it (over the queries that have one),
+    on the first position and on all separators; and the mean entropy of its weights, in nats. The shares overlap, such
+    as where the first position is the one before.
+
+    Args:
+        separators: True at separators; without, their share is left out.
+    """
+    found = {
+        "itself": weights.diagonal(0, -2, -1).mean(-1),
+        "previous": _mean(weights.diagonal(-1, -2, -1)),
+        "next": _mean(weights.diagonal(1, -2, -1)),
+        "first": weights[..., 0].mean(-1),
+    }
+    if separators is not None:
+        found["separators"] = weights[..., separators].sum(-1).mean(-1)
+    return {**found, "entropy": entropy(weights).mean(-1)}
+
+
+def _mean(found: Float[Tensor, "*b n"]) -> Float[Tensor, "*b"]:
+    """The mean over the last axis; 0 of none."""
+    return found.sum(-1) / max(1, found.shape[-1])
+
+
 Fuse = Literal["mean", "max", "min"]
 
 

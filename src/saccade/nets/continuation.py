@@ -7,7 +7,7 @@ whether they were typed or written; the kept keys and values serve n // 2 steps,
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,7 +18,6 @@ from saccade.attention.multi_head import Cache
 from saccade.core.config import Seed, config
 from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Step
-from saccade.nets.language_model import LanguageModel
 from saccade.nets.projection import Projection
 from saccade.nets.sampling import draws, sample
 from saccade.nets.search import Symbols, beam_search
@@ -49,6 +48,31 @@ class WritingConfig:
         if self.beam > 1 and (self.temperature, self.top_k, self.top_p) != (0.8, None, 1.0):
             raise ValueError(f"beam is {self.beam}, which draws nothing; leave out temperature, top_k and top_p")
         return self
+
+
+@runtime_checkable
+class LanguageModel(Protocol):
+    """A net that predicts each next symbol."""
+
+    @property
+    def longest(self) -> int:
+        """The most symbols that are read at once."""
+
+    def __call__(self, symbols: Int[Tensor, "b t"], mask: Bool[Tensor, "b t"] | None = None) -> Projection:
+        """The logits of the symbol after each. The mask is False at padding, on either side."""
+
+    def advance(
+        self,
+        symbols: Int[Tensor, "b t"],
+        places: Int[Tensor, "b t"] | None = None,
+        past: tuple[Cache, ...] | None = None,
+        mask: Bool[Tensor, "b k"] | None = None,
+    ) -> tuple[Float[Tensor, "b t d"], tuple[Cache, ...]]:
+        """The features that the symbols after each are predicted from, and the caches extended by these symbols. The
+        mask is False at padding, over the past and the new symbols; `places` are positions in the text."""
+
+    def project(self, features: Float[Tensor, "*b d"]) -> Projection:
+        """The logits of features."""
 
 
 class State(NamedTuple):
@@ -96,7 +120,7 @@ class Continuation:
         if seen is not None:
             seen = torch.cat([seen, seen.new_ones(len(seen), 1)], 1)
         features, past = self.model.advance(tokens[:, None], (counts - first)[:, None], past, seen)
-        return Projection(features[:, 0], self.model.embedding.weight), state._replace(past=past, seen=seen)
+        return self.model.project(features[:, 0]), state._replace(past=past, seen=seen)
 
     def read(self, state: State) -> tuple[Projection, State]:
         """Read the texts from their first symbols, or as far back as positions reach."""
@@ -108,7 +132,7 @@ class Continuation:
         last = features[torch.arange(len(sizes), device=symbols.device), sizes - 1]
         seen = places < sizes[:, None]
         padded = None if bool(seen.all()) else seen
-        return Projection(last, self.model.embedding.weight), state._replace(past=past, seen=padded)
+        return self.model.project(last), state._replace(past=past, seen=padded)
 
 
 def first_read(counts: Int[Tensor, "*n"], longest: int) -> Int[Tensor, "*n"]:
@@ -160,8 +184,9 @@ def read_again(model: LanguageModel, symbols: Int[Tensor, " t"]) -> Projection:
         rows = counts[firsts == first]
         features = model(symbols[None, first : int(rows[-1])]).features[0]
         found.append(features[rows - first - 1])
-    features = torch.cat(found) if found else model.embedding.weight.new_zeros(0, model.embedding.weight.shape[1])
-    return Projection(features, model.embedding.weight)
+    if not found:
+        found.append(model(symbols[None, :1]).features[0, :0])
+    return model.project(torch.cat(found))
 
 
 @torch.no_grad()

@@ -34,6 +34,9 @@ class Convolutional:
     """Convolutions over the map."""
     places: bool = True
     """Give the further convolutions the row and the column of each region, from -1 to 1."""
+    position: bool = False
+    """Add a linear function of the row and the column of each region to its vector, so that a decoder knows where it
+    looks."""
 
 
 @config
@@ -69,29 +72,40 @@ class ConvolutionalEncoder(nn.Module):
         channels: channels of each convolution of stride 2.
         further: convolutions of stride 1 after them.
         places: whether these also see the row and the column of each region, from -1 to 1.
+        position: whether a linear function of the row and the column of a region is added to its vector. All features
+            take part in it from the start: two features of their own are learned far more slowly.
 
     Raises:
         InvalidInput: images that are not (batch, 3, rows, columns).
     """
 
-    def __init__(self, channels: tuple[int, ...], further: int = 2, *, places: bool = True) -> None:
+    def __init__(
+        self, channels: tuple[int, ...], further: int = 2, *, places: bool = True, position: bool = False
+    ) -> None:
         super().__init__()
         last = channels[-1]
         self.reduce = nn.Sequential(*(layer for pair in pairwise((3, *channels)) for layer in rectified(*pair, 2)))
         widths = [last + 2 * places, *[last] * further]
         self.further = nn.Sequential(*(layer for pair in pairwise(widths) for layer in rectified(*pair)))
+        self.position = nn.Linear(2, last, bias=False) if position else None
+        if self.position is not None:
+            nn.init.normal_(self.position.weight)
         self.channels, self.places = last, places and further > 0
 
     def forward(self, pixels: Float[Tensor, "b 3 y x"], keys: tuple[str, ...] = ()) -> Float[Tensor, "b c p q"]:
         check_images(pixels, 3)
         maps: Tensor = self.reduce(laid_out(pixels, next(self.parameters()).dtype))
+        grid = coordinates(maps)
         if self.places:
-            rows, columns = (
-                torch.linspace(-1, 1, size, dtype=maps.dtype, device=maps.device) for size in maps.shape[2:]
-            )
-            grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
             maps = torch.cat([maps, grid.expand(len(maps), -1, -1, -1)], 1)
-        return self.further(maps)  # type: ignore[no-any-return]
+        maps = self.further(maps)
+        return maps if self.position is None else maps + self.position(grid.movedim(0, -1)).movedim(-1, 0)
+
+
+def coordinates(maps: Float[Tensor, "b c p q"]) -> Float[Tensor, "2 p q"]:
+    """The row and the column of each place, from -1 to 1 (Liu et al. 2018, arXiv:1807.03247)."""
+    rows, columns = (torch.linspace(-1, 1, size, dtype=maps.dtype, device=maps.device) for size in maps.shape[2:])
+    return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
 
 
 def rectified(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
@@ -170,7 +184,8 @@ def build_encoder(choice: Encoder) -> nn.Module:
     """The selected encoder; its `channels` are the features of an annotation."""
     match choice:
         case Convolutional():
-            return ConvolutionalEncoder(choice.channels, choice.further, places=choice.places)
+            places, position = choice.places, choice.position
+            return ConvolutionalEncoder(choice.channels, choice.further, places=places, position=position)
         case EfficientNet():
             return FrozenEfficientNet(choice.maps, choice.cache)
         case Stored():

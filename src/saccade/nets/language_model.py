@@ -106,7 +106,7 @@ class LanguageModel(nn.Module):
         if mask is not None and not pads_behind(mask):
             places, seen = (mask.cumsum(1) - 1).clamp(min=0), mask
         outputs = self.stack(self.dropout(self.embedded(symbols, places)), seen, causal=True)
-        return Projection(outputs, self.embedding.weight)
+        return self.project(outputs)
 
     def advance(
         self,
@@ -124,6 +124,10 @@ class LanguageModel(nn.Module):
             mask: False at padding, over the past and the new symbols.
         """
         return self.stack.advance(self.dropout(self.embedded(symbols, places)), past, mask)
+
+    def project(self, features: Float[Tensor, "*b d"]) -> Projection:
+        """The logits of features."""
+        return Projection(features, self.embedding.weight)
 
     def embedded(self, symbols: Int[Tensor, "b t"], places: Int[Tensor, "b t"] | None) -> Float[Tensor, "b t d"]:
         """The embeddings of symbols, with those of their positions added."""

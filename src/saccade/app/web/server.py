@@ -1,4 +1,4 @@
-"""The server of `saccade serve`: one page, and the views of a text, a recording or an image that it sends.
+"""The server of `saccade serve`: one page, and the views of a text or a file that it sends.
 
 By default it listens on this machine only. It answers only requests for this machine's own names and addresses, since
 another site may point its name here (DNS rebinding), and never requests from pages of another origin. One input is
@@ -72,7 +72,7 @@ class Viewer:
         return await self.answer(request, "text")
 
     async def hear(self, request: Request) -> Response:
-        return await self.answer(request, "image" if self.shown.reads == "image" else "recording")
+        return await self.answer(request, "recording" if self.shown.reads in ("", "text") else self.shown.reads)
 
     async def answer(self, request: Request, kind: Reads) -> Response:
         check_origin(request)
@@ -207,7 +207,7 @@ def chosen_of(request: Request, choices: Mapping[str, Sequence[str]]) -> dict[st
 
 
 async def file_of(request: Request, kind: Reads) -> bytes:
-    """The bytes of a recording or an image, with their number checked."""
+    """The bytes of a file, with their number checked."""
     body = await body_of(request, FILE, f"{named(kind)} has at most {FILE / 1e6:.0f} MB")
     if not body:
         raise Refused(400, f"there is nothing to read: the {kind} is empty")

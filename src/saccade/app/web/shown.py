@@ -1,6 +1,7 @@
 """The content of the viewer: answers and pictures of runs, attention of checkpoints, or saved captures."""
 
 import math
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -23,11 +24,12 @@ from saccade.runs.run import Run, open_run
 
 Look = Callable[[str | bytes], list[View]]
 Choose = Callable[[str | bytes, Mapping[str, str]], list[View]]
-READS: dict[str, Reads] = {"text": "text", "audio/wav": "recording", "image/*": "image"}
+READS: dict[str, Reads] = {"text": "text", "audio/wav": "recording", "image/*": "image", "audio/midi": "MIDI file"}
 """The kind of input that a task accepts -> the input that the page sends."""
 METHODS = list(METHODS_BY_NAME)
 HEAT_MAP, NONE, MOST_PROBABLE = "heat map", "none", "the most probable"
 OFFERED = 4  # number of example inputs
+PNG, HEADER = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", struct.Struct(">IIBB")  # width, height, depth, kind of colour
 SENTENCES = (
     "The animal didn't cross the street because it was too tired.",
     "The keys to the old cabinet are on the table.",
@@ -186,12 +188,19 @@ def of_runs(paths: Sequence[Path]) -> Shown:
     title = " and ".join(run.title for run in runs)
     at_once = first(look, "" if alone else examples[0] if examples else None)
     said = [results.about(run.folder, run.system) for run in runs]
-    offer = Offer(
-        "\n".join(said if len(said) == 1 else map(": ".join, zip("AB", said, strict=True))), examples, alone, choices
-    )
+    about = "\n".join(said if len(said) == 1 else map(": ".join, zip("AB", said, strict=True)))
+    offer = Offer(about, examples, alone, choices, pad=any(map(is_grey_square, examples)))
     return Shown(
         title, at_once, reads[0], look if reads[0] or alone else None, systems, offer, choose if choices else None
     )
+
+
+def is_grey_square(example: str | bytes) -> bool:
+    """Whether an example is a square PNG in shades of grey, such as a digit, which can be drawn on a black pad."""
+    if isinstance(example, str) or not example.startswith(PNG) or len(example) < len(PNG) + HEADER.size:
+        return False
+    wide, high, _, colour = HEADER.unpack_from(example, len(PNG))
+    return bool(wide == high and colour == 0)
 
 
 def run_choices(runs: Sequence[Run]) -> dict[str, Sequence[str]]:

@@ -14,7 +14,7 @@ from saccade.core.picture import Picture, kind_of
 from saccade.core.printable import printable
 from saccade.explain.pictures.heads import Heads, Layers
 
-Reads = Literal["", "text", "recording", "image"]
+Reads = Literal["", "text", "recording", "image", "MIDI file"]
 
 NOTEBOOK = 3_000_000  # the most weights shown in a notebook: 8 MB of text
 
@@ -136,8 +136,9 @@ def offered(examples: Sequence[str | bytes]) -> list[dict[str, str]]:
 
 
 def kind_of_file(data: bytes) -> str:
-    if data[:4] == b"RIFF":
-        return "audio/wav"
+    for begin, kind in ((b"RIFF", "audio/wav"), (b"MThd", "audio/midi")):
+        if data.startswith(begin):
+            return kind
     return "image/jpeg" if data[:2] == b"\xff\xd8" else "image/png"
 
 

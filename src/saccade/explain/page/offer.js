@@ -15,7 +15,7 @@ function inShort(text) {
   return lines.length < 2 ? text : `${lines[0].split(/\s+/).slice(0, 3).join(" ")} … ${lines.at(-1)}`;
 }
 
-/** A button for each example: a text, a recording, or an image. */
+/** A button for each example: a text or a file. */
 function offerExamples() {
   const group = element("examples"), examples = seen.examples || [];
   for (const [number, { text, file }] of examples.entries()) {
@@ -23,7 +23,7 @@ function offerExamples() {
     if (text !== undefined) Object.assign(button, { textContent: inShort(text), title: text, dir: "auto", onclick: () => { element("text").value = text; look(text); } });
     else {
       if (file.startsWith("data:image")) button.append(Object.assign(new Image(), { src: file, alt: `example ${number + 1}` }));
-      else button.textContent = `recording ${number + 1}`;
+      else button.textContent = `${seen.live} ${number + 1}`;
       button.onclick = () => hear(fileOf(file));
     }
     group.append(button);

@@ -12,6 +12,7 @@ const LETTERS = "ab", PAUSE = 400;  // ms
 const FILES = {
   recording: { name: "a recording", label: "recording (.wav)", accept: ".wav,audio/wav,audio/x-wav", type: "audio/wav" },
   image: { name: "an image", label: "image", accept: "image/*", type: "application/octet-stream" },
+  "MIDI file": { name: "a MIDI file", label: "MIDI file (.mid)", accept: ".mid,.midi,audio/midi,audio/x-midi", type: "audio/midi" },
 };
 
 /**

@@ -17,7 +17,7 @@ from saccade.systems.elmo.both_ways import BothWays
 from saccade.systems.elmo.contexts import Contexts
 from saccade.systems.elmo.model import ElmoConfig, network
 from saccade.systems.elmo.neighbours import neighbours
-from saccade.tasks.words import Batch, Surprise, WordsConfig, WordsTask
+from saccade.tasks.monolingual import Batch, MonolingualConfig, MonolingualTask, Surprise
 from saccade.training.config import TrainingConfig
 
 
@@ -27,7 +27,7 @@ class Config:
 
     word: str = ""
     """The word of a sentence whose nearest contexts are shown; by default its longest that the training has."""
-    task: WordsConfig = WordsConfig()
+    task: MonolingualConfig = MonolingualConfig()
     model: ElmoConfig = ElmoConfig()
     training: TrainingConfig = TrainingConfig(
         steps=4000, batch_size=1200, learning_rate=3e-3, schedule="linear", warmup=100, clip=1.0, validate_every=500,
@@ -35,8 +35,8 @@ class Config:
     )  # fmt: skip
 
 
-def task(config: Config, assets: Path | None) -> WordsTask:
-    return WordsTask(config.task, assets)
+def task(config: Config, assets: Path | None) -> MonolingualTask:
+    return MonolingualTask(config.task, assets)
 
 
 def build(config: Config, task: Any) -> BidirectionalLanguageModel:
@@ -79,7 +79,7 @@ def pictures(answer: Answer) -> list[Picture]:
 
 
 TINY = Config(
-    task=WordsConfig(limit=200, fewest=3),
+    task=MonolingualConfig(limit=200, fewest=3),
     model=ElmoConfig(character_size=4, filters=(4, 4, 8), size=8, hidden_size=12, dropout=0.0),
     training=TrainingConfig(
         steps=30, batch_size=200, learning_rate=2e-2, threads=1, validate_every=15, checkpoint_every=10, log_every=10

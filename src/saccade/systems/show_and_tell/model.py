@@ -21,6 +21,7 @@ from saccade.core.state import Constant
 from saccade.memory.lstm import LSTM, LSTMState
 from saccade.nets.dropout import Dropout
 from saccade.nets.image_encoder import Convolutional, Encoder, build_encoder
+from saccade.nets.nearest_caption import NearestCaption
 from saccade.nets.projection import Projection
 from saccade.tasks.captions import Batch
 
@@ -61,6 +62,7 @@ class ShowAndTell(nn.Module):
     def __init__(self, config: ShowAndTellConfig, symbols: int) -> None:
         super().__init__()
         encoder: Any = build_encoder(config.encoder)
+        self.nearest: NearestCaption | None = None  # of a frozen encoder: what its features give without a decoder
         self.encoder: Any = encoder
         embedding, hidden = config.embedding_size, config.hidden_size
         self.embedding = nn.Embedding(symbols, embedding)

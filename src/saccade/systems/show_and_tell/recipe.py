@@ -10,7 +10,8 @@ from saccade.core.config import config
 from saccade.core.device import to_device
 from saccade.core.recipe import Answer, Loss, Paper, Part, Recipe, Step
 from saccade.nets.captioning import answers, limits_of
-from saccade.nets.image_encoder import Convolutional, EfficientNet
+from saccade.nets.image_encoder import Convolutional, EfficientNet, Stored
+from saccade.nets.nearest_caption import NearestCaption, nearest_of
 from saccade.nets.search import SearchConfig, Symbols
 from saccade.nets.written import written
 from saccade.systems.show_and_tell.model import ShowAndTell, ShowAndTellConfig
@@ -51,7 +52,10 @@ def task(config: Config, assets: Path | None) -> CaptionsTask:
 
 
 def build(config: Config, task: Any) -> ShowAndTell:
-    return ShowAndTell(config.model, len(task.words))
+    model = ShowAndTell(config.model, len(task.words))
+    if isinstance(config.model.encoder, EfficientNet | Stored):
+        model.nearest = NearestCaption(task.known)
+    return model
 
 
 def loss(model: Any, batch: Batch, step: int) -> Loss:
@@ -65,7 +69,8 @@ def predict(model: Any, batch: Batch, config: Config) -> list[Said]:
         model, model.encode(batch), limits_of(batch.tokens, config.task.longest), batch.references,
         batch.references != PAD, SYMBOLS, config.search, config.training.seed,
     )  # fmt: skip
-    return [Said(*one) for one in found]
+    near = nearest_of(model.nearest, model.encoder, batch)
+    return [Said(*one)._replace(nearest=own) for one, own in zip(found, near, strict=True)]
 
 
 def steps(answer: Answer, count: int) -> list[Step]:

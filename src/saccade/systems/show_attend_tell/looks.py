@@ -22,6 +22,8 @@ class Looked(NamedTuple):
     gates: Float[Tensor, " t"] | None
     size: tuple[int, int]
     """Rows and columns of the image."""
+    annotations: Float[Tensor, "k a"]
+    """The vectors of the regions, row by row."""
 
 
 def looked(answer: Answer) -> Looked:
@@ -42,7 +44,8 @@ def looked(answer: Answer) -> Looked:
             weights = model.decoder.mechanism.weigh(predicted.queries, state.prepared.value, None)
     rows, columns = regions.grid
     maps = weights[0].float().cpu().unflatten(1, (rows, columns))
-    return Looked(batch.tokens[0, 1:].tolist(), maps, gates, (batch.pixels.shape[2], batch.pixels.shape[3]))
+    size, annotations = (batch.pixels.shape[2], batch.pixels.shape[3]), regions.annotations[0].float().cpu()
+    return Looked(batch.tokens[0, 1:].tolist(), maps, gates, size, annotations)
 
 
 def gates_of(seen: Looked) -> list[float]:

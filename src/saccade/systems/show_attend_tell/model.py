@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from saccade.core.config import config
 from saccade.nets.caption_decoder import CaptionDecoder, CaptionDecoderConfig, CaptionState, Predictions
 from saccade.nets.image_encoder import Convolutional, Encoder, build_encoder
+from saccade.nets.nearest_caption import NearestCaption
 from saccade.nets.projection import Projection
 from saccade.tasks.captions import Batch
 
@@ -46,6 +47,7 @@ class ShowAttendTell(nn.Module):
     def __init__(self, config: ShowAttendTellConfig, symbols: int) -> None:
         super().__init__()
         encoder: Any = build_encoder(config.encoder)
+        self.nearest: NearestCaption | None = None  # of a frozen encoder: what its features give without a decoder
         self.encoder: Any = encoder
         self.decoder = CaptionDecoder(config, symbols, encoder.channels)
         self.config = config

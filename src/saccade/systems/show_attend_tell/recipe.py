@@ -11,6 +11,7 @@ from saccade.core.device import to_device
 from saccade.core.picture import Picture
 from saccade.core.recipe import Answer, Claim, Paper, Recipe, Step
 from saccade.core.task import Figure
+from saccade.explain.pictures.build_up import BuildUp
 from saccade.nets.attention_choice import (
     Additive,
     Attention,
@@ -21,6 +22,7 @@ from saccade.nets.attention_choice import (
 )
 from saccade.nets.captioning import answers, limits_of
 from saccade.nets.image_encoder import Convolutional, EfficientNet, Stored
+from saccade.nets.nearest_caption import NearestCaption, nearest_of
 from saccade.nets.search import SearchConfig, Symbols
 from saccade.nets.written import written
 from saccade.systems.show_attend_tell.looks import gates_of, heaviest, looked
@@ -54,8 +56,8 @@ def scenes(
 ) -> ShowAttendTellConfig:
     """Sizes that suffice for scenes."""
     return ShowAttendTellConfig(
-        encoder=Convolutional(channels=(16, 32, 64)), attention=attention, embedding_size=64, hidden_size=192,
-        order=order, penalty=0.0, dropout=0.1,
+        encoder=Convolutional(channels=(16, 32, 64), further=1, position=True), attention=attention, embedding_size=64,
+        hidden_size=192, order=order, penalty=0.0, dropout=0.1,
     )  # fmt: skip
 
 
@@ -65,7 +67,7 @@ class Config:
 
     task: CaptionsConfig = CaptionsConfig()
     model: ShowAttendTellConfig = scenes()
-    training: TrainingConfig = training(6000)
+    training: TrainingConfig = training(4000)
     search: SearchConfig = SearchConfig(length_penalty=0.0)
     texts_first: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     """The first steps of the training, which read captions without images, if the task has any."""
@@ -76,7 +78,10 @@ def task(config: Config, assets: Path | None) -> CaptionsTask:
 
 
 def build(config: Config, task: Any) -> ShowAttendTell:
-    return ShowAttendTell(config.model, len(task.words))
+    model = ShowAttendTell(config.model, len(task.words))
+    if isinstance(config.model.encoder, EfficientNet | Stored):
+        model.nearest = NearestCaption(task.known)
+    return model
 
 
 def predict(model: Any, batch: Batch, config: Config) -> list[Said]:
@@ -85,7 +90,8 @@ def predict(model: Any, batch: Batch, config: Config) -> list[Said]:
         model, model.encode(batch), limits_of(batch.tokens, config.task.longest), batch.references,
         batch.references != PAD, SYMBOLS, config.search, config.training.seed,
     )  # fmt: skip
-    return [Said(*one) for one in found]
+    near = nearest_of(model.nearest, model.encoder, batch)
+    return [Said(*one)._replace(nearest=own) for one, own in zip(found, near, strict=True)]
 
 
 def steps(answer: Answer, count: int) -> list[Step]:
@@ -105,11 +111,19 @@ def steps(answer: Answer, count: int) -> list[Step]:
 
 
 def pictures(answer: Answer) -> list[Picture]:
-    """Where it looked at each word of its caption, the end included."""
+    """Where it looked at each word of its caption, the end included; and how each word comes about."""
     seen = looked(answer)
     words = [answer.task.words[symbol] for symbol in seen.symbols]
-    title = f"“{answer.task.decode(answer.prediction)}”: the weights of the regions, and below the heaviest region"
-    return [Words("words", answer.task.pixels([answer.example])[0], seen.weights, words, gates_of(seen), title)]
+    said, image = f"“{answer.task.decode(answer.prediction)}”", answer.task.pixels([answer.example])[0]
+    title, weights = f"{said}: the weights of the regions, and below the heaviest region", seen.weights.flatten(1)
+    rows, columns = seen.weights.shape[1:]
+    contexts, scores = weights @ seen.annotations, weights.clamp(min=1e-6).log()
+    return [
+        Words("words", image, seen.weights, words, gates_of(seen), title),
+        BuildUp(
+            "build-up", scores, contexts, words, seen.annotations, image, (rows, columns), title=f"{said}: word by word"
+        ),
+    ]  # fmt: skip
 
 
 def measures(answer: Answer) -> dict[str, Figure]:

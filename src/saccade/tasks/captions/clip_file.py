@@ -9,9 +9,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput, require
-from saccade.tasks.captions.photos import middle
 from saccade.tasks.image_file import DAMAGED, contents, opened
-from saccade.tasks.images.pixels import bytes_of
+from saccade.tasks.images.pixels import bytes_of, fitted
 
 
 class Frames(NamedTuple):
@@ -41,7 +40,7 @@ def read_clip(raw: str | bytes, size: int, most: int) -> Frames:
         found = []
         for row in rows:
             image.seek(row)
-            found.append(middle(torch.from_numpy(np.array(bytes_of(image, 3))).permute(2, 0, 1), size))
+            found.append(fitted(torch.from_numpy(np.array(bytes_of(image, 3))).permute(2, 0, 1), size))
     except DAMAGED as error:
         raise InvalidInput(f"{name} is damaged: {error}") from None
     if count == 1:

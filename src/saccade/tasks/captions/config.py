@@ -21,6 +21,8 @@ class CaptionsConfig:
     """Validation scenes, and test scenes."""
     draw: Seed = 1
     """Seed of the scenes."""
+    largest_first: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The share of the captions of scenes that begin with the largest object; the others begin with any."""
     folder: Path | None = None
     """Flickr8k instead of scenes: a folder with Flickr8k.token.txt, Flickr_8k.trainImages.txt, .devImages.txt and
     .testImages.txt, and the photos in a folder or in a tar archive; those at hand are used."""

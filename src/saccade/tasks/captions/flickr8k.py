@@ -28,8 +28,7 @@ def read_flickr8k(folder: Path) -> tuple[dict[str, list[Photo]], list[str]]:
     if not folder.is_dir():
         raise NotFound(f"{folder}: there is no such folder{against(folder)}")
     captions = read_captions(one_of(folder, CAPTIONS))
-    names = {split: [line.strip() for line in read_lines(one_of(folder, file)) if line.strip()]
-             for split, file in NAMES.items()}  # fmt: skip
+    names = {split: names_of(folder, split) for split in NAMES}
     at_hand = stored_photos(folder)
     for split, listed in names.items():
         if missing := [name for name in listed if name not in captions]:
@@ -44,6 +43,11 @@ def read_flickr8k(folder: Path) -> tuple[dict[str, list[Photo]], list[str]]:
         for split, listed in names.items()
     }
     return photos, [caption for name in names["train"] if name not in at_hand for caption in captions[name]]
+
+
+def names_of(folder: Path, split: str) -> list[str]:
+    """The names of the photos of a split."""
+    return [line.strip() for line in read_lines(one_of(folder, NAMES[split])) if line.strip()]
 
 
 def one_of(folder: Path, name: str) -> Path:

@@ -22,6 +22,7 @@ PHRASES = {
     "above": "above", "over": "above", "below": "below", "under": "below",
 }  # fmt: skip
 SAYING = {direction: [phrase for phrase in PHRASES if PHRASES[phrase] == direction] for direction in PHRASES.values()}
+WAYS = {word for phrase in PHRASES for word in phrase.split()} - {"to", "the", "of"}
 OBJECT = rf"a (?:({'|'.join(SIZES)}) )?({'|'.join(COLOURS)}) ({'|'.join(FORMS)})"
 RELATION = "|".join(PHRASES)
 SENTENCE = re.compile(rf"(?:there is )?{OBJECT}(?: is)? ({RELATION}) {OBJECT}(?: and ({RELATION}) {OBJECT})?")
@@ -90,10 +91,13 @@ def directions(first: Thing, second: Thing) -> list[str]:
     return found
 
 
-def true_sentence(things: Sequence[Thing], draws: Sequence[float]) -> str:
-    """A true sentence about a scene of at least two things, made of `DRAWS` numbers in [0, 1)."""
+def true_sentence(things: Sequence[Thing], draws: Sequence[float], largest_first: bool = False) -> str:
+    """A true sentence about a scene of at least two things, made of `DRAWS` numbers in [0, 1); it begins with the
+    largest thing, or with any."""
     left = list(things)
-    chosen = [left.pop(int(draw * len(left))) for draw in draws[:2]]
+    largest = max(range(len(left)), key=lambda place: (left[place].box.bottom - left[place].box.top, -place))
+    chosen = [left.pop(largest if largest_first else int(draws[0] * len(left)))]
+    chosen.append(left.pop(int(draws[1] * len(left))))
     if left and draws[2] < SAY_ALL:
         chosen.append(left[0])
     sizes = [thing.size + " " if draw < SAY_SIZE else "" for thing, draw in zip(chosen, draws[3:6], strict=False)]
@@ -135,6 +139,30 @@ def judged(caption: str, things: Sequence[Thing]) -> Judged:
     first, *others = there
     true = all(said in directions(first, other) for other, said in zip(others, sentence.directions, strict=True))
     return Judged(True, true)
+
+
+def wrong_word(caption: str, things: Sequence[Thing]) -> int | None:
+    """The place of the first word that does not hold; 0 of a caption outside the grammar, None if all holds."""
+    if judged(caption, things).true:
+        return None
+    sentence = parsed(caption)
+    if sentence is None:
+        return 0
+    meant = [named.of(things) for named in sentence.objects]
+    words = caption.split()
+    for place, (named, thing) in enumerate(zip(sentence.objects, meant, strict=True)):
+        first, direction = meant[0], sentence.directions[place - 1]
+        if place and first and thing and thing != first and direction not in directions(first, thing):
+            between = range(sentence.objects[place - 1].words.stop, named.words.start)
+            return next(word for word in between if words[word] in WAYS)
+        if thing is None:
+            form = any(one.form == named.form for one in things)
+            return named.words[-2] if form else named.words[-1]
+        if named.size not in ("", thing.size):
+            return named.words[0]
+        if thing in meant[:place]:
+            return named.words[-1]
+    raise AssertionError(f"{caption!r} is not true, and each of its words holds")
 
 
 def boxes(caption: str, things: Sequence[Thing]) -> list[Box | None]:

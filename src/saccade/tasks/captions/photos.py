@@ -17,7 +17,6 @@ from saccade.tasks.captions.words import words_of
 from saccade.tasks.image_file import contents
 from saccade.tasks.images.pixels import Pixels, decoded, fitted
 
-WIDEST = 4  # a longer side is cut to this many times the shorter one before it is scaled, for memory
 KEPT = 2**30  # bytes of pixels that stay in memory
 
 
@@ -112,15 +111,7 @@ def squared(data: bytes, name: str, size: int) -> Pixels:
     height, width = image.shape[1:]
     if height != width:
         notes = (*notes, f"the middle of {width} x {height} pixels")
-    return Pixels(middle(image, size), notes)
-
-
-def middle(image: UInt8[Tensor, "3 y x"], size: int) -> UInt8[Tensor, "3 size size"]:
-    """The middle square, scaled."""
-    height, width = image.shape[1:]
-    tall, wide = min(height, WIDEST * width), min(width, WIDEST * height)
-    top, left = (height - tall) // 2, (width - wide) // 2
-    return fitted(image[:, top : top + tall, left : left + wide], size).contiguous()
+    return Pixels(fitted(image, size).contiguous(), notes)
 
 
 def key_of(image: UInt8[Tensor, "3 y x"]) -> str:

@@ -24,7 +24,7 @@ RGB = torch.tensor([[215, 40, 40], [240, 205, 40], [50, 160, 60], [45, 85, 210],
 LIGHT, SHADES = 205, 40  # the darkest ground, and how many shades there are
 VARIATION = 30  # by how much a channel of a colour varies
 SPLITS = ("train", "validation", "test")
-WHAT, PLACES, QUARTERS, ORDER, SHADE, SAID = range(6)  # streams of random numbers
+WHAT, PLACES, QUARTERS, ORDER, SHADE, SAID, BEGUN = range(7)  # streams of random numbers
 
 
 class Drawn(NamedTuple):
@@ -92,10 +92,14 @@ def things(scenes: Drawn) -> list[list[Thing]]:
     return found
 
 
-def captions(keys: Keys, objects: Sequence[Sequence[Thing]]) -> list[tuple[str, ...]]:
-    """Five captions of each scene."""
+def captions(keys: Keys, objects: Sequence[Sequence[Thing]], largest_first: float = 0.0) -> list[tuple[str, ...]]:
+    """Five captions of each scene, of which this share begins with the largest object."""
     draws = uniform(keys, CAPTIONS * DRAWS, SAID).view(-1, CAPTIONS, DRAWS).tolist()
-    return [tuple(true_sentence(own, draw) for draw in five) for own, five in zip(objects, draws, strict=True)]
+    largest = (uniform(keys, CAPTIONS, BEGUN) < largest_first).tolist()
+    return [
+        tuple(true_sentence(own, *draw) for draw in zip(five, begun, strict=True))
+        for own, five, begun in zip(objects, draws, largest, strict=True)
+    ]
 
 
 def images(keys: Keys, scenes: Drawn) -> UInt8[Tensor, "b 3 y x"]:

@@ -53,10 +53,11 @@ class SceneSource(Source):
         counts: the scenes of each split.
         seed: the seed of all that is drawn.
         size: rows and columns.
+        largest_first: the share of captions that begin with the largest object.
     """
 
-    def __init__(self, counts: Mapping[str, int], seed: int, size: int) -> None:
-        self.counts, self.seed, self.size = counts, seed, size
+    def __init__(self, counts: Mapping[str, int], seed: int, size: int, largest_first: float = 0.0) -> None:
+        self.counts, self.seed, self.size, self.largest_first = counts, seed, size, largest_first
         self.name = "scenes of two or three shapes"
 
     @cached_property
@@ -72,7 +73,7 @@ class SceneSource(Source):
     @cached_property
     def captions(self) -> Mapping[str, Sequence[tuple[str, ...]]]:
         return {
-            split: scenes.captions(self._keys(split, range(count)), self.things[split])
+            split: scenes.captions(self._keys(split, range(count)), self.things[split], self.largest_first)
             for split, count in self.counts.items()
         }
 

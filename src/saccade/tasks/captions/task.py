@@ -1,7 +1,7 @@
 """The captions task: images and sentences about them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +29,7 @@ from saccade.tasks.image_file import png
 
 FILE = "captions.json"
 PHOTO = 224
+PART = 64  # images at a time
 
 
 class CaptionsTask(Sentences):
@@ -64,7 +65,7 @@ class CaptionsTask(Sentences):
         config = self.config
         if self.drawn:
             counts = {"train": config.scenes, "validation": config.judged, "test": config.judged}
-            return SceneSource(counts, config.draw, self.side)
+            return SceneSource(counts, config.draw, self.side, config.largest_first)
         if config.folder is not None:
             photos, texts = read_flickr8k(config.folder)
             return PhotoSource(f"Flickr8k ({config.folder.name})", photos, texts if config.texts else (), self.side)
@@ -87,6 +88,15 @@ class CaptionsTask(Sentences):
         """Small copies of the first training images."""
         rows = range(min(COMPARED, len(self.source.captions["train"])))
         return thumbnails(lambda some: self.source.pixels("train", some), rows)
+
+    def known(self) -> Iterator[tuple[Tensor, tuple[str, ...], list[tuple[int, ...]]]]:
+        """The first training images in parts: pixels, keys, and the symbols of the first caption of each."""
+        captions = self.source.captions["train"]
+        count = min(COMPARED, len(captions))
+        for first in range(0, count, PART):
+            rows = range(first, min(first + PART, count))
+            symbols = [self.symbols(captions[row][0]) for row in rows]
+            yield scaled(self.source.pixels("train", rows)), self.source.keys("train", rows), symbols
 
     @cached_property
     def texts(self) -> Sequence[Example]:

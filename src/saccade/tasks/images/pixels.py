@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from saccade.core.errors import InvalidInput
 from saccade.tasks.image_file import DAMAGED, grey_of, opened
 
+WIDEST = 4  # a longer side is cut to this many times the shorter one before it is scaled, for memory
+
 
 class Pixels(NamedTuple):
     """An image as bytes, and what was done to it."""
@@ -56,10 +58,15 @@ def bytes_of(image: Any, channels: int) -> Any:
 
 
 def fitted(image: UInt8[Tensor, "c y x"], size: int) -> UInt8[Tensor, "c size size"]:
-    """The middle square of an image whose shorter side is scaled to the size; unchanged if it has this size."""
+    """The middle square of an image whose shorter side is scaled to the size; unchanged if it has this size. What lies
+    far outside of the square is never scaled, so that a line of 1 x 4,000 pixels needs little memory."""
     height, width = image.shape[1:]
     if (height, width) == (size, size):
         return image
+    high, wide = min(height, WIDEST * width), min(width, WIDEST * height)
+    top, left = (height - high) // 2, (width - wide) // 2
+    image = image[:, top : top + high, left : left + wide]
+    height, width = image.shape[1:]
     scale = size / min(height, width)
     high, wide = max(size, round(height * scale)), max(size, round(width * scale))
     large = F.interpolate(image[None].float(), (high, wide), mode="bilinear", antialias=True, align_corners=False)[0]

@@ -125,7 +125,7 @@ class WordPieceSymbols(Pieces):
         return len(text), len(text.encode("utf-8"))
 
 
-def learned(chosen: BytePieces | WordPieces, text: str) -> Pieces:
+def learned(chosen: BytePieces | WordPieces, text: str) -> "BytePieceSymbols | WordPieceSymbols":
     """Pieces from the files that are chosen, or learned from the training part of a text.
 
     Raises:
@@ -234,7 +234,7 @@ def word_level(model: Any, lowercase: bool) -> "Tokenizer":
     return found  # type: ignore[no-any-return]
 
 
-def restored(plain: Mapping[str, Any]) -> Pieces:
+def restored(plain: Mapping[str, Any]) -> "BytePieceSymbols | WordPieceSymbols":
     """The pieces of what `plain` gave.
 
     Raises:

@@ -136,7 +136,9 @@ class TextTask:
         return found
 
     def size(self, example: Example) -> Size:
-        return Size(len(example.symbols), len(example.symbols))
+        """A text to continue is read; one that is scored is written, from nothing."""
+        length = len(example.symbols)
+        return Size(0 if example.scored else length, length)
 
     def collate(self, examples: Sequence[Example], generator: Any = None) -> Batch:
         symbols = pad_sequence([example.symbols for example in examples], True)

@@ -1,4 +1,4 @@
-"""The translation task: sentence pairs, vocabularies, batches, BLEU."""
+"""The translation task: pairs of texts, vocabularies, batches, and how near an answer is."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,10 +13,11 @@ from torch import Tensor
 
 from saccade.core.errors import InvalidInput
 from saccade.core.files import composed
-from saccade.core.task import Figure, Score, Series, Size
-from saccade.tasks.translation.config import TranslationConfig
+from saccade.core.task import Score, Size
+from saccade.tasks.translation.captions import caption_pairs
+from saccade.tasks.translation.config import IN, TranslationConfig
 from saccade.tasks.translation.folder import folder_pairs
-from saccade.tasks.translation.metric import bleu, bleu_by_length, check_tokenizer, chrf, tokenizer_for
+from saccade.tasks.translation.metric import check_tokenizer
 from saccade.tasks.translation.multi30k import from_hub
 from saccade.tasks.translation.parallel_text import (
     OVERRIDE,
@@ -29,6 +30,8 @@ from saccade.tasks.translation.parallel_text import (
     neighbours_joined,
     read_pairs,
 )
+from saccade.tasks.translation.programs import programs
+from saccade.tasks.translation.score import JUDGES, Judged
 from saccade.tasks.translation.vocabulary import END, PAD, START, UNKNOWN, Vocabulary, check_direction
 
 
@@ -56,15 +59,15 @@ class Batch(NamedTuple):
 class TranslationTask:
     """Parallel text. Data are read when first needed, so a prediction requires only the vocabularies."""
 
-    metric = "bleu"
     direction: Literal["max"] = "max"
-    unit = ""
     accepts = ("text",)
     longest_input = 2000
     """The most characters of a typed sentence."""
 
     def __init__(self, config: TranslationConfig, assets: Path | None = None) -> None:
         self.config = config
+        self.metric = config.metric.replace("-", "_")
+        self.unit = "%" if self.metric == "exact" else ""
         self._encoded: dict[str, list[Example]] = {}
         self._learned = assets is not None
         self._left_out = 0
@@ -119,6 +122,12 @@ class TranslationTask:
             return None
         if config.corpus == "tatoeba":
             return embedded_pairs(split)
+        if config.corpus == "programs":
+            return programs(config.programs, config.digits, config.draw)[split]
+        if config.corpus == "captions":
+            if config.folder is None:
+                raise InvalidInput("expected the folder of Flickr8k's captions: type --task.folder FOLDER")
+            return caption_pairs(config.folder, split)
         if config.folder is not None:
             return folder_pairs(config.folder, split, config.languages)
         if config.corpus == "multi30k":
@@ -127,7 +136,7 @@ class TranslationTask:
 
     def _check_languages(self, split: str, paths: Sequence[Path]) -> None:
         """Raise if, by their names, the files translate in the opposite direction of the training pairs."""
-        corpus = None if self.config.corpus == "tatoeba" else self.config.languages
+        corpus = None if self.config.corpus in IN else self.config.languages
         trained = languages_of(self.config.train) if self.config.train else corpus
         if trained is not None and languages_of(paths) == (trained[1], trained[0]):
             raise InvalidInput(
@@ -233,34 +242,12 @@ class TranslationTask:
         return [example.source_text for example in self.examples("test")[:count]]
 
     def score(self, predictions: Sequence[Sequence[int]], examples: Sequence[Example]) -> Score:
-        """BLEU, chrF, BLEU of the sentences without unknown words, and BLEU by source length.
-
-        An unknown symbol counts as one wrong word (13a would split "<unk>" into three). Lengths are in words, or in
-        tokens for scripts without spaces.
-        """
-        hypotheses = [self.target.decode(prediction, unknown="\N{REPLACEMENT CHARACTER}") for prediction in predictions]
-        sources = [example.source_text for example in examples]
-        references = [example.target_text for example in examples]
-        lower = self.config.lowercase
-        tokenizer, note = tokenizer_for(references, self.config.bleu_tokenizer)
-        score, signature = bleu(hypotheses, references, lower, tokenizer=tokenizer)
+        """The figures of the chosen metric. An unknown symbol counts as one wrong word (13a would split "<unk>" into
+        three)."""
+        answers = [self.target.decode(prediction, unknown="\N{REPLACEMENT CHARACTER}") for prediction in predictions]
         known = [i for i, e in enumerate(examples) if UNKNOWN not in e.source and UNKNOWN not in e.target]
-        some = [hypotheses[i] for i in known], [references[i] for i in known]
-        known_score = bleu(*some, lower, tokenizer=tokenizer)[0] if known else None
-        rows = bleu_by_length(hypotheses, references, sources, lower, tokenizer)
-        by_length = Series(
-            [row["words"] for row in rows], [row["bleu"] for row in rows], "words of the source", "BLEU",
-            counts=[row["sentences"] for row in rows],
-        )  # fmt: skip
-        figures = {
-            "bleu": Figure(score, name="BLEU"),
-            "chrf": Figure(chrf(hypotheses, references, lower), name="chrF"),
-            "bleu_no_unknown": Figure(known_score, name="BLEU without unknown words"),
-            "sentences": Figure(len(examples)),
-            "sentences_no_unknown": Figure(len(known), name="sentences without unknown words"),
-            "signature": Figure(signature + note),
-        }
-        return Score(figures, {"by_length": by_length})
+        sources, references = [e.source_text for e in examples], [e.target_text for e in examples]
+        return JUDGES[self.config.metric](Judged(answers, sources, references, known), self.config)
 
     def describe(self) -> dict[str, Any]:
         given = [path for split in SPLITS for path in getattr(self.config, split)]
@@ -276,6 +263,10 @@ class TranslationTask:
 
     def corpus_name(self) -> str:
         languages = "-".join(self.config.languages)
+        if self.config.corpus == "programs":
+            return f"lines of Python, numbers of up to {self.config.digits} digits, seed {self.config.draw}"
+        if self.config.corpus == "captions":
+            return "Flickr8k, four captions of a photo and the fifth"
         if self.config.corpus == "multi30k":
             return f"Multi30k {languages}, test 2016"
         if self.config.folder is not None:

@@ -1,4 +1,6 @@
-"""Word and byte-pair vocabularies, learned from the training data only. Sennrich et al. 2016, arXiv:1508.07909.
+"""Vocabularies of words, byte-pair pieces or characters, learned from the training data only.
+
+Byte-pair pieces: Sennrich et al. 2016, arXiv:1508.07909.
 
 A sentence is split into pieces whose leading space is a mark, so that decoding restores the sentence. An apostrophe
 stays with the letters before it ("l'", "don'").
@@ -19,6 +21,8 @@ PAD, UNKNOWN, START, END = range(4)
 SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]
 SPACE = "▁"
 PIECE = rf"{SPACE}?[\p{{L}}\p{{M}}\p{{N}}]+['’]?|{SPACE}?[^{SPACE}\p{{L}}\p{{M}}\p{{N}}]|{SPACE}"
+CHARACTER = r"\X"
+"""A letter with its combining marks is one."""
 
 
 class Vocabulary:
@@ -31,7 +35,7 @@ class Vocabulary:
 
     @classmethod
     def learn(
-        cls, sentences: Iterable[str], kind: Literal["bpe", "word"], size: int, lowercase: bool = False
+        cls, sentences: Iterable[str], kind: Literal["bpe", "word", "character"], size: int, lowercase: bool = False
     ) -> "Vocabulary":
         """A vocabulary of at most `size` symbols, including four special ones."""
         tokenizers: Any = require("tokenizers", "text")
@@ -47,9 +51,11 @@ class Vocabulary:
         tokenizer = tokenizers.Tokenizer(model)
         steps = [normalizers.NFC()] + ([normalizers.Lowercase()] if lowercase else [])
         tokenizer.normalizer = normalizers.Sequence(steps)
-        space = pre.Metaspace(replacement=SPACE, prepend_scheme="always", split=False)
-        tokenizer.pre_tokenizer = pre.Sequence([space, pre.Split(tokenizers.Regex(PIECE), behavior="isolated")])
-        tokenizer.decoder = tokenizers.decoders.Metaspace(replacement=SPACE, prepend_scheme="always")
+        # a first character has no space before it
+        scheme, piece = ("never", CHARACTER) if kind == "character" else ("always", PIECE)
+        space = pre.Metaspace(replacement=SPACE, prepend_scheme=scheme, split=False)
+        tokenizer.pre_tokenizer = pre.Sequence([space, pre.Split(tokenizers.Regex(piece), behavior="isolated")])
+        tokenizer.decoder = tokenizers.decoders.Metaspace(replacement=SPACE, prepend_scheme=scheme)
         tokenizer.train_from_iterator(sentences, trainer)
         return cls(tokenizer)
 
@@ -76,7 +82,7 @@ class Vocabulary:
         """The parts of a sentence that are not in the vocabulary, as written."""
         found = self.tokenizer.encode(sentence, add_special_tokens=False)
         spans = [span for symbol, span in zip(found.ids, found.offsets, strict=True) if symbol == UNKNOWN]
-        return list(dict.fromkeys(sentence[start:stop].strip() for start, stop in spans))
+        return list(dict.fromkeys(sentence[start:stop].strip() or "a space" for start, stop in spans))
 
     def spans(self, sentence: str) -> list[tuple[int, int]]:
         """The characters of the sentence that each symbol of `encode(sentence)` covers: (start, stop).

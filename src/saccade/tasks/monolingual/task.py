@@ -18,8 +18,8 @@ from saccade.core.errors import InvalidInput
 from saccade.core.files import read_record, write_atomically
 from saccade.core.masks import length_mask
 from saccade.core.task import Figure, Score, Size
-from saccade.tasks.words.config import WordsConfig
-from saccade.tasks.words.corpus import SPLITS, Words, sentences, tokens
+from saccade.tasks.monolingual.config import MonolingualConfig
+from saccade.tasks.monolingual.corpus import SPLITS, Words, sentences, tokens
 
 UNKNOWN, BEGIN, END = 0, 1, 2
 
@@ -48,7 +48,7 @@ class Surprise(NamedTuple):
     """Given the words after it; the first is of the beginning of the sentence."""
 
 
-class WordsTask:
+class MonolingualTask:
     """Sentences. The metric is the perplexity of a word, the mean of both directions."""
 
     metric = "perplexity"
@@ -58,7 +58,7 @@ class WordsTask:
     longest_input = 20_000
     """Characters of a text."""
 
-    def __init__(self, config: WordsConfig, assets: Path | None = None) -> None:
+    def __init__(self, config: MonolingualConfig, assets: Path | None = None) -> None:
         self.config = config
         if assets is None:
             counts = Counter(word for row in self.sentences["train"] for word in row)
@@ -179,7 +179,7 @@ class WordsTask:
         data = json.dumps({"symbols": self.symbols, "alphabet": self.alphabet}, ensure_ascii=False)
         write_atomically(folder / "vocabulary.json", (data + "\n").encode("utf-8"))
 
-    def check_trained(self, trained: WordsConfig) -> None:
+    def check_trained(self, trained: MonolingualConfig) -> None:
         """Nothing of the configuration changes what was learned."""
 
 

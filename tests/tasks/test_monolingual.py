@@ -9,29 +9,29 @@ from pydantic import ValidationError
 
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.task import Learning, Legible, Readable, Sized, Task
-from saccade.tasks.words import Surprise, WordsConfig, WordsTask
+from saccade.tasks.monolingual import MonolingualConfig, MonolingualTask, Surprise
 
 LINES = [f"word{place} is a word ." for place in range(100)]
 
 
 @pytest.fixture(scope="module")
-def task() -> WordsTask:
-    return WordsTask(WordsConfig())
+def task() -> MonolingualTask:
+    return MonolingualTask(MonolingualConfig())
 
 
-def of(folder: Path, lines: list[str], **fields: Any) -> WordsTask:
+def of(folder: Path, lines: list[str], **fields: Any) -> MonolingualTask:
     (folder / "text.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
-    return WordsTask(WordsConfig(train=(folder / "text.txt",), **fields))
+    return MonolingualTask(MonolingualConfig(train=(folder / "text.txt",), **fields))
 
 
-def test_the_embedded_sentences_are_tatoebas(task: WordsTask) -> None:
+def test_the_embedded_sentences_are_tatoebas(task: MonolingualTask) -> None:
     assert task.describe()["sentences"] == {"train": 28473, "validation": 1000, "test": 1000}
     assert not set(task.sentences["train"]) & set(task.sentences["test"])
     for ability in (Task, Sized, Legible, Readable, Learning):
         assert isinstance(task, ability)
 
 
-def test_symbols_stand_between_marks_and_rare_words_are_unknown(task: WordsTask) -> None:
+def test_symbols_stand_between_marks_and_rare_words_are_unknown(task: MonolingualTask) -> None:
     example = task.read("I don’t zzq you.")
     assert example.words == ("I", "do", "n't", "zzq", "you", ".")
     names = [task.symbols[symbol] for symbol in example.symbols]
@@ -42,7 +42,7 @@ def test_symbols_stand_between_marks_and_rare_words_are_unknown(task: WordsTask)
     assert not batch.symbols[1, 3:].any()
 
 
-def test_perplexity_counts_each_word_and_one_mark_a_sentence(task: WordsTask) -> None:
+def test_perplexity_counts_each_word_and_one_mark_a_sentence(task: MonolingualTask) -> None:
     examples = [task.read("I go"), task.read("Zzq")]
     ours = [Surprise(("I", "go"), (1.0, 2.0, 3.0), (0.5, 0.5, 0.5)), Surprise(("Zzq",), (4.0, 0.0), (1.0, 0.0))]
     figures = task.score(ours, examples).figures
@@ -74,10 +74,10 @@ def test_files_for_each_split_are_read_as_they_are(tmp_path: Path) -> None:
         "validation": tmp_path / "b",
         "test": tmp_path / "c",
     }
-    task = WordsTask(WordsConfig(**paths))
+    task = MonolingualTask(MonolingualConfig(**paths))
     assert task.sentences["train"] == [("four", "five"), ("six",), ("one", "two")]
     assert task.sentences["test"] == [("three", ":", ")", "#x")]
-    assert WordsTask(WordsConfig(tokenized=True, **paths)).sentences["test"] == [("three", ":)", "#x")]
+    assert MonolingualTask(MonolingualConfig(tokenized=True, **paths)).sentences["test"] == [("three", ":)", "#x")]
 
 
 def test_a_word_that_looks_like_a_mark_is_none(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_long_lines_are_read_in_parts(tmp_path: Path) -> None:
     assert rows[-3:] == [("a", "b", "c"), ("d", "e", "f"), ("g",)]
 
 
-def test_notes_say_what_a_model_cannot_know(task: WordsTask) -> None:
+def test_notes_say_what_a_model_cannot_know(task: MonolingualTask) -> None:
     assert task.notes(task.read("I go.")) == []
     long = "y" + "e" * 60 + "s"
     assert task.notes(task.read(f"I ☃ {long}")) == [
@@ -103,7 +103,7 @@ def test_notes_say_what_a_model_cannot_know(task: WordsTask) -> None:
     ]
 
 
-def test_bad_input_is_refused_in_a_sentence(task: WordsTask, tmp_path: Path) -> None:
+def test_bad_input_is_refused_in_a_sentence(task: MonolingualTask, tmp_path: Path) -> None:
     cases: list[tuple[Any, str]] = [
         ("  ", "has no word"), (b"x", "not a file"), ("a" * 20_001, "at most 20,000"),
         ("a " * 101, r"at most 100 words, got 101: type one sentence at a time, or --task.longest 101"),
@@ -116,15 +116,15 @@ def test_bad_input_is_refused_in_a_sentence(task: WordsTask, tmp_path: Path) -> 
     with pytest.raises(InvalidInput, match=r"text\.txt: the file has no word"):
         of(tmp_path, ["", " "])
     with pytest.raises(NotFound, match="there is no such file"):
-        WordsTask(WordsConfig(train=(tmp_path / "none",)))
+        MonolingualTask(MonolingualConfig(train=(tmp_path / "none",)))
     with pytest.raises(ValidationError, match="but not train"):
-        WordsConfig(test=tmp_path / "text.txt")
+        MonolingualConfig(test=tmp_path / "text.txt")
     with pytest.raises(InvalidInput, match="there is no split 'dev'"):
         task.examples("dev")
 
 
-def test_what_was_learned_is_saved(task: WordsTask, tmp_path: Path) -> None:
+def test_what_was_learned_is_saved(task: MonolingualTask, tmp_path: Path) -> None:
     task.save(tmp_path)
-    again = WordsTask(task.config, tmp_path)
+    again = MonolingualTask(task.config, tmp_path)
     assert (again.symbols, again.alphabet) == (task.symbols, task.alphabet)
     assert torch.equal(again.read("I go").symbols, task.read("I go").symbols)

@@ -7,8 +7,8 @@ from pathlib import Path
 from saccade.core.errors import InvalidInput
 from saccade.core.files import composed, read_lines
 from saccade.tasks.entities.tokens import words_of
+from saccade.tasks.monolingual.config import MonolingualConfig
 from saccade.tasks.translation.parallel_text import embedded_pairs
-from saccade.tasks.words.config import WordsConfig
 
 Words = tuple[str, ...]
 SPLITS = ("train", "validation", "test")
@@ -16,7 +16,7 @@ LEAST = 60
 """Different sentences, of which some are to be held out."""
 
 
-def sentences(config: WordsConfig) -> dict[str, list[Words]]:
+def sentences(config: MonolingualConfig) -> dict[str, list[Words]]:
     """The sentences of each split. No sentence that is held out from a text is in another split.
 
     Raises:
@@ -36,7 +36,7 @@ def sentences(config: WordsConfig) -> dict[str, list[Words]]:
     return {split: found[split][: config.limit] for split in SPLITS}
 
 
-def read(path: Path, config: WordsConfig) -> list[Words]:
+def read(path: Path, config: MonolingualConfig) -> list[Words]:
     """The sentences of a file; empty lines are none."""
     rows = parted(read_lines(path), config)
     if not rows:
@@ -44,11 +44,11 @@ def read(path: Path, config: WordsConfig) -> list[Words]:
     return rows
 
 
-def tokens(text: str, config: WordsConfig) -> list[str]:
+def tokens(text: str, config: MonolingualConfig) -> list[str]:
     return composed(text).split() if config.tokenized else words_of(text)
 
 
-def parted(lines: Sequence[str], config: WordsConfig) -> list[Words]:
+def parted(lines: Sequence[str], config: MonolingualConfig) -> list[Words]:
     """The words of each line that has any, in parts of at most `longest`."""
     found, most = list[Words](), config.longest
     for line in lines:

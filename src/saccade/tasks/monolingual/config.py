@@ -9,7 +9,7 @@ from saccade.core.config import Many, config
 
 
 @config
-class WordsConfig:
+class MonolingualConfig:
     """Sentences, a line each."""
 
     train: Annotated[tuple[Path, ...], Field(max_length=10_000)] = ()
@@ -31,7 +31,7 @@ class WordsConfig:
     """Largest number of sentences of each split; none: all."""
 
     @model_validator(mode="after")
-    def check_choices(self) -> "WordsConfig":
+    def check_choices(self) -> "MonolingualConfig":
         if not self.train and (self.validation or self.test):
             raise ValueError("validation or test is set, but not train; type --task.train FILE.txt")
         return self

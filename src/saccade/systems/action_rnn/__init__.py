@@ -1,0 +1,1 @@
+"""A recurrent net that watches a clip and names its motion, once or for each frame."""

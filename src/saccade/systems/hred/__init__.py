@@ -1,0 +1,1 @@
+"""A hierarchical encoder-decoder that reads a dialogue turn by turn and writes the next turn."""

@@ -1,0 +1,1 @@
+"""RoBERTa: BERT with masks drawn anew in each pass, longer texts and no pairs."""

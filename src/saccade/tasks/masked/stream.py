@@ -1,0 +1,18 @@
+"""The training examples in batches; masks are drawn anew in each pass, unless they are static."""
+
+from typing import Any
+
+from saccade.core.stream import ExampleStream, Share
+
+
+class MaskedStream(ExampleStream):
+    """As `ExampleStream`, with the masks of an example a function of the seed, the example and, if they are drawn anew,
+    the pass; however the batch is shared among processes. Arguments as for `ExampleStream`."""
+
+    task: Any
+
+    def share(self, batch: int, rank: int = 0, processes: int = 1) -> Share:
+        rows = self.rows(batch)
+        own, passes = rows[rank::processes], self._epoch[0]
+        found = [self.task.in_pass(self.examples[row], passes) for row in own or rows[:1]]
+        return Share(self.task.collate(found), bool(own))
