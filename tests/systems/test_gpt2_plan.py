@@ -72,4 +72,4 @@ def test_the_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
         main(["plan", "--help"])
     out = capsys.readouterr().out
     assert "--tensor N" in out
-    assert "saccade plan megatron 8.3b" in out
+    assert "saccade plan SYSTEM VARIANT --devices 64" in out

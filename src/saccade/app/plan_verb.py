@@ -13,9 +13,10 @@ from saccade.runs import catalogue
 ABOUT = """Plan a training run: the memory of each process by part, the nearest layout that fits, operations, bytes
 sent, the time of an update, and the command that launches it. Nothing is trained, and no weights are built.
 
-  saccade plan gpt2 xl --devices 64 --device v100 --memory 32GB --tensor 8 --tokens 300B
-  saccade plan megatron 8.3b --devices 512 --device v100 --tensor 8 --recompute blocks --rate 29.6TFLOPS
-  saccade plan gpt2 --model.layers 12        any field of the configuration, as for saccade train
+  saccade plan SYSTEM                                  does the default variant fit into this machine?
+  saccade plan SYSTEM VARIANT --devices 64 --device v100 --memory 32GB --tensor 8 --tokens 300B
+  saccade plan SYSTEM VARIANT --devices 512 --device v100 --recompute blocks --rate 29.6TFLOPS
+  saccade plan SYSTEM VARIANT --model.layers 12        any field of the configuration, as for saccade train
 """
 MORE = """The layout nearest to the one asked for is chosen: first the batch of a process is cut (the update keeps its
 size, by accumulation), then weights are sharded (fsdp2), blocks recomputed, and layers split further. 8 % of the memory
