@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from saccade.core.errors import InvalidInput, NotFound
-from saccade.core.recipe import Loss, Recipe
+from saccade.core.recipe import Loss, Paper, Recipe
 from saccade.nets.language_model import BLOCKS, LanguageModel, LanguageModelConfig, shards
 from saccade.runs.costs import Costs
 from saccade.runs.devices import DEVICES, bytes_of, count_of, device, rate_of, this_machine
@@ -38,13 +38,16 @@ class Config:
     training: TrainingConfig = TRAINING
 
 
-NONE: Any = None
+def never(*given: Any) -> Any:
+    raise AssertionError("a plan needs neither data nor predictions")
+
+
 RECIPE: Recipe = Recipe(
-    paper=NONE,
-    task=NONE,
+    paper=Paper(title="", authors="", year=2019, address="https://example.org", target="", number=""),
+    task=never,
     build=lambda config, task: LanguageModel(config.model, len(task.symbols.names)),
     objective=next_symbol,
-    predict=NONE,
+    predict=never,
     variants={},
     outline=lambda config: outline(config.task),
     shards=lambda config: shards(config.model, config.training.tensor),

@@ -121,7 +121,7 @@ class Costs:
         learns = self.recipe.objective is not None and isinstance(self.training, TrainingConfig)
         whole = dataclasses.replace(self.training, strategy="auto", tensor=1) if learns else self.training
         states = numbers_kept(whole) - 2 if learns else 0
-        return weights, weights if learns else 0, states * weights
+        return float(weights), float(weights) if learns else 0.0, float(states * weights)
 
     def memory(self, layout: Layout) -> Memory:
         shared = layout.data if layout.strategy == "fsdp2" else 1
