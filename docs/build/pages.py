@@ -16,6 +16,8 @@ A page in docs/ includes tables and pictures with marks:
     <!-- /shown -->
     <!-- quoted bahdanau -->
     <!-- /quoted -->
+    <!-- scaled transformers -->
+    <!-- /scaled -->
     <!-- chart growth -->
     <!-- /chart -->
     <!-- sentence rnnsearch -->
@@ -41,6 +43,7 @@ import gallery
 import live
 import navigation
 import quoted
+import scaled
 import shown
 import sources
 import tables
@@ -52,7 +55,7 @@ from saccade.runs import catalogue, results
 
 GENERATED = ("gallery", "mechanisms", "pictures", "source", "systems")  # folders in docs/ with generated files only
 WITHOUT_PAGES = ("assets", "build")  # folders in docs/ that contain no pages
-KINDS = "|".join(("live", "table", "measured", "quoted", "shown", *drawings.KINDS))
+KINDS = "|".join(("live", "table", "measured", "quoted", "scaled", "shown", *drawings.KINDS))
 MARKED = re.compile(rf"<!-- ({KINDS}) ([^\n]*?) *-->\n(.*?)<!-- /\1 -->", re.DOTALL)
 MARK = re.compile(rf"<!-- /?(?:{KINDS})\b")
 ROOMS = {"attention": "where to look", "memory": "what to remember", "vision": "looking at images"}
@@ -157,6 +160,8 @@ def of_docs(kind: str, asked: Sequence[str], path: Path, root: Path | None, page
     """A paper's table; or a picture or benchmark results, which only pages in docs/ may include."""
     if kind == "quoted":
         return quoted.table(" ".join(asked))
+    if kind == "scaled":
+        return scaled.table()
     if root is None:
         raise InvalidInput("pictures and benchmarks are for the pages of docs/ only")
     if kind == "measured":

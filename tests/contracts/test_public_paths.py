@@ -102,7 +102,7 @@ def test_the_path_exists(path: str) -> None:
 def test_the_verbs() -> None:
     from saccade.app.main import VERBS
 
-    assert list(VERBS) == ["list", "train", "evaluate", "predict", "explain", "serve", "report"]
+    assert list(VERBS) == ["list", "train", "evaluate", "predict", "explain", "serve", "plan", "report"]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ VERBS = {
     "predict": "answer an input with a run, and show its alignment",
     "explain": "show the attention of a run, a system, or a Hugging Face checkpoint",
     "serve": "open a run, a checkpoint or a saved capture in a browser",
+    "plan": "plan a training run: memory, layout, time, and the command that launches it",
     "report": "print the results tables; store a run's results",
 }
 HELP = f"""saccade {__version__}: attention and memory in PyTorch. Train a system, use it, see where it looks.

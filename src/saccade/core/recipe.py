@@ -53,6 +53,18 @@ Split = Literal["columns", "rows", "vocabulary"]
 x W) or by its inputs ("rows"), and an embedding by its symbols. Between columns and rows each process computes with its
 own features, such as those of its heads."""
 
+
+class Outline(NamedTuple):
+    """The sizes of a task, without its data, for `Recipe.outline`."""
+
+    task: Any
+    """Stands for the task in `build`."""
+    batch: Callable[[int], Any]
+    """A training batch of that many examples, on torch's default device; its values mean nothing."""
+    size: int
+    """The size of an example, as `training.batch_size` counts it."""
+
+
 Objective = Callable[["nn.Module", Any, int], Loss]
 """(model, batch, step) -> Loss; the step, from 0, is for warm-ups. If `model.training` is false, this is the validation
 loss, which `keep = "best"` compares: do not warm up there."""
@@ -157,6 +169,8 @@ class Recipe:
     "stack.blocks.*.attention.output"; None if it is not supported."""
     blocks: tuple[str, ...] = ()
     """Patterns of the names of modules that the backward pass can compute again; empty if it is not supported."""
+    outline: Callable[[Any], Outline] | None = None
+    """config -> the sizes of its task, of which `plan` computes the cost of a batch; None: it counts only weights."""
     claims: tuple[Claim, ...] = ()
 
     @property

@@ -4,6 +4,7 @@ The loss of a batch of sequences needs each logit once. They are computed in blo
 in place and multiplied back, so (b t v) is never in memory, and the blocks stay in the cache.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -117,7 +118,7 @@ class Projection(NamedTuple):
     def _dtype(self) -> torch.dtype:
         """The dtype of the products: that of the features, or autocast's, which as in torch does not change float64."""
         device = self.features.device.type
-        narrow = torch.is_autocast_enabled(device) and self.features.dtype != torch.float64
+        narrow = device != "meta" and torch.is_autocast_enabled(device) and self.features.dtype != torch.float64
         return torch.get_autocast_dtype(device) if narrow else self.features.dtype
 
 
@@ -146,7 +147,7 @@ class _CrossEntropy(torch.autograd.Function):
         held = weight.new_empty(
             min(ROWS, len(features)), len(weight)
         )  # one buffer: allocating new pages costs more than the sums
-        with torch.autocast(features.device.type, enabled=False):
+        with without_autocast(features.device.type):
             inputs, matrix = features.to(dtype), weight.to(dtype)
             for first in range(0, len(features), ROWS):
                 rows = slice(first, first + ROWS)
@@ -190,6 +191,11 @@ class _CrossEntropy(torch.autograd.Function):
         gradients, ctx.gradients = ctx.gradients, None
         scaled = [None if gradient is None else gradient.mul_(slope) for gradient in gradients]
         return *scaled, None, None, None, None, None
+
+
+def without_autocast(device: str) -> AbstractContextManager[object]:
+    """Within it, nothing is cast; autocast does not know the meta device."""
+    return nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
 
 
 def multiply(rows: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:

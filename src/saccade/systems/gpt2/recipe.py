@@ -17,6 +17,7 @@ from saccade.nets.continuation import WritingConfig, answered, likeliest, read_a
 from saccade.nets.language_model import BLOCKS, LanguageModel, LanguageModelConfig, shards
 from saccade.tasks.text import Batch, BytePieces, TextConfig, TextTask, Written
 from saccade.tasks.text.objective import next_symbol
+from saccade.tasks.text.outline import outline
 from saccade.tasks.text.stream import Windows
 from saccade.training.config import Adam, TrainingConfig
 
@@ -142,6 +143,7 @@ RECIPE = Recipe(
     steps=steps,
     shards=lambda config: shards(config.model, config.training.tensor),
     blocks=BLOCKS,
+    outline=lambda config: outline(config.task),
     variants={
         "default": Config(),
         "tiny": TINY,
