@@ -316,7 +316,7 @@ class TestFile:
             ("model: {hiden_size: 3}", "FILE: there is no key 'model.hiden_size'; did you mean 'hidden_size'?"),
             ("model: {name: wide}", "FILE: there is no key 'model.name'; there are: hidden_size, way_out, width"),
             ("3: 4", "FILE: there is no key '3'; there are: model, task, training"),
-            ("training: {zzzzzzzz: 1}", "FILE: there is no key 'training.zzzzzzzz'; there are 23; saccade train"),
+            ("training: {zzzzzzzz: 1}", "FILE: there is no key 'training.zzzzzzzz'; there are 25; saccade train"),
             ("model: 3", "FILE: model holds options, not a value"),
             ("model: {width: {a: 1}}", "--model.width must be a whole number, not {'a': 1}"),
             ("model: {way_out: {temperature: 0}}", "--model.draw.temperature must be more than 0, not 0"),

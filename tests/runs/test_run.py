@@ -96,7 +96,7 @@ def test_a_metric_that_is_no_figure_of_the_score_is_named(
     examples = run.task.examples("test")[:3]
     predictions = run.predictions(examples)
     assert scoring.scored(run, predictions, examples).figures["attention_entropy"].name == "attention entropy"
-    monkeypatch.setattr(type(run.task), "metric", "attention_entropy")
+    monkeypatch.setattr(run.task, "metric", "attention_entropy")
     with pytest.raises(NotFound, match=r"rnnsearch: the metric 'attention_entropy' is no figure .*: bleu, chrf, "):
         scoring.scored(run, predictions, examples)
 

@@ -92,7 +92,7 @@ def test_with_json_nothing_else_is_printed(saccade: Command, copied: Path) -> No
         ([*OVER, "prefix-beam.beam", "1", "none"], "--prefix-beam.beam must be a whole number, not 'none'"),
         ([*OVER, "prefix-beam.beam", "1", "--study", "gradients"], "--study is given twice"),
         (["--study", "ovr", "decoding.beam", "1"], "there is no study 'ovr'; did you mean 'over'"),
-        (["--study"], "--study takes a name; there are: alignments, gradients, over"),
+        (["--study"], "--study takes a name; there are: alignments, captions, gradients, over"),
         (["--keep"], "--keep needs --study NAME"),
     ],
 )

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -190,7 +191,7 @@ class TestRecipe:
         answer = answered(task.read("good morrow ."), config, task, model)
         assert isinstance(answer.prediction, Judged)
         assert answer.prediction.nats == ()
-        [picture] = RECIPE.pictures(answer)
+        _, picture = RECIPE.pictures(answer)
         assert len(picture.turns) == 1
 
     def test_draws_follow_the_seed_and_not_the_batch(self) -> None:
@@ -244,11 +245,15 @@ class TestInfluence:
     def test_the_picture(self) -> None:
         config, task, model = built()
         answer = answered(next(one for one in task.examples("test") if len(one.turns) > 3), config, task, model)
-        [picture] = RECIPE.pictures(answer)
+        surprise, picture = RECIPE.pictures(answer)
+        last = task.collate([answer.example])
+        nats = RECIPE.predict(model, last, config)[0].nats[-1]
+        assert float(surprise.numbers.sum()) * math.log(2) == pytest.approx(nats, abs=1e-3)
         assert picture.answer == task.said(answer.example.turns[-1])
         assert kept(load(kept(picture))) == kept(picture)
         assert max(map(len, picture.text(70).split("\n"))) <= 70
-        assert RECIPE.pictures(answer._replace(example=answer.example._replace(turns=answer.example.turns[:1]))) == []
+        first = answer._replace(example=answer.example._replace(turns=answer.example.turns[:1]))
+        assert [each.name for each in RECIPE.pictures(first)] == ["surprise"]
 
     def test_the_figure_is_whole(self) -> None:
         turns = ["wow , i keep on bumping into you .", "yeah .", "and one that goes on " * 5]

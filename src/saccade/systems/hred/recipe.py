@@ -1,18 +1,20 @@
 """The recipe of hierarchical encoder-decoders: Shakespeare's turns, variants, pictures."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from saccade.core.config import config
 from saccade.core.device import evaluating
 from saccade.core.picture import Picture
 from saccade.core.recipe import Answer, Loss, Paper, Part, Recipe, Step
+from saccade.explain.pictures.text import Text
 from saccade.nets.search import SearchConfig, Symbols, answers
 from saccade.nets.written import written
 from saccade.systems.hred.influence import MOST, Influence, influences
@@ -93,14 +95,33 @@ def answered(answer: Answer) -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
 
 
 def pictures(answer: Answer) -> list[Picture]:
-    """The influence of each turn on the next one; none of a first turn, or without a context."""
+    """How unlikely each word of the turn was; and, if turns before it are read, the influence of each on it."""
     turns, last = answered(answer)
-    if not turns or not answer.config.model.context:
-        return []
     with evaluating(answer.model):
-        nats = influences(answer.model, turns, last)
-    said = [answer.task.said(turn) for turn in turns[-MOST:]]
-    return [Influence("influence", said, nats.tolist(), answer.task.said(last))]
+        found: list[Picture] = [surprise(answer, turns, last)]
+        if turns and answer.config.model.context:
+            said = [answer.task.said(turn) for turn in turns[-MOST:]]
+            nats = influences(answer.model, turns, last).tolist()
+            found.append(Influence("influence", said, nats, answer.task.said(last)))
+    return found
+
+
+@torch.no_grad()
+def surprise(answer: Answer, turns: Sequence[tuple[int, ...]], last: tuple[int, ...]) -> Text:
+    """The words of the turn, each with its surprise given the turns before."""
+    model: Any = answer.model
+    context = model.contexts(given_to(answer, turns))[:, -1]
+    [(_, projection, words)] = model.predicted(torch.tensor([last], device=answer.device), context)
+    bits = -projection.rewards(words, PAD)[0].double().cpu() / math.log(2)
+    names = ["end" if symbol == END else answer.task.words[symbol] for symbol in last[1:]]
+    after = f"{len(turns)} turn{'s' * (len(turns) != 1)}"
+    return Text("surprise", names, bits, "bits", f"How unlikely each word was, after {after}")
+
+
+def given_to(answer: Answer, turns: Sequence[tuple[int, ...]]) -> Int[Tensor, "1 m t"]:
+    """The turns as a batch of one dialogue."""
+    found = padded([tuple(turns)]) if turns else torch.zeros(1, 0, 1, dtype=torch.long)
+    return found.to(answer.device)
 
 
 def steps(answer: Answer, count: int) -> list[Step]:
@@ -108,7 +129,7 @@ def steps(answer: Answer, count: int) -> list[Step]:
     model: Any = answer.model
     turns, last = answered(answer)
     own = [symbol for symbol in last if symbol not in (START, END)]
-    given = padded([tuple(turns)]).to(answer.device)
+    given = given_to(answer, turns)
     limit = None if last[-1] == END else len(own)
 
     def named(symbols: Sequence[int]) -> list[str]:
