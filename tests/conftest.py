@@ -23,6 +23,8 @@ from torch import Tensor
 # the library is not imported here, since the hook that checks shapes must be installed before it
 
 WHOLE = ("app", "docs", "runs", "studies")  # packages whose tests train whole runs
+LONG = {"test_processes.py", "test_gpt2_processes.py", "test_translation_processes.py", "test_site.py", "test_toys.py"}
+"""Files that take longest. They come first, so that no worker is left with one at the end."""
 LONGEST = 180_000  # milliseconds before a test considers the browser hung, on a busy machine too
 
 torch.set_num_threads(1)
@@ -31,7 +33,9 @@ hypothesis.settings.load_profile("saccade")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole trainings run without the hook that checks shapes, to save time; other tests cover the shapes."""
+    """Whole trainings run without the hook that checks shapes, to save time; other tests cover the shapes. Long files
+    come first."""
+    items.sort(key=lambda item: item.path.name not in LONG)
     for item in items:
         if {Path(__file__).parent / room for room in WHOLE} & set(item.path.parents):
             item.add_marker("unhooked")

@@ -85,17 +85,21 @@ def test_shell_lines_run_with_tiny(
         assert done.status == 0, f"{line}: {done.err}"
 
 
-def test_tables_are_those_of_the_evidence() -> None:
-    for path, content in pages.pages(ROOT):
+@pytest.fixture(scope="module")
+def generated() -> list[tuple[Path, str]]:
+    with pages.read_once():
+        return list(pages.pages(ROOT))
+
+
+def test_tables_are_those_of_the_evidence(generated: list[tuple[Path, str]]) -> None:
+    for path, content in generated:
         if path.name == "README.md" or path in PAGES:
             assert path.read_text(encoding="utf-8") == content, f"{name(path)}: run python docs/build"
 
 
-def test_every_mechanism_and_system_has_its_page() -> None:
+def test_every_mechanism_and_system_has_its_page(generated: list[tuple[Path, str]]) -> None:
     docs = ROOT / "docs"
-    written = {
-        path.relative_to(docs).as_posix(): content for path, content in pages.pages(ROOT) if docs in path.parents
-    }
+    written = {path.relative_to(docs).as_posix(): content for path, content in generated if docs in path.parents}
     assert "mechanisms/attention-additive.md" in written
     assert "mechanisms/memory-gru.md" in written
     assert {f"systems/{system}.md" for system in catalogue.names()} <= set(written)
