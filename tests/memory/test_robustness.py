@@ -93,6 +93,15 @@ def test_neural_computers_stay_finite_and_keep_their_invariants(options: Any, ho
     check_invariants(run(DNC(2, 3, **options), how))
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_sharpened_links_do_not_amplify_rounding_errors(seed: int) -> None:
+    """A configuration whose gradients were NaN while links above 1e-6 counted; in float64 they are below 1e5."""
+    torch.manual_seed(seed)
+    options: Any = {"hidden_size": 1, "slots": 2, "slot_size": 2, "controller": "feed-forward", "read_heads": 3}
+    how = {"batch": 1, "steps": 4, "weights": 1e4, "inputs": 1e-3, "equal": False, "bfloat16": False}
+    check_invariants(run(DNC(2, 3, **options, masked=True, sharpen_links=True, usage_gradient=False), how))
+
+
 @settings(max_examples=EXAMPLES)
 @given(options=sams, how=settled)
 def test_sparse_memories_stay_finite_and_read_slots_that_are_there(options: Any, how: Any) -> None:

@@ -117,7 +117,7 @@ class RelativeAttention(nn.Module):
         """Project keys, values and distances, for `queries` queries at the last places.
 
         Args:
-            encodings: what `distance_encodings` gives for so many queries and keys, where it is there already.
+            encodings: the result of `distance_encodings` for these queries and keys; none: it is computed.
         """
         if inputs.ndim != 3 or inputs.shape[-1] != self.key.in_features:
             wanted = f"(batch, positions, {self.key.in_features})"

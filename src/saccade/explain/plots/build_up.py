@@ -18,7 +18,7 @@ from saccade.explain.plots.tokens import short_labels
 STAGES = ("inputs", "scores", "weights", "context", "word")
 SIDE, CELL, TALL = 1.75, 0.9, 0.26  # inches: of an image; width and height of the cell of a word
 GAP, ABOVE, BELOW = 0.3, 0.1, 0.36
-NUMBERS = 25  # up to so many cells have their numbers written in them
+NUMBERS = 25  # the most cells that have their numbers written in them
 FEATURES = 8  # of the context
 
 

@@ -31,7 +31,7 @@ class ElmoConfig:
 
 
 def network(config: ElmoConfig, words: int, longest: int) -> BidirectionalLanguageModel:
-    """The network for so many words to predict, of which the first `longest` symbols are read."""
+    """The network that predicts `words` different words and reads the first `longest` symbols of each."""
     token = CharacterConvolution(
         config.size,
         character_size=config.character_size,

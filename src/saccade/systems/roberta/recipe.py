@@ -25,7 +25,7 @@ SURVEYED = 8  # test examples over which the habits of heads are averaged
 
 
 def full_sentences(pieces: int, length: int) -> MaskedConfig:
-    """Lines filled to this length, with masks that are drawn anew, in at most so many byte-level pieces."""
+    """Lines filled to this length, with masks that are drawn anew, in at most `pieces` byte-level pieces."""
     return MaskedConfig(
         symbols=BytePieces(size=pieces), examples="full-sentences", length=length, duplicates=None
     )  # fmt: skip

@@ -39,8 +39,8 @@ def draw(
         rows: number of texts.
         length: their positions.
         partial: K: the last 1/K of an order is predicted, at least one position.
-        block: order so many positions among themselves, and the blocks from left to right; it divides the length. None:
-            all positions are one block.
+        block: positions of a block, which divides the length. Each block is ordered by itself, and the blocks follow
+            from left to right. None: all positions are one block.
         generator: of the draws; None: torch's global random state.
     """
     size = block or length

@@ -27,7 +27,7 @@ class OrderConfig:
     partial: Annotated[int, Field(ge=1, le=10_000)] = 1
     """K: only the last 1/K of an order is predicted (6 in the paper); 1: every symbol is."""
     block: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Draw the order within blocks of so many symbols, which follow each other from left to right, as in the authors'
+    """Draw the order within blocks of this many symbols, which follow each other from left to right, as in the authors'
     code; none: within the whole window. 1 is the order of the text."""
     shown: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=32)] = ()
     """The order whose masks are drawn, of the first symbols of the text, such as 3 2 4 1: the third comes first; none:

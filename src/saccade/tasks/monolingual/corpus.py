@@ -20,7 +20,7 @@ def sentences(config: MonolingualConfig) -> dict[str, list[Words]]:
     """The sentences of each split. No sentence that is held out from a text is in another split.
 
     Raises:
-        NotFound, InvalidInput: a file that is missing, without a word, or too short to hold some out.
+        NotFound, InvalidInput: a file that is missing, without a word, or too short to hold out validation and test.
     """
     if not config.train:
         lines = {split: [source for source, _ in embedded_pairs(split)][: config.limit] for split in SPLITS}
