@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HOOK = "--jaxtyping-packages=saccade,beartype.beartype"
+HOOK = "--jaxtyping-packages=saccade,tests.typed"
 CALLS = (["-m", "not unhooked", HOOK], ["-m", "unhooked"])
 
 

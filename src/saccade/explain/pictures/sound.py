@@ -30,15 +30,15 @@ class Sound:
     weights: plots.Weights
     rows: Sequence[str]
     """Tokens, in the form of `plots.labels`."""
-    step: float | int
+    step: float
     """Seconds per column."""
     features: plots.Weights | None = None
     """Log energies (frames, bands), such as log-mel."""
-    frame: float | int = 0.01
+    frame: float = 0.01
     """Seconds per frame of the features."""
     waveform: plots.Weights | None = None
     """Samples (t,)."""
-    rate: float | int = 0
+    rate: float = 0
     """Samples per second."""
     rows_label: str = "token"
     values: str = "attention weight"

@@ -101,7 +101,7 @@ def score_by_length(
         return finish(axes, title, legend=len(systems) > 1)
 
 
-def count_below(axes: Any, counts: Mapping[str, tuple[str, Sequence[str]]], at: Sequence[int | float]) -> None:
+def count_below(axes: Any, counts: Mapping[str, tuple[str, Sequence[str]]], at: Sequence[float]) -> None:
     """Write numbers in lines below an axis, as under survival curves, so that they never overlap the plot.
 
     Args:

@@ -39,7 +39,7 @@ class Roll:
     lowest: int = LOWEST
     given: int | None = None
     """The frames of the theme, after which the net composed; None for a piece that was not composed."""
-    tempo: float | int = 90.0
+    tempo: float = 90.0
     """Quarter notes per minute of what is written."""
     title: str = ""
 

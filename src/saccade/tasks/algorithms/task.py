@@ -210,7 +210,7 @@ def errors(prediction: Prediction, example: Example) -> int:
     return sum(one != other for one, other in zip("".join(prediction.rows), right, strict=True))
 
 
-def mean(values: Sequence[float | int]) -> float:
+def mean(values: Sequence[float]) -> float:
     return sum(values) / max(1, len(values))
 
 

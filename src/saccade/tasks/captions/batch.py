@@ -14,7 +14,7 @@ class Box(NamedTuple):
     bottom: float
     right: float
 
-    def holds(self, y: float | int, x: float | int) -> bool:
+    def holds(self, y: float, x: float) -> bool:
         return self.top <= y < self.bottom and self.left <= x < self.right
 
 

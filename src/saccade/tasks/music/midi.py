@@ -142,7 +142,7 @@ def _read_track(track: _Cursor, tempos: list[tuple[int, float]]) -> list[tuple[i
     return notes + [(*key, begin, now) for key, starts in sounding.items() for begin in starts]
 
 
-def write_midi(notes: Sequence[Note], tempo: float | int) -> bytes:
+def write_midi(notes: Sequence[Note], tempo: float) -> bytes:
     """A MIDI file of format 0, on one channel, with `DIVISION` ticks per quarter note.
 
     Args:

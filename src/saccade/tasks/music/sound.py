@@ -17,7 +17,7 @@ PARTIALS, LOUDEST = 6, 0.9
 RISE, RELEASE, FADE = 0.015, 0.12, 2.5  # seconds: until a note is loud, after its end, and until it is at 1/e
 
 
-def render(notes: Sequence[Note], tempo: float | int) -> bytes:
+def render(notes: Sequence[Note], tempo: float) -> bytes:
     """A WAV file of one channel with 16 bits a sample, as loud as possible.
 
     Args:
