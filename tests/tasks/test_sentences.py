@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.task import Learning, Legible, Readable, Sized, Task
-from saccade.tasks.sentences import Chosen, SentencesConfig, SentencesTask
+from saccade.tasks.sentences import Chosen, PiecedTask, PiecesConfig, SentencesConfig, SentencesTask
 from saccade.tasks.sentences.corpora import words_of
 from saccade.tasks.sentences.grammar import BAD, GOOD, generated
+from saccade.tasks.text import WordPieces
 
 
 def reviews(count: int = 200, **options: Any) -> SentencesTask:
@@ -165,3 +166,46 @@ def test_bad_input_is_refused_in_a_sentence(tmp_path: Path, folder: Path) -> Non
         SentencesConfig(corpus="trec")
     with pytest.raises(InvalidInput, match="there is no split 'dev'"):
         task.examples("dev")
+
+
+class TestPieces:
+    """The same sentences in pieces of words."""
+
+    def test_a_sentence_is_framed_and_cut(self, tmp_path: Path) -> None:
+        names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "##ly", "the", "film"]
+        (tmp_path / "vocab.txt").write_text("".join(f"{name}\n" for name in names))
+        task = PiecedTask(PiecesConfig(reviews=50, longest=8, symbols=WordPieces(vocabulary=tmp_path / "vocab.txt")))
+        example = task.read("The film badly")
+        assert example.words == ("[CLS]", "the", "film", "bad", "##ly", "[SEP]")
+        assert example.symbols.tolist() == [2, 8, 9, 6, 7, 3]
+        assert (task.text(example), task.notes(example)) == ("the film badly", [])
+        cut = task.read("good good good bad bad bad film odd")
+        assert cut.words == ("[CLS]", *["good"] * 3, *["bad"] * 3, "[SEP]")
+        assert cut.notes == ("the text has 8 pieces, of which the first 6 are read",)
+        assert task.read("odd film").notes == ("the model does not know 1 of the words",)
+        for raw, said in (
+            ("", "has no word"),
+            ("odd odd", "no part of"),
+            (b"x", "not a file"),
+            ("a " * 20_000, "shorten"),
+        ):
+            with pytest.raises(InvalidInput, match=said):
+                task.read(raw)
+
+    def test_learned_pieces_and_classes_are_kept(self, tmp_path: Path) -> None:
+        config = PiecesConfig(reviews=50, symbols=WordPieces(size=120), classes=("no", "yes"))
+        task = PiecedTask(config)
+        task.save(tmp_path)
+        again = PiecedTask(config, tmp_path)
+        assert again.symbols.names == task.symbols.names
+        assert list(again.classes) == ["no", "yes"]
+        assert task.known == len(task.symbols.names) <= 120
+        one, other = task.examples("test")[0], again.examples("test")[0]
+        assert one.words == other.words
+        assert task.compare(one, task.answer(one))["right"] in ("no", "yes")
+        with pytest.raises(InvalidInput, match=r"task\.symbols is of the training"):
+            again.check_trained(PiecesConfig(symbols=WordPieces(size=130)))
+
+    def test_other_classes_than_the_data_have(self) -> None:
+        with pytest.raises(InvalidInput, match=r"the data have 2 classes \(negative, positive\), and task.classes 3"):
+            PiecedTask(PiecesConfig(reviews=50, classes=("a", "b", "c"))).examples("test")

@@ -59,11 +59,14 @@ class Checkpoint:
     tied: Mapping[str, str]
     """Further published names of a tensor, each with the first one; they may be missing, and are never different."""
     tokenizer: Callable[[Any, Path], Mapping[str, Any]]
-    """(task, folder) -> the numbers of special symbols, for config.json; writes the files of the tokenizer.
+    """(task, folder) -> the numbers of special symbols and the names of classes, for config.json; writes the files of
+    the tokenizer.
 
     Raises InvalidInput if transformers has none for these symbols.
     """
     order: Callable[[Any], Sequence[int] | None] = lambda task: None
     """task -> the numbers of all symbols in the order in which they are written; None: as they are."""
+    refuses: Callable[[Any], str] = lambda config: ""
+    """configuration -> why the architecture computes something else; "" if it computes the same."""
     older: tuple[tuple[str, str], ...] = ()
     """Ends of names in old checkpoints, and what they are now."""

@@ -48,7 +48,7 @@ def of(system: str, config: Any, path: Path) -> Any:
     if not is_checkpoint(path):
         missing = "is neither a run nor a Hugging Face folder" if path.exists() else "there is no such run or folder"
         raise (InvalidInput if path.exists() else NotFound)(f"{FLAG}: {path}: {missing}")
-    at = published.found(path)
+    at = published.found(path, system)
     check_system(path, at.system, system)
     return replace(published.configured(at, config), weights=Weights(path))
 
@@ -76,7 +76,7 @@ def start(model: nn.Module, config: Any, task: Any, system: str) -> None:
     if is_run(weights.path):
         RunFolder(weights.path).load_weights(model)
         return
-    at = published.found(weights.path)
+    at = published.found(weights.path, system)
     check_system(weights.path, at.system, system)
     published.check_options(at, config, task)
     adopted = published.adopt(model, config, at)

@@ -29,6 +29,8 @@ def export(run: Run, folder: Path) -> Path:
     if checkpoint is None:
         there = ", ".join(catalogue.checkpoints())
         raise InvalidInput(f"{run.system} has no form in transformers; runs of these can be exported: {there}")
+    if why := checkpoint.refuses(run.config):
+        raise InvalidInput(f"{run.title} has no form in transformers: {checkpoint.architecture} differs, since {why}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidInput(f"{folder} is not an empty folder; name a new one")
     safetensors: Any = require("safetensors.torch", "app")

@@ -49,17 +49,19 @@ class Adopted(NamedTuple):
     """Published names that our network has no place for."""
 
 
-def found(folder: Path) -> Found:
-    """What a folder holds.
+def found(folder: Path, wanted: str = "") -> Found:
+    """What a folder holds. Where several systems read it, it is of the wanted one, else of that of its architecture.
 
     Raises:
         InvalidInput: no system reads it; a damaged file.
     """
     given = read_record(folder / CONFIG)
-    kind = given.get("model_type")
-    for system, checkpoint in catalogue.checkpoints().items():
-        if checkpoint.kind == kind:
-            return Found(folder, system, checkpoint, {**checkpoint.defaults, **given})
+    kind, architectures = given.get("model_type"), given.get("architectures") or ()
+    able = {system: one for system, one in catalogue.checkpoints().items() if one.kind == kind}
+    exact = [system for system, one in able.items() if one.architecture in architectures]
+    for system in (wanted, *exact, *able):
+        if system in able:
+            return Found(folder, system, able[system], {**able[system].defaults, **given})
     kinds = ", ".join(sorted(one.kind for one in catalogue.checkpoints().values()))
     raise InvalidInput(
         f"{folder}: no system reads a {kind or 'nameless'} checkpoint; they read {kinds}; saccade explain shows the "

@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from saccade.core.config import Many, Seed, config
+from saccade.tasks.text import WordPieces
 
 
 @config
-class SentencesConfig:
+class CorpusConfig:
     """Sentences, each of one class."""
 
     corpus: Literal["reviews", "sst2", "sst5", "mr", "trec", "subj"] = "reviews"
@@ -27,6 +28,22 @@ class SentencesConfig:
     """Reviews to generate for training; a fourth as many are for validation, and as many for the test."""
     draw: Seed = 1
     """Seed of the generated reviews, and of the splits of MR, SUBJ and your own data."""
+
+    @model_validator(mode="after")
+    def check_choices(self) -> "CorpusConfig":
+        if self.train is None and (self.validation or self.test):
+            raise ValueError("validation or test is set, but not train; type --task.train FILE.tsv")
+        if self.train is None and self.corpus != "reviews" and self.folder is None:
+            raise ValueError(f"corpus is {self.corpus!r}, which needs its folder; type --task.folder FOLDER")
+        if self.train is None and self.corpus == "reviews" and self.folder is not None:
+            raise ValueError("folder is set, but corpus is 'reviews', which is generated; type --task.corpus sst2")
+        return self
+
+
+@config
+class SentencesConfig(CorpusConfig):
+    """Sentences, each of one class, read word by word."""
+
     lowercase: bool = True
     """Whether capitals are removed."""
     fewest: Many = 1
@@ -36,12 +53,14 @@ class SentencesConfig:
     longest: Many = 200
     """The most words of a sentence that are read."""
 
-    @model_validator(mode="after")
-    def check_choices(self) -> "SentencesConfig":
-        if self.train is None and (self.validation or self.test):
-            raise ValueError("validation or test is set, but not train; type --task.train FILE.tsv")
-        if self.train is None and self.corpus != "reviews" and self.folder is None:
-            raise ValueError(f"corpus is {self.corpus!r}, which needs its folder; type --task.folder FOLDER")
-        if self.train is None and self.corpus == "reviews" and self.folder is not None:
-            raise ValueError("folder is set, but corpus is 'reviews', which is generated; type --task.corpus sst2")
-        return self
+
+@config
+class PiecesConfig(CorpusConfig):
+    """Sentences, each of one class, read in pieces of words between special symbols."""
+
+    symbols: WordPieces = WordPieces(size=1000)
+    """The pieces of words that are read."""
+    longest: Annotated[int, Field(ge=8, le=100_000)] = 128
+    """The most symbols of a sentence that are read, with the special ones at its ends."""
+    classes: tuple[str, ...] = ()
+    """The names of the classes, as many as the data have; none: those of the data."""

@@ -17,7 +17,7 @@ from saccade.core.errors import InvalidInput
 from saccade.core.files import read_record, write_atomically
 from saccade.core.masks import length_mask
 from saccade.core.task import Figure, Score, Size
-from saccade.tasks.sentences.config import SentencesConfig
+from saccade.tasks.sentences.config import CorpusConfig, SentencesConfig
 from saccade.tasks.sentences.corpora import CLASSES, Labelled, lower, own, published, words_of
 from saccade.tasks.sentences.grammar import generated
 
@@ -52,8 +52,21 @@ class Chosen(NamedTuple):
     probabilities: tuple[float, ...]
 
 
-class SentencesTask:
-    """Sentences of classes. The metric is the share of sentences whose class is right, in %."""
+def corpus(config: CorpusConfig) -> tuple[dict[str, list[Labelled]], Sequence[str]]:
+    """The sentences of a corpus by split, and its classes."""
+    if config.train is not None:
+        paths = {"train": config.train, "validation": config.validation, "test": config.test}
+        return own(paths, config.draw)
+    if config.folder is not None:
+        return published(config.corpus, config.folder, config.draw), CLASSES[config.corpus]
+    return {
+        split: [Labelled(one.words, int(one.positive), one.deciding) for one in reviews]
+        for split, reviews in generated(config.reviews, config.draw).items()
+    }, CLASSES[config.corpus]
+
+
+class ClassesTask:
+    """Sentences of classes, in any symbols. The metric is the share of sentences whose class is right, in %."""
 
     metric = "accuracy"
     direction: Literal["max"] = "max"
@@ -61,51 +74,32 @@ class SentencesTask:
     accepts = ("text",)
     longest_input = 20_000
     """Characters of a text."""
+    config: Any
+    classes: Sequence[str]
 
-    def __init__(self, config: SentencesConfig, assets: Path | None = None) -> None:
-        self.config = config
-        if assets is None:
-            counts = Counter(word for one in self._read[0]["train"] for word in one.words)
-            self.symbols = ["", "<unknown>", *sorted(word for word, n in counts.items() if n >= config.fewest)]
-            self.classes: Sequence[str] = self._read[1]
-        else:
-            kept = read_record(assets / "vocabulary.json", "symbols", "classes")
-            self.symbols, self.classes = [str(one) for one in kept["symbols"]], [str(one) for one in kept["classes"]]
-        self.numbers = {word: number for number, word in enumerate(self.symbols)}
+    def __init__(self) -> None:
         self._examples: dict[str, list[Example]] = {}
 
     @cached_property
     def _read(self) -> tuple[dict[str, list[Labelled]], Sequence[str]]:
         """The sentences by split, and the classes."""
-        config = self.config
-        classes: Sequence[str] = CLASSES[config.corpus]
-        if config.train is not None:
-            paths = {"train": config.train, "validation": config.validation, "test": config.test}
-            found, classes = own(paths, config.draw)
-        elif config.folder is not None:
-            found = published(config.corpus, config.folder, config.draw)
-        else:
-            found = {
-                split: [Labelled(one.words, int(one.positive), one.deciding) for one in reviews]
-                for split, reviews in generated(config.reviews, config.draw).items()
-            }
-        return ({split: lower(rows) for split, rows in found.items()} if config.lowercase else found), classes
+        return corpus(self.config)
+
+    @property
+    def known(self) -> int:
+        """The number of symbols."""
+        raise NotImplementedError
+
+    def example(self, one: Labelled) -> Example:
+        """A sentence in symbols."""
+        raise NotImplementedError
 
     def examples(self, split: str) -> Sequence[Example]:
         if split not in SPLITS:
             raise InvalidInput(f"there is no split {split!r}; there are {', '.join(SPLITS)}")
         if split not in self._examples:
-            most = self.config.longest
-            self._examples[split] = [
-                Example(one.words[:most], self.encode(one.words[:most]), one.label,
-                        tuple(place for place in one.deciding if place < most))
-                for one in self._read[0][split]
-            ]  # fmt: skip
+            self._examples[split] = [self.example(one) for one in self._read[0][split]]
         return self._examples[split]
-
-    def encode(self, words: Sequence[str]) -> Int[Tensor, " t"]:
-        """The symbols of words."""
-        return torch.tensor([self.numbers.get(word, UNKNOWN) for word in words], dtype=torch.long)
 
     def size(self, example: Example) -> Size:
         return Size(len(example.symbols), 1)
@@ -113,46 +107,36 @@ class SentencesTask:
     def collate(self, examples: Sequence[Example], generator: Any = None) -> Batch:
         symbols = pad_sequence([example.symbols for example in examples], True)
         mask = length_mask(torch.tensor([len(example.symbols) for example in examples]), symbols.shape[1])
-        if generator is not None and self.config.hidden:
-            hidden = torch.rand(symbols.shape, generator=generator) < self.config.hidden
-            symbols = symbols.masked_fill(hidden & mask, UNKNOWN)
         return Batch(symbols, mask, torch.tensor([example.label for example in examples]))
 
-    def read(self, raw: str | bytes) -> Example:
+    def typed(self, raw: str | bytes) -> str:
         """A text that a user typed.
 
         Raises:
-            InvalidInput: a text without words, of unknown words only, or longer than `longest_input`.
+            InvalidInput: not a text, or longer than `longest_input`.
         """
         if not isinstance(raw, str):
             raise InvalidInput("expected a sentence as text, not a file")
         if len(raw) > self.longest_input:
             raise InvalidInput(f"expected at most {self.longest_input:,} characters, got {len(raw):,}: shorten it")
-        words = words_of(raw.lower() if self.config.lowercase else raw)
-        if not words:
-            raise InvalidInput("expected a sentence; the input has no word")
-        unknown = list(dict.fromkeys(word for word in words if word not in self.numbers))
-        if len(unknown) == len(set(words)):
-            raise InvalidInput(f"no word of {raw!r} is in the vocabulary of this model")
-        most, notes = self.config.longest, []
-        if unknown:
-            notes.append(f"not in the vocabulary, and read as unknown: {', '.join(unknown)}")
-        if len(words) > most:
-            notes.append(f"the text has {len(words)} words, of which the first {most} are read")
-        return Example(words[:most], self.encode(words[:most]), -1, (), tuple(notes))
+        return raw
 
     def notes(self, example: Example) -> list[str]:
         return list(example.notes)
 
+    def text(self, example: Example) -> str:
+        """A sentence as a person reads it."""
+        return " ".join(example.words)
+
     def examples_to_type(self, count: int) -> list[str | bytes]:
         examples = self.examples("test")
-        return [" ".join(one.words) for one in examples[:: max(1, len(examples) // max(1, count))][:count]]
+        return [self.text(one) for one in examples[:: max(1, len(examples) // max(1, count))][:count]]
 
     def decode(self, prediction: Chosen) -> str:
         return f"{self.classes[prediction.label]} ({prediction.probabilities[prediction.label]:.2f})"
 
     def compare(self, example: Example, prediction: Chosen) -> Mapping[str, str]:
-        texts = {"sentence": " ".join(example.words), "ours": self.decode(prediction)}
+        texts = {"sentence": self.text(example), "ours": self.decode(prediction)}
         return {**texts, "right": self.classes[example.label]} if example.label >= 0 else texts
 
     def answer(self, example: Example) -> Chosen:
@@ -181,9 +165,72 @@ class SentencesTask:
             "data": config.train.name if config.train is not None else names[config.corpus],
             "sentences": {split: len(self._read[0][split]) for split in SPLITS},
             "classes": list(self.classes),
-            "symbols": len(self.symbols),
+            "symbols": self.known,
             "sha256": digest.hexdigest(),
         }
+
+
+class SentencesTask(ClassesTask):
+    """Sentences of classes, word by word."""
+
+    config: SentencesConfig
+
+    def __init__(self, config: SentencesConfig, assets: Path | None = None) -> None:
+        super().__init__()
+        self.config = config
+        if assets is None:
+            counts = Counter(word for one in self._read[0]["train"] for word in one.words)
+            self.symbols = ["", "<unknown>", *sorted(word for word, n in counts.items() if n >= config.fewest)]
+            self.classes = self._read[1]
+        else:
+            kept = read_record(assets / "vocabulary.json", "symbols", "classes")
+            self.symbols, self.classes = [str(one) for one in kept["symbols"]], [str(one) for one in kept["classes"]]
+        self.numbers = {word: number for number, word in enumerate(self.symbols)}
+
+    @cached_property
+    def _read(self) -> tuple[dict[str, list[Labelled]], Sequence[str]]:
+        found, classes = corpus(self.config)
+        return ({split: lower(rows) for split, rows in found.items()} if self.config.lowercase else found), classes
+
+    @property
+    def known(self) -> int:
+        return len(self.symbols)
+
+    def example(self, one: Labelled) -> Example:
+        most = self.config.longest
+        deciding = tuple(place for place in one.deciding if place < most)
+        return Example(one.words[:most], self.encode(one.words[:most]), one.label, deciding)
+
+    def encode(self, words: Sequence[str]) -> Int[Tensor, " t"]:
+        """The symbols of words."""
+        return torch.tensor([self.numbers.get(word, UNKNOWN) for word in words], dtype=torch.long)
+
+    def collate(self, examples: Sequence[Example], generator: Any = None) -> Batch:
+        batch = super().collate(examples)
+        if generator is None or not self.config.hidden:
+            return batch
+        hidden = torch.rand(batch.symbols.shape, generator=generator) < self.config.hidden
+        return batch._replace(symbols=batch.symbols.masked_fill(hidden & batch.mask, UNKNOWN))
+
+    def read(self, raw: str | bytes) -> Example:
+        """A text that a user typed.
+
+        Raises:
+            InvalidInput: a text without words, of unknown words only, or longer than `longest_input`.
+        """
+        text = self.typed(raw)
+        words = words_of(text.lower() if self.config.lowercase else text)
+        if not words:
+            raise InvalidInput("expected a sentence; the input has no word")
+        unknown = list(dict.fromkeys(word for word in words if word not in self.numbers))
+        if len(unknown) == len(set(words)):
+            raise InvalidInput(f"no word of {raw!r} is in the vocabulary of this model")
+        most, notes = self.config.longest, []
+        if unknown:
+            notes.append(f"not in the vocabulary, and read as unknown: {', '.join(unknown)}")
+        if len(words) > most:
+            notes.append(f"the text has {len(words)} words, of which the first {most} are read")
+        return Example(words[:most], self.encode(words[:most]), -1, (), tuple(notes))
 
     def save(self, folder: Path) -> None:
         data = json.dumps({"symbols": self.symbols, "classes": list(self.classes)}, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""BERT, fine-tuned to name the class of a sentence."""
