@@ -215,11 +215,11 @@ class TestPictures:
         with torch.no_grad():
             [written] = RECIPE.predict(model, task.collate([example]), config)
         answer = Answer(model, task, config, example, written, torch.device("cpu"))
-        steps = RECIPE.steps(answer, 65)
+        steps = RECIPE.steps(answer, 61)
         assert len(steps) == config.sampling.length
         total = sum(math.exp(value) for _, value in steps[7].likeliest)
         assert total == pytest.approx(1)
-        with pytest.raises(InvalidInput, match="from 1 to 65"):
+        with pytest.raises(InvalidInput, match="from 1 to 61"):
             RECIPE.steps(answer, 66)
 
     def test_lines_are_cut_at_spaces(self) -> None:

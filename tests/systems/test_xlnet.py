@@ -309,7 +309,7 @@ class TestWriting:
         _, task, _ = built
         examples = task.examples("test")
         figures = task.score([Written((), 0.0)] * len(examples), examples).figures
-        assert figures["signature"].value == "111,540 symbols, each once, 16 or more before it"
+        assert figures["signature"].value == "10,000 symbols, each once, 16 or more before it"
 
     def test_a_text_is_continued_alike_in_any_batch(self, built: tuple[Any, Any, Any]) -> None:
         config, task, model = built
@@ -336,7 +336,7 @@ class TestWriting:
         config, task, model = built
         example = task.read("ROMEO:")
         [written] = RECIPE.predict(model, task.collate([example]), config)
-        steps = RECIPE.steps(Answer(model, task, config, example, written, CPU), 65)
+        steps = RECIPE.steps(Answer(model, task, config, example, written, CPU), 61)
         assert len(steps) == config.writing.length
         assert sum(math.exp(value) for _, value in steps[7].likeliest) == pytest.approx(1)
 

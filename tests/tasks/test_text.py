@@ -222,3 +222,9 @@ def test_an_answer_is_one_line(file: Path) -> None:
     assert task.decode(Written((), 2 * math.log(2))) == "2.0 bits"
     assert "\n" not in "".join(task.compare(task.examples("test")[0], written).values())
     assert task.examples_to_type(2)[0].endswith(":")  # type: ignore[arg-type]
+
+
+def test_a_limit_leaves_out_the_end_of_the_text() -> None:
+    task = TextTask(TextConfig(limit=5000))
+    assert task.text == TextTask(TextConfig()).text[:5000]
+    assert sum(len(task.part(split)) for split in ("train", "validation", "test")) == 5000

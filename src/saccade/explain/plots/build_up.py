@@ -170,4 +170,5 @@ def _context(board: Any, left: float, high: float, features: Any) -> None:
     _show(board, colours()(shares)[:, None], left, (0.5, high))
     for row, (value, share) in enumerate(zip(features, shares, strict=True)):
         ink, at = "white" if share > 0.55 else "black", -high * (row + 0.5) / len(features)
-        board.text(left + 0.25, at, f"{value:.1f}", ha="center", va="center", color=ink, fontsize=7)
+        text = f"{round(float(value), 1) + 0.0:.1f}"  # never -0.0
+        board.text(left + 0.25, at, text, ha="center", va="center", color=ink, fontsize=7)

@@ -17,6 +17,8 @@ class MaskedConfig:
 
     file: Annotated[tuple[Path, ...], Field(max_length=10_000)] = ()
     """Your own text, plain or gzip, in UTF-8, read line by line; none: the embedded tinyshakespeare."""
+    limit: Annotated[int, Field(ge=100, le=10**9)] | None = None
+    """Read only so many characters of the text; none: all."""
     symbols: Annotated[BytePieces | WordPieces, Field(discriminator="name"), NAMED] = WordPieces()
     """The pieces of words that are read and predicted."""
     examples: Literal["pairs", "full-sentences"] = "pairs"
@@ -44,7 +46,7 @@ class MaskedConfig:
     @property
     def text(self) -> TextConfig:
         """The text without its masks."""
-        return TextConfig(file=self.file, symbols=self.symbols)
+        return TextConfig(file=self.file, limit=self.limit, symbols=self.symbols)
 
     @model_validator(mode="after")
     def check_shares(self) -> "MaskedConfig":

@@ -86,7 +86,7 @@ class TextTask:
     @cached_property
     def text(self) -> str:
         """The whole text."""
-        return text_of(self.config.file)
+        return text_of(self.config.file)[: self.config.limit]
 
     @cached_property
     def encoded(self) -> tuple[Int[Tensor, " n"], Mapping[str, range]]:
