@@ -88,7 +88,7 @@ def permutation(order: Order) -> tuple[Tensor, Tensor]:
     """Theirs: 1 where a position does not see another, and a row with a 1 at each target."""
     assert order.targets is not None
     seen = masks(order._replace(targets=None)).query[:, 0]
-    return (~seen).double(), torch.nn.functional.one_hot(order.targets, LENGTH).double()
+    return (~seen).double(), torch.nn.functional.one_hot(order.targets, order.ranks.shape[-1]).double()
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])

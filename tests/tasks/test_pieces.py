@@ -190,5 +190,5 @@ class TestBadFiles:
 def test_the_kinds_are_told_apart(pieces: Any, words: Any) -> None:
     assert isinstance(restored(pieces.plain()), BytePieceSymbols)
     assert isinstance(restored(words.plain()), WordPieceSymbols)
-    with pytest.raises(InvalidInput, match="byte-pieces or word-pieces, not 'glyphs'"):
+    with pytest.raises(InvalidInput, match="word-pieces or unigram-pieces, not 'glyphs'"):
         restored({"kind": "glyphs"})

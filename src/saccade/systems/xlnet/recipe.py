@@ -7,6 +7,7 @@ import torch
 from pydantic import Field, model_validator
 
 from saccade.core.config import Seed, config
+from saccade.core.pretrained import Weights
 from saccade.core.recipe import Loss, Paper, Part, Recipe
 from saccade.nets.continuation import WritingConfig, answered
 from saccade.systems.xlnet.model import XLNet, XLNetConfig
@@ -63,6 +64,8 @@ class Config:
     )  # fmt: skip
     writing: WritingConfig = WritingConfig()
     order: OrderConfig = OrderConfig()
+    weights: Weights | None = None
+    """Weights to start from, with their sizes and pieces: a run, or a folder with a checkpoint of Hugging Face."""
 
     @model_validator(mode="after")
     def check_lengths(self) -> "Config":

@@ -1,6 +1,6 @@
 """One long text, in characters, bytes, lines or pieces of words: an embedded one, or any files."""
 
-from saccade.tasks.text.config import BytePieces, Bytes, Characters, Lines, TextConfig, WordPieces
+from saccade.tasks.text.config import BytePieces, Bytes, Characters, Lines, TextConfig, UnigramPieces, WordPieces
 from saccade.tasks.text.levels import LevelsTask
 from saccade.tasks.text.task import Batch, Example, TextTask, Written
 
@@ -14,6 +14,7 @@ __all__ = [
     "Lines",
     "TextConfig",
     "TextTask",
+    "UnigramPieces",
     "WordPieces",
     "Written",
 ]

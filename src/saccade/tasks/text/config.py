@@ -62,7 +62,17 @@ class WordPieces:
     """Read capitals as small letters, and letters without their accents."""
 
 
-Scheme = Characters | Bytes | Lines | BytePieces | WordPieces
+@config
+class UnigramPieces:
+    """The likeliest cut of a text into pieces that are independent, as in XLNet (Kudo 2018, arXiv:1804.10959). They are
+    read from a file, not learned here. Runs of spaces are not kept."""
+
+    name: Literal["unigram-pieces"] = "unigram-pieces"
+    tokenizer: Path = Path("tokenizer.json")
+    """The tokenizer.json of a folder of Hugging Face."""
+
+
+Scheme = Characters | Bytes | Lines | BytePieces | WordPieces | UnigramPieces
 
 
 @config
@@ -78,7 +88,7 @@ class TextConfig:
     """Read only so many characters of the text; none: all."""
     symbols: Annotated[Scheme, Field(discriminator="name"), NAMED] = Characters()
     """What is predicted one after the other: characters, bytes, whole lines, or pieces of words (byte-pieces,
-    word-pieces)."""
+    word-pieces, unigram-pieces)."""
     context: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Symbols read before those that are scored, in validation and test; as many are scored at a time."""
     window: Annotated[int, Field(ge=1, le=100_000)] = 128
@@ -91,7 +101,7 @@ class TextConfig:
     @property
     def extras(self) -> tuple[str, ...]:
         """What must be installed."""
-        return ("text",) if isinstance(self.symbols, BytePieces | WordPieces) else ()
+        return ("text",) if isinstance(self.symbols, BytePieces | WordPieces | UnigramPieces) else ()
 
     @model_validator(mode="after")
     def check_choices(self) -> "TextConfig":

@@ -2,7 +2,8 @@
 
 Byte-level pieces (Sennrich et al. 2016, arXiv:1508.07909; Radford et al. 2019): bytes, and the most frequent sequences
 of them; every text has an encoding, which is decoded without a loss. WordPiece (Devlin et al. 2019, arXiv:1810.04805):
-the longest pieces of each word from its beginning; "##" marks those that continue one.
+the longest pieces of each word from its beginning; "##" marks those that continue one. Unigrams (Kudo 2018,
+arXiv:1804.10959): the likeliest cut, as SentencePiece makes it; "▁" marks a space.
 """
 
 import json
@@ -26,7 +27,7 @@ from saccade.tasks.text.corpus import parts
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-CONTINUES, UNKNOWN = "##", "[UNK]"
+CONTINUES, UNKNOWN, SPACE = "##", "[UNK]", "▁"
 BERT = ("[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
 VISIBLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]  # bytes that vocab.json writes as Latin-1
 ALPHABET = dict(zip(VISIBLE, map(chr, VISIBLE), strict=True))
@@ -74,6 +75,9 @@ class Pieces:
     def _sizes(self) -> Any:
         """The characters and the bytes of each piece."""
         return np.array([self.size_of(name) for name in self.names])
+
+    def decode(self, symbols: Sequence[int]) -> str:
+        raise NotImplementedError
 
     def size_of(self, name: str) -> tuple[int, int]:
         raise NotImplementedError
@@ -123,6 +127,22 @@ class WordPieceSymbols(Pieces):
     def size_of(self, name: str) -> tuple[int, int]:
         text = name.removeprefix(CONTINUES) if name.startswith(CONTINUES) else f" {name}"
         return len(text), len(text.encode("utf-8"))
+
+
+class UnigramSymbols(Pieces):
+    """Pieces with the space before them. A text is decoded with single spaces; an unknown part is lost."""
+
+    kind = "unigram-pieces"
+
+    def decode(self, symbols: Sequence[int]) -> str:
+        return "".join(self.names[symbol] for symbol in symbols).replace(SPACE, " ")
+
+    def size_of(self, name: str) -> tuple[int, int]:
+        text = name.replace(SPACE, " ")
+        return len(text), len(text.encode("utf-8"))
+
+
+KINDS: Mapping[str, type[Pieces]] = {one.kind: one for one in (BytePieceSymbols, WordPieceSymbols, UnigramSymbols)}
 
 
 def learned(chosen: BytePieces | WordPieces, text: str) -> "BytePieceSymbols | WordPieceSymbols":
@@ -241,7 +261,10 @@ def of_tokenizer(path: Path, kind: str) -> tuple[dict[str, int], list[Any]]:
             raise InvalidInput(f"{path}: expected pieces of the kind {kind}, not {got}")
         added = {str(one["content"]): int(one["id"]) for one in found.get("added_tokens") or ()}
         pairs = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in model.get("merges") or ()]
-        return {**{str(name): int(number) for name, number in model["vocab"].items()}, **added}, pairs
+        vocab = model["vocab"]
+        if kind == "Unigram":  # pieces with their log-probabilities, in the order of their numbers
+            vocab = {name: number for number, (name, _) in enumerate(vocab)}
+        return {**{str(name): int(number) for name, number in vocab.items()}, **added}, pairs
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InvalidInput | NotFound):
             raise
@@ -267,7 +290,27 @@ def word_level(model: Any, lowercase: bool) -> "Tokenizer":
     return found  # type: ignore[no-any-return]
 
 
-def restored(plain: Mapping[str, Any]) -> "BytePieceSymbols | WordPieceSymbols":
+def unigrams_of(path: Path) -> UnigramSymbols:
+    """The pieces of a tokenizer.json.
+
+    Raises:
+        NotFound: there is no such file.
+        InvalidInput: a file of another form, or of another kind of pieces.
+    """
+    tokenizers: Any = require("tokenizers", "text")
+    of_tokenizer(path, "Unigram")
+    try:
+        tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return UnigramSymbols(tokenizer)
+    except InvalidInput:
+        raise
+    except Exception as error:  # the library raises a bare Exception
+        raise InvalidInput(f"{path}: not the form of a tokenizer ({error})") from error
+
+
+def restored(plain: Mapping[str, Any]) -> Pieces:
     """The pieces of what `plain` gave.
 
     Raises:
@@ -278,4 +321,4 @@ def restored(plain: Mapping[str, Any]) -> "BytePieceSymbols | WordPieceSymbols":
         tokenizer = tokenizers.Tokenizer.from_str(json.dumps(plain["tokenizer"]))
     except Exception as error:  # the library raises a bare Exception
         raise InvalidInput(f"not pieces that saccade wrote ({error})") from error
-    return (BytePieceSymbols if plain["kind"] == "byte-pieces" else WordPieceSymbols)(tokenizer)
+    return KINDS[plain["kind"]](tokenizer)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from saccade.core.errors import InvalidInput
 from saccade.tasks.text import pieces
-from saccade.tasks.text.config import BytePieces, Bytes, Characters, Lines, Scheme, WordPieces
+from saccade.tasks.text.config import BytePieces, Bytes, Characters, Lines, Scheme, UnigramPieces, WordPieces
 
 
 @runtime_checkable
@@ -130,6 +130,8 @@ def learned(chosen: Scheme, text: str) -> Symbols:
             return LineSymbols(sorted(set(text.removesuffix("\n").split("\n"))))
         case BytePieces() | WordPieces():
             return pieces.learned(chosen, text)
+        case UnigramPieces():
+            return pieces.unigrams_of(chosen.tokenizer)
 
 
 def restored(plain: Mapping[str, Any]) -> Symbols:
@@ -141,8 +143,8 @@ def restored(plain: Mapping[str, Any]) -> Symbols:
             return ByteSymbols()
         case "lines":
             return LineSymbols(plain["lines"])
-        case "byte-pieces" | "word-pieces":
+        case "byte-pieces" | "word-pieces" | "unigram-pieces":
             return pieces.restored(plain)
         case other:
-            kinds = "characters, bytes, lines, byte-pieces or word-pieces"
+            kinds = "characters, bytes, lines, byte-pieces, word-pieces or unigram-pieces"
             raise InvalidInput(f"expected symbols of the kind {kinds}, not {other!r}")

@@ -7,8 +7,16 @@ from typing import Any
 
 from saccade.core.errors import InvalidInput, NotFound, require
 from saccade.core.files import read_record, write_atomically
-from saccade.tasks.text.config import BytePieces, WordPieces
-from saccade.tasks.text.pieces import UNKNOWN, BytePieceSymbols, Pieces, WordPieceSymbols, byte_level, word_level
+from saccade.tasks.text.config import BytePieces, UnigramPieces, WordPieces
+from saccade.tasks.text.pieces import (
+    UNKNOWN,
+    BytePieceSymbols,
+    Pieces,
+    UnigramSymbols,
+    WordPieceSymbols,
+    byte_level,
+    word_level,
+)
 
 TOKENIZER, OPTIONS = "tokenizer.json", "tokenizer_config.json"
 
@@ -41,6 +49,20 @@ def word_pieces_of(folder: Path) -> WordPieces:
     if said is None and (folder / OPTIONS).is_file():
         said = read_record(folder / OPTIONS).get("do_lower_case")
     return WordPieces(vocabulary=file, lowercase=said is not False)
+
+
+def unigrams_of(folder: Path) -> UnigramPieces:
+    """Where the pieces of XLNet's folder are.
+
+    Raises:
+        NotFound: it has none.
+    """
+    if not (folder / TOKENIZER).is_file():
+        raise NotFound(
+            f"{folder} has no {TOKENIZER}; transformers writes one: AutoTokenizer.from_pretrained(...)."
+            "save_pretrained(...)"
+        )
+    return UnigramPieces(tokenizer=folder / TOKENIZER)
 
 
 def whole(folder: Path, instead: str) -> Path:
@@ -79,6 +101,9 @@ def write_pieces(
         options |= {"tokenizer_class": "RobertaTokenizer" if frame else "GPT2Tokenizer"}
         write_text(folder / "vocab.json", json.dumps(numbers, ensure_ascii=False))
         write_text(folder / "merges.txt", "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
+    elif isinstance(symbols, UnigramSymbols):
+        made = symbols.tokenizer  # its special symbols are in it
+        options |= {"tokenizer_class": "PreTrainedTokenizerFast"}
     else:
         raise InvalidInput(f"expected pieces of words, for which transformers has tokenizers, not {symbols.kind}")
     roles = [name for name in special.values() if name in numbers]
