@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,11 @@ def own_peak() -> float:
     """Peak memory of this process since its start, in MB, on Linux (`ru_maxrss` would include its parent's)."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def straight(x: Sequence[float], y: Sequence[float]) -> float:
+    """The share of the variance of y that a straight line over x explains."""
+    return statistics.correlation(x, y) ** 2
 
 
 def evidence(name: str, summary: Mapping[str, str], result: Mapping[str, Any]) -> Path:

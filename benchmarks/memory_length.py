@@ -15,9 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from measure import alternate, evidence, own_peak, peak_memory
+from measure import alternate, evidence, own_peak, peak_memory, straight
 from torch import nn
 from torch.nn import functional as F
 
@@ -51,11 +50,6 @@ def megabytes(form: str, length: int) -> float:
     return own_peak() - before
 
 
-def straight(values: list[float]) -> float:
-    """The share of the variance over the lengths that a straight line explains."""
-    return float(np.corrcoef(LENGTHS, values)[0, 1] ** 2)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
@@ -78,7 +72,7 @@ def main() -> None:
         longer = f"{LENGTHS[-1]} steps over one of {LENGTHS[2]}, {LENGTHS[-1] // LENGTHS[2]} x as long"
         summary[f"{form}: training step of {longer}"] = (
             f"{times[-1] / times[2]:.1f} x the time, {peaks[-1] / peaks[2]:.1f} x the memory; straight lines explain "
-            f"{straight(times):.1%} and {straight(peaks):.1%}"
+            f"{straight(LENGTHS, times):.1%} and {straight(LENGTHS, peaks):.1%}"
         )
     if options.write:
         print(evidence("memory_length", summary, result))

@@ -51,8 +51,9 @@ def chart(name: str) -> Chart:
     """
     charts = {
         "growth": growth, "bleu-by-year": by_year, "bleu-by-weights": by_weights, "cost-of-looking": cost_of_looking,
-        "time-of-length": partial(of_length, "milliseconds", "milliseconds a training step"),
-        "memory-of-length": partial(of_length, "megabytes", "MB of a training step"),
+        "time-of-length": partial(of_length, "memory_length", "milliseconds", "milliseconds a training step"),
+        "memory-of-length": partial(of_length, "memory_length", "megabytes", "MB of a training step"),
+        "memory-of-context": partial(of_length, "gpt2_length", "megabytes", "MB of a training step"),
     }  # fmt: skip
     if name not in charts:
         raise InvalidInput(f"there is no chart {name!r}; {nearest(name, charts)}")
@@ -137,12 +138,13 @@ def cost_of_looking() -> Chart:
     return Chart(described, draw)
 
 
-def of_length(measured: str, label: str) -> Chart:
-    """What a training step of each external memory costs over the length of the sequence."""
+def of_length(benchmark: str, measured: str, label: str) -> Chart:
+    """What a training step of each form costs over the length of a sequence."""
     folder = Path(__file__).parents[2] / "benchmarks" / "evidence"
-    found = read_record(sorted(folder.glob("*-memory_length.json"))[-1], "lengths", measured)
+    found = read_record(sorted(folder.glob(f"*-{benchmark}.json"))[-1], "lengths", measured)
     lengths = found["lengths"]
     lines = {form: plots.Line(lengths, costs) for form, costs in found[measured].items()}
     said = [f"{form} {line.y[0]:g} to {line.y[-1]:g}" for form, line in lines.items()]
-    described = f"{label[0].upper()}{label[1:]} on {lengths[0]} to {lengths[-1]} steps: {', '.join(said)}"
-    return Chart(described, lambda: plots.lines(lines, "steps of the sequence", label))
+    span = f"from {lengths[0]:,} to {lengths[-1]:,} steps or symbols"
+    described = f"{label[0].upper()}{label[1:]}, {span}: {', '.join(said)}"
+    return Chart(described, lambda: plots.lines(lines, "length of the sequence", label))
