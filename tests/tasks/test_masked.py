@@ -5,6 +5,7 @@ import json
 import random
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import torch
 from pydantic import ValidationError
 
 from saccade.core.errors import InvalidInput
-from saccade.tasks.masked import Filled, MaskedConfig, MaskedStream, MaskedTask
+from saccade.runs import catalogue
+from saccade.tasks.masked import Filled, LengthenedStream, MaskedConfig, MaskedStream, MaskedTask
 from saccade.tasks.masked.counts import CountModel
 from saccade.tasks.masked.masking import masked
 from saccade.tasks.masked.segments import full_sentences, pairs
@@ -370,3 +372,31 @@ def test_what_was_learned_is_restored(tasks: dict[str, MaskedTask], tmp_path: Pa
         other = replace(task.config, symbols=BytePieces(size=400) if kind == "pairs" else WordPieces())
         with pytest.raises(InvalidInput, match="cannot be"):
             MaskedTask(other, folder).check_trained(task.config)
+
+
+def test_a_training_may_begin_with_short_examples() -> None:
+    task = MaskedTask(MaskedConfig(symbols=WordPieces(size=200), limit=20_000, length=40, early_length=12))
+    make = partial(MaskedStream, batch_size=200, window=50, seed=1)
+    short, whole = make(task.shortened(12)), make(task)
+    stream = LengthenedStream(short, whole, 3)
+    assert all(stream.share(batch).batch.symbols.shape[1] <= 12 for batch in range(3))
+    assert any(stream.share(batch).batch.symbols.shape[1] > 12 for batch in range(3, 8))
+    assert torch.equal(stream.share(4).batch.inputs, whole.share(1).batch.inputs)
+    assert torch.equal(stream.share(1).batch.inputs, short.share(1).batch.inputs)
+    assert task.shortened(12).symbols is task.symbols
+    assert max(len(example.symbols) for example in task.examples("train")) > 12
+    with pytest.raises(ValidationError, match="early-length is 50, and length 40"):
+        MaskedConfig(length=40, early_length=50)
+
+
+def test_bert_reads_short_examples_in_the_first_nine_tenths() -> None:
+    recipe: Any = catalogue.recipe("bert")
+    tiny = recipe.variants["tiny"]
+    config = replace(tiny, task=replace(tiny.task, early_length=10), training=replace(tiny.training, accumulate=2))
+    task = recipe.task(config, None)
+    found = recipe.stream(config, task, None)
+    assert (found.until, found.short.task.config.length) == (108, 10)
+    assert isinstance(recipe.stream(tiny, task, None), MaskedStream)
+    other = catalogue.recipe("roberta").variants["tiny"]
+    with pytest.raises(ValidationError, match="early-length is of bert"):
+        replace(other, task=replace(other.task, early_length=10))

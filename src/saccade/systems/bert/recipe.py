@@ -1,5 +1,6 @@
 """The recipe of BERT: pairs of segments, static masks, sizes, pictures and claims."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from saccade.core.recipe import Answer, Claim, Paper, Recipe, Step
 from saccade.core.task import Figure
 from saccade.explain.answers import candidates, head_habits, heads
 from saccade.nets.masked_language_model import MaskedLanguageModel, MaskedLanguageModelConfig, fill, likeliest
-from saccade.tasks.masked import Batch, Filled, MaskedConfig, MaskedStream, MaskedTask
+from saccade.tasks.masked import Batch, Filled, LengthenedStream, MaskedConfig, MaskedStream, MaskedTask
 from saccade.tasks.masked.objective import masked_symbols
 from saccade.tasks.text import WordPieces
 from saccade.training.config import Adam, TrainingConfig
@@ -26,10 +27,10 @@ SURVEYED = 8  # test examples over which the habits of heads are averaged
 class Config:
     """A Transformer that fills in the masked symbols of two segments, and says whether the second follows the first."""
 
-    task: MaskedConfig = MaskedConfig(symbols=WordPieces(size=1000), length=64, duplicates=10)
-    model: MaskedLanguageModelConfig = MaskedLanguageModelConfig(positions=64)
+    task: MaskedConfig = MaskedConfig(symbols=WordPieces(size=300), length=64, early_length=24, duplicates=10)
+    model: MaskedLanguageModelConfig = MaskedLanguageModelConfig(layers=3, positions=64, dropout=0.0)
     training: TrainingConfig = TrainingConfig(
-        steps=9000, batch_size=2048, learning_rate=1.5e-3, schedule="linear", warmup=500, optimizer=ADAM, keep="best",
+        steps=12_000, batch_size=2048, learning_rate=1.2e-3, schedule="linear", warmup=300, optimizer=ADAM, keep="best",
     )  # fmt: skip
     weights: Weights | None = None
     """Weights to start from, with their sizes and pieces: a run, or a folder with a checkpoint of Hugging Face."""
@@ -54,9 +55,13 @@ def build(config: Config, task: Any) -> MaskedLanguageModel:
     return MaskedLanguageModel(config.model, len(task.symbols.names), pairs=True)
 
 
-def stream(config: Config, task: Any, model: Any) -> MaskedStream:
-    training = config.training
-    return MaskedStream(task, batch_size=training.batch_size, window=training.window, seed=training.seed)
+def stream(config: Config, task: Any, model: Any) -> MaskedStream | LengthenedStream:
+    """Short examples in the first nine tenths of the training, if the task has them."""
+    training, early = config.training, config.task.early_length
+    make = partial(MaskedStream, batch_size=training.batch_size, window=training.window, seed=training.seed)
+    if early is None:
+        return make(task)
+    return LengthenedStream(make(task.shortened(early)), make(task), training.steps * training.accumulate * 9 // 10)
 
 
 def predict(model: Any, batch: Batch, config: Config) -> list[Filled]:
@@ -102,7 +107,7 @@ TINY = Config(
 def published(layers: int, model_size: int, heads: int) -> Config:
     """A size of the paper, with 512 positions and 30,522 WordPieces."""
     return Config(
-        task=MaskedConfig(symbols=WordPieces(size=30_522), length=512, duplicates=10),
+        task=MaskedConfig(symbols=WordPieces(size=30_522), length=512, early_length=128, duplicates=10),
         model=MaskedLanguageModelConfig(layers=layers, model_size=model_size, heads=heads, positions=512),
         training=TrainingConfig(
             steps=1_000_000, batch_size=16_384, accumulate=8, learning_rate=1e-4, warmup=10_000, optimizer=ADAM,

@@ -35,10 +35,10 @@ def full_sentences(pieces: int, length: int) -> MaskedConfig:
 class Config:
     """A Transformer that fills in the masked symbols of a text."""
 
-    task: MaskedConfig = full_sentences(512, 64)
-    model: MaskedLanguageModelConfig = MaskedLanguageModelConfig(positions=64)
+    task: MaskedConfig = full_sentences(300, 32)
+    model: MaskedLanguageModelConfig = MaskedLanguageModelConfig(layers=3, positions=32, dropout=0.0)
     training: TrainingConfig = TrainingConfig(
-        steps=9000, batch_size=2048, learning_rate=1.5e-3, schedule="linear", warmup=500, optimizer=ADAM, keep="best",
+        steps=12_000, batch_size=2048, learning_rate=1.2e-3, schedule="linear", warmup=300, optimizer=ADAM, keep="best",
     )  # fmt: skip
     weights: Weights | None = None
     """Weights to start from, with their sizes and pieces: a run, or a folder with a checkpoint of Hugging Face."""
@@ -47,6 +47,8 @@ class Config:
     def check_choices(self) -> "Config":
         if self.task.examples != "full-sentences":
             raise ValueError(f"--task.examples is {self.task.examples}; this model reads full-sentences")
+        if self.task.early_length is not None:
+            raise ValueError("--task.early-length is of bert; this model reads examples of one length")
         if self.task.length > self.model.positions:
             raise ValueError(
                 f"--task.length {self.task.length} is more than the model reads; type --model.positions "

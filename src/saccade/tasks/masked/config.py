@@ -26,6 +26,9 @@ class MaskedConfig:
     (BERT). full-sentences: as many whole lines, one after the other, as there is room for (RoBERTa)."""
     length: Annotated[int, Field(ge=8, le=100_000)] = 128
     """The most symbols of an example, with the special ones at its ends."""
+    early_length: Annotated[int, Field(ge=8, le=100_000)] | None = None
+    """The most symbols of an example in the first nine tenths of the training (128 in BERT, whose later ones have 512),
+    where attention is learned sooner; none: as many as later."""
     chosen: Annotated[float, Field(gt=0, le=1)] = 0.15
     """Share of the symbols of an example that are chosen to be predicted; special symbols never are."""
     masked: Share = 0.8
@@ -55,4 +58,6 @@ class MaskedConfig:
                 f"masked is {self.masked} and replaced {self.replaced}; both are shares of the chosen symbols, so "
                 "their sum is at most 1"
             )
+        if self.early_length is not None and self.early_length > self.length:
+            raise ValueError(f"early-length is {self.early_length}, and length {self.length}; type a smaller one")
         return self

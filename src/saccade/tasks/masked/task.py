@@ -1,9 +1,11 @@
 """The task of a masked language model: fill in the masked symbols of a text. The metric is the share of the chosen
 symbols that are predicted right, over the last tenth of the text, each example with one drawing of masks."""
 
+import copy
 import math
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -88,6 +90,12 @@ class MaskedTask:
         self.symbols = SpecialSymbols(pieces)
         self._examples: dict[str, list[Example]] = {}
 
+    def shortened(self, length: int) -> "MaskedTask":
+        """The same text in shorter examples."""
+        short = copy.copy(self)
+        short.config, short._examples = replace(self.config, length=length, early_length=None), {}
+        return short
+
     def lines(self, split: str) -> list[list[int]]:
         """The symbols of each line of a split."""
         text = self.source.text
@@ -101,13 +109,13 @@ class MaskedTask:
         if split not in self._examples:
             copies = (self.config.duplicates or 1) if split == "train" else 1
             lines = self.lines(split)
-            self._examples[split] = [one for copy in range(copies) for one in self._cut(lines, split, copy)]
+            self._examples[split] = [one for number in range(copies) for one in self._cut(lines, split, number)]
             if not self._examples[split]:
                 raise InvalidInput(f"the {split} part of the text has {len(lines):,} lines; pairs need two or more")
         return self._examples[split]
 
-    def _cut(self, lines: list[list[int]], split: str, copy: int) -> list[Example]:
-        key = f"{self.config.draw}/{split}/{copy}"
+    def _cut(self, lines: list[list[int]], split: str, number: int) -> list[Example]:
+        key = f"{self.config.draw}/{split}/{number}"
         if self.config.examples == "pairs":
             found = pairs(lines, self.config.length - 3, random.Random(key))
             framed = [(self.symbols.framed(one.first, one.second), one.follows) for one in found]
