@@ -56,7 +56,7 @@ def scenes(
 ) -> ShowAttendTellConfig:
     """Sizes that suffice for scenes."""
     return ShowAttendTellConfig(
-        encoder=Convolutional(channels=(16, 32, 64), further=1, position=True), attention=attention, embedding_size=64,
+        encoder=Convolutional(channels=(16, 32, 64), further=0, position=True), attention=attention, embedding_size=64,
         hidden_size=192, order=order, penalty=0.0, dropout=0.1,
     )  # fmt: skip
 

@@ -64,3 +64,8 @@ class PiecesConfig(CorpusConfig):
     """The most symbols of a sentence that are read, with the special ones at its ends."""
     classes: tuple[str, ...] = ()
     """The names of the classes, as many as the data have; none: those of the data."""
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """What must be installed."""
+        return ("text",)
