@@ -111,6 +111,7 @@ def test_only_words_that_name_an_object_of_the_scene_are_measured() -> None:
     caption = f"a {thing.colour} {thing.form} left of a {other.colour} {other.form}"
     figures = RECIPE.measures(answer_of(config, task, model, caption))
     assert figures["looks_right"].over == 4
+    assert figures["nouns_look_right"].over == 2
     assert figures["gate"].over == len(caption.split()) + 1
     plain = make(gate=False)
     assert "gate" not in RECIPE.measures(answer_of(*plain, caption))

@@ -389,7 +389,7 @@ def test_a_training_may_begin_with_short_examples() -> None:
         MaskedConfig(length=40, early_length=50)
 
 
-def test_bert_reads_short_examples_in_the_first_nine_tenths() -> None:
+def test_bert_reads_short_examples_first() -> None:
     recipe: Any = catalogue.recipe("bert")
     tiny = recipe.variants["tiny"]
     config = replace(tiny, task=replace(tiny.task, early_length=10), training=replace(tiny.training, accumulate=2))

@@ -27,7 +27,9 @@ SURVEYED = 8  # test examples over which the habits of heads are averaged
 class Config:
     """A Transformer that fills in the masked symbols of two segments, and says whether the second follows the first."""
 
-    task: MaskedConfig = MaskedConfig(symbols=WordPieces(size=300), length=64, early_length=24, duplicates=10)
+    task: MaskedConfig = MaskedConfig(
+        symbols=WordPieces(size=300), length=64, early_length=24, early_share=0.5, duplicates=10
+    )
     model: MaskedLanguageModelConfig = MaskedLanguageModelConfig(layers=3, positions=64, dropout=0.0)
     training: TrainingConfig = TrainingConfig(
         steps=12_000, batch_size=2048, learning_rate=1.2e-3, schedule="linear", warmup=300, optimizer=ADAM, keep="best",
@@ -56,12 +58,14 @@ def build(config: Config, task: Any) -> MaskedLanguageModel:
 
 
 def stream(config: Config, task: Any, model: Any) -> MaskedStream | LengthenedStream:
-    """Short examples in the first nine tenths of the training, if the task has them."""
+    """Short examples in the first part of the training, if the task has them."""
     training, early = config.training, config.task.early_length
     make = partial(MaskedStream, batch_size=training.batch_size, window=training.window, seed=training.seed)
     if early is None:
         return make(task)
-    return LengthenedStream(make(task.shortened(early)), make(task), training.steps * training.accumulate * 9 // 10)
+    return LengthenedStream(
+        make(task.shortened(early)), make(task), round(config.task.early_share * training.steps) * training.accumulate
+    )
 
 
 def predict(model: Any, batch: Batch, config: Config) -> list[Filled]:

@@ -30,6 +30,7 @@ from saccade.systems.show_attend_tell.model import ShowAttendTell, ShowAttendTel
 from saccade.systems.show_attend_tell.objective import loss
 from saccade.systems.show_attend_tell.words import Words
 from saccade.tasks.captions import Batch, CaptionsConfig, CaptionsTask, Said
+from saccade.tasks.captions.grammar import FORMS
 from saccade.tasks.captions.stream import CaptionStream
 from saccade.tasks.captions.words import END, PAD, START
 from saccade.training.config import RMSprop, TrainingConfig
@@ -131,10 +132,13 @@ def measures(answer: Answer) -> dict[str, Figure]:
     object of the scene counts as one word that looks at none."""
     seen, found = looked(answer), dict[str, Figure]()
     boxes = answer.task.boxes(answer.example, answer.prediction.symbols)
-    hits = [box.holds(*heaviest(seen, place)) for place, box in enumerate(boxes) if box is not None]
+    hits = {place: box.holds(*heaviest(seen, place)) for place, box in enumerate(boxes) if box is not None}
     if answer.task.things(answer.example):
-        count = max(1, len(hits))
-        found["looks_right"] = Figure(100 * sum(hits) / count, "%", "words that look at their object", over=count)
+        nouns = {place: hit for place, hit in hits.items() if answer.task.words[seen.symbols[place]] in FORMS}
+        for name, own, said in (("looks_right", hits, "words"), ("nouns_look_right", nouns, "nouns")):
+            count = max(1, len(own))
+            share = 100 * sum(own.values()) / count
+            found[name] = Figure(share, "%", f"{said} that look at their object", over=count)
     if seen.gates is not None:
         found["gate"] = Figure(float(seen.gates.mean()), "", "gate beta", over=len(seen.gates))
     return found

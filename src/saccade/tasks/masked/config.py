@@ -27,8 +27,10 @@ class MaskedConfig:
     length: Annotated[int, Field(ge=8, le=100_000)] = 128
     """The most symbols of an example, with the special ones at its ends."""
     early_length: Annotated[int, Field(ge=8, le=100_000)] | None = None
-    """The most symbols of an example in the first nine tenths of the training (128 in BERT, whose later ones have 512),
-    where attention is learned sooner; none: as many as later."""
+    """The most symbols of an example in the first part of the training, where attention is learned sooner (128 in BERT,
+    whose later ones have 512); none: as many as later."""
+    early_share: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """The share of the updates that are the first part."""
     chosen: Annotated[float, Field(gt=0, le=1)] = 0.15
     """Share of the symbols of an example that are chosen to be predicted; special symbols never are."""
     masked: Share = 0.8
