@@ -34,6 +34,7 @@ from saccade.explain.plots.tokens import labels
 WEIGHT = "attention weight"
 FARTHEST = 80  # the most time steps whose memory through time is drawn
 SEEN = 0.1  # slots whose weight is never above this are not drawn at the edges of a trace
+NAMED = 12  # the most bars of which all are named below an axis
 SEPARATORS = ("[SEP]", "</s>", "<|endoftext|>")
 Show = tuple[str, str, str, str, str]
 """A pattern of taps, the task's labels for rows and columns, a title, and the name of the values."""
@@ -178,8 +179,9 @@ def candidates(steps: Sequence[Step], most: int = 3, *, name: str = "candidates"
     lines = {}
     # a word before each symbol, so that one that continues a word is marked
     before = "Ġa" if any(symbol.startswith("Ġ") for step in steps for symbol, _ in step.likeliest) else "a"
+    each = NAMED // max(1, min(most, len(steps)))
     for number, step in enumerate(steps[:most], start=1):
-        symbols, values = zip(*step.likeliest, strict=True)
+        symbols, values = zip(*step.likeliest[:each], strict=True)
         shown = [labels([before, symbol])[1] for symbol in symbols]
         lines[f"mask {number}" if len(steps) > 1 else ""] = Line(shown, [math.exp(value) for value in values])
     first = f", the first {most} of {len(steps)}" if len(steps) > most else ""
