@@ -385,7 +385,7 @@ def test_a_training_may_begin_with_short_examples() -> None:
     assert torch.equal(stream.share(1).batch.inputs, short.share(1).batch.inputs)
     assert task.shortened(12).symbols is task.symbols
     assert max(len(example.symbols) for example in task.examples("train")) > 12
-    with pytest.raises(ValidationError, match="early-length is 50, and length 40"):
+    with pytest.raises(ValidationError, match=r"early-length 50 is more than --task\.length 40"):
         MaskedConfig(length=40, early_length=50)
 
 

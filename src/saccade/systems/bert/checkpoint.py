@@ -17,11 +17,10 @@ IDS = ("pad_token",)
 
 
 def config(options: Mapping[str, Any], folder: Path, own: Config) -> Config:
-    """The sizes and the pieces of a folder; examples are as long as there are positions."""
+    """The sizes and the pieces of a folder; all examples are as long as there are positions."""
     sizes = sizes_of(options)
-    return replace(
-        own, task=replace(own.task, symbols=word_pieces_of(folder), length=sizes.positions), model=sizes
-    )  # fmt: skip
+    task = replace(own.task, symbols=word_pieces_of(folder), length=sizes.positions, early_length=None)
+    return replace(own, task=task, model=sizes)
 
 
 def weights(config: Config) -> Iterator[Weight]:

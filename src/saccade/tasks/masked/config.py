@@ -61,5 +61,7 @@ class MaskedConfig:
                 "their sum is at most 1"
             )
         if self.early_length is not None and self.early_length > self.length:
-            raise ValueError(f"early-length is {self.early_length}, and length {self.length}; type a smaller one")
+            raise ValueError(
+                f"--task.early-length {self.early_length} is more than --task.length {self.length}; type a smaller one"
+            )
         return self
