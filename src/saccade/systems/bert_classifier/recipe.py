@@ -91,11 +91,14 @@ TINY = Config(
         steps=40, batch_size=500, learning_rate=5e-3, threads=1, validate_every=20, checkpoint_every=20, log_every=10
     ),
 )
-# about four passes; sizes and pieces of the 6 layers of MiniLM, which --weights replaces by those that it finds
+# about four passes; the sizes and the pieces are those of the 6 layers of MiniLM
 SST2 = Config(
-    task=PiecesConfig(corpus="sst2", folder=Path("sentences"), symbols=WordPieces(size=8000), longest=80),
+    task=PiecesConfig(
+        corpus="sst2", folder=Path("sentences"), symbols=WordPieces(vocabulary=Path("minilm/vocab.txt")), longest=80
+    ),
     model=ClassifierConfig(
-        layers=6, model_size=384, heads=12, hidden_size=1536, positions=512, pooling="mean", dropout=0.1
+        layers=6, model_size=384, heads=12, hidden_size=1536, positions=512, dropout=0.1, attention_dropout=0.1,
+        pooling="mean",
     ),
     training=TrainingConfig(
         steps=800, batch_size=850, learning_rate=1e-4, schedule="linear", warmup=80, optimizer=ADAM, clip=1.0,
@@ -122,7 +125,7 @@ RECIPE = Recipe(
         "default": Config(),
         "tiny": TINY,
         "sst2": SST2,
-        "sst2-untrained": SST2,
+        "sst2-untrained": replace(SST2, weights=None),
         "sst2-output": replace(
             SST2,
             model=replace(SST2.model, trained="output"),
@@ -142,7 +145,7 @@ RECIPE = Recipe(
             direction="max",
             bound=85.0,
             variant="sst2",
-            why="from the 6 layers of MiniLM (--weights), on 6,920 sentences without phrases; a linear layer over its "
+            why="from the 6 layers of MiniLM, on 6,920 sentences without phrases; a linear layer over its "
             "features gives 79",
         ),
     ),

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from saccade.core.config import Many, Seed, config
-from saccade.tasks.text import WordPieces
+from saccade.core.config import NAMED, Many, Seed, config
+from saccade.tasks.text import BytePieces, WordPieces
 
 
 @config
@@ -58,7 +58,7 @@ class SentencesConfig(CorpusConfig):
 class PiecesConfig(CorpusConfig):
     """Sentences, each of one class, read in pieces of words between special symbols."""
 
-    symbols: WordPieces = WordPieces(size=1000)
+    symbols: Annotated[BytePieces | WordPieces, Field(discriminator="name"), NAMED] = WordPieces(size=1000)
     """The pieces of words that are read."""
     longest: Annotated[int, Field(ge=8, le=100_000)] = 128
     """The most symbols of a sentence that are read, with the special ones at its ends."""

@@ -15,7 +15,7 @@ from saccade.tasks.masked.special import SpecialSymbols
 from saccade.tasks.sentences.config import PiecesConfig
 from saccade.tasks.sentences.corpora import Labelled
 from saccade.tasks.sentences.task import Chosen, ClassesTask, Example, corpus
-from saccade.tasks.text.pieces import from_list, learned_words, restored
+from saccade.tasks.text.pieces import learned, restored
 
 
 class PiecedTask(ClassesTask):
@@ -38,11 +38,8 @@ class PiecedTask(ClassesTask):
             pieces: Any = restored(kept["symbols"])
             self.classes = [str(one) for one in kept["classes"]]
         else:
-            if chosen.vocabulary is not None:
-                pieces = from_list(chosen.vocabulary, chosen.lowercase)
-            else:
-                text = "\n".join(" ".join(one.words) for one in self._read[0]["train"])
-                pieces = learned_words(text, chosen.size, chosen.lowercase)
+            text = "" if chosen.vocabulary else "\n".join(" ".join(one.words) for one in self._read[0]["train"])
+            pieces = learned(chosen, text, whole=True)
             self.classes = config.classes or self._read[1]
         self.symbols = SpecialSymbols(pieces)
 

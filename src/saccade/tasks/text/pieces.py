@@ -145,15 +145,17 @@ class UnigramSymbols(Pieces):
 KINDS: Mapping[str, type[Pieces]] = {one.kind: one for one in (BytePieceSymbols, WordPieceSymbols, UnigramSymbols)}
 
 
-def learned(chosen: BytePieces | WordPieces, text: str) -> "BytePieceSymbols | WordPieceSymbols":
-    """Pieces from the files that are chosen, or learned from the training part of a text.
+def learned(
+    chosen: BytePieces | WordPieces, text: str, *, whole: bool = False
+) -> "BytePieceSymbols | WordPieceSymbols":
+    """Pieces from the files that are chosen, or learned from the training part of a text; if `whole`, from all of it.
 
     Raises:
         InvalidInput: a file that cannot be read.
         MissingExtra: the library is not installed.
     """
     tokenizers: Any = require("tokenizers", "text")
-    train = text[: parts(len(text))["train"].stop]
+    train = text if whole else text[: parts(len(text))["train"].stop]
     if isinstance(chosen, BytePieces):
         if chosen.vocabulary is not None and chosen.merges is not None:
             return from_files(chosen.vocabulary, chosen.merges)
