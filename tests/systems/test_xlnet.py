@@ -309,7 +309,7 @@ class TestWriting:
         _, task, _ = built
         examples = task.examples("test")
         figures = task.score([Written((), 0.0)] * len(examples), examples).figures
-        assert figures["signature"].value == "10,000 symbols, each once, 16 or more before it"
+        assert figures["signature"].value == "9,900 symbols, each once, 16 or more before it"
 
     def test_a_text_is_continued_alike_in_any_batch(self, built: tuple[Any, Any, Any]) -> None:
         config, task, model = built

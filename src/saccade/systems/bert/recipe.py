@@ -99,7 +99,7 @@ def measures(answer: Answer) -> dict[str, Figure]:
 
 
 TINY = Config(
-    task=MaskedConfig(limit=100_000, symbols=WordPieces(size=300), length=32),
+    task=MaskedConfig(limit=99_000, symbols=WordPieces(size=300), length=32),
     model=MaskedLanguageModelConfig(layers=2, model_size=24, heads=3, positions=32, dropout=0.0),
     training=TrainingConfig(
         steps=60, batch_size=512, learning_rate=1e-2, threads=1, validate_every=30, checkpoint_every=20, log_every=10,

@@ -168,7 +168,7 @@ def steps(answer: Answer, count: int) -> list[Step]:
 VISIBLE = {"\n": "⏎", " ": "␣"}
 
 TINY = Config(
-    task=TextConfig(limit=100_000, window=16, context=64, validated=512),
+    task=TextConfig(limit=99_000, window=16, context=64, validated=512),
     model=CharRNNConfig(embedding_size=8, hidden_size=24, dropout=0.0),
     training=TrainingConfig(
         steps=60, batch_size=256, learning_rate=2e-2, threads=1, validate_every=30, checkpoint_every=20, log_every=10

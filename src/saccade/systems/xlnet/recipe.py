@@ -122,7 +122,7 @@ def predict(model: Any, batch: Batch, config: Config) -> list[Written]:
 
 
 TINY = Config(
-    task=TextConfig(limit=100_000, window=16, context=16, validated=512),
+    task=TextConfig(limit=99_000, window=16, context=16, validated=512),
     model=XLNetConfig(layers=2, model_size=24, heads=3, memory=16, dropout=0.0),
     training=TrainingConfig(
         steps=60, batch_size=512, learning_rate=1e-2, threads=1, validate_every=30, checkpoint_every=20, log_every=10
