@@ -11,7 +11,6 @@ from saccade.nets.masked_language_model_weights import DEFAULTS, encoder_weights
 from saccade.systems.bert.recipe import Config
 from saccade.tasks.text.tokenizer_files import word_pieces_of, write_pieces
 
-ROLES = {"padding": "pad_token", "first": "cls_token", "separator": "sep_token", "mask": "mask_token"}
 IDS = ("pad_token",)
 """The roles whose numbers config.json has."""
 
@@ -34,9 +33,7 @@ def weights(config: Config) -> Iterator[Weight]:
 
 def tokenizer(task: Any, folder: Path) -> dict[str, int]:
     symbols = task.symbols
-    special = {role: symbols.names[symbols.numbers[name]] for name, role in ROLES.items()}
-    if symbols.unknown is not None:
-        special["unk_token"] = symbols.names[symbols.unknown]
+    special = symbols.published
     write_pieces(symbols.pieces, symbols.names, folder, special, (special["cls_token"], special["sep_token"]))
     return {f"{role}_id": symbols.names.index(name) for role, name in special.items() if role in IDS}
 

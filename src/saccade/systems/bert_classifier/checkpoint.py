@@ -15,7 +15,6 @@ from saccade.systems.bert_classifier.recipe import Config
 from saccade.tasks.text.tokenizer_files import word_pieces_of, write_pieces
 
 ARCHITECTURE = "BertForSequenceClassification"
-ROLES = {"padding": "pad_token", "first": "cls_token", "separator": "sep_token", "mask": "mask_token"}
 
 
 def config(options: Mapping[str, Any], folder: Path, own: Config) -> Config:
@@ -42,9 +41,7 @@ def weights(config: Config) -> Iterator[Weight]:
 
 def tokenizer(task: Any, folder: Path) -> dict[str, Any]:
     symbols = task.symbols
-    special = {role: symbols.names[symbols.numbers[name]] for name, role in ROLES.items()}
-    if symbols.unknown is not None:
-        special["unk_token"] = symbols.names[symbols.unknown]
+    special = symbols.published
     write_pieces(symbols.pieces, symbols.names, folder, special, (special["cls_token"], special["sep_token"]))
     names = {str(number): name for number, name in enumerate(task.classes)}
     numbers = {name: int(number) for number, name in names.items()}

@@ -15,7 +15,6 @@ from saccade.tasks.text.tokenizer_files import byte_pieces_of, write_pieces
 PADDING = UNUSED - 1
 """The number of the symbol for padding; positions are counted from the next number on."""
 DEFAULTS = {**SHARED, "vocab_size": 50_265, "pad_token_id": PADDING}
-ROLES = {"padding": "pad_token", "first": "cls_token", "separator": "sep_token", "mask": "mask_token"}
 IDS = ("pad_token", "bos_token", "eos_token")
 """The roles whose numbers config.json has."""
 
@@ -52,10 +51,8 @@ def order(task: Any) -> list[int] | None:
 def tokenizer(task: Any, folder: Path) -> dict[str, int]:
     symbols = task.symbols
     names = [symbols.names[number] for number in order(task) or range(len(symbols.names))]
-    special = {role: symbols.names[symbols.numbers[name]] for name, role in ROLES.items()}
+    special = symbols.published
     special |= {"bos_token": special["cls_token"], "eos_token": special["sep_token"]}
-    if symbols.unknown is not None:
-        special["unk_token"] = symbols.names[symbols.unknown]
     write_pieces(symbols.pieces, names, folder, special, (special["cls_token"], special["sep_token"]))
     return {f"{role}_id": names.index(name) for role, name in special.items() if role in IDS}
 

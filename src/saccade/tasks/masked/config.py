@@ -18,7 +18,7 @@ class MaskedConfig:
     file: Annotated[tuple[Path, ...], Field(max_length=10_000)] = ()
     """Your own text, plain or gzip, in UTF-8, read line by line; none: the embedded tinyshakespeare."""
     limit: Annotated[int, Field(ge=100, le=10**9)] | None = None
-    """Read only so many characters of the text; none: all."""
+    """The most characters of the text that are read, from its beginning; none: all."""
     symbols: Annotated[BytePieces | WordPieces, Field(discriminator="name"), NAMED] = WordPieces()
     """The pieces of words that are read and predicted."""
     examples: Literal["pairs", "full-sentences"] = "pairs"

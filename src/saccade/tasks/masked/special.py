@@ -18,6 +18,8 @@ NAMES = {
     "mask": ("[MASK]", "<mask>"),
 }  # fmt: skip
 KNOWN = {name for pair in NAMES.values() for name in pair}
+ROLES = {"padding": "pad_token", "first": "cls_token", "separator": "sep_token", "mask": "mask_token"}
+"""The roles in Hugging Face's library."""
 TYPED_MASK = re.compile(r"\[MASK\]|<mask>")
 
 
@@ -62,6 +64,12 @@ class SpecialSymbols:
         """The symbol of a word without pieces; None if there is none."""
         found = [number for name, number in self.pieces.special.items() if name in ("[UNK]", "<unk>")]
         return found[0] if found else None
+
+    @property
+    def published(self) -> dict[str, str]:
+        """The names of the special symbols by their roles in Hugging Face's library."""
+        found = {role: self.names[self.numbers[name]] for name, role in ROLES.items()}
+        return found if self.unknown is None else {**found, "unk_token": self.names[self.unknown]}
 
     def lines(self, text: str) -> list[list[int]]:
         """The symbols of each line of a text; lines without symbols are left out."""

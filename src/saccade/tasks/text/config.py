@@ -85,7 +85,7 @@ class TextConfig:
     file: Annotated[tuple[Path, ...], Field(max_length=10_000)] = ()
     """Your own text, plain or gzip, in UTF-8; several files are read one after the other."""
     limit: Annotated[int, Field(ge=100, le=10**9)] | None = None
-    """Read only so many characters of the text; none: all."""
+    """The most characters of the text that are read, from its beginning; none: all."""
     symbols: Annotated[Scheme, Field(discriminator="name"), NAMED] = Characters()
     """What is predicted one after the other: characters, bytes, whole lines, or pieces of words (byte-pieces,
     word-pieces, unigram-pieces)."""
