@@ -76,7 +76,9 @@ def test_a_run_of_ours_is_read_by_transformers(tmp_path: Path) -> None:
     run = untrained_run("bert_classifier", tmp_path)
     run.export(tmp_path / "out")
     peer = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
-    given = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")("It was not bad.", return_tensors="pt")
+    tokens = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert (tokens.unk_token, tokens.pad_token, tokens.mask_token) == ("[UNK]", "[PAD]", "[MASK]")
+    given = tokens("It was not bad.", return_tensors="pt")
     assert given["input_ids"][0].tolist() == run.task.read("It was not bad.").symbols.tolist()  # type: ignore[attr-defined]
     close(run.model(given["input_ids"], given["attention_mask"].bool()), peer(**given).logits, False)
     assert peer.config.id2label == {0: "negative", 1: "positive"}

@@ -381,6 +381,7 @@ def test_a_training_may_begin_with_short_examples() -> None:
     stream = LengthenedStream(short, whole, 3)
     assert all(stream.share(batch).batch.symbols.shape[1] <= 12 for batch in range(3))
     assert any(stream.share(batch).batch.symbols.shape[1] > 12 for batch in range(3, 8))
+    assert torch.equal(stream.share(3).batch.inputs, whole.share(0).batch.inputs)
     assert torch.equal(stream.share(4).batch.inputs, whole.share(1).batch.inputs)
     assert torch.equal(stream.share(1).batch.inputs, short.share(1).batch.inputs)
     assert task.shortened(12).symbols is task.symbols
