@@ -32,7 +32,7 @@ class Config:
     task: TextConfig = TextConfig(window=128, context=64)
     model: LanguageModelConfig = LanguageModelConfig(layers=4, dropout=0.0)
     training: TrainingConfig = TrainingConfig(
-        steps=2400, batch_size=2048, learning_rate=2e-3, schedule="cosine", warmup=100, clip=1.0, optimizer=ADAM,
+        steps=3325, batch_size=2048, learning_rate=2e-3, schedule="cosine", warmup=100, clip=1.0, optimizer=ADAM,
         validate_every=600,
     )  # fmt: skip
     writing: WritingConfig = WritingConfig()
