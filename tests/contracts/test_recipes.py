@@ -143,7 +143,7 @@ class TestSystem:
             pytest.skip("the first batch of its stream teaches nothing, such as a walk without a reward")
         length = float(torch.stack([slope.norm() for slope in slopes]).norm())
         # where slots are chosen by their rank, a step may choose others
-        for step, done in ((1e-2, 0.0), (1e-4, 1e-2)):
+        for step, done in ((1e-2, 0.0), (1e-4, 1e-2), (1e-1, 1e-4)):
             with torch.no_grad():
                 for weight, slope in zip(weights, slopes, strict=True):
                     weight.add_(slope, alpha=(done - step) / max(length, 1.0))

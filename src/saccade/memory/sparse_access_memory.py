@@ -112,6 +112,10 @@ class SparseAccessMemory(nn.Module):
         for layer in (self.heads, self.output):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
+        # at first alpha is 0.88 and gamma 0.05: a step fills a new slot and spoils no other
+        write_gates, interpolations = self.heads.bias[self.blocks[0] : -self.blocks[2]].chunk(2)
+        nn.init.constant_(write_gates, 2.0)
+        nn.init.constant_(interpolations, -3.0)
 
     def initial_state(self, batch_size: int) -> SparseAccessMemoryState:
         """An empty memory, whose slots will be written in order."""
