@@ -115,8 +115,8 @@ SST2 = Config(
     task=SentencesConfig(corpus="sst2", folder=Path("sentences"), hidden=0.1),
     model=SentimentConfig(embedding_size=128, hidden_size=96, attention_size=64, dropout=0.5),
     training=TrainingConfig(
-        steps=1600, batch_size=1200, learning_rate=2e-3, optimizer=Adam(weight_decay=0.01), validate_every=100,
-        checkpoint_every=400, keep="best",
+        steps=1600, batch_size=1200, learning_rate=2e-3, optimizer=Adam(weight_decay=0.01), ema=0.998,
+        validate_every=100, checkpoint_every=400, keep="best",
     ),
 )  # fmt: skip
 MR = replace(SST2, task=SentencesConfig(corpus="mr", folder=Path("sentences"), hidden=0.1))
