@@ -30,7 +30,7 @@ from saccade.training.config import TrainingConfig
 def training(steps: int, batch_size: int = 16) -> TrainingConfig:
     """Adam in place of the paper's RMSprop, and batches of 16 sequences."""
     return TrainingConfig(
-        steps=steps, batch_size=batch_size, learning_rate=1e-2, schedule="linear", clip=10.0, threads=1,
+        steps=steps, batch_size=batch_size, learning_rate=1e-2, schedule="linear", clip=1.0, threads=1,
         validate_every=500, checkpoint_every=500, log_every=50, keep="best",
     )  # fmt: skip
 
