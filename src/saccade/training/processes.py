@@ -102,10 +102,11 @@ class Processes:
             dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PREPARATION)
         try:
             yield
-        finally:
             # A thread of gloo frees Python objects after its last message, and Python 3.11 to 3.13 abort a process that
             # ends while a thread of a library waits for the interpreter's lock; so let go of the lock before the end.
+            # A process that fails does not wait: torchrun would end it before its error is printed.
             time.sleep(FREEING)
+        finally:
             # The groups stay in memory: the destructor of gloo joins its threads while it holds the interpreter's lock,
             # and a thread that releases Python objects waits for that lock, so that a failed process would never end.
             for group in list(dist.distributed_c10d._world.pg_map):
