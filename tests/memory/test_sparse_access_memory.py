@@ -275,3 +275,11 @@ def test_a_loss_of_one_part_of_the_state_has_its_gradient(part: str) -> None:
         return tuple(found) if isinstance(found, tuple) else (found,)
 
     assert_twins(lambda: last(False), lambda: last(True), [inputs], 1e-11)
+
+
+def test_a_new_memory_writes_into_new_slots() -> None:
+    memory = SparseAccessMemory(3, 2, hidden_size=5, slots=8, slot_size=4, heads=2)
+    emitted = memory.activate(memory.heads(torch.zeros(1, 5)))
+    assert (emitted.write_gate > 0.8).all()
+    assert (emitted.interpolation < 0.1).all()
+    assert (emitted.strength - torch.tensor(2.0).log()).abs().max() < 1e-6

@@ -371,8 +371,8 @@ def test_two_runs_with_the_same_port_stay_separate(port: int) -> None:
     )
     partner = start(0, 1)
     for each in (waiting, partner):
-        told, errors = each.communicate(timeout=60)
-        assert (told, each.returncode) == ("job 77, step 0 [0, 1]\n1\n", 0), errors
+        printed, errors = each.communicate(timeout=60)
+        assert (printed, each.returncode) == ("job 77, step 0 [0, 1]\n1\n", 0), errors
 
 
 @pytest.mark.parametrize(

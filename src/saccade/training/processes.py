@@ -23,7 +23,6 @@ from saccade.core.errors import InvalidInput, SaccadeError, out_of_memory
 PREPARATION = timedelta(hours=2)  # at the start one process may take much longer than another to read its data
 MEETING = timedelta(minutes=1)  # the first process publishes the name of its run as soon as it can be reached
 STEP = timedelta(seconds=40)  # a process that does not answer for this long between two steps is lost
-FREEING = 0.1  # seconds
 START = "start several processes with torchrun, or a single one with: env -u RANK -u WORLD_SIZE saccade ..."
 # messages of libraries that raise a plain RuntimeError for a lost connection
 LOST = re.compile("gloo|nccl|pair closure|connection (closed|reset)|broken pipe", re.IGNORECASE)
@@ -105,7 +104,7 @@ class Processes:
             # A thread of gloo frees Python objects after its last message, and Python 3.11 to 3.13 abort a process that
             # ends while a thread of a library waits for the interpreter's lock; so let go of the lock before the end.
             # A process that fails does not wait: torchrun would end it before its error is printed.
-            time.sleep(FREEING)
+            time.sleep(0.1)
         finally:
             # The groups stay in memory: the destructor of gloo joins its threads while it holds the interpreter's lock,
             # and a thread that releases Python objects waits for that lock, so that a failed process would never end.
