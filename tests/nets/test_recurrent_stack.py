@@ -152,3 +152,36 @@ def test_other_sizes_and_names_are_refused() -> None:
         stack(inputs[:, :, :2])
     with pytest.raises(InvalidInput, match="backward pass begins at the end"):
         stack(inputs, state=stack.initial_state(1))
+
+
+@every_cell
+@every_way
+def test_dropped_weights_are_drawn_once_for_all_steps(cell: Cell, directions: Directions) -> None:
+    """The oracle: the slow stack, with the same draw taken from its recurrent weights by hand."""
+    stack, (inputs, mask) = make_stack(cell, directions), make_batch()
+    stack.weight_dropout.p, start = 0.5, torch.get_rng_state()
+    outputs, state = stack.train()(inputs, mask)
+    slopes = torch.autograd.grad(outputs.square().sum(), [net.weight_hh_l0 for net in nets(stack)])
+    torch.set_rng_state(start)
+    kept = [stack.weight_dropout(torch.ones_like(net.weight_hh_l0)) for net in nets(stack)]
+    assert {float(value) for each in kept for value in each.flatten()} == {0.0, 2.0}
+    with torch.no_grad():
+        for net, factor in zip(nets(stack), kept, strict=True):
+            net.weight_hh_l0.mul_(factor)
+    expected, states = slow_stack(stack, inputs, LENGTHS)
+    torch.testing.assert_close((outputs, state.hidden), (expected, states))
+    for slope, factor in zip(slopes, kept, strict=True):
+        assert not slope[factor == 0].any()
+        assert slope[factor > 0].all()
+
+
+def test_weights_are_dropped_in_training_only() -> None:
+    stack, (inputs, mask) = make_stack(), make_batch()
+    expected, _ = stack.eval()(inputs, mask)
+    stack.weight_dropout.p = 0.5
+    assert torch.equal(stack(inputs, mask)[0], expected)
+    assert not torch.equal(stack.train()(inputs, mask)[0], expected)
+
+
+def nets(stack: RecurrentStack) -> list[nn.RNNBase]:
+    return [net for layer in stack.layers for net in layer]  # type: ignore[attr-defined]

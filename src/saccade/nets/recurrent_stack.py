@@ -1,9 +1,10 @@
 """Layers of recurrent cells over a sequence, forward, backward or in both directions, with a state to go on from.
 
-Several layers: Graves 2013, arXiv:1308.0850, section 2. Two directions: Schuster & Paliwal 1997. The weights begin as
-those of the cells of `saccade.memory`; torch's kernels run them. A backward pass begins at the last position of each
-sequence, not at its padding. Long texts are read window by window, each from the state that the one before left
-(truncated backpropagation through time: Williams & Peng 1990), as if in one pass.
+Several layers: Graves 2013, arXiv:1308.0850, section 2. Two directions: Schuster & Paliwal 1997. Dropped weights:
+Merity, Keskar & Socher 2018, arXiv:1708.02182, section 2. The first weights are those of the cells of `saccade.memory`;
+torch's kernels run them. A backward pass begins at the last position of each sequence, not at its padding. Long texts
+are read window by window, each from the state that the one before left (truncated backpropagation through time:
+Williams & Peng 1990), as if in one pass.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -11,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from saccade.core.errors import InvalidInput
@@ -20,6 +22,7 @@ from saccade.nets.dropout import Dropout
 
 Cell = Literal["lstm", "gru", "rnn"]
 Directions = Literal["forward", "backward", "both"]
+RECURRENT = "weight_hh_l0"  # torch's name of the weights from a state to the next
 
 
 class StackState(NamedTuple):
@@ -40,6 +43,7 @@ class RecurrentStack(nn.Module):
         layers: number of layers; each reads the outputs of the one before.
         directions: "forward", "backward", or "both", whose outputs are concatenated, forward first.
         dropout: rate of the outputs of a layer, where the next one reads them.
+        weight_dropout: rate of the weights from a state to the next, drawn once a forward pass for all its steps.
 
     Raises:
         InvalidInput: another cell or direction; no layers; a mask that is not bool of shape (b, t); inputs of another
@@ -55,6 +59,7 @@ class RecurrentStack(nn.Module):
         layers: int = 1,
         directions: Directions = "forward",
         dropout: float = 0.0,
+        weight_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         for name, value, known in (("cell", cell, ("lstm", "gru", "rnn")),
@@ -69,7 +74,7 @@ class RecurrentStack(nn.Module):
         self.layers = nn.ModuleList(
             nn.ModuleList(_first(size, hidden_size, cell) for _ in range(ways)) for size in sizes
         )
-        self.dropout = Dropout(dropout)
+        self.dropout, self.weight_dropout = Dropout(dropout), Dropout(weight_dropout)
         self.has_cell = cell == "lstm" and directions == "forward"
 
     def initial_state(self, batch_size: int) -> StackState:
@@ -109,7 +114,10 @@ class RecurrentStack(nn.Module):
                 at = len(states)
                 own = StackState(before.hidden[:, at], None if before.cell is None else before.cell[:, at])
                 backward = self.directions == "backward" or place == 1
-                outputs, after = _run(net, reverse(read, lengths) if backward else read, lengths, own)
+                weights = {}
+                if self.training and self.weight_dropout.p:
+                    weights = {RECURRENT: self.weight_dropout(net.get_parameter(RECURRENT))}
+                outputs, after = _run(net, weights, reverse(read, lengths) if backward else read, lengths, own)
                 found.append(reverse(outputs, lengths) if backward else outputs)
                 states.append(after)
             hidden = torch.cat(found, -1)
@@ -135,9 +143,17 @@ def _first(input_size: int, hidden_size: int, cell: Cell) -> nn.RNNBase:
 
 
 def _run(
-    net: nn.Module, inputs: Float[Tensor, "b t d"], lengths: Int[Tensor, " b"] | None, before: StackState
+    net: nn.Module,
+    weights: dict[str, Tensor],
+    inputs: Float[Tensor, "b t d"],
+    lengths: Int[Tensor, " b"] | None,
+    before: StackState,
 ) -> tuple[Float[Tensor, "b t h"], StackState]:
-    """One cell of torch over sequences of these lengths, from a state (b, h)."""
+    """One cell of torch over sequences of these lengths, from a state (b, h); `weights` stand for its own."""
+
+    def read(*given: Any) -> Any:
+        return functional_call(net, weights, given) if weights else net(*given)
+
     hidden, cell = before
     if isinstance(net, nn.LSTM) and cell is not None:
         given: Any = hidden[None].to(inputs.dtype), cell[None].to(inputs.dtype)
@@ -146,20 +162,20 @@ def _run(
     else:
         given = hidden[None].to(inputs.dtype)
     if lengths is None:
-        outputs, after = net(inputs, given)
+        outputs, after = read(inputs, given)
         return outputs, StackState(after[0][0], after[1][0]) if isinstance(net, nn.LSTM) else StackState(after[0], None)
     padding, empty = ~length_mask(lengths, inputs.shape[1])[:, :, None], (lengths == 0)[:, None]
     if cell is None:
         # faster than packing; zeros, since a number that is not finite would reach the weights' gradients
-        outputs, _ = net(inputs.masked_fill(padding, 0.0), given)
+        outputs, _ = read(inputs.masked_fill(padding, 0.0), given)
         last = (lengths - 1).clamp(min=0)[:, None, None].expand(-1, 1, outputs.shape[-1])
         return outputs.masked_fill(padding, 0.0), StackState(
             torch.where(empty, hidden.to(outputs.dtype), outputs.gather(1, last)[:, 0]), None
         )
     # only packed sequences tell their last cells; torch packs no empty one, so one position is read and dropped
     packed = pack_padded_sequence(inputs, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
-    read, (after, last_cell) = net(packed, given)
-    outputs, _ = pad_packed_sequence(read, batch_first=True, total_length=inputs.shape[1])
+    found, (after, last_cell) = read(packed, given)
+    outputs, _ = pad_packed_sequence(found, batch_first=True, total_length=inputs.shape[1])
     return outputs.masked_fill(padding, 0.0), StackState(
         torch.where(empty, hidden.to(after.dtype), after[0]), torch.where(empty, cell.to(after.dtype), last_cell[0])
     )

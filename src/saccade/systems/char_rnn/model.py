@@ -34,6 +34,8 @@ class CharRNNConfig:
     """Units of each layer."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Dropout rate of the outputs of each layer."""
+    weight_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout rate of the weights from one state to the next (Merity et al. 2018)."""
 
 
 class CharRNN(nn.Module):
@@ -48,7 +50,12 @@ class CharRNN(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(symbols, config.embedding_size)
         self.recurrent = RecurrentStack(
-            config.embedding_size, config.hidden_size, cell=config.cell, layers=config.layers, dropout=config.dropout
+            config.embedding_size,
+            config.hidden_size,
+            cell=config.cell,
+            layers=config.layers,
+            dropout=config.dropout,
+            weight_dropout=config.weight_dropout,
         )
         self.dropout = Dropout(config.dropout)
         self.output = nn.Linear(config.hidden_size, symbols)
