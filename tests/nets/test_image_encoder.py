@@ -43,6 +43,27 @@ def test_regions_see_each_other_through_further_convolutions() -> None:
     assert build_encoder(Convolutional(channels=(4, 5))).channels == 5
 
 
+def test_what_a_region_reads_lies_evenly_around_its_middle() -> None:
+    """A 3 x 3 kernel with stride 2 would see 3.5 pixels more to the left than to the right after three layers."""
+    encoder = ConvolutionalEncoder((2, 2, 2), 1).eval()
+    for weights in encoder.parameters():
+        torch.nn.init.ones_(weights)  # no path cancels another
+    pixels = torch.rand(1, 3, 96, 64, requires_grad=True)
+    maps = encoder(pixels)
+    row, column = 6, 4
+    [slope] = torch.autograd.grad(maps[0, 0, row, column], pixels)
+    read = slope[0, 0].nonzero().float() + 0.5
+    assert maps.shape[2:] == (12, 8)
+    assert read.mean(0).tolist() == [8 * (row + 0.5), 8 * (column + 0.5)]
+
+
+def test_an_image_smaller_than_a_region_is_refused() -> None:
+    encoder = ConvolutionalEncoder((2, 2, 2)).eval()
+    assert encoder(torch.rand(1, 3, 8, 9)).shape[2:] == (1, 1)
+    with pytest.raises(InvalidInput, match="at least 8 x 8 pixels, not 7 x 9"):
+        encoder(torch.rand(1, 3, 7, 9))
+
+
 def test_a_region_may_know_its_row_and_column() -> None:
     pixels = torch.randn(2, 3, 16, 24)
     plain = ConvolutionalEncoder((4, 5), 1).eval()

@@ -15,12 +15,13 @@ def convolution(inputs: int, outputs: int, kernel: Kernel, stride: int = 1, *, p
     Args:
         inputs: channels of the maps.
         outputs: channels of the result.
-        kernel: rows and columns, odd.
+        kernel: rows and columns. With stride 2 an even one keeps the maps in line with the image: the pixels that a
+            place reads lie evenly around the middle of its share of the image; an odd one shifts them by half a pixel.
         stride: distance of its places, in pixels.
         padded: whether zeros stand around the image, so that with stride 1 it keeps its size.
     """
     rows, columns = (kernel, kernel) if isinstance(kernel, int) else kernel
-    padding = (rows // 2, columns // 2) if padded else 0
+    padding = ((rows - 1) // 2, (columns - 1) // 2) if padded else 0
     made = nn.Conv2d(inputs, outputs, (rows, columns), stride, padding, bias=False)
     nn.init.kaiming_normal_(made.weight, mode="fan_out", nonlinearity="relu")
     return made

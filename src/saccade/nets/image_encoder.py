@@ -66,17 +66,17 @@ Encoder = Annotated[Convolutional | EfficientNet | Stored, Field(discriminator="
 
 
 class ConvolutionalEncoder(nn.Module):
-    """Convolutions with batch norm: relu(BN(W * x)).
+    """Convolutions with batch norm: relu(BN(W * x)). What a region reads lies evenly around its middle.
 
     Args:
-        channels: channels of each convolution of stride 2.
-        further: convolutions of stride 1 after them.
+        channels: channels of each convolution of stride 2, of 4 x 4 pixels.
+        further: convolutions of stride 1 after them, of 3 x 3.
         places: whether these also see the row and the column of each region, from -1 to 1.
         position: whether a linear function of the row and the column of a region is added to its vector. All features
             take part in it from the start: two features of their own are learned far more slowly.
 
     Raises:
-        InvalidInput: images that are not (batch, 3, rows, columns).
+        InvalidInput: images that are not (batch, 3, rows, columns), or too small for a region.
     """
 
     def __init__(
@@ -84,16 +84,17 @@ class ConvolutionalEncoder(nn.Module):
     ) -> None:
         super().__init__()
         last = channels[-1]
-        self.reduce = nn.Sequential(*(layer for pair in pairwise((3, *channels)) for layer in rectified(*pair, 2)))
+        self.least = 2 ** len(channels)
+        self.reduce = nn.Sequential(*(layer for pair in pairwise((3, *channels)) for layer in rectified(*pair, 4, 2)))
         widths = [last + 2 * places, *[last] * further]
-        self.further = nn.Sequential(*(layer for pair in pairwise(widths) for layer in rectified(*pair)))
+        self.further = nn.Sequential(*(layer for pair in pairwise(widths) for layer in rectified(*pair, 3)))
         self.position = nn.Linear(2, last, bias=False) if position else None
         if self.position is not None:
             nn.init.normal_(self.position.weight)
         self.channels, self.places = last, places and further > 0
 
     def forward(self, pixels: Float[Tensor, "b 3 y x"], keys: tuple[str, ...] = ()) -> Float[Tensor, "b c p q"]:
-        check_images(pixels, 3)
+        check_images(pixels, 3, self.least)
         maps: Tensor = self.reduce(laid_out(pixels, next(self.parameters()).dtype))
         grid = coordinates(maps)
         if self.places:
@@ -108,9 +109,9 @@ def coordinates(maps: Float[Tensor, "b c p q"]) -> Float[Tensor, "2 p q"]:
     return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
 
 
-def rectified(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
-    """relu(BN(W * x)) with 3 x 3 pixels."""
-    return [convolution(inputs, outputs, 3, stride), nn.BatchNorm2d(outputs), nn.ReLU()]
+def rectified(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+    """relu(BN(W * x))."""
+    return [convolution(inputs, outputs, kernel, stride), nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
 class FrozenEfficientNet(nn.Module):
