@@ -85,9 +85,9 @@ class ConvolutionalEncoder(nn.Module):
         super().__init__()
         last = channels[-1]
         self.least = 2 ** len(channels)
-        self.reduce = nn.Sequential(*(layer for pair in pairwise((3, *channels)) for layer in rectified(*pair, 4, 2)))
+        self.reduce = nn.Sequential(*(layer for pair in pairwise((3, *channels)) for layer in rectified(*pair, 2, kernel=4)))
         widths = [last + 2 * places, *[last] * further]
-        self.further = nn.Sequential(*(layer for pair in pairwise(widths) for layer in rectified(*pair, 3)))
+        self.further = nn.Sequential(*(layer for pair in pairwise(widths) for layer in rectified(*pair)))
         self.position = nn.Linear(2, last, bias=False) if position else None
         if self.position is not None:
             nn.init.normal_(self.position.weight)
@@ -109,7 +109,7 @@ def coordinates(maps: Float[Tensor, "b c p q"]) -> Float[Tensor, "2 p q"]:
     return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
 
 
-def rectified(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+def rectified(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> list[nn.Module]:
     """relu(BN(W * x))."""
     return [convolution(inputs, outputs, kernel, stride), nn.BatchNorm2d(outputs), nn.ReLU()]
 
