@@ -85,7 +85,9 @@ class ConvolutionalEncoder(nn.Module):
         super().__init__()
         last = channels[-1]
         self.least = 2 ** len(channels)
-        self.reduce = nn.Sequential(*(layer for pair in pairwise((3, *channels)) for layer in rectified(*pair, 2, kernel=4)))
+        self.reduce = nn.Sequential(
+            *(layer for pair in pairwise((3, *channels)) for layer in rectified(*pair, 2, kernel=4))
+        )
         widths = [last + 2 * places, *[last] * further]
         self.further = nn.Sequential(*(layer for pair in pairwise(widths) for layer in rectified(*pair)))
         self.position = nn.Linear(2, last, bias=False) if position else None
