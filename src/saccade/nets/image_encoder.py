@@ -69,8 +69,8 @@ class ConvolutionalEncoder(nn.Module):
     """Convolutions with batch norm: relu(BN(W * x)). What a region reads lies evenly around its middle.
 
     Args:
-        channels: channels of each convolution of stride 2, of 4 x 4 pixels, the last of 2 x 2. With three of them a region
-            of 8 x 8 pixels reads 14 x 14.
+        channels: channels of each convolution of stride 2, of 4 x 4 pixels, the last of 2 x 2. Of three a
+            region of 8 x 8 pixels reads 14 x 14.
         further: convolutions of stride 1 after them, of 3 x 3.
         places: whether these also see the row and the column of each region, from -1 to 1.
         position: whether a linear function of the row and the column of a region is added to its vector. All features
