@@ -50,7 +50,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    sizes = CharRNNConfig(embedding_size=EMBEDDING, hidden_size=HIDDEN, dropout=0.0)
+    sizes = CharRNNConfig(cell="lstm", embedding_size=EMBEDDING, hidden_size=HIDDEN, dropout=0.0)
     ours, bare = CharRNN(sizes, SYMBOLS), Bare()
     symbols = torch.randint(SYMBOLS, (ROWS, WINDOW + 1))
     mask = torch.ones_like(symbols, dtype=torch.bool)

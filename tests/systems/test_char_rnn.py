@@ -190,6 +190,7 @@ class TestPictures:
         line, capitals = RECIPE.pictures(Answer(model, task, config, example, written, torch.device("cpu")))
         assert (line.name, capitals.name) == ("line", "capitals")
         assert line.characters == task.symbols.decode(written.symbols)
+        assert line.title.startswith("Unit ")
         assert "follows the place in the line (correlation 0." in line.title
         assert kept(load(kept(line))) == kept(line)
 

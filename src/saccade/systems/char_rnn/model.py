@@ -1,6 +1,6 @@
 """A recurrent language model. Karpathy, Johnson & Fei-Fei 2015, arXiv:1506.02078, section 3.
 
-    h_t, c_t = layers of LSTM(embedding of x_t, h_t-1, c_t-1)
+    h_t = layers of GRU(embedding of x_t, h_t-1)          or LSTM, or tanh units
     p(x_t+1 | x_1..x_t) = softmax(W h_t + b)
 
 The state goes on from window to window of the text.
@@ -24,7 +24,7 @@ from saccade.nets.recurrent_stack import RecurrentStack, StackState
 class CharRNNConfig:
     """Sizes of the net."""
 
-    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    cell: Literal["lstm", "gru", "rnn"] = "gru"
     """The recurrent cell."""
     layers: Annotated[int, Field(ge=1, le=8)] = 1
     """Recurrent layers."""

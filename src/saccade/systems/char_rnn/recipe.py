@@ -44,7 +44,7 @@ class Config:
     task: TextConfig = TextConfig(window=64)
     model: CharRNNConfig = CharRNNConfig()
     training: TrainingConfig = TrainingConfig(
-        steps=2500, batch_size=2048, learning_rate=4e-3, schedule="linear", warmup=50, clip=1.0, validate_every=1250,
+        steps=3000, batch_size=2048, learning_rate=4e-3, schedule="linear", warmup=50, clip=1.0, validate_every=1000,
     )  # fmt: skip
     sampling: Sampling = Sampling()
 
@@ -112,8 +112,9 @@ def pictures(answer: Answer) -> list[Picture]:
     found: list[Picture] = []
     for place, (what, layer, cell, correlation) in enumerate(followers(learned, texts)):
         shade = cells[0, :, layer, cell].float().cpu() * (1 if correlation >= 0 else -1)
-        title = f"Cell {cell} of layer {layer + 1} follows {what} (correlation {abs(correlation):.2f})"
-        values = "cell, tanh(c)" if correlation >= 0 else "cell, -tanh(c)"
+        unit, value = ("Cell", "tanh(c)") if answer.model.recurrent.has_cell else ("Unit", "h")
+        title = f"{unit} {cell} of layer {layer + 1} follows {what} (correlation {abs(correlation):.2f})"
+        values = f"{unit.lower()}, {value if correlation >= 0 else f'-{value}'}"
         found.append(Characters(("capitals", "line")[place], "".join(names), shade, values, title))
     return found[::-1]
 
@@ -210,7 +211,7 @@ RECIPE = Recipe(
         "levels": Config(
             temperature=1.0,
             task=TextConfig(corpus="levels", symbols=Lines(), window=64),
-            model=CharRNNConfig(embedding_size=32, hidden_size=128, dropout=0.0),
+            model=CharRNNConfig(cell="lstm", embedding_size=32, hidden_size=128, dropout=0.0),
             training=TrainingConfig(
                 steps=1500, batch_size=1024, learning_rate=5e-3, threads=1, warmup=50, validate_every=500
             ),
