@@ -69,8 +69,7 @@ class ConvolutionalEncoder(nn.Module):
     """Convolutions with batch norm: relu(BN(W * x)). What a region reads lies evenly around its middle.
 
     Args:
-        channels: channels of each convolution of stride 2, of 4 x 4 pixels, the last of 2 x 2. Of three a
-            region of 8 x 8 pixels reads 14 x 14.
+        channels: channels of each convolution of stride 2, of 4 x 4 pixels.
         further: convolutions of stride 1 after them, of 3 x 3.
         places: whether these also see the row and the column of each region, from -1 to 1.
         position: whether a linear function of the row and the column of a region is added to its vector. All features
@@ -86,8 +85,7 @@ class ConvolutionalEncoder(nn.Module):
         super().__init__()
         last = channels[-1]
         self.least = 2 ** len(channels)
-        kernels = [4] * (len(channels) - 1) + [2]
-        reducing = [rectified(*pair, 2, size) for pair, size in zip(pairwise((3, *channels)), kernels, strict=True)]
+        reducing = [rectified(*pair, 2, kernel=4) for pair in pairwise((3, *channels))]
         self.reduce = nn.Sequential(*(layer for layers in reducing for layer in layers))
         widths = [last + 2 * places, *[last] * further]
         self.further = nn.Sequential(*(layer for pair in pairwise(widths) for layer in rectified(*pair)))
