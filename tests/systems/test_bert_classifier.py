@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from saccade.core.errors import InvalidInput
+from saccade.core.pretrained import Weights
 from saccade.runs import catalogue
 from saccade.systems.bert_classifier.model import BertClassifier, ClassifierConfig
 from tests.checkpoints import WORDS, close, opened, randomised, there_and_back, untrained_run, write_words
@@ -144,3 +145,11 @@ def test_pieces_longer_than_the_positions_are_refused() -> None:
     config = catalogue.recipe("bert_classifier").variants["tiny"]
     with pytest.raises(ValueError, match=r"--task\.longest 49 is more than the model reads"):
         replace(config, task=replace(config.task, longest=49))
+
+
+def test_the_variants_of_sst2_start_from_the_checkpoint_that_their_symbols_are_of() -> None:
+    variants = catalogue.recipe("bert_classifier").variants
+    for name in ("sst2", "sst2-output"):
+        config: Any = variants[name]
+        assert config.weights == Weights(config.task.symbols.vocabulary.parent)
+    assert variants["sst2-untrained"].weights is None

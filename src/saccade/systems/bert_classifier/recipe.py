@@ -104,6 +104,7 @@ SST2 = Config(
         steps=800, batch_size=850, learning_rate=1e-4, schedule="linear", warmup=80, optimizer=ADAM, clip=1.0,
         validate_every=100, checkpoint_every=200, keep="best",
     ),
+    weights=Weights(Path("minilm")),
 )  # fmt: skip
 
 RECIPE = Recipe(
