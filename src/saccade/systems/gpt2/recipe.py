@@ -149,10 +149,10 @@ RECIPE = Recipe(
         "tiny": TINY,
         "shakespeare": Config(
             task=TextConfig(window=256, context=128),
-            model=LanguageModelConfig(layers=4, model_size=256, heads=8, positions=256),
+            model=LanguageModelConfig(layers=4, positions=256, dropout=0.1),
             training=TrainingConfig(
-                steps=2600, batch_size=4096, learning_rate=1.5e-3, schedule="cosine", warmup=100, clip=1.0,
-                optimizer=ADAM, validate_every=650,
+                steps=11_500, batch_size=2048, learning_rate=2e-3, schedule="cosine", warmup=100, clip=1.0,
+                optimizer=ADAM, validate_every=1150, checkpoint_every=1150,
             ),
         ),
         "small": published(12, 768, 12, 6e-4),
