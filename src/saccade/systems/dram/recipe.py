@@ -1,5 +1,6 @@
 """The recipe of the deep recurrent attention model: pairs of digits, variants and pictures."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,5 +119,9 @@ RECIPE = Recipe(
     stream=by_epochs,
     pictures=pictures,
     measures=measures,
-    variants={"default": Config(), "tiny": TINY, "mnist": Config(training=training(15_000))},
+    variants={
+        "default": Config(),
+        "tiny": TINY,
+        "mnist": Config(task=replace(PAIRS, folder=Path("mnist")), training=training(15_000)),
+    },
 )

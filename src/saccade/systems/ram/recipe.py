@@ -85,6 +85,7 @@ def measures(answer: Answer) -> dict[str, Figure]:
     }
 
 
+MNIST = Path("mnist")
 WIDE = RAMConfig(patch_size=12, scales=3)
 CLUTTERED = RAMConfig(patch_size=12, scales=3, glimpses=8)
 TINY = Config(
@@ -116,11 +117,15 @@ RECIPE = Recipe(
     variants={
         "default": Config(),
         "tiny": TINY,
-        "mnist": Config(training=training(60_000)),
-        "translated": Config(task=DigitsConfig(kind=Translated()), model=WIDE, training=training(40_000)),
-        "cluttered": Config(task=DigitsConfig(kind=Cluttered()), model=CLUTTERED, training=training(60_000)),
+        "mnist": Config(task=DigitsConfig(folder=MNIST), training=training(60_000)),
+        "translated": Config(
+            task=DigitsConfig(kind=Translated(), folder=MNIST), model=WIDE, training=training(40_000)
+        ),
+        "cluttered": Config(
+            task=DigitsConfig(kind=Cluttered(), folder=MNIST), model=CLUTTERED, training=training(60_000)
+        ),
         "cluttered-random": Config(
-            task=DigitsConfig(kind=Cluttered()),
+            task=DigitsConfig(kind=Cluttered(), folder=MNIST),
             model=RAMConfig(patch_size=12, scales=3, glimpses=8, locations=Random()),
             training=training(24_000),
         ),
