@@ -197,9 +197,9 @@ RECIPE = Recipe(
         "default": Config(),
         "tiny": TINY,
         "long": Config(
-            model=CharRNNConfig(hidden_size=512, dropout=0.25),
+            model=CharRNNConfig(hidden_size=512, dropout=0.4, weight_dropout=0.1),
             training=TrainingConfig(
-                steps=3500,
+                steps=4500,
                 batch_size=4096,
                 learning_rate=4e-3,
                 schedule="linear",
