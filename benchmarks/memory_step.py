@@ -174,8 +174,7 @@ def neural_computer(batch: int, rounds: int) -> dict[str, Any]:
 
 
 def sparse_memory(rounds: int) -> dict[str, Any]:
-    """Milliseconds of a training step of each size, those of the search apart."""
-    found: dict[str, Any] = {}
+    """Milliseconds of a training step of each size, those of the search apart. The sizes take turns."""
     searching = [0.0]
 
     def timed(memory: Tensor, query: Tensor, count: int, written: Tensor | None) -> Tensor:
@@ -184,21 +183,27 @@ def sparse_memory(rounds: int) -> dict[str, Any]:
         searching[0] += time.perf_counter() - begun
         return slots
 
+    steps = {}
     for slots in MANY:
         torch.manual_seed(0)
         ours = SparseAccessMemory(BITS + 1, BITS, hidden_size=HIDDEN, slots=slots, slot_size=SIZE, search=timed)
-        step, whole, rest = training_step(ours, 1), [], []
-        for number in range(rounds + 2):
+        steps[slots] = training_step(ours, 1)
+    whole: dict[int, list[float]] = {slots: [] for slots in MANY}
+    rest: dict[int, list[float]] = {slots: [] for slots in MANY}
+    for number in range(rounds + 2):
+        for slots, step in steps.items():
             searching[0], begun = 0.0, time.perf_counter()
             step()
             if number >= 2:
-                whole.append(time.perf_counter() - begun)
-                rest.append(whole[-1] - searching[0])
-        found[str(slots)] = {
-            "with the search": round(1000 * statistics.median(whole), 1),
-            "without": round(1000 * statistics.median(rest), 1),
+                whole[slots].append(time.perf_counter() - begun)
+                rest[slots].append(whole[slots][-1] - searching[0])
+    return {
+        str(slots): {
+            "with the search": round(1000 * statistics.median(whole[slots]), 1),
+            "without": round(1000 * statistics.median(rest[slots]), 1),
         }
-    return found
+        for slots in MANY
+    }
 
 
 def main() -> None:

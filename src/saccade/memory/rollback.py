@@ -21,6 +21,7 @@ from saccade.memory.sparse_addressing import (
     accessed_after,
     gather,
     least_recent,
+    long_ago,
     read_content,
     scatter_write,
     together,
@@ -63,7 +64,9 @@ class Rollback(torch.autograd.Function):
         memory, read_weights, reads = carried[0] if own else carried[0].clone(), carried[1], carried[2]
         hidden, cell = carried[3:] if len(carried) == 5 else (None, None)
         accessed, time, read_slots = chosen[0].clone(), *chosen[1:]
-        features, written = [], None
+        features, written, heads = [], None, module.head_count
+        # a step writes k + 1 slots for each head, and reads k
+        old_slots = long_ago(accessed, projected.shape[1] * heads * (2 * module.nearest + 1) + heads)
         journal: list[tuple[Tensor, ...]] = []
         inside: list[tuple[Tensor, ...]] = []
         for now, projection in enumerate(projected.unbind(1)):
@@ -73,7 +76,8 @@ class Rollback(torch.autograd.Function):
             features_of_step, cell = cell_of(sums, cell)
             hidden = None if cell is None else features_of_step
             emitted = module.activate(F.linear(features_of_step, weight, bias))
-            slots = torch.cat([read_slots, least_recent(accessed, module.head_count)[..., None]], -1)
+            oldest = old_slots.gather(1, least_recent(accessed.gather(1, old_slots), heads))
+            slots = torch.cat([read_slots, oldest[..., None]], -1)
             old, weights = gather(memory, slots.flatten(1)), write_weights(emitted, read_weights)
             scatter_write(memory, slots, weights, emitted.add)
             read_slots = module.search(memory, emitted.query, module.nearest, written)

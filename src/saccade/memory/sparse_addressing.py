@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from saccade.memory.addressing import direction
+from saccade.memory.addressing import SHORTEST, direction
 
 DELTA = 0.005
 Search = Callable[[Tensor, Tensor, int, Tensor | None], Tensor]
@@ -36,7 +36,9 @@ def nearest(
     memory: Float[Tensor, "b n m"], query: Float[Tensor, "b h m"], count: int, written: Tensor | None = None
 ) -> Int[Tensor, "b h k"]:
     """The slots nearest to each query by cosine: exact, over all of them."""
-    return (query @ direction(memory).mT).topk(count, sorted=False).indices
+    # the length of a query does not change the order, and the slots need not be divided by theirs one by one
+    lengths = torch.linalg.vector_norm(memory, dim=-1).clamp_min_(SHORTEST)
+    return (query @ memory.mT).div_(lengths[:, None]).topk(count, sorted=False).indices
 
 
 def least_recent(accessed: Int[Tensor, "b n"], count: int) -> Int[Tensor, "b h"]:
@@ -44,6 +46,12 @@ def least_recent(accessed: Int[Tensor, "b n"], count: int) -> Int[Tensor, "b h"]
     if count == 1:
         return accessed.argmin(1, keepdim=True)
     return accessed.topk(count, largest=False).indices
+
+
+def long_ago(accessed: Int[Tensor, "b n"], count: int) -> Int[Tensor, "b c"]:
+    """The `count` slots that were accessed longest ago, or all, in any order. As long as fewer slots are accessed, the
+    least recent one is among them, so that not all slots have to be searched at each step."""
+    return accessed.topk(min(count, accessed.shape[1]), largest=False, sorted=False).indices
 
 
 def write_weights(emitted: Emitted, read_weights: Float[Tensor, "b h k"]) -> Float[Tensor, "b h k1"]:
