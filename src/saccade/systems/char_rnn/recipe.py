@@ -101,6 +101,7 @@ def pictures(answer: Answer) -> list[Picture]:
     if isinstance(answer.task, LevelsTask):
         return [level(answer)]
     own, task = shown_symbols(answer)[:2000], answer.task
+    recurrent: Any = answer.model.recurrent
     cells = traced(answer.model, torch.tensor([own], device=answer.device))
     names = [name if len(name) == 1 else "?" for name in task.labels(own)]
     learned, texts = cells, ["".join(names)]
@@ -112,7 +113,7 @@ def pictures(answer: Answer) -> list[Picture]:
     found: list[Picture] = []
     for place, (what, layer, cell, correlation) in enumerate(followers(learned, texts)):
         shade = cells[0, :, layer, cell].float().cpu() * (1 if correlation >= 0 else -1)
-        unit, value = ("Cell", "tanh(c)") if answer.model.recurrent.has_cell else ("Unit", "h")
+        unit, value = ("Cell", "tanh(c)") if recurrent.has_cell else ("Unit", "h")
         title = f"{unit} {cell} of layer {layer + 1} follows {what} (correlation {abs(correlation):.2f})"
         values = f"{unit.lower()}, {value if correlation >= 0 else f'-{value}'}"
         found.append(Characters(("capitals", "line")[place], "".join(names), shade, values, title))
