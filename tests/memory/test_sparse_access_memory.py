@@ -82,7 +82,7 @@ def flat(outputs: Tensor, state: SparseAccessMemoryState) -> tuple[Tensor, ...]:
 
 
 def make_sam(**options: Any) -> SparseAccessMemory:
-    return randomised(SparseAccessMemory(INPUT, OUTPUT, **SIZES, **options))
+    return randomised(SparseAccessMemory(INPUT, OUTPUT, **SIZES | options))
 
 
 def some_state(sam: SparseAccessMemory) -> tuple[Callable[[], SparseAccessMemoryState], list[Tensor]]:
@@ -283,3 +283,18 @@ def test_a_new_memory_writes_into_new_slots() -> None:
     assert (emitted.write_gate > 0.8).all()
     assert (emitted.interpolation < 0.1).all()
     assert (emitted.strength - torch.tensor(2.0).log()).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_the_least_recent_slots_are_found_among_few(heads: int) -> None:
+    """With many slots, of which a sequence can access few, the steps write where the plain form writes."""
+    sam, inputs = make_sam(slots=60, nearest=1, heads=heads), torch.randn(BATCH, STEPS, INPUT, dtype=torch.float64)
+    start = sam.initial_state(BATCH)._replace(accessed=torch.stack([torch.randperm(60) - 100 for _ in range(BATCH)]))
+    with capture(sam, only="write_weights") as seen:
+        outputs, state = sam(inputs, start)
+    with capture(sam, only="write_weights", replace=lambda *_: None) as plainly:
+        expected, last = sam(inputs, start)
+    torch.testing.assert_close(outputs, expected, rtol=1e-12, atol=1e-12)
+    assert torch.equal(state.accessed, last.accessed)
+    for one, other in zip(seen["write_weights"], plainly["write_weights"], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)

@@ -43,7 +43,7 @@ def test_regions_see_each_other_through_further_convolutions() -> None:
     assert build_encoder(Convolutional(channels=(4, 5))).channels == 5
 
 
-def test_what_a_region_reads_lies_evenly_around_its_middle() -> None:
+def test_the_pixels_that_a_region_reads_lie_evenly_around_its_middle() -> None:
     """A 3 x 3 kernel with stride 2 would see 3.5 pixels more to the left than to the right after three layers."""
     encoder = ConvolutionalEncoder((2, 2, 2), 1).eval()
     for weights in encoder.parameters():

@@ -49,8 +49,8 @@ def least_recent(accessed: Int[Tensor, "b n"], count: int) -> Int[Tensor, "b h"]
 
 
 def long_ago(accessed: Int[Tensor, "b n"], count: int) -> Int[Tensor, "b c"]:
-    """The `count` slots that were accessed longest ago, or all, in any order. As long as fewer slots are accessed, the
-    least recent one is among them, so that not all slots have to be searched at each step."""
+    """The `count` slots that were accessed longest ago, or all, in any order. Until as many slots have been accessed,
+    the least recent one is among them, so a step need not search all slots."""
     return accessed.topk(min(count, accessed.shape[1]), largest=False, sorted=False).indices
 
 

@@ -66,7 +66,7 @@ Encoder = Annotated[Convolutional | EfficientNet | Stored, Field(discriminator="
 
 
 class ConvolutionalEncoder(nn.Module):
-    """Convolutions with batch norm: relu(BN(W * x)). What a region reads lies evenly around its middle.
+    """Convolutions with batch norm: relu(BN(W * x)). The pixels that a region reads lie evenly around its middle.
 
     Args:
         channels: channels of each convolution of stride 2, of 4 x 4 pixels.
