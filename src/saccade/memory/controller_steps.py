@@ -67,7 +67,10 @@ class ControllerSteps:
     def derive(self) -> None:
         """The derivatives of all steps, before the backward pass."""
         self.of_sums = torch.empty_like(self.gates)
-        self.of_sum = self.of_sums.unbind(0)
+        self.of_sum, self.turned = self.of_sums.unbind(0), self.weight.mT
+        self.of_before = torch.zeros_like(self.features[0])
+        self.of_reads, self.of_hidden = self.of_before.split([self.width, self.size], 1)
+        self.of_seen = self.of_before[:, : len(self.weight)]
         if not self.lstm:
             self.slope = (1 - self.features[1:, :, self.width :].square()).unbind(0)
             return
@@ -87,8 +90,8 @@ class ControllerSteps:
         self.of_three = self.of_sums[..., : 3 * self.size].unflatten(-1, (3, self.size)).unbind(0)
         self.of_show = self.of_sums[..., 3 * self.size :].unbind(0)
 
-    def backward(self, now: int, of_hidden: Tensor, of_cell: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """The slopes of [r, h] (of r, if feed-forward) and of the cell before the step."""
+    def backward(self, now: int, of_hidden: Tensor, of_cell: Tensor | None) -> Tensor | None:
+        """The slope of the cell before the step; `of_before` becomes that of [r, h] before it."""
         if of_cell is None:
             torch.mul(of_hidden, self.slope[now], out=self.of_sum[now])
         else:
@@ -96,7 +99,10 @@ class ControllerSteps:
             torch.mul(of_cell[:, None], self.into_cell[now], out=self.of_three[now])
             torch.mul(of_hidden, self.into_show[now], out=self.of_show[now])
             of_cell.mul_(self.keep[now])
-        return self.of_sum[now] @ self.weight.mT, of_cell
+        torch.mm(self.of_sum[now], self.turned, out=self.of_seen)
+        if not self.lstm:
+            self.of_hidden.zero_()
+        return of_cell
 
     def of_weight(self) -> Float[Tensor, "rh gates"]:
         """The gradient of V, transposed, after all steps."""

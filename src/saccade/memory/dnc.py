@@ -34,7 +34,8 @@ from saccade.core.tap import Tap
 from saccade.memory.addressing import content_weights
 from saccade.memory.allocation import allocation, retention, usage_after
 from saccade.memory.controller import Controller, Kind
-from saccade.memory.dnc_steps import Computer, Memory, Steps
+from saccade.memory.dnc_parts import Computer, Memory
+from saccade.memory.dnc_steps import Steps
 from saccade.memory.links import link_after, precedence_after, sharpen_links
 from saccade.memory.lstm import LSTMState
 from saccade.memory.ntm_steps import HUGE
@@ -245,9 +246,9 @@ class DNC(nn.Module):
         for now, step in enumerate([*states, Memory(*carried)] if heard(self) else []):
             for name in ("usage", "write_weights", "memory", "link", "read_weights"):
                 getattr(self, name).lazy(getattr(step, name).clone)
-            self.free_gates.lazy(emitted.free[now].clone)
-            self.allocation_gate.lazy(partial(emitted.choice[now].narrow, 1, 0, 1))
-            self.write_gate.lazy(partial(emitted.choice[now].narrow, 1, 1, 1))
+            self.free_gates.lazy(partial(emitted.free[now].flatten, 1))
+            self.allocation_gate.lazy(partial(emitted.allocation_gate[now].flatten, 1))
+            self.write_gate.lazy(partial(emitted.write_gate[now].flatten, 1))
             self.modes.lazy(partial(emitted.modes[now].softmax, -1))
             self.reads.lazy(partial(reads.select, 1, now))
         controller = () if cell is None else LSTMState(features[:, -1, -size:], cell)

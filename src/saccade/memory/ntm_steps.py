@@ -67,10 +67,11 @@ class Emitted:
         self.key = key.unflatten(-1, (heads, width)).unbind(0)
         self.add = add.unflatten(-1, (machine.write_heads, width)).unbind(0)
         self.sigmoid, self.softplus = sigmoid.unbind(0), softplus.unbind(0)
-        self.gate, self.erase = sigmoid[..., :gates].unbind(0), sigmoid[..., gates:]
+        self.gate, self.erase = sigmoid[..., :gates, None].unbind(0), sigmoid[..., gates:]
         self.erase = self.erase.unflatten(-1, (machine.write_heads, width)).unbind(0)
         self.strengths = softplus[..., :strengths]
-        self.strength, self.sharpness = softplus[..., :strengths].unbind(0), softplus[..., strengths:].unbind(0)
+        self.strength = self.strengths[..., None].unbind(0)
+        self.sharpness = softplus[..., strengths:, None].unbind(0)
         self.shift = shift.unflatten(-1, (heads, machine.shifts)).unbind(0)
 
     def activate(self, now: int, clip: float) -> None:
@@ -90,7 +91,7 @@ class Emitted:
         return list(slopes.unbind(0))
 
 
-def convolved(weights: Tensor, shift: Tensor, around: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def convolved(weights: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
     """`circular_convolution`, one shift at a time; also the weights with as many repeated at both ends as it takes."""
     reach, size = shift.shape[-1] // 2, weights.shape[-1]
     if reach == 0:
@@ -128,11 +129,11 @@ class Steps(torch.autograd.Function):
             key_norm = torch.linalg.vector_norm(emitted.key[now], dim=-1, keepdim=True).clamp_min_(SHORTEST)
             slot_norm = torch.linalg.vector_norm(memory, dim=-1).clamp_min_(SHORTEST)[:, None]
             direction = emitted.key[now] / key_norm
-            content = compared(direction, memory, slot_norm, emitted.strength[now])
-            gated = torch.lerp(weights, content.weights, emitted.gate[now][..., None])
+            content = compared(direction, memory.mT, slot_norm, emitted.strength[now])
+            gated = torch.lerp(weights, content.weights, emitted.gate[now])
             moved, around = convolved(gated, emitted.shift[now])
             logs = moved.clamp_min_(floor).log()
-            weights = (logs * emitted.sharpness[now][..., None]).softmax(-1)
+            weights = (logs * emitted.sharpness[now]).softmax(-1)
             erased = weights[:, heads:, :, None] * emitted.erase[now][:, :, None]
             written = memory
             for one in erased.unbind(1):
@@ -168,14 +169,15 @@ class Steps(torch.autograd.Function):
             raw = torch.addmm(bias, run.features[1:, :, run.width :].flatten(0, 1), layer.mT)
             unclipped = (raw.abs() <= machine.clip).unflatten(0, (steps, -1)).unbind(0)
         slot_norms = [one.slot_norm for one in ctx.kept]
-        scale = (emitted.strengths[..., None] / torch.stack(slot_norms)).unbind(0)
+        strengths = emitted.strengths[..., None]
+        scale, strength = (strengths / torch.stack(slot_norms)).unbind(0), strengths.mT.unbind(0)
+        of_strength = of_emitted.strengths.unbind(0)
         key_slope, slot_slope = slopes_of_norms([one.key_norm for one in ctx.kept], 1), slopes_of_norms(slot_norms, 2)
         of_memory, of_weights, heads = of_memory.clone(), of_weights.clone(), machine.read_heads
-        of_before = torch.zeros_like(run.features[0])
+        of_reads = run.of_reads.unflatten(1, (heads, machine.slot_size))
         for now in reversed(range(steps)):
             kept, memory, weights, before = ctx.kept[now], memories[now], located[now + 1], located[now]
-            of_before += of_features[:, now]
-            of_reads = of_before[:, : run.width].unflatten(1, (heads, machine.slot_size))
+            run.of_before += of_features[:, now]
             seen = memories[now + 1] if machine.read_after else memory
             of_read = torch.bmm(of_reads, seen.mT)
             if machine.read_after:
@@ -191,8 +193,8 @@ class Steps(torch.autograd.Function):
                 of_memory.baddbmm_(weights[:, :heads].mT, of_reads)
             # sharpening
             of_logs = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
-            torch.sum(of_logs * kept.logs, -1, out=of_emitted.sharpness[now])
-            of_moved = of_logs.mul_(emitted.sharpness[now][..., None]).div_(kept.moved)
+            torch.sum(of_logs * kept.logs, -1, keepdim=True, out=of_emitted.sharpness[now])
+            of_moved = of_logs.mul_(emitted.sharpness[now]).div_(kept.moved)
             # shift: the convolution's transpose has the shifts in reverse
             windows = kept.around.unfold(-1, of_moved.shape[-1], 1)
             of_shift = (windows * of_moved[:, :, None]).sum(-1).flip(-1)
@@ -200,13 +202,13 @@ class Steps(torch.autograd.Function):
             of_emitted.shift[now].copy_(torch._softmax_backward_data(of_shift, shift, -1, shift.dtype))
             of_gated = convolved(of_moved, shift.flip(-1))[0]
             # interpolation
-            torch.sum(of_gated * (kept.content.weights - before), -1, out=of_emitted.gate[now])
-            of_content = of_gated * emitted.gate[now][..., None]
+            torch.sum(of_gated * (kept.content.weights - before), -1, keepdim=True, out=of_emitted.gate[now])
+            of_content = of_gated * emitted.gate[now]
             of_weights = of_gated - of_content
             # content
             of_direction = content_backward(
-                of_content, kept.content, emitted.strength[now], scale[now], kept.direction, memory, slot_slope[now],
-                of_memory, of_emitted.strength[now],
+                of_content, kept.content, strength[now], scale[now], kept.direction, memory, slot_slope[now],
+                of_memory, of_strength[now],
             )  # fmt: skip
             along = (of_direction * kept.direction).sum(-1, keepdim=True).mul_(key_slope[now])
             torch.addcmul(of_direction.div_(kept.key_norm), kept.direction, along, value=-1, out=of_emitted.key[now])
@@ -214,15 +216,12 @@ class Steps(torch.autograd.Function):
             activated[now].mul_(slopes[now])
             if unclipped is not None:
                 of_emitted.row[now].mul_(unclipped[now])
-            of_hidden = torch.addmm(of_before[:, run.width :], of_emitted.row[now], layer)
-            of_seen, of_cell = run.backward(now, of_hidden, of_cell)
-            of_before = of_seen if run.lstm else F.pad(of_seen, (0, run.size))
+            of_cell = run.backward(now, torch.addmm(run.of_hidden, of_emitted.row[now], layer), of_cell)
         hidden = run.features[1:, :, run.width :].flatten(0, 1)
         rows = of_emitted.values.flatten(0, 1)
-        of_reads, of_hidden = of_before.split([run.width, run.size], 1)
         return (
-            None, run.of_sums.transpose(0, 1), of_memory, of_weights, of_reads, of_hidden if run.lstm else None,
-            of_cell, run.of_weight(), rows.mT @ hidden, rows.sum(0),
+            None, run.of_sums.transpose(0, 1), of_memory, of_weights, run.of_reads,
+            run.of_hidden if run.lstm else None, of_cell, run.of_weight(), rows.mT @ hidden, rows.sum(0),
         )  # fmt: skip
 
 
@@ -250,9 +249,9 @@ def erase_backward(
 
 
 def compared(direction: Tensor, memory: Tensor, slot_norm: Tensor, strength: Tensor) -> Content:
-    """Content weights of keys scaled to length 1."""
-    cosine = torch.bmm(direction, memory.mT).div_(slot_norm)
-    return Content(cosine, (cosine * strength[..., None]).softmax(-1))
+    """Content weights of keys scaled to length 1. `memory` is transposed (b, m, n), the strength a column (b, h, 1)."""
+    cosine = torch.bmm(direction, memory).div_(slot_norm)
+    return Content(cosine, (cosine * strength).softmax(-1))
 
 
 def content_backward(
@@ -261,7 +260,8 @@ def content_backward(
 ) -> Float[Tensor, "b h m"]:  # fmt: skip
     """Of content weights: the slope of the directions; `of_memory` grows, and `of_strength` is written.
 
-    `scale` is the strength over the norm of each slot, `slot_slope` 1 over the norm squared (0 where it is fixed).
+    The strength is a row (b, 1, h); `scale` is it over the norm of each slot, `slot_slope` 1 over the norm squared (0
+    where it is fixed).
     """
     cosine, weights = content
     of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
@@ -269,7 +269,7 @@ def content_backward(
     torch.sum(of_strengths, -1, out=of_strength)
     of_dots = of_scores.mul_(scale)
     of_memory.baddbmm_(of_dots.mT, direction)
-    of_norm = torch.bmm(strength[:, None], of_strengths).mul_(slot_slope)
+    of_norm = torch.bmm(strength, of_strengths).mul_(slot_slope)
     of_memory.addcmul_(memory, of_norm.mT, value=-1)
     return torch.bmm(of_dots, memory)
 
