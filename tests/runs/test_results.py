@@ -25,6 +25,18 @@ def test_a_group_is_the_newest_run_of_each_seed_on_the_newest_data() -> None:
     assert found == [[4.0, 5.0], [6.0], [7.0]]
 
 
+def test_a_group_has_no_runs_of_earlier_settings() -> None:
+    def trained(seed: int, **settings: int) -> results.Evidence:
+        return evidence(seed, 1.0, config={"training": settings})
+
+    last = trained(2, steps=20, threads=2)
+    for other, together in (
+        (trained(1, steps=20, threads=1), True), (trained(1, steps=10), False), (trained(1, batch_size=7), True),
+        (evidence(1, 1.0), True), (evidence(1, 1.0) | {"parameters": 99}, False),
+    ):  # fmt: skip
+        assert results.groups([other, last]) == [[other, last] if together else [last]]
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -82,6 +94,8 @@ def test_list_prefers_the_unchanged_default(house: Path, saccade: Command) -> No
     keep(evidence(1, 99.0, 20, variant="tiny"))
     keep(evidence(1, 98.0, 21, changed={"model.size": 7}))
     assert "BLEU 41.00 ± 1.00" in saccade("list").out
+    assert "model.size" not in saccade("list").out
+    assert "model.size" in saccade("list", "rnnsearch").out
 
 
 def test_columns_are_named_after_metrics_and_missing_figures_are_dashes(house: Path) -> None:

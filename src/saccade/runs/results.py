@@ -40,8 +40,11 @@ def overview() -> str:
 
 
 def headlines(evidence: Sequence[Evidence]) -> list[list[Evidence]]:
-    """The groups for the overview, without rows of a comparison: variants with a hyphen in their name and no claim."""
-    return [group for group in groups(evidence) if "-" not in group[-1]["variant"] or group[-1]["claims"]]
+    """The groups for the overview, without rows of a comparison: variants with a hyphen in their name and no claim, and
+    changes to a variant that was trained unchanged."""
+    found = [group for group in groups(evidence) if "-" not in group[-1]["variant"] or group[-1]["claims"]]
+    unchanged = {group[-1]["variant"] for group in found if not group[-1]["changed"]}
+    return [group for group in found if not group[-1]["changed"] or group[-1]["variant"] not in unchanged]
 
 
 def runs(system: str) -> str:
@@ -121,14 +124,29 @@ def groups(evidence: Sequence[Evidence]) -> list[list[Evidence]]:
 
 
 def newest(runs: Sequence[Evidence]) -> list[Evidence]:
-    """The newest run of each seed, without runs on other data than the newest run of all."""
-    data = runs[-1]["data"].get("sha256")
+    """The newest run of each seed, without runs on other data or with other settings than the newest run of all."""
+    last = runs[-1]
     latest: dict[tuple[int, ...], Evidence] = {}
     for one in runs:
-        if one["data"].get("sha256") == data:
+        if one["data"].get("sha256") == last["data"].get("sha256") and alike(one, last):
             latest.pop(tuple(one["seeds"]), None)  # so that it moves to the end
             latest[tuple(one["seeds"])] = one
     return list(latest.values())
+
+
+OWN = ("seed", "device", "precision", "threads", "checkpoint_every", "log_every")
+"""Training settings in which runs of one variant may differ."""
+
+
+def alike(one: Evidence, other: Evidence) -> bool:
+    """Whether two runs of a variant have as many parameters and were trained with the same settings. Only settings that
+    both have, in the same form, are compared: older runs lack some."""
+    first, second = (found.get("config", {}).get("training", {}) for found in (one, other))
+    both = [name for name in first if name in second and name not in OWN]
+    same = all(
+        first[name] == second[name] for name in both if isinstance(first[name], dict) == isinstance(second[name], dict)
+    )
+    return bool(one["parameters"] == other["parameters"] and same)
 
 
 def seeds_of(group: Sequence[Evidence]) -> str:
