@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import formulas
+import mathml
 import pages
 import pytest
 from mechanisms import mechanism, mechanisms
@@ -40,18 +41,35 @@ def maths(text: str) -> list[str]:
         ("o_t = f(m_1, .., m_t)", "ot=f(m1,…,mt)"),
         ("c_t = h_{a_t}", "ct=hat"),
         ("[k != l's last] = 1", "[k≠l's last]=1"),
+        ("p(B follows A) = softmax(V tanh(U h_[CLS] + u))", "p(BfollowsA)=softmax(Vtanh(Uh[CLS]+u))"),
+        ("h_zt <- layer(Q = h_zt, KV = [m; h_z1..h_zt])", "hzt←layer(Q=hzt,KV=[m;hz1…hzt])"),
+        ("p(x_t+1) = h^enc_t-1", "p(xt+1)=ht−1enc"),
+        ("R = [a = a*]", "R=[a=a∗]"),
+        ("L = KL(p || q) +- 1", "L=KL(p‖q)±1"),
+        ("p(v_i | v_<i) = c", "p(vi|v<i)=c"),
+        ("u = the last state, in both directions", "u=thelaststate,inbothdirections"),
         ("MultiHead(Q, K, V) = [head_1; ...; head_h] W^O", "MultiHead(Q,K,V)=[head1;…;headh]WO"),
     ],
 )
 def test_each_form_becomes_mathml(text: str, said: str) -> None:
-    left, right = formulas.sides(text)
+    left, right = mathml.sides(text)
     assert spoken(f"<math>{left}{right}</math>") == said
 
 
 def test_a_fraction_has_two_sides_and_drops_its_parentheses() -> None:
-    _, right = formulas.sides("c = (a + b) / (2 sigma^2)")
+    _, right = mathml.sides("c = (a + b) / (2 sigma^2)")
     top, bottom = ElementTree.fromstring(f"<math>{right}</math>").find("mfrac") or ()
     assert ["".join(side.itertext()) for side in (top, bottom)] == ["a+b", "2σ2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "above", "below"),
+    [("K = 1/2 sum_d m_d", "1", "2"), ("K = 1 / 2 sum_d m_d", "1", "2∑dmd"), ("K = 2i/d x", "2i", "d")],
+)
+def test_a_slash_without_spaces_binds_closer_than_a_product(text: str, above: str, below: str) -> None:
+    fraction = ElementTree.fromstring(f"<math>{mathml.sides(text)[1]}</math>").find(".//mfrac")
+    assert fraction is not None
+    assert ["".join(side.itertext()) for side in fraction] == [above, below]
 
 
 def test_a_line_has_a_label_formulas_and_a_remark() -> None:
@@ -66,7 +84,7 @@ def test_a_line_has_a_label_formulas_and_a_remark() -> None:
     row = formulas.row("    u_q = W s_q,   beta_q = softplus(b . s_q + c)")
     assert len(maths(row)) == 3
     row = formulas.row("    gumbel      a_t = arg max(log w_t + g), g Gumbel noise, which samples from w_t")
-    assert "<td class='remark'>g Gumbel noise, which samples from w_t</td>" in row
+    assert "<td class='remark'>g Gumbel noise, which samples from <i>w</i><sub>t</sub></td>" in row
 
 
 @pytest.mark.parametrize("text", ["    e = ]", "    a line of words", "    x = $5"])
@@ -97,7 +115,25 @@ def test_examples_of_a_docstring_are_code() -> None:
     assert "```pycon\n>>> 1 + 1\n2\n```" in formulas.in_docstring(text)
 
 
+def test_remarks_beside_a_wide_formula_stand_below_it() -> None:
+    wide = f"a = {' + '.join('bcdefghijklmnopqrstuvwxyz')}     said\nb = c\n"
+    assert '</tr><tr><td></td><td></td><td class="remark">said</td></tr>' in formulas.block(wide)
+    assert "<td class='remark'>said</td>" in formulas.block("a = b     said\n")
+
+
+def test_a_sentence_after_an_equals_sign_is_text() -> None:
+    row = formulas.row("u_m = the last state of the net over all words of turn m")
+    assert "<td>= the last state of the net over all words of turn m</td>" in row
+    assert "<i>h</i><sub>k,j</sub>" in formulas.row("a = b        as h_{k,j} is")
+
+
 def test_commands_on_a_page_are_no_formulas() -> None:
     commands = "```text\nsaccade predict RUN x = 1\n```\n"
     assert formulas.in_page(commands) == commands
+    code = "```text\nimport saccade\nrun = saccade.load(x)\n```\n"
+    assert formulas.in_page(code) == code
+    drawn = formulas.in_page("```text\nc    = tanh(h)     of a word\nx = $5\ns = h_0      code in `ticks`\n```\n")
+    assert len(maths(drawn)) == 4
+    assert "<code>x = $5</code>" in drawn  # only what cannot be read stays as it is
+    assert "<code>ticks</code>" in drawn
     assert "<math" in formulas.in_page("```text\nc = tanh(V h_T)        s_0 = tanh(V' c)\n```\n")
