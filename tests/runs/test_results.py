@@ -37,6 +37,21 @@ def test_a_group_has_no_runs_of_earlier_settings() -> None:
         assert results.groups([other, last]) == [[other, last] if together else [last]]
 
 
+def test_a_claim_against_another_variant_is_decided_once_that_has_evidence(house: Path, saccade: Command) -> None:
+    claim = {
+        "metric": "bleu", "direction": "max", "variant": "row", "why": "it should", "against": "other", "factor": 2.0,
+        "split": "test", "over": "each", "value": 50.0, "bound": None, "holds": None,
+    }  # fmt: skip
+    keep(evidence(1, 50.0, 5, variant="row", claims=[claim]))
+    assert "BLEU better than that of other (factor 2): not decided yet" in saccade("list", "rnnsearch").out
+    assert results.runs("rnnsearch").count("not decided yet") == 1
+    keep(evidence(1, 99.0, 6, variant="other", changed={"model.size": 7}))
+    keep(evidence(1, 20.0, 7, variant="other"))
+    assert "row: BLEU >= 40: holds" in saccade("list", "rnnsearch").out
+    keep(evidence(1, 30.0, 8, variant="other"))
+    assert "BLEU >= 60: **fails**" in results.runs("rnnsearch")
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

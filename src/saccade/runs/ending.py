@@ -2,12 +2,12 @@
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from saccade.core.files import write_atomically
 from saccade.core.picture import Accompanied, Moving, Picture
-from saccade.core.recipe import Claim
 from saccade.core.stream import sizes_of
 from saccade.core.task import Answered, Legible, Readable, Score
 from saccade.explain import plots
@@ -15,7 +15,7 @@ from saccade.explain.pictures import kept
 from saccade.explain.pictures.curve import Curve
 from saccade.explain.pictures.histogram import Histogram
 from saccade.explain.plots.series import Line
-from saccade.runs import catalogue
+from saccade.runs.results import bound_of, verdict
 from saccade.runs.run import Run
 from saccade.runs.scoring import score, summary
 from saccade.training.evidence import Cost, collect
@@ -33,15 +33,13 @@ def finish(run: Run, head: Mapping[str, Any], cost: Cost, say: Say) -> None:
     parameters = sum(weight.numel() for weight in run.model.parameters())
     evidence = collect(
         run.recipe, head, {"test": found}, run.task.metric, run.task.describe(), parameters, cost, str(run.device),
-        lambda claim: bound(run.system, claim),
+        lambda claim: bound_of(run.system, asdict(claim)),
     )  # fmt: skip
     evidence |= {"studies": {}, "pictures": [kept(picture) for picture in small_pictures(run, examples)]}
     run.folder.write_evidence(evidence)
     say(summary(run, "test", found) + (f"; trained in {cost.seconds:.0f} s" if run.recipe.objective else ""))
     for claim in evidence["claims"]:
-        sign = ">=" if claim["direction"] == "max" else "<="
-        verdict = {True: "holds", False: "DOES NOT HOLD", None: "not decided yet"}[claim["holds"]]
-        say(f"claim: {claim['metric']} {sign} {claim['bound']}: {verdict}")
+        say(f"claim: {verdict(evidence, claim).replace('**fails**', 'DOES NOT HOLD')}")
     say("")
     if isinstance(run.task, Legible):
         for example, prediction in list(zip(examples, predictions, strict=True))[:SHOWN]:
@@ -54,16 +52,6 @@ def finish(run: Run, head: Mapping[str, Any], cost: Cost, say: Say) -> None:
     if isinstance(run.task, Readable):
         say(f"next: saccade predict {path} {sample_input(run)}".rstrip())
         say(f"      saccade serve {path}")
-
-
-def bound(system: str, claim: Claim) -> float | None:
-    """The bound of a claim; None if the variant to compare with has no evidence yet."""
-    if claim.bound is not None:
-        return claim.bound
-    for found in reversed(catalogue.evidence(system)):
-        if found["variant"] == claim.against and not found["changed"] and claim.metric in found["metrics"][claim.split]:
-            return float(claim.factor * found["metrics"][claim.split][claim.metric])
-    return None
 
 
 def sample_input(run: Run) -> str:

@@ -74,9 +74,28 @@ def described(found: Evidence) -> str:
 
 
 def verdict(found: Evidence, claim: Mapping[str, Any]) -> str:
+    """A claim, and whether it holds. One against another variant that had no evidence when the run ended is decided by
+    the evidence that it has now."""
+    bound, holds = bound_of(found["system"], claim), claim["holds"]
+    if bound is None:
+        factor = "" if claim["factor"] == 1 else f" (factor {claim['factor']:g})"
+        name = figure(found, claim["metric"]).name
+        return f"{name} better than that of {claim['against']}{factor}: not decided yet"
+    if holds is None:
+        holds = claim["value"] >= bound if claim["direction"] == "max" else claim["value"] <= bound
     sign = ">=" if claim["direction"] == "max" else "<="
-    bound = said(found, claim["metric"], f"{sign} {claim['bound']:g}")
-    return f"{bound}: {'holds' if claim['holds'] else '**fails**'}"
+    return f"{said(found, claim['metric'], f'{sign} {bound:g}')}: {'holds' if holds else '**fails**'}"
+
+
+def bound_of(system: str, claim: Mapping[str, Any]) -> float | None:
+    """The bound of a claim; None if the variant to compare with has no evidence yet."""
+    if claim["bound"] is not None:
+        return float(claim["bound"])
+    metric, split = claim["metric"], claim["split"]
+    for found in reversed(catalogue.evidence(system)):
+        if found["variant"] == claim["against"] and not found["changed"] and metric in found["metrics"][split]:
+            return float(claim["factor"] * found["metrics"][split][metric])
+    return None
 
 
 def result(group: Sequence[Evidence]) -> str:
