@@ -78,7 +78,7 @@ def verdict(found: Evidence, claim: Mapping[str, Any]) -> str:
     the evidence that it has now."""
     bound, holds = bound_of(found["system"], claim), claim["holds"]
     if bound is None:
-        factor = "" if claim["factor"] == 1 else f" (factor {claim['factor']:g})"
+        factor = "" if claim["factor"] == 1 else f" (factor {claim['factor']:.3g})"
         name = figure(found, claim["metric"]).name
         return f"{name} better than that of {claim['against']}{factor}: not decided yet"
     if holds is None:
