@@ -5,10 +5,10 @@
 A sequence of 20 vectors of 8 bits, a delimiter, and 20 steps in which to answer; memory of 128 x 20, LSTM controller of
 100. A step is forward, backward, clipping and an update by RMSprop. The plain form of the Turing machine goes step by
 step with autograd, head by head, and convolves one row of the batch at a time; it has the same weights, and its outputs
-and gradients are compared before anything is timed. Both forms are timed with one thread and then with all: a second thread
-pays little for operations as small as these. The neural computer stands beside the `dnc` package, if that is installed
-(pip install dnc), with 4 read heads and as many weights. For the sparse access memory, a step with and without its
-search, and the search alone, are measured from 1,024 to 65,536 slots.
+and gradients are compared before anything is timed. Both forms are timed with one thread and then with all: a second
+thread pays little for operations as small as these. The neural computer stands beside the `dnc` package, if that is
+installed (pip install dnc), with 4 read heads and as many weights. For the sparse access memory, a step with and
+without its search, and the search alone, are measured from 1,024 to 65,536 slots.
 """
 
 import argparse
