@@ -83,7 +83,8 @@ def test_states_before_a_choice_are_those_that_chose() -> None:
     model = Glimpser(SMALL, 10).eval()
     looks = model(torch.rand(2, 1, 28, 28))
     assert model.location is not None
-    assert torch.equal(looks.locations[:, 2], model.location(looks.before[:, 2]).location)
+    # not bit for bit: a product of rows with gaps between them may be summed in another order
+    torch.testing.assert_close(looks.locations[:, 2], model.location(looks.before[:, 2]).location)
     assert not looks.before[:, 0].any()
 
 
