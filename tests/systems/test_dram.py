@@ -87,7 +87,7 @@ def test_evaluation_is_deterministic_and_each_digit_is_read_after_its_glimpses()
     model = Reader(SMALL, 10, 2).eval()
     looks = model(torch.rand(4, 1, 23, 29))
     assert looks.locations.shape == (4, 6, 2)
-    assert torch.equal(looks.logits, model.answer(looks.hidden[:, [2, 5]]))
+    torch.testing.assert_close(looks.logits, model.answer(looks.hidden[:, [2, 5]]))  # rows lie differently in memory
     generators = [torch.Generator().manual_seed(1) for _ in range(2)]
     model.train()
     one, two = (model(torch.ones(2, 1, 9, 9), generator).locations for generator in generators)
