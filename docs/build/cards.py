@@ -44,8 +44,10 @@ def number(paper: Paper) -> str:
 
 
 def picture_of(system: str) -> str:
-    """The `system:variant` whose kept picture stands on the card; "" if no run kept one."""
-    for group in reversed(results.groups(catalogue.evidence(system))):
+    """The `system:variant` whose kept picture stands on the card: the first of the overview that kept one, whose figure
+    the card shows, or else the newest run; "" if no run kept one."""
+    evidence = catalogue.evidence(system)
+    for group in [*results.headlines(evidence), *reversed(results.groups(evidence))]:
         found, variant = group[-1], f"{system}:{group[-1]['variant']}"
         kept = found["pictures"][:1]
         if kept and not found["changed"] and kept[0]["kind"] in kinds():
