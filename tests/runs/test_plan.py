@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.backends import mkldnn
 from torch.distributed._tools.mem_tracker import MemTracker
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -69,8 +70,8 @@ def real(examples: int = 5) -> tuple[nn.Module, Any]:
 def test_operations_equal_torchs_counter_to_the_last_digit() -> None:
     model, batch = real()
     counter: Any = FlopCounterMode(display=False)
-    # it counts neither the fused kernel of a CPU nor sums in place, as in our loss
-    with counter, sdpa_kernel(SDPBackend.MATH):
+    # it counts neither the fused kernel of a CPU, nor oneDNN's products, nor sums in place, as in our loss
+    with counter, sdpa_kernel(SDPBackend.MATH), mkldnn.flags(enabled=False):
         logits = model(batch.symbols[:, :-1], batch.mask[:, :-1]).logits()
         F.cross_entropy(logits.flatten(0, 1), batch.symbols[:, 1:].flatten()).backward()
     assert on_meta().flops == counter.get_total_flops()
@@ -125,7 +126,7 @@ def test_the_peak_is_that_of_torchs_tracker(layers: int) -> None:
     for _ in range(2):  # in the second update the optimizer's state is there from the beginning
         tracker = MemTracker()
         tracker.track_external(model, optimizer, *[each for each in batch if isinstance(each, Tensor)])
-        with tracker:
+        with tracker, mkldnn.flags(enabled=False):
             optimizer.zero_grad()
             next_symbol(model, batch, 0).value.backward()
             optimizer.step()
