@@ -3,12 +3,13 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import kept
 import live
+import numpy as np
 import quoted
 
 from saccade.core.errors import InvalidInput
@@ -18,6 +19,7 @@ from saccade.explain.pictures.alignment import Alignment
 from saccade.explain.pictures.curve import Curve
 from saccade.explain.pictures.heads import Heads
 from saccade.explain.pictures.histogram import Histogram
+from saccade.explain.pictures.image_overlay import ImageOverlay
 from saccade.explain.pictures.sound import Sound
 
 KINDS = ("series", "study", "pictures", "chart", "sentence")
@@ -102,15 +104,16 @@ def titles(variants: Sequence[str]) -> list[str]:
 
 
 def side_by_side(variants: Sequence[str]) -> Drawing:
-    """Pictures of one example: alignments side by side, sounds one above another; a single picture of any kind."""
+    """Pictures of one example: alignments side by side, sounds one above another, the first map of each run over an
+    image; a single picture of any kind."""
     found = kept.pictures(variants)
     shown: list[Any] = list(found.values())
     if len(shown) == 1 and not isinstance(shown[0], Alignment | Sound):
         return Drawing(f"{shown[0].description()}: {variants[0]}", found, shown[0].figure)
     names = titles(list(found)) if len(found) > 1 else [title(name).partition(" ")[2] for name in found]
     kinds = {type(picture) for picture in shown}
-    if len(kinds) > 1 or not kinds <= {Alignment, Sound}:
-        raise InvalidInput("expected alignments, or sounds, of all variants")
+    if len(kinds) > 1 or not kinds <= {Alignment, Sound, ImageOverlay}:
+        raise InvalidInput("expected alignments, sounds or maps over an image, of all variants")
     if not kept.alike([picture.plain() for picture in shown]):
         raise InvalidInput("expected pictures of one example")
 
@@ -120,6 +123,8 @@ def side_by_side(variants: Sequence[str]) -> Drawing:
                 (p.weights, p.rows, p.step, p.rows_label, p.values, name) for p, name in zip(shown, names, strict=True)
             ]
             return plots.speeches(rows)
+        if kinds == {ImageOverlay}:
+            return over_image(found)
         panels = [
             (p.weights, p.rows, p.columns, p.rows_label, p.columns_label, name)
             for p, name in zip(shown, names, strict=True)
@@ -128,6 +133,17 @@ def side_by_side(variants: Sequence[str]) -> Drawing:
 
     described = f"{shown[0].description()}: {', '.join(found)}" if shown else ""
     return Drawing(described, found, draw)
+
+
+def over_image(found: Mapping[str, Any]) -> Any:
+    """The first map of each run, as shares of its largest value, since maps of different nets have different units."""
+    first, *_ = found.values()
+    maps = [picture.maps[0] / (picture.maps[0].max() or 1.0) for picture in found.values()]
+    labels = [
+        f"{name.partition(':')[0]}: {picture.labels[0]}".replace(" %", "\N{NO-BREAK SPACE}%")
+        for name, picture in found.items()
+    ]
+    return plots.over_image(first.image, np.stack(maps), labels, values=f"{first.values} (share of the largest)")
 
 
 def parts(kind: str, asked: Sequence[str]) -> list[Sequence[str]]:

@@ -135,8 +135,8 @@ def holding(name: str, has: Callable[[Evidence], Any]) -> list[Evidence]:
 
 
 def alike(shown: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether all pictures show the same example: equal labels, or sounds of the same length."""
-    sides = {tuple(one.get("columns", ())) for one in shown}
+    """Whether all pictures show the same example: equal labels, an equal image, or sounds of the same length."""
+    sides = {(tuple(one.get("columns", ())), str(one.get("image"))) for one in shown}
     seconds = [len(one["weights"][0]) * one["step"] for one in shown if "step" in one]
     longest = max((one["step"] for one in shown if "step" in one), default=0.0)
     return len(sides) <= 1 and max(seconds, default=0) - min(seconds, default=0) <= longest

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import kept
+import numpy as np
 import pages
 import pytest
 
 from saccade.core.errors import InvalidInput
 from saccade.explain.pictures.alignment import Alignment
+from saccade.explain.pictures.image_overlay import ImageOverlay
 from tests.evidence import checkout, evidence, keep, series
 
 
@@ -130,6 +132,29 @@ def test_a_page_has_the_pictures_of_its_mark(house: Path) -> None:
     assert not pages.write(house)
 
 
+def test_maps_of_several_systems_stand_over_one_image(house: Path) -> None:
+    image = [[0.0, 0.5], [1.0, 0.2]]
+
+    def overlay(label: str, image: list[list[float]], *maps: float) -> dict[str, Any]:
+        places = np.array([[maps], [maps[::-1]]])
+        picture = ImageOverlay("grad-cam", np.array(image), places, [label, "cat"], "Grad-CAM")
+        return {"kind": "image_overlay", **picture.plain()}
+
+    keep(evidence(1, 30.0, variant="row-dot", pictures=[overlay("dog (90 %)", image, 0.0, 9.0)]))
+    keep(evidence(1, 31.0, system="rnnencdec", pictures=[overlay("frog (60 %)", image, 0.2, 0.1)]))
+    names = "rnnsearch:row-dot/grad-cam", "rnnencdec:default/grad-cam"
+    page(house, f"<!-- pictures {' '.join(names)} -->\n<!-- /pictures -->\n")
+    pages.write(house)
+    [drawn] = [picture.read_text() for picture in (house / "docs" / "pictures").glob("pictures-*.svg")]
+    assert all(
+        f">{said}<" in drawn for said in ("rnnsearch: dog", "rnnencdec: frog", "(60\N{NO-BREAK SPACE}%)", "1.00")
+    )
+    assert ">cat<" not in drawn
+    keep(evidence(2, 31.0, 3, system="rnnencdec", pictures=[overlay("dog", image[::-1], 0.0, 1.0)]))
+    with pytest.raises(InvalidInput, match="one example"):
+        list(pages.pages(house))
+
+
 def test_sounds_at_a_value_of_a_study_are_stacked(house: Path) -> None:
     at = {"1": sound(0.5, 0.5, 0.0), "4": sound(0.1, 0.2, 0.7)}
     # the whole alphabet instead of the answer's symbols, and shorter steps
@@ -168,7 +193,7 @@ def test_pictures_are_of_the_newest_run_and_of_one_example(house: Path) -> None:
     with pytest.raises(InvalidInput, match="one example"):
         list(pages.pages(house))
     keep(evidence(2, 31.0, 3, variant="row-concat", pictures=[sound(1.0)]))
-    with pytest.raises(InvalidInput, match="expected alignments, or sounds, of all variants"):
+    with pytest.raises(InvalidInput, match="expected alignments, sounds or maps over an image, of all variants"):
         list(pages.pages(house))
 
 

@@ -10,6 +10,7 @@ import torch
 from saccade.core.errors import InvalidInput
 from saccade.explain import plots
 from saccade.explain.plots.canvas import colours
+from saccade.explain.plots.images import broken
 from tests.explain.pictures import assert_apart, assert_saved, assert_whole, texts
 
 pytest.importorskip("matplotlib")
@@ -38,6 +39,13 @@ def test_each_word_has_the_image_with_its_weights_over_it() -> None:
     assert steps.max() < 0.05  # smooth
     assert end.child_axes[0].get_ylim() == (0, 1)
     assert end.child_axes[0].get_ylabel() == "attention weight"
+
+
+def test_a_name_is_broken_at_spaces_and_within_long_words() -> None:
+    assert broken("resnet: dog (90\N{NO-BREAK SPACE}%)", 1.5) == "resnet: dog\n(90\N{NO-BREAK SPACE}%)"
+    assert broken("0123456789abcdefghi jk", 1.5) == "0123456789abcdef\nghi jk"
+    assert broken("a  b", 1.5) == "a  b"
+    assert broken("", 1.5) == ""
 
 
 def test_the_image_is_grey_below_the_weights_and_never_as_dark() -> None:

@@ -80,6 +80,17 @@ def test_the_other_depths_equal_their_slow_twins(depth: int) -> None:
     check_twins(network, slow, drawn(shapes(network), 0.5), PUBLISHED, images)
 
 
+@pytest.mark.parametrize(("depth", "width", "first"), [(20, 0.5, 8), (20, 1.26, 20), (50, 0.25, 16)])
+def test_a_width_multiplies_the_channels_of_all_stages(depth: int, width: float, first: int) -> None:
+    network, plain = ResNet(depth, 7, width=width), ResNet(depth, 7)
+    whole = {name: len(weight) for name, weight in plain.state_dict().items() if name.endswith("conv2.weight")}
+    found = {name: len(weight) for name, weight in network.state_dict().items() if name in whole}
+    share = first / len(plain.conv1.weight)  # type: ignore[arg-type]
+    assert found == {name: channels * share for name, channels in whole.items()}
+    images = torch.randn(*(CIFAR if depth == 20 else IMAGES))
+    check_twins(network, slow, drawn(shapes(network), 0.5), PUBLISHED, images)
+
+
 def test_it_equals_its_slow_twin_in_training() -> None:
     network = ResNet(20, 7).double().train()
     weights = {name.removeprefix("stages."): weight for name, weight in network.state_dict().items()}
@@ -233,6 +244,7 @@ def test_the_padded_shortcut_keeps_pixels_and_adds_channels_of_zeros() -> None:
         (lambda: ResNet(21), "depth must be one of 18, 20, 26, 32, 34, 38, 44, 50, 56, 101, 110, 152, not 21"),
         (lambda: ResNet(18, 0), "classes must be at least 1"),
         (lambda: ResNet(18, channels=0), "channels must be at least 1"),
+        (lambda: ResNet(20, width=0.01), "channels of the first stage must be at least 1"),
         (lambda: ResNet(20, spatial={4: lambda *_: nn.Identity()}), "ResNet-20 has the stages 1 to 3, and no stage 4"),
         (
             lambda: ResNet(20)(torch.randn(2, 1, 9, 9)),

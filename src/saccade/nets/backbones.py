@@ -23,6 +23,8 @@ class Residual:
     stochastic_depth: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Probability that an image skips the last block in training; it rises from 0 at the first (Huang et al. 2016,
     arXiv:1603.09382)."""
+    width: Annotated[float, Field(gt=0)] = 1.0
+    """Times the channels of every stage, rounded."""
 
 
 @config
@@ -78,5 +80,6 @@ def residual(
     rate = options.stochastic_depth
     drop = (lambda depth: StochasticDepth(rate * depth)) if rate else None
     return ResNet(
-        options.depth, classes, channels=channels, gate=gate, between=between, spatial=spatial, stem=stem, drop=drop
-    )
+        options.depth, classes, channels=channels, gate=gate, between=between, spatial=spatial, stem=stem, drop=drop,
+        width=options.width,
+    )  # fmt: skip

@@ -157,10 +157,11 @@ class ResNet(nn.Module):
         stem: makes what replaces the first convolution, such as `AttentionStem`. In the networks for ImageNet it has
             the image's size, and 4 x 4 max pooling follows its norm.
         drop: makes a module on the branch of each block, after the gate, such as stochastic depth.
+        width: times the channels of every stage, rounded.
 
     Raises:
-        InvalidInput: another depth; a size below 1; a stage that there is not; images that are not (batch, channels,
-            rows, columns).
+        InvalidInput: another depth; a size below 1, also the channels of the first stage; a stage that there is not;
+            images that are not (batch, channels, rows, columns).
     """
 
     def __init__(
@@ -174,12 +175,14 @@ class ResNet(nn.Module):
         spatial: Mapping[int, Spatial] | None = None,
         stem: Stem | None = None,
         drop: Drop | None = None,
+        width: float = 1.0,
     ) -> None:
         super().__init__()
         if depth not in FORMS:
             raise InvalidInput(f"depth must be one of {', '.join(map(str, sorted(FORMS)))}, not {depth}")
         check_sizes(classes=classes, channels=channels)
-        form = FORMS[depth]
+        form = FORMS[depth]._replace(width=round(width * FORMS[depth].width))
+        check_sizes(**{"channels of the first stage": form.width})
         stages = range(1, len(form.blocks) + 1)
         if unknown := [stage for stage in spatial or {} if stage not in stages]:
             raise InvalidInput(f"ResNet-{depth} has the stages 1 to {len(stages)}, and no stage {unknown[0]}")
@@ -192,13 +195,13 @@ class ResNet(nn.Module):
         self.stages = nn.Sequential()
         kind, place, inputs = Bottleneck if form.bottleneck else BasicBlock, 0, form.width
         for stage, count in zip(stages, form.blocks, strict=True):
-            width, made, blocks = form.width * 2 ** (stage - 1), (spatial or {}).get(stage, conv3x3), nn.Sequential()
-            outputs = 4 * width if form.bottleneck else width
+            inside, made, blocks = form.width * 2 ** (stage - 1), (spatial or {}).get(stage, conv3x3), nn.Sequential()
+            outputs = 4 * inside if form.bottleneck else inside
             for block in range(count):
                 stride = 2 if stage > 1 and block == 0 else 1
                 shortcut = shortcut_of(form, inputs, outputs, stride)
                 dropped = None if drop is None else drop(place / (sum(form.blocks) - 1))
-                blocks.append(kind(inputs, width, stride, shortcut, made, gate, dropped))
+                blocks.append(kind(inputs, inside, stride, shortcut, made, gate, dropped))
                 place, inputs = place + 1, outputs
             self.stages.add_module(f"layer{stage}", blocks)
             if between is not None and stage < len(stages):

@@ -1,6 +1,7 @@
 """Attention over an image for each word; the path of glimpses; and the steps of a drawing."""
 
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
@@ -125,13 +126,22 @@ def resized(maps: Any, size: tuple[int, int], mode: str) -> Any:
 
 
 def broken(text: str, wide: float) -> str:
-    """A name, broken into lines that fit above an image of this width in inches; wide characters count twice."""
+    """A name, broken into lines that fit above an image of this width in inches: at spaces, and within a word that is
+    longer than a line; wide characters count twice."""
     lines, room = [""], int(11 * max(wide, NARROWEST))
-    for character in text:
-        if sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in lines[-1] + character) > room:
+    for word in re.findall(" *[^ ]+", text):
+        if lines != [""] and _width(lines[-1] + word) > room:
             lines.append("")
-        lines[-1] += character
+            word = word.lstrip(" ")
+        for character in word:
+            if _width(lines[-1] + character) > room:
+                lines.append("")
+            lines[-1] += character
     return "\n".join(lines)
+
+
+def _width(text: str) -> int:
+    return sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in text)
 
 
 def _tiles(figure: Figure, number: int, size: tuple[float, float], above: float, top: float = 0.0) -> list[Any]:

@@ -1,5 +1,6 @@
 """The recipe of residual networks without gates, the baseline of those with gates."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,11 @@ def measures(answer: Answer) -> dict[str, Figure]:
     return costs(answer.model, answer.task.collate([answer.example]).images)
 
 
-def under(protocol: Protocol, depth: Any = 20, stochastic_depth: float = 0.0) -> Config:
+def under(protocol: Protocol, depth: Any = 20, stochastic_depth: float = 0.0, share: float = 1.0) -> Config:
+    """The protocol with this share of its training images."""
     model = ResNetConfig(network=Residual(depth=depth, stochastic_depth=stochastic_depth))
-    return Config(task=protocol.task, model=model, training=TrainingConfig(**protocol.training))
+    task = replace(protocol.task, share=share)
+    return Config(task=task, model=model, training=TrainingConfig(**protocol.training))
 
 
 RECIPE = Recipe(
@@ -77,7 +80,9 @@ RECIPE = Recipe(
         "tiny": under(TINY),
         "cifar10": under(CIFAR10),
         "base": under(BASE),
+        "base-tenth": under(BASE, share=0.1),
         "elite": under(ELITE),
+        "elite-tenth": under(ELITE, share=0.1),
         "imagenet": under(IMAGENET, 50),
         "imagenet-elite": under(IMAGENET_ELITE, 50, 0.1),
     },
