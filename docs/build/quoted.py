@@ -50,6 +50,8 @@ def chart(name: str) -> Chart:
         InvalidInput: no such chart.
     """
     charts = {
+        "accuracy-by-parameters": partial(of_width, "parameters", "weights (millions)"),
+        "accuracy-by-multiply-adds": partial(of_width, "multiply_adds", "multiply-adds of an image (millions)"),
         "growth": growth, "bleu-by-year": by_year, "bleu-by-weights": by_weights, "cost-of-looking": cost_of_looking,
         "time-of-length": partial(of_length, "memory_length", "milliseconds", "milliseconds a training step"),
         "memory-of-length": partial(of_length, "memory_length", "megabytes", "MB of a training step"),
@@ -109,6 +111,28 @@ def by_weights() -> Chart:
         figure = plots.lines({"": line}, "weights (millions)", "BLEU")
         for drawn in figure.axes[0].lines:
             drawn.set(linestyle="none", marker="o", markersize=5)
+        return figure
+
+    return Chart(described, draw)
+
+
+def of_width(cost: str, label: str) -> Chart:
+    """Accuracy of residual networks of three widths over what they cost, with convolutions and with local attention."""
+    lines = {}
+    for system, named in (("resnet", "convolutions"), ("local_attention_resnet", "local attention in the last stage")):
+        groups = [results.named(f"{system}:width-{width}") for width in ("half", "one", "double")]
+        scores = [group[-1]["metrics"]["test"] for group in groups if group]
+        lines[named] = plots.Line([score[cost] for score in scores], [score["accuracy"] for score in scores])
+    said = [
+        f"{name} {', '.join(f'{y:.1f} % at {x:.3g}' for x, y in zip(line.x, line.y, strict=True))}"
+        for name, line in lines.items()
+    ]
+    described = f"Accuracy on CIFAR-10 over {label}, ResNet-20 of three widths: {'; '.join(said)}"
+
+    def draw() -> Any:
+        figure = plots.lines(lines, label, "accuracy (%)")
+        for drawn in figure.axes[0].lines:
+            drawn.set(marker="o", markersize=5)
         return figure
 
     return Chart(described, draw)

@@ -15,7 +15,7 @@ from saccade.nets.backbones import Residual, residual
 from saccade.nets.multiply_adds import costs
 from saccade.tasks.images import ImagesConfig, ImagesTask
 from saccade.tasks.images.objective import cross_entropy, ranked
-from saccade.tasks.images.protocols import CIFAR10, DIGITS, IMAGENET, TINY, Protocol
+from saccade.tasks.images.protocols import CIFAR10, DIGITS, IMAGENET, TINY, WIDTHS, Protocol
 from saccade.training.config import TrainingConfig
 from saccade.vision import AttentionStem, LocalAttention2d
 
@@ -72,12 +72,15 @@ def under(
     protocol: Protocol,
     stages: Any = (2, 3),
     depth: Any = 20,
+    *,
     stem: Any = "convolution",
     heads: int = 8,
+    width: float = 1.0,
     **training: Any,
 ) -> Config:
     """The protocol with other settings of the training."""
-    model = LocalAttentionResNetConfig(network=Residual(depth=depth), stages=stages, stem=stem, heads=heads)
+    network = Residual(depth=depth, width=width)
+    model = LocalAttentionResNetConfig(network=network, stages=stages, stem=stem, heads=heads)
     return Config(task=protocol.task, model=model, training=TrainingConfig(**{**protocol.training, **training}))
 
 
@@ -103,11 +106,14 @@ RECIPE = Recipe(
         "tiny": under(TINY),
         # eight heads of 4 or 8 features take more than three times as long; unclipped, the loss is infinite in 40 steps
         "cifar10": under(CIFAR10, heads=2, clip=1.0),
+        "width-half": under(WIDTHS, (3,), heads=2, width=0.5),
+        "width-one": under(WIDTHS, (3,), heads=2),
+        "width-double": under(WIDTHS, (3,), heads=2, width=2.0),
         "imagenet": under(IMAGENET, EVERY, 50),
         "imagenet-26": under(IMAGENET, EVERY, 26),
         "imagenet-38": under(IMAGENET, EVERY, 38),
-        "imagenet-attention": under(IMAGENET, EVERY, 50, "attention"),
-        "imagenet-26-attention": under(IMAGENET, EVERY, 26, "attention"),
-        "imagenet-38-attention": under(IMAGENET, EVERY, 38, "attention"),
+        "imagenet-attention": under(IMAGENET, EVERY, 50, stem="attention"),
+        "imagenet-26-attention": under(IMAGENET, EVERY, 26, stem="attention"),
+        "imagenet-38-attention": under(IMAGENET, EVERY, 38, stem="attention"),
     },
 )

@@ -15,7 +15,17 @@ from saccade.nets.backbones import Backbone, Residual, backbone
 from saccade.nets.multiply_adds import costs
 from saccade.tasks.images import ImagesConfig, ImagesTask
 from saccade.tasks.images.objective import cross_entropy, ranked
-from saccade.tasks.images.protocols import BASE, CIFAR10, DIGITS, ELITE, IMAGENET, IMAGENET_ELITE, TINY, Protocol
+from saccade.tasks.images.protocols import (
+    BASE,
+    CIFAR10,
+    DIGITS,
+    ELITE,
+    IMAGENET,
+    IMAGENET_ELITE,
+    TINY,
+    WIDTHS,
+    Protocol,
+)
 from saccade.training.config import TrainingConfig
 
 
@@ -53,9 +63,11 @@ def measures(answer: Answer) -> dict[str, Figure]:
     return costs(answer.model, answer.task.collate([answer.example]).images)
 
 
-def under(protocol: Protocol, depth: Any = 20, stochastic_depth: float = 0.0, share: float = 1.0) -> Config:
+def under(
+    protocol: Protocol, depth: Any = 20, stochastic_depth: float = 0.0, share: float = 1.0, width: float = 1.0
+) -> Config:
     """The protocol with this share of its training images."""
-    model = ResNetConfig(network=Residual(depth=depth, stochastic_depth=stochastic_depth))
+    model = ResNetConfig(network=Residual(depth=depth, stochastic_depth=stochastic_depth, width=width))
     task = replace(protocol.task, share=share)
     return Config(task=task, model=model, training=TrainingConfig(**protocol.training))
 
@@ -83,6 +95,9 @@ RECIPE = Recipe(
         "base-tenth": under(BASE, share=0.1),
         "elite": under(ELITE),
         "elite-tenth": under(ELITE, share=0.1),
+        "width-half": under(WIDTHS, width=0.5),
+        "width-one": under(WIDTHS),
+        "width-double": under(WIDTHS, width=2.0),
         "imagenet": under(IMAGENET, 50),
         "imagenet-elite": under(IMAGENET_ELITE, 50, 0.1),
     },

@@ -4,6 +4,7 @@
     cifar10     CIFAR-10, light augmentation: 2,000 steps of 128 images, 6 epochs; minutes on one core
     base        CIFAR-10 for 4 minutes, light augmentation, stochastic gradient descent
     elite       CIFAR-10 for 4 minutes, the augmentation of DeiT, smoothed labels, AdamW
+    widths      CIFAR-10, light augmentation, 500 steps, clipped: to compare networks of several widths
     imagenet    90 epochs, light augmentation                                    He et al. 2016, arXiv:1512.03385
     imagenet-elite   300 epochs as DeiT (Touvron et al. 2021, arXiv:2012.12877, table 9), without repeated augmentation
 
@@ -61,6 +62,7 @@ ELITE = Protocol(
     ImagesConfig(source=Cifar10(path=Path("cifar10")), augmentation=Elite(), smoothing=0.1),
     decoupled(2e-3, **SMALL, steps=900, warmup=100),
 )
+WIDTHS = Protocol(PHOTOS, descent(0.1, 5e-4, **SMALL, steps=500, schedule="cosine", warmup=50, clip=1.0))
 IMAGENET = Protocol(
     LARGE,
     descent(0.1, 1e-4, steps=90 * EPOCH // 256, batch_size=256, schedule="step", step_every=30 * EPOCH // 256,
