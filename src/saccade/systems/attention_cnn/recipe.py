@@ -85,7 +85,7 @@ def cifar10(model: AttentionCNNConfig) -> Config:
         task=ImagesConfig(source=Cifar10(path=Path("cifar10")), augmentation=Shifted()),
         model=model,
         training=TrainingConfig(
-            steps=40_000, batch_size=64, schedule="cosine", warmup=500, precision="bfloat16", threads=1,
+            steps=60_000, batch_size=64, schedule="cosine", warmup=500, precision="bfloat16", threads=1,
             validate_every=2000, checkpoint_every=2000, log_every=100,
         ),
     )  # fmt: skip
