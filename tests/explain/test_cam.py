@@ -90,15 +90,21 @@ def features(net: nn.Sequential, images: Tensor) -> Tensor:
         return net.eval()[:5](images)
 
 
-def whole_falls(net: nn.Module, layer: nn.Module, read: Any, images: Tensor, targets: Tensor) -> Tensor:
-    """The oracle: the whole network for each image, channel and target; `read` is a view of the layer's channel k."""
+def whole_falls(net: nn.Module, layer: nn.Module, read: Any, images: Tensor, targets: Tensor, last: int = 1) -> Tensor:
+    """The oracle: the whole network for each image, channel and target; `read` is a view of the layer's channel k.
+
+    Of the calls of the layer, the one with this number is changed.
+    """
     found = []
     for image, classes in zip(images, targets, strict=True):
 
         def logits(channel: int | None = None, image: Tensor = image) -> Tensor:
+            calls = 0
+
             def ablate(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-                output = output.clone()
-                if channel is not None:
+                nonlocal calls
+                calls, output = calls + 1, output.clone()
+                if channel is not None and calls == last:
                     read(output, channel).zero_()
                 return output
 
@@ -180,14 +186,13 @@ def test_ablation_cam_computes_only_what_follows_and_is_the_whole_network(layer:
     with torch.no_grad():
         replay = Replay(net, getattr(net, layer), images[:1])
     assert replay.shortened
-    if layer == "relu":  # its last call; the first two are left as they are
-        return
-    falls = whole_falls(net, getattr(net, layer), lambda output, k: output[:, k], images, targets)
+    last = 3 if layer == "relu" else 1  # its last call; the first two are left as they are
+    falls = whole_falls(net, getattr(net, layer), lambda output, k: output[:, k], images, targets, last)
     handle_output: list[Tensor] = []
     handle = getattr(net, layer).register_forward_hook(lambda m, i, o: handle_output.append(o.detach().clone()))
     net(images)
     handle.remove()
-    torch.testing.assert_close(found.maps, torch.einsum("btk,bkyx->btyx", falls, handle_output[0]))
+    torch.testing.assert_close(found.maps, torch.einsum("btk,bkyx->btyx", falls, handle_output[-1]))
 
 
 def test_modules_before_the_layer_do_not_run_again() -> None:

@@ -47,13 +47,14 @@ def test_it_equals_its_slow_twin() -> None:
 
 @pytest.mark.parametrize(
     ("depth", "parameters", "giga"),
-    [(121, 7_978_856, 2.834), (161, 28_681_000, 7.728), (169, 14_149_480, 3.36), (201, 20_013_928, 4.291)],
+    # the others take long to count
+    [(121, 7_978_856, 2.834), (161, 28_681_000, None), (169, 14_149_480, None), (201, 20_013_928, None)],
 )
-def test_parameters_and_multiply_adds_of_torchvision(depth: int, parameters: int, giga: float) -> None:
+def test_parameters_and_multiply_adds_of_torchvision(depth: int, parameters: int, giga: float | None) -> None:
     with torch.device("meta"):
         network = DenseNet(depth)
     assert sum(weight.numel() for weight in network.parameters()) == parameters
-    if depth == 121:  # the others take long to count
+    if giga is not None:
         assert multiply_adds(network, torch.empty(1, 3, 224, 224)) / 1e9 == pytest.approx(giga, abs=5e-4)
 
 

@@ -100,14 +100,15 @@ def test_it_equals_its_slow_twin_in_training() -> None:
 
 @pytest.mark.parametrize(
     ("depth", "parameters", "giga"),
-    [(18, 11_689_512, 1.814), (34, 21_797_672, 3.664), (50, 25_557_032, 4.089), (101, 44_549_160, 7.801),
-     (152, 60_192_808, 11.514)],
+    # the others take long to count
+    [(18, 11_689_512, 1.814), (34, 21_797_672, None), (50, 25_557_032, 4.089), (101, 44_549_160, None),
+     (152, 60_192_808, None)],
 )  # fmt: skip
-def test_parameters_and_multiply_adds_of_torchvision(depth: int, parameters: int, giga: float) -> None:
+def test_parameters_and_multiply_adds_of_torchvision(depth: int, parameters: int, giga: float | None) -> None:
     with torch.device("meta"):
         network = ResNet(depth)
     assert sum(weight.numel() for weight in network.parameters()) == parameters
-    if depth in (18, 50):  # the others take long to count
+    if giga is not None:
         assert multiply_adds(network, torch.empty(1, 3, 224, 224)) / 1e9 == pytest.approx(giga, abs=5e-4)
 
 

@@ -1,5 +1,6 @@
 """What the systems of one family share: their protocol, their costs, their pictures."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -19,12 +20,12 @@ class Task:
         self.channels, self.classes = channels, tuple(map(str, range(classes)))
 
 
-def check_protocols(recipe: Recipe) -> None:
-    """The data, schedule and seed of a variant are those of the whole family."""
+def check_protocols(recipe: Recipe, other: Mapping[str, Mapping[str, Any]] = {}) -> None:
+    """The data, schedule and seed of a variant are those of the whole family, but for these settings."""
     for name, protocol in {"default": DIGITS, "tiny": TINY, "cifar10": CIFAR10, "imagenet": IMAGENET}.items():
         config = recipe.variants[name]
         assert config.task == protocol.task, name
-        assert config.training == TrainingConfig(**protocol.training), name
+        assert config.training == TrainingConfig(**{**protocol.training, **other.get(name, {})}), name
         assert config.model.network.depth == (50 if name == "imagenet" else 20)
 
 

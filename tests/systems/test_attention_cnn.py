@@ -20,7 +20,7 @@ from saccade.systems.attention_cnn.pictures import overlay, quarter
 RECIPE: Any = catalogue.recipe("attention_cnn")
 CIFAR = ("convolution", "one-head", "small-convolution", "heads")
 SMALL = AttentionCNNConfig(
-    filters=(2, 3, 5), attention=SelfAttention(heads=2, head_size=3, value_size=7), hidden_size=11
+    filters=(2, 3, 5), attention=SelfAttention(heads=2, head_size=3, value_size=7, output_size=4), hidden_size=11
 )
 
 
@@ -67,7 +67,8 @@ def attended(places: Tensor, attention: Any, heads: int) -> Tensor:
             total = sum(score.exp() for score in scores)
             features = range(h * v, (h + 1) * v)
             found += [sum(s.exp() / total * values[k, own] for k, s in enumerate(scores)) for own in features]
-    return torch.stack(found).view(len(places), heads * v)  # type: ignore[arg-type]
+    read = torch.stack(found).view(len(places), heads * v)  # type: ignore[arg-type]
+    return torch.stack([(attention.output.weight @ place + attention.output.bias).relu() for place in read])
 
 
 @pytest.mark.parametrize("attention", [SMALL.attention, Without()], ids=["attention", "none"])
@@ -98,7 +99,7 @@ def test_the_equations_as_slow_loops(attention: Any) -> None:
 
 @pytest.mark.parametrize(
     ("variant", "weights"),
-    [("convolution", 2_480_010), ("one-head", 503_850), ("small-convolution", 508_656), ("heads", 577_962)],
+    [("convolution", 2_480_010), ("one-head", 512_106), ("small-convolution", 508_656), ("heads", 590_314)],
 )
 def test_the_numbers_of_weights_are_the_classs(variant: str, weights: int) -> None:
     model = AttentionCNN(RECIPE.variants[variant].model, 3, 32, 10)
@@ -136,9 +137,12 @@ def test_images_of_any_size_from_eight_pixels(size: int, channels: int) -> None:
 
 
 @pytest.mark.unhooked
-def test_images_too_small_are_refused() -> None:
+def test_images_of_other_shapes_are_refused() -> None:
     with pytest.raises(InvalidInput, match="at least 8 x 8 pixels, not 7 x 7"):
         AttentionCNN(SMALL, 3, 7, 10)
+    for shape in ((2, 1, 9, 9), (2, 3, 9, 10), (3, 9, 9)):
+        with pytest.raises(InvalidInput, match=r"images must be \(batch, 3, 9, 9\), not \("):
+            AttentionCNN(SMALL, 3, 9, 10)(torch.rand(shape))
 
 
 def test_the_pictures_of_an_answer() -> None:

@@ -5,14 +5,14 @@ import torch
 from torch import nn
 
 from saccade.core.errors import InvalidInput
-from saccade.nets.multiply_adds import multiply_adds
+from saccade.nets.multiply_adds import costs, multiply_adds
 from saccade.systems.local_attention_resnet.recipe import RECIPE
 from saccade.vision import AttentionStem, LocalAttention2d
 from tests.systems import residual
 
 
 def test_the_protocol_is_that_of_the_family() -> None:
-    residual.check_protocols(RECIPE)
+    residual.check_protocols(RECIPE, {"cifar10": {"clip": 1.0}})  # unclipped, its loss becomes infinite
 
 
 def test_parameters_and_multiply_adds() -> None:
@@ -50,6 +50,11 @@ def test_multiply_adds_in_windows(variant: str, millions: int) -> None:
     side = 32 if variant == "cifar10" else 224
     rest = multiply_adds(network, torch.empty(1, 3, side, side))
     assert round((rest + found) / 1e6) == millions
+    whole = residual.sized(RECIPE, variant)
+    assert multiply_adds(whole, torch.empty(1, 3, side, side), windows=True) == rest + found
+    measured = costs(whole, torch.empty(1, 3, side, side))
+    assert measured["multiply_adds_in_windows"].value == (rest + found) / 1e6
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in whole.modules())
 
 
 def test_attention_has_the_options_of_the_configuration() -> None:

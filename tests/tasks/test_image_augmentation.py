@@ -15,7 +15,7 @@ from saccade.core.errors import MissingExtra, installed
 from saccade.tasks.images import Digits, ImagesConfig, ImagesTask
 from saccade.tasks.images import rand_augment as operators
 from saccade.tasks.images.augmentation import Elite, Light, Shifted, Unaugmented, moved, shifted
-from saccade.tasks.images.mixing import erased, mixed, numpy_of, within
+from saccade.tasks.images.mixing import erased, mixed, numpy_of
 from tests.tasks.images import same
 
 RECORDS = [Unaugmented(), Light(), Shifted(), Elite(operations=0)]
@@ -104,8 +104,10 @@ class TestMixing:
     def test_cutmix_by_hand(self, seed: int) -> None:
         draws = numpy_of(generator(seed))
         cut = math.sqrt(1 - draws.beta(1.0, 1.0))
-        top, bottom = within(int(draws.integers(11)), int(11 * cut), 11)
-        left, right = within(int(draws.integers(7)), int(7 * cut), 7)
+        y0, x0 = int(draws.integers(11)), int(draws.integers(7))  # the middle
+        half_high, half_wide = int(11 * cut) // 2, int(7 * cut) // 2
+        top, bottom = max(y0 - half_high, 0), min(y0 + half_high, 11)
+        left, right = max(x0 - half_wide, 0), min(x0 + half_wide, 7)
         images, targets = mixed(self.images, self.targets, generator(seed), 0.0, 1.0)
         for row in range(5):
             kept = 0

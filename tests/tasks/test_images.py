@@ -238,15 +238,28 @@ class TestFolder:
         for number in range(4):
             (tmp_path / "train" / "cat" / f"{number}.png").write_bytes(b"no image")
         with pytest.raises(InvalidInput, match=r"cat/\d\.png is not an image"):
-            folder(tmp_path, size=8).images("train")
+            folder(tmp_path, size=8).describe()
 
-    def test_too_many_pixels_are_refused_before_they_are_read(
+    def test_pixels_that_do_not_fit_into_memory_are_read_for_each_batch(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        own_folder(tmp_path, {"train": 4})
-        monkeypatch.setattr("saccade.tasks.images.data.LARGEST", 10_000)
-        with pytest.raises(InvalidInput, match=r"choose a smaller --task\.size or --task\.share"):
-            folder(tmp_path).images("train")
+        own_folder(tmp_path, {"train": 12})
+        whole = folder(tmp_path, size=8)
+        examples = whole.examples("train")
+        expected, known = whole.collate(examples).images, whole.describe()
+        monkeypatch.setattr("saccade.tasks.images.data.LARGEST", len(examples) * 3 * 8**2 - 1)
+        task = folder(tmp_path, size=8)
+        assert torch.equal(task.collate(examples).images, expected)
+        assert torch.equal(task.collate(examples[::-1]).images, expected.flip(0))
+        assert task.describe() == known  # the normalisation is learned of all these images, which are few
+        assert task._images["train"] is None
+        monkeypatch.setattr("saccade.tasks.images.task.SAMPLE", 3)
+        few = folder(tmp_path, size=8).images("train")
+        assert 0 < len(few) <= 3
+        shutil.rmtree(tmp_path / "train")
+        with pytest.raises(NotFound):
+            task.collate(examples)
+        whole.collate(examples)  # these are in memory
 
 
 class Feature:

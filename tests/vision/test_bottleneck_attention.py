@@ -131,6 +131,18 @@ def test_the_compiled_module_gives_the_same_results() -> None:
     gates.check_compiled(BottleneckAttention(CHANNELS), CHANNELS)
 
 
+def test_one_image_in_training_is_normalised_by_the_running_statistics() -> None:
+    branch, maps = ChannelBranch(7), torch.randn(5, 7, 5, 3)
+    for _ in range(3):
+        branch(maps)
+    before = branch.norm.running_mean.clone()  # type: ignore[union-attr]
+    found = branch(maps[:1])
+    torch.testing.assert_close(found, branch.eval()(maps[:1]))
+    assert torch.equal(branch.norm.running_mean, before)
+    gate = BottleneckAttention(7).train()
+    assert gate(maps[:1]).isfinite().all()
+
+
 @pytest.mark.unhooked
 def test_bad_input_is_named() -> None:
     with pytest.raises(InvalidInput, match="combine must be 'sum' or 'product', not 'mean'"):
@@ -140,7 +152,5 @@ def test_bad_input_is_named() -> None:
             BottleneckAttention(7, **{name: 0})
     with pytest.raises(InvalidInput, match="maps must have 7 channels, not 3"):
         BottleneckAttention(7)(torch.randn(2, 3, 5, 3))
-    with pytest.raises(InvalidInput, match="at least 2 images in training, not 1"):
-        ChannelBranch(7)(torch.randn(1, 7, 5, 3))
     with pytest.raises(InvalidInput, match="at least 2 pixels in training, not 1"):
         SpatialBranch(7)(torch.randn(1, 7, 1, 1))

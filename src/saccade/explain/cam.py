@@ -11,8 +11,8 @@
     Score-CAM     w_k = softmax_k( S_c(X * H_k) - S_c(0) ),  H_k = A_k enlarged and scaled to 0..1
                                                                              Wang et al. 2020, arXiv:1910.01279
 
-S_c is the logit of class c. All methods work on any classifier, convolutional or of tokens, need no change to it, and
-leave it as it was: training mode, `requires_grad`, gradients and hooks. It runs in evaluation mode.
+S_c is the logit of class c. All methods but CAM work on any classifier, convolutional or of tokens. They need no
+change to it, and leave it as it was: training mode, `requires_grad`, gradients and hooks. It runs in evaluation mode.
 Maps keep their magnitude, and the size of the layer's grid; enlarge and scale them for display only.
 """
 

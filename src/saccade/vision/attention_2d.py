@@ -1,5 +1,6 @@
-"""Global self-attention on feature maps. Bello et al. 2019, arXiv:1904.09925, equations 1 and 2; with one table a head,
-Ramachandran et al. 2019, arXiv:1906.05909, equation 3, over the whole map.
+"""Global self-attention on feature maps. Bello et al. 2019, arXiv:1904.09925, section 3; and
+Ramachandran et al. 2019, arXiv:1906.05909, equation 3, over the whole map. Bello et al. share the vectors of relative
+positions between heads; here each head has its own.
 
     q, k, v = W_q x + b_q, W_k x + b_k, W_v x + b_v         at each pixel, for each head
     s_(yx)(uw) = q_yx . (k_uw + R_(u-y) + C_(w-x)) / sqrt(d)

@@ -16,6 +16,7 @@ from typing import Literal, get_args
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from saccade.attention.content import check_sizes
 from saccade.core.errors import InvalidInput
@@ -40,8 +41,11 @@ class ChannelBranch(nn.Module):
         channels: channels of the maps, C.
         reduction: the ratio r of channels to hidden units, of which there is at least one.
 
+    A single image has no variance: it is normalised by the running statistics in training too, so that a batch may have
+    any size.
+
     Raises:
-        InvalidInput: a size below 1; maps of another shape; one image in training, which has no variance.
+        InvalidInput: a size below 1; maps of another shape.
     """
 
     def __init__(self, channels: int, *, reduction: int = 16) -> None:
@@ -53,9 +57,13 @@ class ChannelBranch(nn.Module):
 
     def forward(self, maps: Float[Tensor, "b c y x"]) -> Float[Tensor, "b c"]:
         check_maps(maps, self.channels)
+        hidden = self.perceptron(squeeze(maps))
         if self.training and len(maps) == 1:
-            raise InvalidInput("batch norm over channels needs at least 2 images in training, not 1")
-        scores: Tensor = self.scores(self.norm(self.perceptron(squeeze(maps))))
+            norm = self.norm
+            hidden = F.batch_norm(hidden, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+        else:
+            hidden = self.norm(hidden)
+        scores: Tensor = self.scores(hidden)
         return scores
 
 
@@ -109,7 +117,7 @@ class BottleneckAttention(nn.Module):
 
     Raises:
         InvalidInput: a size below 1; another `combine`; maps that are not (batch, channels, rows, columns), or have no
-            pixel; one image in training, where batch norm finds no variance.
+            pixel; one image of one pixel in training, where the norm over places finds no variance.
     """
 
     def __init__(self, channels: int, *, reduction: int = 16, dilation: int = 4, combine: Combine = "sum") -> None:

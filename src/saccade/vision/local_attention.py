@@ -175,6 +175,11 @@ class LocalAttention2d(nn.Module):
             if table is not None:
                 nn.init.normal_(table)
 
+    def in_windows(self, maps: Float[Tensor, "b c y x"]) -> int:
+        """Multiply-adds of equation 3 for such maps: projections, and k^2 keys, k^2 values and r of each window."""
+        features, placed = self.query.out_features, 0 if self.rows is None else self.window
+        return maps[:, 0].numel() * features * (3 * self.channels + 2 * self.window**2 + placed)
+
     def forward(self, maps: Float[Tensor, "b c y x"]) -> Float[Tensor, "b o v u"]:
         """What every pixel reads; rows and columns divided by the stride, rounded up.
 

@@ -3,8 +3,9 @@ class on attention, Colab notebook; attention: Vaswani et al. 2017, arXiv:1706.0
 
     x = relu(conv_2x2(pool(relu(conv_3x3(pool(relu(conv_3x3(image))))))))          7 x 7 places of images of 32 x 32
     q = relu(W_q x + b_q),  k = relu(W_k x + b_k),  v = relu(W_v x + b_v)          at each place, for each head
-    o_p = sum_p' softmax_p'(q_p . k_p' / sqrt(d)) v_p'                             d features of a query and of a key
-    class = softmax(W relu(U [o of all places and heads] + b) + c)
+    r_p = sum_p' softmax_p'(q_p . k_p' / sqrt(d)) v_p'                             d features of a query and of a key
+    o_p = relu(W_o [r_p of all heads] + b_o)
+    class = softmax(W relu(U [o of all places] + b) + c)
 
 Without attention, o is x. As o has fewer features than x, U is smaller by as much.
 """
@@ -16,6 +17,7 @@ from einops import rearrange
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from saccade.attention.dot_product import dot_product_weights
 from saccade.core.config import NAMED, Parts, Size, config
@@ -40,8 +42,10 @@ class SelfAttention:
     """Number of heads."""
     head_size: Size = 64
     """Features of a query and of a key in a head."""
-    value_size: Size = 32
+    value_size: Size = 64
     """Features of a value in a head."""
+    output_size: Size = 32
+    """Features of a place after attention, o."""
 
 
 @config
@@ -59,7 +63,7 @@ class AttentionCNNConfig:
 
 
 class PlaceAttention(nn.Module):
-    """Self-attention over places, with rectified queries, keys and values and no output projection.
+    """Self-attention over places, with rectified queries, keys, values and outputs.
 
     Args:
         channels: features of a place.
@@ -72,6 +76,7 @@ class PlaceAttention(nn.Module):
         self.query = nn.Linear(channels, config.heads * config.head_size)
         self.key = nn.Linear(channels, config.heads * config.head_size)
         self.value = nn.Linear(channels, config.heads * config.value_size)
+        self.output = nn.Linear(config.heads * config.value_size, config.output_size)
         self.weights = Tap("b h q k")
 
     def forward(self, places: Float[Tensor, "b p c"]) -> Float[Tensor, "b p o"]:
@@ -81,7 +86,7 @@ class PlaceAttention(nn.Module):
         )
         # with 49 places plain products are faster on a CPU than the fused kernel
         read: Tensor = self.weights(dot_product_weights(query, keys)) @ values
-        return rearrange(read, "b h p d -> b p (h d)")
+        return F.relu(self.output(rearrange(read, "b h p d -> b p (h d)")))
 
 
 class AttentionCNN(nn.Module):
@@ -94,7 +99,7 @@ class AttentionCNN(nn.Module):
         classes: their number.
 
     Raises:
-        InvalidInput: images of fewer than 8 x 8 pixels.
+        InvalidInput: images of fewer than 8 x 8 pixels, or of another shape than was said.
     """
 
     def __init__(self, config: AttentionCNNConfig, channels: int, size: int, classes: int) -> None:
@@ -107,12 +112,14 @@ class AttentionCNN(nn.Module):
             nn.Conv2d(first, second, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(second, last, 2), nn.ReLU(),
         )  # fmt: skip
+        self.shape = (channels, size, size)
+        """Of an image."""
         self.side = size // 4 - 1
         """Rows and columns of places."""
         self.attention: PlaceAttention | None = None
         if isinstance(config.attention, SelfAttention):
             self.attention = PlaceAttention(last, config.attention)
-            last = config.attention.heads * config.attention.value_size
+            last = config.attention.output_size
         self.classifier = nn.Sequential(
             Dropout(config.dropout), nn.Linear(self.side**2 * last, config.hidden_size), nn.ReLU(),
             Dropout(config.dropout), nn.Linear(config.hidden_size, classes),
@@ -125,6 +132,8 @@ class AttentionCNN(nn.Module):
 
     def forward(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b k"]:
         """The logits of the classes."""
+        if images.ndim != 4 or images.shape[1:] != self.shape:
+            raise InvalidInput(f"images must be (batch, {', '.join(map(str, self.shape))}), not {tuple(images.shape)}")
         images = images.to(next(self.parameters()).dtype)
         maps = self.features(images.contiguous(memory_format=torch.channels_last))  # faster on a CPU
         places = rearrange(maps, "b c y x -> b (y x) c")

@@ -95,7 +95,7 @@ ONE_HEAD = AttentionCNNConfig()
 TINY = Config(
     task=ImagesConfig(augmentation=Shifted(), share=0.3),
     model=AttentionCNNConfig(
-        filters=(8, 16, 24), attention=SelfAttention(heads=2, head_size=8, value_size=4), hidden_size=32
+        filters=(8, 16, 24), attention=SelfAttention(heads=2, head_size=8, value_size=8, output_size=8), hidden_size=32
     ),
     training=TrainingConfig(
         steps=100, batch_size=32, learning_rate=1e-2, threads=1, validate_every=25, checkpoint_every=25, log_every=5,
@@ -124,7 +124,7 @@ RECIPE = Recipe(
         "convolution": cifar10(replace(ONE_HEAD, attention=Without())),
         "one-head": cifar10(ONE_HEAD),
         "small-convolution": cifar10(replace(ONE_HEAD, attention=Without(), filters=(32, 64, FEWER))),
-        "heads": cifar10(replace(ONE_HEAD, attention=SelfAttention(heads=4, value_size=8))),
+        "heads": cifar10(replace(ONE_HEAD, attention=SelfAttention(heads=3))),
     },
     claims=(
         Claim(

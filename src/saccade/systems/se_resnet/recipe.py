@@ -1,5 +1,6 @@
 """The recipe of squeeze-and-excitation networks."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,6 @@ RECIPE = Recipe(
         "cifar10": under(CIFAR10),
         "imagenet": under(IMAGENET, Residual(depth=50)),
         "imagenet-densenet": under(IMAGENET, Dense()),
-        "imagenet-inception": under(IMAGENET, InceptionV3()),
+        "imagenet-inception": under(IMAGENET._replace(task=replace(IMAGENET.task, size=299)), InceptionV3()),
     },
 )

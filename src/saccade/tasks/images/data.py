@@ -11,7 +11,7 @@ from saccade.core.errors import InvalidInput
 from saccade.tasks.images.pixels import fitted, recoloured
 
 LARGEST = 8 * 2**30
-"""The most bytes of pixels of a split, which are held in memory."""
+"""The most bytes of pixels of a split that are held in memory. Those of a larger one are read for each batch."""
 
 
 class Split(NamedTuple):
@@ -44,15 +44,9 @@ def in_memory(images: UInt8[Tensor, "n c y x"], labels: Int[Tensor, " n"], size:
     return Split(labels, pixels)
 
 
-def check_room(count: int, channels: int, size: int) -> None:
-    """Raises:
-    InvalidInput: the pixels do not fit into memory.
-    """
-    if count * channels * size**2 > LARGEST:
-        raise InvalidInput(
-            f"{count:,} images of {size} x {size} pixels take {count * channels * size**2 / 2**30:.1f} GB, and at most "
-            f"{LARGEST / 2**30:g} GB are held in memory; choose a smaller --task.size or --task.share"
-        )
+def fits(split: Split) -> bool:
+    """Whether the pixels of all images of a split are few enough to be held in memory."""
+    return split.pixels(torch.arange(1)).numel() * len(split.labels) <= LARGEST
 
 
 def completed(data: Data, held_out: float, seed: int) -> Data:

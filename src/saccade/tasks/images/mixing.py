@@ -53,7 +53,7 @@ def mixed(
 
 
 def within(middle: int, length: int, size: int) -> tuple[int, int]:
-    """The first and the last but one place of a stretch around a middle, cut off at 0 and at the size."""
+    """The first place of a stretch, and the first after it, around a middle, cut off at 0 and at the size."""
     return max(0, middle - length // 2), min(size, middle + length // 2)
 
 

@@ -5,8 +5,9 @@
     base        CIFAR-10 for 4 minutes, light augmentation, stochastic gradient descent
     elite       CIFAR-10 for 4 minutes, the augmentation of DeiT, smoothed labels, AdamW
     widths      CIFAR-10, light augmentation, 500 steps, clipped: to compare networks of several widths
-    imagenet    90 epochs, light augmentation                                    He et al. 2016, arXiv:1512.03385
+    imagenet    90 epochs, light augmentation
     imagenet-elite   300 epochs as DeiT (Touvron et al. 2021, arXiv:2012.12877, table 9), without repeated augmentation
+                and crops of other sizes
 
 "base" and "elite" are the two settings of Visformer (Chen et al. 2021, arXiv:2104.12533, section 3).
 """

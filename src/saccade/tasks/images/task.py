@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,7 +23,7 @@ from saccade.tasks.images.augmentation import Elite, moved
 from saccade.tasks.images.batch import Batch, Example, Ranked
 from saccade.tasks.images.cifar10 import read_cifar10
 from saccade.tasks.images.config import Cifar10, Digits, Folder, Hub, ImagesConfig
-from saccade.tasks.images.data import Data, completed, in_memory, part, portion
+from saccade.tasks.images.data import Data, completed, fits, in_memory, part, portion
 from saccade.tasks.images.folder import read_folder
 from saccade.tasks.images.hub import from_hub
 from saccade.tasks.images.mixing import erased, mixed
@@ -34,6 +34,7 @@ SPLITS = ("train", "validation", "test")
 FILE = "images.json"
 BEST = 5  # classes of a prediction
 CONFUSIONS = 10
+SAMPLE = 5000  # images of a split that does not fit into memory, of which the normalisation is learned
 
 
 class Learned(NamedTuple):
@@ -61,7 +62,7 @@ class ImagesTask:
 
     def __init__(self, config: ImagesConfig, assets: Path | None = None) -> None:
         self.config = config
-        self._images: dict[str, UInt8[Tensor, "n c y x"]] = {}
+        self._images: dict[str, UInt8[Tensor, "n c y x"] | None] = {}
         self._examples: dict[str, list[Example]] = {}
         self._kept: Learned | None = None
         if assets is not None:
@@ -120,12 +121,19 @@ class ImagesTask:
         """The names of the classes."""
         return self._kept.classes if self._kept else self.data.classes
 
-    def images(self, split: str) -> UInt8[Tensor, "n c y x"]:
-        """The pixels of a split, in memory from the first call on."""
+    def chosen(self, split: str, rows: Int[Tensor, " m"]) -> UInt8[Tensor, "m c y x"]:
+        """The pixels of these images, from memory if all images of the split fit there."""
+        found = self.data.splits[split]
         if split not in self._images:
-            found = self.data.splits[split]
-            self._images[split] = found.pixels(torch.arange(len(found.labels)))
-        return self._images[split]
+            self._images[split] = found.pixels(torch.arange(len(found.labels))) if fits(found) else None
+        whole = self._images[split]
+        return found.pixels(rows) if whole is None else whole[rows]
+
+    def images(self, split: str) -> UInt8[Tensor, "n c y x"]:
+        """The pixels of a split, or of some of its images, evenly spaced, if they do not fit into memory."""
+        found = self.data.splits[split]
+        rows = torch.arange(len(found.labels))
+        return self.chosen(split, rows if fits(found) else rows[:: -(-len(rows) // SAMPLE)])
 
     @cached_property
     def learned(self) -> Learned:
@@ -168,9 +176,10 @@ class ImagesTask:
         """The images of the examples as bytes."""
         splits = {example.split for example in examples}
         if len(splits) == 1 and examples[0].image is None:
-            return self.images(examples[0].split)[[example.row for example in examples]]
+            return self.chosen(examples[0].split, torch.tensor([example.row for example in examples]))
         return torch.stack([
-            self.images(example.split)[example.row] if example.image is None else example.image for example in examples
+            self.chosen(example.split, torch.tensor([example.row]))[0] if example.image is None else example.image
+            for example in examples
         ])  # fmt: skip
 
     def normalised(self, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b c y x"]:
