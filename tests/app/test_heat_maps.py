@@ -1,6 +1,7 @@
 """`saccade explain PICTURE --model MODEL --method ...` for Hugging Face folders and published weights."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 from saccade.app.explain_verb import METHODS
 from saccade.explain import heat_maps
+from saccade.runs.heat_maps import number_of
 from tests.app.conftest import Command
 from tests.nets.convolutional import drawn, listed
 
@@ -96,6 +98,10 @@ BAD: list[tuple[list[Any], str]] = [
     (["--method", "attention-rollout", "--layer", "x"], "reads the attention of all layers; remove --layer"),
     (["--method", "cam"], "CAM needs a linear head"),
     (["--answer", "x"], "--answer is for attention maps; heat maps have none"),
+    (["--links", "3"], "--links is for attention maps; heat maps have none"),
+    (["--method", ""], "expected names of methods, separated by commas, not ''"),
+    (["--layer", ""], "expected the name of a layer after --layer"),
+    (["--labels", "none.txt"], "--labels names the classes of --weights FILE"),
     (["--training.steps", "3"], "--training.steps is a field of a run's configuration"),
 ]
 
@@ -108,9 +114,22 @@ def test_bad_input_is_one_sentence(saccade: Command, folder: Path, more: list[An
     assert done.err.count("\n") == 1, done.err
 
 
+def test_classes_that_differ_in_case_alone() -> None:
+    assert [number_of(name, ["Red", "red", "Blue"]) for name in ("Red", "red", "BLUE", "2")] == [0, 1, 2, 2]
+
+
 def test_bad_models_and_pictures_are_one_sentence(saccade: Command, folder: Path, tmp_path: Path) -> None:
     photo, weights = folder / "photo.png", folder / "resnet18.pth"
     (tmp_path / "text.png").write_text("text")
+    held = torch.load(weights, weights_only=True)
+    for name, head in {
+        "scalar": torch.tensor(1.0), "sparse": held["fc.weight"].to_sparse(), "nan": held["fc.weight"] * torch.nan,
+    }.items():  # fmt: skip
+        torch.save({**held, "fc.weight": head}, tmp_path / f"{name}.pth")
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "whole.pth")
+    shutil.copytree(folder / "vit", tmp_path / "vit")
+    said = {"size": {"height": 33, "width": 33}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    (tmp_path / "vit" / "preprocessor_config.json").write_text(json.dumps(said))
     for given, sentence in (
         (("", "--model", folder / "vit"), "there is nothing to see: give the path of a picture"),
         (("none.png", "--model", folder / "vit"), "there is no such image"),
@@ -120,6 +139,12 @@ def test_bad_models_and_pictures_are_one_sentence(saccade: Command, folder: Path
         ((photo, "--model", "resnet50", "--weights", weights), "holds the weights of another network"),
         ((photo, "--model", "resnet18", "--weights", tmp_path / "x"), "there is no such file"),
         ((photo, "--model", "resnet18", "--weights", photo), "damaged"),
+        ((photo, "--model", "resnet18", "--weights", tmp_path / "scalar.pth"), "are a matrix, not ()"),
+        ((photo, "--model", "resnet18", "--weights", tmp_path / "sparse.pth"), "fc.weight is sparse or has no numbers"),
+        ((photo, "--model", "resnet18", "--weights", tmp_path / "nan.pth"), "gives logits that are not finite"),
+        ((photo, "--model", "resnet18", "--weights", tmp_path / "whole.pth"), "save model.state_dict() instead"),
+        ((photo, "--model", tmp_path / "vit"), "does not take a picture of 3x33x33"),
+        ((photo, "--model", folder / "resnet", "--method", "attention-rollout"), "needs one stack of self-attention"),
         ((photo, "--model", "resnet18", "--weights", weights, "--labels", photo), "expected a label for each of 1000"),
         ((photo, "--model", "resnet18x", "--method", "cam"), "did you mean 'resnet18'?"),
         ((photo, "--model", tmp_path, "--method", "cam"), "is no classifier of pictures"),

@@ -130,3 +130,16 @@ def test_a_state_is_a_capability() -> None:
     assert not isinstance(Endless(), StatefulStream)
     assert isinstance(Carrying(), StatefulStream)
     assert not isinstance(stream(), StatefulStream)
+
+
+@pytest.mark.parametrize(("count", "most", "found"), [(64, 31, [2, 31, 31]), (63, 31, [2, 30, 31]), (3, 2, [1, 2])])
+def test_a_last_example_is_not_left_alone(count: int, most: int, found: list[int]) -> None:
+    """Batch norm needs two; a batch is never larger than it may be."""
+
+    class Few(Numbers):
+        def examples(self, split: str) -> list[int]:
+            return list(range(count))
+
+    batches = stream(task=Few(), window=1000, size=most).epoch(0)
+    assert sorted(map(len, batches)) == found
+    assert sorted(row for batch in batches for row in batch) == list(range(count))

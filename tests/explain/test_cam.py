@@ -501,3 +501,44 @@ class Unused(nn.Sequential):
 
     def forward(self, images: Tensor) -> Tensor:
         return self[1](images)
+
+
+class Encoder(nn.Module):
+    """A vision Transformer of torch's own layers, whose fast path does not call their parts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.patches, self.first = nn.Conv2d(3, 8, 4, 4), nn.Parameter(torch.randn(1, 1, 8))
+        layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True, norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.head = nn.Linear(8, CLASSES)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = torch.cat([self.first.expand(len(images), -1, -1), self.patches(images).flatten(2).mT], 1)
+        return self.head(self.encoder(tokens)[:, 0])
+
+
+@pytest.mark.parametrize("method", [grad_cam, ablation_cam, score_cam], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("training", [False, True])
+def test_torchs_own_transformer_is_seen_within(method: Any, training: bool) -> None:
+    net, images = Encoder().train(training), torch.randn(2, 3, 16, 16)
+    before = torch.backends.mha.get_fastpath_enabled()
+    found = method(net, images, 1)
+    assert found.layer == "encoder.layers.1.norm1"
+    assert found.maps.shape == (2, 1, 4, 4)
+    assert found.maps.any()
+    assert torch.backends.mha.get_fastpath_enabled() == before
+    assert net.training == training
+
+
+def test_a_layer_of_which_the_class_token_alone_is_read_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"the scores rest on other tokens of encoder\.layers\.1 than those of the"):
+        grad_cam(Encoder(), torch.randn(2, 3, 16, 16), 1, layer="encoder.layers.1")
+
+
+def test_score_cam_of_maps_without_contrast_is_that_of_the_blank_image() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES))
+    found = score_cam(net, torch.ones(2, 3, 9, 9), 1)
+    maps = net[:2](torch.ones(2, 3, 9, 9)).detach()
+    torch.testing.assert_close(found.maps, maps.mean(1, keepdim=True))  # all weights of the softmax are equal

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from saccade.core.errors import InvalidInput, NotFound
-from saccade.runs.preparation import of_processor
+from saccade.runs.preparation import Preparation, of_processor
 
 transformers = pytest.importorskip("transformers")
 pillow = pytest.importorskip("PIL.Image")
@@ -68,3 +68,42 @@ def test_what_is_not_understood_is_one_sentence(tmp_path: Path) -> None:
         of_processor(tmp_path).read("none.png")
     with pytest.raises(InvalidInput, match="not an image"):
         of_processor(tmp_path).read(b"text")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": 0}, {"size": [8]}, {"size": 100_000}, {"image_mean": [0, 0]}, {"image_std": [1, 0, 1]},
+        {"image_mean": ["a", "b", "c"]}, {"resample": 99}, {"image_std": [1, float("nan"), 1]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_configuration_that_prepares_nothing_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    said = {"size": 3, "image_mean": [0, 0, 0], "image_std": [1, 1, 1], **change}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(said))
+    with pytest.raises(InvalidInput, match=r"preprocessor_config\.json: not understood"):
+        of_processor(tmp_path)
+
+
+def test_pictures_of_any_kind_are_seen_as_runs_see_them(tmp_path: Path) -> None:
+    plain = Preparation(resize=None, crop=None, mean=(0.0,) * 3, deviation=(1.0,) * 3, factor=1.0)
+    shades = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    pillow.fromarray(shades).save(tmp_path / "deep.png")
+    found = plain.read(str(tmp_path / "deep.png")).pixels
+    torch.testing.assert_close(found[0, 0], torch.from_numpy(shades / 257).float(), atol=0.51, rtol=0)
+    pillow.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)).save(tmp_path / "real.tif")
+    found = plain.read(str(tmp_path / "real.tif")).pixels
+    torch.testing.assert_close(found[0, 2], torch.linspace(0, 255, 64).view(8, 8), atol=0.51, rtol=0)
+    ink = np.zeros((8, 8, 4), np.uint8)
+    ink[0, :, 3] = 255  # black ink on a transparent ground
+    pillow.fromarray(ink).save(tmp_path / "ink.png")
+    found = plain.read(str(tmp_path / "ink.png")).pixels
+    assert (found[0, :, 0] == 0).all()
+    assert (found[0, :, 1:] == 255).all()
+
+
+def test_a_line_is_cut_before_it_is_enlarged(tmp_path: Path) -> None:
+    pillow.fromarray(np.arange(4000, dtype=np.uint16).astype(np.uint8)[None]).save(tmp_path / "line.png")
+    prepared = Preparation()
+    assert prepared.resized(pillow.open(tmp_path / "line.png")).size == (1024, 256)
+    assert prepared.read(str(tmp_path / "line.png")).pixels.shape == (1, 3, 224, 224)

@@ -170,6 +170,17 @@ def test_the_pictures_of_an_answer() -> None:
     assert RECIPE.measures(answer) == {}
 
 
+def test_a_single_place_has_pictures_too() -> None:
+    config = RECIPE.variants["tiny"]
+    task = RECIPE.task(replace(config, task=replace(config.task, size=8)), None)
+    model = RECIPE.build(config, task).eval()
+    example = task.examples("test")[0]
+    with torch.inference_mode():
+        [prediction] = RECIPE.predict(model, task.collate([example]), config)
+        found = RECIPE.pictures(Answer(model, task, config, example, prediction, torch.device("cpu")))
+    assert [picture.name for picture in found] == ["attention", "grad-cam", "classes"]
+
+
 def test_the_places_of_the_attention_picture() -> None:
     assert [quarter(count, 7) for count in (1, 2, 3)] == [1, 3, 5]
     assert [quarter(count, 1) for count in (1, 2, 3)] == [0, 0, 0]

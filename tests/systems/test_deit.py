@@ -14,7 +14,7 @@ from saccade.core.errors import InvalidInput
 from saccade.core.pretrained import Pretrained
 from saccade.core.recipe import Answer
 from saccade.runs import catalogue
-from saccade.systems.deit.model import Hard, Soft, Student
+from saccade.systems.deit.model import Hard, Soft, Student, network
 from saccade.tasks.images import Batch, ImagesTask
 from tests.conftest import Command
 
@@ -96,6 +96,11 @@ def test_the_teacher_sees_images_in_its_own_normalisation(task: ImagesTask) -> N
     pixels = task.collate(task.examples("test")[:3]).images
     theirs = other.collate(task.examples("test")[:3]).images
     torch.testing.assert_close(model.taught(pixels), model.teacher(theirs.double()), rtol=1e-5, atol=1e-5)
+
+
+def test_a_single_patch_is_refused(task: ImagesTask) -> None:
+    with pytest.raises(InvalidInput, match=r"with --model\.patch-size 28 an image of 28 x 28 pixels is a single patch"):
+        network(replace(TINY.model, patch_size=28), task)
 
 
 def test_a_teacher_of_other_images_is_refused(task: ImagesTask) -> None:

@@ -1,5 +1,7 @@
 """The images task: sources, splits, what a user gives, and scores."""
 
+import json
+import math
 import pickle
 import shutil
 import sys
@@ -405,6 +407,20 @@ class TestTask:
         (tmp_path / "data" / "train" / "dog").rename(tmp_path / "data" / "train" / "wolf")
         with pytest.raises(InvalidInput, match="are not those of the training: cat, dog"):
             ImagesTask(task.config, tmp_path).examples("test")
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"classes": 3}, {"classes": [1, 2]}, {"size": "a"}, {"mean": None}, {"mean": ["a"] * 3}, {"mean": [0.1, 0.2]},
+         {"deviation": [0.1, 0.0, 0.1]}, {"deviation": [math.nan] * 3}, {"channels": 2}],
+        ids=str,
+    )  # fmt: skip
+    def test_what_was_changed_by_hand_is_named(self, change: dict[str, Any], tmp_path: Path) -> None:
+        task = folder(own_folder(tmp_path / "data", {"train": 20}))
+        task.save(tmp_path)
+        kept = json.loads((tmp_path / "images.json").read_text())
+        (tmp_path / "images.json").write_text(json.dumps({**kept, **change}))
+        with pytest.raises(InvalidInput, match=r"images\.json is damaged"):
+            ImagesTask(task.config, tmp_path)
 
     def test_accuracy_top_5_classes_and_confusions(self) -> None:
         task = ImagesTask(ImagesConfig())

@@ -145,6 +145,15 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
     assert RunFolder(tmp_path / "run").read_metrics()[-1]["step"] == 10
 
 
+def test_a_batch_that_a_norm_cannot_use_is_one_sentence(tmp_path: Path) -> None:
+    def objective(model: nn.Module, batch: Any, step: int) -> Loss:
+        nn.BatchNorm1d(3)(torch.ones(1, 3))
+        return symbols(model, batch, step)
+
+    with pytest.raises(InvalidInput, match="a batch norm needs more than one number of each channel: choose a larger"):
+        train(tmp_path / "run", Reversals(40), objective=objective)
+
+
 def test_several_parts_are_logged_by_name(tmp_path: Path) -> None:
     train(tmp_path / "run", Reversals(40), objective=two_parts, steps=5)
     line = RunFolder(tmp_path / "run").read_metrics()[0]

@@ -17,6 +17,7 @@ METHODS = (
     "attention-relevance",
 )  # of `saccade.explain.heat_maps`, which imports torch  # fmt: skip
 WIDEST = 40  # the most characters of a name in a table
+LINKS = 10
 LEAST = 0.005  # smaller weights would be printed as 0.00
 Layers = Mapping[str, tuple[Any, Sequence[str], Sequence[str]]]
 
@@ -41,7 +42,7 @@ def made() -> Parser:
     parser.add_argument("--answer", metavar="TEXT", help="output of a checkpoint's decoder (default: its answer)")
     parser.add_argument("--only", default="*", help="a pattern of layers, as in a shell: '*decoder*' (default: all)")
     parser.add_argument("--from", dest="token", metavar="TOKEN", help="only links of this token")
-    parser.add_argument("--links", type=positive, default=10, metavar="N", help="number of links to list (default: 10)")
+    parser.add_argument("--links", type=positive, metavar="N", help="number of links to list (default: 10)")
     parser.add_argument("--words", action="store_true", help="join pieces of words, such as un ##believ ##able")
     parser.add_argument("--save", metavar="FILE", help="save all weights, for Capture.load(FILE) in Python")
     parser.add_argument("--html", metavar="FILE", help="write one interactive HTML page")
@@ -88,7 +89,7 @@ def run(arguments: Sequence[str]) -> int:
         print(f"\n{drawable(picture.text(columns()))}")
     if found.seen:
         layers = found.seen.layers()  # computed once
-        print("\n".join(["", *links(layers, found.special, options.token, options.links)]))
+        print("\n".join(["", *links(layers, found.special, options.token, options.links or LINKS)]))
         print("\n".join(["", *entropies(layers)]))
     for place, why in found.seen.unknown.items():
         print(f"\nnot captured: {place}: {why}")
@@ -115,19 +116,24 @@ def heat_maps(options: argparse.Namespace, flags: Sequence[str], known: Sequence
     from saccade.runs.places import is_checkpoint, is_run
     from saccade.runs.run import load
 
-    asked = options.method or options.classes or options.layer
+    asked = options.method is not None or options.classes or options.layer is not None
     own = is_checkpoint(options.model) and classifiers.is_classifier(options.model)
     run = is_run(options.model)
     named = options.weights is not None or (
         not run and not is_checkpoint(options.model) and options.model in classifiers.architectures()
     )
+    if options.labels is not None and not named:
+        raise InvalidInput(f"--labels names the classes of --weights FILE, which {options.model} has not")
     if not (asked or own or named):
         return None
-    if unused := [flag for flag, given in (("--answer", options.answer), ("--only", options.only != "*")) if given]:
+    of_attention = {"--answer": options.answer, "--only": options.only != "*", "--links": options.links is not None}
+    if unused := [flag for flag, given in of_attention.items() if given]:
         raise InvalidInput(f"{unused[0]} is for attention maps; heat maps have none")
+    if options.layer is not None and not options.layer.strip():
+        raise InvalidInput("expected the name of a layer after --layer")
     if options.method is not None and not all(name.strip() for name in options.method.split(",")):
         raise InvalidInput(f"expected names of methods, separated by commas, not {options.method!r}")
-    methods = [name.strip() for name in options.method.split(",")] if options.method else DEFAULT
+    methods = DEFAULT if options.method is None else [name.strip() for name in options.method.split(",")]
     if not options.input.strip():
         raise InvalidInput("there is nothing to see: give the path of a picture")
     if run and not named:

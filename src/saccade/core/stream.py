@@ -91,6 +91,9 @@ class ExampleStream:
         for first in range(0, len(order), self.window):
             rows = sorted(order[first : first + self.window], key=lambda index: self.sizes[index])
             batches += cut(rows, [size[0] for size in self.sizes], self.batch_size)
+            if not isinstance(self.task, Sized) and len(batches[-1]) == 1 and len(batches) > 1 < len(batches[-2]) - 1:
+                # a batch of one has no variance, which batch norm needs
+                batches[-1].insert(0, batches[-2].pop())
         shuffle(batches)
         return batches
 

@@ -230,6 +230,11 @@ def _by_gradient(
                     "use it; choose another layer, or ablation_cam or score_cam, which need no gradient"
                 )
             slopes.append(seen.grid.read(slope))
+            if slope.any() and not slopes[-1].any():
+                raise InvalidInput(
+                    f"the scores rest on other tokens of {seen.layer} than those of the image, such as a class token; "
+                    "choose an earlier layer"
+                )
         return _heat(seen, weigh(seen.grid.read(seen.output.detach()), torch.stack(slopes, 1)), signed)
 
 
@@ -261,7 +266,7 @@ def _increases(
     image, classes = seen.images[number], seen.targets[number]
     shows = maps.amax((-2, -1)) > maps.amin((-2, -1))
     logits = []
-    for part in maps[shows].split(batch_size):
+    for part in maps[shows].split(batch_size) if shows.any() else ():
         masks = _masks(part, (image.shape[-2], image.shape[-1])).to(image.dtype)
         logits.append(logits_of(seen.model(image * masks[:, None]))[:, classes])
     if from_baseline or not shows.all():

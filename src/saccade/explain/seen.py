@@ -54,7 +54,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
             module.training = False
         for weight, _ in needs:
             weight.requires_grad_(False)
-        with torch.inference_mode(False), torch.enable_grad(), _uncompiled():
+        with torch.inference_mode(False), torch.enable_grad(), _uncompiled(), _submodules_called():
             yield
     finally:
         for module, training in modes:
@@ -68,6 +68,17 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 def _uncompiled() -> AbstractContextManager[Any]:
     """Run compiled modules as they were written; does not import the compiler."""
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+
+
+@contextmanager
+def _submodules_called() -> Iterator[None]:
+    """Without torch's fast path of `TransformerEncoderLayer`, which computes a layer without calling its parts."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _held(model: nn.Module) -> Iterator[tuple[dict[str, Any], str, Tensor]]:

@@ -51,6 +51,8 @@ class Architecture(NamedTuple):
             raise InvalidInput(
                 f"{source} has no {their_name(self.head, self.tables[0])}, the weights of the classifier"
             )
+        if heads[0].ndim < 2:
+            raise InvalidInput(f"{source}: the weights of the classifier are a matrix, not {tuple(heads[0].shape)}")
         network = self.build(len(heads[0]))
         unused = adopt(network, weights, self.tables, source)
         return network.eval(), unused

@@ -15,6 +15,7 @@ from saccade.core.errors import InvalidInput
 
 Names = Sequence[tuple[str, str]]
 PART = re.compile(r"(.*)\[(\d+)/(\d+)\]")
+COUNTER = "num_batches_tracked"  # of a batch norm; no result depends on it
 MOST = 10  # differences that a message names
 
 
@@ -67,7 +68,7 @@ def adopt(
         published = theirs[name]
         found = part_of(weights, published)
         if found is None:
-            if not published.endswith("num_batches_tracked"):
+            if not published.endswith(COUNTER):
                 wrong.append(f"{published} {tuple(tensor.shape)} is missing")
             continue
         shape = tuple(found.shape)
@@ -75,7 +76,7 @@ def adopt(
             found = found[..., 0, 0]
         if found.shape != tensor.shape:
             wrong.append(f"{published} is {shape}, not {tuple(tensor.shape)}")
-        elif found.is_floating_point() != tensor.is_floating_point():
+        elif found.is_floating_point() != tensor.is_floating_point() and not published.endswith(COUNTER):
             wrong.append(f"{published} is {shape} of {found.dtype}, not of {tensor.dtype}")
         loaded[name] = found
     if wrong:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saccade.core.device import to_device
-from saccade.core.errors import InvalidInput, NotFound, nearest, require
+from saccade.core.errors import InvalidInput, NotFound, nearest, out_of_memory, require
 from saccade.core.task import Classifying, Readable, Visible
 from saccade.explain.replay import logits_of
 from saccade.runs.foreign import read_weights
@@ -34,16 +34,25 @@ class Classifier(NamedTuple):
         """The logits of a picture.
 
         Raises:
-            InvalidInput: the model does not return any.
+            InvalidInput: the model does not return any, or takes pictures of another size; they are not finite.
         """
         training = self.model.training
         try:
             with torch.no_grad():
-                return logits_of(self.model.eval()(photo.pixels))
+                found = logits_of(self.model.eval()(photo.pixels))
         except (TypeError, AttributeError) as error:
             raise InvalidInput(f"{self.title} gives no logits for a picture alone, which heat maps need") from error
+        except (ValueError, RuntimeError) as error:
+            if out_of_memory(error) is not None:
+                raise
+            size = "x".join(map(str, photo.pixels.shape[1:]))
+            why = shorten(str(error), 200)
+            raise InvalidInput(f"{self.title} does not take a picture of {size} ({why})") from error
         finally:
             self.model.train(training)
+        if not found.isfinite().all():
+            raise InvalidInput(f"{self.title} gives logits that are not finite; its weights may be damaged")
+        return found
 
     def names(self, count: int) -> list[str]:
         """The names of `count` classes; their numbers if they have no names."""

@@ -164,6 +164,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         with naming(path):
             found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except DAMAGED as error:
+        if "Weights only load failed" in str(error):
+            raise InvalidInput(
+                f"{path}: not weights alone but a whole model or other objects, which could run code and are not read; "
+                "save model.state_dict() instead"
+            ) from error
         why = shorten(str(error).splitlines()[0] if str(error) else type(error).__name__, 200)
         raise InvalidInput(f"{path}: damaged, or not only weights ({why})") from error
     for name in NESTED:
@@ -175,6 +180,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     )
     if not tensors or not all(isinstance(name, str) for name in tensors):
         raise InvalidInput(f"{path}: expected tensors by name, as of model.state_dict(); there are none")
+    if odd := [name for name, tensor in tensors.items() if tensor.is_meta or tensor.layout is not torch.strided]:
+        raise InvalidInput(f"{path}: {odd[0]} is sparse or has no numbers; expected dense tensors")
     if all(name.startswith(PARALLEL) for name in tensors):
         tensors = {name.removeprefix(PARALLEL): tensor for name, tensor in tensors.items()}
     return tensors

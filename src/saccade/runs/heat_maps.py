@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from torch import Tensor
+
 from saccade.core.errors import InvalidInput, NotFound, nearest
 from saccade.explain import Capture
+from saccade.explain.cam import HeatMaps
 from saccade.explain.heat_maps import OF_ATTENTION, check_methods, heat_map
 from saccade.explain.pictures.overlays import Overlays
 from saccade.explain.plots.overlays import percent
@@ -43,10 +46,7 @@ def explained(
     best = [(names[int(number)], float(share)) for share, number in zip(chances[:BEST], order[:BEST], strict=True)]
     targets = [number_of(one, names) for one in classes] or [int(order[0])]
     maps, labels, layers = [], [], list[str]()
-    found = {
-        method: heat_map(method, classifier.model, photo.pixels, [targets], None if method in OF_ATTENTION else layer)
-        for method in methods
-    }
+    found = {method: of_method(method, classifier, photo.pixels, targets, layer) for method in methods}
     for place, target in enumerate(targets):
         for method in methods:
             maps.append(found[method].maps[0, place].float().cpu())
@@ -66,12 +66,33 @@ def explained(
     return Explained(said, [picture], Capture(), set(), [*photo.notes, *empty], best[0][0])
 
 
+def of_method(
+    method: str, classifier: Classifier, pixels: Tensor, targets: Sequence[int], layer: str | None
+) -> HeatMaps:
+    """The maps of a method.
+
+    Raises:
+        InvalidInput: also if a method of attention finds no stack of self-attention.
+    """
+    if method not in OF_ATTENTION:
+        return heat_map(method, classifier.model, pixels, [targets], layer)
+    try:
+        return heat_map(method, classifier.model, pixels, [targets])
+    except (NotFound, InvalidInput) as error:
+        raise InvalidInput(
+            f"{method} needs one stack of self-attention over the places of the picture, which {classifier.title} has "
+            "not; --method grad-cam needs none"
+        ) from error
+
+
 def number_of(name: str, names: Sequence[str]) -> int:
     """The number of a class, by its name, by one of its synonyms, as in "tabby, tabby cat", or by its number.
 
     Raises:
         NotFound: no such class.
     """
+    if name in names:  # names may differ in case alone
+        return names.index(name)
     wanted = name.strip().lower()
     for parts in (lambda one: [one], lambda one: one.split(",")):
         for number, one in enumerate(names):

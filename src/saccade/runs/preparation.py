@@ -5,6 +5,7 @@ packages that this library does not.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saccade.core.errors import InvalidInput, NotFound
+from saccade.core.errors import InvalidInput, NotFound, require
 from saccade.tasks.image_file import DAMAGED, contents, opened
+from saccade.tasks.images.pixels import WIDEST, bytes_of
 
 BILINEAR = 2  # of pillow
+LARGEST = 4096  # rows and columns that a configuration may ask for
 # processors for which a size of one number is the shorter side
 SHORTER = ("ConvNext", "Bit", "CLIP", "MobileNet", "MobileViT", "PoolFormer", "Levit", "EfficientFormer")
 Size = int | tuple[int, int]
@@ -61,7 +64,7 @@ class Preparation:
         name = "the image" if isinstance(raw, bytes) else raw.strip()
         found, notes = opened(contents(raw), name)
         try:
-            image = self.cut(self.resized(found.convert("RGB")))
+            image = self.cut(self.resized(require("PIL.Image", "vision").fromarray(bytes_of(found, 3))))
         except DAMAGED as error:
             raise InvalidInput(f"{name} is damaged: {error}") from None
         shown = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)
@@ -74,7 +77,8 @@ class Preparation:
             return image
         if isinstance(self.resize, tuple):
             return image.resize(self.resize[::-1], self.way)
-        wide, high = image.size
+        wide, high = (min(side, WIDEST * min(image.size)) for side in image.size)
+        image = middle(image, high, wide)
         short = min(wide, high)
         return image.resize((int(self.resize * wide / short), int(self.resize * high / short)), self.way)
 
@@ -82,9 +86,13 @@ class Preparation:
         """The middle; what is beyond the picture is black."""
         if self.crop is None:
             return image
-        high, wide = (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
-        left, top = (image.size[0] - wide) // 2, (image.size[1] - high) // 2
-        return image.crop((left, top, left + wide, top + high))
+        return middle(image, *((self.crop, self.crop) if isinstance(self.crop, int) else self.crop))
+
+
+def middle(image: Any, high: int, wide: int) -> Any:
+    """The middle of a picture of pillow's."""
+    left, top = (image.size[0] - wide) // 2, (image.size[1] - high) // 2
+    return image.crop((left, top, left + wide, top + high))
 
 
 def of_processor(folder: Path) -> Preparation:
@@ -99,9 +107,24 @@ def of_processor(folder: Path) -> Preparation:
         raise NotFound(f"{folder} has no preprocessor_config.json, which says how a picture is resized and normalised")
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
-        return prepared(said)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return checked(prepared(said))
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise InvalidInput(f"{path}: not understood ({error})") from error
+
+
+def checked(found: Preparation) -> Preparation:
+    """The preparation, if a picture can be prepared so."""
+    for size in (found.resize, found.crop):
+        if not all(0 < side <= LARGEST for side in (size if isinstance(size, tuple) else (size or 1,))):
+            raise ValueError(f"size {size}, of at most {LARGEST:,} pixels")
+    numbers = (*found.mean, *found.deviation, found.factor)
+    if not (len(found.mean) == len(found.deviation) == 3 and all(map(math.isfinite, numbers))):
+        raise ValueError("image_mean and image_std need three finite numbers each")
+    if min(found.deviation) <= 0:
+        raise ValueError(f"image_std {list(found.deviation)}, not above 0")
+    if found.way not in range(6):
+        raise ValueError(f"resample {found.way}, which is no way of pillow's to resize")
+    return found
 
 
 def prepared(said: dict[str, Any]) -> Preparation:

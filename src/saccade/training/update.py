@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from saccade.core.device import autocast, pick_device, to_device
+from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Loss, Objective, Split
 from saccade.core.stream import Share
 from saccade.training.config import TrainingConfig
@@ -78,8 +79,15 @@ class Gradients:
         self.update: Update | None = None
 
     def loss(self, model: nn.Module, batch: Any, step: int) -> Loss:
-        with autocast(self.config.precision, self.device):
-            loss = self.objective(model, to_device(batch, self.device, self.dtype), step)
+        try:
+            with autocast(self.config.precision, self.device):
+                loss = self.objective(model, to_device(batch, self.device, self.dtype), step)
+        except ValueError as error:
+            if "Expected more than 1 value per channel" not in str(error):
+                raise
+            raise InvalidInput(
+                "a batch norm needs more than one number of each channel: choose a larger --training.batch-size"
+            ) from error
         # a loss that a group has computed together is the same in all of it
         return loss._replace(parts={name: part._replace(value=local(part.value)) for name, part in loss.parts.items()})
 

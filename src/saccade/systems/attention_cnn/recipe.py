@@ -59,7 +59,7 @@ def watched(answer: Answer) -> Float[Tensor, "h q k"]:
 def pictures(answer: Answer) -> list[Picture]:
     model: Any = answer.model
     image = answer.task.pixels([answer.example])[0]
-    found = classified(answer, image, answer.task.ranking(answer.prediction), layer=LAYER)
+    found = classified(answer, image, answer.task.ranking(answer.prediction), layer=LAYER if model.side > 1 else None)
     if model.attention is not None:
         found.insert(
             0,

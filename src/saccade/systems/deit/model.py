@@ -102,6 +102,11 @@ def network(config: DeiTConfig, task: Any) -> DeiT:
     Raises:
         InvalidInput: sizes that do not fit each other or the images; a teacher of other images or classes.
     """
+    if config.patch_size >= task.side:
+        raise InvalidInput(
+            f"with --model.patch-size {config.patch_size} an image of {task.side} x {task.side} pixels is a single "
+            "patch; choose smaller patches"
+        )
     options = {
         "image_size": task.side, "channels": task.channels, "patch_size": config.patch_size,
         "model_size": config.model_size, "layers": config.layers, "heads": config.heads,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -70,7 +71,7 @@ class ImagesTask:
             fields: dict[str, Any] = {
                 name: tuple(one) if isinstance(one := kept[name], list) else one for name in Learned._fields
             }
-            self._kept = Learned(**fields)
+            self._kept = checked(Learned(**fields), assets / FILE)
 
     @cached_property
     def data(self) -> Data:
@@ -283,6 +284,27 @@ class ImagesTask:
     def compare(self, example: Example, prediction: Ranked) -> Mapping[str, str]:
         right = "?" if example.label is None else self.classes[example.label]
         return {"ours": self.decode(prediction), "right": right}
+
+
+def checked(kept: Learned, path: Path) -> Learned:
+    """What a run kept, if it can be used.
+
+    Raises:
+        InvalidInput: it was changed.
+    """
+
+    def numbers(found: Any, least: float) -> bool:
+        return (
+            isinstance(found, tuple)
+            and len(found) == kept.channels
+            and all(isinstance(one, int | float) and math.isfinite(one) and one > least for one in found)
+        )
+
+    named = isinstance(kept.classes, tuple) and kept.classes and all(isinstance(one, str) for one in kept.classes)
+    sizes = type(kept.size) is int and kept.size > 0 and kept.channels in (1, 3)
+    if not (named and sizes and numbers(kept.mean, -math.inf) and numbers(kept.deviation, 0)):
+        raise InvalidInput(f"{path} is damaged: expected classes, a size, 1 or 3 channels, and their moments")
+    return kept
 
 
 def moments(images: UInt8[Tensor, "n c y x"]) -> tuple[tuple[float, ...], tuple[float, ...]]:
