@@ -169,16 +169,25 @@ def test_the_nearest_photo_by_a_frozen_encoder_is_scored_beside_it(monkeypatch: 
     assert RECIPE.predict(model, user, config)[0].nearest is None
 
 
-def test_the_build_up_shows_the_weighted_sum_of_the_regions() -> None:
+@pytest.mark.parametrize("variant", ["tiny", "hard"])
+def test_the_build_up_shows_what_was_read(variant: str) -> None:
+    """The weighted sum of the regions, or of hard attention the likeliest region, times the gate beta."""
     task = RECIPE.task(TINY, None)
-    model = RECIPE.build(TINY, task).eval()
+    hard = RECIPE.variants["hard"].model.attention
+    model = RECIPE.build(TINY if variant == "tiny" else replace(TINY, model=replace(TINY.model, attention=hard)), task)
+    model.eval()
     example = task.examples("test")[0]
     answer = Answer(model, task, TINY, example, task.answer(example), torch.device("cpu"))
     seen = looked(answer)
     _, built = RECIPE.pictures(answer)
-    annotations = model.encode(task.collate([example])).annotations[0]
+    annotations = model.encode(task.collate([example])).annotations[0].detach()
     assert torch.allclose(seen.annotations, annotations, atol=1e-5)
-    slow = sum(seen.weights.flatten(1)[:, [region]] * annotations[region] for region in range(len(annotations)))
+    weights = seen.weights.flatten(1)
+    if variant == "hard":
+        weights = torch.nn.functional.one_hot(weights.argmax(1), weights.shape[1]).float()
+    slow = sum(weights[:, [region]] * annotations[region] for region in range(len(annotations)))
+    assert seen.gates is not None
+    slow = seen.gates.clone()[:, None] * slow
     assert torch.allclose(torch.as_tensor(built.contexts).float(), slow[:, :8].detach(), atol=1e-5)
     assert torch.allclose(torch.as_tensor(built.weights).float(), seen.weights.flatten(1), atol=1e-4)
     assert list(built.words) == [*example.references[0].split(), "</s>"]

@@ -29,6 +29,9 @@ class TestWords:
 
     def test_other_scripts(self) -> None:
         assert words_of("Zwei Mädchen; 一只狗 l’été") == ["zwei", "mädchen", "一", "只", "狗", "l'été"]
+        # vowel signs and accents continue a word
+        assert words_of("दौड़ रही है") == ["दौड़", "रही", "है"]
+        assert words_of("İstanbul'da ẹ̀ka ภาษาไทย") == ["istanbul'da", "ẹ̀ka", "ภาษาไทย"]
 
     def test_the_most_frequent_words_that_are_not_rare(self) -> None:
         words = Words.learn(["a dog a cat", "a dog", "the cat runs"], rarest=2, most=2)

@@ -13,6 +13,7 @@ import torch
 
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.tasks.captions import CaptionsConfig, CaptionsTask, Said
+from saccade.tasks.captions.own import read_own
 from saccade.tasks.captions.photos import squared
 
 Image = pytest.importorskip("PIL.Image")
@@ -95,13 +96,13 @@ class TestOwn:
 
     def test_a_photo_is_read_alike_in_training_and_for_a_user(self, own: Path) -> None:
         task = CaptionsTask(CaptionsConfig(train=own, size=28))
-        for name, example in [(f"{row}.png", row) for row in range(10)]:
-            theirs = task.collate([task.read(str(own.parent / name))])
-            keys = {key: row for row, key in enumerate(task.keys(task.examples("train")))}
-            if theirs.keys[0] in keys:
-                ours = task.collate([task.examples("train")[keys[theirs.keys[0]]]])
-                assert torch.equal(theirs.pixels, ours.pixels), example
-        assert len(keys) == 10
+        whole = [one for split in ("train", "validation", "test") for one in task.examples(split)]
+        keys = dict(zip(task.keys(whole), whole, strict=True))
+        assert len(keys) == 12
+        for row in range(12):
+            theirs = task.collate([task.read(str(own.parent / f"{row}.png"))])
+            ours = task.collate([keys[theirs.keys[0]]])
+            assert torch.equal(theirs.pixels, ours.pixels), row
 
     def test_other_splits_have_files_of_their_own(self, own: Path) -> None:
         (own.parent / "a.png").write_bytes(photo(50))
@@ -283,3 +284,32 @@ def test_flickr8k_itself(real_data: Callable[[str], Path]) -> None:
     assert figures["person_cider"].value == pytest.approx(0.893, abs=0.001)
     assert figures["person_bleu_4"].value == pytest.approx(20.7, abs=0.05)
     assert 0.1 < figures["constant_cider"].value < 0.3
+
+
+def test_photos_that_are_added_move_no_other_to_another_split(tmp_path: Path) -> None:
+    def splits(count: int) -> dict[str, set[str]]:
+        for number in range(count):
+            (tmp_path / f"{number}.png").write_bytes(photo(number))
+        path = written(tmp_path, [(f"{n}.png", "a dog") for n in range(count)])
+        found = read_own(CaptionsConfig(train=path))
+        return {split: {one.stored.file.name for one in photos} for split, photos in found.items()}
+
+    before, after = splits(40), splits(60)
+    assert all(before[split] <= after[split] for split in ("train", "validation", "test"))
+    assert all(before.values())
+    assert sum(map(len, after.values())) == 60
+
+
+@pytest.mark.parametrize(
+    "change", [{"filename": 12}, {"filepath": None}, {"split": ["train"]}, {"sentences": [{"raw": 5}]}], ids=str
+)
+def test_a_dataset_json_of_other_kinds_is_one_sentence(change: dict[str, Any], tmp_path: Path) -> None:
+    image = {"filename": "0.png", "filepath": "", "split": "train", "sentences": [{"raw": "a dog"}], **change}
+    (tmp_path / "dataset.json").write_text(json.dumps({"images": [image]}))
+    with pytest.raises(InvalidInput, match=r"dataset\.json: expected .*filename, filepath, split and raw are texts"):
+        read_own(CaptionsConfig(train=tmp_path / "dataset.json"))
+
+
+def test_a_language_without_a_stemmer_is_refused_before_a_training() -> None:
+    with pytest.raises(InvalidInput, match="there is no stemmer of 'klingon'"):
+        CaptionsTask(CaptionsConfig(language="klingon"))

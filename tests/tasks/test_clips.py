@@ -2,7 +2,9 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -164,3 +166,22 @@ class TestFiles:
                 read_clip(str(tmp_path / name), 32, 26)
         with pytest.raises(NotFound, match=r"gone.gif'?: there is no such image"):
             read_clip(str(tmp_path / "gone.gif"), 32, 26)
+
+
+def test_every_picture_of_a_clip_is_checked_and_upright(monkeypatch: pytest.MonkeyPatch) -> None:
+    Image: Any = pytest.importorskip("PIL.Image")
+    small, large = Image.new("RGB", (8, 8)), Image.new("RGB", (60, 50))
+    with io.BytesIO() as file:
+        small.save(file, "TIFF", save_all=True, append_images=[large])
+        pages = file.getvalue()
+    assert len(read_clip(pages, 8, 5).frames) == 2
+    monkeypatch.setattr("saccade.tasks.captions.clip_file.PIXELS", 1000)
+    with pytest.raises(InvalidInput, match="the clip has a picture of more than 1,000 pixels: make it smaller"):
+        read_clip(pages, 8, 5)
+    turned = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8).repeat(3).reshape(8, 8, 3))
+    exif = turned.getexif()
+    exif[0x0112] = 3  # upside down
+    with io.BytesIO() as file:
+        turned.save(file, "PNG", exif=exif)
+        found = read_clip(file.getvalue(), 8, 5).frames[0, 0]
+    assert torch.equal(found, torch.arange(64, dtype=torch.uint8).flip(0).view(8, 8))

@@ -17,6 +17,7 @@ from saccade.attention.positional_keys import PositionalKeysAttention
 from saccade.attention.scaled_dot import ScaledDotAttention
 from saccade.attention.score_function import ScoreFunction
 from saccade.core.config import NAMED, Many, Parts, Size, config
+from saccade.core.errors import InvalidInput
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -218,7 +219,11 @@ def build_attention(choice: Attention, query_size: int, key_size: int) -> nn.Mod
         case Additive():
             return AdditiveAttention(*sizes, choice.attention_size)
         case Dot():
-            assert query_size == key_size, "a dot product needs queries and keys of one size"
+            if query_size != key_size:
+                raise InvalidInput(
+                    f"attention by dot product needs queries and keys of one size, not {query_size} and {key_size}: "
+                    "choose another --model.attention, or sizes that agree"
+                )
             return DotAttention(query_size)
         case Bilinear():
             return BilinearAttention(*sizes)

@@ -55,11 +55,13 @@ class CaptionState(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """What predicts each next word; the weights of the regions at each step, and the states that asked for them."""
+    """What predicts each next word; at each step the weights of the regions, the state that asked for them, and the
+    context that was used, times beta if there is a gate."""
 
     projection: Projection | ChosenProjection
     weights: Float[Tensor, "b t k"]
     queries: Float[Tensor, "b t h"]
+    contexts: Float[Tensor, "b t a"]
 
 
 class CaptionDecoder(nn.Module):
@@ -122,9 +124,9 @@ class CaptionDecoder(nn.Module):
         if self.order == "look-first":
             asked = torch.cat([state.decoder.hidden.hidden[:, None], decoded.states[:, :-1]], 1)
         if self.score_function is None:
-            return Predictions(projection, weights, asked)
+            return Predictions(projection, weights, asked, decoded.contexts)
         chosen = ChosenProjection(projection, each_choice(decoded.memories), asked, self.score_function)
-        return Predictions(chosen, weights, asked)
+        return Predictions(chosen, weights, asked, decoded.contexts)
 
     @property
     def mechanism(self) -> Any:

@@ -64,8 +64,9 @@ class Costs:
         return self.outline.task if self.outline else self.recipe.task(self.config, None)
 
     def model(self) -> nn.Module:
+        task = self.task  # made before the model, whose tensors have sizes alone
         try:
-            model = sized(lambda: self.recipe.build(self.config, self.task))
+            model = sized(lambda: self.recipe.build(self.config, task))
         except (RuntimeError, NotImplementedError) as error:
             raise InvalidInput(
                 "this model's sizes are not known before it is built, so it cannot be planned"

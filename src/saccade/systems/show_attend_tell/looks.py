@@ -24,6 +24,8 @@ class Looked(NamedTuple):
     """Rows and columns of the image."""
     annotations: Float[Tensor, "k a"]
     """The vectors of the regions, row by row."""
+    contexts: Float[Tensor, "t a"]
+    """What it read at each word: with a gate times beta, with hard attention of the chosen region."""
 
 
 def looked(answer: Answer) -> Looked:
@@ -45,7 +47,8 @@ def looked(answer: Answer) -> Looked:
     rows, columns = regions.grid
     maps = weights[0].float().cpu().unflatten(1, (rows, columns))
     size, annotations = (batch.pixels.shape[2], batch.pixels.shape[3]), regions.annotations[0].float().cpu()
-    return Looked(batch.tokens[0, 1:].tolist(), maps, gates, size, annotations)
+    contexts = predicted.contexts[0].float().cpu()
+    return Looked(batch.tokens[0, 1:].tolist(), maps, gates, size, annotations, contexts)
 
 
 def gates_of(seen: Looked) -> list[float]:

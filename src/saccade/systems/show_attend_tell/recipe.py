@@ -118,11 +118,12 @@ def pictures(answer: Answer) -> list[Picture]:
     said, image = f"“{answer.task.decode(answer.prediction)}”", answer.task.pixels([answer.example])[0]
     title, weights = f"{said}: the weights of the regions, and below the heaviest region", seen.weights.flatten(1)
     rows, columns = seen.weights.shape[1:]
-    contexts, scores = weights @ seen.annotations, weights.clamp(min=1e-6).log()
+    scores = weights.clamp(min=1e-6).log()
     return [
         Words("words", image, seen.weights, words, gates_of(seen), title),
         BuildUp(
-            "build-up", scores, contexts, words, seen.annotations, image, (rows, columns), title=f"{said}: word by word"
+            "build-up", scores, seen.contexts, words, seen.annotations, image, (rows, columns),
+            title=f"{said}: word by word",
         ),
     ]  # fmt: skip
 

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput, require
-from saccade.tasks.image_file import DAMAGED, contents, opened
+from saccade.tasks.image_file import DAMAGED, PIXELS, contents, opened
 from saccade.tasks.images.pixels import bytes_of, fitted
 
 
@@ -40,7 +40,12 @@ def read_clip(raw: str | bytes, size: int, most: int) -> Frames:
         found = []
         for row in rows:
             image.seek(row)
-            found.append(fitted(torch.from_numpy(np.array(bytes_of(image, 3))).permute(2, 0, 1), size))
+            if image.size[0] * image.size[1] > PIXELS:
+                raise InvalidInput(f"{name} has a picture of more than {PIXELS:,} pixels: make it smaller")
+            upright = require("PIL.ImageOps", "vision").exif_transpose(image)
+            found.append(fitted(torch.from_numpy(np.array(bytes_of(upright, 3))).permute(2, 0, 1), size))
+    except pillow.DecompressionBombError:
+        raise InvalidInput(f"{name} has a picture of more than {PIXELS:,} pixels: make it smaller") from None
     except DAMAGED as error:
         raise InvalidInput(f"{name} is damaged: {error}") from None
     if count == 1:

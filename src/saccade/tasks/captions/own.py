@@ -5,6 +5,7 @@ with the splits train, restval (which counts as train), val and test, and perhap
 """
 
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,9 @@ def read_karpathy(path: Path, folder: Path) -> dict[str, list[Photo]]:
         images = json.loads("\n".join(read_lines(path)))["images"]
         rows = [(image["filename"], image.get("filepath", ""), image["split"],
                  [sentence["raw"] for sentence in image["sentences"]]) for image in images]  # fmt: skip
+        for name, inner, split, sentences in rows:
+            if not all(isinstance(text, str) for text in (name, inner, split, *sentences)):
+                raise TypeError(f"filename, filepath, split and raw are texts, in the entry of {name!r}")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidInput(
             f'{path}: expected {{"images": [{{"filename": ..., "split": ..., "sentences": [{{"raw": ...}}]}}]}} '
@@ -95,15 +99,17 @@ def read_karpathy(path: Path, folder: Path) -> dict[str, list[Photo]]:
 
 
 def held_out(photos: list[Photo], split: str, path: Path) -> tuple[list[Photo], list[Photo]]:
-    """(kept, held out): a tenth of the photos, drawn with a fixed seed.
+    """(kept, held out): about a tenth of the photos, chosen by their names, so that photos that are added later do not
+    move others from one split to another.
 
     Raises:
         InvalidInput: fewer than two photos.
     """
     if len(photos) < 2:
         raise InvalidInput(f"{path} has too few photos to hold some out for {split}; name a file: --task.{split} FILE")
-    chosen = set(random.Random(split).sample(range(len(photos)), max(1, len(photos) // 10)))
-    return (
-        [photo for row, photo in enumerate(photos) if row not in chosen],
-        [photo for row, photo in enumerate(photos) if row in chosen],
-    )
+    names = [os.path.relpath(photo.stored.file, path.parent).replace(os.sep, "/") for photo in photos]
+    draws = [random.Random(f"{split}/{name}").random() for name in names]
+    most = max(0.1, min(draws))  # at least one
+    kept = [photo for photo, draw in zip(photos, draws, strict=True) if draw > most]
+    chosen = [photo for photo, draw in zip(photos, draws, strict=True) if draw <= most]
+    return (kept, chosen) if kept else (chosen[1:], chosen[:1])

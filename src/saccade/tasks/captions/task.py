@@ -26,6 +26,7 @@ from saccade.tasks.captions.sentences import Sentences
 from saccade.tasks.captions.source import SPLITS, SceneSource, Source, scaled
 from saccade.tasks.captions.words import SPECIAL, Words
 from saccade.tasks.image_file import png
+from saccade.tasks.meteor import stems
 
 FILE = "captions.json"
 PHOTO = 224
@@ -46,6 +47,7 @@ class CaptionsTask(Sentences):
 
     def __init__(self, config: CaptionsConfig, assets: Path | None = None) -> None:
         self.config = config
+        stems(config.language)  # before a training, not at its end
         self.drawn = config.folder is None and config.train is None
         self._examples: dict[str, list[Example]] = {}
         self.metric, self.unit = ("true", "%") if self.drawn else ("cider", "")
