@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from saccade.core.errors import InvalidInput
 from saccade.core.pretrained import Weights
 from saccade.runs import catalogue
+from saccade.systems.bert_classifier.checkpoint import CHECKPOINT
 from saccade.systems.bert_classifier.model import BertClassifier, ClassifierConfig
 from tests.checkpoints import WORDS, close, opened, randomised, there_and_back, untrained_run, write_words
 from tests.conftest import Command
@@ -153,3 +154,20 @@ def test_the_variants_of_sst2_start_from_the_checkpoint_that_their_symbols_are_o
         config: Any = variants[name]
         assert config.weights == Weights(config.task.symbols.vocabulary.parent)
     assert variants["sst2-untrained"].weights is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"problem_type": "multi_label_classification"}, {"problem_type": "regression"}, {"id2label": {"0": "LABEL_0"}}],
+    ids=str,
+)
+def test_what_chooses_no_class_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    options = {
+        "architectures": ["BertForSequenceClassification"],
+        "hidden_size": 24,
+        "num_attention_heads": 3,
+        **change,
+    }
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")
+    with pytest.raises(InvalidInput, match=r"problem_type is .* bert_classifier chooses one of at least two"):
+        CHECKPOINT.config(options, tmp_path, catalogue.recipe("bert_classifier").config)

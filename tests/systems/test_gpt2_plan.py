@@ -6,6 +6,7 @@ import shlex
 import pytest
 
 from saccade.app.main import main
+from saccade.app.plan_verb import processes_per_machine
 from tests.conftest import Command
 
 
@@ -73,3 +74,12 @@ def test_the_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "--tensor N" in out
     assert "saccade plan SYSTEM VARIANT --devices 64" in out
+
+
+@pytest.mark.parametrize(
+    ("count", "machine", "tensor", "each"),
+    [(8, 8, 1, 8), (9, 8, 1, 3), (20, 8, 1, 5), (12, 8, 4, 4), (16, 8, 8, 8), (32, 8, 16, 8), (7, 8, 1, 7)],
+)
+def test_machines_have_equally_many_processes(count: int, machine: int, tensor: int, each: int) -> None:
+    assert processes_per_machine(count, machine, tensor) == each
+    assert count % each == 0

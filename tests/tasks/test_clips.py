@@ -2,7 +2,6 @@
 
 import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -169,7 +168,6 @@ class TestFiles:
 
 
 def test_every_picture_of_a_clip_is_checked_and_upright(monkeypatch: pytest.MonkeyPatch) -> None:
-    Image: Any = pytest.importorskip("PIL.Image")
     small, large = Image.new("RGB", (8, 8)), Image.new("RGB", (60, 50))
     with io.BytesIO() as file:
         small.save(file, "TIFF", save_all=True, append_images=[large])

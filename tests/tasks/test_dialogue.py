@@ -73,6 +73,9 @@ class TestTurns:
         turns = [("speak", ",", "speak", "."), ("who", "?"), ("i", ".")]
         assert typed("Speak, speak. / Who?\nROMEO: I.") == (turns, True)
         assert typed("Come: let us go") == ([("come", ":", "let", "us", "go")], False)
+        alone = "ROMEO:\nSpeak, speak.\n\nFirst Citizen:\nWho?\nJuliet:\nI."
+        assert typed(alone) == (turns, True)
+        assert typed("First Citizen: speak") == ([("speak",)], True)
 
 
 COUNTS = ((269, 5990), (12, 187), (32, 920))

@@ -15,7 +15,8 @@ from saccade.core.errors import InvalidInput, NotFound
 from saccade.tasks.text import BytePieces, TextConfig, TextTask, WordPieces, Written
 from saccade.tasks.text.corpus import embedded, parts
 from saccade.tasks.text.pieces import BytePieceSymbols, WordPieceSymbols, from_files, from_list, learned
-from saccade.tasks.text.symbols import Symbols, restored
+from saccade.tasks.text.symbols import ByteSymbols, CharacterSymbols, Symbols, restored, texts_of
+from saccade.tasks.text.tokenizer_files import write_pieces
 
 pytest.importorskip("tokenizers")
 TEXT = embedded()[:60_000].rpartition("\n")[0] + "\n"
@@ -108,10 +109,20 @@ def test_berts_file_gives_hugging_faces_tokens(bert: Path, lowercase: bool) -> N
     assert 3 not in ours.encode("[SEP]").tolist()
 
 
+@given(st.text(max_size=30))
+def test_the_texts_of_symbols_are_the_whole(text: str) -> None:
+    symbols = CharacterSymbols("".join(sorted(set(text))) or "a")
+    found = symbols.encode(text).tolist()
+    assert "".join(texts_of(symbols, found)) == text
+    assert texts_of(ByteSymbols(), list("aé".encode()))[0] == "a"
+
+
 def test_words_are_decoded_without_marks_and_counted_with_their_space(words: Any) -> None:
     found = words.encode("First Citizen: speak, speak.").tolist()
     text = words.decode(found)
     assert text == "first citizen : speak , speak ."
+    assert "".join(texts_of(words, found)) == text
+    assert texts_of(words, found)[-1] == " ."
     assert words.lengths(found) == (len(text) + 1, len(text) + 1)
     halves = [words.lengths(found[:5]), words.lengths(found[5:])]
     assert tuple(map(sum, zip(*halves, strict=True))) == words.lengths(found)
@@ -192,3 +203,11 @@ def test_the_kinds_are_told_apart(pieces: Any, words: Any) -> None:
     assert isinstance(restored(words.plain()), WordPieceSymbols)
     with pytest.raises(InvalidInput, match="word-pieces or unigram-pieces, not 'glyphs'"):
         restored({"kind": "glyphs"})
+
+
+def test_words_without_a_frame_are_written_for_a_tokenizer_that_adds_none(words: Any, tmp_path: Path) -> None:
+    write_pieces(words, words.names, tmp_path, {"unk_token": "[UNK]"})
+    from transformers import AutoTokenizer
+
+    found = AutoTokenizer.from_pretrained(tmp_path)
+    assert found("The king speaks")["input_ids"] == words.encode("The king speaks").tolist()

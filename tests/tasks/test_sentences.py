@@ -206,6 +206,28 @@ class TestPieces:
         with pytest.raises(InvalidInput, match=r"task\.symbols is of the training"):
             again.check_trained(PiecesConfig(symbols=WordPieces(size=130)))
 
+    def test_classes_are_found_by_their_names(self, tmp_path: Path) -> None:
+        rows = [(one, f"this is {one} number {n}") for n in range(12) for one in ("anger", "joy", "sadness")]
+        path = tmp_path / "own.tsv"
+        path.write_text("".join(f"{label}\t{text}\n" for label, text in rows))
+        known = ("sadness", "fear", "joy", "anger")
+        task = PiecedTask(PiecesConfig(train=path, classes=known))
+        for example in task.examples("train"):
+            assert task.text(example).split()[2] == task.classes[example.label]
+        words = SentencesTask(SentencesConfig(train=path))
+        words.save(tmp_path)
+        few = tmp_path / "few.tsv"
+        few.write_text("".join(f"{label}\t{text}\n" for label, text in rows if label != "anger"))
+        again = SentencesTask(SentencesConfig(train=few), tmp_path)
+        assert {(one.words[2], again.classes[one.label]) for one in again.examples("train")} == {
+            ("joy", "joy"), ("sadness", "sadness"),
+        }  # fmt: skip
+        few.write_text("".join(f"{label}\t{text}\n" for label, text in [*rows, *[("fear", "this is fear")] * 9]))
+        with pytest.raises(InvalidInput, match=r"few\.tsv has a class 'fear' that the model does not know"):
+            SentencesTask(SentencesConfig(train=few), tmp_path).examples("test")
+        others = PiecedTask(PiecesConfig(train=path, classes=("LABEL_0", "LABEL_1", "LABEL_2")))  # by position
+        assert {one.label for one in others.examples("train")} == {0, 1, 2}
+
     def test_other_classes_than_the_data_have(self) -> None:
-        with pytest.raises(InvalidInput, match=r"the data have 2 classes \(negative, positive\), and task.classes 3"):
+        with pytest.raises(InvalidInput, match=r"reviews has a class 'negative' that the model does not know"):
             PiecedTask(PiecesConfig(reviews=50, classes=("a", "b", "c"))).examples("test")

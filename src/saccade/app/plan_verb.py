@@ -109,9 +109,10 @@ def command(options: Any, found: Any, fields: Sequence[str], machine: int) -> st
     rows = [f"python -m saccade train {options.system} {options.variant}", *map(shlex.quote, fields)]
     count = layout.data * layout.tensor
     if count > 1:
-        nodes = -(-count // machine)
+        each = processes_per_machine(count, machine, layout.tensor)
+        nodes = count // each
         there = f"--nnodes {nodes} --rdzv-backend c10d --rdzv-endpoint FIRST:29500 " if nodes > 1 else ""
-        rows[0] = f"torchrun {there}--nproc-per-node {-(-count // nodes)} -m{rows[0].removeprefix('python -m')}"
+        rows[0] = f"torchrun {there}--nproc-per-node {each} -m{rows[0].removeprefix('python -m')}"
     rows += [
         f"--training.batch-size {size // layout.accumulate}", f"--training.accumulate {layout.accumulate}",
         f"--training.steps {found.steps}",
@@ -121,6 +122,13 @@ def command(options: Any, found: Any, fields: Sequence[str], machine: int) -> st
     if layout.tensor > 1:
         rows.append(f"--training.tensor {layout.tensor}")
     return " ".join([*rows, f"--training.recompute {layout.recompute}"])
+
+
+def processes_per_machine(count: int, machine: int, tensor: int) -> int:
+    """The most that a machine takes and that divide all processes, in whole tensor groups where these fit into one."""
+    divisors = [each for each in range(1, min(count, machine) + 1) if count % each == 0]
+    whole = [each for each in divisors if each % tensor == 0]
+    return max(whole or divisors)
 
 
 def plain(found: Any, launch: str | None) -> dict[str, Any]:

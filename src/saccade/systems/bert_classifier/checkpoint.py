@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from saccade.core.checkpoint import Checkpoint, Weight
+from saccade.core.errors import InvalidInput
 from saccade.nets.block_weights import Linear, plain
 from saccade.nets.masked_language_model_weights import DEFAULTS, encoder_weights, options_of, sizes_of
 from saccade.systems.bert_classifier.model import ClassifierConfig
@@ -25,6 +26,12 @@ def config(options: Mapping[str, Any], folder: Path, own: Config) -> Config:
     if ARCHITECTURE in (options.get("architectures") or ()):
         names = options.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}  # as transformers names them
         classes = tuple(str(names[number]) for number in sorted(names, key=int))
+        kind = options.get("problem_type") or "single_label_classification"
+        if kind != "single_label_classification" or len(classes) < 2:
+            raise InvalidInput(
+                f"{folder}: problem_type is {kind!r}, with {len(classes)} classes; bert_classifier chooses one of at "
+                "least two"
+            )
     task = replace(
         own.task, symbols=word_pieces_of(folder), longest=min(own.task.longest, sizes.positions), classes=classes
     )

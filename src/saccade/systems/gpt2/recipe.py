@@ -19,6 +19,7 @@ from saccade.tasks.text import Batch, BytePieces, TextConfig, TextTask, Written
 from saccade.tasks.text.objective import next_symbol
 from saccade.tasks.text.outline import outline
 from saccade.tasks.text.stream import Windows
+from saccade.tasks.text.symbols import texts_of
 from saccade.training.config import Adam, TrainingConfig
 
 ADAM = Adam(beta2=0.99, weight_decay=0.1)
@@ -87,7 +88,7 @@ def pictures(answer: Answer) -> list[Picture]:
     with torch.no_grad(), capture(model, "stack.blocks.*.attention.weights") as seen:
         model(torch.tensor([part], device=answer.device))
     return [
-        tinted([answer.task.symbols.decode([symbol]) for symbol in own.tolist()], [0.0, *chances]),
+        tinted(texts_of(answer.task.symbols, own.tolist()), [0.0, *chances]),
         Heads("heads", {name: (seen[name][0][0].float().cpu(), names, names) for name in seen}),
     ]
 

@@ -110,13 +110,13 @@ TINY = Config(
 )  # fmt: skip
 
 
-def published(layers: int, model_size: int, heads: int, learning_rate: float) -> Config:
+def published(layers: int, model_size: int, heads: int, learning_rate: float, warmup: int) -> Config:
     """A size of the paper, with 512 positions and 50,265 symbols, four of them special; batches of 8,192 texts."""
     return Config(
         task=full_sentences(50_261, 512),
         model=MaskedLanguageModelConfig(layers=layers, model_size=model_size, heads=heads, positions=512),
         training=TrainingConfig(
-            steps=500_000, batch_size=32_768, accumulate=128, learning_rate=learning_rate, warmup=30_000,
+            steps=500_000, batch_size=32_768, accumulate=128, learning_rate=learning_rate, warmup=warmup, clip=None,
             optimizer=replace(ADAM, beta2=0.98, epsilon=1e-6), validate_every=1000, checkpoint_every=1000,
         ),
     )  # fmt: skip
@@ -142,8 +142,8 @@ RECIPE = Recipe(
     variants={
         "default": Config(),
         "tiny": TINY,
-        "base": published(12, 768, 12, 6e-4),
-        "large": published(24, 1024, 16, 4e-4),
+        "base": published(12, 768, 12, 6e-4, 24_000),
+        "large": published(24, 1024, 16, 4e-4, 30_000),
     },
     claims=(
         Claim(

@@ -12,6 +12,7 @@ from saccade.explain.pictures.characters import Characters
 from saccade.explain.pictures.heads import Heads
 from saccade.nets.continuation import likeliest, read_again
 from saccade.systems.xlnet.orders import Order, masks
+from saccade.tasks.text.symbols import texts_of
 
 SHOWN = 48  # symbols whose heads are drawn
 TINTED = 2000  # symbols that are tinted
@@ -44,7 +45,7 @@ def tinted(answer: Answer, symbols: list[int]) -> Characters:
     model: Any = answer.model
     own = torch.tensor(symbols, device=answer.device)
     chances = read_again(model, own).rewards(own[1:], -1).double().exp().clamp(max=1).tolist()
-    parts = [answer.task.symbols.decode([symbol]) for symbol in symbols]
+    parts = texts_of(answer.task.symbols, symbols)
     numbers = [chance for part, chance in zip(parts, [0.0, *chances], strict=True) for _ in part]
     title = "How probable each symbol was, given those before it"
     return Characters("probability", "".join(parts), numbers, "probability", title)

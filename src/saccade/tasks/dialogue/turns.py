@@ -12,7 +12,8 @@ from saccade.tasks.text.corpus import embedded, parts, read_files
 
 WORD = re.compile(r"'?\w+(?:['-]\w+)*|[^\w\s]")
 SPEAKER = re.compile(r"[^\n:]{1,60}:")
-NAME = re.compile(r"\s*[A-Z][A-Z' ]+:\s")
+# in capitals, of several words, or alone on its line; "Come: let us go" is no name
+NAME = re.compile(r"\s*(?:[A-Z][A-Z' ]+:(?:\s|$)|[A-Z][\w']*(?: [A-Z][\w']*){1,3}:(?:\s|$)|[A-Z][\w']*:\s*$)")
 BEFORE, AFTER = re.compile(r" (?=[,.;:!?)\]])"), re.compile(r"(?<=[(\[]) ")
 
 

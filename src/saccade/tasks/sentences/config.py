@@ -63,7 +63,8 @@ class PiecesConfig(CorpusConfig):
     longest: Annotated[int, Field(ge=8, le=100_000)] = 128
     """The most symbols of a sentence that are read, with the special ones at its ends."""
     classes: tuple[str, ...] = ()
-    """The names of the classes, as many as the data have; none: those of the data."""
+    """The names of the classes, in the order of a checkpoint: those of the data, more, or as many others; none: those
+    of the data."""
 
     @property
     def extras(self) -> tuple[str, ...]:

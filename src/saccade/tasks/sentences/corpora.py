@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,6 +122,26 @@ def own(paths: dict[str, Path | None], seed: int) -> tuple[dict[str, list[Labell
         split: [Labelled(words, classes.index(label)) for label, words in found] for split, found in rows.items()
     }
     return held_out(labelled, seed), classes
+
+
+def renumbered(
+    splits: Mapping[str, list[Labelled]], there: Sequence[str], known: Sequence[str], name: Path | str
+) -> dict[str, list[Labelled]]:
+    """The sentences with the numbers that a model's classes have, found by their names. Names of which none is known,
+    such as LABEL_0, are those of the data in the order of both.
+
+    Raises:
+        InvalidInput: a class that the model does not know, or, if it knows none of them, another number of classes.
+    """
+    if not set(there) & set(known) and len(there) == len(known):
+        return dict(splits)
+    if strange := [one for one in there if one not in known]:
+        raise InvalidInput(
+            f"{name} has a class {strange[0]!r} that the model does not know; its classes are {', '.join(known)}, "
+            f"those of the data {', '.join(there)}"
+        )
+    numbers = [list(known).index(one) for one in there]
+    return {split: [one._replace(label=numbers[one.label]) for one in rows] for split, rows in splits.items()}
 
 
 def held_out(given: dict[str, list[Labelled]], seed: int) -> dict[str, list[Labelled]]:

@@ -13,7 +13,7 @@ from saccade.core.errors import InvalidInput
 from saccade.core.files import composed, read_record, write_atomically
 from saccade.tasks.masked.special import SpecialSymbols
 from saccade.tasks.sentences.config import PiecesConfig
-from saccade.tasks.sentences.corpora import Labelled
+from saccade.tasks.sentences.corpora import Labelled, renumbered
 from saccade.tasks.sentences.task import Chosen, ClassesTask, Example, corpus
 from saccade.tasks.text.pieces import learned, restored
 
@@ -36,7 +36,7 @@ class PiecedTask(ClassesTask):
         if assets is not None:
             kept = read_record(assets / "pieces.json", "symbols", "classes")
             pieces: Any = restored(kept["symbols"])
-            self.classes = [str(one) for one in kept["classes"]]
+            self.classes = self.learned = [str(one) for one in kept["classes"]]
         else:
             text = "" if chosen.vocabulary else "\n".join(" ".join(one.words) for one in self._read[0]["train"])
             pieces = learned(chosen, text, whole=True)
@@ -46,11 +46,8 @@ class PiecedTask(ClassesTask):
     @cached_property
     def _read(self) -> tuple[dict[str, list[Labelled]], Sequence[str]]:
         found, classes = corpus(self.config)
-        own = self.config.classes or classes
-        if len(own) != len(classes):
-            there = ", ".join(classes)
-            raise InvalidInput(f"the data have {len(classes)} classes ({there}), and task.classes {len(own)}")
-        return found, own
+        own = self.learned or self.config.classes or classes
+        return renumbered(found, classes, own, self.config.train or self.config.corpus), own
 
     @property
     def known(self) -> int:

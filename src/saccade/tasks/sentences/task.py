@@ -18,7 +18,7 @@ from saccade.core.files import read_record, write_atomically
 from saccade.core.masks import length_mask
 from saccade.core.task import Figure, Score, Size
 from saccade.tasks.sentences.config import CorpusConfig, SentencesConfig
-from saccade.tasks.sentences.corpora import CLASSES, Labelled, lower, own, published, words_of
+from saccade.tasks.sentences.corpora import CLASSES, Labelled, lower, own, published, renumbered, words_of
 from saccade.tasks.sentences.grammar import generated
 
 SPLITS = ("train", "validation", "test")
@@ -76,6 +76,8 @@ class ClassesTask:
     """Characters of a text."""
     config: Any
     classes: Sequence[str]
+    learned: Sequence[str] = ()
+    """The classes of the training, in a run."""
 
     def __init__(self) -> None:
         self._examples: dict[str, list[Example]] = {}
@@ -184,13 +186,16 @@ class SentencesTask(ClassesTask):
             self.classes = self._read[1]
         else:
             kept = read_record(assets / "vocabulary.json", "symbols", "classes")
-            self.symbols, self.classes = [str(one) for one in kept["symbols"]], [str(one) for one in kept["classes"]]
+            self.symbols = [str(one) for one in kept["symbols"]]
+            self.classes = self.learned = [str(one) for one in kept["classes"]]
         self.numbers = {word: number for number, word in enumerate(self.symbols)}
 
     @cached_property
     def _read(self) -> tuple[dict[str, list[Labelled]], Sequence[str]]:
         found, classes = corpus(self.config)
-        return ({split: lower(rows) for split, rows in found.items()} if self.config.lowercase else found), classes
+        own = self.learned or classes
+        found = renumbered(found, classes, own, self.config.train or self.config.corpus)
+        return ({split: lower(rows) for split, rows in found.items()} if self.config.lowercase else found), own
 
     @property
     def known(self) -> int:

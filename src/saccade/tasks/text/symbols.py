@@ -2,6 +2,7 @@
 pieces of words, is another class with these members."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -37,6 +38,16 @@ class Symbols(Protocol):
 
     def plain(self) -> dict[str, Any]:
         """What `restored` makes the scheme of again, as JSON values."""
+
+
+def texts_of(scheme: Symbols, symbols: Sequence[int]) -> list[str]:
+    """The text of each symbol after the one before it, such as a space and a word; together that of `decode`, but for
+    characters of several symbols."""
+    found = [scheme.decode(symbols[:1])]
+    for before, symbol in pairwise(symbols):
+        alone, both = scheme.decode([before]), scheme.decode([before, symbol])
+        found.append(both.removeprefix(alone) if both.startswith(alone) else scheme.decode([symbol]))
+    return found
 
 
 class CharacterSymbols:

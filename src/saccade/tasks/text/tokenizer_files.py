@@ -93,7 +93,9 @@ def write_pieces(
     if isinstance(symbols, WordPieceSymbols):
         lowercase = bool(kept["normalizer"]["lowercase"])
         made = word_level(tokenizers.models.WordPiece(numbers, unk_token=UNKNOWN), lowercase)
-        options |= {"tokenizer_class": "BertTokenizer", "do_lower_case": lowercase}
+        # BertTokenizer puts [CLS] and [SEP] around every text
+        kind = "BertTokenizer" if frame else "PreTrainedTokenizerFast"
+        options |= {"tokenizer_class": kind, "do_lower_case": lowercase}
         write_text(folder / "vocab.txt", "".join(f"{name}\n" for name in names))
     elif isinstance(symbols, BytePieceSymbols):
         merges = [tuple(pair) for pair in kept["model"]["merges"]]
