@@ -162,12 +162,8 @@ def test_the_variants_of_sst2_start_from_the_checkpoint_that_their_symbols_are_o
     ids=str,
 )
 def test_what_chooses_no_class_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
-    options = {
-        "architectures": ["BertForSequenceClassification"],
-        "hidden_size": 24,
-        "num_attention_heads": 3,
-        **change,
-    }
+    own = transformers.BertConfig(architectures=["BertForSequenceClassification"]).to_dict()
+    options = {**own, **change}
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")
     with pytest.raises(InvalidInput, match=r"problem_type is .* bert_classifier chooses one of at least two"):
         CHECKPOINT.config(options, tmp_path, catalogue.recipe("bert_classifier").config)
