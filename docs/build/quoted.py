@@ -122,6 +122,8 @@ def of_width(cost: str, label: str) -> Chart:
     for system, named in (("resnet", "convolutions"), ("local_attention_resnet", "local attention in the last stage")):
         groups = [results.named(f"{system}:width-{width}") for width in ("half", "one", "double")]
         scores = [group[-1]["metrics"]["test"] for group in groups if group]
+        if not scores:
+            continue
         costs = [score.get(f"{cost}_in_windows", score[cost]) for score in scores]  # of attention, as the paper counts
         lines[named] = plots.Line(costs, [score["accuracy"] for score in scores])
     said = [

@@ -10,7 +10,7 @@ from saccade.explain import plots, terminal
 from saccade.explain.plots.arrays import checked, enlarged, packed, pooled, rounded, thinned
 from saccade.explain.text import cells, fit
 
-MOST = 4096  # the most pixels, and numbers of the maps, that evidence stores
+PIXELS, NUMBERS = 4096, 1024  # the most pixels, and numbers of the maps, that evidence stores
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +57,11 @@ class ImageOverlay:
 
     def plain(self) -> dict[str, Any]:
         maps, size = self.maps, 1
-        while maps[:, ::size, ::size].size > MOST:
+        while maps[:, ::size, ::size].size > NUMBERS:
             size += 1
         return {
             "name": self.name, "title": self.title, "values": self.values, "labels": list(self.labels),
-            "image": thinned(self.image, MOST), "maps": rounded(pooled(pooled(maps, size, 1), size, 2)),
+            "image": thinned(self.image, PIXELS), "maps": rounded(pooled(pooled(maps, size, 1), size, 2)),
         }  # fmt: skip
 
     @classmethod
