@@ -16,7 +16,7 @@ from saccade.tasks.text import BytePieces, TextConfig, TextTask, WordPieces, Wri
 from saccade.tasks.text.corpus import embedded, parts
 from saccade.tasks.text.pieces import BytePieceSymbols, WordPieceSymbols, from_files, from_list, learned
 from saccade.tasks.text.symbols import ByteSymbols, CharacterSymbols, Symbols, restored, texts_of
-from saccade.tasks.text.tokenizer_files import write_pieces
+from saccade.tasks.text.tokenizer_files import byte_pieces_of, word_pieces_of, write_pieces
 
 pytest.importorskip("tokenizers")
 TEXT = embedded()[:60_000].rpartition("\n")[0] + "\n"
@@ -107,6 +107,24 @@ def test_berts_file_gives_hugging_faces_tokens(bert: Path, lowercase: bool) -> N
     for text in [*SAMPLES[:7], SAMPLES[8], TEXT[:2000]]:
         assert ours.encode(text).tolist() == theirs.encode(text, add_special_tokens=False)
     assert 3 not in ours.encode("[SEP]").tolist()
+
+
+@pytest.mark.parametrize("text", ["😀😀 hello 日本\n\n x", "the king speaks", "", " the ", "a\n\nb \nthe king."])
+def test_words_stand_for_the_characters_of_the_text(text: str, words: Any) -> None:
+    found = words.sizes(text)
+    assert len(found) == len(words.encode(text))
+    if len(found):
+        assert found.sum(0).tolist() == [len(text), len(text.encode())]
+        assert (found >= 0).all()
+
+
+def test_bits_a_character_are_of_the_characters_of_the_text() -> None:
+    task = TextTask(TextConfig(symbols=WordPieces(size=500), limit=30_000, window=16, context=16))
+    span = parts(len(task.text))["test"]
+    text = task.text[span.start : span.stop]
+    examples = task.examples("test")
+    assert sum(one.characters for one in examples) == len(text)
+    assert sum(one.size for one in examples) == len(text.encode())
 
 
 @given(st.text(max_size=30))
@@ -211,3 +229,22 @@ def test_words_without_a_frame_are_written_for_a_tokenizer_that_adds_none(words:
 
     found = AutoTokenizer.from_pretrained(tmp_path)
     assert found("The king speaks")["input_ids"] == words.encode("The king speaks").tolist()
+
+
+@pytest.mark.parametrize(
+    ("file", "said", "read"),
+    [
+        ("tokenizer.json", {"normalizer": {"lowercase": True, "strip_accents": False}}, word_pieces_of),
+        ("tokenizer_config.json", {"do_lower_case": False, "strip_accents": True}, word_pieces_of),
+        ("tokenizer_config.json", {"tokenize_chinese_chars": False}, word_pieces_of),
+        ("tokenizer.json", {"pre_tokenizer": {"add_prefix_space": True}}, byte_pieces_of),
+        ("tokenizer_config.json", {"add_prefix_space": True}, byte_pieces_of),
+    ],
+)
+def test_another_way_to_read_a_text_is_refused(file: str, said: dict[str, Any], read: Any, tmp_path: Path) -> None:
+    for name in ("vocab.txt", "vocab.json", "merges.txt"):
+        (tmp_path / name).write_text("")
+    read(tmp_path)
+    (tmp_path / file).write_text(json.dumps(said))
+    with pytest.raises(InvalidInput, match=r"json: \w+ is (True|False); only (True|False) is computed here"):
+        read(tmp_path)

@@ -44,6 +44,10 @@ class Pieces:
     """
 
     kind = ""
+    exact = False
+    """Whether every text is decoded without a loss, so that the pieces alone say how long it is."""
+    by_lines = True
+    """Whether a text may be cut before a line break and a letter, where a piece begins in any case."""
 
     def __init__(self, tokenizer: "Tokenizer") -> None:
         self.tokenizer = tokenizer
@@ -61,10 +65,29 @@ class Pieces:
         return {name: number for number, name in enumerate(self.names) if forms.fullmatch(name)}
 
     def encode(self, text: str) -> Int[Tensor, " n"]:
-        # a line break before a letter is a piece of its own, so the parts before it can be encoded apart, in parallel
-        lines = re.split(r"(?=\n\S)", text)
-        found = self.tokenizer.encode_batch(lines, add_special_tokens=False)
+        _, found = self._lines(text)
         return torch.tensor([number for line in found for number in line.ids], dtype=torch.long)
+
+    def sizes(self, text: str) -> Int[Tensor, "n 2"]:
+        """The characters and the bytes of a text that each of its symbols stands for, with those that no symbol shows,
+        such as spaces, before it; those after the last symbol are its own."""
+        lines, found = self._lines(text)
+        starts = np.cumsum([0, *map(len, lines)])
+        ends = np.array([start + end for start, line in zip(starts, found, strict=False) for _, end in line.offsets])
+        ends[-1:] = len(text)
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+        width = 1 + (codes >= 1 << 7) + (codes >= 1 << 11) + (codes >= 1 << 16)  # bytes in UTF-8
+        before = np.cumsum([0, *width.tolist()])
+        return (
+            torch.from_numpy(np.diff(np.stack([ends, before[ends]], 1), axis=0, prepend=0))
+            if len(ends)
+            else (torch.zeros(0, 2, dtype=torch.long))
+        )
+
+    def _lines(self, text: str) -> tuple[list[str], Any]:
+        """The parts of a text, which are encoded in parallel, and what they are encoded as."""
+        lines = re.split(r"(?=\n\S)", text) if self.by_lines else [text]
+        return lines, self.tokenizer.encode_batch(lines, add_special_tokens=False)
 
     def lengths(self, symbols: Sequence[int]) -> tuple[int, int]:
         rows = self._sizes[np.asarray(symbols, dtype=np.int64)]
@@ -90,6 +113,7 @@ class BytePieceSymbols(Pieces):
     """Sequences of bytes."""
 
     kind = "byte-pieces"
+    exact = True
 
     def __init__(self, tokenizer: "Tokenizer") -> None:
         super().__init__(tokenizer)
@@ -133,6 +157,7 @@ class UnigramSymbols(Pieces):
     """Pieces with the space before them. A text is decoded with single spaces; an unknown part is lost."""
 
     kind = "unigram-pieces"
+    by_lines = False
 
     def decode(self, symbols: Sequence[int]) -> str:
         return "".join(self.names[symbol] for symbol in symbols).replace(SPACE, " ")

@@ -105,6 +105,14 @@ class TextTask:
             first += len(found[-1])
         return torch.cat(found), spans
 
+    @cached_property
+    def sizes(self) -> Int[Tensor, "n 2"] | None:
+        """The characters and the bytes of each symbol, as the text has them; None if the symbols say so themselves."""
+        if not isinstance(self.symbols, Pieces) or self.symbols.exact:
+            return None
+        spans = parts(len(self.text)).values()
+        return torch.cat([self.symbols.sizes(self.text[span.start : span.stop]) for span in spans])
+
     @property
     def numbers(self) -> Int[Tensor, " n"]:
         """The whole text in symbols."""
@@ -132,7 +140,11 @@ class TextTask:
         for start in range(max(1, span.start), end, context):
             stop = min(start + context, end)
             own = self.numbers[max(0, start - context) : stop]
-            found.append(Example(own, stop - start, *self.symbols.lengths(self.numbers[start:stop].tolist())))
+            if self.sizes is None:
+                characters, size = self.symbols.lengths(self.numbers[start:stop].tolist())
+            else:
+                characters, size = self.sizes[start:stop].sum(0).tolist()
+            found.append(Example(own, stop - start, characters, size))
         return found
 
     def size(self, example: Example) -> Size:

@@ -26,7 +26,9 @@ def byte_pieces_of(folder: Path) -> BytePieces:
 
     Raises:
         NotFound: it has none.
+        InvalidInput: pieces that are read in another way.
     """
+    _check(folder, "pre_tokenizer", {"add_prefix_space": (False, None)})
     files = folder / "vocab.json", folder / "merges.txt"
     if not all(file.is_file() for file in files):
         files = whole(folder, "vocab.json and merges.txt"), folder / TOKENIZER
@@ -38,7 +40,7 @@ def word_pieces_of(folder: Path) -> WordPieces:
 
     Raises:
         NotFound: it has none.
-        InvalidInput: a damaged file.
+        InvalidInput: a damaged file, or pieces that are read in another way.
     """
     file = folder / "vocab.txt"
     if not file.is_file():
@@ -48,7 +50,25 @@ def word_pieces_of(folder: Path) -> WordPieces:
         said = (read_record(folder / TOKENIZER).get("normalizer") or {}).get("lowercase")
     if said is None and (folder / OPTIONS).is_file():
         said = read_record(folder / OPTIONS).get("do_lower_case")
-    return WordPieces(vocabulary=file, lowercase=said is not False)
+    lowercase, usual = said is not False, (True, None)
+    accents = (lowercase, None)
+    _check(
+        folder, "normalizer",
+        {"strip_accents": accents, "handle_chinese_chars": usual, "tokenize_chinese_chars": usual, "clean_text": usual},
+    )  # fmt: skip
+    return WordPieces(vocabulary=file, lowercase=lowercase)
+
+
+def _check(folder: Path, part: str, computed: Mapping[str, tuple[bool, None]]) -> None:
+    """Raise InvalidInput where a folder's files ask for another way to read a text."""
+    for file, inner in ((folder / TOKENIZER, part), (folder / OPTIONS, "")):
+        if not file.is_file():
+            continue
+        found = read_record(file)
+        found = (found.get(inner) or {}) if inner else found
+        for name, known in computed.items():
+            if isinstance(found, dict) and found.get(name) not in known:
+                raise InvalidInput(f"{file}: {name} is {found[name]!r}; only {known[0]!r} is computed here")
 
 
 def unigrams_of(folder: Path) -> UnigramPieces:
