@@ -18,6 +18,8 @@ from saccade.core.errors import InvalidInput
 from saccade.core.files import naming, read_record, write_atomically
 
 NAME, ENTRY = "maps.json", "map"
+LARGEST = 4 * 2**30
+"""The most bytes of maps in memory; beyond it the oldest are read or made again."""
 
 
 def fingerprint(network: nn.Module) -> str:
@@ -42,6 +44,7 @@ class MapCache:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
         self._maps: dict[tuple[str, ...], Tensor] = {}
+        self._bytes = 0
         self._checked: set[tuple[str, ...]] = set()
 
     def __len__(self) -> int:
@@ -60,13 +63,18 @@ class MapCache:
             make: makes the map, on the CPU.
         """
         own = (key, encoder, weights, *map(str, size))
-        if own not in self._maps:
-            if self.folder is None:
-                self._maps[own] = make()
-            else:
-                self._check(self.folder, encoder, weights, size)
-                self._maps[own] = self._kept(self.folder / f"{hashlib.sha256(key.encode()).hexdigest()}.map", key, make)
-        return self._maps[own]
+        if own in self._maps:
+            return self._maps[own]
+        if self.folder is None:
+            found = make()
+        else:
+            self._check(self.folder, encoder, weights, size)
+            found = self._kept(self.folder / f"{hashlib.sha256(key.encode()).hexdigest()}.map", key, make)
+        self._maps[own] = found
+        self._bytes += found.nbytes
+        while self._bytes > LARGEST and len(self._maps) > 1:
+            self._bytes -= self._maps.pop(next(iter(self._maps))).nbytes
+        return found
 
     def _check(self, folder: Path, encoder: str, weights: str, size: tuple[int, int]) -> None:
         """Check that the folder's maps are this encoder's; name it in an empty folder."""
