@@ -97,7 +97,7 @@ def answer_of(config: Any, task: Any, model: Any, caption: str, row: int = 0) ->
 def test_a_word_looks_right_if_the_middle_of_its_heaviest_region_lies_in_its_objects_box() -> None:
     weights = torch.zeros(2, 4, 4)
     weights[0, 1, 3] = weights[1, 0, 0] = 1
-    seen = Looked([4, 5], weights, None, (32, 64), torch.zeros(16, 3))
+    seen = Looked([4, 5], weights, None, (32, 64), torch.zeros(16, 3), torch.zeros(2, 3))
     assert heaviest(seen, 0) == (12, 56)
     assert heaviest(seen, 1) == (4, 8)
 

@@ -16,9 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saccade.core.errors import InvalidInput, NotFound, require
-from saccade.tasks.image_file import DAMAGED, contents, opened
-from saccade.tasks.images.pixels import WIDEST, bytes_of
+from saccade.core.errors import InvalidInput, NotFound
+from saccade.tasks.image_file import DAMAGED, WIDEST, coloured, contents, opened
 
 BILINEAR = 2  # of pillow
 LARGEST = 4096  # rows and columns that a configuration may ask for
@@ -64,7 +63,7 @@ class Preparation:
         name = "the image" if isinstance(raw, bytes) else raw.strip()
         found, notes = opened(contents(raw), name)
         try:
-            image = self.cut(self.resized(require("PIL.Image", "vision").fromarray(bytes_of(found, 3))))
+            image = self.cut(self.resized(coloured(found)))
         except DAMAGED as error:
             raise InvalidInput(f"{name} is damaged: {error}") from None
         shown = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)

@@ -21,6 +21,7 @@ BYTES, PIXELS = (
 )  # the most of a file, and of an image, since a small file may unpack to gigabytes
 DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, AttributeError,
            struct.error, zlib.error)  # what pillow raises on damaged files  # fmt: skip
+WIDEST = 4  # a longer side is cut to this many times the shorter one before it is scaled, for memory
 
 
 class Opened(NamedTuple):
@@ -94,6 +95,29 @@ def grey_of(image: Any) -> Any:
     grey = 0.299 * red + 0.587 * green + 0.114 * blue  # ITU-R BT.601
     light = (alpha * grey).sum() >= 0.5 * alpha.sum()
     return alpha * grey + (1 - alpha) * (0.0 if light else 1.0)
+
+
+def bytes_of(image: Any, channels: int) -> Any:
+    """An image of pillow's as an array of bytes (y, x, c)."""
+    if image.mode in ("F", "I") or image.mode.startswith("I;16"):
+        found = np.rint(grey_of(image) * 255).astype(np.uint8)[..., None]
+        return found.repeat(channels, -1)
+    mode = "L" if channels == 1 else "RGB"
+    if image.mode == "L" and channels == 1:
+        return np.asarray(image)[..., None]
+    if image.mode in ("RGBA", "LA", "PA", "P") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = image.copy()
+        white.paste((255, 255, 255, 255), (0, 0, *image.size))
+        white.alpha_composite(image)
+        image = white
+    found = np.asarray(image.convert(mode))
+    return found[..., None] if channels == 1 else found
+
+
+def coloured(image: Any) -> Any:
+    """An image of pillow's in red, green and blue, as `bytes_of` sees it."""
+    return require("PIL.Image", "vision").fromarray(bytes_of(image, 3))
 
 
 def png(image: Float[Tensor, "y x"] | UInt8[Tensor, "c y x"]) -> bytes:

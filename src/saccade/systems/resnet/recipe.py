@@ -64,11 +64,11 @@ def measures(answer: Answer) -> dict[str, Figure]:
 
 
 def under(
-    protocol: Protocol, depth: Any = 20, stochastic_depth: float = 0.0, share: float = 1.0, width: float = 1.0
+    protocol: Protocol, depth: Any = 20, stochastic_depth: float = 0.0, share: float | None = None, width: float = 1.0
 ) -> Config:
     """The protocol with this share of its training images."""
     model = ResNetConfig(network=Residual(depth=depth, stochastic_depth=stochastic_depth, width=width))
-    task = replace(protocol.task, share=share)
+    task = protocol.task if share is None else replace(protocol.task, share=share)
     return Config(task=task, model=model, training=TrainingConfig(**protocol.training))
 
 

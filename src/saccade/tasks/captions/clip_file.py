@@ -9,8 +9,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput, require
-from saccade.tasks.image_file import DAMAGED, PIXELS, contents, opened
-from saccade.tasks.images.pixels import bytes_of, fitted
+from saccade.tasks.image_file import DAMAGED, PIXELS, bytes_of, contents, opened
+from saccade.tasks.images.pixels import fitted
 
 
 class Frames(NamedTuple):

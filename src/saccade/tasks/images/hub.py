@@ -8,9 +8,10 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput, require
+from saccade.tasks.image_file import bytes_of
 from saccade.tasks.images.data import Data, Split
 from saccade.tasks.images.folder import SPLITS
-from saccade.tasks.images.pixels import bytes_of, fitted
+from saccade.tasks.images.pixels import fitted
 
 
 def from_hub(dataset: str, size: int | None, channels: int) -> Data:

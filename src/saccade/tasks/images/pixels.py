@@ -1,6 +1,6 @@
 """From a file to the bytes of an image: the same way for training images and a user's."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,9 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from saccade.core.errors import InvalidInput
-from saccade.tasks.image_file import DAMAGED, grey_of, opened
-
-WIDEST = 4  # a longer side is cut to this many times the shorter one before it is scaled, for memory
+from saccade.tasks.image_file import DAMAGED, WIDEST, bytes_of, opened
 
 
 class Pixels(NamedTuple):
@@ -37,24 +35,6 @@ def decoded(data: bytes, name: str, channels: int) -> Pixels:
     if channels == 3 and image.mode in ("L", "1", "I", "F", "I;16", "I;16B", "I;16L"):
         notes = (*notes, "a grey image: the same in all three channels")
     return Pixels(found.permute(2, 0, 1).contiguous(), notes)
-
-
-def bytes_of(image: Any, channels: int) -> Any:
-    """An image of pillow's as an array of bytes (y, x, c)."""
-    if image.mode in ("F", "I") or image.mode.startswith("I;16"):
-        found = np.rint(grey_of(image) * 255).astype(np.uint8)[..., None]
-        return found.repeat(channels, -1)
-    mode = "L" if channels == 1 else "RGB"
-    if image.mode == "L" and channels == 1:
-        return np.asarray(image)[..., None]
-    if image.mode in ("RGBA", "LA", "PA", "P") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = image.copy()
-        white.paste((255, 255, 255, 255), (0, 0, *image.size))
-        white.alpha_composite(image)
-        image = white
-    found = np.asarray(image.convert(mode))
-    return found[..., None] if channels == 1 else found
 
 
 def fitted(image: UInt8[Tensor, "c y x"], size: int) -> UInt8[Tensor, "c size size"]:
