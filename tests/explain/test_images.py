@@ -10,7 +10,7 @@ import torch
 from saccade.core.errors import InvalidInput
 from saccade.explain import plots
 from saccade.explain.plots.canvas import colours
-from saccade.explain.plots.images import broken
+from saccade.explain.plots.tokens import broken
 from tests.explain.pictures import assert_apart, assert_saved, assert_whole, texts
 
 pytest.importorskip("matplotlib")

@@ -22,7 +22,8 @@ from saccade.tasks.masked.masking import masked
 from saccade.tasks.masked.segments import full_sentences, pairs
 from saccade.tasks.masked.special import SpecialSymbols
 from saccade.tasks.text import BytePieces, WordPieces
-from saccade.tasks.text.pieces import BytePieceSymbols, from_files, from_list
+from saccade.tasks.text.pieces import BytePieceSymbols
+from saccade.tasks.text.vocabulary import from_files, from_list
 
 pytest.importorskip("tokenizers")
 PAIRS = MaskedConfig(symbols=WordPieces(size=120), length=24)

@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.tasks.text import BytePieces, TextConfig, TextTask, WordPieces, Written
 from saccade.tasks.text.corpus import embedded, parts
-from saccade.tasks.text.pieces import BytePieceSymbols, WordPieceSymbols, from_files, from_list, learned
+from saccade.tasks.text.pieces import BytePieceSymbols, WordPieceSymbols
 from saccade.tasks.text.symbols import ByteSymbols, CharacterSymbols, Symbols, restored, texts_of
 from saccade.tasks.text.tokenizer_files import byte_pieces_of, word_pieces_of, write_pieces
+from saccade.tasks.text.vocabulary import from_files, from_list, learned
 
 pytest.importorskip("tokenizers")
 TEXT = embedded()[:60_000].rpartition("\n")[0] + "\n"

@@ -91,9 +91,8 @@ class ExampleStream:
         for first in range(0, len(order), self.window):
             rows = sorted(order[first : first + self.window], key=lambda index: self.sizes[index])
             batches += cut(rows, [size[0] for size in self.sizes], self.batch_size)
-            if not isinstance(self.task, Sized) and len(batches[-1]) == 1 and len(batches) > 1 < len(batches[-2]) - 1:
-                # a batch of one has no variance, which batch norm needs
-                batches[-1].insert(0, batches[-2].pop())
+            if not isinstance(self.task, Sized):
+                accompany(batches)
         shuffle(batches)
         return batches
 
@@ -126,6 +125,13 @@ def sizes_of(task: Examples, examples: Sequence[Any]) -> list[Size]:
 def keys(size: Size, side: Literal["input", "output"]) -> tuple[int, int]:
     """The two sizes, the given side first."""
     return (size.output, size.input) if side == "output" else (size.input, size.output)
+
+
+def accompany(batches: list[list[int]]) -> None:
+    """Move an example to the last batch if it has one alone, in which batch norm finds no variance, from the batch
+    before it, if that has three or more."""
+    if len(batches) > 1 and len(batches[-1]) == 1 and len(batches[-2]) > 2:
+        batches[-1].insert(0, batches[-2].pop())
 
 
 def cut(order: Sequence[int], sizes: Sequence[int], most: int) -> list[list[int]]:

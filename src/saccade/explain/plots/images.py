@@ -1,8 +1,6 @@
 """Attention over an image for each word; the path of glimpses; and the steps of a drawing."""
 
 import math
-import re
-import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,10 +12,9 @@ from saccade.core.errors import InvalidInput, require
 from saccade.explain.plots.arrays import checked, named, read
 from saccade.explain.plots.canvas import Figure, Weights, colour_bar, colours, fit, our_style, page, write_title
 from saccade.explain.plots.charts import COLOURS
-from saccade.explain.plots.tokens import short_labels
+from saccade.explain.plots.tokens import NARROWEST, broken, short_labels
 
 FEW, DOTS = 24, 200  # the most images that are drawn large; dots per inch, as in `save`
-NARROWEST = 0.45  # inches for the name of an image
 GREY_OF = (0.299, 0.587, 0.114)  # brightness of red, green and blue; ITU-R BT.601
 PATH = COLOURS[2]  # of glimpses
 PALEST = 0.5  # grey level of an image's black, so that it is not mistaken for a weight
@@ -123,25 +120,6 @@ def resized(maps: Any, size: tuple[int, int], mode: str) -> Any:
     """Maps (n, y, x) resized."""
     more: Any = {} if mode == "nearest" else {"align_corners": False, "antialias": True}
     return F.interpolate(torch.from_numpy(np.ascontiguousarray(maps))[:, None], size, mode=mode, **more)[:, 0].numpy()
-
-
-def broken(text: str, wide: float) -> str:
-    """A name, broken into lines that fit above an image of this width in inches: at spaces, and within a word that is
-    longer than a line; wide characters count twice."""
-    lines, room = [""], int(11 * max(wide, NARROWEST))
-    for word in re.findall(" *[^ ]+", text):
-        if lines != [""] and _width(lines[-1] + word) > room:
-            lines.append("")
-            word = word.lstrip(" ")
-        for character in word:
-            if _width(lines[-1] + character) > room:
-                lines.append("")
-            lines[-1] += character
-    return "\n".join(lines)
-
-
-def _width(text: str) -> int:
-    return sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in text)
 
 
 def _tiles(figure: Figure, number: int, size: tuple[float, float], above: float, top: float = 0.0) -> list[Any]:

@@ -9,8 +9,8 @@ import numpy as np
 from saccade.core.errors import InvalidInput, require
 from saccade.explain.plots.arrays import checked
 from saccade.explain.plots.canvas import GREY, Figure, Weights, colour_bar, colours, fit, our_style, page, write_title
-from saccade.explain.plots.images import DOTS, NARROWEST, PALEST, broken, grey_of, name_above, pixels_of, resized
-from saccade.explain.plots.tokens import short_labels
+from saccade.explain.plots.images import DOTS, PALEST, grey_of, name_above, pixels_of, resized
+from saccade.explain.plots.tokens import NARROWEST, broken, short_labels
 
 SIDE, GAP, LINE = 1.9, 0.12, 0.2  # inches: the longer side of a panel, between panels, and of a class
 SCALE = "share of each map's largest value"

@@ -1,6 +1,7 @@
 """Readable labels of tokens, and joining tokens to words."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from saccade.core.printable import printable
 from saccade.explain.plots.arrays import numbers
 from saccade.explain.plots.canvas import spelled
 
+NARROWEST = 0.45  # inches for the name of an image
 SPACE, SPECIAL = "▁", re.compile(r"<[^<>\s]+>")
 # scripts without spaces between words: Thai to Khmer, Chinese and Japanese
 UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
@@ -51,6 +53,25 @@ def labels(tokens: Sequence[str]) -> list[str]:
 def short_labels(tokens: Sequence[str]) -> list[str]:
     """`labels` for a figure, each cut after 40 characters; a symbol that no font has is spelled out."""
     return [text if len(text) <= 40 else f"{text[:39]}…" for text in map(spelled, labels(tokens))]
+
+
+def broken(text: str, wide: float) -> str:
+    """A name, broken into lines that fit above an image of this width in inches: at spaces, and within a word that is
+    longer than a line; wide characters count twice."""
+    lines, room = [""], int(11 * max(wide, NARROWEST))
+    for word in re.findall(" *[^ ]+", text):
+        if lines != [""] and _width(lines[-1] + word) > room:
+            lines.append("")
+            word = word.lstrip(" ")
+        for character in word:
+            if _width(lines[-1] + character) > room:
+                lines.append("")
+            lines[-1] += character
+    return "\n".join(lines)
+
+
+def _width(text: str) -> int:
+    return sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in text)
 
 
 def words(tokens: Sequence[str]) -> tuple[list[str], list[range]]:

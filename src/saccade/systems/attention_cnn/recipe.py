@@ -80,7 +80,7 @@ def measures(answer: Answer) -> dict[str, Figure]:
 
 
 def cifar10(model: AttentionCNNConfig) -> Config:
-    """The data of the class; less than half an hour of one core that has bfloat16 matrix units."""
+    """The data of the class; about half an hour of one core that computes in bfloat16."""
     return Config(
         task=ImagesConfig(source=Cifar10(path=Path("cifar10")), augmentation=Shifted()),
         model=model,

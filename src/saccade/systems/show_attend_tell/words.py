@@ -11,8 +11,8 @@ import numpy as np
 from saccade.explain import plots
 from saccade.explain.plots.arrays import checked, enlarged, packed, rounded, thinned
 from saccade.explain.plots.canvas import GREY, PALE, colours, fit, our_style, page, write_title
-from saccade.explain.plots.images import PALEST, broken, name_above, resized
-from saccade.explain.plots.tokens import short_labels
+from saccade.explain.plots.images import PALEST, name_above, resized
+from saccade.explain.plots.tokens import broken, short_labels
 
 MOST = 3000  # the most numbers of pixels that evidence stores
 ACROSS, SIDE, GAP = 8, 1.1, 0.1  # words in a row; inches of an image, and between two

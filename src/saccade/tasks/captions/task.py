@@ -47,11 +47,11 @@ class CaptionsTask(Sentences):
 
     def __init__(self, config: CaptionsConfig, assets: Path | None = None) -> None:
         self.config = config
-        stems(config.language)  # before a training, not at its end
         self.drawn = config.folder is None and config.train is None
         self._examples: dict[str, list[Example]] = {}
         self.metric, self.unit = ("true", "%") if self.drawn else ("cider", "")
         if assets is None:
+            stems(config.language)  # an unknown language is refused before a training, not at its end
             self.side = config.size or (SIDE if self.drawn else PHOTO)
             learned = [caption for five in self.source.captions["train"] for caption in five]
             vocabulary = Words.learn([*learned, *self.source.texts], config.rarest, config.words)

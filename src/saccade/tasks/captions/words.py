@@ -4,22 +4,28 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 from saccade.core.files import composed
 
 PAD, UNKNOWN, START, END = range(4)
 SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")
 EACH = "\u3005\u3007\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # scripts without spaces: each sign counts as a word
-BLOCKS = (*range(0x300, 0x3000), *range(0xA600, 0xAC00), *range(0xFB00, 0xFE30))
-MARKS = "".join(sign for sign in map(chr, BLOCKS) if unicodedata.category(sign)[0] == "M")
-"""Vowel signs, accents and the like, which continue a word."""
-WORD = re.compile(rf"[{EACH}]|[^\W_{EACH}](?:[^\W_{EACH}]|[{MARKS}])*(?:'[^\W\d_{EACH}](?:[^\W\d_{EACH}]|[{MARKS}])*)?")
+BLOCKS = (*range(0x300, 0x3000), *range(0xA600, 0xAC00), *range(0xFB00, 0xFE30))  # where signs may be marks
+
+
+@cache
+def pattern() -> re.Pattern[str]:
+    """A word. Marks, such as vowel signs and accents, continue it."""
+    marks = "".join(sign for sign in map(chr, BLOCKS) if unicodedata.category(sign)[0] == "M")
+    first, letter = rf"[^\W_{EACH}]", rf"[^\W\d_{EACH}]"
+    return re.compile(rf"[{EACH}]|{first}(?:{first}|[{marks}])*(?:'{letter}(?:{letter}|[{marks}])*)?")
 
 
 def words_of(text: str) -> list[str]:
     """The words in lower case, without punctuation; of ASCII text those that match [a-z0-9]+('[a-z]+)?."""
     small = composed(text).lower().replace("i\u0307", "i")  # of the Turkish capital I with a dot
-    return WORD.findall(small.replace("’", "'"))
+    return pattern().findall(small.replace("’", "'"))
 
 
 class Words:

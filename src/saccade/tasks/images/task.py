@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -27,6 +26,7 @@ from saccade.tasks.images.config import Cifar10, Digits, Folder, Hub, ImagesConf
 from saccade.tasks.images.data import Data, completed, fits, in_memory, part, portion
 from saccade.tasks.images.folder import read_folder
 from saccade.tasks.images.hub import from_hub
+from saccade.tasks.images.learned import Learned, checked, moments
 from saccade.tasks.images.mixing import erased, mixed
 from saccade.tasks.images.pixels import Pixels, decoded, fitted, recoloured
 from saccade.tasks.images.rand_augment import rand_augment
@@ -36,16 +36,6 @@ FILE = "images.json"
 BEST = 5  # classes of a prediction
 CONFUSIONS = 10
 SAMPLE = 5000  # images of a split that does not fit into memory, of which the normalisation is learned
-
-
-class Learned(NamedTuple):
-    """What a run keeps of its data, so that it reads images without them."""
-
-    classes: tuple[str, ...]
-    size: int
-    channels: int
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
 
 
 class ImagesTask:
@@ -122,19 +112,25 @@ class ImagesTask:
         """The names of the classes."""
         return self._kept.classes if self._kept else self.data.classes
 
-    def chosen(self, split: str, rows: Int[Tensor, " m"]) -> UInt8[Tensor, "m c y x"]:
-        """The pixels of these images, from memory if all images of the split fit there."""
-        found = self.data.splits[split]
+    def in_memory(self, split: str) -> UInt8[Tensor, "n c y x"] | None:
+        """The pixels of a split, in memory from the first call on; None if they do not fit there."""
         if split not in self._images:
+            found = self.data.splits[split]
             self._images[split] = found.pixels(torch.arange(len(found.labels))) if fits(found) else None
-        whole = self._images[split]
-        return found.pixels(rows) if whole is None else whole[rows]
+        return self._images[split]
 
     def images(self, split: str) -> UInt8[Tensor, "n c y x"]:
         """The pixels of a split, or of some of its images, evenly spaced, if they do not fit into memory."""
-        found = self.data.splits[split]
+        whole, found = self.in_memory(split), self.data.splits[split]
+        if whole is not None:
+            return whole
         rows = torch.arange(len(found.labels))
-        return self.chosen(split, rows if fits(found) else rows[:: -(-len(rows) // SAMPLE)])
+        return found.pixels(rows[:: -(-len(rows) // SAMPLE)])
+
+    def rows(self, split: str, rows: Int[Tensor, " m"]) -> UInt8[Tensor, "m c y x"]:
+        """The pixels of these images of a split."""
+        whole = self.in_memory(split)
+        return self.data.splits[split].pixels(rows) if whole is None else whole[rows]
 
     @cached_property
     def learned(self) -> Learned:
@@ -177,9 +173,9 @@ class ImagesTask:
         """The images of the examples as bytes."""
         splits = {example.split for example in examples}
         if len(splits) == 1 and examples[0].image is None:
-            return self.chosen(examples[0].split, torch.tensor([example.row for example in examples]))
+            return self.rows(examples[0].split, torch.tensor([example.row for example in examples]))
         return torch.stack([
-            self.chosen(example.split, torch.tensor([example.row]))[0] if example.image is None else example.image
+            self.rows(example.split, torch.tensor([example.row]))[0] if example.image is None else example.image
             for example in examples
         ])  # fmt: skip
 
@@ -284,35 +280,3 @@ class ImagesTask:
     def compare(self, example: Example, prediction: Ranked) -> Mapping[str, str]:
         right = "?" if example.label is None else self.classes[example.label]
         return {"ours": self.decode(prediction), "right": right}
-
-
-def checked(kept: Learned, path: Path) -> Learned:
-    """What a run kept, if it can be used.
-
-    Raises:
-        InvalidInput: it was changed.
-    """
-
-    def numbers(found: Any, least: float) -> bool:
-        return (
-            isinstance(found, tuple)
-            and len(found) == kept.channels
-            and all(isinstance(one, int | float) and math.isfinite(one) and one > least for one in found)
-        )
-
-    named = isinstance(kept.classes, tuple) and kept.classes and all(isinstance(one, str) for one in kept.classes)
-    sizes = type(kept.size) is int and kept.size > 0 and kept.channels in (1, 3)
-    if not (named and sizes and numbers(kept.mean, -math.inf) and numbers(kept.deviation, 0)):
-        raise InvalidInput(f"{path} is damaged: expected classes, a size, 1 or 3 channels, and their moments")
-    return kept
-
-
-def moments(images: UInt8[Tensor, "n c y x"]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The mean and the standard deviation of each channel's pixels, from 0 to 1; the latter at least 1/255."""
-    values, mean, deviation = torch.arange(256, dtype=torch.float64) / 255, [], []
-    for channel in range(images.shape[1]):
-        counts = torch.bincount(images[:, channel].flatten().int(), minlength=256).double()
-        first = float((counts * values).sum() / counts.sum())
-        mean.append(first)
-        deviation.append(max(float((counts * (values - first) ** 2).sum() / counts.sum()) ** 0.5, 1 / 255))
-    return tuple(mean), tuple(deviation)

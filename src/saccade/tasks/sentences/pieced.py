@@ -15,7 +15,8 @@ from saccade.tasks.masked.special import SpecialSymbols
 from saccade.tasks.sentences.config import PiecesConfig
 from saccade.tasks.sentences.corpora import Labelled, renumbered
 from saccade.tasks.sentences.task import Chosen, ClassesTask, Example, corpus
-from saccade.tasks.text.pieces import learned, restored
+from saccade.tasks.text.pieces import restored
+from saccade.tasks.text.vocabulary import learned
 
 
 class PiecedTask(ClassesTask):

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from saccade.core.errors import InvalidInput
-from saccade.tasks.text import pieces
+from saccade.tasks.text import pieces, vocabulary
 from saccade.tasks.text.config import BytePieces, Bytes, Characters, Lines, Scheme, UnigramPieces, WordPieces
 
 
@@ -140,9 +140,9 @@ def learned(chosen: Scheme, text: str) -> Symbols:
         case Lines():
             return LineSymbols(sorted(set(text.removesuffix("\n").split("\n"))))
         case BytePieces() | WordPieces():
-            return pieces.learned(chosen, text)
+            return vocabulary.learned(chosen, text)
         case UnigramPieces():
-            return pieces.unigrams_of(chosen.tokenizer)
+            return vocabulary.unigrams_of(chosen.tokenizer)
 
 
 def restored(plain: Mapping[str, Any]) -> Symbols:
