@@ -104,7 +104,7 @@ RECIPE = Recipe(
     variants={
         "default": under(DIGITS, (3,)),  # minutes; with two stages five times as many
         "tiny": under(TINY),
-        # eight heads of 4 or 8 features take more than three times as long; unclipped, the loss is infinite after 50 steps
+        # eight heads of 4 or 8 features take more than three times as long; unclipped, the loss is infinite at step 50
         "cifar10": under(CIFAR10, heads=2, clip=1.0),
         "width-half": under(WIDTHS, (3,), heads=2, width=0.5),
         "width-one": under(WIDTHS, (3,), heads=2),
