@@ -68,8 +68,8 @@ class Pieces:
         such as spaces, before it; those after the last symbol are its own."""
         lines, found = self._lines(text)
         starts = np.cumsum([0, *map(len, lines[:-1])])
-        ends = [start + end for start, line in zip(starts, found, strict=True) for _, end in line.offsets]
-        ends = np.array(ends, np.int64)
+        shown = [start + end for start, line in zip(starts, found, strict=True) for _, end in line.offsets]
+        ends = np.array(shown, np.int64)
         ends[-1:] = len(text)
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
         width = 1 + (codes >= 1 << 7) + (codes >= 1 << 11) + (codes >= 1 << 16)  # bytes in UTF-8

@@ -10,6 +10,7 @@ from saccade.tasks.text.config import BytePieces, WordPieces
 from saccade.tasks.text.corpus import parts
 from saccade.tasks.text.pieces import (
     BERT,
+    BYTES,
     CONTINUES,
     UNKNOWN,
     BytePieceSymbols,
