@@ -12,6 +12,7 @@ from saccade.core.recipe import Answer
 from saccade.nets import image_encoder
 from saccade.nets.attention_choice import Hard, ScoreFunctionGradient
 from saccade.nets.image_encoder import EfficientNet
+from saccade.runs.costs import Costs
 from saccade.systems.show_attend_tell.looks import Looked, heaviest, looked
 from saccade.systems.show_attend_tell.objective import loss
 from saccade.systems.show_attend_tell.recipe import HARD, RECIPE
@@ -204,3 +205,8 @@ def test_every_estimator_and_order_is_a_variant() -> None:
         "score-function", "straight-through", "gumbel",
     }  # fmt: skip
     assert models["hard"].attention.soft == models["flickr8k-hard"].attention.soft == 0.5
+
+
+def test_it_can_be_planned() -> None:
+    """The data are drawn before the model, which is built of sizes alone."""
+    assert sum(weight.numel() for weight in Costs(RECIPE, TINY, "cpu").model().parameters()) > 0
