@@ -9,6 +9,7 @@ from saccade.attention.additive import AdditiveAttention
 from saccade.attention.hard import Choices
 from saccade.attention.luong import ConcatAttention
 from saccade.attention.score_function import ScoreFunction
+from saccade.core.errors import InvalidInput
 from saccade.nets.attention_choice import (
     Additive,
     Attention,
@@ -142,6 +143,6 @@ def test_a_filter_width_is_odd() -> None:
 
 def test_queries_and_keys_of_a_dot_product_are_of_one_size() -> None:
     assert not list(build_attention(Dot(), 5, 5).parameters())
-    with pytest.raises(AssertionError):
+    with pytest.raises(InvalidInput, match="queries and keys of one size, not 5 and 7"):
         build_attention(Dot(), 5, 7)
     assert torch.is_tensor(build_attention(Bilinear(), 5, 7).key.weight)  # type: ignore[union-attr]
