@@ -164,12 +164,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         with naming(path):
             found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except DAMAGED as error:
-        if "Weights only load failed" in str(error):
-            raise InvalidInput(
-                f"{path}: not weights alone but a whole model or other objects, which could run code and are not read; "
-                "save model.state_dict() instead"
-            ) from error
         why = shorten(str(error).splitlines()[0] if str(error) else type(error).__name__, 200)
+        if "Weights only load failed" in why:
+            why = (
+                "a whole model or other objects, which could run code and are not read; save model.state_dict() instead"
+            )
         raise InvalidInput(f"{path}: damaged, or not only weights ({why})") from error
     for name in NESTED:
         if isinstance(found, Mapping) and isinstance(found.get(name), Mapping):
