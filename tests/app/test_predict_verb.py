@@ -11,7 +11,7 @@ import pytest
 
 import saccade as package
 from saccade.app.main import main
-from saccade.app.predict_verb import decoded, text_waits
+from saccade.app.predict_verb import decoded, files_of, text_waits
 from tests.app.conftest import Command
 
 
@@ -69,6 +69,43 @@ def test_the_likeliest_symbols_of_each_step(saccade: Command, run: Path, tmp_pat
     done = saccade("predict", run, "--best", "3", stdin=b"Go home.\n")
     assert (done.status, done.out) == (2, "")
     assert "--best needs INPUT" in done.err
+
+
+def test_a_captions_log_probability_and_further_ones(
+    saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path
+) -> None:
+    run, photo = tiny_runs["show_attend_tell"], tmp_path / "photo.png"
+    loaded = package.load(run)
+    photo.write_bytes(loaded.to_type(1)[0])  # type: ignore[arg-type]
+    [said] = loaded.predictions([loaded.read(str(photo))])
+    [first, *others] = loaded.task.proposals(said)  # type: ignore[attr-defined]
+    assert others
+    done = saccade("predict", run, photo, "--pictures", tmp_path / "pictures")
+    assert done.out.splitlines()[:2] == [first[0], f"log-probability {first[1]:.2f}"]
+    assert done.out.splitlines()[2] == ""
+    done = saccade("predict", run, photo, "--best", "2", "--pictures", tmp_path / "pictures")
+    assert (done.status, done.out.splitlines()[2].split("  ")[-1]) == (0, others[0][0])
+    assert f"{others[0][1]:.2f}" in done.out.splitlines()[2]
+
+
+def test_a_folder_stands_for_the_files_in_it_that_can_be_read(
+    saccade: Command, tiny_runs: dict[str, Path], run: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    (folder / "more.png").mkdir(parents=True)
+    loaded = package.load(tiny_runs["show_attend_tell"])
+    for name, photo in zip(("b.png", "a.PNG", ".hidden.png", "notes.txt"), loaded.to_type(4), strict=False):
+        (folder / name).write_bytes(photo)  # type: ignore[arg-type]
+    done = saccade("predict", loaded.folder.path, folder, "--pictures", tmp_path)
+    assert (done.status, done.err) == (0, "")
+    named = [line for line in done.out.splitlines() if line.startswith(str(folder))]
+    assert named == [f"{folder / 'a.PNG'}:", f"{folder / 'b.png'}:"]
+    said = str(loaded.predict(str(folder / "a.PNG")))
+    assert done.out.splitlines()[1] == said
+    done = saccade("predict", loaded.folder.path, folder / "more.png")
+    assert (done.status, done.out) == (2, "")
+    assert "is a folder without a file of the kind image/*" in done.err
+    assert files_of(str(folder), ("text",)) == [str(folder)]  # a text may be the name of a folder
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])

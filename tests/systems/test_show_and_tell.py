@@ -11,6 +11,7 @@ from saccade.memory import LSTM
 from saccade.systems.show_and_tell.model import ShowAndTell
 from saccade.systems.show_and_tell.recipe import RECIPE
 from saccade.tasks.captions import Example
+from saccade.tasks.captions.words import UNKNOWN
 from tests.checks import assert_twins, leaf, randomised
 
 TINY = RECIPE.variants["tiny"]
@@ -89,3 +90,15 @@ def test_a_caption_without_an_image_is_one_of_an_empty_image(image: Any) -> None
     model, task = make(image).eval(), RECIPE.task(TINY, None)
     texts = [Example("texts", 0, (), (4, 5, 6))]
     assert not model.encode(task.collate(texts, torch.Generator())).any()
+
+
+def test_an_unknown_word_does_not_count() -> None:
+    config = replace(TINY, model=replace(TINY.model, dropout=0.0))
+    task = RECIPE.task(config, None)
+    model, example = RECIPE.build(config, task).eval(), task.examples("train")[0]
+    batch = task.collate([example._replace(symbols=(*example.symbols, UNKNOWN))], torch.Generator())
+    found = RECIPE.objective(model, batch, 0).parts["nats"]
+    log_probs = model(batch).log_probs()[0].gather(1, batch.tokens[0, 1:, None])[:, 0]
+    count = len(example.symbols)
+    assert int(found.count) == count + 1
+    assert found.value.item() == pytest.approx(-(log_probs.sum() - log_probs[count]).item() / (count + 1), rel=1e-5)

@@ -18,6 +18,8 @@ from saccade.systems.show_attend_tell.objective import loss
 from saccade.systems.show_attend_tell.recipe import HARD, RECIPE
 from saccade.systems.show_attend_tell.words import Words
 from saccade.tasks.captions import Example, Said
+from saccade.tasks.captions.batch import counted, targets_of
+from saccade.tasks.captions.words import PAD, START, UNKNOWN
 
 TINY = RECIPE.variants["tiny"]
 
@@ -51,6 +53,41 @@ def test_the_loss_is_that_of_each_caption_alone_and_padding_changes_nothing() ->
     assert both.parts["nats"].value.item() == pytest.approx(values / words, rel=1e-12)
     assert both.parts["regions"].value.item() == pytest.approx(penalties / words, rel=1e-12)
     assert {int(part.count) for part in both.parts.values()} == {words}
+
+
+def test_an_unknown_word_is_read_and_does_not_count() -> None:
+    """No training caption has one if the vocabulary has all training words; its probability says nothing."""
+    config, task, model = make()
+    example = task.examples("test")[0]
+    symbols = (*example.symbols[:2], UNKNOWN, *example.symbols[3:])
+    batch = task.collate([example._replace(symbols=symbols)])
+    with torch.no_grad():
+        predicted = model.eval()(batch)
+        found = loss(model, batch, 0).parts["nats"]
+    kept = [place for place in range(len(symbols) + 1) if place != 2]
+    log_probs = predicted.projection.log_probs()[0, kept, batch.tokens[0, 1:][kept]]
+    assert int(found.count) == len(symbols)
+    assert float(found.value) == pytest.approx(-float(log_probs.detach().mean()))
+    references = batch.references.clone()
+    references[0, 0, 3] = UNKNOWN
+    with torch.inference_mode():
+        whole, less = (RECIPE.predict(model, one, config)[0] for one in (batch, batch._replace(references=references)))
+    assert less.reference_words == whole.reference_words - 1
+    said = "a unicorn above a red square"
+    assert counted(torch.tensor(task.symbols(said))).tolist() == [word != "unicorn" for word in said.split()]
+
+
+@pytest.mark.parametrize("reward", ["following", "whole"])
+def test_a_choice_at_an_unknown_word_is_trained_by_the_words_after_it(reward: Any) -> None:
+    _, task, model = make(attention=Hard(attention_size=7, estimator=ScoreFunctionGradient(reward=reward)), penalty=0.0)
+    batch = task.collate([example._replace(symbols=(UNKNOWN,)) for example in task.examples("train")[:1]])
+    torch.manual_seed(2)
+    for counts, tokens in ((True, batch.tokens), (False, torch.tensor([[START, UNKNOWN]]))):
+        model.zero_grad()
+        predicted = model.train()(batch._replace(tokens=tokens, mask=tokens != PAD))
+        predicted.projection.choices.log_prob.retain_grad()
+        predicted.projection.cross_entropy(targets_of(tokens), PAD).backward()
+        assert bool(predicted.projection.choices.log_prob.grad[0, 0]) == counts
 
 
 def test_the_penalty_is_the_papers() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from saccade.core.errors import InvalidInput
-from saccade.core.task import Answered, Learning, Legible, Readable, Task
+from saccade.core.task import Answered, Learning, Legible, Proposing, Readable, Task
 from saccade.tasks.captions import Box, CaptionsConfig, CaptionsTask, Said, grammar, scenes
 from saccade.tasks.captions.grammar import Thing, boxes, judged, parsed, wrong_word
 from saccade.tasks.captions.words import END, PAD, START, UNKNOWN, Words, words_of
@@ -206,6 +206,11 @@ class TestTask:
         assert mixed.references.shape[:2] == (2, 5)
         assert not mixed.references[1].any()
         assert task.compare(example, Said((4,))) == {"ours": "a", "references": "?"}
+
+    def test_the_caption_comes_before_the_further_ones(self, task: CaptionsTask) -> None:
+        said = Said(task.symbols("a red cross"), -1.5, others=((task.symbols("a cross"), -2.25), ((), -4.0)))
+        assert isinstance(task, Proposing)
+        assert task.proposals(said) == [("a red cross", -1.5), ("a cross", -2.25), ("", -4.0)]
 
     def test_boxes_of_written_words(self, task: CaptionsTask) -> None:
         example = task.examples("test")[0]

@@ -6,13 +6,15 @@ import re
 import stat
 import sys
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
+from mimetypes import MimeTypes
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saccade.app.arguments import Parser, run_first
 from saccade.app.terminal import columns, complain, drawable, sentence
 from saccade.core.errors import InvalidInput, MissingExtra, SaccadeError
-from saccade.core.task import Readable
+from saccade.core.task import Proposing, Readable
 
 if TYPE_CHECKING:
     from saccade.core.recipe import Step
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 LONGEST = 200  # the most lines of a picture printed as text
 LONGEST_LINE = 1_000_000  # the most bytes of a line of standard input
+ENDINGS = {".webp": "image/webp", ".wav": "audio/wav", ".mid": "audio/midi", ".midi": "audio/midi"}
+"""The kinds of files that Python does not know in all its versions, or by another name."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -33,14 +37,21 @@ def run(arguments: Sequence[str]) -> int:
         '  saccade predict RUN "some text"\n'
         '  saccade predict RUN "some text" --best 5\n'
         "  saccade predict RUN recording.wav\n"
+        "  saccade predict RUN photos\n"
         "  saccade predict RUN < inputs.txt > answers.txt",
     )
     parser.add_argument("run", help="the folder that saccade train made, or demo")
     parser.add_argument("--pictures", metavar="FOLDER", help="folder for pictures (default: RUN/pictures)")
     parser.add_argument(
-        "--best", type=int, metavar="N", help="print the N likeliest symbols at each step, and their log-probabilities"
+        "--best",
+        type=int,
+        metavar="N",
+        help="print the N likeliest symbols at each step, and their log-probabilities; and further answers, if the "
+        "search found any",
     )
-    parser.add_argument("input", nargs="*", help="inputs, each in quotes: text, or the path of a file")
+    parser.add_argument(
+        "input", nargs="*", help="inputs, each in quotes: text, the path of a file, or a folder of such files"
+    )
     options, rest = parser.parse_known_args(run_first("predict", arguments))
 
     from saccade.runs.places import pictures_of
@@ -49,7 +60,7 @@ def run(arguments: Sequence[str]) -> int:
     loaded, more = load(options.run, rest, parser.options())
     if not isinstance(loaded.task, Readable):
         raise InvalidInput(f"{loaded.system} reads no input; saccade evaluate {options.run} scores it")
-    inputs = [*options.input, *more]
+    inputs = [found for text in [*options.input, *more] for found in files_of(text, loaded.task.accepts)]
     if loaded.may_need_nothing and not inputs:
         inputs = [""]
         if text_waits():
@@ -67,7 +78,11 @@ def run(arguments: Sequence[str]) -> int:
         folder = Path(options.pictures) if options.pictures else pictures_of(loaded.folder.path)
         found = loaded.predict(text)
         steps = [] if options.best is None else loaded.steps(loaded.read(text), found.value, options.best)
-        lost = show(found, text, folder, [flag for flag in rest if flag not in more], steps)
+        others = loaded.task.proposals(found.value) if isinstance(loaded.task, Proposing) else []
+        if text not in (*options.input, *more):
+            print(f"{text}:")
+        flags = [flag for flag in rest if flag not in more]
+        lost = show(found, text, folder, flags, steps, others[: options.best or 1])
     if lost and options.pictures:
         raise InvalidInput(f"{lost}; name another folder")
     if lost:  # the default folder may be read-only
@@ -75,13 +90,43 @@ def run(arguments: Sequence[str]) -> int:
     return 0 if inputs else stream(loaded)
 
 
-def show(prediction: "Prediction", text: str, folder: Path, flags: Sequence[str], steps: Sequence["Step"] = ()) -> str:
-    """Print the answer, its first picture as text, its steps, and the paths of the pictures; returns why none were
-    written, or ""."""
+def files_of(text: str, kinds: Sequence[str]) -> list[str]:
+    """An input; of a folder, if the inputs are files, the files of those kinds in it.
+
+    Raises:
+        InvalidInput: a folder without such a file.
+    """
+    wanted = [kind for kind in kinds if "/" in kind]
+    if not wanted or not os.path.isdir(text):
+        return [text]
+    known = MimeTypes()
+    for ending, kind in ENDINGS.items():
+        known.add_type(kind, ending)
+    names = sorted(path.name for path in Path(text).iterdir() if path.is_file() and not path.name.startswith("."))
+    found = [name for name in names if any(fnmatch(known.guess_type(name)[0] or "", kind) for kind in wanted)]
+    if not found:
+        raise InvalidInput(f"{text} is a folder without a file of the kind {' or '.join(wanted)}")
+    return [os.path.join(text, name) for name in found]
+
+
+def show(
+    prediction: "Prediction",
+    text: str,
+    folder: Path,
+    flags: Sequence[str],
+    steps: Sequence["Step"],
+    proposals: Sequence[tuple[str, float]],
+) -> str:
+    """Print the answer, its log-probability and further answers, its first picture as text, its steps, and the paths
+    of the pictures; returns why none were written, or ""."""
     from saccade.runs.ending import draw
 
     tell(prediction.notes, text)
     print(prediction.text, flush=True)
+    if proposals:
+        print(f"log-probability {proposals[0][1]:.2f}", flush=True)
+    for answer, log_prob in proposals[1:]:
+        print(f"{log_prob:21.2f}  {answer}", flush=True)
     name = re.sub(r"\W+", "-", text.lower()).strip("-")[:40] or "input"
     asked = "\0".join([text, *flags])  # distinct for inputs with the same beginning, and for settings
     digest = hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()[:4]

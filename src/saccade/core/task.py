@@ -110,6 +110,14 @@ class Legible(Protocol):
 
 
 @runtime_checkable
+class Proposing(Protocol):
+    """A task whose predictions hold the log-probabilities of the answer and of others that were found beside it."""
+
+    def proposals(self, prediction: Any) -> Sequence[tuple[str, float]]:
+        """Answers as a person reads them, each with its log-probability in nats, the answer first."""
+
+
+@runtime_checkable
 class Readable(Protocol):
     """A task that accepts input from a user."""
 

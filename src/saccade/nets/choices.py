@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from saccade.attention.hard import Choices, SomeChoices
-from saccade.attention.score_function import ScoreFunction
+from saccade.attention.score_function import ScoreFunction, following
 from saccade.nets.projection import Projection
 
 
@@ -65,8 +65,11 @@ def with_choices(
         known: features known before each choice.
         score_function: the estimator.
     """
-    rewards, terms = score_function.summed(rewards), score_function.summed(kept.to(rewards.dtype))
-    chosen = kept & choices.sampled if isinstance(choices, SomeChoices) else kept
+    counts = kept.to(rewards.dtype)
+    rewards, terms = score_function.summed(rewards), score_function.summed(counts)
+    chosen = following(counts) > 0  # what is read at a step that does not count changes later ones
+    if isinstance(choices, SomeChoices):
+        chosen = chosen & choices.sampled
     surrogate = score_function(
         rewards[chosen], choices.log_prob[chosen], choices.entropy[chosen], known[chosen], terms[chosen]
     )

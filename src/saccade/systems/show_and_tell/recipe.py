@@ -16,6 +16,7 @@ from saccade.nets.search import SearchConfig, Symbols
 from saccade.nets.written import written
 from saccade.systems.show_and_tell.model import ShowAndTell, ShowAndTellConfig
 from saccade.tasks.captions import Batch, CaptionsConfig, CaptionsTask, Said
+from saccade.tasks.captions.batch import counted, targets_of
 from saccade.tasks.captions.stream import CaptionStream
 from saccade.tasks.captions.words import END, PAD, START
 from saccade.training.config import TrainingConfig
@@ -60,14 +61,15 @@ def build(config: Config, task: Any) -> ShowAndTell:
 
 def loss(model: Any, batch: Batch, step: int) -> Loss:
     """Nats a word, ends included."""
-    return Loss({"nats": Part(model(batch).cross_entropy(batch.tokens[:, 1:], PAD), batch.mask[:, 1:].sum())})
+    targets = targets_of(batch.tokens)
+    return Loss({"nats": Part(model(batch).cross_entropy(targets, PAD), (targets != PAD).sum())})
 
 
 def predict(model: Any, batch: Batch, config: Config) -> list[Said]:
     """The best captions of each image, the greedy one, and what the model gives to the image's own captions."""
     found = answers(
         model, model.encode(batch), limits_of(batch.tokens, config.task.longest), batch.references,
-        batch.references != PAD, SYMBOLS, config.search, config.training.seed,
+        counted(batch.references), SYMBOLS, config.search, config.training.seed,
     )  # fmt: skip
     near = nearest_of(model.nearest, model.encoder, batch)
     return [Said(*one)._replace(nearest=own) for one, own in zip(found, near, strict=True)]

@@ -2,8 +2,9 @@
 
     -log p(y | a) + lambda sum_i (tau - sum_t alpha_ti)^2
 
-Both parts are divided by the number of words, ends included. With hard attention the first is -log p(y | s, a) of
-sampled regions s, with the score function's estimate of their gradient; the weights are then choices.
+Both parts are divided by the number of words, ends included; a word outside the vocabulary does not count. With hard
+attention the first is -log p(y | s, a) of sampled regions s, with the score function's estimate of their gradient; the
+weights are then choices.
 """
 
 from typing import Any
@@ -11,16 +12,17 @@ from typing import Any
 from saccade.core.recipe import Loss, Part
 from saccade.nets.doubly_stochastic import doubly_stochastic
 from saccade.tasks.captions import Batch
+from saccade.tasks.captions.batch import targets_of
 from saccade.tasks.captions.words import PAD
 
 
 def loss(model: Any, batch: Batch, step: int) -> Loss:
     """Nats a word, and the penalty; captions without images have none."""
     predicted = model(batch)
-    targets, valid = batch.tokens[:, 1:], batch.mask[:, 1:]
-    words = valid.sum()
+    targets = targets_of(batch.tokens)
+    words = (targets != PAD).sum()
     parts = {"nats": Part(predicted.projection.cross_entropy(targets, PAD), words)}
     if model.config.penalty and len(batch.pixels):
-        missed = doubly_stochastic(predicted.weights, valid, model.config.tau).sum()
+        missed = doubly_stochastic(predicted.weights, batch.mask[:, 1:], model.config.tau).sum()
         parts["regions"] = Part(missed / words.clamp(min=1), words, model.config.penalty)
     return Loss(parts)

@@ -30,9 +30,10 @@ from saccade.systems.show_attend_tell.model import ShowAttendTell, ShowAttendTel
 from saccade.systems.show_attend_tell.objective import loss
 from saccade.systems.show_attend_tell.words import Words
 from saccade.tasks.captions import Batch, CaptionsConfig, CaptionsTask, Said
+from saccade.tasks.captions.batch import counted
 from saccade.tasks.captions.grammar import FORMS
 from saccade.tasks.captions.stream import CaptionStream
-from saccade.tasks.captions.words import END, PAD, START
+from saccade.tasks.captions.words import END, START
 from saccade.training.config import RMSprop, TrainingConfig
 
 SYMBOLS = Symbols(START, END)
@@ -89,7 +90,7 @@ def predict(model: Any, batch: Batch, config: Config) -> list[Said]:
     """The best captions of each image, the greedy one, and what the model gives to the image's own captions."""
     found = answers(
         model, model.encode(batch), limits_of(batch.tokens, config.task.longest), batch.references,
-        batch.references != PAD, SYMBOLS, config.search, config.training.seed,
+        counted(batch.references), SYMBOLS, config.search, config.training.seed,
     )  # fmt: skip
     near = nearest_of(model.nearest, model.encoder, batch)
     return [Said(*one)._replace(nearest=own) for one, own in zip(found, near, strict=True)]

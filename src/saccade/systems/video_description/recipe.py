@@ -16,6 +16,7 @@ from saccade.systems.video_description.frames import FrameWeights
 from saccade.systems.video_description.model import VideoDescription, VideoDescriptionConfig
 from saccade.systems.video_description.watched import watched
 from saccade.tasks.captions import ClipBatch, ClipsConfig, ClipsTask, Said
+from saccade.tasks.captions.batch import counted, targets_of
 from saccade.tasks.captions.stream import CaptionStream
 from saccade.tasks.captions.words import END, PAD, START
 from saccade.training.config import TrainingConfig
@@ -54,15 +55,15 @@ def build(config: Config, task: Any) -> VideoDescription:
 
 def loss(model: Any, batch: ClipBatch, step: int) -> Loss:
     """Nats a word."""
-    nats = model(batch).projection.cross_entropy(batch.tokens[:, 1:], PAD)
-    return Loss({"nats": Part(nats, batch.mask[:, 1:].sum())})
+    targets = targets_of(batch.tokens)
+    return Loss({"nats": Part(model(batch).projection.cross_entropy(targets, PAD), (targets != PAD).sum())})
 
 
 def predict(model: Any, batch: ClipBatch, config: Config) -> list[Said]:
     """The best descriptions of each clip, the greedy one, and what the model gives to the clip's own."""
     found = answers(
         model, model.encode(batch), limits_of(batch.tokens, ClipsTask.longest_answer), batch.references,
-        batch.references != PAD, SYMBOLS, config.search, config.training.seed,
+        counted(batch.references), SYMBOLS, config.search, config.training.seed,
     )  # fmt: skip
     return [Said(*one) for one in found]
 

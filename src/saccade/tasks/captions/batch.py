@@ -5,6 +5,8 @@ from typing import NamedTuple
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+from saccade.tasks.captions.words import PAD, UNKNOWN
+
 
 class Box(NamedTuple):
     """A rectangle in pixels of the image as the model takes it; bottom and right are excluded."""
@@ -52,6 +54,18 @@ class Batch(NamedTuple):
     training, that is, with a generator."""
 
 
+def counted(symbols: Int[Tensor, "*shape"]) -> Bool[Tensor, "*shape"]:
+    """Where a symbol counts in a loss and in the perplexity: not at padding, and not at an unknown word. A vocabulary
+    of all training words has no unknown one to learn from, and where it has some, a model should not write them."""
+    return (symbols != PAD) & (symbols != UNKNOWN)
+
+
+def targets_of(tokens: Int[Tensor, "b t"]) -> Int[Tensor, "b u"]:
+    """The symbols to write, one after each that is read; padding where none counts."""
+    following = tokens[:, 1:]
+    return following.where(counted(following), PAD)
+
+
 class Said(NamedTuple):
     """A caption that a model wrote, and what it gives to the image's own captions."""
 
@@ -60,8 +74,9 @@ class Said(NamedTuple):
     log_prob: float = 0.0
     """Its log-probability in nats, that of the end included."""
     reference_nats: float | None = None
-    """The negative log-likelihood of all captions of `Batch.references` together, the ends included, in nats; None if
-    it is not known. The perplexity a word is exp(its sum over images / the sum of `reference_words`)."""
+    """The negative log-likelihood of all captions of `Batch.references` together, the ends included and unknown words
+    left out, in nats; None if it is not known. The perplexity a word is exp(its sum over images / the sum of
+    `reference_words`)."""
     reference_words: int = 0
     """The number of words and ends in `reference_nats`."""
     others: tuple[tuple[tuple[int, ...], float], ...] = ()

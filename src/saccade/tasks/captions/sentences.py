@@ -57,6 +57,11 @@ class Sentences:
         """The caption."""
         return " ".join(self.vocabulary.decode(prediction.symbols))
 
+    def proposals(self, prediction: Said) -> list[tuple[str, float]]:
+        """The caption and the further ones, with their log-probabilities."""
+        found = ((prediction.symbols, prediction.log_prob), *prediction.others)
+        return [(" ".join(self.vocabulary.decode(symbols)), log_prob) for symbols, log_prob in found]
+
     def compare(self, example: Any, prediction: Said) -> Mapping[str, str]:
         return {"ours": self.decode(prediction), "references": " | ".join(example.references) or "?"}
 
