@@ -18,9 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from saccade.core.config import to_plain
 from saccade.core.errors import InvalidInput, NotFound, require
 from saccade.core.files import naming
 from saccade.core.pretrained import Pretrained, Weights
+from saccade.runs.flag_fields import flag_of, names_of
 from saccade.training.run_folder import RunFolder
 from saccade.training.tensors import read_tensors
 
@@ -47,9 +49,11 @@ def resolved(config: Any, folder: RunFolder | None) -> Any:
         InvalidInput: the file or folder cannot be read.
     """
 
+    flags = names_of(type(config), to_plain(config))
+
     def found(name: str, field: Pretrained) -> Pretrained:
         own = None if folder is None else folder.assets / COPIES / name
-        return read(own if own is not None and own.exists() else field.path, field, name)
+        return read(own if own is not None and own.exists() else field.path, field, flag_of(flags.get(name, name)))
 
     return changed(config, found)
 
@@ -130,8 +134,8 @@ def changed(config: Any, change: Callable[[str, Pretrained], Pretrained], prefix
     return dataclasses.replace(config, **new) if new else config
 
 
-def read(path: Path, field: Pretrained, name: str) -> Pretrained:
-    """The network at a path."""
+def read(path: Path, field: Pretrained, flag: str) -> Pretrained:
+    """The network at a path, which that flag names."""
     if path.is_file():
         return field.resolved(weights=read_weights(path))
     if (path / "config.yaml").is_file():
@@ -141,7 +145,6 @@ def read(path: Path, field: Pretrained, name: str) -> Pretrained:
         return field.resolved(network=run.model.cpu(), task=run.task, config=run.config)
     if (path / "config.json").is_file():
         return of_hugging_face(path, field)
-    flag = "--" + name.replace("_", "-")
     if path.exists():
         raise InvalidInput(f"{flag}: expected a run or a Hugging Face folder; {path} is neither")
     raise NotFound(f"{path}: there is no such run or file; {flag} takes a run, a Hugging Face folder or a file")
