@@ -139,6 +139,7 @@ def test_a_run_learns_from_another_and_needs_it_no_more(saccade: Command, tmp_pa
 
 
 def test_a_teacher_that_is_not_there_is_named_by_its_flag(saccade: Command, tmp_path: Path) -> None:
-    done = saccade("train", "deit", "tiny", "--model.hard.teacher", tmp_path / "none", "--out", tmp_path / "run")
+    flags = ["--model.distillation", "hard", "--model.hard.teacher", tmp_path / "none"]
+    done = saccade("train", "deit", "tiny", *flags, "--out", tmp_path / "run")
     assert done.status == 2
     assert "there is no such run or file; --model.hard.teacher takes a run" in done.err
