@@ -11,6 +11,7 @@ from saccade.runs.results import (
     groups,
     headline,
     headlines,
+    machine,
     result,
     seeds_of,
     verdict,
@@ -39,16 +40,15 @@ def run(found: Evidence) -> tuple[Sequence[str], Details]:
     claims = [verdict(found, claim) for claim in found["claims"]]
     failed = sum(not claim["holds"] for claim in found["claims"])
     judged = f'<span class="fails">{failed} fails</span>' if failed else "hold" if claims else "none"
-    hardware, versions = found["hardware"], found.get("versions", {})
+    versions = found.get("versions", {})
     minutes = f"{found['wall_seconds'] / 60:.1f} minutes" if found["wall_seconds"] >= 60 else "under a minute"
-    where = hardware.get("gpu") or f"{hardware['processor']}, {hardware['cores']} cores"
     details = [
         ("all figures", bold(result([found]))),
         ("claims", bold("; ".join(claims)) or "none"),
         ("command", f"<code>{html.escape(found['command'])}</code>" if found["command"] else ""),
         ("data", html.escape(str(found["data"]["data"]))),
         ("weights", f"{found['parameters']:,}"),
-        ("training", f"{minutes} on {html.escape(where)}"),
+        ("training", f"{minutes} on {html.escape(machine(found['hardware']))}"),
         ("seed", seeds_of([found])),
         ("commit", f"<code>{(found['commit'] or '')[:8]}</code>" if found["commit"] else ""),
         ("versions", html.escape(", ".join(f"{name} {version}" for name, version in versions.items()))),

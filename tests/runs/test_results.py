@@ -101,8 +101,34 @@ def test_tables_show_the_spread_once_and_runs_one_by_one(house: Path, saccade: C
     assert "BLEU 44.33 ± 5.86 (chrF 64.3 ± 5.9)" in one
     assert "some pairs; 1,234 parameters; " in one
     assert "; seeds 1, 2, 3; 2026-01-09" in one
-    assert len(results.runs("rnnsearch").splitlines()) == 2 + 4
+    assert len(results.runs("rnnsearch").splitlines()) == 2 + 4 + 2
     assert "±" not in results.runs("rnnsearch")
+
+
+def test_a_table_says_which_data_its_runs_read() -> None:
+    def reading(data: str, **options: str) -> results.Evidence:
+        return evidence(1, 1.0, **options) | {"data": {"data": data}}  # type: ignore[arg-type]
+
+    runs = [reading("lossy copies."), reading("lossy copies")]
+    assert results.read(runs) == ["lossy copies"]
+    runs += [reading("pairs", variant=name) for name in ("tiny", "row", "tiny")]
+    assert results.read(runs) == ["lossy copies (default)", "pairs (tiny, row)"]
+
+
+@pytest.mark.parametrize(
+    ("hardware", "said"),
+    [
+        ({"threads": 1}, "Fast, 1 of 2 cores"),
+        ({"threads": 1, "processes": 2}, "Fast, 2 cores"),
+        ({"threads": 2}, "Fast, 2 cores"),
+        ({"threads": 2, "processes": 2}, "Fast, 2 cores"),
+        ({}, "Fast, 2 cores"),  # of evidence before threads were kept
+        ({"cores": 1}, "Fast, 1 core"),
+        ({"gpu": "Large", "threads": 1}, "Large"),
+    ],
+)
+def test_a_machine_is_the_gpu_or_the_cores_that_computed(hardware: dict[str, str | int], said: str) -> None:
+    assert results.machine({"processor": "Fast", "cores": 2, **hardware}) == said
 
 
 def test_list_prefers_the_unchanged_default(house: Path, saccade: Command) -> None:

@@ -55,16 +55,34 @@ def runs(system: str) -> str:
     rows = [["variant", "test", "claims", "parameters", "training", "processor", "seeds", "commit", "date"]]
     for found in evidence:
         claims = [verdict(found, claim) for claim in found["claims"]]
-        hardware = found["hardware"]
-        where = hardware.get("gpu") or f"{hardware['processor']}, {hardware['cores']} cores"
         rows.append(
             [
                 described(found), result([found]), "; ".join(claims) or "none", f"{found['parameters']:,}",
-                f"{found['wall_seconds']:.0f} s", where, seeds_of([found]),
+                f"{found['wall_seconds']:.0f} s", machine(found["hardware"]), seeds_of([found]),
                 (found["commit"] or "")[:8], found["date"][:10],
             ]
         )  # fmt: skip
-    return markdown(rows)
+    return markdown(rows) + f"\nData: {'; '.join(read(evidence))}.\n"
+
+
+def read(evidence: Sequence[Evidence]) -> list[str]:
+    """The data of some runs, and what is to be known of them; with several, whose they are."""
+    variants: dict[str, dict[str, None]] = {}
+    for found in evidence:
+        variants.setdefault(found["data"]["data"].rstrip("."), {})[found["variant"]] = None
+    if len(variants) == 1:
+        return list(variants)
+    return [f"{data} ({', '.join(own)})" for data, own in variants.items()]
+
+
+def machine(hardware: Mapping[str, Any]) -> str:
+    """What a run was trained on: the GPU, or the processor and how many of its cores computed."""
+    if gpu := hardware.get("gpu"):
+        return str(gpu)
+    cores = hardware["cores"]
+    used = (hardware.get("threads") or cores) * (hardware.get("processes") or 1)
+    share = f"{used} of {cores} cores" if used < cores else f"{cores} cores" if cores > 1 else "1 core"
+    return f"{hardware['processor']}, {share}"
 
 
 def described(found: Evidence) -> str:
