@@ -3,8 +3,9 @@ by one.
 
     python benchmarks/char_rnn.py
 
-The bare loop has the same sizes, an embedding, torch.nn.LSTM with a carried state, a linear layer, the cross-entropy,
-clipping and Adam. Symbols are random. Process time on one core.
+The bare loop is an embedding, torch.nn.LSTM with a carried state, a linear layer, the cross-entropy, clipping and Adam.
+Both begin with the same weights; the loss and the gradients of the first window are compared. Symbols are random.
+Process time on one core.
 """
 
 import argparse
@@ -42,6 +43,12 @@ class Bare(nn.Module):
         outputs, state = self.recurrent(self.embedding(symbols), state)
         return self.output(outputs), state
 
+    def pairs(self, ours: CharRNN) -> list[tuple[nn.Parameter, nn.Parameter]]:
+        """Each parameter beside that of our net in its place."""
+        [[recurrent]] = ours.recurrent.layers  # one layer, one direction
+        inner = [(self.embedding, ours.embedding), (self.recurrent, recurrent), (self.output, ours.output)]
+        return [(own, other.get_parameter(name)) for bare, other in inner for name, own in bare.named_parameters()]
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -58,16 +65,35 @@ def main() -> None:
     scored[:, 0] = False
     carried: dict[str, Any] = {"ours": None, "bare": None}
 
-    def train_ours() -> None:
+    def loss_of_ours() -> Tensor:
         batch = Batch(symbols, mask, scored, torch.zeros(ROWS, dtype=torch.long), carried["ours"])
         loss: Loss = objective(ours, batch, 0)
-        update(ours, adam["ours"], loss.value)
         carried["ours"] = loss.carry.detach()
+        return loss.value
+
+    def loss_of_bare() -> Tensor:
+        logits, state = bare(symbols[:, :-1], carried["bare"])
+        carried["bare"] = tuple(part.detach() for part in state)
+        return F.cross_entropy(logits.flatten(0, 1), symbols[:, 1:].flatten())
+
+    pairs = bare.pairs(ours)
+    assert len(pairs) == len(list(ours.parameters()))
+    with torch.no_grad():
+        for own, other in pairs:
+            own.copy_(other)
+    first = {"ours": loss_of_ours(), "bare": loss_of_bare()}
+    torch.testing.assert_close(first["bare"], first["ours"])
+    for loss in first.values():
+        loss.backward()
+    for own, other in pairs:
+        torch.testing.assert_close(own.grad, other.grad)
+    carried = {"ours": None, "bare": None}
+
+    def train_ours() -> None:
+        update(ours, adam["ours"], loss_of_ours())
 
     def train_bare() -> None:
-        logits, state = bare(symbols[:, :-1], carried["bare"])
-        update(bare, adam["bare"], F.cross_entropy(logits.flatten(0, 1), symbols[:, 1:].flatten()))
-        carried["bare"] = tuple(part.detach() for part in state)
+        update(bare, adam["bare"], loss_of_bare())
 
     adam = {name: torch.optim.Adam(net.parameters()) for name, net in (("ours", ours), ("bare", bare))}
     training = alternate({"ours": train_ours, "bare": train_bare}, options.rounds, 2, time.process_time)

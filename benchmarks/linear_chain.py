@@ -1,6 +1,7 @@
 """Time a conditional random field: loss and gradient, and decoding, beside the loops of the PyTorch tutorial and, if it
 is installed, pytorch-crf. All have the same scores.
 
+    pip install pytorch-crf
     python benchmarks/linear_chain.py
 
 The tutorial's form sums tag by tag and word by word, for one sentence at a time; its start and end are two more tags.

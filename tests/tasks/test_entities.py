@@ -136,6 +136,20 @@ def test_the_recall_of_unseen_names_is_of_those_alone(task: EntitiesTask) -> Non
     assert found[0].over == 1
 
 
+def test_without_unseen_names_there_is_no_recall_of_them(task: EntitiesTask) -> None:
+    example = task.read("London")
+    right = example._replace(tags=torch.tensor([task.tags.index("B-location")]))
+    figures = task.score([task.answer(right)], [right]).figures
+    assert figures["recall"].value == 100
+    assert "unseen_recall" not in figures
+
+
+def test_all_names_of_the_test_are_unseen(task: EntitiesTask) -> None:
+    examples = task.examples("test")
+    figures = task.score([task.answer(one) for one in examples], examples).figures
+    assert figures["unseen_recall"].over == sum(len(spans(task.names(one.tags.tolist()))) for one in examples) == 1079
+
+
 def test_the_score_of_the_right_answer_and_of_none(task: EntitiesTask) -> None:
     examples = task.examples("test")
     right = [task.answer(one) for one in examples]

@@ -174,7 +174,7 @@ class EntitiesTask:
 
     def score(self, predictions: Sequence[Any], examples: Sequence[Example]) -> Score:
         """Precision, recall and F1 of entities; F1 of surfaces: each distinct pair of a name and a kind counts once
-        (Derczynski et al. 2017); and the recall of names that training does not have."""
+        (Derczynski et al. 2017); and the recall of names that training does not have, if there are any."""
         known = {name for one in self._read["train"] for name, _ in surfaces(one.words, one.tags)}
         found, right, both = 0, 0, 0
         ours, theirs = set[tuple[str, str]](), set[tuple[str, str]]()
@@ -188,13 +188,15 @@ class EntitiesTask:
             new = {span for span in other if " ".join(example.words[span.first : span.end]) not in known}
             unseen, recalled = unseen + len(new), recalled + len(new & one)
         entity, surface = f1(found, right, both), f1(len(ours), len(theirs), len(ours & theirs))
-        return Score({
+        figures = {
             "entity_f1": Figure(entity[2], "%", "F1 of entities"),
             "precision": Figure(entity[0], "%"),
             "recall": Figure(entity[1], "%"),
             "surface_f1": Figure(surface[2], "%", "F1 of surfaces"),
-            "unseen_recall": Figure(100 * recalled / max(1, unseen), "%", "recall of unseen names", unseen),
-        })  # fmt: skip
+        }
+        if unseen:
+            figures["unseen_recall"] = Figure(100 * recalled / unseen, "%", "recall of unseen names", unseen)
+        return Score(figures)
 
     def describe(self) -> dict[str, Any]:
         digest = hashlib.sha256()

@@ -13,7 +13,7 @@ from saccade.core.errors import InvalidInput
 
 DIVISION, VELOCITY = 480, 64  # what is written: ticks of a quarter note, and the velocity of every note
 DRUMS = 9  # channel 10, counted from 0: its numbers name drums, not pitches
-SLOWEST, FASTEST = 1, 1000  # quarter notes per minute
+SLOWEST, FASTEST = 4, 1000  # quarter notes per minute; below 3.6 the microseconds of one do not fit into three bytes
 
 
 class Note(NamedTuple):
