@@ -1,7 +1,8 @@
 """The gallery: a page for each lecture deck with what each slide shows, in order, and what shows it here.
 
 The rows are in docs/gallery/rows.toml. `show` of a row names what its page draws: a mark of `pages`, such as "series
-by_length rnnsearch:default", or "formula attention/additive", "diagram rnnsearch", "image FILE" of docs/pictures.
+by_length rnnsearch:default", or "formula attention/additive", "diagram rnnsearch", "image FILE" of docs/pictures,
+"photo FILE" of docs/images, which no program here makes anew.
 """
 
 import ast
@@ -99,8 +100,8 @@ def shown(what: str, row: Row) -> str:
         return "\n".join(formulas.block(part) for kind, part in formulas.parts_of(docstring) if kind == "formulas")
     if kind == "diagram":
         return diagrams.linked(asked, "../")
-    if kind == "image":
-        return f"![{row['slide']}](../pictures/{asked})\n"
+    if kind in ("image", "photo"):
+        return f"![{row['slide']}](../{'pictures' if kind == 'image' else 'images'}/{asked})\n"
     return f"<!-- {kind} {asked} -->\n<!-- /{kind} -->\n"
 
 

@@ -38,9 +38,11 @@ def test_what_a_row_names_exists(row: gallery.Row) -> None:
         assert (ROOT / "docs" / page).exists() or made
     for what in row.get("show", ()):
         kind, _, asked = what.partition(" ")
-        assert kind in ("formula", "diagram", "image", "table", "measured", "quoted", *pages.drawings.KINDS)
+        assert kind in ("formula", "diagram", "image", "photo", "table", "measured", "quoted", *pages.drawings.KINDS)
         if kind == "image":
             assert asked in images
+        if kind == "photo":
+            assert (ROOT / "docs" / "images" / asked).is_file()
     assert row["state"] != "stands" or row.get("show") or row.get("page")
     assert "command" not in row or row["command"].startswith("saccade ")
 
@@ -55,6 +57,7 @@ def test_a_page_of_a_deck_says_what_is_not_made_yet() -> None:
     assert "here in part</span>" in made["d1"]
     assert "[`rnnsearch`](../systems/rnnsearch.md)" in made["d1"]
     assert "<math" in made["d1"]
+    assert "![GradCAM](../images/heat-maps-two.jpg)" in made["d0"]
     assert entries[0] == ("", "gallery/index.md")
     order = [made["d1"].index(f"{{ #{row['name']} }}") for row in ROWS if row["name"].startswith("d1-")]
     assert order == sorted(order)

@@ -112,6 +112,30 @@ def test_a_teacher_of_other_images_is_refused(task: ImagesTask) -> None:
         taught(Hard(), task, ImagesTask(replace(TINY.task, channels=3)))
 
 
+class ImageNet:
+    """What a network is told of a task."""
+
+    classes, side, channels = ("class",) * 1000, 224, 3
+
+
+@pytest.mark.parametrize(
+    ("variant", "parameters"), [("ti", 5_717_416), ("s", 22_050_664), ("s-base", 22_050_664), ("b", 86_567_656)]
+)
+def test_the_published_variants_have_the_published_sizes(variant: str, parameters: int) -> None:
+    with torch.device("meta"):
+        model = network(RECIPE.variants[variant].model, ImageNet)
+    assert sum(weight.numel() for weight in model.parameters()) == parameters
+
+
+@pytest.mark.parametrize("variant", ["base", "s-base"])
+def test_the_base_setting_is_that_of_visformer(variant: str) -> None:
+    ours, theirs = (catalogue.recipe(system).variants[variant] for system in ("deit", "visformer"))
+    assert ours.task == theirs.task
+    assert ours.model.stochastic_depth == theirs.model.stochastic_depth == 0
+    alike = replace(ours.training, steps=theirs.training.steps, precision=theirs.training.precision)
+    assert alike == theirs.training
+
+
 @pytest.mark.parametrize("distillation", [None, Soft()], ids=["none", "soft"])
 def test_its_pictures_show_what_the_tokens_attend_to(distillation: Soft | None, task: ImagesTask) -> None:
     model = RECIPE.build(TINY, task) if distillation is None else taught(distillation, task)[0]

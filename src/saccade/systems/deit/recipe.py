@@ -23,7 +23,7 @@ from saccade.systems.deit.objective import objective
 from saccade.tasks.images import ImagesConfig, ImagesTask
 from saccade.tasks.images.augmentation import Light
 from saccade.tasks.images.objective import ranked
-from saccade.tasks.images.protocols import ELITE, IMAGENET_ELITE, Protocol
+from saccade.tasks.images.protocols import BASE, ELITE, IMAGENET, IMAGENET_ELITE, Protocol
 from saccade.training.config import Adam, TrainingConfig
 
 ADAM = Adam(weight_decay=0.05)
@@ -86,12 +86,14 @@ def under(protocol: Protocol, model: DeiTConfig, share: float = 1.0, **training:
     return Config(task=task, model=model, training=TrainingConfig(**{**protocol.training, **training}))
 
 
-def published(model_size: int, heads: int, distillation: Any = "none") -> Config:
+def published(model_size: int, heads: int, **options: Any) -> DeiTConfig:
+    """The sizes of table 1."""
+    return DeiTConfig(patch_size=16, model_size=model_size, layers=12, heads=heads, **options)
+
+
+def published_elite(model_size: int, heads: int, **options: Any) -> Config:
     """The sizes of table 1 with the settings of table 9."""
-    model = DeiTConfig(
-        patch_size=16, model_size=model_size, layers=12, heads=heads, stochastic_depth=0.1, distillation=distillation
-    )
-    return under(IMAGENET_ELITE, model)
+    return under(IMAGENET_ELITE, published(model_size, heads, stochastic_depth=0.1, **options))
 
 
 REGULARISED = DeiTConfig(stochastic_depth=0.1)
@@ -129,9 +131,11 @@ RECIPE = Recipe(
         "soft": Config(model=DeiTConfig(distillation=Soft())),
         "elite": under(ELITE, REGULARISED, **FOUR_MINUTES),
         "elite-tenth": under(ELITE, REGULARISED, 0.1, **FOUR_MINUTES),
-        "ti": published(192, 3),
-        "s": published(384, 6),
-        "b": published(768, 12),
-        "s-distilled": published(384, 6, Hard()),
+        "base": under(BASE, DeiTConfig(), steps=800, precision="float32"),
+        "ti": published_elite(192, 3),
+        "s": published_elite(384, 6),
+        "b": published_elite(768, 12),
+        "s-distilled": published_elite(384, 6, distillation=Hard()),
+        "s-base": under(IMAGENET, published(384, 6)),
     },
 )
