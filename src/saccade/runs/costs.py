@@ -108,6 +108,7 @@ class Costs:
     def _of(self, tensor: int, recompute: str, examples: int, accumulated: bool) -> Footprint:
         model, shards, *_ = self.parts(tensor)
         assert self.outline is not None
+        assert self.outline.batch is not None
         assert self.recipe.objective is not None
         with torch.device("meta"):
             batch = self.outline.batch(examples)
