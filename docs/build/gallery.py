@@ -1,7 +1,8 @@
 """The gallery: a page for each lecture deck with what each slide shows, in order, and what shows it here.
 
 The rows are in docs/gallery/rows.toml. `show` of a row names what its page draws: a mark of `pages`, such as "series
-by_length rnnsearch:default", or "formula attention/additive", "diagram rnnsearch", "image FILE" of docs/pictures.
+by_length rnnsearch:default", or "formula attention/additive", "diagram rnnsearch", "image FILE" of docs/pictures, which
+are drawn, "kept FILE" of docs/images, which need what is not here, such as a trained checkpoint.
 """
 
 import ast
@@ -101,6 +102,8 @@ def shown(what: str, row: Row) -> str:
         return diagrams.linked(asked, "../")
     if kind == "image":
         return f"![{row['slide']}](../pictures/{asked})\n"
+    if kind == "kept":
+        return f"![{row['slide']}](../images/{asked})\n"
     return f"<!-- {kind} {asked} -->\n<!-- /{kind} -->\n"
 
 
