@@ -1,4 +1,4 @@
-"""Time imports and `--help`, each in a separate process.
+"""Time imports, `--help` and a plan, each in a separate process.
 
 python benchmarks/startup.py
 """
@@ -12,6 +12,7 @@ import time
 
 from measure import evidence
 
+PLAN = "plan gpt2 xl --devices 64 --device v100 --memory 32GB --tensor 8 --tokens 300B"
 COMMANDS = {
     "import torch": ["-c", "import torch"],
     "import torch, saccade": ["-c", "import torch, saccade"],
@@ -19,6 +20,7 @@ COMMANDS = {
     "saccade --help": ["-m", "saccade", "--help"],
     "saccade list": ["-m", "saccade", "list"],
     "saccade train rnnsearch --help": ["-m", "saccade", "train", "rnnsearch", "--help"],
+    "saccade plan gpt2 xl": ["-m", "saccade", *PLAN.split()],
 }
 
 
@@ -44,6 +46,7 @@ def main() -> None:
             "`import saccade` adds to `import torch`": f"{1000 * added:.0f} ms",
             "`saccade --help`": f"{median['saccade --help']:.2f} s",
             "`saccade train rnnsearch --help`": f"{median['saccade train rnnsearch --help']:.1f} s",
+            f"`saccade {PLAN}`": f"{median['saccade plan gpt2 xl']:.1f} s",
         }
         print(evidence("startup", summary, result))
 

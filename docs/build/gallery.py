@@ -1,8 +1,8 @@
 """The gallery: a page for each lecture deck with what each slide shows, in order, and what shows it here.
 
 The rows are in docs/gallery/rows.toml. `show` of a row names what its page draws: a mark of `pages`, such as "series
-by_length rnnsearch:default", or "formula attention/additive", "diagram rnnsearch", "image FILE" of docs/pictures,
-"photo FILE" of docs/images, which no program here makes anew.
+by_length rnnsearch:default", or "formula attention/additive", "diagram rnnsearch", "image FILE" of docs/pictures, which
+are drawn, "kept FILE" of docs/images, which need what is not here, such as a trained checkpoint.
 """
 
 import ast
@@ -100,7 +100,7 @@ def shown(what: str, row: Row) -> str:
         return "\n".join(formulas.block(part) for kind, part in formulas.parts_of(docstring) if kind == "formulas")
     if kind == "diagram":
         return diagrams.linked(asked, "../")
-    if kind in ("image", "photo"):
+    if kind in ("image", "kept"):
         return f"![{row['slide']}](../{'pictures' if kind == 'image' else 'images'}/{asked})\n"
     return f"<!-- {kind} {asked} -->\n<!-- /{kind} -->\n"
 

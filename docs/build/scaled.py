@@ -1,5 +1,6 @@
 """The lecture's table of Transformers that were scaled up, with our column beside each of its own."""
 
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,19 +10,20 @@ from saccade.runs import catalogue, results
 from saccade.runs.devices import DEVICES
 from saccade.runs.memory import sized
 from saccade.runs.plan import Wish, plan
+from saccade.tasks.text.corpus import embedded
 
 SUSTAINED = 0.76 * 39e12  # operations a second of a device, Shoeybi et al. 2019: 76 % of what one device keeps up
 
 
 def table() -> str:
     """Parameters are counted on the meta device; operations are the planner's, or 6 N D where it knows no batches."""
-    rows = [
-        ["model", "layers, width, heads", "heads, ours", "parameters", "parameters, ours", "training", "training, ours"]
-    ]
+    both = [name for column in ("parameters", "data", "training") for name in (column, f"{column}, ours")]
+    rows = [["model", "layers, width, heads", "heads, ours", *both]]
     for row in QUOTED["scaling"]["rows"]:
         config, count = built(row)
         theirs = [row["name"], row["shape"], str(config.model.heads), row["parameters"]]
-        rows.append([*theirs, f"{count:,}", row["training"] or "–", trained(row, config, count)])
+        data = [row["data"] or "–", read(row["ours"].split()[0])]
+        rows.append([*theirs, f"{count:,}", *data, row["training"] or "–", trained(row, config, count)])
     return results.markdown(rows) + f"\nThe lecture's columns: {QUOTED['scaling']['source']}.\n"
 
 
@@ -33,6 +35,14 @@ def built(row: Any) -> tuple[Any, int]:
     names = range(row["symbols"])
     task: Any = SimpleNamespace(symbols=SimpleNamespace(names=names), source=names, target=names)
     return config, sum(weight.numel() for weight in sized(lambda: recipe.build(config, task)).parameters())
+
+
+@cache
+def read(system: str) -> str:
+    """The data of the kept run of the default variant, and how much they are; those of the papers are not public."""
+    found = next(one["data"] for one in reversed(catalogue.evidence(system)) if one["variant"] == "default")
+    many = f"{sum(found['pairs'].values()):,} pairs" if "pairs" in found else f"{len(embedded().encode()) / 1e6:.1f} MB"
+    return f"{found['data']}, {many}"
 
 
 def trained(row: Any, config: Any, count: int) -> str:

@@ -11,6 +11,7 @@ from saccade.core.errors import NotFound
 from saccade.runs import hub
 from saccade.runs.run import load
 from tests.checkpoints import randomised, write_words
+from tests.conftest import Command
 
 library: Any = pytest.importorskip("huggingface_hub")
 transformers: Any = pytest.importorskip("transformers")
@@ -39,6 +40,25 @@ def test_a_checkpoint_on_this_machine_is_found_by_its_name(cache: Path) -> None:
     run, _ = load("owner/small")
     assert run.predict("the [MASK]").text
     assert run.folder.path == cache
+
+
+def test_a_training_starts_from_a_name(cache: Path, saccade: Command) -> None:
+    few = ("--task.length", "16", "--training.steps", "2", "--training.validate-every", "2", "--out", "run")
+    done = saccade("train", "bert", "tiny", "--weights", "owner/small", *few)
+    assert done.status == 0, done.err
+    config: Any = load("run")[0].config
+    assert (config.weights.path, config.model.model_size) == (cache, 6)
+
+
+def test_a_name_is_served(cache: Path, saccade: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[Any] = []
+    monkeypatch.setattr("saccade.app.serve_verb.serve", lambda paths, host, number: served.extend(paths) or 0)
+    done = saccade("serve", "owner/small")
+    assert done.status == 0, done.err
+    assert served == [cache]
+    refused = saccade("serve", "owner/other")
+    assert refused.status == 2
+    assert "owner/other is no run, and no complete checkpoint on this machine" in refused.err
 
 
 def test_a_name_that_is_not_here_is_one_sentence(cache: Path) -> None:

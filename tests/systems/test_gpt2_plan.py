@@ -2,11 +2,14 @@
 
 import json
 import shlex
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from saccade.app.main import main
 from saccade.app.plan_verb import processes_per_machine
+from saccade.runs import catalogue, flags
 from tests.conftest import Command
 
 
@@ -39,6 +42,35 @@ def test_the_command_trains(saccade: Command, tmp_path_factory: pytest.TempPathF
     out = tmp_path_factory.mktemp("planned") / "run"
     done = saccade(*words[3:], "--out", out)
     assert done.status == 0, done.err
+
+
+def test_a_command_for_which_the_embedded_text_is_too_small_asks_for_another(saccade: Command) -> None:
+    """GPT-2's pieces cannot be learned from it; with their files, a batch is too large for it."""
+    ask = ("plan", "gpt2", "xl", "--devices", "64", "--device", "v100", "--memory", "32GB", "--tensor", "8")
+    done = saccade(*ask, "--tokens", "300B")
+    command, _, note = done.out[done.out.index("torchrun") :].replace("\\\n", " ").partition("\n\n")
+    assert note.startswith(
+        "At most 19,938 pieces can be learned from the embedded text, not 50,257; give your own text"
+    )
+    words = shlex.split(command)
+    config: Any = flags.parse(catalogue.variant(catalogue.recipe("gpt2"), "xl"), words[words.index("xl") + 1 :])
+    assert config.task.file == (Path("TEXT"),)
+    assert (config.task.symbols.vocabulary, config.task.symbols.merges) == (Path("VOCABULARY"), Path("MERGES"))
+
+
+def test_a_batch_that_the_embedded_text_is_too_small_for_needs_another(saccade: Command, tmp_path: Path) -> None:
+    found = json.loads(saccade("plan", "gpt2", "tiny", "--json", "--training.batch-size", "50000").out)
+    assert found["missing"]["flags"] == ["--task.file TEXT"]
+    assert "has 86,625 symbols to train on, and a batch needs 99,969" in found["missing"]["why"]
+    assert " --task.file TEXT " in found["command"]
+    refused = saccade("train", "gpt2", "tiny", "--training.batch-size", "50000", "--out", tmp_path / "run")
+    assert "the training text has 86,625 symbols, and a batch of 1,562 windows needs 99,969" in refused.err
+    text = tmp_path / "text"
+    text.write_text("a" * 200, "utf-8")
+    for enough in (("--training.batch-size", "40000"), ("--training.batch-size", "50000", "--task.file", str(text))):
+        found = json.loads(saccade("plan", "gpt2", "tiny", "--json", *enough).out)
+        assert found["missing"] is None
+        assert "TEXT" not in found["command"]
 
 
 @pytest.mark.parametrize(

@@ -224,8 +224,16 @@ def test_processes_that_share_layers_train_like_one_in_single_precision(runs: Pa
     assert_same(runs / "tensor-single", runs / "language-single")
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_two_processes_train_a_language_model_like_one_in_float64(runs: Path, strategy: str) -> None:
+    """50 updates, with 65 symbols."""
+    assert_same(runs / f"{strategy}-double", runs / "language", 1e-10)
+
+
 def test_half_of_an_odd_number_of_symbols_is_enough_for_each(runs: Path) -> None:
-    train(runs / "many-symbols", Reversals(), net="many-symbols", steps=2, **PRECISE)
+    """50 updates, with 50,257 symbols."""
+    train(runs / "many-symbols", Reversals(), net="many-symbols", **PRECISE)
+    assert len(losses(runs / "tensor-many-symbols")) == STEPS // 5 + 3
     assert_same(runs / "tensor-many-symbols", runs / "many-symbols", 1e-10)
 
 
@@ -237,14 +245,15 @@ def test_averages_of_split_layers_equal_those_of_one_process(runs: Path, run: st
 
 
 def test_two_groups_of_two_processes_train_like_one(four: Path) -> None:
-    """20 updates with either strategy, and 50 through a resumed one."""
-    train(four / "language-part", Reversals(), net="language", steps=PART, **PRECISE)
-    assert_same(four / "four-ddp", four / "language-part", 1e-10)
+    """50 updates with either strategy, one of them through a resumed run; 20 in float32."""
+    assert_same(four / "four-ddp", four / "language", 1e-10)
     assert_same(four / "four-fsdp2", four / "language", 1e-10)
+    train(four / "language-single-part", Reversals(), net="language", steps=PART, **SINGLE)
+    assert_same(four / "four-single", four / "language-single-part")
     train(four / "language-average", Reversals(), net="language", average=2, accumulate=2, **FEW, **PRECISE)
     assert_same(four / "four-average", four / "language-average", 1e-10)
-    train(four / "four-ddp", Reversals(), net="language", **PRECISE)  # by one process
-    assert_same(four / "four-ddp", four / "language", 1e-10)
+    train(four / "four-part", Reversals(), net="language", **PRECISE)  # by one process
+    assert_same(four / "four-part", four / "language", 1e-10)
 
 
 def test_groups_make_up_the_processes() -> None:

@@ -14,7 +14,8 @@ from saccade.explain.capture import capture
 from saccade.nets.language_model import BLOCKS, LanguageModel, LanguageModelConfig, shards
 from saccade.nets.projection import Projection
 from saccade.training.checkpoint import read_checkpoint, restore_tensors, write_checkpoint
-from saccade.training.sharding import planned, recompute
+from saccade.training.sharding import recompute
+from saccade.training.splits import planned
 from tests.training.trainings import PRECISE, Reversals, train
 
 pytestmark = pytest.mark.unhooked

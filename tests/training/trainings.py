@@ -348,7 +348,9 @@ def layouts_of_two(root: Path, processes: Processes) -> None:
     own(root / "tensor-fsdp2", strategy="ddp", recompute="blocks")
     own(root / "tensor-kept", tensor=2, ema=0.8, keep="best", **FEW)
     own(root / "tensor-average", tensor=2, average=2, accumulate=2, **FEW)
-    own(root / "tensor-many-symbols", tensor=2, net="many-symbols", steps=2)
+    own(root / "tensor-many-symbols", tensor=2, net="many-symbols")
+    for strategy in ("ddp", "fsdp2"):
+        own(root / f"{strategy}-double", strategy=strategy)
 
 
 def layouts_of_four(root: Path) -> None:
@@ -356,10 +358,13 @@ def layouts_of_four(root: Path) -> None:
     processes, task = launched(), Reversals()
     own = partial(train, task=task, processes=processes, net="language", tensor=2, **PRECISE)
     with processes.joined("cpu"):
-        own(root / "four-ddp", steps=PART)
+        own(root / "four-ddp")
         own(root / "four-fsdp2", strategy="fsdp2", steps=PART)
+        if processes.rank == 0:
+            shutil.copytree(root / "four-fsdp2", root / "four-part")
         own(root / "four-fsdp2", strategy="fsdp2", recompute="blocks")
         own(root / "four-average", strategy="fsdp2", average=2, accumulate=2, **FEW)
+        own(root / "four-single", strategy="fsdp2", steps=PART, **SINGLE)
 
 
 class Killed(Exception):

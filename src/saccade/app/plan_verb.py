@@ -106,7 +106,8 @@ def share(text: str) -> float:
 def command(options: Any, found: Any, fields: Sequence[str], machine: int) -> str:
     """The command that launches the layout."""
     layout, size = found.layout, found.size
-    rows = [f"python -m saccade train {options.system} {options.variant}", *map(shlex.quote, fields)]
+    given = found.missing.flags if found.missing else ()
+    rows = [f"python -m saccade train {options.system} {options.variant}", *map(shlex.quote, fields), *given]
     count = layout.data * layout.tensor
     if count > 1:
         each = processes_per_machine(count, machine, layout.tensor)
@@ -137,6 +138,7 @@ def plain(found: Any, launch: str | None) -> dict[str, Any]:
         **found._asdict(),
         "memory": found.memory._asdict(),
         "layout": found.layout._asdict() if found.layout else None,
+        "missing": found.missing._asdict() if found.missing else None,
         "days": found.days,
         "command": launch,
     }
@@ -149,7 +151,11 @@ def text(found: Any, wish: Any, training: Any, launch: str | None) -> str:
     if found.layout is not None:
         lines += ["", *cost_lines(found, wish, training.precision)]
     if launch is not None:
-        lines += ["", launch.replace(" --training.batch-size", " \\\n    --training.batch-size")]
+        for flag in (*(found.missing.flags[:1] if found.missing else ()), "--training.batch-size"):
+            launch = launch.replace(f" {flag}", f" \\\n    {flag}")
+        lines += ["", launch]
+    if found.missing is not None:
+        lines += ["", textwrap.fill(f"{found.missing.why[0].upper()}{found.missing.why[1:]}.", 120)]
     return "\n".join(lines)
 
 

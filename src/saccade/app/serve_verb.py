@@ -12,8 +12,8 @@ from typing import Any
 from saccade.app.arguments import Parser
 from saccade.app.terminal import plain
 from saccade.core.errors import InvalidInput, NotFound, require, together
-from saccade.runs import catalogue
-from saccade.runs.places import DEMO, is_checkpoint, place
+from saccade.runs import catalogue, hub
+from saccade.runs.places import is_checkpoint, place
 
 RUNS = Path("runs")  # the folder of the gallery
 MOST = 200  # the most connections at a time
@@ -34,7 +34,8 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "what",
         nargs="?",
-        help="the folder of a run, demo, a folder with a Hugging Face checkpoint, or a file with a capture",
+        help="the folder of a run, demo, a folder with a Hugging Face checkpoint or its name on the hub, or a file "
+        "with a capture",
     )
     parser.add_argument("other", nargs="?", help="a second one of its kind, to compare with the first")
     parser.add_argument(
@@ -48,9 +49,9 @@ def run(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     paths = [Path(what) for what in (options.what, options.other) if what is not None]
     places = [path if path.exists() else found(path) for path in paths]
-    hub = ["hub"] if any(is_checkpoint(path) for path in places) else []
+    library = ["hub"] if any(is_checkpoint(path) for path in places) else []
     runs = [path for path in places if path.is_dir() and not is_checkpoint(path)]
-    with together("view", *hub, *itertools.chain.from_iterable(catalogue.extras_of(path) for path in runs)):
+    with together("view", *library, *itertools.chain.from_iterable(catalogue.extras_of(path) for path in runs)):
         return serve(places, options.host, options.port)
 
 
@@ -59,9 +60,10 @@ def found(path: Path) -> Path:
 
     Raises:
         NotFound: nothing.
+        InvalidInput: a checkpoint of the hub that no system reads.
     """
-    if str(path) == DEMO:
-        return place(path)
+    if (there := hub.there(place(path))).exists():
+        return there
     raise NotFound(f"{path}: there is no such run, and no such file")
 
 

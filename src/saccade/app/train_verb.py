@@ -45,6 +45,7 @@ def run(arguments: Sequence[str]) -> int:
     with together(*catalogue.extras(config)):
         if weights := beginning.given(given):
             config = beginning.of(system, config, weights)
+            take(given, beginning.FLAG)  # it is in the configuration, a name of the hub as a folder
         config = flags.parse(config, given, OTHERS)
     path = Path(out) if out else Path("runs") / f"{system}-{variant}-{datetime.now():%Y%m%d-%H%M%S}"
     require_extras(*catalogue.extras(config))

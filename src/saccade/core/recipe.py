@@ -54,15 +54,27 @@ x W) or by its inputs ("rows"), and an embedding by its symbols. Between columns
 own features, such as those of its heads."""
 
 
+class Missing(NamedTuple):
+    """Data that must be given to train."""
+
+    flags: tuple[str, ...]
+    """Flags of `saccade train`, with a word in capitals for what the user must give."""
+    why: str
+
+
 class Outline(NamedTuple):
     """The sizes of a task, without its data, for `Recipe.outline`."""
 
     task: Any
     """Stands for the task in `build`."""
-    batch: Callable[[int], Any]
-    """A training batch of that many examples, on torch's default device; its values mean nothing."""
+    batch: Callable[[int], Any] | None
+    """A training batch of that many examples, on torch's default device; its values mean nothing. None: it cannot be
+    known without the data, so only weights are counted."""
     size: int
     """The size of an example, as `training.batch_size` counts it."""
+    missing: Callable[[int], Missing | None] = lambda batch_size: None
+    """The size of a batch -> what must be given because the embedded data are too few for it, or for the sizes of the
+    task; None if they are enough."""
 
 
 Objective = Callable[["nn.Module", Any, int], Loss]
@@ -170,7 +182,8 @@ class Recipe:
     blocks: tuple[str, ...] = ()
     """Patterns of the names of modules that the backward pass can compute again; empty if it is not supported."""
     outline: Callable[[Any], Outline] | None = None
-    """config -> the sizes of its task, of which `plan` computes the cost of a batch; None: it counts only weights."""
+    """config -> the sizes of its task, of which `plan` computes the cost of a batch; None: it counts only the weights
+    of the net for the embedded data."""
     claims: tuple[Claim, ...] = ()
 
     @property

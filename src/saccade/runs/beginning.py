@@ -1,6 +1,6 @@
 """Where a training starts: a configuration with a field `weights` takes sizes, symbols and weights from there.
 
-`weights` is a run of the same system, or a folder of Hugging Face that the system reads.
+`weights` is a run of the same system, or a folder of Hugging Face that the system reads, or its name on the hub.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from torch import nn
 
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.pretrained import Weights
-from saccade.runs import catalogue, published
+from saccade.runs import catalogue, hub, published
 from saccade.runs.places import is_checkpoint, is_run
 from saccade.runs.run import configuration
 from saccade.training.run_folder import RunFolder
@@ -39,6 +39,7 @@ def of(system: str, config: Any, path: Path) -> Any:
     """
     if not hasattr(config, "weights"):
         raise InvalidInput(f"{system} does not start from other weights; leave out {FLAG}")
+    path = hub.there(path)
     if is_run(path):
         folder = RunFolder(path)
         head = folder.head()

@@ -12,6 +12,7 @@ from saccade.core.recipe import Recipe
 from saccade.runs.footprint import Footprint, cut, footprint, matching
 from saccade.runs.memory import numbers_kept, sized
 from saccade.training.config import TrainingConfig
+from saccade.training.splits import planned
 
 
 class Layout(NamedTuple):
@@ -83,8 +84,6 @@ class Costs:
             return {}
         if self.recipe.shards is None:
             raise InvalidInput(f"this system does not say how its layers can be split, so --tensor {tensor} must be 1")
-        from saccade.training.sharding import planned  # imports torch.distributed, which takes a second
-
         training = dataclasses.replace(self.training, tensor=tensor)
         shards = self.recipe.shards(dataclasses.replace(self.config, training=training))
         return dict(planned(self.model(), shards, tensor))
@@ -108,6 +107,7 @@ class Costs:
     def _of(self, tensor: int, recompute: str, examples: int, accumulated: bool) -> Footprint:
         model, shards, *_ = self.parts(tensor)
         assert self.outline is not None
+        assert self.outline.batch is not None
         assert self.recipe.objective is not None
         with torch.device("meta"):
             batch = self.outline.batch(examples)

@@ -6,6 +6,7 @@ import fnmatch
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
@@ -215,7 +216,8 @@ def has(model: nn.Module, name: str) -> bool:
 def matching(model: nn.Module, patterns: Iterable[str]) -> list[str]:
     """The names of the matching modules that are not inside another matching one."""
     names = [name for name, _ in model.named_modules() if any(fnmatch.fnmatchcase(name, each) for each in patterns)]
-    return [name for name in names if not any(name.startswith(f"{other}.") for other in names)]
+    found = set(names)
+    return [name for name in names if found.isdisjoint(accumulate(name.split(".")[:-1], "{}.{}".format))]
 
 
 def cut(model: nn.Module, shards: Mapping[str, Split], tensor: int) -> None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from saccade.core.errors import InvalidInput, NotFound, require
+from saccade.core.errors import InvalidInput, NotFound, installed, require
 
 TEXTS = ["*.json", "*.txt"]
 WEIGHTS = ["*.safetensors"]
@@ -15,6 +15,17 @@ def is_name(name: str) -> bool:
     """Whether something may be a name on the hub: owner/name, and no folder of the owner's name is here."""
     owner, _, rest = name.partition("/")
     return bool(owner and rest) and "/" not in rest and owner[0] not in ".~" and not Path(owner).exists()
+
+
+def there(path: Path) -> Path:
+    """The path; or, if there is nothing and the library of the hub is installed, the folder of the checkpoint of that
+    name.
+
+    Raises:
+        NotFound, InvalidInput: as for `folder_of`.
+    """
+    name = str(path)
+    return folder_of(name) if not path.exists() and is_name(name) and installed("huggingface_hub") else path
 
 
 def folder_of(name: str) -> Path:

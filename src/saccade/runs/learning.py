@@ -32,7 +32,7 @@ from saccade.training.metrics import Report
 from saccade.training.processes import Processes, launched
 from saccade.training.random_state import seed_everything
 from saccade.training.run_folder import RunFolder, one_writer
-from saccade.training.sharding import planned
+from saccade.training.splits import planned
 
 FREE = (
     "training.steps", "training.device", "training.precision", "training.strategy", "training.tensor",

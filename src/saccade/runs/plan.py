@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from saccade.core.errors import InvalidInput
-from saccade.core.recipe import Recipe
+from saccade.core.recipe import Missing, Recipe
 from saccade.runs.costs import Costs, Layout, Memory
 from saccade.runs.devices import Device
 from saccade.runs.footprint import Footprint
@@ -63,6 +63,8 @@ class Plan(NamedTuple):
     sent: float
     seconds: float | None
     """Of an update; None if the device's rate is unknown."""
+    missing: Missing | None = None
+    """What must be given to train, since the embedded data are too few."""
 
     @property
     def days(self) -> float | None:
@@ -83,7 +85,7 @@ def plan(recipe: Recipe, config: Any, wish: Wish, spare: float = SPARE) -> Plan:
     check(config, wish)
     costs = Costs(recipe, config, wish.device.name)
     room = (wish.memory or wish.device.memory) * (1 - spare)
-    if costs.outline is None:
+    if costs.outline is None or costs.outline.batch is None:
         return weights_only(costs, room)
     tensor, notes = nearest_tensor(costs, wish)
     found = first_that_fits(costs, candidates(costs, wish, tensor), room)
@@ -110,7 +112,8 @@ def weights_only(costs: Costs, room: float) -> Plan:
     trained = costs.recipe.objective is not None
     note = "its batches cannot be computed without its data, so activations, operations and time are unknown"
     notes = (note if trained else "this system is not trained, so it has weights only",)
-    return Plan(count, memory, None, memory.peak <= room, room, notes, 0, 0, 0, 0, 0, 0, None)
+    missing = costs.outline.missing(0) if costs.outline else None
+    return Plan(count, memory, None, memory.peak <= room, room, notes, 0, 0, 0, 0, 0, 0, None, missing)
 
 
 def nearest_tensor(costs: Costs, wish: Wish) -> tuple[int, list[str]]:
@@ -200,7 +203,7 @@ def described(costs: Costs, wish: Wish, layout: Layout, room: float, notes: list
     return Plan(
         count, memory, layout, memory.peak <= room, room, tuple(notes), update, steps, whole.flops * examples,
         6 * count * update + whole.attention * examples, cost.flops * layout.accumulate, sum(sent),
-        seconds(wish, layout, cost, sent, training.precision),
+        seconds(wish, layout, cost, sent, training.precision), costs.outline.missing(update // layout.accumulate),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from saccade.core.config import flatten, placed, to_plain
 from saccade.core.device import autocast, pick_device, threads, to_device
-from saccade.core.errors import InvalidInput, installed, together
+from saccade.core.errors import InvalidInput, together
 from saccade.core.picture import Picture
 from saccade.core.products import install
 from saccade.core.recipe import Answer, Recipe, Step
@@ -190,7 +190,8 @@ def load(path: str | Path, arguments: Sequence[str] = (), known: Sequence[str] =
     """Load a run folder, as `saccade.load`, with flags of the command line.
 
     Args:
-        path: the folder that `saccade train` made, "demo", or a folder with a Hugging Face checkpoint.
+        path: the folder that `saccade train` made, "demo", or a Hugging Face checkpoint: its folder, or its name on
+            the hub.
         arguments: flags as on the command line, e.g. ["--search.beam", "1"].
         known: flags of the verb, to suggest if one is misspelt.
 
@@ -201,10 +202,7 @@ def load(path: str | Path, arguments: Sequence[str] = (), known: Sequence[str] =
         NotFound: no such folder, no configuration, no weights.
         InvalidInput: a damaged file, or the weights of another model.
     """
-    at = place(path)
-    if not at.exists() and hub.is_name(str(path)) and installed("huggingface_hub"):
-        at = hub.folder_of(str(path))
-    folder = RunFolder(at)
+    folder = RunFolder(hub.there(place(path)))
     if is_checkpoint(folder.path):
         from saccade.runs import published
 

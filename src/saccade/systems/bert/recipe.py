@@ -15,6 +15,7 @@ from saccade.explain.answers import candidates, head_habits, heads
 from saccade.nets.masked_language_model import MaskedLanguageModel, MaskedLanguageModelConfig, fill, likeliest
 from saccade.tasks.masked import Batch, Filled, LengthenedStream, MaskedConfig, MaskedStream, MaskedTask
 from saccade.tasks.masked.objective import masked_symbols
+from saccade.tasks.masked.outline import outline
 from saccade.tasks.text import WordPieces
 from saccade.training.config import Adam, TrainingConfig
 
@@ -137,6 +138,7 @@ RECIPE = Recipe(
     pictures=pictures,
     measures=measures,
     steps=steps,
+    outline=lambda config: outline(config.task),
     variants={
         "default": Config(),
         "tiny": TINY,

@@ -102,7 +102,7 @@ VISIBLE = {"\n": "⏎", " ": "␣"}
 
 TINY = Config(
     task=TextConfig(limit=99_000, window=32, context=16, validated=512),
-    model=LanguageModelConfig(layers=2, model_size=24, heads=3, positions=32, dropout=0.0),
+    model=LanguageModelConfig(layers=2, model_size=24, heads=4, positions=32, dropout=0.0),
     training=TrainingConfig(
         steps=60, batch_size=512, learning_rate=1e-2, threads=1, validate_every=30, checkpoint_every=20, log_every=10
     ),

@@ -16,6 +16,7 @@ from saccade.systems.xlnet.pictures import pictures, steps
 from saccade.systems.xlnet.stream import OrderedBatch, OrderedWindows
 from saccade.tasks.text import Batch, BytePieces, TextConfig, TextTask, Written
 from saccade.tasks.text.objective import NOT_SCORED, next_symbol
+from saccade.tasks.text.outline import without_batches
 from saccade.training.config import Adam, TrainingConfig
 
 ORDERED = 8  # symbols of a drawn order whose masks are drawn
@@ -163,6 +164,7 @@ RECIPE = Recipe(
     stream=stream,
     pictures=pictures,
     steps=steps,
+    outline=lambda config: without_batches(config.task),
     variants={
         "default": Config(),
         "tiny": TINY,

@@ -10,6 +10,11 @@ from saccade.core.stream import Share
 from saccade.tasks.text.task import Batch, TextTask
 
 
+def symbols_of_batch(batch_size: int, window: int) -> int:
+    """The symbols of the shortest text with a batch of that many symbols."""
+    return 2 * max(1, batch_size // window) * window + 1
+
+
 class Windows:
     """Batch number n is window n of every row; a row is a stretch of the training text. At the end of the rows the
     state is reset, and the next pass begins a little later in the text, so that windows end elsewhere.
@@ -28,7 +33,7 @@ class Windows:
         rows = max(1, batch_size // self.window)
         self.count = (len(self.text) - 1) // rows // self.window - 1  # windows of a row; one is left for the shift
         if self.count < 1:
-            need = 2 * rows * self.window + 1
+            need = symbols_of_batch(batch_size, self.window)
             raise InvalidInput(
                 f"the training text has {len(self.text):,} symbols, and a batch of {rows:,} windows needs {need:,}; "
                 "choose a smaller --training.batch-size or --task.window"
