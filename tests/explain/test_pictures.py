@@ -17,6 +17,7 @@ from saccade.core.task import Series
 from saccade.explain import plots
 from saccade.explain.pictures import kept, kinds, load
 from saccade.explain.pictures.alignment import Alignment
+from saccade.explain.pictures.build_up import BuildUp
 from saccade.explain.pictures.curve import Curve
 from saccade.explain.pictures.glimpses import Glimpses
 from saccade.explain.pictures.graph import Graph
@@ -329,6 +330,12 @@ def test_a_memory_trace_is_printed_in_lines() -> None:
     assert MemoryTrace("a", {"write": [[1.0, 0.0], [0.3, 0.7]]}).text(40).split("\n")[:4] == [
         "write: 2 slots (rows), 2 steps (columns)", "0 █▒", "1 ·▓", "",
     ]  # fmt: skip
+
+
+def test_a_build_up_is_printed_with_a_line_for_each_word() -> None:
+    scores = torch.tensor([[0.1, 0.0, 2.0], [3.0, 0.0, 1.0]])
+    picture = BuildUp("a", scores, torch.ones(2, 3), ["un", "chien"], torch.ones(3, 3), sources=["a", "dog", "."])
+    assert picture.text(40).split("\n") == ["un     . 0.78, a 0.12, dog 0.11", "chien  a 0.84, . 0.11, dog 0.04"]
 
 
 def test_heads_are_printed_with_their_entropy() -> None:

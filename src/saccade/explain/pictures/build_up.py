@@ -89,8 +89,8 @@ class BuildUp:
         longest = min(max(map(cells, words)), width // 2)
         for word, weights in zip(words, self.weights, strict=True):
             best = ", ".join(f"{names[row]} {weights[row]:.2f}" for row in weights.argsort()[::-1][:3])
-            lines.append(fit(fit(word, longest) + " " * max(0, longest - cells(word)) + "  " + best, width).rstrip())
-        return terminal.titled(self.title, "\n".join(lines), width)
+            lines.append(fit(f"{fit(word, longest)}  {best}", width).rstrip())
+        return terminal.titled(self.title, lines, width)
 
     def _names(self) -> list[str]:
         if self.image is None:
