@@ -103,6 +103,14 @@ def test_a_single_patch_is_refused(task: ImagesTask) -> None:
         network(replace(TINY.model, patch_size=28), task)
 
 
+@pytest.mark.parametrize("system", ["deit", "visformer"])
+def test_heads_that_do_not_divide_name_the_flags(system: str, task: ImagesTask) -> None:
+    recipe: Any = catalogue.recipe(system)
+    config = recipe.variants["tiny"]
+    with pytest.raises(InvalidInput, match=r"3 heads do not divide .* 16; .*--model\.heads, --model\.model-size"):
+        recipe.build(replace(config, model=replace(config.model, heads=3)), task)
+
+
 def test_a_teacher_of_other_images_is_refused(task: ImagesTask) -> None:
     with pytest.raises(InvalidInput, match="nowhere is no run that classifies images"):
         taught(Hard(), task, "a task of texts")

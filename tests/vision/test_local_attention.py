@@ -198,6 +198,19 @@ def test_a_backward_pass_under_autocast() -> None:
         assert (one - other).norm() < 0.05 * other.norm()
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU with CUDA")
+@pytest.mark.parametrize("border", BORDERS)
+def test_a_gpu_gives_what_the_processor_gives(border: str) -> None:
+    module, maps = make(border=border).float(), leaf(BATCH, CHANNELS, HEIGHT, WIDTH, dtype=torch.float32)
+    read = module(maps)
+    slopes = torch.autograd.grad(read.square().sum(), [maps, *module.parameters()])
+    there, same = module.to("cuda"), maps.detach().to("cuda").requires_grad_()
+    found = there(same)
+    torch.testing.assert_close(found.cpu(), read, rtol=1e-3, atol=1e-4)
+    moved = torch.autograd.grad(found.square().sum(), [same, *there.parameters()])
+    torch.testing.assert_close([one.cpu() for one in moved], list(slopes), rtol=1e-3, atol=1e-4)
+
+
 def test_a_second_derivative_is_refused() -> None:
     module, maps = make().double(), leaf(1, CHANNELS, HEIGHT, WIDTH)
     (slope,) = torch.autograd.grad(module(maps).square().sum(), maps, create_graph=True)

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from saccade.attention.content import check_sizes
 from saccade.attention.multi_head import MultiHeadAttention
 from saccade.nets.convolution import check_images
-from saccade.nets.patches import check_size, initialise, resized
+from saccade.nets.patches import check_heads, check_size, initialise, resized
 from saccade.nets.stochastic_depth import StochasticDepth, depths
 
 PUBLISHED = (
@@ -113,6 +113,7 @@ class DeiT(nn.Module):
             classes=classes, image_size=image_size, channels=channels, patch_size=patch_size, model_size=model_size,
             layers=layers, hidden_size=hidden_size,
         )  # fmt: skip
+        check_heads(heads, model_size)
         check_size(image_size, image_size, patch_size)
         self.channels, self.patch_size, self.side = channels, patch_size, image_size // patch_size
         self.before = 2 if distilled else 1

@@ -24,6 +24,19 @@ def check_size(height: int, width: int, multiple: int) -> None:
         )
 
 
+def check_heads(heads: int, model_size: int) -> None:
+    """Check that the heads divide the features.
+
+    Raises:
+        InvalidInput: they do not.
+    """
+    if heads > 0 and model_size % heads:
+        raise InvalidInput(
+            f"{heads} heads do not divide a width of {model_size}; change heads or model_size (--model.heads, "
+            "--model.model-size)"
+        )
+
+
 def resized(table: Float[Tensor, "1 c y x"], rows: int, columns: int) -> Float[Tensor, "1 c rows columns"]:
     """Position embeddings for a grid of another size; the table itself if the size is its own."""
     if table.shape[2:] == (rows, columns):

@@ -22,7 +22,7 @@ from saccade.attention.content import check_sizes
 from saccade.attention.multi_head import MultiHeadAttention
 from saccade.core.errors import InvalidInput
 from saccade.nets.convolution import check_images, laid_out
-from saccade.nets.patches import check_size, initialise, resized
+from saccade.nets.patches import check_heads, check_size, initialise, resized
 from saccade.nets.stochastic_depth import StochasticDepth, depths
 
 PUBLISHED = (
@@ -160,6 +160,7 @@ class Visformer(nn.Module):
         )  # fmt: skip
         if model_size % 2 or model_size % groups:
             raise InvalidInput(f"model_size must be even and a multiple of {groups} groups, not {model_size}")
+        check_heads(heads, model_size)
         first, second, third = patches
         self.channels, self.stride = channels, stem_stride * first * second * third
         check_size(image_size, image_size, self.stride)

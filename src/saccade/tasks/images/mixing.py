@@ -5,7 +5,8 @@
     erasing  a rectangle of normal noise                                                        arXiv:1708.04896
 
 u, v are another image and its target: those of the batch in reverse, as in DeiT. a' is what is left of x after the
-rectangle is cut off at the border.
+rectangle is cut off at the border. All three are our own, since every draw comes from the generator of the
+stream, so that a run can be repeated and resumed.
 """
 
 import math
