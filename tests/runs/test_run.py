@@ -112,6 +112,10 @@ def test_a_run_is_evaluated_without_gradients_in_the_mode_of_evaluation(tiny_run
     assert not torch.is_inference_mode_enabled()
 
 
+def test_a_loaded_model_is_in_the_mode_of_evaluation(tiny_runs: dict[str, Path]) -> None:
+    assert not any(module.training for module in open_run(tiny_runs["resnet"]).model.modules())
+
+
 def test_a_run_is_evaluated_with_its_number_of_threads(tiny_runs: dict[str, Path]) -> None:
     before = torch.get_num_threads()
     with open_run(tiny_runs["rnnsearch"], "--training.threads", str(before + 1)).running():

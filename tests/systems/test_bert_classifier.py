@@ -101,9 +101,13 @@ def test_the_mean_is_over_the_symbols_of_each_sentence() -> None:
 
 
 def test_an_encoder_that_is_not_trained_gets_no_gradient_and_has_no_dropout() -> None:
-    model = model_of(trained="output").train()
+    config = ClassifierConfig(layers=2, model_size=12, heads=3, positions=16, dropout=0.5, trained="output")
+    model = BertClassifier(config, 31, 3)
     symbols, mask = torch.randint(31, (2, 7)), torch.ones(2, 7, dtype=torch.bool)
-    assert torch.equal(model.encoder(symbols, mask), model.encoder(symbols, mask))
+    for _ in ("as built", "asked to train"):
+        assert torch.equal(model.encoder(symbols, mask), model.encoder(symbols, mask))
+        assert model.training
+        model.train()
     model(symbols, mask).sum().backward()  # type: ignore[no-untyped-call]
     touched = {name for name, weight in model.named_parameters() if weight.grad is not None}
     assert touched == {"pooler.weight", "pooler.bias", "output.weight", "output.bias"}

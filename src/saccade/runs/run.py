@@ -314,7 +314,8 @@ def assemble(
     folder: RunFolder, system: str, variant: str, recipe: Recipe, config: Any, task: Task, model: nn.Module
 ) -> Run:
     device = pick_device(config.training.device)
-    return Run(folder, system, variant, recipe, config, task, model.to(device, dtype_of(config)), device)
+    model = model.to(device, dtype_of(config)).eval()  # a user's own calls compute as `Run.predict` does
+    return Run(folder, system, variant, recipe, config, task, model, device)
 
 
 def dtype_of(config: Any) -> torch.dtype:

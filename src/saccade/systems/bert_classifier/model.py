@@ -45,7 +45,7 @@ class BertClassifier(nn.Module):
                 nn.init.normal_(linear.weight, std=initial(size))
                 nn.init.zeros_(linear.bias)
         self.fixed = config.trained == "output"
-        self.encoder.requires_grad_(not self.fixed)
+        self.encoder.requires_grad_(not self.fixed).train(not self.fixed)
 
     def train(self, mode: bool = True) -> "BertClassifier":
         """An encoder that is not trained has no dropout either."""
