@@ -64,18 +64,21 @@ def test_two_processes_that_share_its_layers_train_it_as_one_does(saccade: Comma
     assert [path.name for path in (two / "checkpoints").iterdir()] == ["last.ckpt"]
 
 
-def test_two_processes_that_share_its_layers_train_megatron_as_one_does(saccade: Command, tmp_path: Path) -> None:
-    """Four updates of its `tiny` as it is, in float64."""
+@pytest.mark.parametrize(("variant", "steps"), [("tiny", 4), ("default", 2)])
+def test_two_processes_that_share_its_layers_train_megatron_as_one_does(
+    saccade: Command, tmp_path: Path, variant: str, steps: int
+) -> None:
+    """A few updates of nets of its own sizes, in float64, on the beginning of the text."""
     one, two = tmp_path / "one", tmp_path / "two"
-    few = ("train", "megatron", "tiny", "--precision", "float64", "--training.steps", "4", "--training.log-every", "1",
-           "--task.limit", "20000")  # fmt: skip
+    few = ("train", "megatron", variant, "--precision", "float64", "--training.steps", str(steps),
+           "--training.log-every", "1", "--training.validate-every", "2", "--task.limit", "20000")  # fmt: skip
     port = free_port()
     started = [process(rank, port, *few, "--training.tensor", "2", "--out", str(two)) for rank in range(2)]
     alone = saccade(*few, "--out", one)
     assert alone.status == 0, alone.err
     said = [each.communicate(timeout=LONGEST) for each in started]
     assert [each.returncode for each in started] == [0, 0], said
-    assert len(losses(one)) >= 4
+    assert len(losses(one)) >= steps
     for ours, theirs in zip(losses(one), losses(two), strict=True):
         assert ours == pytest.approx(theirs, abs=1e-10)
     weights, others = (load_file(run / "model.safetensors") for run in (one, two))

@@ -114,8 +114,8 @@ def show(
     text: str,
     folder: Path,
     flags: Sequence[str],
-    steps: Sequence["Step"],
-    proposals: Sequence[tuple[str, float]],
+    steps: Sequence["Step"] = (),
+    proposals: Sequence[tuple[str, float]] = (),
 ) -> str:
     """Print the answer, its log-probability and further answers, its first picture as text, its steps, and the paths
     of the pictures; returns why none were written, or ""."""
