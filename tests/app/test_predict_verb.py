@@ -88,6 +88,12 @@ def test_a_captions_log_probability_and_further_ones(
     assert f"{others[0][1]:.2f}" in done.out.splitlines()[2]
 
 
+def test_without_input_the_answer_comes_first(saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path) -> None:
+    run = tiny_runs["draw"]
+    done = saccade("predict", run, "--pictures", tmp_path)
+    assert (done.status, done.out.splitlines()[0]) == (0, str(package.load(run).predict("")))
+
+
 def test_a_folder_stands_for_the_files_in_it_that_can_be_read(
     saccade: Command, tiny_runs: dict[str, Path], run: Path, tmp_path: Path
 ) -> None:

@@ -121,7 +121,7 @@ def test_a_teacher_of_other_images_is_refused(task: ImagesTask) -> None:
 
 
 class ImageNet:
-    """What a network is told of a task."""
+    """The part of a task that a network is built from."""
 
     classes, side, channels = ("class",) * 1000, 224, 3
 

@@ -27,6 +27,46 @@ ENDINGS = {".webp": "image/webp", ".wav": "audio/wav", ".mid": "audio/midi", ".m
 
 
 def run(arguments: Sequence[str]) -> int:
+    parser = parser_of()
+    options, rest = parser.parse_known_args(run_first("predict", arguments))
+
+    from saccade.runs.places import pictures_of
+    from saccade.runs.run import load
+
+    loaded, more = load(options.run, rest, parser.options())
+    if not isinstance(loaded.task, Readable):
+        raise InvalidInput(f"{loaded.system} reads no input; saccade evaluate {options.run} scores it")
+    given = [*options.input, *more]
+    inputs = [found for text in given for found in files_of(text, loaded.task.accepts)]
+    if loaded.may_need_nothing and not inputs:
+        inputs = [""]
+        if text_waits():
+            complain(f"note: {loaded.system} needs no input; standard input is not read")
+    elif not loaded.needs_nothing and any(not text.strip() for text in inputs):
+        raise InvalidInput("there is nothing to answer: the input is empty")
+    if options.best is not None and not inputs:
+        raise InvalidInput("--best needs INPUT; of lines of standard input only the answers are printed")
+    for text in inputs:  # read all before answering the first
+        loaded.read(text)
+    if options.pictures and not inputs:
+        raise InvalidInput("--pictures needs INPUT; lines of standard input are answered without pictures")
+    folder = Path(options.pictures) if options.pictures else pictures_of(loaded.folder.path)
+    lost, flags = "", [flag for flag in rest if flag not in more]
+    for text in inputs:
+        found = loaded.predict(text)
+        steps = [] if options.best is None else loaded.steps(loaded.read(text), found.value, options.best)
+        others = loaded.task.proposals(found.value) if isinstance(loaded.task, Proposing) else []
+        if given and text not in given:  # a file of a folder
+            print(f"{text}:")
+        lost = show(found, text, folder, flags, steps, others[: options.best or 1])
+    if lost and options.pictures:
+        raise InvalidInput(f"{lost}; name another folder")
+    if lost:  # the default folder may be read-only
+        complain(f"note: {lost}; pass --pictures FOLDER to write them elsewhere")
+    return 0 if inputs else stream(loaded)
+
+
+def parser_of() -> Parser:
     parser = Parser(
         "predict",
         "Answer each INPUT, print its alignment, and write the pictures.\n"
@@ -52,42 +92,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "input", nargs="*", help="inputs, each in quotes: text, the path of a file, or a folder of such files"
     )
-    options, rest = parser.parse_known_args(run_first("predict", arguments))
-
-    from saccade.runs.places import pictures_of
-    from saccade.runs.run import load
-
-    loaded, more = load(options.run, rest, parser.options())
-    if not isinstance(loaded.task, Readable):
-        raise InvalidInput(f"{loaded.system} reads no input; saccade evaluate {options.run} scores it")
-    inputs = [found for text in [*options.input, *more] for found in files_of(text, loaded.task.accepts)]
-    if loaded.may_need_nothing and not inputs:
-        inputs = [""]
-        if text_waits():
-            complain(f"note: {loaded.system} needs no input; standard input is not read")
-    elif not loaded.needs_nothing and any(not text.strip() for text in inputs):
-        raise InvalidInput("there is nothing to answer: the input is empty")
-    if options.best is not None and not inputs:
-        raise InvalidInput("--best needs INPUT; of lines of standard input only the answers are printed")
-    for text in inputs:  # read all before answering the first
-        loaded.read(text)
-    if options.pictures and not inputs:
-        raise InvalidInput("--pictures needs INPUT; lines of standard input are answered without pictures")
-    lost = ""
-    for text in inputs:
-        folder = Path(options.pictures) if options.pictures else pictures_of(loaded.folder.path)
-        found = loaded.predict(text)
-        steps = [] if options.best is None else loaded.steps(loaded.read(text), found.value, options.best)
-        others = loaded.task.proposals(found.value) if isinstance(loaded.task, Proposing) else []
-        if text not in (*options.input, *more):
-            print(f"{text}:")
-        flags = [flag for flag in rest if flag not in more]
-        lost = show(found, text, folder, flags, steps, others[: options.best or 1])
-    if lost and options.pictures:
-        raise InvalidInput(f"{lost}; name another folder")
-    if lost:  # the default folder may be read-only
-        complain(f"note: {lost}; pass --pictures FOLDER to write them elsewhere")
-    return 0 if inputs else stream(loaded)
+    return parser
 
 
 def files_of(text: str, kinds: Sequence[str]) -> list[str]:

@@ -67,7 +67,7 @@ def with_choices(
     """
     counts = kept.to(rewards.dtype)
     rewards, terms = score_function.summed(rewards), score_function.summed(counts)
-    chosen = following(counts) > 0  # what is read at a step that does not count changes later ones
+    chosen = following(counts) > 0  # a choice at a step that does not count still changes the later ones
     if isinstance(choices, SomeChoices):
         chosen = chosen & choices.sampled
     surrogate = score_function(

