@@ -119,6 +119,8 @@ class TestOwn:
         figures = task.score([task.answer(one) for one in examples], examples).figures
         assert figures["cider"].value == 0, "of one image"
         assert figures["bleu_4"].value == pytest.approx(100)
+        assert figures["bleu_4_low"].value == pytest.approx(100)
+        assert figures["cider_high"].value == 0
         assert "person_meteor" in figures
         assert "true" not in figures
 

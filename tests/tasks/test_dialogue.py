@@ -10,8 +10,9 @@ import pytest
 
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.core.task import Learning, Legible, Readable, Sized, Task
+from saccade.tasks.bootstrap import interval
 from saccade.tasks.dialogue import END, PAD, START, UNKNOWN, DialogueConfig, DialogueTask, Judged
-from saccade.tasks.dialogue.score import SAMPLES, interval, score
+from saccade.tasks.dialogue.score import score
 from saccade.tasks.dialogue.task import others_of
 from saccade.tasks.dialogue.turns import Turn, dialogues_of, play, text_of, turns_of, typed, words_of
 
@@ -191,15 +192,9 @@ class TestScore:
         assert list(series.counts) == [2, 1]
 
     def test_the_interval_is_that_of_resampled_dialogues(self) -> None:
-        """Of independent dialogues of one length it is about that of the mean, 1.96 sigma / sqrt(n)."""
-        draw = np.random.default_rng(3)
-        gains, words = draw.normal(0.5, 2.0, 400), np.ones(400)
-        low, high = interval(gains, words, 1)
-        assert (high - low) / 2 == pytest.approx(1.96 * gains.std() / 20, rel=0.08)
-        assert low < gains.mean() < high
-        assert interval(gains, words, 1) == (low, high) != interval(gains, words, 2)
-        assert interval(np.array([3.0]), np.array([2.0]), 1) == (1.5, 1.5)
-        rows = np.random.default_rng(1).integers(0, 3, (SAMPLES, 3))
-        few, sizes = np.array([1.0, -2.0, 4.0]), np.array([2.0, 5.0, 1.0])
-        ratios = sorted(sum(few[row]) / sum(sizes[row]) for row in rows)
-        assert interval(few, sizes, 1)[0] == pytest.approx(float(np.quantile(ratios, 0.025)))
+        found = score(self.predictions, self.counts, 0, 1).figures
+        gains = [sum(one.without) - sum(one.nats) for one in self.predictions]
+        rows = np.array([gains, [sum(own) for own in self.counts]]).T
+        low, high = interval(rows, lambda sums: float(sums[0] / sums[1]), 1)
+        assert (found["gain_without_low"].value, found["gain_without_high"].value) == (low, high)
+        assert low < high

@@ -97,6 +97,20 @@ class TestSlowLoops:
                     total += math.exp(-(difference**2) / 72) * dot / math.sqrt(square * other) / len(references[row])
         return 10 * total / 4
 
+    def test_interval_of_bleu(self) -> None:
+        """That of samples of the captions, scored as a whole; other random numbers than ours."""
+        captions, references = drawn(1, 60)
+        captions[::3] = [own[0] for own in references[::3]]  # else no four words are equal
+        draw = random.Random(2)
+        values = []
+        for _ in range(400):
+            rows = draw.choices(range(60), k=60)
+            values.append(metrics.bleu_orders([captions[row] for row in rows], [references[row] for row in rows])[3])
+        values.sort()
+        low, high = metrics.bleu_interval(captions, references)
+        assert low < metrics.bleu_orders(captions, references)[3] < high
+        assert (low, high) == pytest.approx((values[10], values[-11]), rel=0.15)
+
     @pytest.mark.parametrize("seed", range(20))
     def test_longest_common_subsequence(self, seed: int) -> None:
         captions, references = drawn(seed)

@@ -9,7 +9,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from saccade.core.errors import InvalidInput, require
+from saccade.tasks.bootstrap import interval
 
 References = Sequence[Sequence[str]]
 """The references of each caption."""
@@ -33,19 +37,33 @@ def bleu_orders(captions: Sequence[str], references: References) -> tuple[float,
 
     Papineni et al. 2002, 10.3115/1073083.1073135. The reference of nearest length counts for the brevity penalty.
     """
+    sums = bleu_counts(captions, references).sum(0)
+    return tuple(bleu_of(sums, order) for order in range(1, ORDERS + 1))
+
+
+def bleu_interval(captions: Sequence[str], references: References, seed: int = 1) -> tuple[float, float]:
+    """The ends of the interval of BLEU-4 that holds 95 % of samples of the captions."""
+    return interval(bleu_counts(captions, references), bleu_of, seed)
+
+
+def bleu_counts(captions: Sequence[str], references: References) -> NDArray[np.float64]:
+    """For each caption: its n-grams that a reference has, all, its words, and those of the nearest reference."""
     check(captions, references)
     metrics: Any = require("sacrebleu.metrics", "text")
-    most = max(map(len, references))
-    streams = [[own[rank] if rank < len(own) else None for own in references] for rank in range(most)]
-    options = {"tokenize": "none", "force": True, "smooth_method": "none"}
-    whole = metrics.BLEU(**options).corpus_score(list(captions), streams)
-    return tuple(
-        float(metrics.BLEU.compute_bleu(
-            whole.counts[:order], whole.totals[:order], whole.sys_len, whole.ref_len, smooth_method="none",
-            max_ngram_order=order,
-        ).score)
-        for order in range(1, ORDERS + 1)
+    bleu = metrics.BLEU(tokenize="none", force=True, smooth_method="none", effective_order=True)
+    found = [bleu.sentence_score(one, list(own)) for one, own in zip(captions, references, strict=True)]
+    return np.array([[*one.counts, *one.totals, one.sys_len, one.ref_len] for one in found], dtype=float)
+
+
+def bleu_of(sums: NDArray[np.float64], order: int = ORDERS) -> float:
+    """BLEU of summed counts."""
+    metrics: Any = require("sacrebleu.metrics", "text")
+    counts, totals, lengths = np.split(sums, (ORDERS, 2 * ORDERS))
+    found = metrics.BLEU.compute_bleu(
+        counts[:order].tolist(), totals[:order].tolist(), *map(int, lengths), smooth_method="none",
+        max_ngram_order=order,
     )  # fmt: skip
+    return float(found.score)
 
 
 def rouge_l(captions: Sequence[str], references: References, beta: float = 1.2) -> float:

@@ -3,11 +3,14 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+
 from saccade.core.task import Figure, Score
+from saccade.tasks.bootstrap import interval
 from saccade.tasks.captions.batch import Said
 from saccade.tasks.captions.words import Words
 from saccade.tasks.meteor import FUNCTION_WORDS, meteor
-from saccade.tasks.metrics import References, bleu_orders, cider_d, distinct, rouge_l
+from saccade.tasks.metrics import References, bleu_interval, bleu_orders, cider_d, distinct, rouge_l
 
 WHO = {"greedy": "greedy search", "constant": "the constant caption", "nearest": "the nearest image's caption",
        "person": "a person"}  # fmt: skip
@@ -37,7 +40,7 @@ def score(
         judge: judges without references; None if nothing can.
         language: that of METEOR's stems.
     """
-    figures = {**truth(judge, texts), **likeness(texts, references, language)}
+    figures = {**truth(judge, texts), **likeness(texts, references, language, intervals=judge is None)}
     nats = [one.reference_nats for one in predictions]
     if None not in nats and (words := sum(one.reference_words for one in predictions)):
         figures["perplexity"] = Figure(math.exp(sum(one for one in nats if one) / words), "", "perplexity a word")
@@ -61,15 +64,26 @@ def truth(judge: Judge | None, texts: Sequence[str]) -> dict[str, Figure]:
     }
 
 
-def likeness(texts: Sequence[str], references: References, language: str) -> dict[str, Figure]:
-    """The likeness to people's captions."""
-    orders = bleu_orders(texts, references)
-    return {
-        **{f"bleu_{order}": Figure(value, "", f"BLEU-{order}") for order, value in enumerate(orders, start=1)},
-        "rouge_l": Figure(rouge_l(texts, references), "", "ROUGE-L"),
-        "cider": Figure(cider_d(texts, references)[0], "", "CIDEr-D"),
-        "meteor": Figure(meteor_of(texts, references, language), "", "METEOR"),
+def likeness(texts: Sequence[str], references: References, language: str, *, intervals: bool) -> dict[str, Figure]:
+    """The likeness to people's captions; of BLEU-4 and CIDEr-D also intervals by bootstrap of the images."""
+    found = {
+        f"bleu_{order}": Figure(value, "", f"BLEU-{order}")
+        for order, value in enumerate(bleu_orders(texts, references), start=1)
     }
+    if intervals:
+        found |= between("bleu_4", bleu_interval(texts, references))
+    found["rouge_l"] = Figure(rouge_l(texts, references), "", "ROUGE-L")
+    mean, each = cider_d(texts, references)
+    found["cider"] = Figure(mean, "", "CIDEr-D")
+    if intervals:
+        found |= between("cider", interval(np.array(each)[:, None], lambda sums: float(sums[0]) / len(each), 1))
+    found["meteor"] = Figure(meteor_of(texts, references, language), "", "METEOR")
+    return found
+
+
+def between(key: str, ends: tuple[float, float]) -> dict[str, Figure]:
+    low, high = ends
+    return {f"{key}_low": Figure(low, "", "95 % interval from"), f"{key}_high": Figure(high, "", "to")}
 
 
 def meteor_of(texts: Sequence[str], references: References, language: str) -> float:

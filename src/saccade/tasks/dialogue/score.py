@@ -2,8 +2,7 @@
 
     gain = sum of (nats without the context - nats with it) / words
 
-An interval holds 95 % of the gains of samples of as many dialogues, drawn with replacement (Efron 1979): the turns of a
-dialogue are not independent, so whole dialogues are drawn.
+The intervals are by bootstrap of whole dialogues, since the turns of a dialogue are not independent.
 """
 
 import math
@@ -14,23 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saccade.core.task import Figure, Score, Series
+from saccade.tasks.bootstrap import interval
 
-SAMPLES = 2000
 PLACES = ((1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, 1_000_000))
 """Turns before a turn, from and to, for which the gain is averaged."""
-
-
-def interval(gains: NDArray[np.float64], words: NDArray[np.float64], seed: int) -> tuple[float, float]:
-    """The ends of the interval of the gain a word.
-
-    Args:
-        gains: nats of each dialogue.
-        words: of each dialogue.
-        seed: of the samples.
-    """
-    rows = np.random.default_rng(seed).integers(0, len(gains), (SAMPLES, len(gains)))
-    low, high = np.quantile(gains[rows].sum(1) / words[rows].sum(1), (0.025, 0.975))
-    return float(low), float(high)
 
 
 def score(predictions: Sequence[Any], counts: Sequence[Sequence[int]], unknown: int, seed: int) -> Score:
@@ -56,7 +42,7 @@ def score(predictions: Sequence[Any], counts: Sequence[Sequence[int]], unknown: 
             continue
         other = np.array([sum(getattr(one, key)) for one in predictions])
         gains = other - nats
-        low, high = interval(gains, words, seed)
+        low, high = interval(np.stack([gains, words], 1), lambda sums: float(sums[0] / sums[1]), seed)
         figures |= {
             f"perplexity_{key}": Figure(perplexity(other, words), name=f"perplexity {what}"),
             f"gain_{key}": Figure(float(gains.sum() / words.sum()), "nats", f"nats a word lost {what}"),
