@@ -179,3 +179,29 @@ def test_lower_precision_stays_near_float64(kind: type[AttendingDecoder], dtype:
     exact = run(torch.float64)
     decoder.to(dtype)
     torch.testing.assert_close(run(dtype), exact, rtol=0, atol={torch.float32: 1e-5, torch.bfloat16: 0.1}[dtype])
+
+
+@both_orders
+def test_dropped_contexts_are_dropped_whole_in_training(kind: type[AttendingDecoder]) -> None:
+    decoder = kind(AdditiveAttention(HIDDEN, KEY_SIZE, WIDTH), INPUT, KEY_SIZE, HIDDEN, context_dropout=0.3)
+    contexts = torch.rand(4000, KEY_SIZE) + 1
+    fed = decoder.fed(contexts)
+    dropped = (fed == 0).all(1)
+    assert dropped.double().mean() == pytest.approx(0.3, abs=0.03)
+    assert torch.equal(fed[~dropped], contexts[~dropped])
+    assert decoder.eval().fed(contexts) is contexts
+
+
+@both_orders
+def test_with_every_context_dropped_the_state_depends_on_no_key(kind: type[AttendingDecoder]) -> None:
+    decoder: Any = make_decoder(kind).train()
+    inputs, keys, mask, hidden = make_batch()
+
+    def states(rate: float, keys: Tensor) -> Tensor:
+        decoder.context_dropout = rate
+        prepared = decoder.mechanism.prepare(keys, mask)
+        decoded, _ = decoder(inputs, prepared, decoder.initial_state(hidden, prepared))
+        return decoded.states  # type: ignore[no-any-return]
+
+    assert torch.equal(states(1.0, keys), states(1.0, 2 * keys))
+    assert not torch.allclose(states(0.0, keys), states(0.0, 2 * keys))

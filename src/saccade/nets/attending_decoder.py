@@ -35,6 +35,8 @@ class AttendingDecoder(nn.Module):
         context_size: features of a context.
         hidden_size: features of the state.
         cell: a gated recurrent unit, or an LSTM without peepholes, whose hidden state is the query.
+        context_dropout: share of the steps of training at which the cell gets no context. What it needs then it must
+            read again, as it cannot have remembered it.
     """
 
     def __init__(
@@ -45,9 +47,10 @@ class AttendingDecoder(nn.Module):
         hidden_size: int,
         *,
         cell: Literal["gru", "lstm"] = "gru",
+        context_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.attention = attention
+        self.attention, self.context_dropout = attention, context_dropout
         sizes = input_size + context_size, hidden_size
         self.cell: GRU | LSTM = GRU(*sizes) if cell == "gru" else LSTM(*sizes, peepholes=False)
         self.input_size, self.context_size = input_size, context_size
@@ -77,6 +80,13 @@ class AttendingDecoder(nn.Module):
         # without a state, all queries of a sentence are read at once
         reading = self.mechanism.read(hidden.unflatten(0, (shared.sentences, -1)), shared.value)
         return reading._replace(context=reading.context.flatten(0, 1))
+
+    def fed(self, context: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+        """What the cell gets of a context: in training all of it or, at a share of the steps, nothing."""
+        if not self.training or not self.context_dropout:
+            return context
+        dropped = torch.rand(len(context), 1, device=context.device) < self.context_dropout
+        return context.masked_fill(dropped, 0.0)
 
     def update(self, inputs: Float[Tensor, "b d"], context: Float[Tensor, "b c"], state: CellState) -> CellState:
         """f(s, y, c): the state after a step."""

@@ -47,6 +47,9 @@ class CaptionDecoderConfig:
     """Multiply each context by a number from 0 to 1 that the state determines, beta."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Dropout rate of embeddings and of the features before the logits."""
+    context_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the steps of training at which the LSTM gets no context. It must then look at an object again to name
+    it, and cannot remember its vector."""
 
 
 class CaptionState(NamedTuple):
@@ -87,6 +90,7 @@ class CaptionDecoder(nn.Module):
             annotation_size,
             hidden,
             cell="lstm",
+            context_dropout=config.context_dropout,
         )
         self.readout = DeepOutput(embedding, hidden, annotation_size, symbols, config.dropout)
         self.score_function = build_score_function(config.attention, hidden)

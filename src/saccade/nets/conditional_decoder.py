@@ -27,6 +27,7 @@ class ConditionalDecoder(AttendingDecoder):
         context_size: features of a context.
         hidden_size: features of the state.
         cell: a gated recurrent unit, or an LSTM without peepholes.
+        context_dropout: share of the steps of training at which the cell gets no context.
     """
 
     def initial_state(
@@ -54,7 +55,7 @@ class ConditionalDecoder(AttendingDecoder):
         states, contexts, memories, looks = [], [], [], []
         for update in self.updates(inputs):
             context, weights, memory = self.mechanism.read(own.hidden, prepared, memory)
-            own = update(context, own)
+            own = update(self.fed(context), own)
             contexts.append(context)
             states.append(own.hidden)
             memories.append(memory)

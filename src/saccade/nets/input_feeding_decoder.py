@@ -32,6 +32,7 @@ class InputFeedingDecoder(AttendingDecoder):
         context_size: features of a context.
         hidden_size: features of the state.
         cell: a gated recurrent unit, or an LSTM without peepholes.
+        context_dropout: share of the steps of training at which the cell gets no context.
     """
 
     def initial_state(
@@ -61,7 +62,7 @@ class InputFeedingDecoder(AttendingDecoder):
         own, context, memory = state
         states, contexts, memories, looks = [], [], [], []
         for update in self.updates(inputs):
-            own = update(context, own)
+            own = update(self.fed(context), own)
             context, weights, memory = self.mechanism.read(own.hidden, prepared, memory)
             contexts.append(context)
             states.append(own.hidden)

@@ -59,7 +59,7 @@ def scenes(
     """Sizes that suffice for scenes."""
     return ShowAttendTellConfig(
         encoder=Convolutional(channels=(16, 32, 64), further=0, position=True), attention=attention, embedding_size=64,
-        hidden_size=192, order=order, penalty=0.0, dropout=0.1,
+        hidden_size=192, order=order, penalty=0.0, dropout=0.1, context_dropout=0.5,
     )  # fmt: skip
 
 
