@@ -157,15 +157,15 @@ def completed(page: str, path: Path, root: Path | None = None) -> str:
 
 
 def of_docs(kind: str, asked: Sequence[str], path: Path, root: Path | None, page: str) -> str:
-    """A paper's table; or a picture or benchmark results, which only pages in docs/ may include."""
+    """A paper's table, or benchmark results; or a picture, which only pages in docs/ may include."""
     if kind == "quoted":
         return quoted.table(" ".join(asked))
     if kind == "scaled":
         return scaled.table()
-    if root is None:
-        raise InvalidInput("pictures and benchmarks are for the pages of docs/ only")
     if kind == "measured":
-        return benchmarks(root / "benchmarks" / "evidence", asked)
+        return benchmarks((root or Path(__file__).parents[2]) / "benchmarks" / "evidence", asked)
+    if root is None:
+        raise InvalidInput("pictures are for the pages of docs/ only")
     if kind == "live":
         return live.framed(" ".join(asked), path, root / "docs" / "pictures")
     if kind == "shown":

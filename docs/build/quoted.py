@@ -27,12 +27,8 @@ def table(name: str) -> str:
     ours_too = found.get("heads_ours", found["heads"])
     rows = [["row", *(f"{head}, paper" for head in found["heads"]), "our variant", *(f"{h}, ours" for h in ours_too)]]
     for row in found["rows"]:
-        group = results.named(row["ours"]) if row["ours"] else []
-        ours = (
-            results.compared(group, found["metrics"])[: len(found["metrics"])]
-            if group
-            else ["–"] * len(found["metrics"])
-        )
+        group, metrics = results.named(row["ours"]) if row["ours"] else [], row.get("metrics", found["metrics"])
+        ours = results.compared(group, metrics)[: len(metrics)] if group else ["–"] * len(metrics)
         variant = f"`{row['ours'].replace(':', ' ')}`" if group else "quoted, not run"
         rows.append([row["name"], *row["paper"], variant, *ours])
     return results.markdown(rows) + f"\nThe paper's numbers: {found['source']}.\n"

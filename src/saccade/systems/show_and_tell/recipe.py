@@ -19,7 +19,7 @@ from saccade.tasks.captions import Batch, CaptionsConfig, CaptionsTask, Said
 from saccade.tasks.captions.batch import counted, targets_of
 from saccade.tasks.captions.stream import CaptionStream
 from saccade.tasks.captions.words import END, PAD, START
-from saccade.training.config import TrainingConfig
+from saccade.training.config import SGD, TrainingConfig
 
 SYMBOLS = Symbols(START, END)
 
@@ -109,6 +109,17 @@ FLICKR8K = Config(
     texts_first=1000,
 )
 
+# sizes and beam of the paper; the training of the authors' program im2txt
+PAPER = Config(
+    task=CaptionsConfig(folder=Path("flickr8k")),
+    model=ShowAndTellConfig(encoder=Stored(channels=1024), embedding_size=512, hidden_size=512, dropout=0.3),
+    training=TrainingConfig(
+        steps=40_000, batch_size=32, optimizer=SGD(), learning_rate=2.0, schedule="constant", clip=5.0,
+        keep="best", patience=10, validate_every=1000, checkpoint_every=1000,
+    ),
+    search=SearchConfig(beam=20, length_penalty=0.0),
+)  # fmt: skip
+
 RECIPE = Recipe(
     paper=Paper(
         title="Show and Tell: A Neural Image Caption Generator",
@@ -129,6 +140,7 @@ RECIPE = Recipe(
         "tiny": TINY,
         "lrcn": Config(model=replace(SCENES, image="every-step")),
         "flickr8k": FLICKR8K,
+        "paper": PAPER,
         "flickr8k-lrcn": replace(FLICKR8K, model=replace(FLICKR8K.model, image="every-step")),
     },
 )
