@@ -9,7 +9,7 @@ import pytest
 from saccade import load
 from saccade.studies.captions import chosen
 from saccade.tasks.captions import CaptionsConfig, CaptionsTask
-from saccade.tasks.captions.grammar import judged
+from saccade.tasks.captions.grammar import judged, parsed
 from tests.app.conftest import Command
 
 
@@ -28,7 +28,8 @@ def test_the_best_and_the_worst_are_printed_drawn_and_stored(
     for one in found["bad"]:
         example = task.examples("test")[one["row"]]
         assert not judged(one["caption"], task.things(example)).true
-        assert f"(wrong: {one['caption'].split()[one['wrong']]})" in done.out or not one["caption"]
+        mark = f"(wrong: {one['caption'].split()[one['wrong']]})" if one["caption"] else "(empty)"
+        assert (mark if parsed(one["caption"]) or not one["caption"] else "(not a sentence of the grammar)") in done.out
 
 
 def test_true_captions_are_the_good_and_false_ones_the_bad() -> None:

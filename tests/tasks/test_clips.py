@@ -127,6 +127,15 @@ class TestTask:
         wrong = task.score([Said(()) for _ in examples], examples).figures
         assert wrong["true"].value == wrong["events_right"].value == wrong["meteor"].value == 0
 
+    def test_the_nearest_clip(self, task: ClipsTask) -> None:
+        """A training clip, judged, is the nearest to itself."""
+        known = task.examples("train")[:45:5]
+        copies = task.copies(known)
+        assert task.known.shape == (task.config.clips, copies.shape[1])
+        assert torch.equal(copies, task.known[:9])
+        nearest = task.score([task.answer(one) for one in known], known).figures["nearest_true"]
+        assert (nearest.value, nearest.name) == (100, "captions true of the nearest training example's caption")
+
     def test_what_was_learned_is_kept(self, task: ClipsTask, tmp_path: Path) -> None:
         task.save(tmp_path)
         again = ClipsTask(task.config, tmp_path)

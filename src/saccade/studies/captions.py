@@ -19,7 +19,7 @@ from saccade.explain.pictures.captioned import Captioned
 from saccade.runs.run import Run, open_run
 from saccade.studies import Found, Study
 from saccade.tasks.captions import CaptionsTask
-from saccade.tasks.captions.grammar import wrong_word
+from saccade.tasks.captions.grammar import parsed, wrong_word
 from saccade.tasks.metrics import cider_d
 
 SHORTEST = 4  # letters of a word that can be the one looked at most sharply
@@ -80,7 +80,11 @@ def chosen(
 
 
 def said(text: str, wrong: int | None) -> str:
-    return "" if wrong is None else f"   (wrong: {text.split()[wrong]})" if text else "   (empty)"
+    if wrong is None:
+        return ""
+    if not text:
+        return "   (empty)"
+    return f"   (wrong: {text.split()[wrong]})" if parsed(text) else "   (not a sentence of the grammar)"
 
 
 def picture(

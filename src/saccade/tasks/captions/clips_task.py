@@ -21,7 +21,7 @@ from saccade.tasks.captions.batch import Said
 from saccade.tasks.captions.clip_file import gif, read_clip
 from saccade.tasks.captions.clips import Event
 from saccade.tasks.captions.config import Scenes
-from saccade.tasks.captions.fixed_points import best_constant
+from saccade.tasks.captions.fixed_points import COMPARED, best_constant, nearest, thumbnails
 from saccade.tasks.captions.scenes import keys_of_scenes
 from saccade.tasks.captions.score import score
 from saccade.tasks.captions.sentences import Sentences
@@ -166,9 +166,28 @@ class ClipsTask(Sentences):
             found = [clips.right(text, events) for text, events in zip(said, own, strict=True)]
             return [{"true": float(count == 2), "events_right": count / 2} for count in found]
 
-        others = {"constant": [self.constant] * len(texts)}
+        others = {"constant": [self.constant] * len(texts), "nearest": self._nearest(examples)}
         references = [example.references for example in examples]
         return score(predictions, references, texts, self.vocabulary, others, judge, "english")
+
+    def _nearest(self, examples: Sequence[ClipExample]) -> list[str]:
+        """The caption of the nearest training clip."""
+        captions = self.captions("train")
+        return [captions[row][0] for row in nearest(self.copies(examples), self.known)]
+
+    @cached_property
+    def known(self) -> Float[Tensor, "n d"]:
+        """Small copies of the first training clips."""
+        return self.copies([ClipExample("train", row, (), ()) for row in range(min(COMPARED, self.config.clips))])
+
+    def copies(self, examples: Sequence[ClipExample]) -> Float[Tensor, "n d"]:
+        """Small copies of the first frame of each clip, the middle one, and the last."""
+
+        def three(rows: Sequence[int]) -> UInt8[Tensor, "m 3 y x"]:
+            found = self.frames([examples[row] for row in rows])
+            return torch.stack([frames[place] for frames in found for place in (0, len(frames) // 2, -1)])
+
+        return thumbnails(three, range(len(examples))).view(len(examples), -1)
 
     def describe(self) -> dict[str, Any]:
         digest = hashlib.sha256(repr([self.captions(split) for split in SPLITS]).encode())

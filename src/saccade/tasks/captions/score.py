@@ -12,8 +12,12 @@ from saccade.tasks.captions.words import Words
 from saccade.tasks.meteor import FUNCTION_WORDS, meteor
 from saccade.tasks.metrics import References, bleu_interval, bleu_orders, cider_d, distinct, rouge_l
 
-WHO = {"greedy": "greedy search", "constant": "the constant caption", "nearest": "the nearest image's caption",
-       "person": "a person"}  # fmt: skip
+WHO = {
+    "greedy": "greedy search",
+    "constant": "the constant caption",
+    "nearest": "the nearest training example's caption",
+    "person": "a person",
+}
 TRUE = {"true": "captions true", "objects_right": "objects right", "events_right": "events right"}
 Judge = Callable[[Sequence[str]], Sequence[Mapping[str, float]]]
 """Captions, one for each example -> what of each is right without references, from 0 to 1."""
@@ -71,19 +75,24 @@ def likeness(texts: Sequence[str], references: References, language: str, *, int
         for order, value in enumerate(bleu_orders(texts, references), start=1)
     }
     if intervals:
-        found |= between("bleu_4", bleu_interval(texts, references))
+        found |= between("bleu_4", "BLEU-4", bleu_interval(texts, references))
     found["rouge_l"] = Figure(rouge_l(texts, references), "", "ROUGE-L")
     mean, each = cider_d(texts, references)
     found["cider"] = Figure(mean, "", "CIDEr-D")
     if intervals:
-        found |= between("cider", interval(np.array(each)[:, None], lambda sums: float(sums[0]) / len(each), 1))
+        found |= between(
+            "cider", "CIDEr-D", interval(np.array(each)[:, None], lambda sums: float(sums[0]) / len(each), 1)
+        )
     found["meteor"] = Figure(meteor_of(texts, references, language), "", "METEOR")
     return found
 
 
-def between(key: str, ends: tuple[float, float]) -> dict[str, Figure]:
+def between(key: str, name: str, ends: tuple[float, float]) -> dict[str, Figure]:
     low, high = ends
-    return {f"{key}_low": Figure(low, "", "95 % interval from"), f"{key}_high": Figure(high, "", "to")}
+    return {
+        f"{key}_low": Figure(low, "", f"95 % interval of {name} from"),
+        f"{key}_high": Figure(high, "", f"95 % interval of {name} to"),
+    }
 
 
 def meteor_of(texts: Sequence[str], references: References, language: str) -> float:
