@@ -183,7 +183,7 @@ def photos(attention: Attention, **options: Any) -> Config:
     return Config(
         task=FLICKR8K,
         model=ShowAttendTellConfig(encoder=EfficientNet(), attention=attention, dropout=0.5, **options),
-        training=replace(training(2500), keep="best", validate_every=100),
+        training=replace(training(1500), keep="best", validate_every=100),
         texts_first=1000,
     )
 
