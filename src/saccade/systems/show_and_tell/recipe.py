@@ -19,10 +19,10 @@ from saccade.tasks.captions import Batch, CaptionsConfig, CaptionsTask, Said
 from saccade.tasks.captions.batch import counted, targets_of
 from saccade.tasks.captions.config import check_texts_first
 from saccade.tasks.captions.stream import CaptionStream
-from saccade.tasks.captions.words import END, PAD, START
+from saccade.tasks.captions.words import END, PAD, START, UNKNOWN
 from saccade.training.config import TrainingConfig
 
-SYMBOLS = Symbols(START, END)
+SYMBOLS = Symbols(START, END, never=(PAD, UNKNOWN, START))
 
 
 def training(steps: int) -> TrainingConfig:

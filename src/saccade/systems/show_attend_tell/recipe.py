@@ -34,10 +34,10 @@ from saccade.tasks.captions.batch import counted
 from saccade.tasks.captions.config import check_texts_first
 from saccade.tasks.captions.grammar import FORMS
 from saccade.tasks.captions.stream import CaptionStream
-from saccade.tasks.captions.words import END, START
+from saccade.tasks.captions.words import END, PAD, START, UNKNOWN
 from saccade.training.config import RMSprop, TrainingConfig
 
-SYMBOLS = Symbols(START, END)
+SYMBOLS = Symbols(START, END, never=(PAD, UNKNOWN, START))
 SOFT = Additive(attention_size=64)
 HARD = Hard(
     attention_size=64,

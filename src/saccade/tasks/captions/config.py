@@ -43,7 +43,7 @@ class CaptionsConfig:
     words: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     """The most words of the vocabulary."""
     longest: Annotated[int, Field(ge=1, le=1000)] = 30
-    """Longer training captions are cut to this many words."""
+    """Longer training captions are cut to this many words, and teach no end there; a model writes at most as many."""
     language: Annotated[str, Field(min_length=1)] = "english"
     """The language of the captions, whose stems METEOR compares, such as "german"; only English has function words."""
     texts: bool = False
