@@ -57,6 +57,28 @@ def test_a_beam_is_at_least_as_likely_as_greedy_search_and_further_captions_foll
     assert all(len(found.best) == 1 for found in one)
 
 
+@pytest.mark.parametrize("unlikely", [False, True])
+def test_symbols_that_are_no_words_are_not_written(unlikely: bool) -> None:
+    model, regions = make()
+    with torch.no_grad():
+        model.readout.output.bias[:3] += -50 if unlikely else 50  # the likeliest, or never written anyway
+        model.readout.output.bias[END] += 1
+    never, limits = SYMBOLS._replace(never=(0, 1, 2)), limits_of(torch.zeros(2, 3, dtype=torch.long), 6)
+    for options in (SearchConfig(beam=1), SearchConfig(beam=4, length_penalty=0.0), SearchConfig(method="sample")):
+        found = captions(model, regions, limits, never, options)
+        if unlikely:
+            assert found == captions(model, regions, limits, SYMBOLS, options)
+        for best, greedy in found:
+            assert all(symbol > END for caption, _ in [*best, (greedy, 0.0)] for symbol in caption)
+            for caption, log_prob in best:
+                ended = [SYMBOLS.start, *caption, *([END] if len(caption) < 7 else [])]
+                [nats], _ = reference_nats(
+                    model, model.start(regions[:1] if (best, greedy) == found[0] else regions[1:]),
+                    torch.tensor([[ended]]), torch.ones(1, 1, len(ended), dtype=torch.bool),
+                )  # fmt: skip
+                assert log_prob == pytest.approx(-nats, abs=2e-4), "the model's own"
+
+
 def test_answers_join_the_search_and_the_references() -> None:
     model, regions = make()
     limits, options = limits_of(torch.zeros(2, 3, dtype=torch.long), 6), SearchConfig(beam=4, length_penalty=0.0)

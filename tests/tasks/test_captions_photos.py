@@ -15,6 +15,7 @@ from saccade.core.errors import InvalidInput, NotFound
 from saccade.tasks.captions import CaptionsConfig, CaptionsTask, Said
 from saccade.tasks.captions.own import read_own
 from saccade.tasks.captions.photos import squared
+from saccade.tasks.images.pixels import decoded
 
 Image = pytest.importorskip("PIL.Image")
 COLOUR = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
@@ -48,23 +49,36 @@ def own(tmp_path: Path) -> Path:
 
 
 class TestFiles:
+    GREY = COLOUR[..., 0]
+    SHADES = Image.fromarray(COLOUR).quantize(16)
     KINDS = (
-        ("grey", encoded(Image.fromarray(COLOUR[..., 0]))),
-        ("palette", encoded(Image.fromarray(COLOUR).quantize(16))),
-        ("16-bit", encoded(Image.fromarray(COLOUR[..., 0].astype(np.uint16) * 257))),
-        ("alpha", encoded(Image.fromarray(np.dstack([COLOUR, COLOUR[..., 0]])))),
-        ("cmyk", encoded(Image.fromarray(COLOUR).convert("CMYK"), "JPEG")),
-        ("animated", encoded(Image.fromarray(COLOUR), "GIF", save_all=True, append_images=[Image.new("L", (9, 9))])),
-        ("one pixel", encoded(Image.new("RGB", (1, 1), (9, 8, 7)))),
-        ("narrow", encoded(Image.new("RGB", (4000, 1), (9, 8, 7)))),
-        ("tall", encoded(Image.new("RGB", (1, 4000), (9, 8, 7)))),
+        ("colour", encoded(Image.fromarray(COLOUR)), COLOUR),
+        ("grey", encoded(Image.fromarray(GREY)), np.dstack([GREY] * 3)),
+        ("palette", encoded(SHADES), np.array(SHADES.getpalette()).reshape(-1, 3)[np.asarray(SHADES)]),
+        ("16-bit", encoded(Image.fromarray(GREY.astype(np.uint16) * 257)), np.dstack([GREY] * 3)),
+        ("alpha", encoded(Image.fromarray(np.dstack([COLOUR, GREY]))), 255 - (255.0 - COLOUR) * GREY[..., None] / 255),
+        ("animated", encoded(SHADES, "GIF", save_all=True, append_images=[Image.new("L", (9, 9))]),
+         np.asarray(SHADES.convert("RGB"))),
+        ("cmyk", encoded(Image.new("CMYK", (40, 30), (255, 51, 0, 0)), "JPEG", quality=100),
+         np.full((30, 40, 3), (0, 204, 255))),
     )  # fmt: skip
 
-    @pytest.mark.parametrize(("name", "data"), KINDS, ids=[name for name, _ in KINDS])
-    def test_any_sort_is_read(self, name: str, data: bytes) -> None:
-        found = squared(data, name, 56)
-        assert found.image.shape == (3, 56, 56)
+    @pytest.mark.parametrize(("name", "data", "pixels"), KINDS, ids=[name for name, *_ in KINDS])
+    def test_any_sort_has_the_colours_that_a_person_sees(self, name: str, data: bytes, pixels: Any) -> None:
+        found = decoded(data, name, 3).image.permute(1, 2, 0).int().numpy()
+        assert found.shape == pixels.shape
+        assert np.abs(found - pixels).max() <= 1
+
+    @pytest.mark.parametrize("size", [(1, 1), (4000, 1), (1, 4000)])
+    def test_extreme_shapes_are_read(self, size: tuple[int, int]) -> None:
+        found = squared(encoded(Image.new("RGB", size, (9, 8, 7))), "a", 56)
         assert found.image.dtype == torch.uint8
+        assert torch.equal(found.image, torch.tensor([9, 8, 7], dtype=torch.uint8)[:, None, None].expand(3, 56, 56))
+
+    @pytest.mark.parametrize("brand", [b"heic", b"heif", b"mif1"])
+    def test_a_photo_of_a_telephone_is_to_be_saved_as_jpeg(self, brand: bytes) -> None:
+        with pytest.raises(InvalidInput, match=r"^dog.heic is a HEIF image, which cannot be read; save it as JPEG$"):
+            squared(b"\0\0\0\x18ftyp" + brand + bytes(60), "dog.heic", 28)
 
     def test_a_photo_turned_by_its_metadata_is_upright(self) -> None:
         exif = Image.Exif()
@@ -150,6 +164,36 @@ class TestOwn:
         with pytest.raises(InvalidInput, match=r"3.png is in two splits, train and test"):
             CaptionsTask(CaptionsConfig(train=own, validation=None, test=test))
 
+    def test_a_copy_of_a_photo_in_another_split(self, own: Path) -> None:
+        (own.parent / "copy.png").write_bytes((own.parent / "3.png").read_bytes())
+        test = written(own.parent, [("copy.png", "a cat")], "test.tsv")
+        validation = written(own.parent, [("b.png", "a cat")], "validation.tsv")
+        (own.parent / "b.png").write_bytes(photo(60))
+        task = CaptionsTask(CaptionsConfig(train=own, validation=validation, test=test, size=28))
+        with pytest.raises(InvalidInput, match=r"3.png, of train, and .*copy.png, of test, are the same photo"):
+            task.describe()
+
+    def test_copies_within_a_split_are_two_photos(self, own: Path) -> None:
+        for name in ("a.png", "b.png"):
+            (own.parent / name).write_bytes(photo(60))
+        test = written(own.parent, [("a.png", "a cat"), ("b.png", "a dog")], "test.tsv")
+        assert CaptionsTask(CaptionsConfig(train=own, test=test, size=28)).describe()["images"]["test"] == 2
+
+    def test_a_folder_is_no_list_of_photos(self, own: Path) -> None:
+        for name in ("train", "test"):
+            with pytest.raises(
+                InvalidInput, match=r"is a folder; expected a file of lines path<tab>caption, or a data"
+            ):
+                CaptionsTask(CaptionsConfig(**{"train": own, name: own.parent}))
+
+    def test_cider_of_one_photo_is_said_to_be_0_by_definition(self, own: Path) -> None:
+        task = CaptionsTask(CaptionsConfig(train=own, size=28))
+        names = []
+        for split in ("test", "train"):
+            examples = task.examples(split)
+            names.append(task.score([task.answer(one) for one in examples], examples).figures["cider"].name)
+        assert names == ["CIDEr-D (0 by definition, of one image)", "CIDEr-D"]
+
     def test_a_file_that_is_no_photo_is_named_when_it_is_read(self, own: Path) -> None:
         for path in own.parent.glob("*.png"):
             path.write_bytes(b"no photo")
@@ -170,6 +214,20 @@ class TestOwn:
         task = CaptionsTask(CaptionsConfig(train=own, size=28))
         assert max(len(example.symbols) for example in task.examples("train")) <= 30
 
+    def test_a_caption_that_was_cut_has_no_end(self, own: Path) -> None:
+        own.write_text(own.read_text().replace("A red dog, by the sea.", "A red dog, by the sea and the sky."))
+        task = CaptionsTask(CaptionsConfig(train=own, size=28, longest=6))
+        examples = [one for split in ("train", "validation", "test") for one in task.examples(split)]
+        for example in examples:
+            tokens = task.collate([example], torch.Generator()).tokens[0].tolist()
+            assert (len(tokens), tokens.count(task.end)) == ((7, 0) if example.cut else (8, 1))
+            references = task.collate([example]).references[0].tolist()
+            assert [row.count(task.end) for row in references] == [len(c.split()) == 6 for c in example.references]
+        assert sum(example.cut for example in task.examples("train")) == 5
+        assert task.describe()["data"] == "photos.tsv, 5 training captions cut to 6 words"
+        short = next(one for one in examples if one.cut)
+        assert not task.replay(short, Said(short.symbols)).cut, "a caption that a model wrote"
+
 
 class TestKarpathy:
     def dataset(self, folder: Path, **change: Any) -> Path:
@@ -184,6 +242,13 @@ class TestKarpathy:
     def test_its_splits(self, own: Path) -> None:
         task = CaptionsTask(CaptionsConfig(train=self.dataset(own.parent), size=28))
         assert [len(task.examples(split)) for split in ("train", "validation", "test")] == [6, 1, 1]
+
+    def test_a_photo_that_is_listed_twice_has_the_captions_of_both(self, own: Path) -> None:
+        task = CaptionsTask(CaptionsConfig(train=self.dataset(own.parent, filename="0.png"), size=28))
+        assert [len(one) for one in task.source.captions["train"]] == [4, 2]
+        again = self.dataset(own.parent, filename="0.png", split="test")
+        with pytest.raises(InvalidInput, match=r"0.png is in two splits, train and test"):
+            CaptionsTask(CaptionsConfig(train=again, size=28))
 
     def test_photos_in_another_folder(self, own: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
         path = self.dataset(tmp_path_factory.mktemp("elsewhere"))

@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
 
 from saccade.core.pretrained import Pretrained
 
@@ -35,6 +36,21 @@ def _record_of_name(value: Any) -> Any:
 
 NAMED = BeforeValidator(_record_of_name)
 """Marks a union of records: "additive" in plain data stands for the record of that name with its defaults."""
+
+
+EXCLUDING = "excluding"
+"""The type of the error of `excluding`."""
+
+
+def excluding(message: str, *names: str) -> PydanticCustomError:
+    """The error of fields that exclude each other, for a validator to raise. On the command line, those that the user
+    did not set then go back to their defaults, and only if there are none, this is the user's error.
+
+    Args:
+        message: the sentence.
+        names: the fields, as dotted names below the record that is validated.
+    """
+    return PydanticCustomError(EXCLUDING, "{sentence}", {"sentence": message, "names": names})
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field, dataclasses.field))

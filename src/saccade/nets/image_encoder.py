@@ -5,6 +5,7 @@
 Each place of the maps is a region of the image.
 """
 
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,7 +16,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from saccade.core.config import NAMED, Size, config
-from saccade.core.errors import InvalidInput
+from saccade.core.device import threads
+from saccade.core.errors import InvalidInput, MissingExtra
 from saccade.nets.convolution import check_images, convolution, laid_out
 from saccade.nets.efficientnet_lite import LAST, PUBLISHED, STAGES, EfficientNetLite, weights_file
 from saccade.nets.map_cache import MapCache, StoredMaps, fingerprint
@@ -118,7 +120,11 @@ def rectified(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> li
 class FrozenEfficientNet(nn.Module):
     """EfficientNet-Lite0, which is not trained, and the cache of its maps.
 
-    Each photo passes the network alone, so that its maps do not depend on the batch, to the last bit.
+    Each photo passes the network alone and in one thread, so that on one processor its maps depend neither on the batch
+    nor on the number of threads, to the last bit.
+
+    Once weights of a run are loaded, neither the package nor the folder is needed: where the folder cannot be made or
+    written, the maps stay in memory.
 
     Args:
         maps: which maps.
@@ -126,7 +132,7 @@ class FrozenEfficientNet(nn.Module):
         published: load the published weights.
 
     Raises:
-        MissingExtra: no package with the weights.
+        MissingExtra: from `forward`, no package with the weights, and none of a run were loaded.
         InvalidInput: from `forward`, a cache of another encoder.
     """
 
@@ -139,13 +145,21 @@ class FrozenEfficientNet(nn.Module):
     ) -> None:
         super().__init__()
         self.network = EfficientNetLite()
-        if published:
-            weights = torch.load(weights_file(), map_location="cpu", weights_only=True)
-            adopt(self.network, weights, PUBLISHED, str(weights_file()))
+        self.restored = False
+        """Whether weights of a run were loaded."""
+        self._missing: MissingExtra | None = None
+        if published and not self.network.head.weight.is_meta:  # there, only sizes are asked for
+            try:
+                weights = torch.load(weights_file(), map_location="cpu", weights_only=True)
+                adopt(self.network, weights, PUBLISHED, str(weights_file()))
+            except MissingExtra as error:  # the weights of a run may follow
+                self._missing = error
+        self.register_load_state_dict_post_hook(mark_restored)  # type: ignore[no-untyped-call]
         self.network.requires_grad_(False).eval()
+        self._parts = list(self.network.modules())
         self.maps, self.cache = maps, MapCache(cache)
         self.channels = {"stride-16": STAGES[4].channels, "stride-32": STAGES[6].channels, "last": LAST}[maps]
-        self._weights: tuple[int, str] | None = None
+        self._weights: tuple[tuple[int, ...], str] | None = None
 
     def train(self, mode: bool = True) -> "FrozenEfficientNet":
         super().train(mode)
@@ -154,6 +168,8 @@ class FrozenEfficientNet(nn.Module):
 
     @torch.no_grad()
     def forward(self, pixels: Float[Tensor, "b 3 y x"], keys: tuple[str, ...]) -> Float[Tensor, "b c p q"]:
+        if self._missing is not None and not self.restored:
+            raise self._missing
         check_images(pixels, 3)
         if len(keys) != len(pixels):
             raise InvalidInput(f"expected a key for each of {len(pixels)} images, not {len(keys)}")
@@ -161,13 +177,13 @@ class FrozenEfficientNet(nn.Module):
         weights, size = self.fingerprint(), (pixels.shape[2], pixels.shape[3])
         name = f"efficientnet-lite0 {self.maps}" + ("" if dtype == torch.float32 else f" {dtype}")
 
-        def make(image: Tensor) -> Tensor:
-            with torch.autocast(image.device.type, enabled=False):
-                found = self.network.maps(image)
+        def make(row: int) -> Tensor:
+            with torch.autocast(pixels.device.type, enabled=False), threads(1):
+                found = self.network.maps(pixels[row : row + 1])
             return getattr(found, self.maps.replace("-", "_"))[0].cpu().contiguous()  # type: ignore[no-any-return]
 
         found = [
-            self.cache.get(key, name, weights, size, lambda row=row: make(pixels[row : row + 1]))  # type: ignore[misc]
+            self.cache.get(key, name, weights, size, partial(make, row), required=not self.restored)
             for row, key in enumerate(keys)
         ]
         if not found:
@@ -175,11 +191,17 @@ class FrozenEfficientNet(nn.Module):
         return torch.stack(found).to(pixels.device)
 
     def fingerprint(self) -> str:
-        """That of the weights, computed again if they were loaded anew."""
-        version = self.network.head.weight._version
+        """That of the weights, computed again if one of them was changed in place, such as by loading others."""
+        # called for each batch: `parameters()` and `buffers()` take seven times as long
+        held = ((*part._parameters.values(), *part._buffers.values()) for part in self._parts)
+        version = tuple(weight._version for some in held for weight in some if weight is not None)
         if self._weights is None or self._weights[0] != version:
             self._weights = version, fingerprint(self.network)
         return self._weights[1]
+
+
+def mark_restored(encoder: FrozenEfficientNet, _: object) -> None:
+    encoder.restored = True
 
 
 def build_encoder(choice: Encoder) -> nn.Module:

@@ -51,7 +51,14 @@ class MapCache:
         return len(self._maps)
 
     def get(
-        self, key: str, encoder: str, weights: str, size: tuple[int, int], make: Callable[[], Float[Tensor, "c y x"]]
+        self,
+        key: str,
+        encoder: str,
+        weights: str,
+        size: tuple[int, int],
+        make: Callable[[], Float[Tensor, "c y x"]],
+        *,
+        required: bool = True,
     ) -> Float[Tensor, "c y x"]:
         """The map of an image, made if it is not there.
 
@@ -61,15 +68,21 @@ class MapCache:
             weights: the fingerprint of its weights.
             size: rows and columns of the image.
             make: makes the map, on the CPU.
+            required: raise OSError if the folder cannot be made, read or written; otherwise it is used no more.
         """
         own = (key, encoder, weights, *map(str, size))
         if own in self._maps:
             return self._maps[own]
-        if self.folder is None:
-            found = make()
-        else:
-            self._check(self.folder, encoder, weights, size)
-            found = self._kept(self.folder / f"{hashlib.sha256(key.encode()).hexdigest()}.map", key, make)
+        try:
+            if self.folder is None:
+                found = make()
+            else:
+                self._check(self.folder, encoder, weights, size)
+                found = self._kept(self.folder / f"{hashlib.sha256(key.encode()).hexdigest()}.map", key, make)
+        except OSError:
+            if required:
+                raise
+            self.folder, found = None, make()
         self._maps[own] = found
         self._bytes += found.nbytes
         while self._bytes > LARGEST and len(self._maps) > 1:
@@ -147,7 +160,10 @@ class StoredMaps(nn.Module):
                 there = set(file.keys())
                 for key in keys:
                     if key not in there:
-                        raise InvalidInput(f"{self.path} has no map of {key}; it has {len(there):,} others")
+                        raise InvalidInput(
+                            f"{self.path} has no map under {key}, the key of an image (of a photo the SHA-256 of its "
+                            f"pixels); it has {len(there):,} others"
+                        )
                     found.append(file.get_tensor(key))
         except SafetensorError as error:
             raise InvalidInput(f"{self.path}: damaged, or no safetensors file ({error})") from error

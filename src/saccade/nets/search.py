@@ -15,6 +15,7 @@ is at most l / ((5 + limit) / 6)^alpha. A sentence is done when no live hypothes
 
 import heapq
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -68,6 +69,9 @@ class Symbols(NamedTuple):
 
     start: int
     end: int
+    never: tuple[int, ...] = ()
+    """Symbols that are not written, such as padding and an unknown word; the log-probabilities of the others are those
+    of the model."""
 
 
 @torch.no_grad()
@@ -110,7 +114,7 @@ def beam_search(
     history = torch.empty(batch, 1, 0, dtype=torch.long, device=device)
     length, scratch = 0, Scratch()
     while alive.numel():
-        values, indices, state = _candidates(model, tokens, state, beam, scratch)
+        values, indices, state = _candidates(model, tokens, state, beam, symbols.never, scratch)
         length += 1
         width, wanted = totals.shape[1], values.shape[1]
         values, indices = values.view(-1, width, wanted), indices.view(-1, width, wanted)
@@ -150,7 +154,7 @@ def _checked(count: int | None, beam: int, penalty: float) -> int:
 
 
 def _candidates(
-    model: SearchModel, tokens: Tensor, state: Any, beam: int, scratch: Scratch
+    model: SearchModel, tokens: Tensor, state: Any, beam: int, never: Sequence[int], scratch: Scratch
 ) -> tuple[Tensor, Tensor, Any]:
     """The candidates for the next symbol: log-probabilities (n, c), symbols (n, c); and the new state."""
     if isinstance(model, ProjectingModel):
@@ -164,9 +168,13 @@ def _candidates(
             f"a beam of {beam} is wider than the vocabulary of {vocabulary}; use a beam of at most {vocabulary}"
         )
     # each hypothesis ends in at most one candidate, so of 2 x beam candidates at least `beam` continue
-    wanted = min(2 * beam, vocabulary)
-    found = projection.largest(wanted, scratch) if isinstance(model, ProjectingModel) else largest(log_probs, wanted)
-    return *found, state
+    wanted = min(2 * beam + len(never), vocabulary)
+    values, indices = (
+        projection.largest(wanted, scratch) if isinstance(model, ProjectingModel) else largest(log_probs, wanted)
+    )
+    if never:
+        values = values.masked_fill(torch.isin(indices, indices.new_tensor(never)), -torch.inf)
+    return values, indices, state
 
 
 def normalised(log_prob: float, length: int, penalty: float) -> float:
@@ -253,7 +261,8 @@ def sample(
     while alive.numel():
         log_probs, state = model.step(tokens, state)
         length += 1
-        drawn = draw(log_probs / temperature, generator)
+        possible = log_probs.index_fill(1, tokens.new_tensor(symbols.never), -torch.inf) if symbols.never else log_probs
+        drawn = draw(possible / temperature, generator)
         chosen = log_probs.gather(1, drawn[:, None])[:, 0]
         for sentence, symbol, log_prob in zip(alive.tolist(), drawn.tolist(), chosen.tolist(), strict=True):
             totals[sentence] += log_prob

@@ -47,7 +47,7 @@ def sentence(error: ValidationError, cls: Any) -> str:
             return f"{name} takes {wanted} values, not {len(got)}"
         case "tuple_type":
             return f"{name} must be a list of values, not {got!r}"
-        case "value_error":
+        case "value_error" | "excluding":
             return f"{name}: {context.get('error', fault['msg'])}"
         case kind if kind.endswith("_parsing") or kind.endswith("_type"):
             wanted = {"int": "a whole number", "float": "a number", "bool": "true or false"}

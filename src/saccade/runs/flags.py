@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from saccade.core.config import from_plain, to_plain
+from saccade.core.config import EXCLUDING, from_plain, to_plain
 from saccade.core.errors import InvalidInput, NotFound, nearest
 from saccade.runs import catalogue
 from saccade.runs.flag_errors import listing, needed, not_among, sentence
@@ -46,17 +46,40 @@ def separate(config: Any, arguments: Sequence[str], known: Sequence[str] = ()) -
     by_flag = {field.flag: field for field in fields(cls)}  # type: ignore[arg-type]
     plain = to_plain(config)
     given, files, rest = split(by_flag, arguments, known, listing(cls))
+    by_flags, by_all = {field.path for field, _ in given}, {field.path for field, _ in given}
     for name in files:
         for field, value in from_yaml(cls, Path(name), plain):
             put(plain, field, value)
+            by_all.add(field.path)
     # choices first, outer before inner, in any order of the arguments
     for field, value in sorted(given, key=lambda one: (not one[0].tags, len(one[0].needs))):
         check_chosen(plain, field)
         put(plain, field, value)
-    try:
-        return from_plain(cls, plain), rest
-    except ValidationError as error:
-        raise InvalidInput(sentence(error, cls)) from None
+    while True:
+        try:
+            return from_plain(cls, plain), rest
+        except ValidationError as error:
+            if not (give_way(error, cls, plain, by_flags) or give_way(error, cls, plain, by_all)):
+                raise InvalidInput(sentence(error, cls)) from None
+
+
+def give_way(error: ValidationError, cls: Any, plain: dict[str, Any], own: set[Path_]) -> bool:
+    """Where fields exclude one that the user set, set them back to their defaults; returns whether there are such.
+
+    Args:
+        own: the fields that the user set; those set back are added, since what excludes them gives way, too.
+    """
+    fault = error.errors()[0]
+    if fault["type"] != EXCLUDING:
+        return False
+    paths = {(*map(str, fault["loc"]), *name.split(".")) for name in fault["ctx"]["names"]}
+    others = [field for field in fields(cls) if field.path in paths - own and at(plain, field.path) != field.default]
+    if not paths & own or not others:
+        return False
+    for field in others:
+        put(plain, field, field.default)
+        own.add(field.path)
+    return True
 
 
 def split(

@@ -15,6 +15,7 @@ from saccade.core.errors import InvalidInput, NotFound, require
 from saccade.core.files import against, naming
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # others may start programs, such as EPS
+HEIF = (b"heic", b"heix", b"heif", b"mif1")  # brands of files of telephones, which pillow does not read
 BYTES, PIXELS = (
     20_000_000,
     40_000_000,
@@ -66,6 +67,8 @@ def opened(data: bytes, name: str) -> Opened:
         except pillow.DecompressionBombError:
             raise InvalidInput(f"{name} has more than {PIXELS:,} pixels: make it smaller") from None
         except DAMAGED:
+            if data[4:8] == b"ftyp" and data[8:12] in HEIF:
+                raise InvalidInput(f"{name} is a HEIF image, which cannot be read; save it as JPEG") from None
             known = ", ".join(FORMATS)
             raise InvalidInput(f"{name} is not an image, or is damaged; expected one of {known}") from None
         wide, high = image.size

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from saccade.core.config import config
 from saccade.core.device import to_device
@@ -17,11 +17,12 @@ from saccade.nets.written import written
 from saccade.systems.show_and_tell.model import ShowAndTell, ShowAndTellConfig
 from saccade.tasks.captions import Batch, CaptionsConfig, CaptionsTask, Said
 from saccade.tasks.captions.batch import counted, targets_of
+from saccade.tasks.captions.config import check_texts_first
 from saccade.tasks.captions.stream import CaptionStream
-from saccade.tasks.captions.words import END, PAD, START
+from saccade.tasks.captions.words import END, PAD, START, UNKNOWN
 from saccade.training.config import SGD, TrainingConfig
 
-SYMBOLS = Symbols(START, END)
+SYMBOLS = Symbols(START, END, never=(PAD, UNKNOWN, START))
 
 
 def training(steps: int) -> TrainingConfig:
@@ -45,7 +46,12 @@ class Config:
     training: TrainingConfig = training(6000)
     search: SearchConfig = SearchConfig(length_penalty=0.0)
     texts_first: Annotated[int, Field(ge=0, le=10_000_000)] = 0
-    """The first steps of the training, which read captions without images, if the task has any."""
+    """The first steps of the training, which read captions without images (`--task.texts`), if there are any."""
+
+    @model_validator(mode="after")
+    def check_texts_first(self) -> "Config":
+        check_texts_first(self)
+        return self
 
 
 def task(config: Config, assets: Path | None) -> CaptionsTask:

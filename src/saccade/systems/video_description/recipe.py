@@ -18,10 +18,10 @@ from saccade.systems.video_description.watched import watched
 from saccade.tasks.captions import ClipBatch, ClipsConfig, ClipsTask, Said
 from saccade.tasks.captions.batch import counted, targets_of
 from saccade.tasks.captions.stream import CaptionStream
-from saccade.tasks.captions.words import END, PAD, START
+from saccade.tasks.captions.words import END, PAD, START, UNKNOWN
 from saccade.training.config import TrainingConfig
 
-SYMBOLS = Symbols(START, END)
+SYMBOLS = Symbols(START, END, never=(PAD, UNKNOWN, START))
 STEPS = 1800
 
 

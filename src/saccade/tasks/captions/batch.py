@@ -36,6 +36,8 @@ class Example(NamedTuple):
     key: str = ""
     """The key of a user's image."""
     notes: tuple[str, ...] = ()
+    cut: bool = False
+    """Whether `symbols` are the beginning of a longer caption, which does not end after them."""
 
 
 class Batch(NamedTuple):
@@ -46,7 +48,7 @@ class Batch(NamedTuple):
     keys: tuple[str, ...]
     """A name of each image: equal keys mean equal pixels, in this run and in any other. () without images."""
     tokens: Int[Tensor, "b t"]
-    """Start, the caption's symbols, end, then padding. A user's image has start and end alone."""
+    """Start, the caption's symbols, end unless it was cut, then padding. A user's image has start and end alone."""
     mask: Bool[Tensor, "b t"]
     """True for start, symbols and end."""
     references: Int[Tensor, "b r t"]

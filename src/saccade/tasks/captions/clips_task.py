@@ -63,6 +63,8 @@ class ClipExample(NamedTuple):
     frames: UInt8[Tensor, "f 3 y x"] | None = None
     """A user's clip."""
     notes: tuple[str, ...] = ()
+    cut: bool = False
+    """As in `batch.Example`."""
 
 
 class ClipBatch(NamedTuple):

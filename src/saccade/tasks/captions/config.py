@@ -1,11 +1,11 @@
 """The images and captions that a captioner is trained on."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from saccade.core.config import Seed, config
+from saccade.core.config import Seed, config, excluding
 
 Scenes = Annotated[int, Field(ge=1, le=10_000_000)]
 Side = Annotated[int, Field(ge=8, le=1024)]
@@ -43,12 +43,12 @@ class CaptionsConfig:
     words: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     """The most words of the vocabulary."""
     longest: Annotated[int, Field(ge=1, le=1000)] = 30
-    """Longer training captions are cut to this many words."""
+    """Longer training captions are cut to this many words, and teach no end there; a model writes at most as many."""
     language: Annotated[str, Field(min_length=1)] = "english"
     """The language of the captions, whose stems METEOR compares, such as "german"; only English has function words."""
     texts: bool = False
-    """Take the captions of training photos that are not at hand, too, for the vocabulary and to warm up the language
-    part; never those of validation and test."""
+    """Take the captions of Flickr8k's training photos that are not at hand, too, for the vocabulary and to warm up the
+    language part; never those of validation and test."""
 
     @property
     def extras(self) -> tuple[str, ...]:
@@ -58,8 +58,18 @@ class CaptionsConfig:
     @model_validator(mode="after")
     def check_choices(self) -> "CaptionsConfig":
         if self.folder is not None and self.train is not None:
-            raise ValueError("folder and train are both set; choose one of them")
+            raise excluding("folder and train are both set; choose one of them", "folder", "train")
         for name in ("validation", "test", "photos"):
             if getattr(self, name) is not None and self.train is None:
-                raise ValueError(f"{name} is set, but train is not; type --task.train FILE")
+                raise excluding(f"{name} is set, but train is not; type --task.train FILE", name, "train")
+        if self.texts and self.folder is None:
+            said = "texts is true, but only Flickr8k has captions without photos; type --task.folder FOLDER"
+            raise excluding(said, "texts", "folder", "train")
         return self
+
+
+def check_texts_first(config: Any) -> None:
+    """Raise if a training is to begin with captions without photos, and its task takes none."""
+    if config.texts_first and not config.task.texts:
+        said = f"texts_first is {config.texts_first}, but there are no captions without photos; type --task.texts true"
+        raise excluding(said, "texts_first", "task.texts")

@@ -7,6 +7,7 @@ with the splits train, restval (which counts as train), val and test, and perhap
 import json
 import os
 import random
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ def read_own(config: CaptionsConfig) -> dict[str, list[Photo]]:
     """
     train = config.train
     assert train is not None
+    for name in SPLITS:
+        if (path := getattr(config, name)) is not None and path.is_dir():
+            raise InvalidInput(f"{path} is a folder; expected a file of lines path<tab>caption, or a dataset.json")
     if train.suffix == ".json":
         found = read_karpathy(train, config.photos or train.parent)
     else:
@@ -62,7 +66,7 @@ def read_lines_of(path: Path) -> list[Photo]:
 
 
 def read_karpathy(path: Path, folder: Path) -> dict[str, list[Photo]]:
-    """The photos of a dataset.json by their splits."""
+    """The photos of a dataset.json by their splits; the entries of one photo are its captions."""
     try:
         images = json.loads("\n".join(read_lines(path)))["images"]
         rows = [(image["filename"], image.get("filepath", ""), image["split"],
@@ -75,7 +79,7 @@ def read_karpathy(path: Path, folder: Path) -> dict[str, list[Photo]]:
             f'{path}: expected {{"images": [{{"filename": ..., "split": ..., "sentences": [{{"raw": ...}}]}}]}} '
             f"({type(error).__name__}: {error})"
         ) from None
-    found: dict[str, list[Photo]] = {}
+    found: dict[str, dict[Path, tuple[str, ...]]] = defaultdict(dict)
     missing: list[Any] = []
     for name, inner, split, sentences in rows:
         if split not in NAMES:
@@ -87,7 +91,8 @@ def read_karpathy(path: Path, folder: Path) -> dict[str, list[Photo]]:
             missing.append(folder / inner / name)
             continue
         captions = tuple(caption_of(text, f"{path}, {name}") for text in sentences)
-        found.setdefault(NAMES[split], []).append(Photo(Stored(places[0], str(places[0])), captions))
+        there = found[NAMES[split]]
+        there[places[0]] = (*there.get(places[0], ()), *captions)
     if missing:
         raise NotFound(
             f"{path}: there is no photo {missing[0]}, one of {len(missing):,} missing of {len(rows):,}; name the "
@@ -95,7 +100,10 @@ def read_karpathy(path: Path, folder: Path) -> dict[str, list[Photo]]:
         )
     if "train" not in found:
         raise InvalidInput(f"{path}: no photo is in the split train")
-    return found
+    return {
+        split: [Photo(Stored(photo, str(photo)), captions) for photo, captions in photos.items()]
+        for split, photos in found.items()
+    }
 
 
 def held_out(photos: list[Photo], split: str, path: Path) -> tuple[list[Photo], list[Photo]]:

@@ -55,7 +55,7 @@ class PhotoSource(Source):
         size: rows and columns.
 
     Raises:
-        InvalidInput: a photo in two splits, or a split without photos.
+        InvalidInput: a photo in two splits, or a split without photos; from `fingerprint`, copies of it in two.
     """
 
     def __init__(self, name: str, photos: Mapping[str, Sequence[Photo]], texts: Sequence[str], size: int) -> None:
@@ -88,10 +88,20 @@ class PhotoSource(Source):
         return tuple(self._keys[split, row] for row in rows)
 
     def fingerprint(self) -> str:
+        """A SHA-256 of photos and captions.
+
+        Raises:
+            InvalidInput: copies of one photo in two splits.
+        """
         digest = hashlib.sha256(repr([self.captions, self.texts]).encode("utf-8"))
+        seen: dict[bytes, tuple[str, str]] = {}
         for split in SPLITS:
             for photo in self.photos[split]:
-                digest.update(photo.stored.read())
+                data, name = photo.stored.read(), photo.stored.name
+                digest.update(data)
+                other, first = seen.setdefault(hashlib.sha256(data).digest(), (split, name))
+                if other != split:
+                    raise InvalidInput(f"{first}, of {other}, and {name}, of {split}, are the same photo; remove one")
         return digest.hexdigest()
 
 

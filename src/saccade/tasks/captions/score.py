@@ -78,7 +78,7 @@ def likeness(texts: Sequence[str], references: References, language: str, *, int
         found |= between("bleu_4", "BLEU-4", bleu_interval(texts, references))
     found["rouge_l"] = Figure(rouge_l(texts, references), "", "ROUGE-L")
     mean, each = cider_d(texts, references)
-    found["cider"] = Figure(mean, "", "CIDEr-D")
+    found["cider"] = Figure(mean, "", "CIDEr-D" if len(texts) > 1 else "CIDEr-D (0 by definition, of one image)")
     if intervals:
         found |= between(
             "cider", "CIDEr-D", interval(np.array(each)[:, None], lambda sums: float(sums[0]) / len(each), 1)

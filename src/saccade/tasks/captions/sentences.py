@@ -24,7 +24,7 @@ class Sentences:
 
     Args:
         vocabulary: the words.
-        longest: the most words of a caption; longer ones are cut.
+        longest: the most words of a caption; longer ones are cut, and have no end.
     """
 
     pad, unknown, start, end = PAD, UNKNOWN, START, END
@@ -41,15 +41,19 @@ class Sentences:
         """A caption, as words separated by spaces, without start and end."""
         return self.vocabulary.encode(caption.split()[: self.longest])
 
+    def is_cut(self, caption: str) -> bool:
+        """Whether a caption has more words than `symbols` keeps."""
+        return len(caption.split()) > self.longest
+
     def tokens(self, examples: Sequence[Any], judged: bool) -> Tokens:
         """The captions to write, and if they are judged, all references."""
-        tokens = padded([[START, *example.symbols, END] for example in examples])
+        tokens = padded([framed(example.symbols, example.cut) for example in examples])
         most = max(len(example.references) for example in examples) if judged else 0
         if not most:
             return Tokens(tokens, tokens != PAD, tokens.new_zeros(len(examples), 0, tokens.shape[1]))
         rows = []
         for example in examples:
-            rows += [[START, *self.symbols(caption), END] for caption in example.references]
+            rows += [framed(self.symbols(caption), self.is_cut(caption)) for caption in example.references]
             rows += [[PAD]] * (most - len(example.references))
         return Tokens(tokens, tokens != PAD, padded(rows).unflatten(0, (len(examples), most)))
 
@@ -69,10 +73,15 @@ class Sentences:
         return Said(example.symbols)
 
     def replay(self, example: Any, prediction: Said) -> Any:
-        return example._replace(symbols=tuple(prediction.symbols))
+        return example._replace(symbols=tuple(prediction.symbols), cut=False)
 
     def labels(self, example: Any) -> Mapping[str, Sequence[str]]:
         return {"target": [*self.vocabulary.decode(example.symbols), SPECIAL[END]]}
+
+
+def framed(symbols: Sequence[int], cut: bool) -> list[int]:
+    """Start, the symbols, and the end unless the caption was cut."""
+    return [START, *symbols] if cut else [START, *symbols, END]
 
 
 def padded(rows: Sequence[Sequence[int]]) -> Int[Tensor, "b t"]:

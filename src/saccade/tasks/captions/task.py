@@ -81,8 +81,9 @@ class CaptionsTask(Sentences):
             rows = list(enumerate(self.source.captions[split]))
             each = slice(None) if split == "train" else slice(1)
             self._examples[split] = [
-                Example(split, row, own, self.symbols(caption)) for row, own in rows for caption in own[each]
-            ]
+                Example(split, row, own, self.symbols(caption), cut=self.is_cut(caption))
+                for row, own in rows for caption in own[each]
+            ]  # fmt: skip
         return self._examples[split]
 
     @cached_property
@@ -103,7 +104,10 @@ class CaptionsTask(Sentences):
     @cached_property
     def texts(self) -> Sequence[Example]:
         """Training captions without an image, to warm up the language part."""
-        return [Example("texts", row, (text,), self.symbols(text)) for row, text in enumerate(self.source.texts)]
+        return [
+            Example("texts", row, (text,), self.symbols(text), cut=self.is_cut(text))
+            for row, text in enumerate(self.source.texts)
+        ]
 
     def collate(self, examples: Sequence[Example], generator: Any = None) -> Batch:
         """Images are drawn or read here. With a generator, that is, in training, there are no references; nothing is
@@ -166,8 +170,10 @@ class CaptionsTask(Sentences):
         return [self.source.captions["train"][row][0] for row in nearest(ours, self.thumbnails)]
 
     def describe(self) -> dict[str, Any]:
+        cut = sum(example.cut for example in (*self.examples("train"), *self.texts))
+        count = f", {cut:,} training caption{'s' * (cut > 1)} cut to {self.longest} words" if cut else ""
         return {
-            "data": self.source.name,
+            "data": self.source.name + count,
             "images": {split: len(self.source.captions[split]) for split in SPLITS},
             "captions": {split: sum(map(len, self.source.captions[split])) for split in SPLITS},
             "words": len(self.words) - len(SPECIAL),
