@@ -204,3 +204,12 @@ def test_the_cell_of_an_lstm_starts_at_zero_unless_it_is_given(kind: Any) -> Non
     assert isinstance(state.hidden, LSTMState)
     assert not state.hidden.cell.any()
     assert torch.equal(decoder.initial_state(hidden, prepared, hidden).hidden.cell, hidden)
+
+
+def test_a_start_that_is_dropped_knows_nothing_of_the_image() -> None:
+    decoder = CaptionDecoder(CaptionDecoderConfig(start_dropout=0.4), 9, 7).train()
+    states = decoder.start(torch.rand(3000, 2, 7)).decoder.hidden.hidden
+    nothing = torch.tanh(decoder.initial_hidden.bias)
+    dropped = (states == nothing).all(1)
+    assert dropped.double().mean() == pytest.approx(0.4, abs=0.04)
+    assert not (decoder.eval().start(torch.rand(50, 2, 7)).decoder.hidden.hidden == nothing).all(1).any()

@@ -50,6 +50,9 @@ class CaptionDecoderConfig:
     context_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the steps of training at which the LSTM gets no context. It must then look at an object again to name
     it, and cannot remember its vector."""
+    start_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the captions in training whose initial state gets no mean annotation, so that it knows nothing of the
+    image before it looks."""
 
 
 class CaptionState(NamedTuple):
@@ -94,7 +97,7 @@ class CaptionDecoder(nn.Module):
         )
         self.readout = DeepOutput(embedding, hidden, annotation_size, symbols, config.dropout)
         self.score_function = build_score_function(config.attention, hidden)
-        self.order = config.order
+        self.order, self.start_dropout = config.order, config.start_dropout
         self.dropout = Dropout(config.dropout)
         nn.init.normal_(self.embedding.weight, std=embedding**-0.5)
 
@@ -105,6 +108,8 @@ class CaptionDecoder(nn.Module):
             mean = annotations.mean(1)
         else:
             mean = annotations.masked_fill(~mask[..., None], 0.0).sum(1) / mask.sum(1, True).clamp(min=1)
+        if self.training and self.start_dropout:
+            mean = mean.masked_fill(torch.rand(len(mean), 1, device=mean.device) < self.start_dropout, 0.0)
         hidden, cell = torch.tanh(self.initial_hidden(mean)), torch.tanh(self.initial_cell(mean))
         return CaptionState(Constant(prepared), self.recurrent.initial_state(hidden, prepared, cell))
 
