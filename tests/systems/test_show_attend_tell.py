@@ -1,14 +1,18 @@
 """Show, Attend and Tell: its loss, its measures, its picture; a frozen encoder; captions without images."""
 
+import base64
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from saccade.core.recipe import Answer
+from saccade.explain.page import View, page_of
 from saccade.nets import image_encoder
 from saccade.nets.attention_choice import Hard, ScoreFunctionGradient
 from saccade.nets.image_encoder import EfficientNet
@@ -20,6 +24,7 @@ from saccade.systems.show_attend_tell.words import Words
 from saccade.tasks.captions import Example, Said
 from saccade.tasks.captions.batch import counted, targets_of
 from saccade.tasks.captions.words import PAD, START, UNKNOWN
+from tests.explain.browsing import Opened
 
 TINY = RECIPE.variants["tiny"]
 
@@ -169,6 +174,56 @@ def test_the_picture_shows_soft_and_hard_and_the_gate(tmp_path: Path) -> None:
     again = Words.from_plain(json.loads(json.dumps(made.plain())))
     assert again.plain() == made.plain()
     assert len(Words("words", torch.rand(8, 8), maps, ["a", "b", "c"]).figure().axes) == 3 * 2
+
+
+PURPLE = (128, 0, 128)
+
+
+def purple_and_black() -> torch.Tensor:
+    """(3, 8, 12): purple on the left, black on the right."""
+    image = torch.zeros(3, 8, 12)
+    image[:, :, :6] = torch.tensor(PURPLE)[:, None, None] / 255
+    return image
+
+
+def test_the_picture_keeps_the_colours_of_the_image() -> None:
+    maps = torch.zeros(1, 2, 3)
+    maps[0, 0, 2] = 1.0
+    made = Words("words", purple_and_black(), maps, ["a"])
+    kept = json.loads(json.dumps(made.plain()))
+    for picture in (made, Words.from_plain(kept)):
+        for axes in picture.figure().axes:  # soft, and hard below it
+            shown = np.asarray(axes.images[0].get_array())
+            np.testing.assert_allclose(shown[-1, 0], [0.75, 0.5, 0.75], atol=0.01)  # purple, paled
+            np.testing.assert_allclose(shown[-1, -1], [0.5, 0.5, 0.5], atol=0.01)  # black, paled
+    grey = Words.from_plain({**kept, "image": {"size": [1, 1], "block": 1, "pixels": [[51]]}})  # of an older run
+    assert grey.image.tolist() == [[[0.2]]] * 3
+
+
+def test_the_page_draws_the_image_in_its_colours_and_the_heaviest_region_below(browser: Any, tmp_path: Path) -> None:
+    maps = torch.zeros(2, 2, 3)
+    maps[0, 0, 2] = maps[1, 1, 0] = 1.0
+    made = Words("words", purple_and_black(), maps, ["a", "b"])
+    path = tmp_path / "page.html"
+    path.write_text(page_of([View("a run", "a b", "", [made])], "words"), encoding="utf-8")
+    seen = Opened(browser, path, viewport={"width": 900, "height": 700}, color_scheme="light")
+    images = [decoded(image.get_attribute("href")) for image in seen.page.locator(".holder image").all()]
+    assert len(images) == 4  # two words; and below the heaviest regions
+    high, wide = images[0].shape[:2]
+    for number, heavy in enumerate(((0, wide - 1), (high - 1, 0))):
+        for image in images[number], images[2 + number]:
+            assert image[heavy].max() < 110
+        np.testing.assert_allclose(image[high - 1 - heavy[0], wide // 2 - 2], [191, 128, 191], atol=1)  # purple, paled
+    region = images[2][: high // 2, 2 * wide // 3 + 1 :]
+    assert (region == region[0, 0]).all()  # one region, the same everywhere
+    assert (images[2][high // 2 + 1 :, 2 * wide // 3 + 1 :] == 128).all()  # black, paled
+    assert not seen.wrong
+    seen.page.close()
+
+
+def decoded(address: str) -> Any:
+    image = pytest.importorskip("PIL.Image").open(io.BytesIO(base64.b64decode(address.split(",")[1])))
+    return np.asarray(image.convert("RGB")).astype(int)
 
 
 def test_a_photo_through_predict_has_the_maps_of_its_training_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
