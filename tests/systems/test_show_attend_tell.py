@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from saccade.core.recipe import Answer
 from saccade.explain.page import View, page_of
 from saccade.nets import image_encoder
-from saccade.nets.attention_choice import Hard, ScoreFunctionGradient
+from saccade.nets.attention_choice import Gumbel, Hard, ScoreFunctionGradient, StraightThrough
 from saccade.nets.image_encoder import EfficientNet
 from saccade.runs.costs import Costs
 from saccade.systems.show_attend_tell.looks import Looked, heaviest, looked
@@ -54,10 +55,20 @@ def test_the_loss_is_that_of_each_caption_alone_and_padding_changes_nothing() ->
         penalties += float(alone.parts["regions"].value.detach()) * count
         words += count
         assert alone.parts["regions"].weight == 0.7
-    both = loss(model, task.collate(together, torch.Generator()), 0)
+    batch = task.collate(together, torch.Generator())
+    both = loss(model, batch, 0)
     assert both.parts["nats"].value.item() == pytest.approx(values / words, rel=1e-12)
     assert both.parts["regions"].value.item() == pytest.approx(penalties / words, rel=1e-12)
     assert {int(part.count) for part in both.parts.values()} == {words}
+    longer = batch._replace(tokens=F.pad(batch.tokens, (0, 3), value=PAD), mask=F.pad(batch.mask, (0, 3), value=False))
+    model.train()
+    for name in both.parts:
+        slopes, others = (
+            torch.autograd.grad(loss(model, one, 0).parts[name].value, list(model.parameters()), materialize_grads=True)
+            for one in (batch, longer)
+        )
+        assert any(slope.any() for slope in slopes)
+        torch.testing.assert_close(others, slopes, rtol=1e-10, atol=1e-12)
 
 
 def test_an_unknown_word_is_read_and_does_not_count() -> None:
@@ -95,15 +106,36 @@ def test_a_choice_at_an_unknown_word_is_trained_by_the_words_after_it(reward: An
         assert bool(predicted.projection.choices.log_prob.grad[0, 0]) == counts
 
 
-def test_the_penalty_is_the_papers() -> None:
-    _, task, model = make()
+@pytest.mark.parametrize("tau", ["one", "even"])
+def test_the_penalty_is_the_papers(tau: Any) -> None:
+    _, task, model = make(tau=tau)
     batch = batch_of(task, 1)
     with torch.no_grad():
         predicted = model.eval()(batch)
         found = loss(model, batch, 0).parts["regions"]
     weights = predicted.weights[0]
-    expected = sum((1 - weights[:, region].sum()) ** 2 for region in range(weights.shape[1]))
+    words, regions = weights.shape
+    wanted = 1 if tau == "one" else words / regions
+    expected = sum((wanted - weights[:, region].sum()) ** 2 for region in range(regions))
     assert float(found.value * found.count) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("estimator", [ScoreFunctionGradient(), StraightThrough(), Gumbel()], ids=lambda one: one.name)
+def test_the_penalty_of_hard_attention_is_that_of_the_probabilities(estimator: Any) -> None:
+    """Choices have no gradient, or one of another quantity."""
+    _, task, model = make(attention=Hard(attention_size=7, estimator=estimator))
+    batch, attention = batch_of(task, 1), model.decoder.mechanism
+    queries, annotations = model.eval()(batch).queries[0], model.encode(batch).annotations[0]
+    scores = [
+        torch.tanh(attention.query.weight @ query + attention.key(annotations)) @ attention.v for query in queries
+    ]
+    expected = (1 - torch.stack(scores).softmax(1).sum(0)).square().sum()
+    found = loss(model, batch, 0).parts["regions"]
+    assert float((found.value * found.count).detach()) == pytest.approx(float(expected.detach()))
+    slopes = torch.autograd.grad(found.value * found.count, list(model.parameters()), materialize_grads=True)
+    exact = torch.autograd.grad(expected, list(model.parameters()), materialize_grads=True)
+    torch.testing.assert_close(slopes, exact)
+    assert exact[[name for name, _ in model.named_parameters()].index("decoder.recurrent.attention.attention.v")].any()
 
 
 def test_captions_without_images_teach_the_language_part_alone() -> None:
