@@ -28,8 +28,5 @@ def doubly_stochastic(
     """
     # masked_fill, since a weight of a step that does not count may be anything, and NaN times 0 is NaN
     looked = weights.masked_fill(~valid[:, :, None], 0.0).sum(1)
-    if tau == "one":
-        wanted = looked.new_ones(len(looked), 1)
-    else:
-        wanted = valid.sum(1, True).to(looked.dtype) / weights.shape[2]
+    wanted = 1.0 if tau == "one" else valid.sum(1, True).to(looked.dtype) / weights.shape[2]
     return (wanted - looked).square().sum(1)
