@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import saccade as package
+from saccade.app import predict_verb
 from saccade.app.main import main
 from saccade.app.predict_verb import decoded, files_of, text_waits
 from tests.app.conftest import Command
@@ -88,6 +89,38 @@ def test_a_captions_log_probability_and_further_ones(
     assert f"{others[0][1]:.2f}" in done.out.splitlines()[2]
 
 
+def test_a_dash_is_the_file_on_standard_input(
+    saccade: Command, tiny_runs: dict[str, Path], run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, names = package.load(tiny_runs["show_attend_tell"]), list[str]()
+    monkeypatch.setattr("saccade.runs.ending.draw", lambda pictures, folder, name: names.append(name) or [])
+    monkeypatch.setattr(predict_verb, "LARGEST", 100_000)
+    for photo in loaded.to_type(2):
+        assert isinstance(photo, bytes)
+        done = saccade("predict", loaded.folder.path, "-", stdin=photo)
+        assert (done.status, done.err) == (0, "")
+        assert done.out.splitlines()[0] == str(loaded.predict(photo))
+    assert len(set(names)) == 2  # another image has other pictures
+    assert all(name.startswith("predict-standard-input-") for name in names)
+    for bad, said in ((b"", "the input is empty"), (b"no image", "the image"), (b"x" * 100_001, "at most 100,000")):
+        done = saccade("predict", loaded.folder.path, "-", stdin=bad)
+        assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+        assert said in done.err
+    done = saccade("predict", run, "-", stdin=b"Go home.")  # a text, as any other
+    assert (done.status, done.out.splitlines()[0]) == (0, str(package.load(run).predict("-")))
+
+
+@pytest.mark.parametrize("system", ["show_attend_tell", "ctc_speech"])
+def test_a_file_in_place_of_lines_is_refused_in_a_sentence_that_names_the_dash(
+    saccade: Command, tiny_runs: dict[str, Path], system: str
+) -> None:
+    loaded = package.load(tiny_runs[system])
+    data = loaded.to_type(1)[0]
+    done = saccade("predict", loaded.folder.path, stdin=data if isinstance(data, bytes) else Path(data).read_bytes())
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.endswith(f"type saccade predict {loaded.folder.path} -\n")
+
+
 def test_without_input_the_answer_comes_first(saccade: Command, tiny_runs: dict[str, Path], tmp_path: Path) -> None:
     run = tiny_runs["draw"]
     done = saccade("predict", run, "--pictures", tmp_path)
@@ -124,7 +157,9 @@ def test_a_line_is_read_without_its_line_break(end: bytes) -> None:
 def test_the_help_says_that_some_systems_need_no_input(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["predict", "--help"])
-    assert "Some systems need no input" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Some systems need no input" in said
+    assert "saccade predict RUN - < photo.png" in said
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes are not asked there")

@@ -372,6 +372,34 @@ def test_a_recording_is_dropped_or_chosen(tiny_runs: dict[str, Path], page: Any,
         page.get_by_text("a recording has at most 2 MB, not 2.5 MB").wait_for()
 
 
+def test_a_photo_is_dropped_and_its_caption_pointed_at(tiny_runs: dict[str, Path], page: Any) -> None:
+    folder = tiny_runs["show_attend_tell"]
+    photo = RunFolder(folder).input_files()[1].read_bytes()
+    with serving(of([folder])) as place:
+        page.goto(f"http://{place}/")
+        page.evaluate("() => document.querySelector('.answer').replaceChildren()")
+        page.evaluate(
+            """bytes => {
+                const given = new DataTransfer();
+                given.items.add(new File([new Uint8Array(bytes)], "photo.png", { type: "image/png" }));
+                document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: given, bubbles: true }));
+            }""",
+            list(photo),
+        )
+        words = package.load(folder).predict(photo).text.split()
+        page.wait_for_function("said => document.querySelector('.answer').textContent == said", arg=" ".join(words))
+        steps = page.locator("[data-kind=build_up]")
+        assert steps.locator("button").all_text_contents() == [*words, "end"]
+        weights = steps.locator("image + g").last.inner_html()
+        steps.locator("button").last.hover()
+        assert steps.locator("button").last.get_attribute("aria-pressed") == "true"
+        assert steps.locator("image + g").last.inner_html() != weights
+        overlay = page.locator("[data-kind='show_attend_tell.words']")
+        assert overlay.locator("svg image").count() == 2 * len([*words, "end"])  # the weights, and the heaviest region
+        overlay.locator("svg image").first.hover()
+        assert overlay.locator(".caption").text_content().startswith(f"“{words[0]}”: attention weight ")
+
+
 def test_invalid_recordings(tiny_runs: dict[str, Path]) -> None:
     sample = RunFolder(tiny_runs["ctc_speech"]).input_files()[0].read_bytes()
     served = Server(tiny_runs["ctc_speech"])

@@ -338,6 +338,21 @@ def test_a_build_up_is_printed_with_a_line_for_each_word() -> None:
     assert picture.text(40).split("\n") == ["un     . 0.78, a 0.12, dog 0.11", "chien  a 0.84, . 0.11, dog 0.04"]
 
 
+def test_a_build_up_keeps_the_colours_and_says_how_much_of_the_context_it_shows() -> None:
+    photo = torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])[:, None]  # purple, black
+    picture = BuildUp("a", torch.zeros(1, 2), torch.ones(1, 64), ["un"], torch.ones(2, 64), photo, (1, 2))
+    again: Any = load(json.loads(json.dumps(kept(picture))))
+    for one in (picture, again):
+        axes = one.figure().axes[0]
+        assert np.asarray(axes.images[0].get_array())[0, 0].tolist() == [1, 0, 1]
+        assert np.asarray(axes.images[2].get_array())[0, [0, -1]].tolist() == [[1, 0.5, 1], [0.5, 0.5, 0.5]]
+        assert "8 of 64 features of the context" in [text.get_text() for text in axes.texts]
+        assert "12 of 64 features" in [text.get_text() for text in one.frames()[1].axes[0].texts]
+    few = BuildUp("a", torch.zeros(1, 2), torch.ones(1, 8), ["un"], torch.ones(2, 12), photo, (1, 2))
+    for figure in few.frames():
+        assert not any("features" in text.get_text() for text in figure.axes[0].texts)
+
+
 def test_heads_are_printed_with_their_entropy() -> None:
     weights = torch.stack([torch.eye(4), torch.full((4, 4), 0.25)])
     assert Heads("a", {"layer": (weights, "abcd", "abcd")}).text(40).split("\n") == [

@@ -158,6 +158,20 @@ def test_forward_changes_nothing_on_the_module(order: str) -> None:
         (predicted.projection.logits().sum() + predicted.weights.sum()).backward(inputs=[annotations])
 
 
+def test_embeddings_and_the_features_before_the_logits_are_dropped_in_training() -> None:
+    decoder, (inputs, annotations, mask), dropped = make(dropout=0.9), make_batch(), list[Tensor]()
+    for layer in decoder.dropout, decoder.readout.dropout:
+        layer.register_forward_hook(lambda layer, given, out: dropped.append(out))
+    features = decoder.train()(inputs, decoder.start(annotations, mask)).projection.features
+    assert [one.shape for one in dropped] == [(BATCH, STEPS, EMBEDDING)] * 2
+    assert dropped[1] is features
+    for one in dropped:
+        assert abs((one == 0).double().mean().item() - 0.9) < 0.13  # five standard deviations of 130 elements
+    dropped.clear()
+    decoder.eval()(inputs, decoder.start(annotations, mask))
+    assert all(one.all() for one in dropped)
+
+
 @pytest.mark.parametrize("estimator", [StraightThrough(), Gumbel()])
 def test_other_estimators_need_no_score_function(estimator: Any) -> None:
     decoder = make(attention=Hard(attention_size=WIDTH, estimator=estimator))

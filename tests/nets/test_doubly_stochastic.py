@@ -40,14 +40,6 @@ def test_padding_changes_neither_value_nor_gradient(tau: Any) -> None:
     assert torch.equal(torch.autograd.grad(again.sum(), weights)[0], slope)
 
 
-@both
-def test_regions_that_do_not_exist_are_not_counted(tau: Any) -> None:
-    weights = leaf(3, STEPS, REGIONS)
-    regions = torch.arange(REGIONS) < 5
-    found = doubly_stochastic(weights, VALID, tau, regions.expand(3, -1))
-    torch.testing.assert_close(found, doubly_stochastic(weights[..., :5], VALID, tau), rtol=1e-13, atol=1e-13)
-
-
 def test_even_weights_cost_nothing_if_tau_is_the_caption_over_its_regions() -> None:
     even = torch.full((3, STEPS, REGIONS), 1 / REGIONS, dtype=torch.float64)
     assert doubly_stochastic(even, VALID, "even").max() < 1e-28

@@ -81,6 +81,22 @@ def test_it_equals_its_slow_twin(image: Any) -> None:
 
 
 @both
+def test_the_image_the_embeddings_and_the_outputs_are_dropped_in_training(image: Any) -> None:
+    config = replace(TINY.model, image=image, embedding_size=31, hidden_size=37, dropout=0.9)
+    model, task, dropped = randomised(ShowAndTell(config, 200), 0.4), RECIPE.task(TINY, None), list[torch.Tensor]()
+    model.dropout.register_forward_hook(lambda layer, given, out: dropped.append(out))
+    batch = task.collate(task.examples("train")[:4], torch.Generator())
+    features, steps = model.train()(batch).features, batch.tokens.shape[1] - 1
+    assert [one.shape for one in dropped] == [(4, 31), (4, steps, 31), (4, steps, 37)]
+    assert dropped[2] is features
+    for one in dropped:
+        assert abs((one == 0).double().mean().item() - 0.9) < 0.14  # five standard deviations of 124 elements
+    dropped.clear()
+    model.eval()(batch)
+    assert all(one.all() for one in dropped)
+
+
+@both
 def test_all_steps_at_once_equal_single_steps(image: Any) -> None:
     model = make(image).eval()
     task = RECIPE.task(TINY, None)

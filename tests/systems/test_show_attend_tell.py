@@ -1,17 +1,22 @@
 """Show, Attend and Tell: its loss, its measures, its picture; a frozen encoder; captions without images."""
 
+import base64
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Answer
+from saccade.explain.page import View, page_of
 from saccade.nets import image_encoder
-from saccade.nets.attention_choice import Hard, ScoreFunctionGradient
+from saccade.nets.attention_choice import Gumbel, Hard, ScoreFunctionGradient, StraightThrough
 from saccade.nets.image_encoder import EfficientNet
 from saccade.runs import flags
 from saccade.runs.costs import Costs
@@ -22,6 +27,7 @@ from saccade.systems.show_attend_tell.words import Words
 from saccade.tasks.captions import CaptionsConfig, Example, Said
 from saccade.tasks.captions.batch import counted, targets_of
 from saccade.tasks.captions.words import PAD, START, UNKNOWN
+from tests.explain.browsing import Opened
 
 TINY = RECIPE.variants["tiny"]
 
@@ -96,10 +102,20 @@ def test_the_loss_is_that_of_each_caption_alone_and_padding_changes_nothing() ->
         penalties += float(alone.parts["regions"].value.detach()) * count
         words += count
         assert alone.parts["regions"].weight == 0.7
-    both = loss(model, task.collate(together, torch.Generator()), 0)
+    batch = task.collate(together, torch.Generator())
+    both = loss(model, batch, 0)
     assert both.parts["nats"].value.item() == pytest.approx(values / words, rel=1e-12)
     assert both.parts["regions"].value.item() == pytest.approx(penalties / words, rel=1e-12)
     assert {int(part.count) for part in both.parts.values()} == {words}
+    longer = batch._replace(tokens=F.pad(batch.tokens, (0, 3), value=PAD), mask=F.pad(batch.mask, (0, 3), value=False))
+    model.train()
+    for name in both.parts:
+        slopes, others = (
+            torch.autograd.grad(loss(model, one, 0).parts[name].value, list(model.parameters()), materialize_grads=True)
+            for one in (batch, longer)
+        )
+        assert any(slope.any() for slope in slopes)
+        torch.testing.assert_close(others, slopes, rtol=1e-10, atol=1e-12)
 
 
 def test_an_unknown_word_is_read_and_does_not_count() -> None:
@@ -137,15 +153,36 @@ def test_a_choice_at_an_unknown_word_is_trained_by_the_words_after_it(reward: An
         assert bool(predicted.projection.choices.log_prob.grad[0, 0]) == counts
 
 
-def test_the_penalty_is_the_papers() -> None:
-    _, task, model = make()
+@pytest.mark.parametrize("tau", ["one", "even"])
+def test_the_penalty_is_the_papers(tau: Any) -> None:
+    _, task, model = make(tau=tau)
     batch = batch_of(task, 1)
     with torch.no_grad():
         predicted = model.eval()(batch)
         found = loss(model, batch, 0).parts["regions"]
     weights = predicted.weights[0]
-    expected = sum((1 - weights[:, region].sum()) ** 2 for region in range(weights.shape[1]))
+    words, regions = weights.shape
+    wanted = 1 if tau == "one" else words / regions
+    expected = sum((wanted - weights[:, region].sum()) ** 2 for region in range(regions))
     assert float(found.value * found.count) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("estimator", [ScoreFunctionGradient(), StraightThrough(), Gumbel()], ids=lambda one: one.name)
+def test_the_penalty_of_hard_attention_is_that_of_the_probabilities(estimator: Any) -> None:
+    """Choices have no gradient, or one of another quantity."""
+    _, task, model = make(attention=Hard(attention_size=7, estimator=estimator))
+    batch, attention = batch_of(task, 1), model.decoder.mechanism
+    queries, annotations = model.eval()(batch).queries[0], model.encode(batch).annotations[0]
+    scores = [
+        torch.tanh(attention.query.weight @ query + attention.key(annotations)) @ attention.v for query in queries
+    ]
+    expected = (1 - torch.stack(scores).softmax(1).sum(0)).square().sum()
+    found = loss(model, batch, 0).parts["regions"]
+    assert float((found.value * found.count).detach()) == pytest.approx(float(expected.detach()))
+    slopes = torch.autograd.grad(found.value * found.count, list(model.parameters()), materialize_grads=True)
+    exact = torch.autograd.grad(expected, list(model.parameters()), materialize_grads=True)
+    torch.testing.assert_close(slopes, exact)
+    assert exact[[name for name, _ in model.named_parameters()].index("decoder.recurrent.attention.attention.v")].any()
 
 
 def test_captions_without_images_teach_the_language_part_alone() -> None:
@@ -216,6 +253,56 @@ def test_the_picture_shows_soft_and_hard_and_the_gate(tmp_path: Path) -> None:
     again = Words.from_plain(json.loads(json.dumps(made.plain())))
     assert again.plain() == made.plain()
     assert len(Words("words", torch.rand(8, 8), maps, ["a", "b", "c"]).figure().axes) == 3 * 2
+
+
+PURPLE = (128, 0, 128)
+
+
+def purple_and_black() -> torch.Tensor:
+    """(3, 8, 12): purple on the left, black on the right."""
+    image = torch.zeros(3, 8, 12)
+    image[:, :, :6] = torch.tensor(PURPLE)[:, None, None] / 255
+    return image
+
+
+def test_the_picture_keeps_the_colours_of_the_image() -> None:
+    maps = torch.zeros(1, 2, 3)
+    maps[0, 0, 2] = 1.0
+    made = Words("words", purple_and_black(), maps, ["a"])
+    kept = json.loads(json.dumps(made.plain()))
+    for picture in (made, Words.from_plain(kept)):
+        for axes in picture.figure().axes:  # soft, and hard below it
+            shown = np.asarray(axes.images[0].get_array())
+            np.testing.assert_allclose(shown[-1, 0], [0.75, 0.5, 0.75], atol=0.01)  # purple, paled
+            np.testing.assert_allclose(shown[-1, -1], [0.5, 0.5, 0.5], atol=0.01)  # black, paled
+    grey = Words.from_plain({**kept, "image": {"size": [1, 1], "block": 1, "pixels": [[51]]}})  # of an older run
+    assert grey.image.tolist() == [[[0.2]]] * 3
+
+
+def test_the_page_draws_the_image_in_its_colours_and_the_heaviest_region_below(browser: Any, tmp_path: Path) -> None:
+    maps = torch.zeros(2, 2, 3)
+    maps[0, 0, 2] = maps[1, 1, 0] = 1.0
+    made = Words("words", purple_and_black(), maps, ["a", "b"])
+    path = tmp_path / "page.html"
+    path.write_text(page_of([View("a run", "a b", "", [made])], "words"), encoding="utf-8")
+    seen = Opened(browser, path, viewport={"width": 900, "height": 700}, color_scheme="light")
+    images = [decoded(image.get_attribute("href")) for image in seen.page.locator(".holder image").all()]
+    assert len(images) == 4  # two words; and below the heaviest regions
+    high, wide = images[0].shape[:2]
+    for number, heavy in enumerate(((0, wide - 1), (high - 1, 0))):
+        for image in images[number], images[2 + number]:
+            assert image[heavy].max() < 110
+        np.testing.assert_allclose(image[high - 1 - heavy[0], wide // 2 - 2], [191, 128, 191], atol=1)  # purple, paled
+    region = images[2][: high // 2, 2 * wide // 3 + 1 :]
+    assert (region == region[0, 0]).all()  # one region, the same everywhere
+    assert (images[2][high // 2 + 1 :, 2 * wide // 3 + 1 :] == 128).all()  # black, paled
+    assert not seen.wrong
+    seen.page.close()
+
+
+def decoded(address: str) -> Any:
+    image = pytest.importorskip("PIL.Image").open(io.BytesIO(base64.b64decode(address.split(",")[1])))
+    return np.asarray(image.convert("RGB")).astype(int)
 
 
 def test_a_photo_through_predict_has_the_maps_of_its_training_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LONGEST = 200  # the most lines of a picture printed as text
 LONGEST_LINE = 1_000_000  # the most bytes of a line of standard input
+LARGEST = 100_000_000  # the most bytes of a file on standard input
 ENDINGS = {".webp": "image/webp", ".wav": "audio/wav", ".mid": "audio/midi", ".midi": "audio/midi"}
 """The kinds of files that Python does not know in all its versions, or by another name."""
 
@@ -37,33 +38,37 @@ def run(arguments: Sequence[str]) -> int:
     if not isinstance(loaded.task, Readable):
         raise InvalidInput(f"{loaded.system} reads no input; saccade evaluate {options.run} scores it")
     given = [*options.input, *more]
-    inputs = [found for text in given for found in files_of(text, loaded.task.accepts)]
+    kinds = loaded.task.accepts
+    inputs: list[str | bytes] = [found for text in given for found in files_of(text, kinds)]
+    if "-" in inputs and files_only(kinds):
+        data = piped()
+        inputs = [data if raw == "-" else raw for raw in inputs]
     if loaded.may_need_nothing and not inputs:
         inputs = [""]
         if text_waits():
             complain(f"note: {loaded.system} needs no input; standard input is not read")
-    elif not loaded.needs_nothing and any(not text.strip() for text in inputs):
+    elif not loaded.needs_nothing and any(not raw.strip() for raw in inputs):
         raise InvalidInput("there is nothing to answer: the input is empty")
     if options.best is not None and not inputs:
         raise InvalidInput("--best needs INPUT; of lines of standard input only the answers are printed")
-    for text in inputs:  # read all before answering the first
-        loaded.read(text)
+    for raw in inputs:  # read all before answering the first
+        loaded.read(raw)
     if options.pictures and not inputs:
         raise InvalidInput("--pictures needs INPUT; lines of standard input are answered without pictures")
     folder = Path(options.pictures) if options.pictures else pictures_of(loaded.folder.path)
     lost, flags = "", [flag for flag in rest if flag not in more]
-    for text in inputs:
-        found = loaded.predict(text)
-        steps = [] if options.best is None else loaded.steps(loaded.read(text), found.value, options.best)
+    for raw in inputs:
+        found = loaded.predict(raw)
+        steps = [] if options.best is None else loaded.steps(loaded.read(raw), found.value, options.best)
         others = loaded.task.proposals(found.value) if isinstance(loaded.task, Proposing) else []
-        if given and text not in given:  # a file of a folder
-            print(f"{text}:")
-        lost = show(found, text, folder, flags, steps, others[: options.best or 1])
+        if given and isinstance(raw, str) and raw not in given:  # a file of a folder
+            print(f"{raw}:")
+        lost = show(found, raw, folder, flags, steps, others[: options.best or 1])
     if lost and options.pictures:
         raise InvalidInput(f"{lost}; name another folder")
     if lost:  # the default folder may be read-only
         complain(f"note: {lost}; pass --pictures FOLDER to write them elsewhere")
-    return 0 if inputs else stream(loaded)
+    return 0 if inputs else stream(loaded, options.run)
 
 
 def parser_of() -> Parser:
@@ -71,6 +76,7 @@ def parser_of() -> Parser:
         "predict",
         "Answer each INPUT, print its alignment, and write the pictures.\n"
         "Without INPUT, standard input is read line by line and answered line by line, answers only.\n"
+        "Where INPUT is a file, - stands for one file on standard input.\n"
         "Some systems need no input: they answer once, and read neither INPUT nor standard input.\n"
         "Fields of the run's configuration are flags too, such as --search.beam 1 or --device cpu.",
         "Examples:\n"
@@ -78,6 +84,7 @@ def parser_of() -> Parser:
         '  saccade predict RUN "some text" --best 5\n'
         "  saccade predict RUN recording.wav\n"
         "  saccade predict RUN photos\n"
+        "  saccade predict RUN - < photo.png\n"
         "  saccade predict RUN < inputs.txt > answers.txt",
     )
     parser.add_argument("run", help="the folder that saccade train made, or demo")
@@ -90,7 +97,10 @@ def parser_of() -> Parser:
         "search found any",
     )
     parser.add_argument(
-        "input", nargs="*", help="inputs, each in quotes: text, the path of a file, or a folder of such files"
+        "input",
+        nargs="*",
+        help="inputs, each in quotes: text, the path of a file, a folder of such files, or - for a file on standard "
+        "input",
     )
     return parser
 
@@ -114,9 +124,22 @@ def files_of(text: str, kinds: Sequence[str]) -> list[str]:
     return [os.path.join(text, name) for name in found]
 
 
+def files_only(kinds: Sequence[str]) -> bool:
+    """Whether inputs are files; the text "-" is answered as any other."""
+    return "text" not in kinds and any("/" in kind for kind in kinds)
+
+
+def piped() -> bytes:
+    """The file on standard input."""
+    data = sys.stdin.buffer.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise InvalidInput(f"expected a file of at most {LARGEST:,} bytes on standard input")
+    return data
+
+
 def show(
     prediction: "Prediction",
-    text: str,
+    raw: str | bytes,
     folder: Path,
     flags: Sequence[str],
     steps: Sequence["Step"] = (),
@@ -126,6 +149,7 @@ def show(
     of the pictures; returns why none were written, or ""."""
     from saccade.runs.ending import draw
 
+    text = raw if isinstance(raw, str) else "standard input"
     tell(prediction.notes, text)
     print(prediction.text, flush=True)
     if proposals:
@@ -133,7 +157,8 @@ def show(
     for answer, log_prob in proposals[1:]:
         print(f"{log_prob:21.2f}  {answer}", flush=True)
     name = re.sub(r"\W+", "-", text.lower()).strip("-")[:40] or "input"
-    asked = "\0".join([text, *flags])  # distinct for inputs with the same beginning, and for settings
+    content = raw if isinstance(raw, str) else raw.decode("latin-1")
+    asked = "\0".join([content, *flags])  # distinct for inputs with the same beginning, and for settings
     digest = hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()[:4]
     for picture in prediction.pictures[:1]:
         written = drawable(picture.text(columns()))
@@ -174,7 +199,7 @@ def likeliest(steps: Sequence["Step"], width: int) -> str:
     return "\n".join(lines)
 
 
-def stream(loaded: "Run") -> int:
+def stream(loaded: "Run", run: str) -> int:
     """Answer standard input line by line; returns the status, 2 if a line had no answer.
 
     An empty line, or a line that cannot be answered, gives an empty line, so that line numbers match.
@@ -184,10 +209,15 @@ def stream(loaded: "Run") -> int:
     asked = failed = 0
     for number, raw in enumerate(lines(), start=1):
         answer = ""
+        assert isinstance(loaded.task, Readable)
+        if number == 1 and files_only(loaded.task.accepts) and is_binary(raw):
+            raise InvalidInput(
+                "expected lines of text on standard input, each the path of a file; to answer the file that is there, "
+                f"type saccade predict {run} -"
+            )
         if raw.strip():
             asked += 1
             try:
-                assert isinstance(loaded.task, Readable)
                 example = loaded.read(decoded(raw, number))
                 tell(loaded.task.notes(example), f"line {number}")
                 answer = loaded.said(loaded.predictions([example])[0])
@@ -229,6 +259,15 @@ def lines() -> Iterator[bytes]:
             yield raw
     except OSError as error:
         raise OSError(error.errno, error.strerror, "standard input") from None
+
+
+def is_binary(raw: bytes) -> bool:
+    """Whether a line is no path, but the beginning of an image or a recording."""
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return True
+    return b"\0" in raw
 
 
 def decoded(raw: bytes, number: int) -> str:

@@ -18,22 +18,15 @@ def doubly_stochastic(
     weights: Float[Tensor, "b t k"],
     valid: Bool[Tensor, "b t"],
     tau: Literal["one", "even"] = "one",
-    regions: Bool[Tensor, "b k"] | None = None,
 ) -> Float[Tensor, " b"]:
     """The penalty of each caption.
 
     Args:
         weights: alpha.
         valid: the steps of the caption; others change neither value nor gradient.
-        tau: 1 ("one"), or the caption's steps divided by its regions ("even").
-        regions: the regions that exist; all by default.
+        tau: 1 ("one"), or the caption's steps divided by the regions ("even").
     """
     # masked_fill, since a weight of a step that does not count may be anything, and NaN times 0 is NaN
     looked = weights.masked_fill(~valid[:, :, None], 0.0).sum(1)
-    if tau == "one":
-        wanted = looked.new_ones(len(looked), 1)
-    else:
-        count = weights.shape[2] if regions is None else regions.sum(1, True).clamp(min=1)
-        wanted = valid.sum(1, True).to(looked.dtype) / count
-    missed = (wanted - looked).square()
-    return (missed if regions is None else missed.masked_fill(~regions, 0.0)).sum(1)
+    wanted = 1.0 if tau == "one" else valid.sum(1, True).to(looked.dtype) / weights.shape[2]
+    return (wanted - looked).square().sum(1)

@@ -131,6 +131,12 @@ function unpacked({ shape, least, most, steps }) {
   return { shape, values, least, most };
 }
 
+/** Red, green and blue of an image (y, x) or (3, y, x), from 0 to 1, at a share of its width and of its height. */
+function colourAt(image, x, y) {
+  const [high, wide] = image.shape.slice(-2), at = Math.floor(y * high) * wide + Math.floor(x * wide), size = image.shape.length === 3 ? high * wide : 0;
+  return [0, 1, 2].map(channel => image.values[channel * size + at]);
+}
+
 /** The address of a picture of so many pixels; `at(x, y)` gives red, green and blue from 0 to 255. */
 function pixelsOf(width, height, at) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height }), pen = canvas.getContext("2d");

@@ -11,9 +11,10 @@ from saccade.core.errors import InvalidInput
 from saccade.explain import plots, terminal
 from saccade.explain.plots.arrays import checked, enlarged, packed, rounded, thinned
 from saccade.explain.plots.build_up import FEATURES, STAGES
+from saccade.explain.plots.images import coloured, stretched
 from saccade.explain.text import cells, fit
 
-MOST, VECTORS = 1200, 12  # the most pixels that evidence stores; features of an annotation vector that are kept
+MOST, VECTORS = 3600, 12  # the most pixels that evidence stores; features of an annotation vector that are kept
 SHOWN = 12  # the most words of an animation
 
 
@@ -36,7 +37,7 @@ class BuildUp:
     annotations: plots.Weights
     """(k, d), the vectors that are weighted; the first few features are kept."""
     image: plots.Weights | None = None
-    """In the form of `plots.brightness`, if regions are looked at."""
+    """In the form of `plots.brightness`, if regions are looked at; drawn in its colours."""
     grid: tuple[int, int] = (0, 0)
     """Rows and columns of regions."""
     sources: Sequence[str] = ()
@@ -44,9 +45,13 @@ class BuildUp:
     title: str = ""
     seconds: float = 1.0
     """The time of each frame of the animation."""
+    context_size: int = 0
+    """c, if `contexts` has only the first features; 0: those that it has."""
+    annotation_size: int = 0
+    """d, likewise."""
 
     def __post_init__(self) -> None:
-        image = None if self.image is None else plots.brightness(self.image)
+        image = None if self.image is None else coloured(stretched(self.image, "an image (y, x), (c, y, x)"))
         k = len(self.sources) if image is None else self.grid[0] * self.grid[1]
         if not k:
             raise InvalidInput("expected an image with its grid of regions, or the words that are looked at")
@@ -56,7 +61,10 @@ class BuildUp:
         object.__setattr__(self, "scores", scores - scores.max(1, keepdims=True))
         contexts = checked(self.contexts, f"{len(self.words)} c", "contexts")
         object.__setattr__(self, "contexts", contexts[:, :FEATURES])
-        object.__setattr__(self, "annotations", checked(self.annotations, f"{k} d", "annotations")[:, :VECTORS])
+        object.__setattr__(self, "context_size", max(self.context_size, contexts.shape[1]))
+        annotations = checked(self.annotations, f"{k} d", "annotations")
+        object.__setattr__(self, "annotations", annotations[:, :VECTORS])
+        object.__setattr__(self, "annotation_size", max(self.annotation_size, annotations.shape[1]))
 
     @property
     def weights(self) -> Any:
@@ -70,8 +78,10 @@ class BuildUp:
 
     def frames(self) -> list[plots.Figure]:
         """What is looked at and its vectors; the steps of the first word; some further words; the last one stays."""
-        options: Any = {"image": self.image, "grid": self.grid, "sources": self.sources, "title": self.title}
-        vectors = plots.annotation_vectors(self.annotations, **options)
+        vectors = plots.annotation_vectors(
+            self.annotations, image=self.image, grid=self.grid, sources=self.sources, title=self.title,
+            size=self.annotation_size,
+        )  # fmt: skip
         steps = [self._frame(0, stage) for stage in STAGES]
         rest = [self._frame(step, "word") for step in range(1, min(len(self.words), SHOWN))]
         return [steps[0], vectors, *steps[1:], *rest, (rest or steps)[-1]]
@@ -79,7 +89,7 @@ class BuildUp:
     def _frame(self, step: int, stage: str) -> plots.Figure:
         return plots.build_up(
             self.scores[step], self.contexts[step], self.words[step], image=self.image, grid=self.grid,
-            sources=self.sources, written=self.words[:step], stage=stage, title=self.title,
+            sources=self.sources, written=self.words[:step], stage=stage, title=self.title, size=self.context_size,
         )  # fmt: skip
 
     def text(self, width: int) -> str:
@@ -98,11 +108,11 @@ class BuildUp:
         return [f"({row + 1}, {column + 1})" for row in range(self.grid[0]) for column in range(self.grid[1])]
 
     def page(self) -> dict[str, Any]:
-        image = None if self.image is None else packed(enlarged(thinned(self.image, 1 << 16)))
+        image = None if self.image is None else packed(enlarged(thinned(self.image, 1 << 18)))
         return {
             "image": image, "grid": list(self.grid), "sources": [] if image else plots.labels(self.sources),
             "scores": packed(self.scores), "weights": packed(self.weights), "contexts": packed(self.contexts),
-            "words": plots.labels(self.words),
+            "words": plots.labels(self.words), "context_size": self.context_size,
         }  # fmt: skip
 
     def plain(self) -> dict[str, Any]:
@@ -110,7 +120,8 @@ class BuildUp:
             "name": self.name, "title": self.title, "words": list(self.words), "sources": list(self.sources),
             "grid": list(self.grid), "image": None if self.image is None else thinned(self.image, MOST),
             "scores": rounded(self.scores, 2), "contexts": rounded(self.contexts, 2),
-            "annotations": rounded(self.annotations, 2), "seconds": self.seconds,
+            "annotations": rounded(self.annotations, 2), "seconds": self.seconds, "context_size": self.context_size,
+            "annotation_size": self.annotation_size,
         }  # fmt: skip
 
     @classmethod

@@ -2,7 +2,7 @@
 // Maps over an image: where it is white, the colour of a map is that of the scale.
 
 pictures.image_overlay = (holder, data, tools) => {
-  const image = tools.unpacked(data.image), maps = tools.unpacked(data.maps), [high, wide] = image.shape, [count, rows, columns] = maps.shape;
+  const image = tools.unpacked(data.image), maps = tools.unpacked(data.maps), [high, wide] = image.shape.slice(-2), [count, rows, columns] = maps.shape;
   const largest = maps.most || 1, ratio = Math.min(window.devicePixelRatio || 1, 2);
   const bar = tools.slider(holder, "maps", { min: 0, max: 1, step: 0.05, value: 1, said: share => `${Math.round(100 * share)} %` }, share => draw(share));
   const { wide: across, high: down, places, width, height } = tiled(count, high / wide, holder.clientWidth, 240, 72);
@@ -19,9 +19,9 @@ pictures.image_overlay = (holder, data, tools) => {
     return (1 - b) * ((1 - a) * one(j, i) + a * one(j, i + 1)) + b * ((1 - a) * one(j + 1, i) + a * one(j + 1, i + 1));
   };
   const draw = share => tiles.forEach((tile, number) => tile.attr("href", pixelsOf(w, h, (x, y) => {
-    const grey = image.values[Math.floor((y + 0.5) / h * high) * wide + Math.floor((x + 0.5) / w * wide)];
-    const colour = steps[Math.round(255 * share * weight(number, (x + 0.5) / w, (y + 0.5) / h) / largest)], bright = 1 - 0.5 * share + 0.5 * share * grey;
-    return colour.map(part => part * (share * bright + (1 - share) * grey));
+    const colour = steps[Math.round(255 * share * weight(number, (x + 0.5) / w, (y + 0.5) / h) / largest)];
+    return colourAt(image, (x + 0.5) / w, (y + 0.5) / h)
+      .map((own, channel) => colour[channel] * (share * (1 - 0.5 * share + 0.5 * share * own) + (1 - share) * own));
   })));
   for (let i = 0; i < 24; i++) svg.append("rect").attr("x", 12 + 4 * i).attr("y", height + 14).attr("width", 4.3).attr("height", 10).attr("fill", BLUES((i + 0.5) / 24));
   svg.append("text").attr("y", height + 23).text("0");

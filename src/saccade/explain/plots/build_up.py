@@ -12,7 +12,7 @@ import numpy as np
 from saccade.core.errors import InvalidInput
 from saccade.explain.plots.arrays import checked
 from saccade.explain.plots.canvas import GREY, PALE, Figure, Weights, colours, fit, our_style, page, write_title
-from saccade.explain.plots.images import DOTS, PALEST, grey_of, pixels_of, resized
+from saccade.explain.plots.images import DOTS, PALEST, coloured, pixels_of, resized
 from saccade.explain.plots.tokens import short_labels
 
 STAGES = ("inputs", "scores", "weights", "context", "word")
@@ -24,7 +24,7 @@ FEATURES = 8  # of the context
 
 def build_up(
     scores: Weights, context: Weights, word: str, *, image: Weights | None = None, grid: tuple[int, int] = (0, 0),
-    sources: Sequence[str] = (), written: Sequence[str] = (), stage: str = "word", title: str = "",
+    sources: Sequence[str] = (), written: Sequence[str] = (), stage: str = "word", title: str = "", size: int = 0,
 ) -> Figure:  # fmt: skip
     """The steps of attention for one word, side by side.
 
@@ -36,6 +36,7 @@ def build_up(
         sources: or the k words that are looked at.
         written: the words before it.
         stage: the last step that is drawn, one of `STAGES`.
+        size: the features of the context, if only the first are given.
 
     Raises:
         InvalidInput: neither an image with its grid nor words, the wrong shape, a number that is not finite, or no such
@@ -51,30 +52,31 @@ def build_up(
     weights /= weights.sum()
     last, texts = STAGES.index(stage), short_labels([*written, word])
     with our_style(title, *texts, *sources):
-        figure, size = page(), size_of(image, shape[0])
-        left = 3 * (size[0] + GAP)
-        board = _board(figure, (left + 0.5, size[1]), title)
-        _first(board, size, image, shape, sources)
+        figure, panel = page(), size_of(image, shape[0])
+        left = 3 * (panel[0] + GAP)
+        board = _board(figure, (left + 0.5, panel[1]), title)
+        _first(board, panel, image, shape, sources)
         for number, name, values in (1, "scores e", found), (2, "weights α", weights):
             under = image if number == 2 else None
-            _panel(board, number, size, name, under, shape, values.reshape(shape) if number <= last else None)
-        _context(board, left, size[1], features[: FEATURES if last >= STAGES.index("context") else 0])
+            _panel(board, number, panel, name, under, shape, values.reshape(shape) if number <= last else None)
+        _context(board, left, panel[1], features if last >= STAGES.index("context") else features[:0], size)
         board.text(left + 1.3, ABOVE, "word", color=GREY)
         if stage == "word":
-            board.text(left + 1.3, -size[1] / 2, texts[-1], va="center", weight="bold", fontsize=14)
-        board.text(0, -size[1] - BELOW, " ".join(texts if stage == "word" else [*texts[:-1], "..."]))
+            board.text(left + 1.3, -panel[1] / 2, texts[-1], va="center", weight="bold", fontsize=14)
+        board.text(0, -panel[1] - BELOW, " ".join(texts if stage == "word" else [*texts[:-1], "..."]))
         return fit(figure)
 
 
 def annotation_vectors(
     vectors: Weights, *, image: Weights | None = None, grid: tuple[int, int] = (0, 0), sources: Sequence[str] = (),
-    title: str = "",
+    title: str = "", size: int = 0,
 ) -> Figure:  # fmt: skip
     """What can be looked at, and its annotation vectors a_1, a_2, ... as the columns of a matrix.
 
     Args:
         vectors: (k, d), region after region, row by row.
         image, grid, sources: as for `build_up`.
+        size: d, if only the first features are given.
 
     Raises:
         InvalidInput: the wrong shape, or a number that is not finite.
@@ -82,16 +84,17 @@ def annotation_vectors(
     found = checked(vectors, "k d", "annotations")
     shape = (len(sources), 1) if image is None else grid
     with our_style(title, *sources):
-        figure, size = page(), size_of(image, shape[0])
-        left, wide = size[0] + GAP + 0.2, 2 * size[0] + GAP + 0.8
-        board = _board(figure, (left + wide, size[1]), title)
-        _first(board, size, image, shape, sources)
-        _show(board, found.T, left, (wide, size[1]), cmap=colours())
+        figure, panel = page(), size_of(image, shape[0])
+        left, wide = panel[0] + GAP + 0.2, 2 * panel[0] + GAP + 0.8
+        board = _board(figure, (left + wide, panel[1]), title)
+        _first(board, panel, image, shape, sources)
+        _show(board, found.T, left, (wide, panel[1]), cmap=colours())
         for place in np.unique(np.linspace(0, len(found) - 1, min(len(found), 8)).round().astype(int)):
             at = left + wide * (place + 0.5) / len(found)
-            board.text(at, -size[1] - 0.06, str(place + 1), ha="center", va="top", fontsize=7)
-        board.text(left + wide / 2, -size[1] - BELOW, "region" if image is not None else "word", ha="center")
-        board.text(left - 0.06, -size[1] / 2, "feature", rotation=90, ha="right", va="center")
+            board.text(at, -panel[1] - 0.06, str(place + 1), ha="center", va="top", fontsize=7)
+        board.text(left + wide / 2, -panel[1] - BELOW, "region" if image is not None else "word", ha="center")
+        said = f"{found.shape[1]} of {size} features" if size > found.shape[1] else "feature"
+        board.text(left - 0.06, -panel[1] / 2, said, rotation=90, ha="right", va="center")
         board.text(left, ABOVE, "annotation vectors: the columns a1, a2, ...", color=GREY)
         return fit(figure)
 
@@ -128,8 +131,8 @@ def _panel(
     pixels = max(1, round(DOTS * high)), max(1, round(DOTS * wide))
     laid = np.ones((*pixels, 3))
     if image is not None:
-        grey = grey_of(pixels_of(image))
-        laid *= resized(grey[None], pixels, "bilinear" if grey.shape[0] > pixels[0] else "nearest")[0][..., None]
+        photo = coloured(image)
+        laid *= np.moveaxis(resized(photo, pixels, "bilinear" if photo.shape[1] > pixels[0] else "nearest"), 0, -1)
     if values is not None:
         shares = (values - values.min()) / ((values.max() - values.min()) or 1.0)
         laid = (PALEST + (1 - PALEST) * laid) * colours()(resized(shares[None], pixels, "nearest")[0])[..., :3]
@@ -161,11 +164,15 @@ def _first(
         board.text(size[0] / 2, -size[1] * (row + 0.5) / shape[0], text, ha="center", va="center")
 
 
-def _context(board: Any, left: float, high: float, features: Any) -> None:
-    """Some features of the context, from top to bottom."""
+def _context(board: Any, left: float, high: float, features: Any, size: int) -> None:
+    """The first features of the context, from top to bottom, and how many it has."""
     board.text(left, ABOVE, "context c", color=GREY)
     if not len(features):
         return
+    size, features = max(size, len(features)), features[:FEATURES]
+    if size > len(features):
+        said = f"{len(features)} of {size} features of the context"
+        board.text(left, -high - 0.06, said, va="top", fontsize=7, color=GREY)
     shares = 0.75 * np.abs(features) / (np.abs(features).max() or 1.0)
     _show(board, colours()(shares)[:, None], left, (0.5, high))
     for row, (value, share) in enumerate(zip(features, shares, strict=True)):

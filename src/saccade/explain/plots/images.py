@@ -106,6 +106,12 @@ def pixels_of(image: Weights) -> Any:
     return found / 255 if found.max() > 1.001 else np.minimum(found, 1)
 
 
+def coloured(image: Weights) -> Any:
+    """An image in the form of `pixels_of` as (3, y, x), from 0 to 1."""
+    pixels = pixels_of(image)
+    return np.stack([pixels] * 3) if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+
+
 def _show(axes: Any, pixels: Any) -> None:
     """Draw an image on axes in pixels."""
     extent = (0, pixels.shape[1], pixels.shape[0], 0)

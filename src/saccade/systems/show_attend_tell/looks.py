@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saccade.attention.hard import HardAttention
 from saccade.core.device import evaluating, to_device
 from saccade.core.recipe import Answer
 from saccade.explain.answers import replayed
@@ -41,9 +40,7 @@ def looked(answer: Answer) -> Looked:
             gates = torch.cat([gate.flatten() for one in seen.values() for gate in one]).float().cpu()
         else:
             predicted, gates = model.decoder(batch.tokens[:, :-1], state), None
-        weights = predicted.weights
-        if isinstance(model.decoder.mechanism, HardAttention):
-            weights = model.decoder.mechanism.weigh(predicted.queries, state.prepared.value, None)
+        weights = model.probabilities(predicted, state)
     rows, columns = regions.grid
     maps = weights[0].float().cpu().unflatten(1, (rows, columns))
     size, annotations = (batch.pixels.shape[2], batch.pixels.shape[3]), regions.annotations[0].float().cpu()

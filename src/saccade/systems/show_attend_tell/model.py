@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
+from saccade.attention.hard import HardAttention
 from saccade.core.config import config
 from saccade.nets.caption_decoder import CaptionDecoder, CaptionDecoderConfig, CaptionState, Predictions
 from saccade.nets.image_encoder import Convolutional, Encoder, build_encoder
@@ -28,7 +29,8 @@ class ShowAttendTellConfig(CaptionDecoderConfig):
     encoder: Encoder = Convolutional()
     """What makes a vector of each region."""
     penalty: Annotated[float, Field(ge=0, le=1000)] = 1.0
-    """Weight of the doubly stochastic term, lambda: the weights of a region, summed over a caption, should be tau."""
+    """Weight of the doubly stochastic term, lambda: the weights of a region, summed over a caption, should be tau. With
+    hard attention the weights are the probabilities of the choices."""
     tau: Literal["one", "even"] = "one"
     """1 (Xu et al. 2015), or the caption's words divided by the regions, which even weights reach."""
 
@@ -72,6 +74,13 @@ class ShowAttendTell(nn.Module):
     def project(self, tokens: Int[Tensor, " n"], state: CaptionState) -> tuple[Projection, CaptionState]:
         """The same as `step`, with the log-probabilities as a `Projection`."""
         return self.decoder.project(tokens, state)
+
+    def probabilities(self, predicted: Predictions, state: CaptionState) -> Float[Tensor, "b t k"]:
+        """The weights; with hard attention, the probabilities from which a region is chosen."""
+        mechanism = self.decoder.mechanism
+        if not isinstance(mechanism, HardAttention):
+            return predicted.weights
+        return mechanism.weigh(predicted.queries, state.prepared.value, None)
 
     def forward(self, batch: Batch) -> Predictions:
         """What predicts each word after those before it, and the weights of the regions."""

@@ -11,10 +11,10 @@ import numpy as np
 from saccade.explain import plots
 from saccade.explain.plots.arrays import checked, enlarged, packed, rounded, thinned
 from saccade.explain.plots.canvas import GREY, PALE, colours, fit, our_style, page, write_title
-from saccade.explain.plots.images import PALEST, name_above, resized
+from saccade.explain.plots.images import PALEST, coloured, name_above, resized, stretched
 from saccade.explain.plots.tokens import broken, short_labels
 
-MOST = 3000  # the most numbers of pixels that evidence stores
+MOST = 6200  # the most numbers of pixels that evidence stores
 ACROSS, SIDE, GAP = 8, 1.1, 0.1  # words in a row; inches of an image, and between two
 DOTS = 200  # per inch, as in `save`
 BAR = 0.16  # inches: the height of a gate
@@ -30,7 +30,7 @@ class Words:
 
     name: str
     image: plots.Weights
-    """In the form of `plots.brightness`."""
+    """(y, x), (c, y, x) or (y, x, c), in the form of `plots.brightness`; drawn in its colours."""
     maps: plots.Weights
     """(n, rows, columns), the weights of the regions at each word."""
     words: Sequence[str]
@@ -39,7 +39,7 @@ class Words:
     title: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "image", plots.brightness(self.image))
+        object.__setattr__(self, "image", coloured(stretched(self.image, "an image (y, x), (c, y, x) or (y, x, c)")))
         object.__setattr__(self, "maps", checked(self.maps, f"{len(self.words)} rows columns", "maps", 0.0))
         if len(self.gates):
             object.__setattr__(self, "gates", checked(self.gates, f"{len(self.words)}", "gates", 0.0).tolist())
@@ -52,11 +52,11 @@ class Words:
 
     def figure(self) -> plots.Figure:
         """For each word the image under the weights; below it the region alone; and below that the gate as a bar."""
-        inch = SIDE / max(self.image.shape)
-        high, wide = (inch * size for size in self.image.shape)
+        inch = SIDE / max(self.image.shape[1:])
+        high, wide = (inch * size for size in self.image.shape[1:])
         size = max(1, round(DOTS * high)), max(1, round(DOTS * wide))
-        grey = resized(self.image[None], size, "bilinear" if self.image.shape[0] > size[0] else "nearest")[0]
-        shades = PALEST + (1 - PALEST) * grey[..., None]
+        pixels = resized(self.image, size, "bilinear" if self.image.shape[1] > size[0] else "nearest")
+        shades = PALEST + (1 - PALEST) * np.moveaxis(pixels, 0, -1)
         most = self.maps.max((1, 2), keepdims=True)
         soft = np.clip(resized(self.maps, size, "bicubic"), 0, most) / np.maximum(most, 1e-12)
         hard = resized(self.hard, size, "nearest")
@@ -107,7 +107,7 @@ class Words:
 
     def page(self) -> dict[str, Any]:
         return {
-            "image": packed(enlarged(thinned(self.image, 1 << 16))), "maps": packed(self.maps),
+            "image": packed(enlarged(thinned(self.image, 1 << 18))), "maps": packed(self.maps),
             "labels": plots.labels(self.words), "gates": rounded(np.asarray(self.gates, dtype=float), 3),
             "values": "attention weight",
         }  # fmt: skip
