@@ -87,7 +87,8 @@ class Words:
         axes.axis("off")
         axes.barh(0.5, 1, height=1, color=PALE)
         axes.barh(0.5, gate, height=1, color=GREY)
-        axes.text(0.03, 0.45, f"β {gate:.2f}", va="center", fontsize=7, color="white" if gate > 0.5 else "black")
+        at, color = (0.03, "white") if gate > 0.5 else (gate + 0.03, "black")
+        axes.text(at, 0.45, f"β {gate:.2f}", va="center", fontsize=7, color=color)
 
     def text(self, width: int) -> str:
         """A line for each word: its heaviest region, that region's weight, and the gate."""
