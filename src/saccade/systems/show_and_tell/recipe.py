@@ -111,7 +111,7 @@ TINY = Config(
 FLICKR8K = Config(
     task=CaptionsConfig(folder=Path("flickr8k"), texts=True),
     model=ShowAndTellConfig(encoder=EfficientNet()),
-    training=replace(training(1500), keep="best", validate_every=100),
+    training=replace(training(1500), validate_every=100),
     texts_first=1000,
 )
 
