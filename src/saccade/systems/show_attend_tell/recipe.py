@@ -185,7 +185,7 @@ FLICKR8K = CaptionsConfig(folder=Path("flickr8k"), texts=True)
 
 
 def photos(attention: Attention, **options: Any) -> Config:
-    """Photos through the frozen network. The last weights have more CIDEr-D on validation than those of the least loss."""
+    """Photos through the frozen network. On validation the last weights say more than those of the least loss."""
     return Config(
         task=FLICKR8K,
         model=ShowAttendTellConfig(encoder=EfficientNet(), attention=attention, dropout=0.5, **options),
