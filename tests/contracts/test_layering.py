@@ -27,9 +27,10 @@ BELOW = {
 }
 ROOM_OF = {
     "matplotlib": ("explain/plots", "systems"),  # a system may define its own kind of picture
+    "PIL": ("tasks", "explain/plots"),  # images that are read; animations that are written
     "torch.distributed": "training", "torch.utils.tensorboard": "training",
     "tokenizers": "tasks", "sacrebleu": "tasks", "snowballstemmer": "tasks", "soundfile": "tasks",
-    "kaldi_native_fbank": "tasks", "jiwer": "tasks", "PIL": "tasks", "kornia": "tasks",
+    "kaldi_native_fbank": "tasks", "jiwer": "tasks", "kornia": "tasks",
     "gymnasium": "tasks", "minigrid": "tasks", "starlette": "app", "uvicorn": "app",
 }  # fmt: skip
 # files that have users in other rooms than those above it: `runs` reads the pictures of published classifiers

@@ -1,7 +1,7 @@
 """Self-attention one step at a time, with the numbers in the cells; and several figures as one animation."""
 
+import io
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from saccade.explain.plots.tokens import short_labels
 
 CELL, TALL, GAP = 0.42, 0.24, 0.16  # inches: a cell's width and height, and the distance between rows
 DOTS = 110  # an inch of an animation
+COLOURS = 128  # of an animation: fewer, and photos look painted
 MOST = 6  # features that a row of cells has room for
 
 
@@ -122,18 +123,22 @@ def animate(figures: Sequence[Figure], path: str | os.PathLike[str], description
 
 
 def _gif(shots: Sequence[Any], high: int, wide: int, seconds: float) -> bytes:
-    """The shots in turn, each at the top left of a white frame."""
-    figures: Any = require("matplotlib.figure", "app")
-    writer: Any = require("matplotlib.animation", "app").PillowWriter(fps=1 / seconds)
-    frame = figures.Figure(figsize=(wide / DOTS, high / DOTS), dpi=DOTS)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "frames.gif"
-        with writer.saving(frame, str(file), DOTS):
-            for shot in shots:
-                frame.clear()
-                frame.figimage(shot, 0, high - shot.shape[0])
-                writer.grab_frame()
-        return file.read_bytes()
+    """The shots in turn, each at the top left of a white frame, in colours that all share: half the bytes of a palette
+    for each, and what stays does not flicker."""
+    pillow: Any = require("PIL.Image", "app")
+    frames = np.full((len(shots), high, wide, 3), 255, np.uint8)
+    for frame, shot in zip(frames, shots, strict=True):
+        frame[: shot.shape[0], : shot.shape[1]] = shot[..., :3]
+    few = pillow.fromarray(frames.reshape(-1, wide, 3)).quantize(COLOURS, dither=pillow.Dither.NONE)
+    palette = np.array(few.getpalette()).reshape(-1, 3)
+    palette[palette.sum(1).argmax()] = 255  # the background's own white, not a mean of near whites
+    images = [pillow.fromarray(places) for places in np.array(few).reshape(len(shots), high, wide)]
+    for image in images:
+        image.putpalette(palette.ravel().tolist())
+    with io.BytesIO() as file:
+        options = {"save_all": True, "append_images": images[1:], "duration": round(1000 * seconds), "loop": 0}
+        images[0].save(file, "GIF", **options)
+        return file.getvalue()
 
 
 def _commented(gif: bytes, description: str) -> bytes:
