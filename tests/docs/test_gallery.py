@@ -42,7 +42,7 @@ def test_what_a_row_names_exists(row: gallery.Row) -> None:
         if kind == "image":
             assert asked in images
         if kind == "kept":
-            assert (ROOT / "docs" / "images" / asked).stat().st_size < 200_000
+            assert (ROOT / "docs" / "images" / asked).stat().st_size < 250_000
     assert row["state"] != "stands" or row.get("show") or row.get("page")
     assert "command" not in row or row["command"].startswith("saccade ")
 

@@ -204,7 +204,8 @@ def build_up() -> BuildUp:
 def regions() -> BuildUp:
     weights = torch.stack([blob(3, 4, row, row, 1.0) for row in range(3)]).flatten(1)
     vectors = blob(12, 5, 4, 2, 3)
-    return BuildUp("regions", weights.log(), weights @ vectors, ["a", "dog", "</s>"], vectors, photo(), (3, 4))
+    written, states = ["a", "dog", "</s>"], blob(3, 9, 1, 3, 2)
+    return BuildUp("regions", weights.log(), weights @ vectors, written, vectors, photo(), (3, 4), states=states)
 
 
 def captioned() -> Captioned:

@@ -346,11 +346,36 @@ def test_a_build_up_keeps_the_colours_and_says_how_much_of_the_context_it_shows(
         axes = one.figure().axes[0]
         assert np.asarray(axes.images[0].get_array())[0, 0].tolist() == [1, 0, 1]
         assert np.asarray(axes.images[2].get_array())[0, [0, -1]].tolist() == [[1, 0.5, 1], [0.5, 0.5, 0.5]]
-        assert "8 of 64 features of the context" in [text.get_text() for text in axes.texts]
+        assert "8 of 64 features" in [text.get_text() for text in axes.texts]
         assert "12 of 64 features" in [text.get_text() for text in one.frames()[1].axes[0].texts]
     few = BuildUp("a", torch.zeros(1, 2), torch.ones(1, 8), ["un"], torch.ones(2, 12), photo, (1, 2))
     for figure in few.frames():
         assert not any("features" in text.get_text() for text in figure.axes[0].texts)
+
+
+def test_a_build_up_shows_the_state_beside_the_context_and_before_the_word() -> None:
+    states = torch.linspace(-1, 1, 24).reshape(2, 12)
+    picture = BuildUp(
+        "a", torch.eye(2), torch.ones(2, 3), ["un", "chien"], torch.ones(2, 3), sources=["a", "dog"], states=states
+    )
+    again: Any = load(json.loads(json.dumps(kept(picture))))
+    for one in (picture, again):
+        frames = [[text.get_text() for text in figure.axes[0].texts] for figure in one.frames()]
+        written = [frame for frame in frames if "8 of 12 features" in frame]
+        assert written == [*frames[4:6], *frames[6:]]
+        assert all({"state s", "context c"} <= set(frame) for frame in [frames[0], *frames[2:]])
+        assert "-0.9" in frames[4]  # the second of the first state
+        assert "0.7" in frames[6]
+    with pytest.raises(InvalidInput):
+        BuildUp(
+            "a",
+            torch.eye(2),
+            torch.ones(2, 3),
+            ["un", "chien"],
+            torch.ones(2, 3),
+            sources=["a", "dog"],
+            states=states[:1],
+        )
 
 
 def test_heads_are_printed_with_their_entropy() -> None:

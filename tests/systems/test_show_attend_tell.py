@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from saccade.core.errors import InvalidInput
 from saccade.core.recipe import Answer
+from saccade.explain.answers import replayed
 from saccade.explain.page import View, page_of
 from saccade.nets import image_encoder
 from saccade.nets.attention_choice import Gumbel, Hard, ScoreFunctionGradient, StraightThrough
@@ -219,7 +220,7 @@ def answer_of(config: Any, task: Any, model: Any, caption: str, row: int = 0) ->
 def test_a_word_looks_right_if_the_middle_of_its_heaviest_region_lies_in_its_objects_box() -> None:
     weights = torch.zeros(2, 4, 4)
     weights[0, 1, 3] = weights[1, 0, 0] = 1
-    seen = Looked([4, 5], weights, None, (32, 64), torch.zeros(16, 3), torch.zeros(2, 3))
+    seen = Looked([4, 5], weights, None, (32, 64), torch.zeros(16, 3), torch.zeros(2, 3), torch.zeros(2, 3))
     assert heaviest(seen, 0) == (12, 56)
     assert heaviest(seen, 1) == (4, 8)
 
@@ -343,7 +344,8 @@ def test_the_nearest_photo_by_a_frozen_encoder_is_scored_beside_it(monkeypatch: 
 
 @pytest.mark.parametrize("variant", ["tiny", "hard"])
 def test_the_build_up_shows_what_was_read(variant: str) -> None:
-    """The weighted sum of the regions, or of hard attention the likeliest region, times the gate beta."""
+    """The weighted sum of the regions, or of hard attention the likeliest region, times the gate beta; and the state
+    after each word."""
     task = RECIPE.task(TINY, None)
     hard = RECIPE.variants["hard"].model.attention
     model = RECIPE.build(TINY if variant == "tiny" else replace(TINY, model=replace(TINY.model, attention=hard)), task)
@@ -363,6 +365,12 @@ def test_the_build_up_shows_what_was_read(variant: str) -> None:
     assert torch.allclose(torch.as_tensor(built.contexts).float(), slow[:, :8].detach(), atol=1e-5)
     assert torch.allclose(torch.as_tensor(built.weights).float(), seen.weights.flatten(1), atol=1e-4)
     assert list(built.words) == [*example.references[0].split(), "</s>"]
+    with torch.inference_mode():
+        state, states = model.start(model.encode(task.collate([example]))), []
+        for symbol in task.collate([replayed(answer)]).tokens[0, :-1]:
+            _, state = model.decoder.step(symbol[None], state)
+            states.append(state.decoder.hidden.hidden[0])
+    assert torch.allclose(torch.as_tensor(built.states).float(), torch.stack(states)[:, :8], atol=1e-5)
 
 
 def test_every_estimator_and_order_is_a_variant() -> None:

@@ -61,13 +61,14 @@ class CaptionState(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """What predicts each next word; at each step the weights of the regions, the state that asked for them, and the
-    context that was used, times beta if there is a gate."""
+    """What predicts each next word; at each step the weights of the regions, the state that asked for them, and what
+    the word is read from: the context, times beta if there is a gate, and the state."""
 
     projection: Projection | ChosenProjection
     weights: Float[Tensor, "b t k"]
     queries: Float[Tensor, "b t h"]
     contexts: Float[Tensor, "b t a"]
+    states: Float[Tensor, "b t h"]
 
 
 class CaptionDecoder(nn.Module):
@@ -133,9 +134,9 @@ class CaptionDecoder(nn.Module):
         if self.order == "look-first":
             asked = torch.cat([state.decoder.hidden.hidden[:, None], decoded.states[:, :-1]], 1)
         if self.score_function is None:
-            return Predictions(projection, weights, asked, decoded.contexts)
+            return Predictions(projection, weights, asked, decoded.contexts, decoded.states)
         chosen = ChosenProjection(projection, each_choice(decoded.memories), asked, self.score_function)
-        return Predictions(chosen, weights, asked, decoded.contexts)
+        return Predictions(chosen, weights, asked, decoded.contexts, decoded.states)
 
     @property
     def mechanism(self) -> Any:

@@ -49,6 +49,10 @@ class BuildUp:
     """c, if `contexts` has only the first features; 0: those that it has."""
     annotation_size: int = 0
     """d, likewise."""
+    states: plots.Weights | None = None
+    """(t, s), the decoder's states, if each word is read from its state too; the first few features are kept."""
+    state_size: int = 0
+    """s, likewise."""
 
     def __post_init__(self) -> None:
         image = None if self.image is None else coloured(stretched(self.image, "an image (y, x), (c, y, x)"))
@@ -62,6 +66,10 @@ class BuildUp:
         contexts = checked(self.contexts, f"{len(self.words)} c", "contexts")
         object.__setattr__(self, "contexts", contexts[:, :FEATURES])
         object.__setattr__(self, "context_size", max(self.context_size, contexts.shape[1]))
+        if self.states is not None:
+            states = checked(self.states, f"{len(self.words)} s", "states")
+            object.__setattr__(self, "states", states[:, :FEATURES])
+            object.__setattr__(self, "state_size", max(self.state_size, states.shape[1]))
         annotations = checked(self.annotations, f"{k} d", "annotations")
         object.__setattr__(self, "annotations", annotations[:, :VECTORS])
         object.__setattr__(self, "annotation_size", max(self.annotation_size, annotations.shape[1]))
@@ -87,9 +95,11 @@ class BuildUp:
         return [steps[0], vectors, *steps[1:], *rest, (rest or steps)[-1]]
 
     def _frame(self, step: int, stage: str) -> plots.Figure:
+        state = None if self.states is None else self.states[step]
         return plots.build_up(
             self.scores[step], self.contexts[step], self.words[step], image=self.image, grid=self.grid,
             sources=self.sources, written=self.words[:step], stage=stage, title=self.title, size=self.context_size,
+            state=state, state_size=self.state_size,
         )  # fmt: skip
 
     def text(self, width: int) -> str:
@@ -113,6 +123,7 @@ class BuildUp:
             "image": image, "grid": list(self.grid), "sources": [] if image else plots.labels(self.sources),
             "scores": packed(self.scores), "weights": packed(self.weights), "contexts": packed(self.contexts),
             "words": plots.labels(self.words), "context_size": self.context_size,
+            "states": None if self.states is None else packed(self.states), "state_size": self.state_size,
         }  # fmt: skip
 
     def plain(self) -> dict[str, Any]:
@@ -121,7 +132,8 @@ class BuildUp:
             "grid": list(self.grid), "image": None if self.image is None else thinned(self.image, MOST),
             "scores": rounded(self.scores, 2), "contexts": rounded(self.contexts, 2),
             "annotations": rounded(self.annotations, 2), "seconds": self.seconds, "context_size": self.context_size,
-            "annotation_size": self.annotation_size,
+            "annotation_size": self.annotation_size, "state_size": self.state_size,
+            "states": None if self.states is None else rounded(self.states, 2),
         }  # fmt: skip
 
     @classmethod

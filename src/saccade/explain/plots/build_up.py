@@ -19,12 +19,14 @@ STAGES = ("inputs", "scores", "weights", "context", "word")
 SIDE, CELL, TALL = 1.75, 0.9, 0.26  # inches: of an image; width and height of the cell of a word
 GAP, ABOVE, BELOW = 0.3, 0.1, 0.36
 NUMBERS = 25  # the most cells that have their numbers written in them
-FEATURES = 8  # of the context
+FEATURES = 8  # of the context, of the state
+BESIDE = 1.15  # inches from the context to the state
 
 
 def build_up(
     scores: Weights, context: Weights, word: str, *, image: Weights | None = None, grid: tuple[int, int] = (0, 0),
     sources: Sequence[str] = (), written: Sequence[str] = (), stage: str = "word", title: str = "", size: int = 0,
+    state: Weights | None = None, state_size: int = 0,
 ) -> Figure:  # fmt: skip
     """The steps of attention for one word, side by side.
 
@@ -37,12 +39,16 @@ def build_up(
         written: the words before it.
         stage: the last step that is drawn, one of `STAGES`.
         size: the features of the context, if only the first are given.
+        state: (s,), the decoder's state, if the word is read from it too; drawn beside the context, in its stage.
+        state_size: likewise.
 
     Raises:
         InvalidInput: neither an image with its grid nor words, the wrong shape, a number that is not finite, or no such
             stage.
     """
-    found, features = checked(scores, "k", "scores"), checked(context, "c", "a context")
+    found, columns = checked(scores, "k", "scores"), [("context c", checked(context, "c", "a context"), size)]
+    if state is not None:
+        columns.append(("state s", checked(state, "s", "a state"), state_size))
     if stage not in STAGES:
         raise InvalidInput(f"expected a stage of {', '.join(STAGES)}, got {stage!r}")
     shape = (len(sources), 1) if image is None else grid
@@ -54,15 +60,18 @@ def build_up(
     with our_style(title, *texts, *sources):
         figure, panel = page(), size_of(image, shape[0])
         left = 3 * (panel[0] + GAP)
-        board = _board(figure, (left + 0.5, panel[1]), title)
+        end = left + (len(columns) - 1) * BESIDE
+        board = _board(figure, (end + 0.5, panel[1]), title)
         _first(board, panel, image, shape, sources)
         for number, name, values in (1, "scores e", found), (2, "weights α", weights):
             under = image if number == 2 else None
             _panel(board, number, panel, name, under, shape, values.reshape(shape) if number <= last else None)
-        _context(board, left, panel[1], features if last >= STAGES.index("context") else features[:0], size)
-        board.text(left + 1.3, ABOVE, "word", color=GREY)
+        for place, (name, features, whole) in enumerate(columns):
+            shown = features if last >= STAGES.index("context") else features[:0]
+            _features(board, left + place * BESIDE, panel[1], name, shown, whole)
+        board.text(end + 1.3, ABOVE, "word", color=GREY)
         if stage == "word":
-            board.text(left + 1.3, -panel[1] / 2, texts[-1], va="center", weight="bold", fontsize=14)
+            board.text(end + 1.3, -panel[1] / 2, texts[-1], va="center", weight="bold", fontsize=14)
         board.text(0, -panel[1] - BELOW, " ".join(texts if stage == "word" else [*texts[:-1], "..."]))
         return fit(figure)
 
@@ -164,14 +173,14 @@ def _first(
         board.text(size[0] / 2, -size[1] * (row + 0.5) / shape[0], text, ha="center", va="center")
 
 
-def _context(board: Any, left: float, high: float, features: Any, size: int) -> None:
-    """The first features of the context, from top to bottom, and how many it has."""
-    board.text(left, ABOVE, "context c", color=GREY)
+def _features(board: Any, left: float, high: float, name: str, features: Any, size: int) -> None:
+    """The first features of a vector, from top to bottom, and how many it has."""
+    board.text(left, ABOVE, name, color=GREY)
     if not len(features):
         return
     size, features = max(size, len(features)), features[:FEATURES]
     if size > len(features):
-        said = f"{len(features)} of {size} features of the context"
+        said = f"{len(features)} of {size} features"
         board.text(left, -high - 0.06, said, va="top", fontsize=7, color=GREY)
     shares = 0.75 * np.abs(features) / (np.abs(features).max() or 1.0)
     _show(board, colours()(shares)[:, None], left, (0.5, high))

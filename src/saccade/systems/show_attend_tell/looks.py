@@ -25,6 +25,7 @@ class Looked(NamedTuple):
     """The vectors of the regions, row by row."""
     contexts: Float[Tensor, "t a"]
     """What it read at each word: with a gate times beta, with hard attention of the chosen region."""
+    states: Float[Tensor, "t h"]
 
 
 def looked(answer: Answer) -> Looked:
@@ -44,8 +45,8 @@ def looked(answer: Answer) -> Looked:
     rows, columns = regions.grid
     maps = weights[0].float().cpu().unflatten(1, (rows, columns))
     size, annotations = (batch.pixels.shape[2], batch.pixels.shape[3]), regions.annotations[0].float().cpu()
-    contexts = predicted.contexts[0].float().cpu()
-    return Looked(batch.tokens[0, 1:].tolist(), maps, gates, size, annotations, contexts)
+    contexts, states = predicted.contexts[0].float().cpu(), predicted.states[0].float().cpu()
+    return Looked(batch.tokens[0, 1:].tolist(), maps, gates, size, annotations, contexts, states)
 
 
 def gates_of(seen: Looked) -> list[float]:

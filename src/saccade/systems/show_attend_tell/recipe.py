@@ -130,7 +130,7 @@ def pictures(answer: Answer) -> list[Picture]:
         Words("words", image, seen.weights, words, gates_of(seen), title),
         BuildUp(
             "build-up", scores, seen.contexts, words, seen.annotations, image, (rows, columns),
-            title=f"{said}: word by word",
+            title=f"{said}: word by word", states=seen.states,
         ),
     ]  # fmt: skip
 
