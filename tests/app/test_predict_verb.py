@@ -83,10 +83,12 @@ def test_a_captions_log_probability_and_further_ones(
     assert others
     done = saccade("predict", run, photo, "--pictures", tmp_path / "pictures")
     assert done.out.splitlines()[:2] == [first[0], f"log-probability {first[1]:.2f}"]
-    assert done.out.splitlines()[2] == ""
-    done = saccade("predict", run, photo, "--best", "2", "--pictures", tmp_path / "pictures")
+    assert (done.out.splitlines()[2], done.err) == ("", "")
+    done = saccade("predict", run, photo, "--best", "9", "--pictures", tmp_path / "pictures")
     assert (done.status, done.out.splitlines()[2].split("  ")[-1]) == (0, others[0][0])
     assert f"{others[0][1]:.2f}" in done.out.splitlines()[2]
+    found = len(others) + 1
+    assert done.err == f"saccade: note: 9 answers were asked for; the search found {found}, a wider beam finds more\n"
 
 
 def test_a_dash_is_the_file_on_standard_input(

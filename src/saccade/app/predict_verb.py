@@ -63,6 +63,10 @@ def run(arguments: Sequence[str]) -> int:
         others = loaded.task.proposals(found.value) if isinstance(loaded.task, Proposing) else []
         if given and isinstance(raw, str) and raw not in given:  # a file of a folder
             print(f"{raw}:")
+        if others and len(others) < (options.best or 1):
+            complain(
+                f"note: {options.best} answers were asked for; the search found {len(others)}, a wider beam finds more"
+            )
         lost = show(found, raw, folder, flags, steps, others[: options.best or 1])
     if lost and options.pictures:
         raise InvalidInput(f"{lost}; name another folder")
