@@ -355,9 +355,8 @@ def test_a_build_up_keeps_the_colours_and_says_how_much_of_the_context_it_shows(
 
 def test_a_build_up_shows_the_state_beside_the_context_and_before_the_word() -> None:
     states = torch.linspace(-1, 1, 24).reshape(2, 12)
-    picture = BuildUp(
-        "a", torch.eye(2), torch.ones(2, 3), ["un", "chien"], torch.ones(2, 3), sources=["a", "dog"], states=states
-    )
+    of = "a", torch.eye(2), torch.ones(2, 3), ["un", "chien"], torch.ones(2, 3)
+    picture = BuildUp(*of, sources=["a", "dog"], states=states)
     again: Any = load(json.loads(json.dumps(kept(picture))))
     for one in (picture, again):
         frames = [[text.get_text() for text in figure.axes[0].texts] for figure in one.frames()]
@@ -367,15 +366,7 @@ def test_a_build_up_shows_the_state_beside_the_context_and_before_the_word() -> 
         assert "-0.9" in frames[4]  # the second of the first state
         assert "0.7" in frames[6]
     with pytest.raises(InvalidInput):
-        BuildUp(
-            "a",
-            torch.eye(2),
-            torch.ones(2, 3),
-            ["un", "chien"],
-            torch.ones(2, 3),
-            sources=["a", "dog"],
-            states=states[:1],
-        )
+        BuildUp(*of, sources=["a", "dog"], states=states[:1])
 
 
 def test_heads_are_printed_with_their_entropy() -> None:

@@ -61,8 +61,8 @@ class CaptionState(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """What predicts each next word; at each step the weights of the regions, the state that asked for them, and what
-    the word is read from: the context, times beta if there is a gate, and the state."""
+    """The projection to each next word; at each step the weights of the regions, the state that asked for them, and
+    the context (times beta if there is a gate) and the state from which the word is predicted."""
 
     projection: Projection | ChosenProjection
     weights: Float[Tensor, "b t k"]

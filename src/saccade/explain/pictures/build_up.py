@@ -50,7 +50,7 @@ class BuildUp:
     annotation_size: int = 0
     """d, likewise."""
     states: plots.Weights | None = None
-    """(t, s), the decoder's states, if each word is read from its state too; the first few features are kept."""
+    """(t, s), the decoder's states, if words are predicted from them too; the first few features are kept."""
     state_size: int = 0
     """s, likewise."""
 

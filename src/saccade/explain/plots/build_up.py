@@ -39,7 +39,7 @@ def build_up(
         written: the words before it.
         stage: the last step that is drawn, one of `STAGES`.
         size: the features of the context, if only the first are given.
-        state: (s,), the decoder's state, if the word is read from it too; drawn beside the context, in its stage.
+        state: (s,), the decoder's state, if the word is predicted from it too; drawn with the context.
         state_size: likewise.
 
     Raises:

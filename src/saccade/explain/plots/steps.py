@@ -123,8 +123,8 @@ def animate(figures: Sequence[Figure], path: str | os.PathLike[str], description
 
 
 def _gif(shots: Sequence[Any], high: int, wide: int, seconds: float) -> bytes:
-    """The shots in turn, each at the top left of a white frame, in colours that all share: 0.6 of the bytes of a
-    palette for each, and what stays does not flicker."""
+    """The shots in turn, each at the top left of a white frame, with one palette for all: fewer bytes than with one
+    for each, and parts that stay the same do not flicker."""
     pillow: Any = require("PIL.Image", "app")
     frames = np.full((len(shots), high, wide, 3), 255, np.uint8)
     for frame, shot in zip(frames, shots, strict=True):
