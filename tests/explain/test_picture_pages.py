@@ -5,6 +5,7 @@ import json
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,20 @@ def test_pictures_are_redrawn_if_the_window_or_its_colours_change(browser: Any, 
     seen.page.wait_for_function("old => document.querySelector('image').getAttribute('href') !== old", arg=before)
     assert seen.page.locator("svg").count() == 3
     assert not seen.wrong
+
+
+def test_a_build_up_shows_the_state_of_the_word_and_no_name_covers_another(browser: Any, tmp_path: Path) -> None:
+    picture = samples.regions()
+    seen = opened(browser, tmp_path, [picture], viewport={"width": 390, "height": 900})
+    seen.page.get_by_role("button", name="dog", exact=True).click()
+    written = seen.page.locator(".holder svg text")
+    texts = written.all_text_contents()
+    state = texts.index("state s")
+    assert list(map(float, texts[state + 1 : state + 9])) == pytest.approx(picture.states[1].tolist(), abs=0.006)
+    assert texts[state + 9] == "8 of 9"
+    names = ["scores e", "weights α", "context c", "state s"]
+    boxes = [written.nth(texts.index(name)).bounding_box() for name in names]
+    assert all(left["x"] + left["width"] <= right["x"] for left, right in pairwise(boxes))
 
 
 def test_pictures_of_a_view_share_their_focus(browser: Any, tmp_path: Path) -> None:
